@@ -1,0 +1,184 @@
+"""Plain records of the generator: people's media, prompts, and what to sample.
+
+Everything here loads with neither torch nor Django, so the web may read it too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+#: The seven elements of a portrait video, in the paper's order.
+ELEMENTS = ("camera_shot", "hairstyle", "clothing", "accessories", "expression", "action", "background")
+
+#: References of one instance, primary included: the paper trains and samples with 1 to 5.
+MAX_REFERENCES = 5
+
+
+class ReferenceKind(StrEnum):
+    """The three modalities of a reference."""
+
+    PHOTO = "photo"
+    HALF_BODY = "half_body"
+    CLIP = "clip"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One photo, half-body portrait or clip of a person.
+
+    Attributes:
+        reference_id: name within its identity group.
+        kind: modality.
+        path: the media file.
+        num_frames: decoded frames; 1 for stills.
+        elements: description of each of the seven elements, or None where nobody described them.
+    """
+
+    reference_id: str
+    kind: ReferenceKind
+    path: str = ""
+    num_frames: int = 1
+    elements: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class IdentityGroup:
+    """One person with all their references, in a stable order."""
+
+    name: str
+    references: tuple[Reference, ...]
+
+
+@dataclass(frozen=True)
+class ElementChange:
+    """One element of a differential prompt.
+
+    Attributes:
+        element: one of `ELEMENTS`.
+        primary: how the primary reference shows it, or None where unknown.
+        target: how the target shall show it; equal to `primary` when unchanged.
+        changed: whether the prompt asks for a change.
+        similarity: of the two descriptions, in [0, 1], where one was measured.
+        statement: one sentence that asks for the change; empty when unchanged.
+    """
+
+    element: str
+    primary: str | None
+    target: str | None
+    changed: bool
+    similarity: float | None = None
+    statement: str = ""
+
+
+@dataclass(frozen=True)
+class DifferentialPrompt:
+    """Only what changes from the primary reference; everything unmentioned stays.
+
+    Attributes:
+        text: the prompt that the model reads: the statements of the changed elements.
+        elements: all seven, in the order of `ELEMENTS`.
+    """
+
+    text: str
+    elements: tuple[ElementChange, ...]
+
+    @property
+    def changed(self) -> tuple[ElementChange, ...]:
+        """The elements that the prompt asks to change."""
+        return tuple(change for change in self.elements if change.changed)
+
+
+@dataclass(frozen=True)
+class InstancePlan:
+    """One generation input, by the names of its references.
+
+    Attributes:
+        primary: the anchor for every attribute that the prompt does not mention.
+        assistants: further references in order, 0 to 4.
+        target: a clip that shows the result, for training; never one of the references.
+        prompt: the differential prompt.
+    """
+
+    primary: str
+    assistants: tuple[str, ...]
+    prompt: DifferentialPrompt
+    target: str | None = None
+
+
+@dataclass(frozen=True)
+class SamplerSettings:
+    """How videos are sampled; part of a sample's identity.
+
+    Attributes:
+        height: pixels.
+        width: pixels.
+        num_frames: frames of the video, 4k + 1.
+        fps: frame rate of the written file.
+        num_inference_steps: denoising steps.
+        guidance_scale: g of the unified empty condition; 1 switches guidance off.
+
+    Raises:
+        ValueError: a value out of its range.
+    """
+
+    height: int = 64
+    width: int = 64
+    num_frames: int = 9
+    fps: int = 8
+    num_inference_steps: int = 20
+    guidance_scale: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Refuse values that no model accepts."""
+        for name in ("height", "width", "num_frames", "fps", "num_inference_steps"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 1")
+        if self.num_frames % 4 != 1:
+            nearest = self.num_frames // 4 * 4 + 1
+            raise ValueError(f"num_frames is {self.num_frames}; it must be 4k + 1, such as {nearest}")
+        if self.guidance_scale < 1:
+            raise ValueError(f"guidance_scale is {self.guidance_scale}; it must be at least 1")
+
+    @property
+    def digest(self) -> str:
+        """Equal settings, equal digest (sha256, hex)."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class SampleRequest:
+    """One video to make.
+
+    Attributes:
+        sample_id: names the file `samples/<sample_id>.mp4`.
+        seed: of the sample's own noise.
+        prompt: the differential prompt's text.
+        references: (path, kind), the first is the primary.
+    """
+
+    sample_id: str
+    seed: int
+    prompt: str
+    references: tuple[tuple[str, ReferenceKind], ...] = field(default=())
+
+    @classmethod
+    def from_json(cls, item: Mapping[str, Any]) -> SampleRequest:
+        """Read one entry of `request.json`.
+
+        Raises:
+            ValueError: a field is missing or of another kind; the message names it.
+        """
+        try:
+            references = tuple((str(r["path"]), ReferenceKind(r["kind"])) for r in item["references"])
+            request = cls(str(item["sample_id"]), int(item["seed"]), str(item["prompt"]), references)
+        except KeyError as missing:
+            raise ValueError(f"sample {item.get('sample_id', '?')} has no {missing} in request.json") from None
+        if not references:
+            raise ValueError(f"sample {request.sample_id} has no reference; give at least the primary one")
+        return request
