@@ -1,0 +1,1 @@
+"""Learns from videos and people's preferences; knows nothing of the web."""
