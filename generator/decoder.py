@@ -1,0 +1,195 @@
+"""Decoding of one video file, frame by frame, within limits and whatever its header claims."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+import av.error
+import numpy as np
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.reformatter import Colorspace, Interpolation
+from numpy.typing import NDArray
+
+from generator.media import MediaError, MediaFormat, MediaLimits, RejectReason
+
+#: A file that breaks off is still used when this many frames came before the break.
+MIN_DAMAGED_FRAMES = 5
+
+#: Without the last three flags swscale darkens a picture by about one level of 255 at every conversion.
+SCALING = (
+    Interpolation.BICUBIC
+    | Interpolation.FULL_CHR_H_INT
+    | Interpolation.FULL_CHR_H_INP
+    | Interpolation.ACCURATE_RND
+)
+
+_UNSPECIFIED_COLORSPACE = 2
+
+
+class VideoDecoder:
+    """Iterate once over the decoded frames of a file; afterwards it knows when each was shown.
+
+    Args:
+        path: the file.
+        media_format: as its content tells.
+        limits: what it may cost.
+
+    Attributes:
+        codec: such as `h264`.
+        pixel_format: such as `yuv420p`.
+        has_audio: whether there is an audio stream.
+        pixel_aspect: width of a stored pixel over its height.
+        nominal_fps: the rate that the header claims, or None.
+        starts: seconds from the first frame's start to each decoded frame's.
+        end: seconds from the first frame's start to the end of the last.
+        is_damaged: decoding ended early.
+
+    Raises:
+        MediaError: on entering or iterating: no video, unreadable, or beyond the limits.
+        OSError: the file cannot be opened.
+    """
+
+    def __init__(self, path: Path | str, media_format: MediaFormat, limits: MediaLimits) -> None:
+        """Open the file; nothing is decoded yet."""
+        self._limits = limits
+        self._file = open(path, "rb")  # noqa: SIM115 - closed in __exit__
+        try:
+            self._container = self._open(media_format)
+            self._stream = self._first_video_stream()
+        except BaseException:
+            self._file.close()
+            raise
+        self.has_audio = bool(self._container.streams.audio)
+        self.codec = self._stream.codec_context.name
+        self.pixel_format = self._stream.codec_context.pix_fmt or "unknown"
+        self.pixel_aspect = float(self._stream.sample_aspect_ratio or 1)
+        rate = self._stream.guessed_rate
+        self.nominal_fps = float(rate) if rate else None
+        self.starts: list[float] = []
+        self.end = 0.0
+        self.is_damaged = False
+
+    def __enter__(self) -> Self:
+        """Use it as a context manager, so that the file is closed."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file."""
+        self._container.close()
+        self._file.close()
+
+    def __iter__(self) -> Iterator[av.VideoFrame]:
+        """Decode the frames in the order of showing; stop at the first break in the file."""
+        first: float | None = None
+        for frame in self._decode():
+            self._limits.check_picture(frame.width, frame.height)
+            time = frame.time if frame.time is not None else self.end + (first or 0.0)
+            first = time if first is None else first
+            # Times that run backwards are a muxer's mistake; the order of the frames is right.
+            start = max(time - first, self.starts[-1] if self.starts else 0.0)
+            self.starts.append(start)
+            self.end = start + self._duration(frame)
+            self._check_length()
+            yield frame
+        if not self.starts:
+            raise MediaError(RejectReason.UNREADABLE, "holds no frame that can be decoded")
+        if self.is_damaged and len(self.starts) < MIN_DAMAGED_FRAMES:
+            raise MediaError(
+                RejectReason.UNREADABLE,
+                f"breaks off after {len(self.starts)} frames; {MIN_DAMAGED_FRAMES} are needed",
+            )
+
+    def _open(self, media_format: MediaFormat) -> InputContainer:
+        try:
+            return av.open(
+                self._file,
+                "r",
+                format=media_format.value,
+                # Some encoders write names in local code pages; nothing here reads them.
+                metadata_errors="ignore",
+                buffer_size=1 << 18,
+                options={"max_pixels": str(self._limits.max_pixels)},
+            )
+        except (av.error.FFmpegError, OSError) as error:
+            raise MediaError(
+                RejectReason.UNREADABLE, f"cannot be opened as {media_format}: {error}"
+            ) from None
+
+    def _first_video_stream(self) -> av.VideoStream:
+        for stream in self._container.streams.video:
+            if stream.disposition & Disposition.attached_pic:
+                continue  # an album cover, not a video
+            if stream.codec_context is None:
+                raise MediaError(RejectReason.UNSUPPORTED, "uses a video codec that is not known")
+            self._limits.check_picture(stream.codec_context.width, stream.codec_context.height)
+            stream.thread_type = "AUTO"
+            return stream
+        raise MediaError(RejectReason.UNSUPPORTED, "holds no video stream")
+
+    def _decode(self) -> Iterator[av.VideoFrame]:
+        try:
+            for frame in self._container.decode(self._stream):
+                if frame.is_corrupt:
+                    self.is_damaged = True  # concealed by the decoder: grey or smeared blocks
+                else:
+                    yield frame
+        except (av.error.FFmpegError, OSError) as error:
+            if not self.starts:
+                raise MediaError(RejectReason.UNREADABLE, f"cannot be decoded: {error}") from None
+            self.is_damaged = True
+
+    def _duration(self, frame: av.VideoFrame) -> float:
+        if frame.duration and frame.time_base:
+            return float(frame.duration * frame.time_base)
+        if len(self.starts) > 1:
+            return self.starts[-1] / (len(self.starts) - 1)
+        return 1 / (self.nominal_fps or 25.0)
+
+    def _check_length(self) -> None:
+        if len(self.starts) > self._limits.max_frames:
+            raise MediaError(
+                RejectReason.TOO_LARGE, f"has more than {self._limits.max_frames} frames; cut it"
+            )
+        if self.end > self._limits.max_duration_s:
+            raise MediaError(
+                RejectReason.TOO_LARGE, f"is longer than {self._limits.max_duration_s:g} s; cut it"
+            )
+
+
+def quarter_turns(frame: av.VideoFrame) -> int:
+    """Counterclockwise quarter turns, 0 to 3, that make a decoded frame stand upright."""
+    return round(frame.rotation / 90) % 4
+
+
+def shown_size(frame: av.VideoFrame, pixel_aspect: float = 1.0) -> tuple[int, int]:
+    """Width and height of a frame as a viewer sees it: square pixels, upright."""
+    width, height = max(1, round(frame.width * pixel_aspect)), frame.height
+    return (height, width) if quarter_turns(frame) % 2 else (width, height)
+
+
+def upright_rgb(frame: av.VideoFrame, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Convert a frame to RGB, scaled to `size` (width, height as shown) and turned upright.
+
+    Returns:
+        Shape (height, width, 3).
+    """
+    turns = quarter_turns(frame)
+    width, height = reversed(size) if turns % 2 else size
+    rgb = frame.reformat(
+        width=width, height=height, format="rgb24", src_colorspace=_colorspace(frame), interpolation=SCALING
+    )
+    return np.ascontiguousarray(np.rot90(rgb.to_ndarray(), turns))
+
+
+def _colorspace(frame: av.VideoFrame) -> Colorspace | None:
+    """The matrix of an untagged frame as browsers guess it: BT.709 from 720 lines on, else BT.601."""
+    if frame.colorspace != _UNSPECIFIED_COLORSPACE:
+        return None
+    return Colorspace.ITU709 if frame.height >= 720 else Colorspace.ITU601

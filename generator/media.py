@@ -1,0 +1,232 @@
+"""What a media file is, how large it may be, and why it may be refused.
+
+The content of a file decides what it is, never its name: a clip called `photo.jpg` is a clip, and a web page
+called `photo.png` is a web page. Only formats named here ever reach a decoder, and each decoder is told its
+format, so that no file can make FFmpeg guess a playlist and open other files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+_MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis")
+_PLAYLISTS = (b"#extm3u", b"ffconcat", b"[playlist]")
+
+
+class RejectReason(StrEnum):
+    """Why a file is not used."""
+
+    UNREADABLE = "unreadable"
+    UNSAFE = "unsafe"
+    UNSUPPORTED = "unsupported"
+    TOO_LARGE = "too_large"
+    TOO_SHORT = "too_short"
+    DUPLICATE = "duplicate"
+    HIDDEN = "hidden"
+    MISPLACED = "misplaced"
+    NAME_CLASH = "name_clash"
+    BAD_CARD = "bad_card"
+    EMPTY = "empty"
+
+
+class MediaError(ValueError):
+    """A file cannot be used.
+
+    Attributes:
+        reason: for counting.
+        detail: one line for a person.
+    """
+
+    def __init__(self, reason: RejectReason, detail: str) -> None:
+        """Keep the reason and one line of detail, whatever line breaks a decoder put in it."""
+        self.reason = reason
+        self.detail = " ".join(detail.split())
+        super().__init__(f"{reason}: {self.detail}")
+
+
+class MediaKind(StrEnum):
+    """Still or moving."""
+
+    IMAGE = "image"
+    VIDEO = "video"
+
+
+class MediaFormat(StrEnum):
+    """The file formats that are read; the values are the decoders' own names."""
+
+    JPEG = "jpeg"
+    PNG = "png"
+    WEBP = "webp"
+    MOV = "mov"
+    MATROSKA = "matroska"
+
+    @property
+    def kind(self) -> MediaKind:
+        """Still or moving."""
+        return MediaKind.VIDEO if self in (MediaFormat.MOV, MediaFormat.MATROSKA) else MediaKind.IMAGE
+
+
+@dataclass(frozen=True)
+class MediaLimits:
+    """What a file may cost to open.
+
+    Attributes:
+        max_bytes: of the file.
+        max_side: pixels, of the longer side.
+        max_pixels: of one picture or frame.
+        min_frames: decoded frames that a video needs.
+        max_frames: decoded frames of a video.
+        max_duration_s: of a video.
+        max_clip_bytes: memory of the frames that one call may return.
+    """
+
+    max_bytes: int = 1 << 30
+    max_side: int = 16_384
+    max_pixels: int = 64_000_000
+    min_frames: int = 1
+    max_frames: int = 18_000
+    max_duration_s: float = 600.0
+    max_clip_bytes: int = 4 << 30
+
+    def check_picture(self, width: int, height: int) -> None:
+        """Refuse a picture by its stated size, before any of it is decoded.
+
+        Raises:
+            MediaError: `too_large`, or `unreadable` where the size is not a size.
+        """
+        if width < 1 or height < 1:
+            raise MediaError(RejectReason.UNREADABLE, f"states a size of {width}x{height} pixels")
+        if max(width, height) > self.max_side:
+            raise MediaError(
+                RejectReason.TOO_LARGE, f"is {width}x{height} pixels; no side may exceed {self.max_side}"
+            )
+        if width * height > self.max_pixels:
+            raise MediaError(
+                RejectReason.TOO_LARGE,
+                f"is {width}x{height} pixels; {self.max_pixels / 1e6:.0f} million are allowed",
+            )
+
+
+@dataclass(frozen=True)
+class MediaFacts:
+    """What decoding a whole file showed.
+
+    Attributes:
+        kind: still or moving.
+        width: pixels as shown, that is after rotation and with square pixels.
+        height: pixels as shown.
+        num_frames: frames that were decoded; 1 for a still.
+        fps: frames per second on average, `num_frames / duration_s`; 0 for a still.
+        duration_s: seconds from the first frame to the end of the last; 0 for a still.
+        codec: such as `h264` or `jpeg`.
+        pixel_format: such as `yuv420p`, or Pillow's mode of a still.
+        has_audio: whether there is an audio stream.
+        rotation: degrees clockwise by which the stored picture is turned to stand upright: 0, 90, 180, 270.
+        size_bytes: of the file.
+        sha256: of the file, hex.
+        is_damaged: decoding ended early; `num_frames` counts what came before.
+    """
+
+    kind: MediaKind
+    width: int
+    height: int
+    num_frames: int
+    fps: float
+    duration_s: float
+    codec: str
+    pixel_format: str
+    has_audio: bool
+    rotation: int
+    size_bytes: int
+    sha256: str
+    is_damaged: bool = False
+
+    @property
+    def normal_suffix(self) -> str:
+        """Name ending for the normalised copy: lossless pictures stay lossless."""
+        if self.kind is MediaKind.VIDEO:
+            return ".mp4"
+        return ".png" if self.codec == MediaFormat.PNG else ".jpg"
+
+
+def detect_format(path: Path | str, limits: MediaLimits) -> MediaFormat:
+    """Tell a file's format by its first bytes.
+
+    Args:
+        path: a regular file.
+        limits: only `max_bytes` is read here.
+
+    Raises:
+        MediaError: empty, too large, no known format, or text that a browser or a decoder would act on.
+        OSError: it cannot be opened.
+    """
+    size = os.path.getsize(path)
+    if size > limits.max_bytes:
+        raise MediaError(RejectReason.TOO_LARGE, f"has {size} bytes; {limits.max_bytes} are allowed")
+    with open(path, "rb") as file:
+        head = file.read(1024)
+    if not head:
+        raise MediaError(RejectReason.UNREADABLE, "is empty (0 bytes)")
+    found = _known_format(head)
+    if found is None:
+        raise _why_unknown(head)
+    return found
+
+
+def _known_format(head: bytes) -> MediaFormat | None:
+    if head.startswith(b"\xff\xd8\xff"):
+        return MediaFormat.JPEG
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return MediaFormat.PNG
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return MediaFormat.WEBP
+    if head.startswith(b"\x1a\x45\xdf\xa3"):
+        return MediaFormat.MATROSKA
+    if head[4:8] in _MP4_BOXES and head[8:12] not in _HEIF_BRANDS:
+        return MediaFormat.MOV
+    return None
+
+
+def _why_unknown(head: bytes) -> MediaError:
+    if head[4:8] == b"ftyp":
+        return MediaError(RejectReason.UNSUPPORTED, "is a HEIC or AVIF picture; save it as JPEG or PNG")
+    text = head.removeprefix(b"\xef\xbb\xbf").replace(b"\0", b"").lstrip(b"\xff\xfe \t\r\n").lower()
+    if text.startswith(b"<"):
+        return MediaError(RejectReason.UNSAFE, "is markup (SVG, HTML or XML), which a browser may run")
+    if text.startswith(_PLAYLISTS):
+        return MediaError(RejectReason.UNSAFE, "is a playlist, which names other files to open")
+    if head.startswith((b"GIF8", b"BM", b"II*\0", b"MM\0*")):
+        return MediaError(RejectReason.UNSUPPORTED, "is a GIF, BMP or TIFF; save it as PNG, JPEG or MP4")
+    return MediaError(
+        RejectReason.UNSUPPORTED, "is none of JPEG, PNG, WebP, MP4, MOV, MKV or WebM by its content"
+    )
+
+
+def file_sha256(path: Path | str) -> str:
+    """The sha256 of a file's bytes, hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def replacing(target: Path | str) -> Iterator[Path]:
+    """Give a temporary name beside `target`, and move it there once everything is written.
+
+    Whoever looks sees the old file or the new one, never a part of it, even after a power cut.
+    """
+    target = Path(target)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
