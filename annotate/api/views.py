@@ -1,0 +1,144 @@
+"""The API: the same services and queries as the pages, for machines."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.http import Http404
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework import generics, status
+from rest_framework.exceptions import APIException
+from rest_framework.permissions import BasePermission, IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from annotate import tasks
+from annotate.api import serializers
+from annotate.models import Export, Round, User
+from annotate.queries import visible_exports, visible_rounds
+from annotate.services.loop import advance_round
+from annotate.services.judgments import AlreadyJudgedError, LeaseLostError, submit_judgment
+from annotate.services.rounds import RoundError
+from annotate.services.slots import lease_slot, release_slot
+from annotate.tracks import judging_task
+from rlhf.records import Track
+
+
+class Conflict(APIException):
+    status_code = status.HTTP_409_CONFLICT
+    default_code = "conflict"
+
+
+class IsLead(BasePermission):
+    """To anybody but a lead the page does not exist."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if not (isinstance(request.user, User) and request.user.is_lead):
+            raise Http404
+        return True
+
+
+def signed_in(request: Request) -> User:
+    assert isinstance(request.user, User)
+    return request.user
+
+
+class LeaseView(APIView):
+    permission_classes = [IsAuthenticated]
+
+    @extend_schema(
+        request=serializers.LeaseRequest,
+        responses={200: serializers.Lease, 204: OpenApiResponse(description="Nothing is left for you.")},
+    )
+    def post(self, request: Request, track: Track) -> Response:
+        """Lease the next pair of a track; before it is judged, the same pair again."""
+        wanted = serializers.LeaseRequest(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        number = wanted.validated_data.get("round")
+        round = None
+        if number is not None:
+            round = Round.objects.filter(pk=number, is_open=True).first()
+            if round is None:
+                return Response(status=status.HTTP_204_NO_CONTENT)
+        slot = lease_slot(signed_in(request), track, round)
+        if slot is None:
+            return Response(status=status.HTTP_204_NO_CONTENT)
+        return Response(serializers.Lease(serializers.lease_json(judging_task(slot))).data)
+
+
+class HeldLeaseView(APIView):
+    permission_classes = [IsAuthenticated]
+
+    @extend_schema(responses={204: None, 404: None})
+    def delete(self, request: Request, lease: UUID) -> Response:
+        """Give a pair back unjudged."""
+        if not release_slot(signed_in(request), lease):
+            raise Http404
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class JudgmentView(APIView):
+    permission_classes = [IsAuthenticated]
+
+    @extend_schema(
+        request=serializers.JudgmentRequest,
+        responses={
+            201: serializers.JudgmentGiven,
+            409: OpenApiResponse(description="The lease ran out and the pair is somebody else's, or it has an answer."),
+        },
+    )
+    def post(self, request: Request, lease: UUID) -> Response:
+        """Judge a leased pair. Repeating the request with its key changes nothing."""
+        given = serializers.JudgmentRequest(data=request.data)
+        given.is_valid(raise_exception=True)
+        choice = given.validated_data["choice"]
+        try:
+            judgment = submit_judgment(signed_in(request), lease, **given.validated_data)
+        except (LeaseLostError, AlreadyJudgedError) as error:
+            raise Conflict(str(error)) from None
+        answer = {"choice": choice, "revision": judgment.revision, "created_at": judgment.created_at}
+        return Response(serializers.JudgmentGiven(answer).data, status=status.HTTP_201_CREATED)
+
+
+class RoundListView(generics.ListAPIView[Round]):
+    permission_classes = [IsAuthenticated, IsLead]
+    serializer_class = serializers.RoundShown
+    queryset = Round.objects.none()
+
+    def get_queryset(self) -> Any:
+        return visible_rounds(signed_in(self.request)).prefetch_related("runs")
+
+
+class RoundView(generics.RetrieveAPIView[Round]):
+    permission_classes = [IsAuthenticated, IsLead]
+    serializer_class = serializers.RoundShown
+    queryset = Round.objects.none()
+
+    def get_queryset(self) -> Any:
+        return visible_rounds(signed_in(self.request)).prefetch_related("runs")
+
+
+class AdvanceView(APIView):
+    permission_classes = [IsAuthenticated, IsLead]
+
+    @extend_schema(request=None, responses={200: serializers.RoundAdvanced})
+    def post(self, request: Request, pk: int) -> Response:
+        """Take the round's next step, or say what it waits for."""
+        round = generics.get_object_or_404(visible_rounds(signed_in(request)), pk=pk)
+        try:
+            step = advance_round(round, actor=signed_in(request))
+        except RoundError as error:
+            raise Conflict(str(error)) from None
+        tasks.send_run(step.run)
+        return Response({"says": step.says, "run": step.run.pk if step.run else None})
+
+
+class ExportListView(generics.ListAPIView[Export]):
+    permission_classes = [IsAuthenticated, IsLead]
+    serializer_class = serializers.ExportShown
+    queryset = Export.objects.none()
+
+    def get_queryset(self) -> Any:
+        return visible_exports(signed_in(self.request))

@@ -1,0 +1,74 @@
+"""The application, and the checks that run before every command."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core import checks
+
+
+class AnnotateConfig(AppConfig):
+    name = "annotate"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        # Tasks are sent through the configured app only once it exists, in the web as in the workers.
+        from annotate import celery  # noqa: F401
+
+        checks.register(check_database)
+        checks.register(check_storage)
+        checks.register(check_model)
+        checks.register(check_site, checks.Tags.security, deploy=True)
+
+
+def check_database(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[checks.CheckMessage]:
+    engine = settings.DATABASES["default"]["ENGINE"]
+    if engine == "django.db.backends.postgresql":
+        return []
+    return [checks.Error(f"The database is {engine}, not PostgreSQL.", hint="Fix DATABASE_URL.", id="annotate.E001")]
+
+
+def check_storage(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[checks.CheckMessage]:
+    """A folder that does not exist yet is fine: the supervisor makes it."""
+    root: Path = settings.STORAGE_ROOT
+    if not root.exists() or (root.is_dir() and os.access(root, os.W_OK | os.X_OK)):
+        return []
+    return [
+        checks.Error(
+            f"{root} is not a folder that this account can write.",
+            hint="Change its owner, or set STORAGE_URL to another folder.",
+            id="annotate.E002",
+        )
+    ]
+
+
+def check_model(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[checks.CheckMessage]:
+    """A folder must be a pipeline in the Diffusers layout; anything else is taken as a hub id."""
+    path = Path(settings.MODEL_PATH)
+    is_folder = path.is_absolute() or settings.MODEL_PATH.startswith(".") or path.exists()
+    if not is_folder or (path / "model_index.json").is_file():
+        return []
+    return [
+        checks.Warning(
+            f"MODEL_PATH={settings.MODEL_PATH} holds no model_index.json, so nothing can be sampled here.",
+            hint="Name a folder in the Diffusers layout. A web server without workers may ignore this.",
+            id="annotate.W001",
+        )
+    ]
+
+
+def check_site(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[checks.CheckMessage]:
+    if settings.IS_HTTPS or "*" not in settings.ALLOWED_HOSTS:
+        return []
+    return [
+        checks.Warning(
+            "The site answers to every host name over plain HTTP.",
+            hint="Set SITE_URL to its https:// address.",
+            id="annotate.W002",
+        )
+    ]

@@ -1,0 +1,115 @@
+"""Typed readers of the environment. A wrong value ends the start in one line, never later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+
+class SettingError(SystemExit):
+    """A setting is wrong. As a SystemExit it prints its one line from any command, without a traceback."""
+
+
+class Environment:
+    """Reads named values from a mapping such as `os.environ`; an empty value counts as not set."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self.values = values
+
+    def text(self, name: str, default: str = "") -> str:
+        return self.values.get(name, "").strip() or default
+
+    def secret(self, name: str) -> str:
+        """The value of `NAME`, or the content of the file that `NAME_FILE` names."""
+        path = self.text(f"{name}_FILE")
+        if not path:
+            return self.text(name)
+        if self.text(name):
+            raise SettingError(f"{name} and {name}_FILE are both set; keep one of them")
+        try:
+            return Path(path).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise SettingError(f"{name}_FILE={path!r} cannot be read ({error.strerror}); name a readable file") from None
+
+    def flag(self, name: str, *, default: bool = False) -> bool:
+        value = self.text(name, "1" if default else "0")
+        if value.lower() in ("1", "true", "yes", "on"):
+            return True
+        if value.lower() in ("0", "false", "no", "off"):
+            return False
+        raise SettingError(f"{name}={value!r} is not a switch; use 1 or 0")
+
+    def integer(self, name: str, default: int, *, low: int, high: int) -> int:
+        value = self.text(name, str(default))
+        if not value.isascii() or not value.isdigit() or not low <= int(value) <= high:
+            raise SettingError(f"{name}={value!r} is not a whole number from {low} to {high}; for example {default}")
+        return int(value)
+
+    def names(self, name: str, default: list[str]) -> list[str]:
+        """A list separated by commas."""
+        return [part.strip() for part in self.text(name).split(",") if part.strip()] or default
+
+    def one_of(self, name: str, choices: tuple[str, ...], default: str) -> str:
+        value = self.text(name, default)
+        if value not in choices:
+            raise SettingError(f"{name}={value!r} is not known; use one of {', '.join(choices)}")
+        return value
+
+    def url(self, name: str, schemes: tuple[str, ...], example: str) -> str:
+        """An address, possibly secret, with one of `schemes`; empty when it is not set."""
+        value = self.secret(name)
+        if value and urlsplit(value).scheme not in schemes:
+            raise SettingError(f"{name}={without_password(value)!r} cannot be used; write it like {example}")
+        return value
+
+
+def without_password(url: str) -> str:
+    """An address that may be printed: whatever stands before its last @ is left out."""
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme}{separator}***@{rest.rpartition('@')[2]}" if "@" in rest else url
+
+
+def database_from_url(name: str, url: str) -> dict[str, Any]:
+    """Django's description of the PostgreSQL database that `url` names.
+
+    The query holds libpq parameters (`sslmode`, `host` for a socket's folder, ...).
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise SettingError(f"{name}={without_password(url)!r} cannot be used: {error}") from None
+    options: dict[str, Any] = dict(parse_qsl(parts.query))
+    database = unquote(parts.path.removeprefix("/"))
+    if not database or "/" in database:
+        raise SettingError(f"{name}={without_password(url)!r} names no database; end it with /NAME")
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": database,
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": options.pop("host", unquote(host)),
+        "PORT": str(port or options.pop("port", "")),
+        "OPTIONS": options,
+    }
+
+
+def cache_from_broker(url: str) -> str:
+    """The same Redis in the words of Django's cache: redis-py spells a socket `unix://`, Celery `redis+socket://`."""
+    parts = urlsplit(url)
+    if parts.scheme == "redis+socket":
+        return SplitResult("unix", "", parts.path, "db=0", "").geturl()
+    return url
+
+
+def folder_from_url(name: str, url: str) -> Path:
+    """The folder that a `file://` address names."""
+    parts = urlsplit(url)
+    if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
+        raise SettingError(
+            f"{name}={without_password(url)!r} cannot be used: only folders are supported so far; "
+            "write it like file:///srv/anyid"
+        )
+    return Path(unquote(parts.path))

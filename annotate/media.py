@@ -1,0 +1,109 @@
+"""Media addresses and bytes: opaque, bound to a lease, with range support.
+
+An annotator's address is `/media/<lease>/<name>`: a random lease and a place on the page (`left`,
+`reference-0`). Nothing in it, nor in a header, says which model, seed, sample or file it is. Leads look
+at rows by number, under their own addresses.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from uuid import UUID
+
+from django.conf import settings
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+from rest_framework.authentication import TokenAuthentication
+
+from annotate.models import User
+from annotate.queries import held_slot, visible_references, visible_samples
+from annotate.tracks import shown_file
+
+_TYPES = {".mp4": "video/mp4", ".png": "image/png", ".jpg": "image/jpeg"}
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)$")
+
+
+def media_url(lease: UUID, name: str) -> str:
+    return reverse("leased_media", args=[lease, name])
+
+
+@require_safe
+def leased_media(request: HttpRequest, lease: UUID, name: str) -> HttpResponseBase:
+    slot = held_slot(_user(request), lease)
+    path = shown_file(slot, name) if slot else None
+    if path is None:
+        raise Http404
+    return stored_file(request, path)
+
+
+@require_safe
+def sample_media(request: HttpRequest, sample_id: int) -> HttpResponseBase:
+    path = visible_samples(_user(request)).filter(pk=sample_id).values_list("path", flat=True).first()
+    if path is None:
+        raise Http404
+    return stored_file(request, path)
+
+
+@require_safe
+def reference_media(request: HttpRequest, reference_id: int, part: str) -> HttpResponseBase:
+    column = "poster" if part == "poster" else "path"
+    path = visible_references(_user(request)).filter(pk=reference_id).values_list(column, flat=True).first()
+    if path is None:
+        raise Http404
+    return stored_file(request, path)
+
+
+def _user(request: HttpRequest) -> User:
+    """The signed-in person, by session or by API token; strangers learn nothing, not even a 403."""
+    user = request.user
+    if not user.is_authenticated:
+        found = TokenAuthentication().authenticate(request)  # type: ignore[arg-type]
+        if found is None:
+            raise Http404
+        user = found[0]
+    assert isinstance(user, User)
+    return user
+
+
+def stored_file(request: HttpRequest, path: str) -> HttpResponseBase:
+    """A stored file, whole (200) or in part (206, which Safari needs before it plays anything)."""
+    place: Path = settings.STORAGE_ROOT / path
+    try:
+        file = open(place, "rb")  # noqa: SIM115 - the response closes it
+    except FileNotFoundError:
+        raise Http404 from None
+    size = place.stat().st_size
+    span = _span(request.headers.get("Range", ""), size)
+    if span is None:
+        file.close()
+        return HttpResponse(status=416, headers={"Content-Range": f"bytes */{size}"})
+    start, stop = span
+    if (start, stop) == (0, size):
+        response: HttpResponseBase = FileResponse(file)
+    else:
+        with file:
+            file.seek(start)
+            response = HttpResponse(file.read(stop - start), status=206)
+        response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+    response.headers["Content-Type"] = _TYPES.get(place.suffix, "application/octet-stream")
+    response.headers["Content-Length"] = str(stop - start)
+    response.headers["Accept-Ranges"] = "bytes"
+    response.headers["Cache-Control"] = "private, no-store"
+    # FileResponse would tell the file's name.
+    del response.headers["Content-Disposition"]
+    return response
+
+
+def _span(header: str, size: int) -> tuple[int, int] | None:
+    """The half-open byte range asked for; the whole file without a usable header; None beyond its end."""
+    match = _RANGE.match(header)
+    if match is None or match.groups() == ("", ""):
+        return 0, size
+    first, last = match.groups()
+    if not first:
+        return max(0, size - int(last)), size
+    start, stop = int(first), min(int(last) + 1 if last else size, size)
+    return (start, stop) if start < stop else None

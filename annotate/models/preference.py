@@ -1,0 +1,86 @@
+"""Stages 6 to 8: verdicts of tracks, Pareto pairs, frozen exports."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+
+from annotate.models.constraints import check, one_of
+from annotate.models.round import Round, VideoPair, VideoSample
+from rlhf.records import JointState, Track, Verdict
+
+
+class Consensus(models.Model):
+    """The verdict of one track of a pair, under one rule and one set of votes."""
+
+    pair = models.ForeignKey(VideoPair, models.CASCADE, related_name="consensuses")
+    track = models.CharField(max_length=16)
+    verdict = models.CharField(max_length=16)
+    posterior = models.JSONField()
+    votes = models.JSONField()
+    rule_version = models.CharField(max_length=64)
+    inputs_hash = models.CharField(max_length=64)
+    is_simulated = models.BooleanField()
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name_plural = "consensuses"
+        constraints = [
+            models.UniqueConstraint(fields=["pair", "track"], name="one_consensus_a_track"),
+            one_of("track", Track),
+            one_of("verdict", Verdict),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pair} {self.track}: {self.verdict}"
+
+
+class PreferencePair(models.Model):
+    """The Pareto result of a pair: chosen and rejected when dominant, else the reason why not."""
+
+    pair = models.OneToOneField(VideoPair, models.CASCADE, related_name="preference")
+    joint_state = models.CharField(max_length=16)
+    chosen = models.ForeignKey(VideoSample, models.CASCADE, null=True, blank=True, related_name="+")
+    rejected = models.ForeignKey(VideoSample, models.CASCADE, null=True, blank=True, related_name="+")
+    reason = models.CharField(max_length=300)
+    is_simulated = models.BooleanField()
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [
+            one_of("joint_state", JointState),
+            check(
+                Q(joint_state=JointState.DOMINANT, chosen__isnull=False, rejected__isnull=False)
+                & ~Q(chosen=F("rejected"))
+                | ~Q(joint_state=JointState.DOMINANT) & Q(chosen=None, rejected=None),
+                "chosen_only_when_dominant",
+            ),
+            check(Q(joint_state=JointState.DOMINANT) | ~Q(reason=""), "says_why_not"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pair}: {self.joint_state}"
+
+
+class Export(models.Model):
+    """A frozen set of preference pairs: the same set has the same bytes, for ever."""
+
+    round = models.ForeignKey(Round, models.PROTECT, related_name="exports")
+    pairs = models.ManyToManyField(PreferencePair, related_name="exports")
+    folder = models.CharField(max_length=255, unique=True)
+    content_hash = models.CharField(max_length=64)
+    manifest = models.JSONField()
+    num_pairs = models.PositiveIntegerField()
+    includes_simulated = models.BooleanField()
+    # Why the files are gone, once a person's data had to be erased from them.
+    withdrawn = models.CharField(max_length=300, blank=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["round", "content_hash"], name="one_export_a_set")]
+
+    def __str__(self) -> str:
+        return f"export {self.pk} of {self.round}"

@@ -1,0 +1,211 @@
+"""Stages 3, 4, 9 and 10: models, rounds, jobs, and the videos they make."""
+
+from __future__ import annotations
+
+import pgtrigger
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+
+from annotate.models.constraints import check, one_of
+from annotate.models.identity import Instance
+
+
+class ModelKind(models.TextChoices):
+    BASE = "base"
+    SFT = "sft"
+    DPO = "dpo"
+
+
+class Stage(models.TextChoices):
+    SAMPLE = "sample"
+    DPO = "dpo"
+    EVALUATE = "evaluate"
+
+
+class RunStatus(models.TextChoices):
+    QUEUED = "queued"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+#: A run in one of these states may still write to its folder.
+LIVE = (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.CANCELLING)
+
+
+class ModelVersion(models.Model):
+    """A base model with its adapters. What it came from is always known."""
+
+    name = models.CharField(max_length=100, unique=True)
+    kind = models.CharField(max_length=8)
+    base_model = models.CharField(max_length=500)
+    weights_sha256 = models.CharField(max_length=64)
+    parent = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="children")
+    adapter_path = models.CharField(max_length=500, blank=True)
+    export = models.ForeignKey("Export", models.PROTECT, null=True, blank=True, related_name="trained_versions")
+    run = models.OneToOneField("Run", models.PROTECT, null=True, blank=True, related_name="model_version")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            one_of("kind", ModelKind.values),
+            # Imported weights have no parent; everything trained here has one, and a run.
+            check(Q(parent__isnull=True, run__isnull=True) | Q(parent__isnull=False, run__isnull=False), "has_origin"),
+            check(Q(kind=ModelKind.DPO, parent__isnull=False, export__isnull=False) | ~Q(kind=ModelKind.DPO), "dpo"),
+            check(Q(kind=ModelKind.BASE, parent__isnull=True) | ~Q(kind=ModelKind.BASE), "base"),
+            check(Q(parent__isnull=True) | ~Q(adapter_path=""), "trained_has_adapter"),
+            check(~Q(parent=F("id")), "not_its_own_parent"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Round(models.Model):
+    """One turn of the loop with one policy."""
+
+    name = models.CharField(max_length=100, unique=True)
+    policy = models.ForeignKey(ModelVersion, models.PROTECT, related_name="rounds")
+    votes_wanted = models.PositiveSmallIntegerField(default=3)
+    sampler = models.JSONField()
+    dpo = models.JSONField(default=dict)
+    is_open = models.BooleanField(default=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [check(Q(votes_wanted__gte=1, votes_wanted__lte=15), "votes_in_range")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Run(models.Model):
+    """One job in a round. Its folder is the whole seam to the command that does the work."""
+
+    round = models.ForeignKey(Round, models.CASCADE, related_name="runs")
+    stage = models.CharField(max_length=16)
+    ordinal = models.PositiveSmallIntegerField()
+    folder = models.CharField(max_length=255, unique=True)
+    status = models.CharField(max_length=16, default=RunStatus.QUEUED)
+    error = models.TextField(blank=True)
+    export = models.ForeignKey("Export", models.PROTECT, null=True, blank=True, related_name="runs")
+    candidate = models.ForeignKey(ModelVersion, models.PROTECT, null=True, blank=True, related_name="evaluations")
+    result = models.JSONField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    queued_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    # Whoever executes the run renews this; a run that is not renewed is lost and is queued again.
+    heartbeat_at = models.DateTimeField(null=True, blank=True)
+    worker = models.UUIDField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["round", "stage", "ordinal"], name="one_run_an_ordinal"),
+            models.UniqueConstraint(
+                fields=["round", "stage"], condition=Q(status__in=[*LIVE]), name="one_live_run_a_stage"
+            ),
+            one_of("stage", Stage.values),
+            one_of("status", RunStatus.values),
+            check(Q(status=RunStatus.DONE, result__isnull=False) | ~Q(status=RunStatus.DONE), "done_has_result"),
+            check(~Q(status=RunStatus.FAILED, error=""), "failed_has_error"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.round} {self.stage}-{self.ordinal}"
+
+    @property
+    def is_live(self) -> bool:
+        return self.status in LIVE
+
+
+class RunMetric(models.Model):
+    """One line of a run's `metrics.jsonl`."""
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="metrics")
+    line = models.PositiveIntegerField()
+    values = models.JSONField()
+
+    class Meta:
+        ordering = ["run", "line"]
+        constraints = [models.UniqueConstraint(fields=["run", "line"], name="one_metric_a_line")]
+
+    def __str__(self) -> str:
+        return f"{self.run}:{self.line}"
+
+
+class VideoSample(models.Model):
+    """One generated clip; wanted first, made later. An empty path means not made yet."""
+
+    instance = models.ForeignKey(Instance, models.CASCADE, related_name="samples")
+    model_version = models.ForeignKey(ModelVersion, models.PROTECT, related_name="samples")
+    seed = models.PositiveBigIntegerField()
+    settings = models.JSONField()
+    settings_digest = models.CharField(max_length=64)
+    path = models.CharField(max_length=255, blank=True)
+    sha256 = models.CharField(max_length=64, blank=True)
+    facts = models.JSONField(default=dict)
+    error = models.TextField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["instance", "model_version", "seed", "settings_digest"], name="one_sample_a_seed"
+            ),
+            check(Q(path="", sha256="") | (~Q(path="") & ~Q(sha256="")), "made_is_hashed"),
+        ]
+
+    def __str__(self) -> str:
+        return f"sample {self.pk}"
+
+    @property
+    def is_made(self) -> bool:
+        return bool(self.path)
+
+
+class VideoPair(models.Model):
+    """Two samples of one instance, compared in one round; or a gold pair with a known answer."""
+
+    round = models.ForeignKey(Round, models.CASCADE, related_name="pairs")
+    instance = models.ForeignKey(Instance, models.CASCADE, related_name="pairs")
+    first = models.ForeignKey(VideoSample, models.CASCADE, related_name="pairs_as_first")
+    second = models.ForeignKey(VideoSample, models.CASCADE, related_name="pairs_as_second")
+    gold_verdicts = models.JSONField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["round", "first", "second"], name="one_pair_of_two_samples"),
+            check(Q(first__lt=F("second")), "in_sample_order"),
+        ]
+        triggers = [
+            pgtrigger.Trigger(
+                name="samples_of_one_instance",
+                when=pgtrigger.Before,
+                operation=pgtrigger.Insert | pgtrigger.Update,
+                func="""
+                    IF (SELECT count(*) FROM annotate_videosample
+                        WHERE id IN (NEW.first_id, NEW.second_id) AND instance_id = NEW.instance_id) <> 2 THEN
+                        RAISE EXCEPTION 'a pair holds two samples of its own instance' USING ERRCODE = '23514';
+                    END IF;
+                    RETURN NEW;
+                """,
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"pair {self.pk}"
+
+    @property
+    def is_gold(self) -> bool:
+        return self.gold_verdicts is not None

@@ -1,0 +1,267 @@
+"""Every read. What a person may see is decided here, by who asks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from annotate.models import (
+    Consensus,
+    Export,
+    IdentityGroup,
+    Instance,
+    Judgment,
+    ModelVersion,
+    PreferencePair,
+    Reference,
+    Round,
+    Run,
+    RunStatus,
+    Slot,
+    Split,
+    Stage,
+    User,
+    VideoPair,
+    VideoSample,
+)
+from rlhf.records import JointState, Track
+
+
+def leased_slots(annotator: User) -> QuerySet[Slot]:
+    """The slots that this person holds or has judged, with all that their page needs."""
+    return Slot.objects.filter(annotator=annotator).select_related(
+        "pair__first", "pair__second", "pair__instance__prompt", "pair__instance__group"
+    )
+
+
+def held_slot(annotator: User, lease: UUID) -> Slot | None:
+    """A slot by its lease while its media may be looked at: until the lease runs out."""
+    return leased_slots(annotator).filter(lease=lease, lease_expires_at__gte=timezone.now()).first()
+
+
+def visible_rounds(user: User) -> QuerySet[Round]:
+    """Rounds are the leads' business; to everybody else they do not exist."""
+    rounds = Round.objects.select_related("policy")
+    return rounds if user.is_lead else rounds.none()
+
+
+def visible_samples(user: User) -> QuerySet[VideoSample]:
+    return VideoSample.objects.exclude(path="") if user.is_lead else VideoSample.objects.none()
+
+
+def visible_references(user: User) -> QuerySet[Reference]:
+    return Reference.objects.all() if user.is_lead else Reference.objects.none()
+
+
+def visible_exports(user: User) -> QuerySet[Export]:
+    exports = Export.objects.select_related("round")
+    return exports if user.is_lead else exports.none()
+
+
+def latest_policy() -> ModelVersion | None:
+    """The model that the next round starts from: the newest version."""
+    return ModelVersion.objects.order_by("-id").first()
+
+
+def adapters_of(version: ModelVersion) -> list[str]:
+    """The adapter folders of a version, oldest first, from its whole line of parents."""
+    paths: list[str] = []
+    step: ModelVersion | None = version
+    while step is not None:
+        if step.adapter_path:
+            paths.insert(0, step.adapter_path)
+        step = step.parent
+    return paths
+
+
+def instances_of_split(split: str) -> QuerySet[Instance]:
+    return Instance.objects.filter(group__split=split).select_related("group", "prompt")
+
+
+def own_counts(annotator: User) -> dict[str, int]:
+    """How many answers this person has given, per track."""
+    counts = dict.fromkeys((str(track) for track in Track), 0)
+    judged = Slot.objects.filter(annotator=annotator).exclude(judged_at=None)
+    counts.update(judged.values_list("track").annotate(Count("id")))
+    return counts
+
+
+def open_slots_for(annotator: User, track: str) -> int:
+    """How many slots of a track this person could still be given."""
+    other_track = VideoPair.objects.filter(pk=OuterRef("pair"), exposures__annotator=annotator).exclude(
+        exposures__track=track
+    )
+    met = Slot.objects.filter(pair=OuterRef("pair"), annotator=annotator)
+    now = timezone.now()
+    return (
+        Slot.objects.filter(track=track, judged_at=None, pair__round__is_open=True)
+        .filter(
+            Q(annotator=annotator)
+            | ((Q(lease_expires_at=None) | Q(lease_expires_at__lt=now)) & ~Exists(met) & ~Exists(other_track))
+        )
+        .count()
+    )
+
+
+def why_empty(annotator: User, track: str) -> str:
+    """Why there is no next pair: the reason that holds, as one sentence."""
+    wanted = Slot.objects.filter(track=track, judged_at=None, pair__round__is_open=True)
+    if not wanted.exists():
+        if VideoSample.objects.filter(path="", error="").exists():
+            return "New videos are being made. Come back in a few minutes."
+        return "Every pair of this track has its votes. Thank you."
+    if wanted.exclude(annotator=annotator).filter(pair__exposures__annotator=annotator).exists():
+        return (
+            "The pairs that are left are ones you have already met: nobody judges both tracks of a pair, "
+            "nor one pair twice. They wait for other people."
+        )
+    return "The pairs that are left are in other people's hands just now. Come back in a few minutes."
+
+
+def round_funnel(round: Round) -> dict[str, Any]:
+    """How many came through each stage of the loop."""
+    pairs = round.pairs.all()
+    samples = VideoSample.objects.filter(Q(pairs_as_first__round=round) | Q(pairs_as_second__round=round))
+    states = Counter(
+        dict(
+            PreferencePair.objects.filter(pair__round=round)
+            .values_list("joint_state")
+            .annotate(Count("id"))
+        )
+    )
+    judged = dict(
+        Slot.objects.filter(pair__round=round)
+        .exclude(judged_at=None)
+        .values_list("track")
+        .annotate(Count("id"))
+    )
+    resolved = dict(
+        Consensus.objects.filter(pair__round=round).values_list("track").annotate(Count("id"))
+    )
+    export = round.exports.filter(withdrawn="").last()
+    return {
+        "instances": pairs.values("instance").distinct().count(),
+        "samples": samples.exclude(path="").distinct().count(),
+        "samples_wanted": samples.distinct().count(),
+        "samples_failed": samples.exclude(error="").distinct().count(),
+        "pairs": pairs.count(),
+        "votes_wanted": Slot.objects.filter(pair__round=round, track=Track.IDENTITY).count(),
+        "judgments": {str(track): judged.get(str(track), 0) for track in Track},
+        "resolved": {str(track): resolved.get(str(track), 0) for track in Track},
+        "joint_states": {str(state): states.get(str(state), 0) for state in JointState},
+        "dominant": states.get(str(JointState.DOMINANT), 0),
+        "exported_pairs": export.num_pairs if export else 0,
+        "trained_pairs": _trained_pairs(round),
+    }
+
+
+def _trained_pairs(round: Round) -> int:
+    run = done_run(round, Stage.DPO)
+    return int(run.result["num_pairs"]) if run and run.result else 0
+
+
+def done_run(round: Round, stage: str) -> Run | None:
+    return round.runs.filter(stage=stage, status=RunStatus.DONE).last()
+
+
+def live_run(round: Round, stage: str) -> Run | None:
+    return round.runs.filter(stage=stage, status__in=[*RunStatus.values[:3]]).last()
+
+
+def dpo_curves(run: Run) -> list[dict[str, Any]]:
+    """The training curve, a row a step; a resumed run repeats no step."""
+    steps = {line["step"]: line for line in run.metrics.values_list("values", flat=True) if "step" in line}
+    return [steps[step] for step in sorted(steps)]
+
+
+def pairs_side_by_side(round: Round, limit: int = 6) -> QuerySet[VideoPair]:
+    """Finished pairs for a look, the dominant ones first."""
+    return (
+        round.pairs.exclude(first__path="")
+        .exclude(second__path="")
+        .select_related("first", "second", "instance__group", "instance__prompt", "preference")
+        .order_by(Q(preference__joint_state=JointState.DOMINANT).desc(), "id")[:limit]
+    )
+
+
+def dominant_pairs(round: Round, *, include_simulated: bool) -> QuerySet[PreferencePair]:
+    """What an export holds, in its fixed order."""
+    pairs = PreferencePair.objects.filter(pair__round=round, joint_state=JointState.DOMINANT)
+    if not include_simulated:
+        pairs = pairs.filter(is_simulated=False)
+    return pairs.select_related(
+        "chosen", "rejected", "pair__instance__group", "pair__instance__prompt", "chosen__model_version"
+    ).order_by("pair_id")
+
+
+def latest_judgments(pair_id: int) -> QuerySet[Judgment]:
+    """The votes that count: of each judged slot the highest revision."""
+    return (
+        Judgment.objects.filter(slot__pair_id=pair_id)
+        .select_related("slot")
+        .order_by("slot_id", "-revision")
+        .distinct("slot_id")
+    )
+
+
+def people() -> QuerySet[IdentityGroup]:
+    return IdentityGroup.objects.annotate(num_references=Count("references")).order_by("name")
+
+
+def groups_without_instances(split: str | None = None) -> QuerySet[IdentityGroup]:
+    groups = IdentityGroup.objects.filter(instances=None)
+    return groups.filter(split=split) if split else groups
+
+
+def is_synthetic(round: Round) -> bool:
+    """Whether every person of the round comes from an embedded world, whose truth is known."""
+    return not round.pairs.filter(instance__group__truth=None).exists()
+
+
+def held_out_instances() -> QuerySet[Instance]:
+    return instances_of_split(Split.EVAL).exclude(group__truth=None)
+
+
+def visible_runs(user: User) -> QuerySet[Run]:
+    runs = Run.objects.select_related("round")
+    return runs if user.is_lead else runs.none()
+
+
+def run_progress(run: Run) -> dict[str, Any]:
+    """How far a run is, from its newest metric line."""
+    last = run.metrics.order_by("-line").values_list("values", flat=True).first() or {}
+    done = last.get("done", last.get("step"))
+    return {"done": done, "total": last.get("total", last.get("steps")), "last": last}
+
+
+def accounts() -> QuerySet[User]:
+    return User.objects.annotate(num_judged=Count("slots", filter=Q(slots__judged_at__isnull=False))).order_by(
+        "role", "username"
+    )
+
+
+def counts_for_metrics() -> dict[str, tuple[str, dict[str, int]]]:
+    """Gauges for a monitor: name -> (text, label -> count)."""
+    return {
+        "annotate_runs": ("Runs by status", dict(Run.objects.values_list("status").annotate(Count("id")))),
+        "annotate_open_slots": (
+            "Wanted votes by track",
+            dict(
+                Slot.objects.filter(judged_at=None, pair__round__is_open=True)
+                .values_list("track")
+                .annotate(Count("id"))
+            ),
+        ),
+        "annotate_judgments": (
+            "Judged slots by track",
+            dict(Slot.objects.exclude(judged_at=None).values_list("track").annotate(Count("id"))),
+        ),
+        "annotate_pairs": (
+            "Pairs by joint state",
+            dict(PreferencePair.objects.values_list("joint_state").annotate(Count("id"))),
+        ),
+    }

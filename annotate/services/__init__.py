@@ -1,0 +1,1 @@
+"""Every write, as verb-first functions."""

@@ -1,0 +1,71 @@
+"""Turn the loop: the next step of a round, or what it waits for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db.models import Count
+
+from annotate import queries
+from annotate.models import LIVE, Round, Run, RunStatus, Slot, Stage, User
+from annotate.services.preferences import export_round
+from annotate.services.rounds import RoundError
+from annotate.services.runs import queue_dpo, queue_evaluation, queue_sampling
+from rlhf.records import Track
+
+#: Seeds of the videos that an evaluation makes of each held-out instance.
+EVALUATION_SEEDS = [0, 1]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What advancing a round did (a queued run, which a door must send), or what it waits for."""
+
+    says: str
+    run: Run | None = None
+    is_waiting_for_people: bool = False
+    is_finished: bool = False
+
+
+def advance_round(round: Round, *, include_simulated: bool = False, actor: User | None = None) -> Step:
+    """Take the next step that the round is ready for. Safe to repeat: a live run is never doubled.
+
+    Raises:
+        RoundError: the round cannot go on by itself; the message says what to do.
+    """
+    live = round.runs.filter(status__in=[*LIVE]).last()
+    if live:
+        return Step(f"{live.stage} is {live.status}", live)
+    stuck = round.runs.filter(status__in=[RunStatus.FAILED, RunStatus.CANCELLED]).last()
+    if stuck and not round.runs.filter(stage=stuck.stage, status=RunStatus.DONE).exists():
+        raise RoundError(f"{stuck} {stuck.status}: {stuck.error or 'by a lead'}; retry it on the round's page")
+    if not round.pairs.exists():
+        raise RoundError(f"{round} has no pairs; build instances, then plan the round's pairs")
+    if (run := queue_sampling(round, actor)) is not None:
+        return Step("sampling is queued", run)
+    if (waiting := _votes_wanted(round)) is not None:
+        return waiting
+    return _train(round, include_simulated=include_simulated, actor=actor)
+
+
+def _votes_wanted(round: Round) -> Step | None:
+    wanted = dict(
+        Slot.objects.filter(pair__round=round, judged_at=None).values_list("track").annotate(Count("id"))
+    )
+    if not wanted:
+        return None
+    parts = [f"{wanted[str(track)]} on {track}" for track in Track if str(track) in wanted]
+    return Step(f"waiting for people: {' and '.join(parts)}", is_waiting_for_people=True)
+
+
+def _train(round: Round, *, include_simulated: bool, actor: User | None) -> Step:
+    tuned = queries.done_run(round, Stage.DPO)
+    if tuned is None:
+        export = export_round(round, include_simulated=include_simulated, actor=actor)
+        return Step(f"{export} holds {export.num_pairs} pairs; Flow-DPO is queued", queue_dpo(round, export, actor))
+    if queries.done_run(round, Stage.EVALUATE) is None and queries.held_out_instances().exists():
+        candidate = tuned.model_version
+        return Step(
+            "evaluation is queued", queue_evaluation(round, candidate, seeds=EVALUATION_SEEDS, actor=actor)
+        )
+    return Step("the round is complete; the next one can start from its model", is_finished=True)

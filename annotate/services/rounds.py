@@ -1,0 +1,109 @@
+"""Rounds: plan their samples and pairs, and turn the loop stage by stage."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from django.db import transaction
+
+from annotate.models import Instance, ModelKind, ModelVersion, Round, User, VideoPair, VideoSample
+from annotate.services.audit import record_event
+from annotate.services.slots import open_slots
+from generator.records import SamplerSettings
+
+
+class RoundError(Exception):
+    """A round cannot take this step; the message names the reason and the remedy."""
+
+
+@transaction.atomic
+def import_model(name: str, base_model: str, weights_sha256: str, *, kind: ModelKind = ModelKind.SFT) -> ModelVersion:
+    """Register weights that were made elsewhere; doing it again returns the same version."""
+    version, created = ModelVersion.objects.get_or_create(
+        name=name, defaults={"kind": kind, "base_model": base_model, "weights_sha256": weights_sha256}
+    )
+    if version.weights_sha256 != weights_sha256:
+        raise RoundError(
+            f"model {name!r} is known with other weights ({version.weights_sha256[:12]}, not "
+            f"{weights_sha256[:12]}); import these under another name"
+        )
+    if created:
+        record_event("import_model", version, weights_sha256=weights_sha256)
+    return version
+
+
+@transaction.atomic
+def start_round(
+    name: str,
+    policy: ModelVersion,
+    *,
+    votes_wanted: int = 3,
+    sampler: SamplerSettings | None = None,
+    dpo: dict[str, Any] | None = None,
+    actor: User | None = None,
+) -> Round:
+    """Open a round; a round of this name that exists is returned as it is."""
+    round, created = Round.objects.get_or_create(
+        name=name,
+        defaults={
+            "policy": policy,
+            "votes_wanted": votes_wanted,
+            "sampler": asdict(sampler or SamplerSettings()),
+            "dpo": dpo or {},
+            "created_by": actor,
+        },
+    )
+    if created:
+        record_event("start_round", round, actor=actor, policy=policy.name)
+    return round
+
+
+def sample_seed(instance: Instance, number: int) -> int:
+    """The seed of an instance's n-th sample: fixed, below 2**31, different for every instance."""
+    digest = hashlib.sha256(f"{instance.digest}:{number}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+@transaction.atomic
+def plan_pairs(round: Round, instances: Iterable[Instance]) -> int:
+    """Want two videos of different seeds, and their pair, for each instance.
+
+    Returns:
+        How many pairs are new; planning again adds none.
+    """
+    settings = SamplerSettings(**round.sampler)
+    before = round.pairs.count()
+    for instance in instances:
+        first, second = (
+            VideoSample.objects.get_or_create(
+                instance=instance,
+                model_version=round.policy,
+                seed=sample_seed(instance, number),
+                settings_digest=settings.digest,
+                defaults={"settings": round.sampler},
+            )[0]
+            for number in (0, 1)
+        )
+        VideoPair.objects.get_or_create(
+            round=round,
+            first=min(first, second, key=lambda sample: sample.pk),
+            second=max(first, second, key=lambda sample: sample.pk),
+            defaults={"instance": instance},
+        )
+    return round.pairs.count() - before
+
+
+def open_ready_pairs(round: Round) -> None:
+    """Ask for votes on every pair whose two videos exist."""
+    ready = round.pairs.filter(slots=None).exclude(first__path="").exclude(second__path="")
+    for pair in ready.select_related("round"):
+        open_slots(pair)
+
+
+def close_round(round: Round, actor: User | None = None) -> None:
+    """Stop asking for votes; what was said stays."""
+    if Round.objects.filter(pk=round.pk, is_open=True).update(is_open=False):
+        record_event("close_round", round, actor=actor)

@@ -1,0 +1,316 @@
+"""Runs: queued by a lead, claimed by one worker, followed while they work, ended once.
+
+A run's folder survives whatever kills its worker. A run that nobody renews is queued again and goes on
+in the same folder, so no result is made twice.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from annotate import queries
+from annotate.models import (
+    LIVE,
+    Export,
+    InstanceReference,
+    ModelKind,
+    ModelVersion,
+    Round,
+    Run,
+    RunMetric,
+    RunStatus,
+    Stage,
+    User,
+    VideoSample,
+)
+from annotate.services.audit import record_event
+from annotate.services.rounds import RoundError, open_ready_pairs
+from generator.rundir import RunDir
+from generator.video import MediaError, probe
+
+#: A running job that was not renewed for this long has lost its worker.
+LOST_AFTER = timedelta(seconds=30)
+#: A queued job that nobody took for this long has lost its message.
+UNCLAIMED_AFTER = timedelta(seconds=60)
+
+
+def run_dir(run: Run) -> RunDir:
+    return RunDir(settings.STORAGE_ROOT / run.folder)
+
+
+def queue_sampling(round: Round, actor: User | None = None) -> Run | None:
+    """Queue a run for the videos of the round that are not made yet, or None when all are."""
+    missing = VideoSample.objects.filter(path="", pairs_as_first__round=round) | VideoSample.objects.filter(
+        path="", pairs_as_second__round=round
+    )
+    samples = list(missing.distinct().select_related("instance__prompt").order_by("instance_id", "id"))
+    if not samples:
+        return None
+
+    def request(folder: RunDir) -> dict[str, Any]:
+        return {
+            "model": _model_request(round.policy, folder),
+            "settings": round.sampler,
+            "samples": [
+                {
+                    "sample_id": str(sample.pk),
+                    "seed": sample.seed,
+                    "prompt": sample.instance.prompt.text,
+                    "references": _references_request(sample.instance_id, folder),
+                }
+                for sample in samples
+            ],
+        }
+
+    return _queue_run(round, Stage.SAMPLE, request, actor=actor)
+
+
+def queue_dpo(round: Round, export: Export, actor: User | None = None) -> Run:
+    """Queue Flow-DPO on a frozen export.
+
+    Raises:
+        RoundError: the export is empty or was withdrawn.
+    """
+    if export.withdrawn:
+        raise RoundError(f"{export} was withdrawn ({export.withdrawn}); export the round again")
+    if not export.num_pairs:
+        raise RoundError(f"{export} holds no pair; collect more votes, or look at the reasons on the round's page")
+
+    def request(folder: RunDir) -> dict[str, Any]:
+        return {
+            "model": _model_request(round.policy, folder),
+            "export": folder.relative(settings.STORAGE_ROOT / export.folder),
+            "config": round.dpo,
+        }
+
+    return _queue_run(round, Stage.DPO, request, actor=actor, export=export)
+
+
+def queue_evaluation(round: Round, candidate: ModelVersion, *, seeds: list[int], actor: User | None = None) -> Run:
+    """Queue the comparison of a tuned model with its parent on held-out people.
+
+    Raises:
+        RoundError: there is no held-out person whose truth is known.
+    """
+    instances = list(queries.held_out_instances().order_by("id"))
+    if not instances:
+        raise RoundError("no held-out person with a known truth; import people of split eval and build instances")
+    if candidate.parent is None:
+        raise RoundError(f"{candidate} was not trained here: there is no parent to compare it with")
+    parent = candidate.parent
+
+    def request(folder: RunDir) -> dict[str, Any]:
+        return {
+            "baseline": _model_request(parent, folder),
+            "candidate": _model_request(candidate, folder),
+            "settings": round.sampler,
+            "seeds": seeds,
+            "instances": [
+                {
+                    "instance_id": str(instance.pk),
+                    "prompt": instance.prompt.text,
+                    "references": _references_request(instance.pk, folder),
+                    "id_group": [
+                        {"path": folder.relative(settings.STORAGE_ROOT / item.path), "kind": item.kind}
+                        for item in instance.group.references.all()
+                    ],
+                    "expected": {e["element"]: e["target"] for e in instance.prompt.elements},
+                }
+                for instance in instances
+            ],
+        }
+
+    return _queue_run(round, Stage.EVALUATE, request, actor=actor, candidate=candidate)
+
+
+@transaction.atomic
+def _queue_run(round: Round, stage: Stage, request: Any, *, actor: User | None, **links: Any) -> Run:
+    """One live run a stage: a second wish returns the run that is under way."""
+    Round.objects.select_for_update().get(pk=round.pk)
+    live = round.runs.filter(stage=stage, status__in=[*LIVE]).first()
+    if live is not None:
+        return live
+    ordinal = (round.runs.filter(stage=stage).aggregate(last=Max("ordinal"))["last"] or 0) + 1
+    run = Run(
+        round=round,
+        stage=stage,
+        ordinal=ordinal,
+        folder=f"runs/round-{round.pk}/{stage}-{ordinal}",
+        **links,
+    )
+    folder = run_dir(run)
+    folder.create({"stage": str(stage), **request(folder)})
+    run.save()
+    record_event("queue_run", run, actor=actor, stage=str(stage))
+    return run
+
+
+def _model_request(version: ModelVersion, folder: RunDir) -> dict[str, Any]:
+    base = Path(version.base_model)
+    return {
+        "base": str(base.resolve()) if base.exists() else version.base_model,
+        "adapters": [folder.relative(settings.STORAGE_ROOT / path) for path in queries.adapters_of(version)],
+    }
+
+
+def _references_request(instance_id: int, folder: RunDir) -> list[dict[str, str]]:
+    places = InstanceReference.objects.filter(instance_id=instance_id).exclude(position=None)
+    return [
+        {"path": folder.relative(settings.STORAGE_ROOT / place.reference.path), "kind": place.reference.kind}
+        for place in places.select_related("reference").order_by("position")
+    ]
+
+
+def claim_run(run_id: int, worker: UUID) -> Run | None:
+    """Take a queued run for this worker, or None when somebody else has it or it has ended."""
+    now = timezone.now()
+    taken = Run.objects.filter(pk=run_id, status=RunStatus.QUEUED).update(
+        status=RunStatus.RUNNING, worker=worker, heartbeat_at=now, started_at=now, error=""
+    )
+    return Run.objects.select_related("round__policy").get(pk=run_id) if taken else None
+
+
+def renew_run(run: Run, worker: UUID) -> RunStatus | None:
+    """Say that the worker is alive; returns the run's status, or None when the run is no longer its own."""
+    mine = Run.objects.filter(pk=run.pk, worker=worker, status__in=[RunStatus.RUNNING, RunStatus.CANCELLING])
+    if not mine.update(heartbeat_at=timezone.now()):
+        return None
+    return RunStatus(Run.objects.values_list("status", flat=True).get(pk=run.pk))
+
+
+def follow_run(run: Run) -> int:
+    """Bring new metric lines, and the samples they announce, into the database.
+
+    Safe to repeat. Returns how many lines are stored.
+    """
+    stored = run.metrics.count()
+    lines = run_dir(run).read_metrics(stored)
+    RunMetric.objects.bulk_create(
+        [RunMetric(run=run, line=stored + number, values=values) for number, values in enumerate(lines)],
+        ignore_conflicts=True,
+    )
+    if run.stage == Stage.SAMPLE:
+        for values in lines:
+            _store_sample(run, str(values.get("sample_id", "")))
+        if lines:
+            open_ready_pairs(run.round)
+    return stored + len(lines)
+
+
+def _store_sample(run: Run, sample_id: str, error: str = "") -> None:
+    """Believe a sample only once its file is decoded; the facts are the file's, not the command's."""
+    sample = VideoSample.objects.filter(pk=int(sample_id), path="").first() if sample_id.isdecimal() else None
+    if sample is None:
+        return
+    path = f"{run.folder}/samples/{sample_id}.mp4"
+    if not error:
+        try:
+            facts = probe(settings.STORAGE_ROOT / path)
+        except MediaError as problem:
+            error = str(problem)
+    if error:
+        VideoSample.objects.filter(pk=sample.pk, path="").update(error=error)
+        return
+    VideoSample.objects.filter(pk=sample.pk, path="").update(
+        path=path,
+        sha256=facts.sha256,
+        error="",
+        facts={
+            "width": facts.width,
+            "height": facts.height,
+            "num_frames": facts.num_frames,
+            "fps": facts.fps,
+            "size_bytes": facts.size_bytes,
+        },
+    )
+
+
+@transaction.atomic
+def finish_run(run: Run, worker: UUID) -> bool:
+    """Store the result of a complete folder; False when the run was not this worker's any more."""
+    result = run_dir(run).read_result()
+    follow_run(run)
+    done = Run.objects.filter(pk=run.pk, worker=worker, status__in=[RunStatus.RUNNING, RunStatus.CANCELLING])
+    if not done.update(status=RunStatus.DONE, result=result, ended_at=timezone.now()):
+        return False
+    if run.stage == Stage.SAMPLE:
+        for item in result["samples"]:
+            _store_sample(run, str(item["sample_id"]))
+        for item in result.get("failed", []):
+            _store_sample(run, str(item["sample_id"]), error=item["error"])
+        open_ready_pairs(run.round)
+    if run.stage == Stage.DPO:
+        _register_adapter(run, result)
+    record_event("finish_run", run)
+    return True
+
+
+def _register_adapter(run: Run, result: dict[str, Any]) -> ModelVersion:
+    parent = run.round.policy
+    version, created = ModelVersion.objects.get_or_create(
+        run=run,
+        defaults={
+            "name": f"{parent.name}+dpo-{run.round.pk}.{run.ordinal}",
+            "kind": ModelKind.DPO,
+            "base_model": parent.base_model,
+            "parent": parent,
+            "export": run.export,
+            "adapter_path": f"{run.folder}/{result['adapter']}",
+            "weights_sha256": result["adapter_sha256"],
+        },
+    )
+    if created:
+        record_event("register_model", version, export=run.export_id)
+    return version
+
+
+def end_run(run: Run, worker: UUID, status: RunStatus, error: str = "") -> bool:
+    """Mark a run failed or cancelled; False when it was not this worker's any more."""
+    ended = Run.objects.filter(pk=run.pk, worker=worker, status__in=[*LIVE]).update(
+        status=status, error=error[:4000], ended_at=timezone.now()
+    )
+    if ended:
+        record_event(f"{status}_run", run, error=error[:300])
+    return bool(ended)
+
+
+def cancel_run(run: Run, actor: User | None = None) -> bool:
+    """Ask a live run to stop; a queued one ends at once. False when it had ended already."""
+    now = timezone.now()
+    live = Run.objects.filter(pk=run.pk)
+    stopped = live.filter(status=RunStatus.QUEUED).update(status=RunStatus.CANCELLED, ended_at=now)
+    stopped = stopped or live.filter(status=RunStatus.RUNNING).update(status=RunStatus.CANCELLING)
+    if stopped:
+        record_event("cancel_run", run, actor=actor)
+    return bool(stopped)
+
+
+def retry_run(run: Run, actor: User | None = None) -> bool:
+    """Queue a failed or cancelled run again, in the same folder: it goes on where it stopped."""
+    ended = Run.objects.filter(pk=run.pk, status__in=[RunStatus.FAILED, RunStatus.CANCELLED])
+    queued = ended.update(status=RunStatus.QUEUED, queued_at=timezone.now(), worker=None, ended_at=None, error="")
+    if queued:
+        record_event("retry_run", run, actor=actor)
+    return bool(queued)
+
+
+def requeue_lost_runs() -> list[int]:
+    """Queue what lost its worker or its message; returns the runs to send out again."""
+    now = timezone.now()
+    lost = Run.objects.filter(heartbeat_at__lt=now - LOST_AFTER)
+    lost.filter(status=RunStatus.CANCELLING).update(status=RunStatus.CANCELLED, ended_at=now)
+    lost.filter(status=RunStatus.RUNNING).update(
+        status=RunStatus.QUEUED, worker=None, queued_at=now - 2 * UNCLAIMED_AFTER
+    )
+    unclaimed = Run.objects.filter(status=RunStatus.QUEUED, queued_at__lt=now - UNCLAIMED_AFTER)
+    ids = list(unclaimed.values_list("pk", flat=True))
+    Run.objects.filter(pk__in=ids).update(queued_at=now)
+    return ids

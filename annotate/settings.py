@@ -1,0 +1,267 @@
+"""The environment becomes settings, here and nowhere else. Importing this file creates and starts nothing.
+
+| variable             | meaning                                                      | default                      |
+| -------------------- | ------------------------------------------------------------ | ---------------------------- |
+| DATABASE_URL         | PostgreSQL, postgresql://user:password@host/name             | embedded, under VAR_DIR      |
+| CELERY_BROKER_URL    | Redis, redis://host:6379/0                                   | embedded, under VAR_DIR      |
+| STORAGE_URL          | videos and run folders, file:///folder                       | VAR_DIR/storage              |
+| SECRET_KEY           | signs sessions; at least 32 characters                       | made once, VAR_DIR/secret    |
+| SITE_URL             | the address that people type; https:// turns on secure cookies | http://127.0.0.1:PORT      |
+| ALLOWED_HOSTS        | host names, separated by commas                              | the host of SITE_URL, loopback |
+| CSRF_TRUSTED_ORIGINS | origins of forms, separated by commas                        | SITE_URL                     |
+| BIND                 | address on which the web listens                             | 127.0.0.1                    |
+| PORT                 | port on which the web listens                                | 8000                         |
+| LEASE_S              | how long a pair stays reserved for one person, seconds       | 900                          |
+| MODEL_PATH           | base model: a folder, or a hub id such as org/name           | the shipped tiny checkpoint  |
+| VAR_DIR              | everything that the program makes                            | var                          |
+| LOG_LEVEL            | DEBUG, INFO, WARNING or ERROR                                | INFO                         |
+| DEBUG                | Django's debug pages, never in production                    | 0                            |
+
+Secrets may come from a file: DATABASE_URL_FILE, CELERY_BROKER_URL_FILE, SECRET_KEY_FILE.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from annotate.environment import (
+    Environment,
+    SettingError,
+    cache_from_broker,
+    database_from_url,
+    folder_from_url,
+)
+from annotate.supervisor.sockets import postgres_url, redis_url
+
+env = Environment(os.environ)
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR_DIR = Path(env.text("VAR_DIR", str(BASE_DIR / "var"))).resolve()
+DEBUG = env.flag("DEBUG")
+LOG_LEVEL = env.one_of("LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")
+
+# -- services: what is not named in the environment is embedded -----------------------------------
+
+POSTGRES_DIR = VAR_DIR / "postgres"
+REDIS_DIR = VAR_DIR / "redis"
+_database_url = env.url("DATABASE_URL", ("postgresql", "postgres"), "postgresql://user:password@host:5432/anyid")
+_broker_url = env.url("CELERY_BROKER_URL", ("redis", "rediss", "redis+socket"), "redis://host:6379/0")
+EMBEDDED_POSTGRES = not _database_url
+EMBEDDED_REDIS = not _broker_url
+
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": {
+        **database_from_url("DATABASE_URL", _database_url or postgres_url(POSTGRES_DIR, "anyid")),
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+STORAGE_ROOT = folder_from_url("STORAGE_URL", env.text("STORAGE_URL", (VAR_DIR / "storage").as_uri()))
+
+# -- the site's address and secrets -----------------------------------------------------------------
+
+BIND = env.text("BIND", "127.0.0.1")
+PORT = env.integer("PORT", 8000, low=1, high=65535)
+SITE_URL = env.url("SITE_URL", ("http", "https"), "https://annotate.example.org").rstrip("/")
+SITE_URL = SITE_URL or f"http://127.0.0.1:{PORT}"
+_site = urlsplit(SITE_URL)
+if not _site.hostname or _site.path or _site.query:
+    raise SettingError(f"SITE_URL={SITE_URL!r} is not a bare address; write it like https://annotate.example.org")
+IS_HTTPS = _site.scheme == "https"
+
+ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", [_site.hostname, "127.0.0.1", "localhost"])
+CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS", [SITE_URL])
+for _origin in CSRF_TRUSTED_ORIGINS:
+    if not _origin.startswith(("http://", "https://")):
+        raise SettingError(f"CSRF_TRUSTED_ORIGINS={_origin!r} has no scheme; write it like https://{_origin}")
+
+
+def _secret_key() -> str:
+    key = env.secret("SECRET_KEY")
+    if key:
+        if len(key) < 32:
+            raise SettingError(f"SECRET_KEY has {len(key)} characters, it needs 32 or more; run: openssl rand -hex 32")
+        return key
+    if _database_url and not DEBUG:
+        raise SettingError(
+            "SECRET_KEY is not set and DATABASE_URL is: every machine of the site needs the same one; "
+            "run: openssl rand -hex 32"
+        )
+    try:
+        return (VAR_DIR / "secret").read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        # Nothing is being served yet (the supervisor makes the file first), so nothing is signed to last.
+        return secrets.token_urlsafe(48)
+
+
+SECRET_KEY = _secret_key()
+
+# -- the product --------------------------------------------------------------------------------
+
+LEASE_S = env.integer("LEASE_S", 900, low=30, high=86_400)
+MODEL_PATH = env.text("MODEL_PATH", str(BASE_DIR / "generator" / "portraits" / "checkpoint"))
+
+# -- Django ---------------------------------------------------------------------------------------
+
+ROOT_URLCONF = "annotate.urls"
+WSGI_APPLICATION = "annotate.wsgi.application"
+AUTH_USER_MODEL = "annotate.User"
+LOGIN_URL = "/login/"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "/login/"
+TIME_ZONE = "UTC"
+USE_TZ = True
+LANGUAGE_CODE = "en"
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "rest_framework.authtoken",
+    "drf_spectacular",
+    "django_htmx",
+    "template_partials",
+    "pgtrigger",
+    "annotate",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "annotate.security.content_security_policy",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+
+STATIC_URL = "/static/"
+STATIC_ROOT = VAR_DIR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": STORAGE_ROOT}},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+
+_redis_url = _broker_url or redis_url(REDIS_DIR)
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": cache_from_broker(_redis_url),
+        "KEY_PREFIX": "cache",
+    }
+}
+
+# -- security -------------------------------------------------------------------------------------
+
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
+CSRF_COOKIE_HTTPONLY = True
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_SSL_REDIRECT = IS_HTTPS
+# Health checks and metrics are asked for from inside, past the proxy that ends TLS.
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
+SECURE_HSTS_SECONDS = 31_536_000 if IS_HTTPS else 0
+# No inline script or style anywhere; clips may be played from memory (blob:).
+CONTENT_SECURITY_POLICY = "; ".join(
+    [
+        "default-src 'self'",
+        "img-src 'self' data: blob:",
+        "media-src 'self' blob:",
+        "object-src 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    ]
+)
+
+# -- API ------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "rest_framework.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.LimitOffsetPagination",
+    "PAGE_SIZE": 100,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Identity-preserving video preferences",
+    "DESCRIPTION": "Lease pairs, submit judgments on two tracks, run rounds.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+}
+
+# -- jobs -----------------------------------------------------------------------------------------
+
+CELERY_BROKER_URL = _redis_url
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_ROUTES = {"annotate.tasks.execute_run": {"queue": "gpu"}}
+# A killed worker's task goes back to the queue; one task at a time waits with a worker, never more.
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+# Redis hands an unfinished task to another worker after this time: longer than the longest training,
+# since `requeue_lost_runs` finds lost runs much sooner and without doubling live ones.
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 7 * 86_400}
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# At shutdown a running task gets a few seconds, then goes back to the queue: its run folder resumes.
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 3.0
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_SEND_TASK_EVENTS = False
+CELERY_TIMEZONE = TIME_ZONE
+CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
+CELERY_BEAT_SCHEDULE = {
+    "requeue-lost-runs": {"task": "annotate.tasks.requeue_lost_runs", "schedule": 15.0},
+    "reclaim-leases": {"task": "annotate.tasks.reclaim_leases", "schedule": 60.0},
+}
+
+# -- logging --------------------------------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    # Celery and gunicorn would otherwise print their lines twice.
+    "loggers": {"django": {"handlers": [], "level": LOG_LEVEL, "propagate": True}},
+}

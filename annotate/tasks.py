@@ -1,0 +1,99 @@
+"""Celery: fetch by id, call one service or launch one command, record the end."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import time
+from uuid import UUID, uuid4
+
+from celery import shared_task
+from django.conf import settings
+
+from annotate.models import Run, RunStatus, Stage
+from annotate.services import runs
+
+logger = logging.getLogger(__name__)
+
+#: The command of each stage: the same one that a researcher types.
+COMMANDS = {Stage.SAMPLE: "generator.sample", Stage.DPO: "rlhf.dpo", Stage.EVALUATE: "rlhf.evaluate"}
+#: How often a run is renewed, followed, and asked whether it was cancelled.
+POLL_S = 0.5
+#: How long a cancelled command may take to end by itself.
+TERMINATE_S = 20
+
+
+@shared_task
+def execute_run(run_id: int) -> None:
+    """Run one stage's command in its folder; a second delivery of the same id does nothing."""
+    worker = uuid4()
+    run = runs.claim_run(run_id, worker)
+    if run is None:
+        return
+    log_path = runs.run_dir(run).path / "log.txt"
+    with open(log_path, "ab") as log:
+        # The command ends by itself when this pipe closes, so it never outlives a killed worker.
+        child = subprocess.Popen(
+            [sys.executable, "-m", COMMANDS[Stage(run.stage)], str(runs.run_dir(run).path), "--attached"],
+            cwd=settings.BASE_DIR,
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            status = _watch(run, worker, child)
+        finally:
+            _end(child)
+    if status is RunStatus.CANCELLED:
+        runs.end_run(run, worker, RunStatus.CANCELLED)
+    elif status is RunStatus.DONE and child.returncode == 0:
+        runs.finish_run(run, worker)
+    elif status is not None:
+        error = _last_line(log_path.read_text(errors="replace")) or f"the command ended with {child.returncode}"
+        runs.end_run(run, worker, RunStatus.FAILED, error)
+
+
+def _watch(run: Run, worker: UUID, child: subprocess.Popen[bytes]) -> RunStatus | None:
+    """Follow the command until it ends, is cancelled, or is no longer this worker's (None)."""
+    while True:
+        ended = child.poll() is not None
+        runs.follow_run(run)
+        status = runs.renew_run(run, worker)
+        if status is None:
+            logger.warning("%s was taken over by another worker", run)
+            return None
+        if ended:
+            return RunStatus.CANCELLED if status is RunStatus.CANCELLING and child.returncode else RunStatus.DONE
+        if status is RunStatus.CANCELLING:
+            return RunStatus.CANCELLED
+        time.sleep(POLL_S)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    if child.poll() is None:
+        child.terminate()
+        try:
+            child.wait(TERMINATE_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+    if child.stdin:
+        child.stdin.close()
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+def send_run(run: Run | None) -> None:
+    """Hand a queued run to a worker once the transaction that queued it has ended."""
+    if run is not None and run.status == RunStatus.QUEUED:
+        execute_run.delay_on_commit(run.pk)
+
+
+@shared_task
+def requeue_lost_runs() -> None:
+    for run_id in runs.requeue_lost_runs():
+        execute_run.delay(run_id)

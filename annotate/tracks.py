@@ -1,0 +1,66 @@
+"""What each track may see. This is the only place that decides it, for pages, API and media alike.
+
+identity         every reference of the person's ID-group; no prompt
+controllability  the primary reference and the differential prompt; no other reference
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from annotate.models import Reference, Side, Slot
+from rlhf.records import Track
+
+
+@dataclass(frozen=True)
+class ShownReference:
+    """A reference as a track shows it: `name` is its place on the page, never a row's id."""
+
+    name: str
+    reference: Reference
+    is_primary: bool
+
+
+@dataclass(frozen=True)
+class JudgingTask:
+    """All that an annotator receives of one leased slot."""
+
+    slot: Slot
+    references: tuple[ShownReference, ...]
+    prompt: str | None
+    statements: tuple[str, ...] | None
+    changes: dict[str, str] | None
+
+
+def judging_task(slot: Slot) -> JudgingTask:
+    instance = slot.pair.instance
+    if slot.track == Track.IDENTITY:
+        shown = tuple(
+            ShownReference(f"reference-{number}", reference, is_primary=False)
+            for number, reference in enumerate(instance.group.references.filter(reject_reasons=[]))
+        )
+        return JudgingTask(slot, shown, None, None, None)
+    primary = instance.places.select_related("reference").get(position=0).reference
+    changed = [element for element in instance.prompt.elements if element["changed"]]
+    return JudgingTask(
+        slot,
+        (ShownReference("reference-0", primary, is_primary=True),),
+        instance.prompt.text,
+        tuple(element["statement"] for element in changed),
+        {element["element"]: element["target"] for element in changed},
+    )
+
+
+def shown_file(slot: Slot, name: str) -> str | None:
+    """The stored file behind a name of a leased slot, or None where the track shows no such thing.
+
+    Sides are mapped here for the eye; votes are mapped back in `services.slots`.
+    """
+    first_is_left = slot.first_side == Side.LEFT
+    if name in Side.values:
+        return (slot.pair.first if (name == Side.LEFT) == first_is_left else slot.pair.second).path
+    name, _, part = name.partition(".")
+    for shown in judging_task(slot).references:
+        if shown.name == name:
+            return shown.reference.poster if part == "poster" else shown.reference.path
+    return None

@@ -1,0 +1,32 @@
+"""All routes, in the order of the loop."""
+
+from django.contrib import admin
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import include, path
+
+from annotate import media
+from annotate.views import accounts, health, home, judge, people, rounds
+
+urlpatterns = [
+    path("", home.home, name="home"),
+    path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("people/", people.people_list, name="people"),
+    path("accounts/", accounts.accounts, name="accounts"),
+    path("accounts/<int:user_id>/password/", accounts.password, name="account_password"),
+    # The track converter is registered by the API's routes, which are imported below.
+    path("api/", include("annotate.api.urls")),
+    path("judge/<track:track>/", judge.judge, name="judge"),
+    path("rounds/", rounds.round_list, name="rounds"),
+    path("rounds/<int:round_id>/", rounds.round_detail, name="round"),
+    path("rounds/<int:round_id>/advance/", rounds.advance, name="round_advance"),
+    path("runs/<int:run_id>/cancel/", rounds.cancel, name="run_cancel"),
+    path("runs/<int:run_id>/retry/", rounds.retry, name="run_retry"),
+    path("media/<uuid:lease>/<str:name>", media.leased_media, name="leased_media"),
+    path("media/samples/<int:sample_id>", media.sample_media, name="sample_media"),
+    path("media/references/<int:reference_id>/<str:part>", media.reference_media, name="reference_media"),
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("metrics", health.metrics, name="metrics"),
+    path("admin/", admin.site.urls),
+]

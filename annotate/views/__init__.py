@@ -1,0 +1,1 @@
+"""Pages: thin doors to queries and services."""

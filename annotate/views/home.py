@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from django.http import HttpResponse
+from django.shortcuts import render
+
+from annotate import queries
+from annotate.views.access import SignedInRequest, signed_in
+from annotate.views.rounds import waiting_rounds
+from rlhf.records import Track
+
+
+@signed_in
+def home(request: SignedInRequest) -> HttpResponse:
+    user = request.user
+    counts = queries.own_counts(user)
+    context = {
+        "tracks": [
+            {
+                "track": track,
+                "own": counts[str(track)],
+                "open": queries.open_slots_for(user, track),
+            }
+            for track in Track
+        ]
+    }
+    if user.is_lead:
+        context |= {"rounds": waiting_rounds(user), "num_people": queries.people().count()}
+    return render(request, "annotate/home.html", context)

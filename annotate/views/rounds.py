@@ -1,0 +1,97 @@
+"""Rounds: the funnel, the runs, the curves, and the next step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_POST
+
+from annotate import queries, tasks
+from annotate.curves import Curve, curve
+from annotate.models import LIVE, Round, Run, Stage, User
+from annotate.services import runs
+from annotate.services.loop import advance_round
+from annotate.services.rounds import RoundError
+from annotate.views.access import SignedInRequest, leads_only
+
+
+def waiting_rounds(user: User) -> list[dict[str, Any]]:
+    return [{"round": round, "funnel": queries.round_funnel(round)} for round in queries.visible_rounds(user)]
+
+
+@leads_only
+def round_list(request: SignedInRequest) -> HttpResponse:
+    return render(request, "annotate/rounds.html", {"rounds": waiting_rounds(request.user)})
+
+
+@leads_only
+def round_detail(request: SignedInRequest, round_id: int) -> HttpResponse:
+    """The whole page; while a run is live, its `#progress` part is asked for again and again."""
+    round = get_object_or_404(queries.visible_rounds(request.user), pk=round_id)
+    template = "annotate/round.html" + ("#progress" if request.htmx else "")
+    return render(request, template, _context(round))
+
+
+def _context(round: Round) -> dict[str, Any]:
+    shown = list(round.runs.order_by("-id"))
+    dpo = next((run for run in shown if run.stage == Stage.DPO), None)
+    evaluation = queries.done_run(round, Stage.EVALUATE)
+    return {
+        "round": round,
+        "funnel": queries.round_funnel(round),
+        "runs": [{"run": run, "progress": queries.run_progress(run)} for run in shown],
+        "is_live": any(run.status in LIVE for run in shown),
+        "curves": _curves(dpo) if dpo else [],
+        "exports": round.exports.order_by("-id"),
+        "evaluation": evaluation.result if evaluation else None,
+        "pairs": queries.pairs_side_by_side(round),
+    }
+
+
+def _curves(run: Run) -> list[Curve]:
+    rows = queries.dpo_curves(run)
+    titles = {
+        "loss": "Loss (starts at ln 2)",
+        "rewards/margins": "Reward margin, chosen minus rejected",
+        "rewards/accuracies": "Share of pairs with a positive margin",
+    }
+    return [curve(title, [(row["step"], row[key]) for row in rows if key in row]) for key, title in titles.items()]
+
+
+@leads_only
+@require_POST
+def advance(request: SignedInRequest, round_id: int) -> HttpResponse:
+    round = get_object_or_404(queries.visible_rounds(request.user), pk=round_id)
+    include_simulated = request.POST.get("include_simulated") == "on"
+    try:
+        step = advance_round(round, include_simulated=include_simulated, actor=request.user)
+    except RoundError as error:
+        messages.error(request, str(error))
+    else:
+        tasks.send_run(step.run)
+        messages.info(request, step.says)
+    return redirect("round", round_id=round.pk)
+
+
+@leads_only
+@require_POST
+def cancel(request: SignedInRequest, run_id: int) -> HttpResponse:
+    run = get_object_or_404(queries.visible_runs(request.user), pk=run_id)
+    if not runs.cancel_run(run, request.user):
+        messages.error(request, f"{run} had ended already: {run.status}.")
+    return redirect("round", round_id=run.round_id)
+
+
+@leads_only
+@require_POST
+def retry(request: SignedInRequest, run_id: int) -> HttpResponse:
+    run = get_object_or_404(queries.visible_runs(request.user), pk=run_id)
+    if runs.retry_run(run, request.user):
+        run.refresh_from_db()
+        tasks.send_run(run)
+    else:
+        messages.error(request, f"{run} is {run.status}; only a failed or cancelled run can be tried again.")
+    return redirect("round", round_id=run.round_id)
