@@ -11,8 +11,9 @@ import av
 import av.error
 import numpy as np
 from av.container import InputContainer
+from av.filter import Graph
 from av.stream import Disposition
-from av.video.reformatter import Colorspace, Interpolation
+from av.video.reformatter import Colorspace, ColorTrc, Interpolation
 from numpy.typing import NDArray
 
 from generator.media import MediaError, MediaFormat, MediaLimits, RejectReason
@@ -29,6 +30,7 @@ SCALING = (
 )
 
 _UNSPECIFIED_COLORSPACE = 2
+_HDR_TRANSFERS = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
 
 
 class VideoDecoder:
@@ -43,7 +45,6 @@ class VideoDecoder:
         codec: such as `h264`.
         pixel_format: such as `yuv420p`.
         has_audio: whether there is an audio stream.
-        pixel_aspect: width of a stored pixel over its height.
         nominal_fps: the rate that the header claims, or None.
         starts: seconds from the first frame's start to each decoded frame's.
         end: seconds from the first frame's start to the end of the last.
@@ -57,6 +58,7 @@ class VideoDecoder:
     def __init__(self, path: Path | str, media_format: MediaFormat, limits: MediaLimits) -> None:
         """Open the file; nothing is decoded yet."""
         self._limits = limits
+        self._graph: Graph | None = None
         self._file = open(path, "rb")  # noqa: SIM115 - closed in __exit__
         try:
             self._container = self._open(media_format)
@@ -67,7 +69,7 @@ class VideoDecoder:
         self.has_audio = bool(self._container.streams.audio)
         self.codec = self._stream.codec_context.name
         self.pixel_format = self._stream.codec_context.pix_fmt or "unknown"
-        self.pixel_aspect = float(self._stream.sample_aspect_ratio or 1)
+        self._pixel_aspect = float(self._stream.sample_aspect_ratio or 1)
         rate = self._stream.guessed_rate
         self.nominal_fps = float(rate) if rate else None
         self.starts: list[float] = []
@@ -105,6 +107,47 @@ class VideoDecoder:
                 RejectReason.UNREADABLE,
                 f"breaks off after {len(self.starts)} frames; {MIN_DAMAGED_FRAMES} are needed",
             )
+
+    def shown_size(self, frame: av.VideoFrame) -> tuple[int, int]:
+        """Width and height of a frame as a viewer sees it: square pixels, upright."""
+        width, height = max(1, round(frame.width * self._pixel_aspect)), frame.height
+        return (height, width) if quarter_turns(frame) % 2 else (width, height)
+
+    def upright_rgb(self, frame: av.VideoFrame, size: tuple[int, int]) -> NDArray[np.uint8]:
+        """Convert a frame to RGB for an ordinary screen, scaled and turned upright.
+
+        Args:
+            frame: of this file.
+            size: width and height as shown.
+
+        Returns:
+            Shape (height, width, 3).
+        """
+        turns = quarter_turns(frame)
+        width, height = reversed(size) if turns % 2 else size
+        if frame.color_trc in _HDR_TRANSFERS:
+            frame = self._to_ordinary_range(frame)
+        rgb = frame.reformat(
+            width=width,
+            height=height,
+            format="rgb24",
+            src_colorspace=_colorspace(frame),
+            interpolation=SCALING,
+        )
+        return np.ascontiguousarray(np.rot90(rgb.to_ndarray(), turns))
+
+    def _to_ordinary_range(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """HDR (phones record it by default) to BT.709, with reference white as white."""
+        if self._graph is None:
+            self._graph = Graph()
+            self._graph.link_nodes(
+                self._graph.add_buffer(template=self._stream),
+                self._graph.add("scale", "out_color_matrix=bt709:out_primaries=bt709:out_transfer=bt709"),
+                self._graph.add("format", "yuv444p10le"),
+                self._graph.add("buffersink"),
+            ).configure()
+        self._graph.vpush(frame)
+        return self._graph.vpull()
 
     def _open(self, media_format: MediaFormat) -> InputContainer:
         try:
@@ -166,26 +209,6 @@ class VideoDecoder:
 def quarter_turns(frame: av.VideoFrame) -> int:
     """Counterclockwise quarter turns, 0 to 3, that make a decoded frame stand upright."""
     return round(frame.rotation / 90) % 4
-
-
-def shown_size(frame: av.VideoFrame, pixel_aspect: float = 1.0) -> tuple[int, int]:
-    """Width and height of a frame as a viewer sees it: square pixels, upright."""
-    width, height = max(1, round(frame.width * pixel_aspect)), frame.height
-    return (height, width) if quarter_turns(frame) % 2 else (width, height)
-
-
-def upright_rgb(frame: av.VideoFrame, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Convert a frame to RGB, scaled to `size` (width, height as shown) and turned upright.
-
-    Returns:
-        Shape (height, width, 3).
-    """
-    turns = quarter_turns(frame)
-    width, height = reversed(size) if turns % 2 else size
-    rgb = frame.reformat(
-        width=width, height=height, format="rgb24", src_colorspace=_colorspace(frame), interpolation=SCALING
-    )
-    return np.ascontiguousarray(np.rot90(rgb.to_ndarray(), turns))
 
 
 def _colorspace(frame: av.VideoFrame) -> Colorspace | None:

@@ -1,8 +1,8 @@
 """Clips and stills as arrays and as files: read, measure, write, normalise.
 
-Frame counts and times come from decoding, never from a header. Every clip written here is one that a browser plays
-and seeks exactly: H.264, yuv420p in BT.709, constant frame rate, no B-frames (frame k starts at k / fps), index at
-the front, no audio, no metadata; equal frames give equal bytes.
+Frame counts and times come from decoding, never from a header. Every clip written here is one that a browser
+plays and seeks exactly: H.264, yuv420p in BT.709, constant frame rate, no B-frames (frame k starts at
+k / fps), index at the front, no audio, no metadata; equal frames give equal bytes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from numpy.typing import NDArray
 from PIL import Image
 
-from generator.decoder import SCALING, VideoDecoder, quarter_turns, shown_size, upright_rgb
+from generator.decoder import SCALING, VideoDecoder, quarter_turns
 from generator.media import (
     MediaError,
     MediaFacts,
@@ -93,7 +93,7 @@ def read_clip(path: Path | str, *, max_frames: int | None = None, limits: MediaL
     frames: list[NDArray[np.uint8]] = []
     with VideoDecoder(path, media_format, limits) as decoder:
         for frame in decoder:
-            frames.append(upright_rgb(frame, shown_size(frame, decoder.pixel_aspect)))
+            frames.append(decoder.upright_rgb(frame, decoder.shown_size(frame)))
             if len(frames) * frames[0].nbytes > limits.max_clip_bytes:
                 raise MediaError(
                     RejectReason.TOO_LARGE,
@@ -263,7 +263,7 @@ def _probe_video(
     with VideoDecoder(path, media_format, limits) as decoder:
         for frame in decoder:
             if not width:
-                (width, height), turns = shown_size(frame, decoder.pixel_aspect), quarter_turns(frame)
+                (width, height), turns = decoder.shown_size(frame), quarter_turns(frame)
     count = len(decoder.starts)
     if count < limits.min_frames:
         raise MediaError(RejectReason.TOO_SHORT, f"has {count} frames; {limits.min_frames} are needed")
@@ -295,7 +295,7 @@ def _picked(
         if pick is None:
             return
         if index == pick:
-            rgb = upright_rgb(frame, size)
+            rgb = decoder.upright_rgb(frame, size)
         while index == pick:
             yield rgb
             pick = next(waiting, None)
