@@ -78,8 +78,28 @@ def adapters_of(version: ModelVersion) -> list[str]:
     return paths
 
 
-def instances_of_split(split: str) -> QuerySet[Instance]:
-    return Instance.objects.filter(group__split=split).select_related("group", "prompt")
+def instances_of_split(split: str, source: str | None = None) -> QuerySet[Instance]:
+    instances = Instance.objects.filter(group__split=split).select_related("group", "prompt")
+    return instances.filter(group__source=source) if source else instances
+
+
+def find_round(name: str | None) -> Round | None:
+    """A round by name or number; without a name the newest open one."""
+    rounds = Round.objects.select_related("policy")
+    if name is None:
+        return rounds.filter(is_open=True).last()
+    return rounds.filter(name=name).first() or (rounds.filter(pk=int(name)).first() if name.isdecimal() else None)
+
+
+def find_model(name: str | None) -> ModelVersion | None:
+    """A model version by name; without a name the newest one."""
+    if name is None:
+        return latest_policy()
+    return ModelVersion.objects.filter(name=name).first()
+
+
+def model_names() -> str:
+    return ", ".join(ModelVersion.objects.values_list("name", flat=True)) or "none yet"
 
 
 def own_counts(annotator: User) -> dict[str, int]:
@@ -164,6 +184,16 @@ def _trained_pairs(round: Round) -> int:
     return int(run.result["num_pairs"]) if run and run.result else 0
 
 
+def missing_samples(round: Round, *, include_failed: bool) -> QuerySet[VideoSample]:
+    """The round's videos that are not made yet, the two of an instance next to each other."""
+    missing = VideoSample.objects.filter(path="").filter(
+        Exists(VideoPair.objects.filter(Q(first=OuterRef("pk")) | Q(second=OuterRef("pk")), round=round))
+    )
+    if not include_failed:
+        missing = missing.filter(error="")
+    return missing.select_related("instance__prompt").order_by("instance_id", "id")
+
+
 def done_run(round: Round, stage: str) -> Run | None:
     return round.runs.filter(stage=stage, status=RunStatus.DONE).last()
 
@@ -210,11 +240,6 @@ def latest_judgments(pair_id: int) -> QuerySet[Judgment]:
 
 def people() -> QuerySet[IdentityGroup]:
     return IdentityGroup.objects.annotate(num_references=Count("references")).order_by("name")
-
-
-def groups_without_instances(split: str | None = None) -> QuerySet[IdentityGroup]:
-    groups = IdentityGroup.objects.filter(instances=None)
-    return groups.filter(split=split) if split else groups
 
 
 def is_synthetic(round: Round) -> bool:

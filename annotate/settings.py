@@ -251,7 +251,6 @@ CELERY_TIMEZONE = TIME_ZONE
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "requeue-lost-runs": {"task": "annotate.tasks.requeue_lost_runs", "schedule": 15.0},
-    "reclaim-leases": {"task": "annotate.tasks.reclaim_leases", "schedule": 60.0},
 }
 
 # -- logging --------------------------------------------------------------------------------------

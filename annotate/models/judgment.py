@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import random
-
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Random
 
 from annotate.models.constraints import append_only, check, one_of
 from annotate.models.round import VideoPair
@@ -25,7 +24,7 @@ class Slot(models.Model):
     track = models.CharField(max_length=16)
     ordinal = models.PositiveSmallIntegerField()
     # Order of assignment: an indexed random key, so that a lease never sorts the table.
-    random_key = models.FloatField(default=random.random)
+    random_key = models.FloatField(db_default=Random())
     annotator = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="slots"
     )

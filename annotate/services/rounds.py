@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from django.db import transaction
@@ -12,6 +13,7 @@ from django.db import transaction
 from annotate.models import Instance, ModelKind, ModelVersion, Round, User, VideoPair, VideoSample
 from annotate.services.audit import record_event
 from annotate.services.slots import open_slots
+from generator.media import file_sha256
 from generator.records import SamplerSettings
 
 
@@ -20,18 +22,28 @@ class RoundError(Exception):
 
 
 @transaction.atomic
-def import_model(name: str, base_model: str, weights_sha256: str, *, kind: ModelKind = ModelKind.SFT) -> ModelVersion:
-    """Register weights that were made elsewhere; doing it again returns the same version."""
+def import_model(base_model: str, *, kind: ModelKind = ModelKind.SFT) -> ModelVersion:
+    """Register weights that were made elsewhere; doing it again returns the same version.
+
+    Raises:
+        RoundError: the folder holds no model, or other weights than when it was registered.
+    """
+    place = Path(base_model)
+    weights = sorted(place.rglob("*.safetensors"))
+    if not weights:
+        raise RoundError(f"{base_model} holds no safetensors; set MODEL_PATH to a folder in the Diffusers layout")
+    digest = hashlib.sha256()
+    for file in weights:
+        digest.update(str(file.relative_to(place)).encode())
+        digest.update(file_sha256(file).encode())
     version, created = ModelVersion.objects.get_or_create(
-        name=name, defaults={"kind": kind, "base_model": base_model, "weights_sha256": weights_sha256}
+        base_model=base_model,
+        parent=None,
+        weights_sha256=digest.hexdigest(),
+        defaults={"kind": kind, "name": f"{place.name}-{digest.hexdigest()[:8]}"},
     )
-    if version.weights_sha256 != weights_sha256:
-        raise RoundError(
-            f"model {name!r} is known with other weights ({version.weights_sha256[:12]}, not "
-            f"{weights_sha256[:12]}); import these under another name"
-        )
     if created:
-        record_event("import_model", version, weights_sha256=weights_sha256)
+        record_event("import_model", version, weights_sha256=version.weights_sha256)
     return version
 
 

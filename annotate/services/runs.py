@@ -46,12 +46,12 @@ def run_dir(run: Run) -> RunDir:
     return RunDir(settings.STORAGE_ROOT / run.folder)
 
 
-def queue_sampling(round: Round, actor: User | None = None) -> Run | None:
-    """Queue a run for the videos of the round that are not made yet, or None when all are."""
-    missing = VideoSample.objects.filter(path="", pairs_as_first__round=round) | VideoSample.objects.filter(
-        path="", pairs_as_second__round=round
-    )
-    samples = list(missing.distinct().select_related("instance__prompt").order_by("instance_id", "id"))
+def queue_sampling(round: Round, actor: User | None = None, *, retry_failed: bool = False) -> Run | None:
+    """Queue a run for the videos of the round that are not made yet, or None when all are.
+
+    Videos that failed are left alone unless they are to be tried again.
+    """
+    samples = list(queries.missing_samples(round, include_failed=retry_failed))
     if not samples:
         return None
 

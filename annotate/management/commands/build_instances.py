@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from annotate.management.loop_command import LoopCommand
+from annotate.models import Split
+from annotate.services.identities import build_instances
+
+
+class Command(LoopCommand):
+    help = "Draw instances: references of one person in order, and a differential prompt. Repeatable by seed."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--split", choices=Split.values, help="only people of this split")
+        parser.add_argument("--source", help="only people of this source")
+        parser.add_argument("--per-person", type=int, default=4, help="instances a person (default 4)")
+        parser.add_argument("--seed", type=int, default=0)
+
+    def run(self, **options: Any) -> dict[str, Any]:
+        if options["per_person"] < 1:
+            raise ValueError(f"--per-person is {options['per_person']}; it must be at least 1")
+        made, total = build_instances(
+            split=options["split"], source=options["source"], count=options["per_person"], seed=options["seed"]
+        )
+        return {"new_instances": made, "instances": total}

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandParser
+
+from annotate.management.loop_command import LoopCommand, add_round_argument, chosen_round
+from annotate.services.preferences import export_round
+
+
+class Command(LoopCommand):
+    help = "Freeze a round's Pareto-dominant pairs; the same set gives the same bytes."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        add_round_argument(parser)
+        parser.add_argument("--include-simulated", action="store_true", help="let simulated votes in as well")
+
+    def run(self, **options: Any) -> dict[str, Any]:
+        export = export_round(chosen_round(options), include_simulated=options["include_simulated"])
+        return {
+            "export": str(export),
+            "folder": str(settings.STORAGE_ROOT / export.folder),
+            "content_hash": export.content_hash,
+            "pairs": export.num_pairs,
+            "joint_states": export.manifest["joint_states"],
+        }

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from annotate.management.loop_command import LoopCommand, add_round_argument, chosen_round, send_and_maybe_wait
+from annotate.queries import round_funnel
+from annotate.services.runs import queue_sampling
+
+
+class Command(LoopCommand):
+    help = "Queue the videos of a round that are not made yet on the gpu workers."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        add_round_argument(parser)
+        parser.add_argument("--wait", action="store_true", help="show progress and return when it ends")
+
+    def run(self, **options: Any) -> dict[str, Any]:
+        round = chosen_round(options)
+        run = queue_sampling(round, retry_failed=True)
+        send_and_maybe_wait(run, options)
+        funnel = round_funnel(round)
+        return {
+            "round": round.name,
+            "run": str(run) if run else "nothing to make",
+            "samples": funnel["samples"],
+            "samples_wanted": funnel["samples_wanted"],
+            "failed": funnel["samples_failed"],
+        }

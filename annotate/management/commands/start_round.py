@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandParser
+
+from annotate import queries
+from annotate.management.loop_command import LoopCommand
+from annotate.models import Split
+from annotate.services.rounds import RoundError, import_model, plan_pairs, start_round
+from generator.records import SamplerSettings
+
+
+class Command(LoopCommand):
+    help = "Open a round: its policy, its sampler settings, and a pair of videos for each instance."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        defaults = SamplerSettings()
+        parser.add_argument("name")
+        parser.add_argument("--policy", help="name of the model version; the newest one by default")
+        parser.add_argument("--split", default=Split.TRAIN, choices=Split.values)
+        parser.add_argument("--source", help="only people of this source")
+        parser.add_argument("--votes", type=int, default=3, help="wanted votes a track (default 3)")
+        parser.add_argument("--height", type=int, default=defaults.height)
+        parser.add_argument("--width", type=int, default=defaults.width)
+        parser.add_argument("--frames", type=int, default=defaults.num_frames)
+        parser.add_argument("--fps", type=int, default=defaults.fps)
+        parser.add_argument("--steps", type=int, default=defaults.num_inference_steps)
+        parser.add_argument("--guidance-scale", type=float, default=defaults.guidance_scale)
+
+    def run(self, **options: Any) -> dict[str, Any]:
+        if not 1 <= options["votes"] <= 15:
+            raise RoundError(f"votes is {options['votes']}; it must be 1 to 15")
+        policy = queries.find_model(options["policy"])
+        if policy is None and options["policy"]:
+            raise RoundError(f"no model version {options['policy']!r}; known: {queries.model_names()}")
+        round = start_round(
+            options["name"],
+            policy or import_model(settings.MODEL_PATH),
+            votes_wanted=options["votes"],
+            sampler=SamplerSettings(
+                height=options["height"],
+                width=options["width"],
+                num_frames=options["frames"],
+                fps=options["fps"],
+                num_inference_steps=options["steps"],
+                guidance_scale=options["guidance_scale"],
+            ),
+        )
+        new = plan_pairs(round, queries.instances_of_split(options["split"], options["source"]))
+        return {"round": round.name, "policy": round.policy.name, "new_pairs": new, "pairs": round.pairs.count()}

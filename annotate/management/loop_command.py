@@ -1,0 +1,95 @@
+"""What the commands of the loop have in common: `--json`, one clear line on failure, and waiting."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from tqdm import tqdm
+
+from annotate import queries, tasks
+from annotate.models import Round, Run, RunStatus
+from annotate.services.rounds import RoundError
+from generator.rundir import RunError
+from rlhf.export import ExportError
+
+#: What a person can put right; anything else is a defect and keeps its traceback.
+FAILURES = (RoundError, RunError, ExportError, ValueError, OSError)
+
+
+class LoopCommand(BaseCommand):
+    """A command that does one thing and says what it did, for people or (`--json`) for machines."""
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            result = self.run(**options)
+        except FAILURES as error:
+            raise CommandError(" ".join(str(error).split())) from None
+        if options["json"]:
+            self.stdout.write(json.dumps(result, sort_keys=True, default=str))
+        else:
+            for name, value in result.items():
+                self.stdout.write(f"{name.replace('_', ' ')}: {_readable(value)}")
+
+    def run(self, **options: Any) -> dict[str, Any]:
+        raise NotImplementedError(f"{type(self).__name__} must say what it does")
+
+
+def _readable(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_readable(part)}" for name, part in value.items()) or "-"
+    if isinstance(value, list):
+        return "".join(f"\n  {_readable(item)}" for item in value) or "-"
+    return str(value)
+
+
+def add_round_argument(parser: CommandParser) -> None:
+    parser.add_argument("--round", help="the round's name or number; the newest open one by default")
+
+
+def chosen_round(options: dict[str, Any]) -> Round:
+    """The round that was named, or the newest open one.
+
+    Raises:
+        RoundError: there is no such round.
+    """
+    name = options["round"]
+    found = queries.find_round(name)
+    if found is None:
+        known = ", ".join(Round.objects.values_list("name", flat=True)) or "none yet; start one"
+        raise RoundError(f"no {'open round' if name is None else f'round {name!r}'}; rounds: {known}")
+    return found
+
+
+def wait_for_run(run: Run, *, quiet: bool = False) -> Run:
+    """Show a run's progress until it ends.
+
+    Raises:
+        RoundError: it failed or was cancelled.
+    """
+    bar = tqdm(desc=f"{run.stage:>8}", disable=quiet, dynamic_ncols=True, unit="step")
+    while True:
+        run.refresh_from_db()
+        progress = queries.run_progress(run)
+        bar.total = progress["total"]
+        bar.n = progress["done"] or 0
+        bar.refresh()
+        if not run.is_live:
+            break
+        time.sleep(0.5)
+    bar.close()
+    if run.status != RunStatus.DONE:
+        raise RoundError(f"{run} {run.status}: {run.error or 'by a lead'}; see {settings.STORAGE_ROOT / run.folder}/log.txt")
+    return run
+
+
+def send_and_maybe_wait(run: Run | None, options: dict[str, Any]) -> None:
+    tasks.send_run(run)
+    if run is not None and options["wait"]:
+        wait_for_run(run, quiet=options["json"])

@@ -1,0 +1,76 @@
+"""The right to be forgotten: a person's data go from every place that they reached."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+import pgtrigger
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+
+from annotate.models import DifferentialPrompt, Export, IdentityGroup, ModelVersion, Reference, VideoSample
+from annotate.services.audit import record_event
+from annotate.services.rounds import RoundError
+
+
+def erase_identity(name: str, *, source: str | None = None, really: bool = False) -> dict[str, Any]:
+    """Erase one person: rows, stored files, and the files of every export that holds them.
+
+    Exports stay as rows, marked as withdrawn, and adapters that were trained on them are named, so that
+    whoever keeps one can decide. Without `really` only the counts are returned.
+
+    Raises:
+        RoundError: nobody, or more than one person, has this name.
+    """
+    found = IdentityGroup.objects.filter(name=name)
+    groups = list(found.filter(source=source) if source else found)
+    if len(groups) != 1:
+        sources = ", ".join(sorted(group.source for group in groups))
+        remedy = f"give --source, one of: {sources}" if groups else "see the people page for the names"
+        raise RoundError(f"{len(groups)} people are called {name!r}; {remedy}")
+    group = groups[0]
+    exports = Export.objects.filter(pairs__pair__instance__group=group).distinct()
+    files = _stored_files(group)
+    report = {
+        "person": group.name,
+        "references": group.references.count(),
+        "instances": group.instances.count(),
+        "videos": VideoSample.objects.filter(instance__group=group).count(),
+        "files": len(files),
+        "exports_withdrawn": [str(export) for export in exports],
+        "models_trained_on_them": list(
+            ModelVersion.objects.filter(export__in=exports).values_list("name", flat=True)
+        ),
+        "erased": really,
+    }
+    if really:
+        _erase(group, list(exports), report)
+        for path in files:
+            (settings.STORAGE_ROOT / path).unlink(missing_ok=True)
+    return report
+
+
+@transaction.atomic
+def _erase(group: IdentityGroup, exports: list[Export], report: dict[str, Any]) -> None:
+    prompts = list(DifferentialPrompt.objects.filter(instances__group=group).values_list("pk", flat=True))
+    counts = {key: value for key, value in report.items() if key not in ("person", "erased")}
+    record_event("erase_identity", group, **counts)
+    for export in exports:
+        shutil.rmtree(settings.STORAGE_ROOT / export.folder, ignore_errors=True)
+        Export.objects.filter(pk=export.pk).update(withdrawn="a person's data were erased")
+    # Votes and prompts are append-only for everything but this.
+    with pgtrigger.ignore("annotate.Judgment:append_only", "annotate.DifferentialPrompt:append_only"):
+        group.delete()
+        DifferentialPrompt.objects.filter(pk__in=prompts, instances=None).delete()
+
+
+def _stored_files(group: IdentityGroup) -> list[str]:
+    """Everything stored of a person, but what another person's rows still name."""
+    references = Reference.objects.filter(group=group)
+    mine = {path for row in references.values_list("path", "poster") for path in row}
+    others = Reference.objects.exclude(group=group).filter(Q(path__in=mine) | Q(poster__in=mine))
+    shared = {path for row in others.values_list("path", "poster") for path in row}
+    videos = VideoSample.objects.filter(instance__group=group).exclude(path="").values_list("path", flat=True)
+    return sorted((mine - shared) | set(videos))

@@ -1,0 +1,62 @@
+"""The site's own programs, in one place for the supervisor, the containers and a terminal."""
+
+from __future__ import annotations
+
+import http.client
+import signal
+import sys
+
+from annotate import settings
+from annotate.supervisor.processes import Command
+
+MANAGE = [sys.executable, str(settings.BASE_DIR / "manage.py")]
+
+
+def web() -> Command:
+    address = f"{settings.BIND}:{settings.PORT}"
+    # Threads, because playing clips keeps connections open; two processes, so that one can be renewed.
+    options = {"bind": address, "workers": "2", "worker-class": "gthread", "threads": "8", "timeout": "60"}
+    options |= {"graceful-timeout": "10", "log-level": settings.LOG_LEVEL.lower(), "worker-tmp-dir": _memory_folder()}
+    flags = [part for name, value in options.items() for part in (f"--{name}", value) if value]
+    return Command("web", [sys.executable, "-m", "gunicorn", "annotate.wsgi", *flags], is_ready=is_web_ready)
+
+
+def worker(name: str, queues: str, concurrency: int) -> Command:
+    argv = [*_celery("worker"), "--queues", queues, "--hostname", f"{name}@%h", "--concurrency", str(concurrency)]
+    # QUIT gives a running task a moment, then puts it back; TERM would wait for hours of training.
+    argv += ["--without-gossip", "--without-mingle"]
+    return Command(name, argv, stop_signal=signal.SIGQUIT, patience_s=20)
+
+
+def beat() -> Command:
+    return Command("beat", [*_celery("beat"), "--pidfile="])
+
+
+def workers() -> list[Command]:
+    return [worker("worker", "default", 2), worker("gpu-worker", "gpu", 1), beat()]
+
+
+def by_name() -> dict[str, Command]:
+    return {command.name: command for command in [web(), *workers()]}
+
+
+def is_web_ready() -> bool:
+    host = "127.0.0.1" if settings.BIND in ("0.0.0.0", "::", "") else settings.BIND
+    connection = http.client.HTTPConnection(host, settings.PORT, timeout=10)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status < 500
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _celery(program: str) -> list[str]:
+    argv = [sys.executable, "-m", "celery", "--app", "annotate.celery", program]
+    return [*argv, "--loglevel", settings.LOG_LEVEL]
+
+
+def _memory_folder() -> str:
+    """Heartbeats of the web's processes belong in memory, where a slow disk cannot stop them."""
+    return "/dev/shm" if sys.platform == "linux" else ""

@@ -1,0 +1,191 @@
+"""The whole site under one roof: what runs, in which order it starts, and in which it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+from annotate import settings
+from annotate.supervisor import programs
+from annotate.supervisor.postgres import Postgres
+from annotate.supervisor.processes import Child, Command, ServiceError, say, stop_leftovers
+from annotate.supervisor.redis import Redis
+
+START_TIMEOUT_S = 90.0
+
+
+class Stop(BaseException):
+    """Somebody asked the supervisor to end (Ctrl-C, TERM, a closed terminal)."""
+
+
+class AlreadyRunning(ServiceError):
+    """Another supervisor works in the same folder."""
+
+
+class Site:
+    """The running children, in the order of their start."""
+
+    def __init__(self, *, is_quiet: bool = False) -> None:
+        self.is_quiet = is_quiet
+        self.children: list[Child] = []
+
+    def start_services(self) -> None:
+        """Start what is embedded and wait until it answers."""
+        services = []
+        if settings.EMBEDDED_POSTGRES:
+            postgres = Postgres(settings.POSTGRES_DIR)
+            postgres.prepare()
+            # INT is PostgreSQL's fast shutdown: it ends the sessions and leaves a clean state.
+            services.append(Command("postgres", postgres.command(), signal.SIGINT, 30, postgres.is_ready))
+        if settings.EMBEDDED_REDIS:
+            redis = Redis(settings.REDIS_DIR)
+            redis.prepare()
+            services.append(Command("redis", redis.command(), is_ready=redis.is_ready))
+        self.start(services)
+        if settings.EMBEDDED_POSTGRES:
+            postgres.ensure_database(settings.DATABASES["default"]["NAME"])
+
+    def start(self, commands: list[Command]) -> None:
+        """Start processes side by side and wait until each is ready.
+
+        Raises:
+            ServiceError: one of them ended or did not answer in time; with its last log lines.
+        """
+        children = [Child(command, settings.VAR_DIR, is_quiet=self.is_quiet) for command in commands]
+        self.children += children
+        for child in children:
+            child.start()
+        deadline = time.monotonic() + START_TIMEOUT_S
+        for child in children:
+            while not child.command.is_ready():
+                self._check_start(child, deadline)
+                time.sleep(0.05)
+            self._check_start(child, deadline)
+
+    def migrate(self) -> None:
+        """Bring the tables and the static files up to date."""
+        for arguments in (["migrate", "--no-input"], ["collectstatic", "--no-input"]):
+            command = [*programs.MANAGE, *arguments, "--verbosity", "0"]
+            done = subprocess.run(command, capture_output=True, text=True, cwd=settings.BASE_DIR)
+            if done.returncode:
+                raise ServiceError(f"manage.py {arguments[0]} failed:\n{(done.stderr or done.stdout).strip()}")
+
+    def keep_running(self, until: subprocess.Popen[bytes] | None = None) -> None:
+        """Restart what crashes, until `until` ends (or for ever)."""
+        while until is None or until.poll() is None:
+            for child in self.children:
+                news = child.keep_alive()
+                if news:
+                    say("site", news)
+            time.sleep(0.2)
+
+    def run(self, argv: list[str]) -> int:
+        """Run a command in the foreground while the site runs; its exit status."""
+        process = subprocess.Popen(argv)
+        try:
+            self.keep_running(until=process)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+        return process.wait()
+
+    def stop(self) -> None:
+        """End everything, last started first: the web, the workers, and last the database."""
+        while self.children:
+            self.children.pop().stop()
+
+    def _check_start(self, child: Child, deadline: float) -> None:
+        if child.is_running and time.monotonic() < deadline:
+            return
+        reason = "does not answer" if child.is_running else "ended at once"
+        raise ServiceError(f"{child.command.name} {reason}; the end of {child.log}:\n{child.last_lines()}")
+
+
+@contextlib.contextmanager
+def open_site(*, is_quiet: bool = False) -> Iterator[Site]:
+    """Hold the folder VAR_DIR alone, and end everything on the way out, however that is taken.
+
+    Raises:
+        AlreadyRunning: another supervisor is at work here.
+    """
+    with _hold(settings.VAR_DIR), _signals_as_stop():
+        _make_folders()
+        site = Site(is_quiet=is_quiet)
+        order = [*reversed(programs.workers()), programs.web(), Command("redis", [])]
+        for name in stop_leftovers(settings.VAR_DIR, [*order, Command("postgres", [], signal.SIGINT, 30)]):
+            say("site", f"stopped {name}, left behind by a supervisor that was killed")
+        try:
+            yield site
+        finally:
+            with _signals_ignored_once():
+                site.stop()
+
+
+def check_port() -> None:
+    """Fail early, before anything starts, where another program has the web's port."""
+    with socket.socket(socket.AF_INET6 if ":" in settings.BIND else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.BIND, settings.PORT))
+        except OSError as error:
+            raise ServiceError(
+                f"{settings.BIND}:{settings.PORT} cannot be used ({error.strerror}); set PORT to a free one, "
+                "for example PORT=8001"
+            ) from None
+
+
+@contextlib.contextmanager
+def _hold(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "supervisor.lock", "a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise AlreadyRunning(
+                f"the site is already running in {folder} (process {lock.read().strip()}); stop it first, "
+                "or set VAR_DIR to another folder"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def _make_folders() -> None:
+    settings.STORAGE_ROOT.mkdir(parents=True, exist_ok=True)
+    settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
+    secret = settings.VAR_DIR / "secret"
+    if not secret.exists():
+        unfinished = settings.VAR_DIR / "secret.new"
+        unfinished.unlink(missing_ok=True)
+        with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(48))
+        os.rename(unfinished, secret)
+
+
+@contextlib.contextmanager
+def _signals_as_stop() -> Iterator[None]:
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Stop
+
+    ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in ends}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
