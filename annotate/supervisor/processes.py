@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -47,6 +48,7 @@ class Child:
         self.is_quiet = is_quiet
         self.process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
+        self._is_asked = False  # celery takes a second QUIT as an order to drop everything at once
         self._crashes = 0
         self._started = 0.0
         self._next_start = 0.0
@@ -87,15 +89,17 @@ class Child:
         self.process, self._next_start = None, now + pause
         return f"{self.command.name} ended ({describe_status(status)}); starting it again in {pause:.0f} s"
 
+    def ask_to_stop(self) -> None:
+        if self.process is not None and self.is_running and not self._is_asked:
+            self.process.send_signal(self.command.stop_signal)
+            self._is_asked = True
+
     def stop(self) -> None:
         """End the process and its group; safe to call at any time."""
+        self.ask_to_stop()
         if self.process is not None:
-            if self.is_running:
-                self.process.send_signal(self.command.stop_signal)
-                try:
-                    self.process.wait(self.command.patience_s)
-                except subprocess.TimeoutExpired:
-                    pass  # the whole group is killed next
+            with contextlib.suppress(subprocess.TimeoutExpired):  # what is left is killed next
+                self.process.wait(self.command.patience_s)
             kill_group(self.process.pid)
             self.process.wait()
         if self._reader is not None:
@@ -123,8 +127,9 @@ class Child:
 
 def say(name: str, line: str) -> None:
     """One prefixed line in one write, so that lines of several processes never mix."""
-    sys.stdout.write(f"{name:<9}| {line}\n")
-    sys.stdout.flush()
+    with contextlib.suppress(OSError):  # the terminal may be gone; the log files go on
+        sys.stdout.write(f"{name:<10}| {line}\n")
+        sys.stdout.flush()
 
 
 def describe_status(status: int) -> str:
@@ -133,10 +138,8 @@ def describe_status(status: int) -> str:
 
 def kill_group(leader: int) -> None:
     """Kill what is left of a child's process group."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(leader, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def make_private(folder: Path, uid: int, gid: int) -> None:

@@ -21,6 +21,7 @@ from annotate.supervisor.processes import Child, Command, ServiceError, say, sto
 from annotate.supervisor.redis import Redis
 
 START_TIMEOUT_S = 90.0
+END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stop(BaseException):
@@ -32,38 +33,26 @@ class AlreadyRunning(ServiceError):
 
 
 class Site:
-    """The running children, in the order of their start."""
+    """The running children: services first, then the programs that need them."""
 
     def __init__(self, *, is_quiet: bool = False) -> None:
         self.is_quiet = is_quiet
-        self.children: list[Child] = []
+        self.services: list[Child] = []
+        self.programs: list[Child] = []
 
     def start_services(self) -> None:
         """Start what is embedded and wait until it answers."""
-        services = []
         if settings.EMBEDDED_POSTGRES:
-            postgres = Postgres(settings.POSTGRES_DIR)
-            postgres.prepare()
-            # INT is PostgreSQL's fast shutdown: it ends the sessions and leaves a clean state.
-            services.append(Command("postgres", postgres.command(), signal.SIGINT, 30, postgres.is_ready))
+            Postgres(settings.POSTGRES_DIR).prepare()
         if settings.EMBEDDED_REDIS:
-            redis = Redis(settings.REDIS_DIR)
-            redis.prepare()
-            services.append(Command("redis", redis.command(), is_ready=redis.is_ready))
-        self.start(services)
+            Redis(settings.REDIS_DIR).prepare()
+        self._start(_services(), self.services)
         if settings.EMBEDDED_POSTGRES:
-            postgres.ensure_database(settings.DATABASES["default"]["NAME"])
+            Postgres(settings.POSTGRES_DIR).ensure_database(settings.DATABASES["default"]["NAME"])
 
-    def start(self, commands: list[Command]) -> None:
-        """Start processes side by side and wait until each is ready.
+    def start_programs(self, commands: list[Command]) -> None:
+        self._start(commands, self.programs)
 
-        Raises:
-            ServiceError: one of them ended or did not answer in time; with its last log lines.
-        """
-        children = [Child(command, settings.VAR_DIR, is_quiet=self.is_quiet) for command in commands]
-        self.children += children
-        for child in children:
-            child.start()
         deadline = time.monotonic() + START_TIMEOUT_S
         for child in children:
             while not child.command.is_ready():
@@ -82,7 +71,7 @@ class Site:
     def keep_running(self, until: subprocess.Popen[bytes] | None = None) -> None:
         """Restart what crashes, until `until` ends (or for ever)."""
         while until is None or until.poll() is None:
-            for child in self.children:
+            for child in [*self.services, *self.programs]:
                 news = child.keep_alive()
                 if news:
                     say("site", news)
@@ -103,9 +92,28 @@ class Site:
         return process.wait()
 
     def stop(self) -> None:
-        """End everything, last started first: the web, the workers, and last the database."""
-        while self.children:
-            self.children.pop().stop()
+        """End the programs, and then the services that they write to until their last moment."""
+        for children in (self.programs, self.services):
+            for child in children:
+                child.ask_to_stop()
+            while children:
+                children.pop().stop()
+
+    def _start(self, commands: list[Command], children: list[Child]) -> None:
+        """Start processes side by side and wait until each is ready.
+
+        Raises:
+            ServiceError: one of them ended or did not answer in time; with its last log lines.
+        """
+        children += [Child(command, settings.VAR_DIR, is_quiet=self.is_quiet) for command in commands]
+        for child in children:
+            child.start()
+        deadline = time.monotonic() + START_TIMEOUT_S
+        for child in children:
+            while not child.command.is_ready():
+                self._check_start(child, deadline)
+                time.sleep(0.05)
+            self._check_start(child, deadline)
 
     def _check_start(self, child: Child, deadline: float) -> None:
         if child.is_running and time.monotonic() < deadline:
@@ -124,14 +132,14 @@ def open_site(*, is_quiet: bool = False) -> Iterator[Site]:
     with _hold(settings.VAR_DIR), _signals_as_stop():
         _make_folders()
         site = Site(is_quiet=is_quiet)
-        order = [*reversed(programs.workers()), programs.web(), Command("redis", [])]
-        for name in stop_leftovers(settings.VAR_DIR, [*order, Command("postgres", [], signal.SIGINT, 30)]):
+        for name in stop_leftovers(settings.VAR_DIR, [*programs.by_name().values(), *_services()]):
             say("site", f"stopped {name}, left behind by a supervisor that was killed")
         try:
             yield site
         finally:
-            with _signals_ignored_once():
-                site.stop()
+            for number in END_SIGNALS:
+                signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
+            site.stop()
 
 
 def check_port() -> None:
@@ -165,6 +173,18 @@ def _hold(folder: Path) -> Iterator[None]:
         yield
 
 
+def _services() -> list[Command]:
+    commands = []
+    if settings.EMBEDDED_POSTGRES:
+        postgres = Postgres(settings.POSTGRES_DIR)
+        # INT is PostgreSQL's fast shutdown: it ends the sessions and leaves a clean state.
+        commands.append(Command("postgres", postgres.command(), signal.SIGINT, 30, postgres.is_ready))
+    if settings.EMBEDDED_REDIS:
+        redis = Redis(settings.REDIS_DIR)
+        commands.append(Command("redis", redis.command(), is_ready=redis.is_ready))
+    return commands
+
+
 def _make_folders() -> None:
     settings.STORAGE_ROOT.mkdir(parents=True, exist_ok=True)
     settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
@@ -182,8 +202,7 @@ def _signals_as_stop() -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         raise Stop
 
-    ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, stop) for number in ends}
+    before = {number: signal.signal(number, stop) for number in END_SIGNALS}
     try:
         yield
     finally:
