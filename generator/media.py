@@ -31,9 +31,9 @@ class RejectReason(StrEnum):
     DUPLICATE = "duplicate"
     HIDDEN = "hidden"
     MISPLACED = "misplaced"
-    NAME_CLASH = "name_clash"
+    MISSING = "missing"
+    BAD_NAME = "bad_name"
     BAD_CARD = "bad_card"
-    EMPTY = "empty"
 
 
 class MediaError(ValueError):

@@ -35,6 +35,20 @@ from generator.media import (
 )
 from generator.photo import decode_photo, open_photo, rotation_of, write_photo
 
+__all__ = [
+    "Clip",
+    "MediaError",
+    "MediaFacts",
+    "MediaKind",
+    "MediaLimits",
+    "RejectReason",
+    "normalise",
+    "probe",
+    "read_clip",
+    "write_clip",
+    "write_poster",
+]
+
 #: Up to this short side a clip is written almost without loss: every pixel of a small face counts.
 SMALL_SIDE = 128
 

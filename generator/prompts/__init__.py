@@ -1,0 +1,1 @@
+"""Differential prompts: only what changes from the primary reference."""
