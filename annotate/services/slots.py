@@ -29,7 +29,7 @@ WITH mine AS (
     JOIN annotate_videopair p ON p.id = s.pair_id
     JOIN annotate_round r ON r.id = p.round_id AND r.is_open
     WHERE s.track = %(track)s AND s.judged_at IS NULL
-      AND (s.lease_expires_at IS NULL OR s.lease_expires_at < now())
+      AND (s.lease_expires_at IS NULL OR s.lease_expires_at < statement_timestamp())
       AND (%(round)s::bigint IS NULL OR p.round_id = %(round)s)
       AND NOT EXISTS (SELECT 1 FROM mine)
       AND NOT EXISTS (SELECT 1 FROM annotate_exposure e WHERE e.pair_id = s.pair_id
@@ -46,9 +46,9 @@ WITH mine AS (
                           WHEN of_left > 0 THEN 'right' WHEN of_left < 0 THEN 'left'
                           WHEN random() < 0.5 THEN 'left' ELSE 'right' END,
         lease = CASE WHEN s.annotator_id = %(annotator)s THEN s.lease ELSE gen_random_uuid() END,
-        leased_at = CASE WHEN s.annotator_id = %(annotator)s THEN s.leased_at ELSE now() END,
+        leased_at = CASE WHEN s.annotator_id = %(annotator)s THEN s.leased_at ELSE statement_timestamp() END,
         annotator_id = %(annotator)s,
-        lease_expires_at = now() + make_interval(secs => %(lease_s)s)
+        lease_expires_at = statement_timestamp() + make_interval(secs => %(lease_s)s)
     FROM surplus WHERE s.id IN (SELECT id FROM mine UNION ALL SELECT id FROM free)
     RETURNING s.id, s.pair_id
 ), exposed AS (

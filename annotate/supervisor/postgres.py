@@ -63,6 +63,7 @@ class Postgres:
             "listen_addresses": "",
             "unix_socket_directories": str(socket_folder(self.folder, POSTGRES_SOCKET)),
             "max_connections": "200",
+            "log_checkpoints": "off",
         }
         if not self.is_durable:
             options |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}

@@ -18,6 +18,8 @@ def web() -> Command:
     options = {"bind": address, "workers": "2", "worker-class": "gthread", "threads": "8", "timeout": "60"}
     options |= {"graceful-timeout": "10", "log-level": settings.LOG_LEVEL.lower(), "worker-tmp-dir": _memory_folder()}
     flags = [part for name, value in options.items() for part in (f"--{name}", value) if value]
+    # Its control socket would lie in the home folder, shared by every site of this account.
+    flags.append("--no-control-socket")
     return Command("web", [sys.executable, "-m", "gunicorn", "annotate.wsgi", *flags], is_ready=is_web_ready)
 
 
@@ -53,7 +55,7 @@ def is_web_ready() -> bool:
 
 
 def _celery(program: str) -> list[str]:
-    argv = [sys.executable, "-m", "celery", "--app", "annotate.celery", program]
+    argv = [sys.executable, "-m", "celery", "--quiet", "--app", "annotate.celery", program]
     return [*argv, "--loglevel", settings.LOG_LEVEL]
 
 

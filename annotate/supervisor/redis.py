@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from annotate.supervisor.processes import ServiceError, make_private
 from annotate.supervisor.sockets import REDIS_SOCKET, socket_folder
@@ -28,7 +30,7 @@ class Redis:
         make_private(self.folder, os.geteuid(), os.getegid())
         make_private(self.socket.parent, os.geteuid(), os.getegid())
         if self.is_ready():
-            with redis.Redis(unix_socket_path=str(self.socket)) as client:
+            with self._client() as client:
                 client.shutdown(nosave=True)
 
     def command(self) -> list[str]:
@@ -41,15 +43,20 @@ class Redis:
             "save": "",
             "maxmemory-policy": "noeviction",
             "daemonize": "no",
+            "loglevel": "warning",
         }
         return [str(_binary()), *(part for name, value in options.items() for part in (f"--{name}", value))]
 
     def is_ready(self) -> bool:
         try:
-            with redis.Redis(unix_socket_path=str(self.socket)) as client:
+            with self._client() as client:
                 return bool(client.ping())
         except redis.ConnectionError:  # also while it loads its file
             return False
+
+    def _client(self) -> redis.Redis:
+        # Without its usual pauses between attempts: the supervisor asks again by itself.
+        return redis.Redis(unix_socket_path=str(self.socket), retry=Retry(NoBackoff(), 0))
 
 
 def _binary() -> Path:

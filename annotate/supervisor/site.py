@@ -53,13 +53,6 @@ class Site:
     def start_programs(self, commands: list[Command]) -> None:
         self._start(commands, self.programs)
 
-        deadline = time.monotonic() + START_TIMEOUT_S
-        for child in children:
-            while not child.command.is_ready():
-                self._check_start(child, deadline)
-                time.sleep(0.05)
-            self._check_start(child, deadline)
-
     def migrate(self) -> None:
         """Bring the tables and the static files up to date."""
         for arguments in (["migrate", "--no-input"], ["collectstatic", "--no-input"]):

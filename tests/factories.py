@@ -1,0 +1,139 @@
+"""Rows for tests, with defaults for everything that a test does not care about."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+
+from annotate.models import (
+    DifferentialPrompt,
+    IdentityGroup,
+    Instance,
+    InstanceReference,
+    ModelVersion,
+    Reference,
+    Round,
+    User,
+    VideoPair,
+    VideoSample,
+)
+from annotate.services.slots import open_slots
+from generator.media import file_sha256
+from generator.records import ELEMENTS, SamplerSettings
+from generator.video import write_clip, write_poster
+
+_numbers = itertools.count(1)
+SAMPLER = SamplerSettings()
+
+
+def make_user(username: str = "", **overrides: Any) -> User:
+    user = User(username=username or f"user-{next(_numbers)}", **overrides)
+    user.set_password("a good password")
+    user.save()
+    return user
+
+
+def write_test_clip() -> tuple[str, str]:
+    """One of 16 small moving clips under the storage root, each drawn once; returns its path and sha256."""
+    number = next(_numbers) % 16
+    path: Path = settings.STORAGE_ROOT / "test" / f"clip-{number}.mp4"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        frames = np.full((SAMPLER.num_frames, 64, 64, 3), number * 16, np.uint8)
+        for index, frame in enumerate(frames):
+            frame[20:40, 4 * index : 4 * index + 12] = (250, 120, 20)
+        write_poster(path.with_suffix(".png"), frames[0])
+        write_clip(path, frames, SAMPLER.fps)
+    return str(path.relative_to(settings.STORAGE_ROOT)), file_sha256(path)
+
+
+def make_group(**overrides: Any) -> IdentityGroup:
+    values = {"name": f"person-{next(_numbers)}", "source": "tests", "licence": "CC0-1.0", "truth": {"identity_seed": 1}}
+    return IdentityGroup.objects.create(**(values | overrides))
+
+
+def make_reference(group: IdentityGroup, **overrides: Any) -> Reference:
+    path, sha256 = write_test_clip()
+    values = {
+        "group": group,
+        "kind": "clip",
+        "source_name": Path(path).name,
+        "source_sha256": sha256,
+        "sha256": sha256,
+        "path": path,
+        "poster": str(Path(path).with_suffix(".png")),
+        "width": 64,
+        "height": 64,
+        "num_frames": 9,
+        "fps": 8,
+        "size_bytes": 1000,
+    }
+    return Reference.objects.create(**(values | overrides))
+
+
+def make_prompt(**changes: str) -> DifferentialPrompt:
+    """A prompt that changes the given elements; by default the background."""
+    changes = changes or {"background": "a beach"}
+    elements = [
+        {
+            "element": element,
+            "primary": "as before",
+            "target": changes.get(element, "as before"),
+            "changed": element in changes,
+            "similarity": None,
+            "statement": f"The {element} changes to {changes[element]}." if element in changes else "",
+        }
+        for element in ELEMENTS
+    ]
+    text = " ".join(element["statement"] for element in elements if element["changed"])
+    return DifferentialPrompt.objects.create(text=text, elements=elements, method="tests")
+
+
+def make_instance(group: IdentityGroup | None = None, *, num_references: int = 3, **changes: str) -> Instance:
+    group = group or make_group()
+    instance = Instance.objects.create(
+        group=group, prompt=make_prompt(**changes), digest=f"digest-{next(_numbers)}"
+    )
+    for position in range(num_references):
+        InstanceReference.objects.create(instance=instance, reference=make_reference(group), position=position)
+    return instance
+
+
+def make_model(**overrides: Any) -> ModelVersion:
+    values = {"name": f"model-{next(_numbers)}", "kind": "sft", "base_model": "somewhere", "weights_sha256": "0" * 64}
+    return ModelVersion.objects.create(**(values | overrides))
+
+
+def make_round(**overrides: Any) -> Round:
+    values: dict[str, Any] = {"name": f"round-{next(_numbers)}", "sampler": vars(SAMPLER), "votes_wanted": 1}
+    if "policy" not in overrides:
+        values["policy"] = make_model()
+    return Round.objects.create(**(values | overrides))
+
+
+def make_sample(instance: Instance, version: ModelVersion, *, is_made: bool = True) -> VideoSample:
+    path, sha256 = write_test_clip() if is_made else ("", "")
+    return VideoSample.objects.create(
+        instance=instance,
+        model_version=version,
+        seed=next(_numbers),
+        settings=vars(SAMPLER),
+        settings_digest=SAMPLER.digest,
+        path=path,
+        sha256=sha256,
+    )
+
+
+def make_pair(round: Round | None = None, instance: Instance | None = None, *, is_made: bool = True) -> VideoPair:
+    """A pair of two videos; when they are made, its slots are open."""
+    round = round or make_round()
+    instance = instance or make_instance()
+    first, second = (make_sample(instance, round.policy, is_made=is_made) for _ in range(2))
+    pair = VideoPair.objects.create(round=round, instance=instance, first=first, second=second)
+    if is_made:
+        open_slots(pair)
+    return pair
