@@ -110,9 +110,7 @@ class Export:
                 try:
                     yield row_from_json(json.loads(line), self.folder)
                 except (KeyError, TypeError, ValueError) as error:
-                    raise ExportError(
-                        f"{file.name} line {number} is not a pair: {error}"
-                    ) from None
+                    raise ExportError(f"{file.name} line {number} is not a pair: {error}") from None
 
 
 def write_export(

@@ -1,0 +1,113 @@
+"""The trainable LoRA of a DPO run, on top of frozen earlier ones.
+
+Policy and frozen policy are the same module: the frozen one is the same forward with the new adapter's scale
+at 0. So both run the same kernels, and with the adapter's B at 0 they agree bit for bit. Scales are toggled
+instead of peft's `enable_adapters` or `set_adapter`, since those make the frozen adapters trainable again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.lora import LoraLayer
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+ADAPTER = "dpo"
+
+
+def add_adapter(
+    model: nn.Module, *, rank: int, alpha: int, targets: tuple[str, ...], seed: int
+) -> LoraConfig:
+    """Freeze everything in the model and add one trainable LoRA, active together with those already there.
+
+    Args:
+        model: the transformer, with or without adapters.
+        rank: of the LoRA.
+        alpha: its output is scaled by alpha / rank.
+        targets: endings of the names of the linear layers to adapt.
+        seed: of A's random weights; B starts at 0, so the model's output does not change.
+
+    Returns:
+        The adapter's configuration, which must be saved with its weights.
+
+    Raises:
+        ValueError: the model has an adapter of this name, or none of its layers is a target.
+    """
+    earlier = list(getattr(model, "peft_config", {}))
+    if ADAPTER in earlier:
+        raise ValueError(f"the model has an adapter {ADAPTER!r} already; load earlier ones under other names")
+    model.requires_grad_(False)
+    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(targets), init_lora_weights=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        inject_adapter_in_model(config, model, adapter_name=ADAPTER)
+    for layer in lora_layers(model):
+        layer.set_adapter([*earlier, ADAPTER])
+    for name, parameter in model.named_parameters():
+        trains = f".{ADAPTER}." in name
+        parameter.requires_grad_(trains)
+        if trains:
+            parameter.data = parameter.data.float()
+    return config
+
+
+def lora_layers(model: nn.Module) -> Iterator[LoraLayer]:
+    """Every adapted layer of the model."""
+    return (module for module in model.modules() if isinstance(module, LoraLayer))
+
+
+@contextlib.contextmanager
+def frozen_policy(model: nn.Module) -> Iterator[None]:
+    """Inside, the model is the frozen policy: the new adapter's scale is 0, and no gradient is kept."""
+    layers = [layer for layer in lora_layers(model) if ADAPTER in layer.scaling]
+    scales = [layer.scaling[ADAPTER] for layer in layers]
+    for layer in layers:
+        layer.scaling[ADAPTER] = 0.0
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for layer, scale in zip(layers, scales, strict=True):
+            layer.scaling[ADAPTER] = scale
+
+
+def trainable_state(model: nn.Module) -> dict[str, Tensor]:
+    """The trainable parameters by name, detached."""
+    return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+
+
+def save_trainable(model: nn.Module, path: Path) -> None:
+    """Write the trainable parameters exactly as they are."""
+    save_file({name: value.contiguous().cpu() for name, value in trainable_state(model).items()}, path)
+
+
+def load_trainable(model: nn.Module, path: Path) -> None:
+    """Restore what `save_trainable` wrote.
+
+    Raises:
+        ValueError: the file holds other parameters than the model trains.
+    """
+    saved, current = load_file(path), trainable_state(model)
+    if saved.keys() != current.keys():
+        raise ValueError(f"{path} holds other parameters than this run trains; use a new run folder")
+    for name, value in current.items():
+        value.copy_(saved[name])
+
+
+def diffusers_layers(model: nn.Module) -> dict[str, Tensor]:
+    """The adapter's weights under the names of `save_lora_weights`, such as `<layer>.lora_A.weight`."""
+    infix = f".{ADAPTER}.weight"
+    return {name.replace(infix, ".weight"): value for name, value in trainable_state(model).items()}
+
+
+def metadata(config: LoraConfig) -> dict[str, Any]:
+    """The configuration as `save_lora_weights` stores it; without it, loaders take alpha = rank."""
+    values: dict[str, Any] = config.to_dict()  # type: ignore[no-untyped-call]
+    values["target_modules"] = sorted(values["target_modules"])
+    return values

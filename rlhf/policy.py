@@ -1,0 +1,85 @@
+"""The policy of a DPO run: a transformer that answers draws with flow errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rlhf.draws import Tensors
+from rlhf.objectives import flow_error, flow_velocity, guard_scale, interpolate, scale_gradient
+
+
+class FlowPolicy(nn.Module):
+    """A transformer that answers a batch of draws with its flow errors.
+
+    Args:
+        transformer: predicts the target's velocity from noisy latents (B, C, F, H, W), timestep (B,) in [0,
+            1000], prompt embeddings (B, L, D) and `reference_latents` (B, C, R, H, W).
+        guard_mu: see `guard_scale`; None switches the guard off.
+    """
+
+    # What transformers.Trainer asks of any model.
+    accepts_loss_kwargs = False
+
+    def __init__(self, transformer: nn.Module, *, guard_mu: float | None = None) -> None:
+        """Wrap the transformer."""
+        super().__init__()
+        self.transformer, self.guard_mu = transformer, guard_mu
+        self.config = SimpleNamespace(model_type="anyid", use_cache=False, to_dict=dict)
+
+    def forward(self, draws: Sequence[Tensors]) -> tuple[Tensor, Tensor]:
+        """Flow errors of the draws.
+
+        Chosen and rejected get the same noise, time, references and prompt. Draws with equal shapes (mostly:
+        equally many reference latents) share a forward pass.
+
+        Args:
+            draws: B items of `PairDraws`.
+
+        Returns:
+            errors (2, B), row 0 chosen, row 1 rejected, and the guard's scale (B,), 1 where there is none.
+        """
+        errors = draws[0]["clean"].new_empty((2, len(draws)), dtype=torch.float32)
+        scales = torch.ones_like(errors[0])
+        for places in _equal_shapes(draws):
+            error, scale = self._errors({k: torch.stack([draws[i][k] for i in places]) for k in draws[0]})
+            index = torch.tensor(places, device=errors.device)
+            errors = errors.index_copy(1, index, error)
+            scales = scales.index_copy(0, index, scale)
+        return errors, scales
+
+    def _errors(self, group: Tensors) -> tuple[Tensor, Tensor]:
+        clean = (
+            group["clean"].transpose(0, 1).flatten(0, 1)
+        )  # chosen of all pairs, then rejected of all pairs
+        noise, time, references, prompt = (
+            group[name].repeat(2, *[1] * (group[name].ndim - 1))
+            for name in ("noise", "time", "references", "prompt_embeds")
+        )
+        weights = next(self.transformer.parameters()).dtype
+        prediction = self.transformer(
+            interpolate(clean, noise, time).to(weights),
+            1000.0 * time,
+            prompt.to(weights),
+            reference_latents=references.to(weights),
+            return_dict=False,
+        )[0]
+        velocity = flow_velocity(clean, noise)
+        errors = flow_error(prediction, velocity).view(2, -1)
+        if self.guard_mu is None:
+            return errors, torch.ones_like(errors[0].detach())
+        chosen, rejected = (prediction.detach() - velocity).chunk(2)
+        scale = guard_scale(chosen, rejected, mu=self.guard_mu)
+        return torch.stack([errors[0], scale_gradient(errors[1], scale)]), scale
+
+
+def _equal_shapes(draws: Sequence[Tensors]) -> list[list[int]]:
+    """Places of the draws, grouped by the shapes of their tensors, in order of appearance."""
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    for place, tensors in enumerate(draws):
+        groups.setdefault(tuple(tuple(tensors[name].shape) for name in tensors), []).append(place)
+    return list(groups.values())

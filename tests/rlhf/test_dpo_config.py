@@ -1,0 +1,43 @@
+import json
+
+import pytest
+
+from rlhf.dpo_config import TINY, FlowDPOConfig
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"beta": 0},
+        {"steps": 0},
+        {"batch_size": 1.5},
+        {"learning_rate": -1e-5},
+        {"guard": "maybe"},
+        {"guard_mu": 2},
+        {"time_low": 0.9, "time_high": 0.1},
+        {"label_smoothing": 0.5},
+        {"loss_types": ["best"]},
+        {"loss_types": []},
+        {"loss_types": ["sigmoid", "sft"], "loss_weights": [1.0]},
+        {"loss_types": ["exo_pair"]},
+        {"targets": []},
+        {"warmup_steps": -1},
+    ],
+)
+def test_it_names_the_field_that_is_wrong(wrong):
+    with pytest.raises(ValueError, match="|".join([*wrong, "label_smoothing"])):
+        FlowDPOConfig.from_json(wrong)
+
+
+def test_it_names_an_unknown_field():
+    with pytest.raises(ValueError, match="unknown fields betta"):
+        FlowDPOConfig.from_json({"betta": 1})
+
+
+def test_it_says_when_a_type_is_wrong():
+    with pytest.raises(ValueError, match="wrong type"):
+        FlowDPOConfig.from_json({"beta": "high"})
+
+
+def test_it_survives_json():
+    assert FlowDPOConfig.from_json(json.loads(json.dumps(TINY.to_json()))) == TINY
