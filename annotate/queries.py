@@ -290,3 +290,35 @@ def counts_for_metrics() -> dict[str, tuple[str, dict[str, int]]]:
             dict(PreferencePair.objects.values_list("joint_state").annotate(Count("id"))),
         ),
     }
+
+
+def root_model() -> ModelVersion | None:
+    """The newest imported model: the one that training here started from."""
+    return ModelVersion.objects.filter(parent=None).order_by("-id").first()
+
+
+def stuck_runs(round: Round) -> QuerySet[Run]:
+    """Failed or cancelled runs of stages that never came to an end."""
+    done = Run.objects.filter(round=OuterRef("round"), stage=OuterRef("stage"), status=RunStatus.DONE)
+    return round.runs.filter(~Exists(done), status__in=[RunStatus.FAILED, RunStatus.CANCELLED])
+
+
+def round_report(round: Round) -> dict[str, Any]:
+    """The figures of a finished round, as `report.json` holds them."""
+    funnel = round_funnel(round)
+    dpo, evaluation = done_run(round, Stage.DPO), done_run(round, Stage.EVALUATE)
+    return {
+        "round": round.name,
+        **{name: funnel[name] for name in ("instances", "samples", "pairs", "judgments", "joint_states")},
+        "exported_pairs": funnel["exported_pairs"],
+        "dpo": {name: dpo.result[name] for name in ("first_loss", "last_loss", "accuracy", "steps")}
+        if dpo and dpo.result
+        else {},
+        "evaluation": {str(track): _track_result(evaluation.result[str(track)]) for track in Track}
+        if evaluation and evaluation.result
+        else {},
+    }
+
+
+def _track_result(found: dict[str, Any]) -> dict[str, Any]:
+    return {name: found[name] for name in ("win_rate", "low", "high", "n")}

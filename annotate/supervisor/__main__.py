@@ -44,9 +44,7 @@ def demo(options: argparse.Namespace) -> int:
         if options.fresh:
             _empty_everything()
         _start_everything(site)
-        flags = ["--serve" if options.serve else "--no-serve"]
-        flags += ["--identities", options.identities] if options.identities else []
-        flags += ["--fresh"] if options.fresh else []
+        flags = ["--identities", options.identities] if options.identities else []
         status = site.run([*programs.MANAGE, "demo", *flags])
         if status == 0 and options.serve:
             say("site", f"ready at {settings.SITE_URL} (Ctrl-C stops everything; logs in {settings.VAR_DIR / 'log'})")

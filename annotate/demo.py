@@ -1,0 +1,190 @@
+"""The whole loop in one go, for somebody who has just cloned the repository.
+
+Every stage looks first at what is there already, so a demo that was stopped goes on, and a second one
+adds nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.urls import reverse
+from tqdm import tqdm
+
+from annotate import queries, tasks
+from annotate.management.loop_command import wait_for_run
+from annotate.models import Round, Split, Stage, User
+from annotate.services.accounts import create_account, renew_password
+from annotate.services.identities import ImportReport, build_instances, import_people
+from annotate.services.loop import Step, advance_round
+from annotate.services.rounds import RoundError, import_model, plan_pairs, start_round
+from annotate.services.runs import queue_sampling, retry_run
+from annotate.services.simulation import SimulatedVoter, simulate_round
+from rlhf.records import Track
+
+Say = Callable[[str], None]
+
+#: Enough pairs for a visible Flow-DPO step, few enough for two cores and a quarter of an hour.
+PEOPLE = {Split.TRAIN: 40, Split.EVAL: 20}
+INSTANCES_A_PERSON = {Split.TRAIN: 3, Split.EVAL: 2}
+VOTES_WANTED = 3
+VOTER = SimulatedVoter(accuracy=0.85, tie_rate=0.05, side_bias=0.05)
+SIMULATED_ANNOTATORS = 8
+
+
+@dataclass
+class Progress:
+    """What the demo prints and remembers between runs."""
+
+    say: Say
+    folder: Path
+    wall_s: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str, title: str) -> Iterator[None]:
+        """Time a stage; one that finds its work done keeps the time of the run that did it."""
+        self.say(title)
+        start = time.monotonic()
+        yield
+        spent = round(time.monotonic() - start, 1)
+        self.wall_s[name] = max(spent, self.wall_s.get(name, 0.0))
+
+
+def run_synthetic(say: Say) -> dict[str, Any]:
+    """The loop on the embedded world, with simulated annotators; returns the report."""
+    progress = _progress(say)
+    with progress.stage("identities", "1  identities: drawing people and importing them"):
+        for split, count in PEOPLE.items():
+            _import(say, _draw_people(progress.folder / "people", split, count), split)
+    with progress.stage("instances", "2  instances: references in order, and what changes"):
+        for split, count in INSTANCES_A_PERSON.items():
+            build_instances(split=split, source="portraits", count=count, seed=0)
+    with progress.stage("samples", "4  samples: two videos of each instance, on the gpu queue"):
+        round = _sampled_round("demo", "portraits", votes_wanted=VOTES_WANTED)
+    with progress.stage("tracks", "5  two tracks: simulated annotators judge over the HTTP API"):
+        if advance_is_waiting(round):
+            simulate_round(round, VOTER, count=SIMULATED_ANNOTATORS, seed=0, url=local_url())
+    for name, stage, title in (
+        ("dpo", Stage.DPO, "6-9  consensus, Pareto, export, and a Flow-DPO round"),
+        ("evaluation", Stage.EVALUATE, "10  evaluation: the tuned model against its parent, on held-out people"),
+    ):
+        with progress.stage(name, title):
+            if queries.done_run(round, stage) is None:
+                _take_step(round)
+    report = queries.round_report(round) | {"wall_s": progress.wall_s}
+    write_report(progress.folder, report)
+    return report
+
+
+def run_people(folder: Path, say: Say) -> dict[str, Any]:
+    """Stages 1 to 5 on a real folder of people, up to the point where people must vote."""
+    progress = _progress(say)
+    source = folder.resolve().name
+    with progress.stage("identities", f"1  identities: importing {folder}"):
+        report = _import(say, folder, Split.TRAIN, source)
+        for item in report.rejected:
+            say(f"   left out {item.path}: {item.reason}: {item.detail}")
+    with progress.stage("instances", "2  instances: references in order, and what changes"):
+        build_instances(split=Split.TRAIN, source=source, count=1, seed=0)
+    with progress.stage("samples", "4  samples: two videos for every person, on the gpu queue"):
+        round = _sampled_round(source, source, votes_wanted=1)
+    return {"round": round.name, **queries.round_funnel(round), "wall_s": progress.wall_s}
+
+
+def advance_is_waiting(round: Round) -> bool:
+    """Whether people (or simulated annotators) still have votes to give."""
+    return round.pairs.filter(slots__judged_at=None, slots__isnull=False).exists()
+
+
+def local_url() -> str:
+    return f"http://127.0.0.1:{settings.PORT}"
+
+
+def track_addresses() -> list[str]:
+    return [settings.SITE_URL + reverse("judge", args=[track]) for track in Track]
+
+
+def demo_accounts() -> list[dict[str, str]]:
+    """Sign-ins of a demo annotator and a demo lead: random once, then the same in every run."""
+    path = settings.VAR_DIR / "demo" / "accounts.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    for username, role in (("demo-annotator", User.Role.ANNOTATOR), ("demo-lead", User.Role.LEAD)):
+        user = User.objects.filter(username=username).first()
+        if user is None:
+            _, known[username] = create_account(username, role)
+        elif not user.check_password(known.get(username, "")):
+            known[username] = renew_password(user)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump(known, file, indent=1)
+    return [{"username": username, "password": password} for username, password in known.items()]
+
+
+def write_report(folder: Path, report: dict[str, Any]) -> None:
+    temporary = folder / "report.json.tmp"
+    temporary.write_text(json.dumps(report, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    os.replace(temporary, folder / "report.json")
+
+
+def _progress(say: Say) -> Progress:
+    folder = settings.VAR_DIR / "demo"
+    folder.mkdir(parents=True, exist_ok=True)
+    report = folder / "report.json"
+    earlier = json.loads(report.read_text(encoding="utf-8"))["wall_s"] if report.exists() else {}
+    return Progress(say, folder, earlier)
+
+
+def _draw_people(folder: Path, split: Split, count: int) -> Path:
+    """Draw portraits of people once; the marker is written last."""
+    place = folder / split
+    if not (folder / f"{split}.done").exists():
+        command = [sys.executable, "-m", "generator.portraits", str(place), "--identities", str(count)]
+        subprocess.run([*command, "--split", str(split)], cwd=settings.BASE_DIR, check=True)
+        (folder / f"{split}.done").touch()
+    return place
+
+
+def _import(say: Say, folder: Path, split: Split, source: str = "portraits") -> ImportReport:
+    report = import_people(
+        folder, source=source, split=split, follow=lambda people: tqdm(people, desc="  import", unit="person")
+    )
+    say(f"   {report.num_people} people, {report.num_new} new references, {len(report.rejected)} left out")
+    return report
+
+
+def _sampled_round(name: str, source: str, *, votes_wanted: int) -> Round:
+    """The round with all its videos made; what an earlier run made is kept."""
+    round = queries.find_round(name) or start_round(
+        name, queries.root_model() or import_model(settings.MODEL_PATH), votes_wanted=votes_wanted
+    )
+    plan_pairs(round, queries.instances_of_split(Split.TRAIN, source))
+    run = queue_sampling(round)
+    if run is not None:
+        tasks.send_run(run)
+        wait_for_run(run)
+    funnel = queries.round_funnel(round)
+    if funnel["samples_failed"]:
+        raise RoundError(f"{funnel['samples_failed']} videos could not be made; see the round's page")
+    return round
+
+
+def _take_step(round: Round) -> Step:
+    """One step of the round to its end; a step that an earlier demo left unfinished goes on."""
+    for run in queries.stuck_runs(round):
+        retry_run(run)
+    step = advance_round(round, include_simulated=True)
+    if step.run is not None:
+        step.run.refresh_from_db()
+        tasks.send_run(step.run)
+        wait_for_run(step.run)
+    return step

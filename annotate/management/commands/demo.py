@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from annotate import demo
+from annotate.management.loop_command import FAILURES
+
+
+class Command(BaseCommand):
+    help = "The whole loop on the embedded world, or the first stages on a folder of people. Needs the site running."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--identities", type=Path, metavar="DIR", help="a folder of people, one sub-folder each")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            if options["identities"]:
+                self._people(options["identities"])
+            else:
+                self._synthetic()
+            accounts = demo.demo_accounts()
+        except (*FAILURES, subprocess.CalledProcessError) as error:
+            raise CommandError(" ".join(str(error).split())) from None
+        self.stdout.write("\nsign in with:")
+        for account in accounts:
+            self.stdout.write(f"  {account['username']:<16} {account['password']}")
+
+    def _people(self, folder: Path) -> None:
+        report = demo.run_people(folder, self.stdout.write)
+        self.stdout.write(
+            f"\nwaiting for people: {report['pairs']} pairs of {report['instances']} instances in round "
+            f"{report['round']!r} are ready to be judged at"
+        )
+        for address in demo.track_addresses():
+            self.stdout.write(f"  {address}")
+
+    def _synthetic(self) -> None:
+        report = demo.run_synthetic(self.stdout.write)
+        self.stdout.write("\n" + "\n".join(_lines(report)))
+        self.stdout.write(f"\nthe report is in {settings.VAR_DIR / 'demo' / 'report.json'}")
+
+
+def _lines(report: dict[str, Any]) -> list[str]:
+    dpo, evaluation = report["dpo"], report["evaluation"]
+    states = ", ".join(f"{count} {state}" for state, count in report["joint_states"].items())
+    lines = [
+        f"instances       {report['instances']}",
+        f"samples         {report['samples']}",
+        f"pairs           {report['pairs']}: {states}",
+        f"judgments       {report['judgments']['identity']} identity, "
+        f"{report['judgments']['controllability']} controllability (simulated)",
+        f"exported pairs  {report['exported_pairs']}",
+        f"Flow-DPO        {dpo['steps']} steps, loss {dpo['first_loss']:.4f} -> {dpo['last_loss']:.4f}, "
+        f"accuracy {dpo['accuracy']:.2f}",
+    ]
+    for track, found in evaluation.items():
+        lines.append(
+            f"held-out {track:<16} tuned model wins {found['win_rate']:.2f} "
+            f"[{found['low']:.2f}, {found['high']:.2f}] of {found['n']}"
+        )
+    wall = ", ".join(f"{name} {seconds:.0f}" for name, seconds in report["wall_s"].items())
+    return [*lines, f"seconds         {wall}"]
