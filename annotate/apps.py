@@ -7,9 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import django_stubs_ext
 from django.apps import AppConfig
 from django.conf import settings
 from django.core import checks
+
+# Lets `admin.ModelAdmin[User]` and the like, which the type checker asks for, run.
+django_stubs_ext.monkeypatch()
 
 
 class AnnotateConfig(AppConfig):

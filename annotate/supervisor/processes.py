@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -57,7 +58,7 @@ class Child:
         self._rotate()
         # Its own session: Ctrl-C reaches only the supervisor, which then ends the children in order.
         self.process = subprocess.Popen(
-            self.command.argv,
+            _ended_with_us(self.command),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -123,6 +124,15 @@ class Child:
                 log.write(line)
                 if not self.is_quiet:
                     say(self.command.name, line.decode(errors="replace").rstrip())
+
+
+def _ended_with_us(command: Command) -> list[str]:
+    """Where Linux offers it, the kernel sends the stop signal when the supervisor itself is killed."""
+    if sys.platform != "linux" or shutil.which("setpriv") is None:
+        return command.argv
+    # One setpriv for all: giving up root clears the signal, so that has to come first, in the same one.
+    argv = command.argv[1:] if command.argv[0] == "setpriv" else command.argv
+    return ["setpriv", f"--pdeathsig={command.stop_signal.name.removeprefix('SIG')}", *argv]
 
 
 def say(name: str, line: str) -> None:
