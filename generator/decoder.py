@@ -46,6 +46,8 @@ class VideoDecoder:
         pixel_format: such as `yuv420p`.
         has_audio: whether there is an audio stream.
         nominal_fps: the rate that the header claims, or None.
+        size: width and height of the first frame as a viewer sees it: square pixels, upright.
+        rotation: degrees clockwise by which the first frame is turned to stand upright.
         starts: seconds from the first frame's start to each decoded frame's.
         end: seconds from the first frame's start to the end of the last.
         is_damaged: decoding ended early.
@@ -72,6 +74,8 @@ class VideoDecoder:
         self._pixel_aspect = float(self._stream.sample_aspect_ratio or 1)
         rate = self._stream.guessed_rate
         self.nominal_fps = float(rate) if rate else None
+        self.size = (0, 0)
+        self.rotation = 0
         self.starts: list[float] = []
         self.end = 0.0
         self.is_damaged = False
@@ -93,7 +97,9 @@ class VideoDecoder:
         for frame in self._decode():
             self._limits.check_picture(frame.width, frame.height)
             time = frame.time if frame.time is not None else self.end + (first or 0.0)
-            first = time if first is None else first
+            if first is None:
+                first = time
+                self._note_shape(frame)
             # Times that run backwards are a muxer's mistake; the order of the frames is right.
             start = max(time - first, self.starts[-1] if self.starts else 0.0)
             self.starts.append(start)
@@ -108,22 +114,18 @@ class VideoDecoder:
                 f"breaks off after {len(self.starts)} frames; {MIN_DAMAGED_FRAMES} are needed",
             )
 
-    def shown_size(self, frame: av.VideoFrame) -> tuple[int, int]:
-        """Width and height of a frame as a viewer sees it: square pixels, upright."""
-        width, height = max(1, round(frame.width * self._pixel_aspect)), frame.height
-        return (height, width) if quarter_turns(frame) % 2 else (width, height)
-
-    def upright_rgb(self, frame: av.VideoFrame, size: tuple[int, int]) -> NDArray[np.uint8]:
+    def upright_rgb(self, frame: av.VideoFrame, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
         """Convert a frame to RGB for an ordinary screen, scaled and turned upright.
 
         Args:
             frame: of this file.
-            size: width and height as shown.
+            size: width and height as shown; None takes those of the first frame.
 
         Returns:
             Shape (height, width, 3).
         """
-        turns = quarter_turns(frame)
+        turns = _quarter_turns(frame)
+        size = size or self.size
         width, height = reversed(size) if turns % 2 else size
         if frame.color_trc in _HDR_TRANSFERS:
             frame = self._to_ordinary_range(frame)
@@ -162,7 +164,7 @@ class VideoDecoder:
             )
         except (av.error.FFmpegError, OSError) as error:
             raise MediaError(
-                RejectReason.UNREADABLE, f"cannot be opened as {media_format}: {error}"
+                RejectReason.UNREADABLE, f"cannot be opened as {media_format}: {error.strerror}"
             ) from None
 
     def _first_video_stream(self) -> av.VideoStream:
@@ -171,7 +173,8 @@ class VideoDecoder:
                 continue  # an album cover, not a video
             if stream.codec_context is None:
                 raise MediaError(RejectReason.UNSUPPORTED, "uses a video codec that is not known")
-            self._limits.check_picture(stream.codec_context.width, stream.codec_context.height)
+            if stream.width and stream.height:  # some files tell their size only by their frames
+                self._limits.check_picture(stream.width, stream.height)
             stream.thread_type = "AUTO"
             return stream
         raise MediaError(RejectReason.UNSUPPORTED, "holds no video stream")
@@ -185,13 +188,20 @@ class VideoDecoder:
                     yield frame
         except (av.error.FFmpegError, OSError) as error:
             if not self.starts:
-                raise MediaError(RejectReason.UNREADABLE, f"cannot be decoded: {error}") from None
+                raise MediaError(RejectReason.UNREADABLE, f"cannot be decoded: {error.strerror}") from None
             self.is_damaged = True
+
+    def _note_shape(self, frame: av.VideoFrame) -> None:
+        turns = _quarter_turns(frame)
+        width, height = max(1, round(frame.width * self._pixel_aspect)), frame.height
+        self._limits.check_picture(width, height)
+        self.size = (height, width) if turns % 2 else (width, height)
+        self.rotation = -turns % 4 * 90
 
     def _duration(self, frame: av.VideoFrame) -> float:
         if frame.duration and frame.time_base:
             return float(frame.duration * frame.time_base)
-        if len(self.starts) > 1:
+        if self.starts[-1]:
             return self.starts[-1] / (len(self.starts) - 1)
         return 1 / (self.nominal_fps or 25.0)
 
@@ -206,7 +216,7 @@ class VideoDecoder:
             )
 
 
-def quarter_turns(frame: av.VideoFrame) -> int:
+def _quarter_turns(frame: av.VideoFrame) -> int:
     """Counterclockwise quarter turns, 0 to 3, that make a decoded frame stand upright."""
     return round(frame.rotation / 90) % 4
 

@@ -49,7 +49,11 @@ def open_photo(path: Path | str, photo_format: MediaFormat, limits: MediaLimits)
 
 
 def rotation_of(picture: Image.Image) -> int:
-    """Degrees clockwise that EXIF asks for: 0, 90, 180 or 270 (mirroring is not counted)."""
+    """Degrees clockwise that EXIF asks for: 0, 90, 180 or 270 (mirroring is not counted).
+
+    Args:
+        picture: loaded, because a PNG keeps its EXIF behind the pixels.
+    """
     return _ROTATIONS.get(picture.getexif().get(_ORIENTATION_TAG, 1), 0)
 
 

@@ -21,7 +21,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from numpy.typing import NDArray
 from PIL import Image
 
-from generator.decoder import SCALING, VideoDecoder, quarter_turns
+from generator.decoder import SCALING, VideoDecoder
 from generator.media import (
     MediaError,
     MediaFacts,
@@ -51,6 +51,8 @@ __all__ = [
 
 #: Up to this short side a clip is written almost without loss: every pixel of a small face counts.
 SMALL_SIDE = 128
+#: x264's quality (lower is better) and effort, for small clips and for others.
+_SMALL_QUALITY, _QUALITY = ("10", "medium"), ("17", "veryfast")
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def read_clip(path: Path | str, *, max_frames: int | None = None, limits: MediaL
     frames: list[NDArray[np.uint8]] = []
     with VideoDecoder(path, media_format, limits) as decoder:
         for frame in decoder:
-            frames.append(decoder.upright_rgb(frame, decoder.shown_size(frame)))
+            frames.append(decoder.upright_rgb(frame))
             if len(frames) * frames[0].nbytes > limits.max_clip_bytes:
                 raise MediaError(
                     RejectReason.TOO_LARGE,
@@ -251,8 +253,8 @@ def constant_rate_picks(starts: Sequence[float], end: float, rate: Fraction) -> 
 
 def _probe_photo(path: Path | str, photo_format: MediaFormat, limits: MediaLimits) -> MediaFacts:
     with open_photo(path, photo_format, limits) as picture:
-        mode, rotation = picture.mode.lower(), rotation_of(picture)
         width, height = decode_photo(picture).size
+        mode, rotation = picture.mode.lower(), rotation_of(picture)
     return MediaFacts(
         kind=MediaKind.IMAGE,
         width=width,
@@ -273,25 +275,23 @@ def _probe_video(
     path: Path | str, media_format: MediaFormat, limits: MediaLimits
 ) -> tuple[MediaFacts, VideoDecoder]:
     """Decode once; the decoder keeps the times of all frames."""
-    width = height = turns = 0
     with VideoDecoder(path, media_format, limits) as decoder:
-        for frame in decoder:
-            if not width:
-                (width, height), turns = decoder.shown_size(frame), quarter_turns(frame)
+        for _ in decoder:
+            pass
     count = len(decoder.starts)
     if count < limits.min_frames:
         raise MediaError(RejectReason.TOO_SHORT, f"has {count} frames; {limits.min_frames} are needed")
     facts = MediaFacts(
         kind=MediaKind.VIDEO,
-        width=width,
-        height=height,
+        width=decoder.size[0],
+        height=decoder.size[1],
         num_frames=count,
         fps=count / decoder.end,
         duration_s=decoder.end,
         codec=decoder.codec,
         pixel_format=decoder.pixel_format,
         has_audio=decoder.has_audio,
-        rotation=-turns % 4 * 90,
+        rotation=decoder.rotation,
         size_bytes=Path(path).stat().st_size,
         sha256=file_sha256(path),
         is_damaged=decoder.is_damaged,
@@ -347,9 +347,10 @@ def _encode(path: Path | str, frames: Iterable[NDArray[np.uint8]], rate: Fractio
 
 
 def _configure(codec: av.VideoCodecContext, rate: Fraction, short_side: int) -> None:
+    crf, preset = _SMALL_QUALITY if short_side <= SMALL_SIDE else _QUALITY
     codec.options = {
-        "crf": "10" if short_side <= SMALL_SIDE else "18",
-        "preset": "medium",
+        "crf": crf,
+        "preset": preset,
         "bf": "0",
         "g": str(max(1, round(rate))),  # a key frame a second, for quick seeking
         "threads": "1",  # equal bytes on every machine
