@@ -1,0 +1,67 @@
+# Every target works as the first command on a machine with python3 (3.11 or newer), make and git.
+
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+STAMP  := $(VENV)/installed
+# CPU builds of torch. For NVIDIA GPUs: make TORCH_INDEX=https://download.pytorch.org/whl/cu130 serve
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+TORCH  := $(shell grep '^torch==' requirements.lock)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench lint format serve worker chromium lock clean
+
+help: ## these lines
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: $(STAMP) ## the whole loop, then the site (SERVE=0, IDENTITIES=DIR, FRESH=1)
+	@$(PY) -m annotate.supervisor demo $(if $(filter 0,$(SERVE)),--no-serve) \
+		$(if $(IDENTITIES),--identities "$(IDENTITIES)") $(if $(filter-out 0,$(FRESH)),--fresh)
+
+serve: $(STAMP) ## database, queue, web and workers, until Ctrl-C
+	@$(PY) -m annotate.supervisor serve
+
+worker: $(STAMP) ## only workers
+	@$(PY) -m annotate.supervisor worker
+
+test: $(STAMP) chromium ## all tests
+	@$(PY) -m pytest $(ARGS)
+
+bench: $(STAMP) ## benchmarks: a table each, and JSON
+	@$(PY) -m bench
+
+lint: $(STAMP) ## style, types, migrations, containers
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(PY) manage.py makemigrations --check --dry-run
+	@if docker compose version >/dev/null 2>&1; then \
+		SECRET_KEY=lint POSTGRES_PASSWORD=lint docker compose config -q; \
+	else echo "lint: docker compose is not here, so docker-compose.yml is not checked"; fi
+
+format: $(STAMP) ## put the code in shape
+	@$(VENV)/bin/ruff check --fix .
+	@$(VENV)/bin/ruff format .
+
+chromium: # the browser tests drive Debian's Chromium
+	@.ci/chromium
+
+# torch comes first and alone: PyPI's build brings several GB of CUDA libraries, this index the CPU build.
+# The lock holds every other package, so nothing is resolved here.
+$(STAMP): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; name it: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || test -x $(PY) \
+		|| { echo "Python's venv module is missing: apt-get install python3-venv"; exit 1; }
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@echo "installing the packages of requirements.lock into $(VENV) (once, some minutes)"
+	@$(PY) -m pip install -q --no-deps --retries 1 --index-url $(TORCH_INDEX) "$(TORCH)" \
+		|| { echo "$(TORCH) cannot be fetched from $(TORCH_INDEX); set TORCH_INDEX, or PIP_FIND_LINKS to a folder that has it"; exit 1; }
+	@$(PY) -m pip install -q --no-deps -r requirements.lock
+	@touch $@
+
+lock: ## write requirements.lock anew from pyproject.toml
+	@.ci/lock $(TORCH_INDEX)
+
+clean: ## remove the virtual environment and the tools' caches, never var/
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache
