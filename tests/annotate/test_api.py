@@ -1,0 +1,129 @@
+"""The API: the same rules as the pages, for machines."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+
+from annotate.models import Judgment, Slot
+from tests.annotate.conftest import browser_of, machine_of
+from tests.factories import make_pair, make_round
+
+pytestmark = pytest.mark.django_db
+
+
+def lease(person, track="identity", **body):
+    return machine_of(person).post(f"/api/tracks/{track}/lease/", body, format="json")
+
+
+def judge(person, number, **body):
+    body = {"choice": "left", "idempotency_key": str(uuid4())} | body
+    return machine_of(person).post(f"/api/leases/{number}/judgment/", body, format="json")
+
+
+def test_it_signs_in_with_name_and_password(ana):
+    sent = {"username": "ana", "password": "a good password"}
+    answer = machine_of(None).post("/api/token/", sent, format="json")
+    headers = {"Authorization": f"Token {answer.json()['token']}"}
+    make_pair()
+    assert machine_of(None).post("/api/tracks/identity/lease/", headers=headers).status_code == 200
+    assert machine_of(None).post("/api/token/", sent | {"password": "?"}, format="json").status_code == 400
+
+
+def test_it_leases_and_judges(ana):
+    pair = make_pair()
+    task = lease(ana).json()
+    assert judge(ana, task["lease"]).status_code == 201
+    assert Judgment.objects.get().slot.pair == pair
+
+
+def test_it_says_when_nothing_is_left(ana):
+    assert lease(ana).status_code == 204
+
+
+def test_it_leases_from_one_round(ana):
+    make_pair()
+    wanted = make_pair()
+    lease(ana, round=wanted.round_id)
+    assert Slot.objects.get(annotator=ana).pair == wanted
+    assert lease(ana, round=10**6).status_code == 204
+
+
+def test_a_repeated_judgment_counts_once(ana):
+    make_pair()
+    number, key = lease(ana).json()["lease"], str(uuid4())
+    answers = [judge(ana, number, idempotency_key=key).json() for _ in range(3)]
+    assert answers[0] == answers[1] == answers[2]
+    assert Judgment.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"choice": "first"},
+        {"choice": None},
+        {"idempotency_key": "no uuid"},
+        {"evidence": [1, 2]},
+        {"evidence": {"too": "long" * 10_000}},
+        {"reason": "x" * 201},
+    ],
+)
+def test_it_refuses_what_it_cannot_store(ana, body):
+    make_pair()
+    answer = judge(ana, lease(ana).json()["lease"], **body)
+    assert answer.status_code == 400
+    assert list(body)[0] in answer.json()
+    assert not Judgment.objects.exists()
+
+
+def test_a_conflict_is_told(ana, ben):
+    make_pair()
+    number = lease(ana).json()["lease"]
+    assert judge(ben, number).status_code == 409
+    judge(ana, number)
+    assert judge(ana, number).status_code == 409
+
+
+def test_it_releases(ana, ben):
+    make_pair()
+    number = lease(ana).json()["lease"]
+    assert machine_of(ben).delete(f"/api/leases/{number}/").status_code == 404
+    assert machine_of(ana).delete(f"/api/leases/{number}/").status_code == 204
+    assert lease(ben).status_code == 200
+
+
+@pytest.mark.parametrize("address", ["/api/rounds/", "/api/rounds/{}/", "/api/exports/"])
+def test_rounds_exist_only_for_leads(ana, lea, address):
+    address = address.format(make_round().pk)
+    assert machine_of(lea).get(address).status_code == 200
+    assert machine_of(ana).get(address).status_code == 404
+    assert machine_of(None).get(address).status_code == 401
+
+
+def test_a_round_shows_its_funnel(lea):
+    pair = make_pair()
+    funnel = machine_of(lea).get(f"/api/rounds/{pair.round_id}/").json()["funnel"]
+    assert (funnel["pairs"], funnel["samples"], funnel["instances"]) == (1, 2, 1)
+
+
+@pytest.mark.parametrize("address", ["/api/tracks/identity/lease/", f"/api/leases/{uuid4()}/judgment/"])
+def test_strangers_must_sign_in(db, address):
+    assert machine_of(None).post(address).status_code == 401
+
+
+def test_it_knows_two_tracks(ana):
+    assert lease(ana, track="beauty").status_code == 404
+
+
+def test_it_describes_itself(ana):
+    answer = machine_of(ana).get("/api/schema/", headers={"Accept": "application/vnd.oai.openapi+json"})
+    assert answer.status_code == 200
+    assert "/api/tracks/{track}/lease/" in answer.content.decode()
+
+
+def test_it_tells_machines_how_it_is(db):
+    make_pair()
+    assert browser_of(None).get("/healthz").content == b"ok\n"
+    assert browser_of(None).get("/readyz").json() == {"ready": True, "problems": []}
+    assert 'annotate_open_slots{label="identity"} 1.0' in browser_of(None).get("/metrics").content.decode()
