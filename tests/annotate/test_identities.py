@@ -1,0 +1,145 @@
+"""Import and instances: everything readable is stored once, everything else has its reason."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from django.conf import settings
+from django.db import DatabaseError, IntegrityError, transaction
+
+from annotate.models import DifferentialPrompt, IdentityGroup, Instance, InstanceReference, Reference
+from annotate.services.identities import build_instances, import_people
+from generator.photo import write_photo
+from generator.video import write_clip
+from tests.factories import make_instance, make_reference
+
+pytestmark = pytest.mark.django_db
+
+REALDATA = Path(settings.BASE_DIR).parent / "shared" / "realdata"
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Path:
+    """Two people: one with a clip, a photo and two files that cannot be used; one with a single clip."""
+    for name, shade in (("mia", 40), ("tom", 90)):
+        (tmp_path / name).mkdir()
+        write_clip(tmp_path / name / "clip.mp4", np.full((9, 64, 64, 3), shade, np.uint8), 8)
+    write_photo(tmp_path / "mia" / "photo.png", np.full((80, 60, 3), 120, np.uint8))
+    (tmp_path / "mia" / "empty.mp4").write_bytes(b"")
+    (tmp_path / "mia" / "page.png").write_text("<svg onload='alert(1)'/>")
+    return tmp_path
+
+
+def test_it_imports_what_is_readable_and_lists_the_rest(people):
+    report = import_people(people, source="tests", licence="CC0-1.0")
+    assert (report.num_people, report.num_new, report.num_known) == (2, 3, 0)
+    assert {(item.path, str(item.reason)) for item in report.rejected} == {
+        ("mia/empty.mp4", "unreadable"),
+        ("mia/page.png", "unsafe"),
+    }
+    clip = Reference.objects.get(group__name="mia", kind="clip")
+    assert (clip.num_frames, clip.width, clip.height) == (9, 64, 64)
+    assert (settings.STORAGE_ROOT / clip.path).is_file() and (settings.STORAGE_ROOT / clip.poster).is_file()
+    assert "mia" not in clip.path and "clip.mp4" not in clip.path
+
+
+def test_importing_twice_adds_nothing(people):
+    import_people(people, source="tests")
+    report = import_people(people, source="tests")
+    assert (report.num_new, report.num_known) == (0, 3)
+    assert Reference.objects.count() == 3
+
+
+def test_a_new_file_of_a_known_person_is_added(people):
+    import_people(people, source="tests")
+    write_photo(people / "tom" / "new.png", np.full((64, 64, 3), 7, np.uint8))
+    assert import_people(people, source="tests").num_new == 1
+    assert IdentityGroup.objects.count() == 2
+
+
+def test_a_card_says_who_somebody_is(people):
+    card = {"source": "studio", "licence": "CC-BY-4.0", "split": "eval", "consent_expires_on": "2030-01-31"}
+    (people / "tom" / "identity.json").write_text(json.dumps(card))
+    import_people(people, source="tests")
+    tom = IdentityGroup.objects.get(name="tom")
+    assert (tom.source, tom.licence, tom.split, str(tom.consent_expires_on)) == (
+        "studio",
+        "CC-BY-4.0",
+        "eval",
+        "2030-01-31",
+    )
+
+
+def test_nobody_moves_to_another_split(people):
+    import_people(people, source="tests", split="train")
+    report = import_people(people, source="tests", split="eval")
+    assert report.num_new == 0
+    assert [item.reason for item in report.rejected if item.path == "tom"] == ["bad_card"]
+    assert set(IdentityGroup.objects.values_list("split", flat=True)) == {"train"}
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(ValueError, match="nowhere"):
+        import_people(tmp_path / "nowhere", source="tests")
+
+
+@pytest.mark.skipif(not REALDATA.is_dir(), reason="the folder of real people is not here")
+def test_it_imports_real_people_whole():
+    report = import_people(REALDATA / "people", source="realdata")
+    files = [path for path in (REALDATA / "people").rglob("*") if path.is_file()]
+    assert (report.num_new, report.rejected) == (len(files), [])
+    assert report.num_people == len(list((REALDATA / "people").iterdir()))
+    assert build_instances(source="realdata", count=1, seed=0) == (report.num_people, report.num_people)
+
+
+def test_building_again_adds_nothing(people):
+    import_people(people, source="tests")
+    assert build_instances(count=2, seed=0) == (4, 4)
+    assert build_instances(count=2, seed=0) == (0, 4)
+    assert build_instances(count=3, seed=0) == (2, 6)
+    assert DifferentialPrompt.objects.count() == 6
+
+
+def test_an_instance_has_one_primary_and_says_what_changes(people):
+    import_people(people, source="tests")
+    build_instances(count=3, seed=0)
+    for instance in Instance.objects.all():
+        positions = list(instance.places.values_list("position", flat=True))
+        assert positions == list(range(len(positions))) and positions
+        changed = [element for element in instance.prompt.elements if element["changed"]]
+        assert 1 <= len(changed) <= 3
+        for element in changed:
+            assert element["statement"] in instance.prompt.text
+
+
+def test_nobody_to_draw_from_is_said():
+    with pytest.raises(ValueError, match="import people first"):
+        build_instances(count=1, seed=0)
+
+
+def test_the_database_keeps_a_target_out_of_the_references():
+    instance = make_instance(num_references=1)
+    reference = instance.references.get()
+    with pytest.raises(IntegrityError, match="one_place_a_reference"), transaction.atomic():
+        InstanceReference.objects.create(instance=instance, reference=reference, position=None)
+
+
+def test_the_database_refuses_a_sixth_reference():
+    instance = make_instance(num_references=5)
+    with pytest.raises(IntegrityError, match="at_most_five"), transaction.atomic():
+        InstanceReference.objects.create(
+            instance=instance, reference=make_reference(instance.group), position=5
+        )
+
+
+def test_the_database_keeps_every_version_of_a_prompt():
+    instance = make_instance()
+    with pytest.raises(DatabaseError, match="append_only"), transaction.atomic():
+        DifferentialPrompt.objects.filter(pk=instance.prompt_id).update(text="something else")
+    edited = DifferentialPrompt.objects.create(
+        text="better words", elements=instance.prompt.elements, method="edited", supersedes=instance.prompt
+    )
+    assert instance.prompt.superseded_by == edited

@@ -1,0 +1,98 @@
+"""Exports: frozen, repeatable, and without simulated votes unless they are named."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.db import IntegrityError, transaction
+
+from annotate.models import Export, PreferencePair, VideoPair
+from annotate.services.preferences import export_round, resolve_pair
+from rlhf.records import Track, Verdict
+from tests.annotate.test_judgments import vote
+from tests.factories import make_instance, make_pair, make_round, make_user
+
+pytestmark = pytest.mark.django_db
+
+
+def judged_pair(round, verdicts, *, is_simulated: bool = False) -> VideoPair:
+    pair = make_pair(round, make_instance(num_references=2))
+    for track, verdict in zip(Track, verdicts, strict=True):
+        vote(pair, track, verdict, make_user(is_simulated=is_simulated))
+    return pair
+
+
+@pytest.fixture
+def round():
+    """One pair that people found dominant, one that machines did, one that conflicts."""
+    round = make_round()
+    judged_pair(round, (Verdict.FIRST, Verdict.FIRST))
+    judged_pair(round, (Verdict.SECOND, Verdict.SECOND), is_simulated=True)
+    judged_pair(round, (Verdict.FIRST, Verdict.SECOND))
+    return round
+
+
+def tree(export: Export) -> dict[str, str]:
+    folder = Path(settings.STORAGE_ROOT / export.folder)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def lines(export: Export) -> list[dict]:
+    text = (settings.STORAGE_ROOT / export.folder / "pairs.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_it_writes_the_dominant_pairs_in_the_stable_format(round):
+    export = export_round(round)
+    (line,) = lines(export)
+    pair = VideoPair.objects.get(pk=line["pair_id"])
+    assert line["win"]["sha256"] == pair.first.sha256 and line["lose"]["sha256"] == pair.second.sha256
+    assert line["win"]["seed"] == pair.first.seed
+    assert line["id_group"] == pair.instance.group.name
+    assert line["primary_reference"] == line["references"][0]["path"]
+    assert line["differential_prompt"] == pair.instance.prompt.text
+    assert line["tracks"]["identity"]["verdict"] == "first"
+    assert line["model_version"] == round.policy.name
+    assert set(tree(export)) >= {"pairs.jsonl", "pairs.parquet", "manifest.json", line["win"]["path"]}
+
+
+def test_it_leaves_simulated_votes_out_unless_they_are_named(round):
+    people, everything = export_round(round), export_round(round, include_simulated=True)
+    assert (people.num_pairs, everything.num_pairs) == (1, 2)
+    assert people.manifest["reasons"]["simulated votes"] == 1
+    assert [line["is_simulated"] for line in lines(everything)] == [False, True]
+    assert everything.includes_simulated and not people.includes_simulated
+
+
+def test_the_same_set_is_the_same_export(round):
+    first = export_round(round)
+    before = tree(first)
+    assert export_round(round) == first
+    assert tree(first) == before
+    assert Export.objects.count() == 1
+    assert not list((settings.STORAGE_ROOT / first.folder).parent.glob("pending-*"))
+
+
+def test_it_counts_every_pair_that_is_not_exported(round):
+    manifest = export_round(round, include_simulated=True).manifest
+    assert manifest["joint_states"] == {"conflicting": 1, "dominant": 2}
+    (reason,) = manifest["reasons"]
+    assert reason.startswith("conflicting: identity favours first")
+
+
+def test_resolving_again_changes_nothing(round):
+    before = list(PreferencePair.objects.order_by("pk").values("joint_state", "chosen", "rejected", "reason"))
+    for pair in round.pairs.all():
+        resolve_pair(pair.pk)
+    assert list(PreferencePair.objects.order_by("pk").values("joint_state", "chosen", "rejected", "reason")) == before
+
+
+def test_the_database_refuses_chosen_without_dominance(round):
+    conflicting = PreferencePair.objects.get(joint_state="conflicting")
+    with pytest.raises(IntegrityError, match="chosen_only_when_dominant"), transaction.atomic():
+        PreferencePair.objects.filter(pk=conflicting.pk).update(chosen=conflicting.pair.first)

@@ -1,0 +1,191 @@
+"""Every page, walked by every persona."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from annotate.models import Judgment, Run, RunStatus, Slot, User
+from annotate.services.runs import queue_sampling
+from rlhf.records import Track
+from tests.annotate.conftest import browser_of
+from tests.factories import make_instance, make_pair, make_round, make_user
+
+pytestmark = pytest.mark.django_db
+
+PAGES = ("/", "/judge/identity/", "/judge/controllability/")
+LEADS_PAGES = ("/rounds/", "/rounds/{round}/", "/people/", "/accounts/")
+
+
+@pytest.fixture
+def pair():
+    return make_pair()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_people_open_what_is_theirs(ana, lea, pair, page):
+    for person in (ana, lea):
+        assert browser_of(person).get(page).status_code == 200
+
+
+@pytest.mark.parametrize("page", PAGES + LEADS_PAGES)
+def test_strangers_are_asked_to_sign_in(db, pair, page):
+    answer = browser_of(None).get(page.format(round=pair.round_id))
+    assert answer.status_code == 302 and answer.headers["Location"].startswith("/login/")
+
+
+@pytest.mark.parametrize("page", LEADS_PAGES)
+def test_leads_pages_exist_only_for_leads(ana, lea, pair, page):
+    page = page.format(round=pair.round_id)
+    assert browser_of(lea).get(page).status_code == 200
+    assert browser_of(ana).get(page).status_code == 404
+
+
+@pytest.mark.parametrize("page", ["/rounds/999999/", "/judge/beauty/", "/nowhere/"])
+def test_what_does_not_exist_is_not_found(lea, page):
+    assert browser_of(lea).get(page).status_code == 404
+
+
+def test_anybody_signs_in_and_out(ana):
+    browser = browser_of(None)
+    assert browser.get("/login/").status_code == 200
+    answer = browser.post("/login/", {"username": "ana", "password": "wrong"})
+    assert answer.status_code == 200 and "form" in answer.content.decode()
+    assert browser.post("/login/", {"username": "ana", "password": "a good password"}).status_code == 302
+    assert browser.post("/logout/").status_code == 302
+    assert browser.get("/").status_code == 302
+
+
+def answer_for(slot: Slot, **changes):
+    return {"lease": str(slot.lease), "idempotency_key": str(uuid4()), "choice": "left", "evidence": ""} | changes
+
+
+def shown(person: User, track: Track = Track.IDENTITY) -> Slot:
+    browser_of(person).get(f"/judge/{track}/")
+    return Slot.objects.get(annotator=person, track=track, judged_at=None)
+
+
+def test_judging_works_without_javascript(ana, pair):
+    slot = shown(ana)
+    answer = browser_of(ana).post("/judge/identity/", answer_for(slot))
+    assert answer.status_code == 302
+    assert Judgment.objects.get().slot == slot
+
+
+def test_judging_with_htmx_answers_with_the_next_pair(ana, pair):
+    make_pair()
+    slot = shown(ana)
+    answer = browser_of(ana).post("/judge/identity/", answer_for(slot), headers={"HX-Request": "true"})
+    page = answer.content.decode()
+    following = Slot.objects.get(annotator=ana, judged_at=None)
+    assert answer.status_code == 200 and "<html" not in page and str(following.lease) in page
+    assert "judgment-saved" in answer.headers["HX-Trigger"]
+
+
+def test_the_back_button_changes_nothing(ana, pair):
+    slot = shown(ana)
+    for choice in ("left", "right"):
+        answer = browser_of(ana).post("/judge/identity/", answer_for(slot, choice=choice))
+        assert answer.status_code == 302
+    assert Judgment.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"choice": ""}, "Choose an answer"),
+        ({"choice": "first"}, "first"),
+        ({"evidence": "{not json"}, "reload the page"),
+        ({"evidence": "[1]"}, "JSON object"),
+    ],
+)
+def test_wrong_input_is_explained_and_loses_nothing(ana, pair, changes, says):
+    slot = shown(ana)
+    answer = browser_of(ana).post("/judge/identity/", answer_for(slot, **changes))
+    assert answer.status_code == 422
+    assert says in answer.content.decode()
+    assert not Judgment.objects.exists()
+    assert shown(ana) == slot
+
+
+def test_a_lost_lease_is_explained(ana, ben, pair):
+    slot = shown(ana)
+    answer = browser_of(ben).post("/judge/identity/", answer_for(slot))
+    assert answer.status_code == 409
+    assert "given to someone else" in answer.content.decode()
+
+
+def test_an_empty_queue_says_why(ana, ben, pair):
+    shown(ana)
+    page = browser_of(ben).get("/judge/identity/").content.decode()
+    assert "in other people&#x27;s hands" in page or "in other people's hands" in page
+    page = browser_of(ana).get("/judge/controllability/").content.decode()
+    assert "nobody judges both tracks" in page
+
+
+def test_a_lead_makes_accounts(lea, ana):
+    browser = browser_of(lea)
+    page = browser.post("/accounts/", {"username": "newcomer", "role": "annotator"}).content.decode()
+    newcomer = User.objects.get(username="newcomer")
+    assert not newcomer.is_lead and "newcomer" in page
+    assert browser.post("/accounts/", {"username": "ANA", "role": "annotator"}).status_code == 422
+    assert browser.post("/accounts/", {"username": "x", "role": "owner"}).status_code == 422
+    assert browser.post("/accounts/", {"username": "bad name!", "role": "annotator"}).status_code == 422
+    assert browser.post(f"/accounts/{ana.pk}/password/").status_code == 200
+    ana.refresh_from_db()
+    assert not ana.check_password("a good password")
+    assert browser_of(ana).post("/accounts/", {"username": "y", "role": "lead"}).status_code == 404
+
+
+def test_a_lead_advances_cancels_and_retries(lea, ana, monkeypatch):
+    sent: list[int] = []
+    monkeypatch.setattr("annotate.tasks.execute_run.delay_on_commit", sent.append)
+    pair = make_pair(is_made=False)
+    lead = browser_of(lea)
+    assert browser_of(ana).post(f"/rounds/{pair.round_id}/advance/").status_code == 404
+    assert lead.get(f"/rounds/{pair.round_id}/advance/").status_code == 405
+    lead.post(f"/rounds/{pair.round_id}/advance/")
+    run = Run.objects.get()
+    assert sent == [run.pk]
+    for person, status in ((ana, 404), (lea, 302)):
+        assert browser_of(person).post(f"/runs/{run.pk}/cancel/").status_code == status
+    run.refresh_from_db()
+    assert run.status == RunStatus.CANCELLED
+    lead.post(f"/runs/{run.pk}/retry/")
+    assert sent == [run.pk, run.pk]
+
+
+def test_a_live_round_is_polled_and_a_resting_one_is_not(lea):
+    pair = make_pair(is_made=False)
+    page = f"/rounds/{pair.round_id}/"
+    assert "every 2s" not in browser_of(lea).get(page).content.decode()
+    queue_sampling(pair.round)
+    assert "every 2s" in browser_of(lea).get(page).content.decode()
+    part = browser_of(lea).get(page, headers={"HX-Request": "true"}).content.decode()
+    assert "<html" not in part
+
+
+@pytest.mark.parametrize("page", ["/rounds/{}/", "/people/", "/judge/identity/"])
+def test_a_page_asks_no_more_questions_for_more_rows(lea, page):
+    round, instance = make_round(), make_instance()
+    make_pair(round, instance)
+    page = page.format(round.pk)
+    browser = browser_of(lea)
+    browser.get(page)
+    with CaptureQueriesContext(connection, ) as few:
+        browser.get(page)
+    for _ in range(5):
+        make_pair(round, make_instance(instance.group))
+        make_user()
+    with CaptureQueriesContext(connection) as many:
+        browser.get(page)
+    assert len(many) <= len(few)
+
+
+def test_a_page_carries_the_rules_for_the_browser(ana):
+    headers = browser_of(ana).get("/").headers
+    assert "default-src 'self'" in headers["Content-Security-Policy"]
+    assert headers["X-Frame-Options"] == "DENY"
