@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from rlhf.dpo_config import TINY, FlowDPOConfig
+from rlhf.dpo_config import WAN_5B, FlowDPOConfig
 
 
 @pytest.mark.parametrize(
@@ -40,4 +40,8 @@ def test_it_says_when_a_type_is_wrong():
 
 
 def test_it_survives_json():
-    assert FlowDPOConfig.from_json(json.loads(json.dumps(TINY.to_json()))) == TINY
+    assert FlowDPOConfig.from_json(json.loads(json.dumps(WAN_5B.to_json()))) == WAN_5B
+
+
+def test_an_empty_config_suits_the_shipped_model():
+    assert FlowDPOConfig.from_json({}) == FlowDPOConfig()

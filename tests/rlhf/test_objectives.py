@@ -86,7 +86,7 @@ def test_swapping_the_arms_negates_the_margin():
 
 
 def test_its_gradient_pushes_chosen_down_and_rejected_up():
-    """dL/d(policy error) = beta * sigmoid(-margin) / B for chosen, minus that for rejected; sigmoid(0) = 1/2."""
+    """dL/d(policy error) is beta * sigmoid(-margin) / B, here 100 * 0.5 / 4, and minus that for rejected."""
     error = torch.rand(2, 4, dtype=torch.float64)
     policy = error.clone().requires_grad_()
     flow_dpo_loss(policy, error, beta=100.0).backward()
@@ -129,7 +129,7 @@ def test_scaling_a_gradient_keeps_the_value():
 
 
 def test_its_times_follow_the_stated_distribution():
-    """The median is sigmoid(0) = 0.5 shifted: 3 * 0.5 / (1 + 2 * 0.5) = 0.75. Order is kept, ends are clamped."""
+    """The median is 0.5 shifted: 3 * 0.5 / (1 + 2 * 0.5) = 0.75. Order is kept, ends are clamped."""
     quantile = torch.linspace(1e-4, 1 - 1e-4, 101, dtype=torch.float64)
     times = draw_times(quantile, shift=3.0, low=0.1, high=0.98)
     assert times[50].item() == pytest.approx(0.75)

@@ -1,0 +1,1 @@
+"""Whether a tuned model is better, and how sure that is."""

@@ -1,0 +1,133 @@
+"""How a simulated annotator sees a pair, and how it answers: with stated accuracy, ties and side bias."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from generator.video import read_clip
+from rlhf.records import Track
+
+if TYPE_CHECKING:
+    from generator.portraits.oracle import Oracle, Reading
+
+Choice = Literal["left", "right", "tie"]
+
+#: Smaller differences of the two scores are a tie: people would not see them either. Scores are in [0, 1].
+JUST_NOTICEABLE: Mapping[Track, float] = {Track.IDENTITY: 0.01, Track.CONTROLLABILITY: 0.02}
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """How often an annotator is right, undecided, or just clicks left; each a share in [0, 1].
+
+    Attributes:
+        accuracy: of the answers that are neither a habitual tie nor a habitual left.
+        tie_rate: share of all answers that are a tie whatever is shown.
+        side_bias: share of the others that are left whatever is shown.
+    """
+
+    accuracy: float
+    tie_rate: float
+    side_bias: float
+
+    def __post_init__(self) -> None:
+        """Refuse what is no share."""
+        for name, value in asdict(self).items():
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} is {value}; it is a share, so it must be 0 to 1")
+
+    def answer(self, truth: Choice, rng: random.Random) -> Choice:
+        """What this annotator says when `truth` is the better side.
+
+        A wrong answer is the other side; where the truth is a tie, it is either side.
+        """
+        if rng.random() < self.tie_rate:
+            return "tie"
+        if rng.random() < self.side_bias:
+            return "left"
+        if rng.random() < self.accuracy:
+            return truth
+        if truth == "tie":
+            return rng.choice(("left", "right"))
+        return "right" if truth == "left" else "left"
+
+
+class Eye(Protocol):
+    """Scores one clip, in [0, 1], from the bytes that the annotator was shown."""
+
+    def identity(self, clip: bytes, references: Sequence[bytes]) -> float:
+        """How much the clip shows the person of the references."""
+        ...
+
+    def controllability(self, clip: bytes, primary: bytes, changes: Mapping[str, str]) -> float:
+        """How well the clip shows the changes and, in everything else, the primary reference."""
+        ...
+
+
+def better_side(lease: Mapping[str, Any], media: Mapping[str, bytes], eye: Eye) -> Choice:
+    """The true answer to a lease, as far as the eye can see.
+
+    Args:
+        lease: as the API gave it.
+        media: the bytes of every address in the lease.
+        eye: scores the clips.
+
+    Returns:
+        The better side, or a tie where the difference is not noticeable.
+
+    Raises:
+        ValueError: the lease names no changed elements, so there is no truth to read.
+    """
+    track = Track(lease["track"])
+    references = [media[reference["url"]] for reference in lease["references"]]
+    clips = [media[lease["left"]], media[lease["right"]]]
+    if track is Track.IDENTITY:
+        left, right = (eye.identity(clip, references) for clip in clips)
+    else:
+        if lease["elements"] is None:
+            raise ValueError(
+                f"lease {lease['lease']} names no elements: without them there is no truth to read"
+            )
+        left, right = (eye.controllability(clip, references[0], lease["elements"]) for clip in clips)
+    if abs(left - right) < JUST_NOTICEABLE[track]:
+        return "tie"
+    return "left" if left > right else "right"
+
+
+@dataclass
+class OracleEye:
+    """Sees with the oracle of the portrait world; each file is read once, whatever its address."""
+
+    oracle: Oracle
+    readings: dict[str, Reading] = field(default_factory=dict)
+
+    def identity(self, clip: bytes, references: Sequence[bytes]) -> float:
+        """See `Eye`."""
+        from generator.portraits.oracle import identity_similarity
+
+        return identity_similarity(self._read(clip), [self._read(reference) for reference in references])
+
+    def controllability(self, clip: bytes, primary: bytes, changes: Mapping[str, str]) -> float:
+        """See `Eye`."""
+        from generator.portraits.oracle import controllability_score
+
+        shown = {
+            element: max(states, key=states.__getitem__)
+            for element, states in self._read(primary).elements.items()
+        }
+        return controllability_score(self._read(clip), {**shown, **changes})
+
+    def _read(self, content: bytes) -> Reading:
+        digest = hashlib.sha256(content).hexdigest()
+        if digest not in self.readings:
+            with tempfile.NamedTemporaryFile() as file:
+                file.write(content)
+                file.flush()
+                self.readings[digest] = self.oracle.read(read_clip(Path(file.name)).frames)
+        return self.readings[digest]
