@@ -34,7 +34,11 @@ def check_database(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
     engine = settings.DATABASES["default"]["ENGINE"]
     if engine == "django.db.backends.postgresql":
         return []
-    return [checks.Error(f"The database is {engine}, not PostgreSQL.", hint="Fix DATABASE_URL.", id="annotate.E001")]
+    return [
+        checks.Error(
+            f"The database is {engine}, not PostgreSQL.", hint="Fix DATABASE_URL.", id="annotate.E001"
+        )
+    ]
 
 
 def check_storage(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[checks.CheckMessage]:

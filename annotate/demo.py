@@ -76,7 +76,11 @@ def run_synthetic(say: Say) -> dict[str, Any]:
             simulate_round(round, VOTER, count=SIMULATED_ANNOTATORS, seed=0, url=local_url())
     for name, stage, title in (
         ("dpo", Stage.DPO, "6-9  consensus, Pareto, export, and a Flow-DPO round"),
-        ("evaluation", Stage.EVALUATE, "10  evaluation: the tuned model against its parent, on held-out people"),
+        (
+            "evaluation",
+            Stage.EVALUATE,
+            "10  evaluation: the tuned model against its parent, on held-out people",
+        ),
     ):
         with progress.stage(name, title):
             if queries.done_run(round, stage) is None:

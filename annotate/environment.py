@@ -31,7 +31,9 @@ class Environment:
         try:
             return Path(path).read_text(encoding="utf-8").strip()
         except OSError as error:
-            raise SettingError(f"{name}_FILE={path!r} cannot be read ({error.strerror}); name a readable file") from None
+            raise SettingError(
+                f"{name}_FILE={path!r} cannot be read ({error.strerror}); name a readable file"
+            ) from None
 
     def flag(self, name: str, *, default: bool = False) -> bool:
         value = self.text(name, "1" if default else "0")
@@ -44,7 +46,9 @@ class Environment:
     def integer(self, name: str, default: int, *, low: int, high: int) -> int:
         value = self.text(name, str(default))
         if not value.isascii() or not value.isdigit() or not low <= int(value) <= high:
-            raise SettingError(f"{name}={value!r} is not a whole number from {low} to {high}; for example {default}")
+            raise SettingError(
+                f"{name}={value!r} is not a whole number from {low} to {high}; for example {default}"
+            )
         return int(value)
 
     def names(self, name: str, default: list[str]) -> list[str]:

@@ -88,7 +88,9 @@ def find_round(name: str | None) -> Round | None:
     rounds = Round.objects.select_related("policy")
     if name is None:
         return rounds.filter(is_open=True).last()
-    return rounds.filter(name=name).first() or (rounds.filter(pk=int(name)).first() if name.isdecimal() else None)
+    return rounds.filter(name=name).first() or (
+        rounds.filter(pk=int(name)).first() if name.isdecimal() else None
+    )
 
 
 def find_model(name: str | None) -> ModelVersion | None:
@@ -148,9 +150,7 @@ def round_funnel(round: Round) -> dict[str, Any]:
     samples = VideoSample.objects.filter(Q(pairs_as_first__round=round) | Q(pairs_as_second__round=round))
     states = Counter(
         dict(
-            PreferencePair.objects.filter(pair__round=round)
-            .values_list("joint_state")
-            .annotate(Count("id"))
+            PreferencePair.objects.filter(pair__round=round).values_list("joint_state").annotate(Count("id"))
         )
     )
     judged = dict(
@@ -159,9 +159,7 @@ def round_funnel(round: Round) -> dict[str, Any]:
         .values_list("track")
         .annotate(Count("id"))
     )
-    resolved = dict(
-        Consensus.objects.filter(pair__round=round).values_list("track").annotate(Count("id"))
-    )
+    resolved = dict(Consensus.objects.filter(pair__round=round).values_list("track").annotate(Count("id")))
     export = round.exports.filter(withdrawn="").last()
     return {
         "instances": pairs.values("instance").distinct().count(),
@@ -210,11 +208,13 @@ def dpo_curves(run: Run) -> list[dict[str, Any]]:
 
 def pairs_side_by_side(round: Round, limit: int = 6) -> QuerySet[VideoPair]:
     """Finished pairs for a look, the dominant ones first."""
+    dominant = PreferencePair.objects.filter(joint_state=JointState.DOMINANT)
     return (
         round.pairs.exclude(first__path="")
         .exclude(second__path="")
         .select_related("first", "second", "instance__group", "instance__prompt", "preference")
-        .order_by(Q(preference__joint_state=JointState.DOMINANT).desc(), "id")[:limit]
+        .annotate(is_dominant=Exists(dominant.filter(pair=OuterRef("pk"))))
+        .order_by("-is_dominant", "id")[:limit]
     )
 
 
@@ -264,9 +264,9 @@ def run_progress(run: Run) -> dict[str, Any]:
 
 
 def accounts() -> QuerySet[User]:
-    return User.objects.annotate(num_judged=Count("slots", filter=Q(slots__judged_at__isnull=False))).order_by(
-        "role", "username"
-    )
+    return User.objects.annotate(
+        num_judged=Count("slots", filter=Q(slots__judged_at__isnull=False))
+    ).order_by("role", "username")
 
 
 def counts_for_metrics() -> dict[str, tuple[str, dict[str, int]]]:

@@ -48,7 +48,9 @@ LOG_LEVEL = env.one_of("LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO
 
 POSTGRES_DIR = VAR_DIR / "postgres"
 REDIS_DIR = VAR_DIR / "redis"
-_database_url = env.url("DATABASE_URL", ("postgresql", "postgres"), "postgresql://user:password@host:5432/anyid")
+_database_url = env.url(
+    "DATABASE_URL", ("postgresql", "postgres"), "postgresql://user:password@host:5432/anyid"
+)
 _broker_url = env.url("CELERY_BROKER_URL", ("redis", "rediss", "redis+socket"), "redis://host:6379/0")
 EMBEDDED_POSTGRES = not _database_url
 EMBEDDED_REDIS = not _broker_url
@@ -72,7 +74,9 @@ SITE_URL = env.url("SITE_URL", ("http", "https"), "https://annotate.example.org"
 SITE_URL = SITE_URL or f"http://127.0.0.1:{PORT}"
 _site = urlsplit(SITE_URL)
 if not _site.hostname or _site.path or _site.query:
-    raise SettingError(f"SITE_URL={SITE_URL!r} is not a bare address; write it like https://annotate.example.org")
+    raise SettingError(
+        f"SITE_URL={SITE_URL!r} is not a bare address; write it like https://annotate.example.org"
+    )
 IS_HTTPS = _site.scheme == "https"
 
 ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", [_site.hostname, "127.0.0.1", "localhost"])
@@ -86,7 +90,9 @@ def _secret_key() -> str:
     key = env.secret("SECRET_KEY")
     if key:
         if len(key) < 32:
-            raise SettingError(f"SECRET_KEY has {len(key)} characters, it needs 32 or more; run: openssl rand -hex 32")
+            raise SettingError(
+                f"SECRET_KEY has {len(key)} characters, it needs 32 or more; run: openssl rand -hex 32"
+            )
         return key
     if _database_url and not DEBUG:
         raise SettingError(
@@ -172,7 +178,10 @@ AUTH_PASSWORD_VALIDATORS = [
 STATIC_URL = "/static/"
 STATIC_ROOT = VAR_DIR / "static"
 STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": STORAGE_ROOT}},
+    "default": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"location": STORAGE_ROOT},
+    },
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 

@@ -50,7 +50,9 @@ def execute_run(run_id: int) -> None:
     elif status is RunStatus.DONE and child.returncode == 0:
         runs.finish_run(run, worker)
     elif status is not None:
-        error = _last_line(log_path.read_text(errors="replace")) or f"the command ended with {child.returncode}"
+        error = (
+            _last_line(log_path.read_text(errors="replace")) or f"the command ended with {child.returncode}"
+        )
         runs.end_run(run, worker, RunStatus.FAILED, error)
 
 
@@ -64,7 +66,9 @@ def _watch(run: Run, worker: UUID, child: subprocess.Popen[bytes]) -> RunStatus 
             logger.warning("%s was taken over by another worker", run)
             return None
         if ended:
-            return RunStatus.CANCELLED if status is RunStatus.CANCELLING and child.returncode else RunStatus.DONE
+            return (
+                RunStatus.CANCELLED if status is RunStatus.CANCELLING and child.returncode else RunStatus.DONE
+            )
         if status is RunStatus.CANCELLING:
             return RunStatus.CANCELLED
         time.sleep(POLL_S)

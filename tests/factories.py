@@ -52,7 +52,12 @@ def write_test_clip() -> tuple[str, str]:
 
 
 def make_group(**overrides: Any) -> IdentityGroup:
-    values = {"name": f"person-{next(_numbers)}", "source": "tests", "licence": "CC0-1.0", "truth": {"identity_seed": 1}}
+    values = {
+        "name": f"person-{next(_numbers)}",
+        "source": "tests",
+        "licence": "CC0-1.0",
+        "truth": {"identity_seed": 1},
+    }
     return IdentityGroup.objects.create(**(values | overrides))
 
 
@@ -62,7 +67,7 @@ def make_reference(group: IdentityGroup, **overrides: Any) -> Reference:
         "group": group,
         "kind": "clip",
         "source_name": Path(path).name,
-        "source_sha256": sha256,
+        "source_sha256": f"{next(_numbers):064x}",
         "sha256": sha256,
         "path": path,
         "poster": str(Path(path).with_suffix(".png")),
@@ -99,12 +104,19 @@ def make_instance(group: IdentityGroup | None = None, *, num_references: int = 3
         group=group, prompt=make_prompt(**changes), digest=f"digest-{next(_numbers)}"
     )
     for position in range(num_references):
-        InstanceReference.objects.create(instance=instance, reference=make_reference(group), position=position)
+        InstanceReference.objects.create(
+            instance=instance, reference=make_reference(group), position=position
+        )
     return instance
 
 
 def make_model(**overrides: Any) -> ModelVersion:
-    values = {"name": f"model-{next(_numbers)}", "kind": "sft", "base_model": "somewhere", "weights_sha256": "0" * 64}
+    values = {
+        "name": f"model-{next(_numbers)}",
+        "kind": "sft",
+        "base_model": "somewhere",
+        "weights_sha256": "0" * 64,
+    }
     return ModelVersion.objects.create(**(values | overrides))
 
 
@@ -128,7 +140,9 @@ def make_sample(instance: Instance, version: ModelVersion, *, is_made: bool = Tr
     )
 
 
-def make_pair(round: Round | None = None, instance: Instance | None = None, *, is_made: bool = True) -> VideoPair:
+def make_pair(
+    round: Round | None = None, instance: Instance | None = None, *, is_made: bool = True
+) -> VideoPair:
     """A pair of two videos; when they are made, its slots are open."""
     round = round or make_round()
     instance = instance or make_instance()

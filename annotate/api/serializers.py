@@ -84,7 +84,17 @@ class JudgmentGiven(serializers.Serializer[dict[str, Any]]):
 class RunShown(serializers.ModelSerializer[Run]):
     class Meta:
         model = Run
-        fields = ["id", "stage", "ordinal", "status", "error", "result", "created_at", "started_at", "ended_at"]
+        fields = [
+            "id",
+            "stage",
+            "ordinal",
+            "status",
+            "error",
+            "result",
+            "created_at",
+            "started_at",
+            "ended_at",
+        ]
 
 
 class ModelVersionShown(serializers.ModelSerializer[ModelVersion]):
@@ -100,7 +110,18 @@ class RoundShown(serializers.ModelSerializer[Round]):
 
     class Meta:
         model = Round
-        fields = ["id", "name", "policy", "votes_wanted", "sampler", "dpo", "is_open", "created_at", "runs", "funnel"]
+        fields = [
+            "id",
+            "name",
+            "policy",
+            "votes_wanted",
+            "sampler",
+            "dpo",
+            "is_open",
+            "created_at",
+            "runs",
+            "funnel",
+        ]
 
     def get_funnel(self, round: Round) -> dict[str, Any]:
         return round_funnel(round)

@@ -18,8 +18,8 @@ from annotate import tasks
 from annotate.api import serializers
 from annotate.models import Export, Round, User
 from annotate.queries import visible_exports, visible_rounds
-from annotate.services.loop import advance_round
 from annotate.services.judgments import AlreadyJudgedError, LeaseLostError, submit_judgment
+from annotate.services.loop import advance_round
 from annotate.services.rounds import RoundError
 from annotate.services.slots import lease_slot, release_slot
 from annotate.tracks import judging_task
@@ -86,7 +86,9 @@ class JudgmentView(APIView):
         request=serializers.JudgmentRequest,
         responses={
             201: serializers.JudgmentGiven,
-            409: OpenApiResponse(description="The lease ran out and the pair is somebody else's, or it has an answer."),
+            409: OpenApiResponse(
+                description="The lease ran out and the pair is somebody else's, or it has an answer."
+            ),
         },
     )
     def post(self, request: Request, lease: UUID) -> Response:

@@ -85,7 +85,8 @@ def wait_for_run(run: Run, *, quiet: bool = False) -> Run:
         time.sleep(0.5)
     bar.close()
     if run.status != RunStatus.DONE:
-        raise RoundError(f"{run} {run.status}: {run.error or 'by a lead'}; see {settings.STORAGE_ROOT / run.folder}/log.txt")
+        log = settings.STORAGE_ROOT / run.folder / "log.txt"
+        raise RoundError(f"{run} {run.status}: {run.error or 'by a lead'}; see {log}")
     return run
 
 

@@ -11,7 +11,9 @@ from annotate.models.constraints import append_only
 class AuditEvent(models.Model):
     """One act. Each row's hash covers the row before it, so a gap or an edit shows."""
 
-    actor = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
+    )
     verb = models.CharField(max_length=64)
     table = models.CharField(max_length=64)
     row_id = models.BigIntegerField(null=True, blank=True)

@@ -75,7 +75,9 @@ class Export(models.Model):
     includes_simulated = models.BooleanField()
     # Why the files are gone, once a person's data had to be erased from them.
     withdrawn = models.CharField(max_length=300, blank=True)
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -45,7 +45,9 @@ class ModelVersion(models.Model):
     weights_sha256 = models.CharField(max_length=64)
     parent = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="children")
     adapter_path = models.CharField(max_length=500, blank=True)
-    export = models.ForeignKey("Export", models.PROTECT, null=True, blank=True, related_name="trained_versions")
+    export = models.ForeignKey(
+        "Export", models.PROTECT, null=True, blank=True, related_name="trained_versions"
+    )
     run = models.OneToOneField("Run", models.PROTECT, null=True, blank=True, related_name="model_version")
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -54,8 +56,14 @@ class ModelVersion(models.Model):
         constraints = [
             one_of("kind", ModelKind.values),
             # Imported weights have no parent; everything trained here has one, and a run.
-            check(Q(parent__isnull=True, run__isnull=True) | Q(parent__isnull=False, run__isnull=False), "has_origin"),
-            check(Q(kind=ModelKind.DPO, parent__isnull=False, export__isnull=False) | ~Q(kind=ModelKind.DPO), "dpo"),
+            check(
+                Q(parent__isnull=True, run__isnull=True) | Q(parent__isnull=False, run__isnull=False),
+                "has_origin",
+            ),
+            check(
+                Q(kind=ModelKind.DPO, parent__isnull=False, export__isnull=False) | ~Q(kind=ModelKind.DPO),
+                "dpo",
+            ),
             check(Q(kind=ModelKind.BASE, parent__isnull=True) | ~Q(kind=ModelKind.BASE), "base"),
             check(Q(parent__isnull=True) | ~Q(adapter_path=""), "trained_has_adapter"),
             check(~Q(parent=F("id")), "not_its_own_parent"),
@@ -74,7 +82,9 @@ class Round(models.Model):
     sampler = models.JSONField()
     dpo = models.JSONField(default=dict)
     is_open = models.BooleanField(default=True)
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -95,7 +105,9 @@ class Run(models.Model):
     status = models.CharField(max_length=16, default=RunStatus.QUEUED)
     error = models.TextField(blank=True)
     export = models.ForeignKey("Export", models.PROTECT, null=True, blank=True, related_name="runs")
-    candidate = models.ForeignKey(ModelVersion, models.PROTECT, null=True, blank=True, related_name="evaluations")
+    candidate = models.ForeignKey(
+        ModelVersion, models.PROTECT, null=True, blank=True, related_name="evaluations"
+    )
     result = models.JSONField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     queued_at = models.DateTimeField(auto_now_add=True)
@@ -114,7 +126,9 @@ class Run(models.Model):
             ),
             one_of("stage", Stage.values),
             one_of("status", RunStatus.values),
-            check(Q(status=RunStatus.DONE, result__isnull=False) | ~Q(status=RunStatus.DONE), "done_has_result"),
+            check(
+                Q(status=RunStatus.DONE, result__isnull=False) | ~Q(status=RunStatus.DONE), "done_has_result"
+            ),
             check(~Q(status=RunStatus.FAILED, error=""), "failed_has_error"),
         ]
 
@@ -196,7 +210,7 @@ class VideoPair(models.Model):
                 func="""
                     IF (SELECT count(*) FROM annotate_videosample
                         WHERE id IN (NEW.first_id, NEW.second_id) AND instance_id = NEW.instance_id) <> 2 THEN
-                        RAISE EXCEPTION 'a pair holds two samples of its own instance' USING ERRCODE = '23514';
+                        RAISE EXCEPTION 'a pair holds two samples of its instance' USING ERRCODE = '23514';
                     END IF;
                     RETURN NEW;
                 """,

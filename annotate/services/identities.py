@@ -18,8 +18,8 @@ from generator.curation.folder import Person, PersonFile, RejectedFile, scan_peo
 from generator.instances import Vocabulary, draw_instances
 from generator.media import MediaError, RejectReason
 from generator.portraits.world import ELEMENT_STATES, phrase_change
-from generator.records import InstancePlan, ReferenceKind
 from generator.records import IdentityGroup as GroupRecord
+from generator.records import InstancePlan, ReferenceKind
 from generator.records import Reference as ReferenceRecord
 from generator.video import normalise, read_clip, write_poster
 
@@ -106,7 +106,9 @@ def _import_file(group: IdentityGroup, file: PersonFile) -> None:
     path = folder / f"media{file.facts.normal_suffix}"
     facts = normalise(file.path, settings.STORAGE_ROOT / path)
     poster = folder / "poster.jpg"
-    write_poster(settings.STORAGE_ROOT / poster, read_clip(settings.STORAGE_ROOT / path, max_frames=1).frames[0])
+    write_poster(
+        settings.STORAGE_ROOT / poster, read_clip(settings.STORAGE_ROOT / path, max_frames=1).frames[0]
+    )
     Reference.objects.get_or_create(
         group=group,
         source_sha256=file.facts.sha256,

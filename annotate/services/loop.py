@@ -38,7 +38,9 @@ def advance_round(round: Round, *, include_simulated: bool = False, actor: User 
         return Step(f"{live.stage} is {live.status}", live)
     stuck = round.runs.filter(status__in=[RunStatus.FAILED, RunStatus.CANCELLED]).last()
     if stuck and not round.runs.filter(stage=stuck.stage, status=RunStatus.DONE).exists():
-        raise RoundError(f"{stuck} {stuck.status}: {stuck.error or 'by a lead'}; retry it on the round's page")
+        raise RoundError(
+            f"{stuck} {stuck.status}: {stuck.error or 'by a lead'}; retry it on the round's page"
+        )
     if not round.pairs.exists():
         raise RoundError(f"{round} has no pairs; build instances, then plan the round's pairs")
     if (run := queue_sampling(round, actor)) is not None:
@@ -62,7 +64,9 @@ def _train(round: Round, *, include_simulated: bool, actor: User | None) -> Step
     tuned = queries.done_run(round, Stage.DPO)
     if tuned is None:
         export = export_round(round, include_simulated=include_simulated, actor=actor)
-        return Step(f"{export} holds {export.num_pairs} pairs; Flow-DPO is queued", queue_dpo(round, export, actor))
+        return Step(
+            f"{export} holds {export.num_pairs} pairs; Flow-DPO is queued", queue_dpo(round, export, actor)
+        )
     if queries.done_run(round, Stage.EVALUATE) is None and queries.held_out_instances().exists():
         candidate = tuned.model_version
         return Step(

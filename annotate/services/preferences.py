@@ -36,7 +36,9 @@ def resolve_pair(pair_id: int) -> PreferencePair:
     found = {}
     for track in Track:
         given = [vote for vote in votes if vote.slot.track == track]
-        found[track] = resolve_track([Verdict(vote.verdict) for vote in given], wanted=pair.round.votes_wanted)
+        found[track] = resolve_track(
+            [Verdict(vote.verdict) for vote in given], wanted=pair.round.votes_wanted
+        )
         _store_consensus(pair, track, found[track], is_simulated=any(vote.is_simulated for vote in given))
     joint = resolve_tracks(found[Track.IDENTITY], found[Track.CONTROLLABILITY])
     chosen, rejected = {

@@ -31,7 +31,9 @@ def import_model(base_model: str, *, kind: ModelKind = ModelKind.SFT) -> ModelVe
     place = Path(base_model)
     weights = sorted(place.rglob("*.safetensors"))
     if not weights:
-        raise RoundError(f"{base_model} holds no safetensors; set MODEL_PATH to a folder in the Diffusers layout")
+        raise RoundError(
+            f"{base_model} holds no safetensors; set MODEL_PATH to a folder in the Diffusers layout"
+        )
     digest = hashlib.sha256()
     for file in weights:
         digest.update(str(file.relative_to(place)).encode())

@@ -82,7 +82,9 @@ def queue_dpo(round: Round, export: Export, actor: User | None = None) -> Run:
     if export.withdrawn:
         raise RoundError(f"{export} was withdrawn ({export.withdrawn}); export the round again")
     if not export.num_pairs:
-        raise RoundError(f"{export} holds no pair; collect more votes, or look at the reasons on the round's page")
+        raise RoundError(
+            f"{export} holds no pair; collect more votes, or look at the reasons on the round's page"
+        )
 
     def request(folder: RunDir) -> dict[str, Any]:
         return {
@@ -94,7 +96,9 @@ def queue_dpo(round: Round, export: Export, actor: User | None = None) -> Run:
     return _queue_run(round, Stage.DPO, request, actor=actor, export=export)
 
 
-def queue_evaluation(round: Round, candidate: ModelVersion, *, seeds: list[int], actor: User | None = None) -> Run:
+def queue_evaluation(
+    round: Round, candidate: ModelVersion, *, seeds: list[int], actor: User | None = None
+) -> Run:
     """Queue the comparison of a tuned model with its parent on held-out people.
 
     Raises:
@@ -102,7 +106,9 @@ def queue_evaluation(round: Round, candidate: ModelVersion, *, seeds: list[int],
     """
     instances = list(queries.held_out_instances().order_by("id"))
     if not instances:
-        raise RoundError("no held-out person with a known truth; import people of split eval and build instances")
+        raise RoundError(
+            "no held-out person with a known truth; import people of split eval and build instances"
+        )
     if candidate.parent is None:
         raise RoundError(f"{candidate} was not trained here: there is no parent to compare it with")
     parent = candidate.parent
@@ -296,7 +302,9 @@ def cancel_run(run: Run, actor: User | None = None) -> bool:
 def retry_run(run: Run, actor: User | None = None) -> bool:
     """Queue a failed or cancelled run again, in the same folder: it goes on where it stopped."""
     ended = Run.objects.filter(pk=run.pk, status__in=[RunStatus.FAILED, RunStatus.CANCELLED])
-    queued = ended.update(status=RunStatus.QUEUED, queued_at=timezone.now(), worker=None, ended_at=None, error="")
+    queued = ended.update(
+        status=RunStatus.QUEUED, queued_at=timezone.now(), worker=None, ended_at=None, error=""
+    )
     if queued:
         record_event("retry_run", run, actor=actor)
     return bool(queued)

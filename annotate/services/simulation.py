@@ -47,7 +47,8 @@ def simulate_round(round: Round, voter: SimulatedVoter, *, count: int, seed: int
             f"judges both tracks of a pair; use at least {2 * round.votes_wanted}"
         )
     voters = [
-        {**_credentials(f"simulated-{number}"), **asdict(voter), "seed": seed + number} for number in range(count)
+        {**_credentials(f"simulated-{number}"), **asdict(voter), "seed": seed + number}
+        for number in range(count)
     ]
     # Credentials go through a pipe: neither the process list nor a file shows them.
     done = subprocess.run(

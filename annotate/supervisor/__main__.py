@@ -47,7 +47,10 @@ def demo(options: argparse.Namespace) -> int:
         flags = ["--identities", options.identities] if options.identities else []
         status = site.run([*programs.MANAGE, "demo", *flags])
         if status == 0 and options.serve:
-            say("site", f"ready at {settings.SITE_URL} (Ctrl-C stops everything; logs in {settings.VAR_DIR / 'log'})")
+            say(
+                "site",
+                f"ready at {settings.SITE_URL} (Ctrl-C stops everything; logs in {settings.VAR_DIR / 'log'})",
+            )
             site.keep_running()
     return status
 
@@ -77,8 +80,15 @@ def _start_everything(site: Site) -> None:
 
 def _empty_everything() -> None:
     if not (settings.EMBEDDED_POSTGRES and settings.EMBEDDED_REDIS):
-        raise ServiceError("FRESH=1 empties only the embedded services; unset DATABASE_URL and CELERY_BROKER_URL")
-    for folder in (settings.POSTGRES_DIR, settings.REDIS_DIR, settings.STORAGE_ROOT, settings.VAR_DIR / "demo"):
+        raise ServiceError(
+            "FRESH=1 empties only the embedded services; unset DATABASE_URL and CELERY_BROKER_URL"
+        )
+    for folder in (
+        settings.POSTGRES_DIR,
+        settings.REDIS_DIR,
+        settings.STORAGE_ROOT,
+        settings.VAR_DIR / "demo",
+    ):
         shutil.rmtree(folder, ignore_errors=True)
     settings.STORAGE_ROOT.mkdir(parents=True)
 

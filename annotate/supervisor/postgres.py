@@ -49,7 +49,14 @@ class Postgres:
         unfinished = self.folder / "data.new"
         shutil.rmtree(unfinished, ignore_errors=True)
         arguments = ["--username", SUPERUSER, "--auth", "trust", "--encoding", "UTF8", "--locale", "C"]
-        arguments += ["--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--pgdata", str(unfinished)]
+        arguments += [
+            "--locale-provider",
+            "builtin",
+            "--builtin-locale",
+            "C.UTF-8",
+            "--pgdata",
+            str(unfinished),
+        ]
         if not self.is_durable:
             arguments.append("--no-sync")
         done = subprocess.run(self._argv("initdb", *arguments), capture_output=True, text=True, cwd="/")
@@ -102,7 +109,9 @@ class Postgres:
         except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
             pass
         except psutil.TimeoutExpired:
-            raise ServiceError(f"an earlier PostgreSQL (process {pid}) in {self.data} does not end; stop it") from None
+            raise ServiceError(
+                f"an earlier PostgreSQL (process {pid}) in {self.data} does not end; stop it"
+            ) from None
         mark.unlink(missing_ok=True)
 
     def _argv(self, program: str, *arguments: str) -> list[str]:

@@ -161,7 +161,9 @@ def make_private(folder: Path, uid: int, gid: int) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid not in (os.geteuid(), uid):
         owner = folder.stat().st_uid
-        raise ServiceError(f"{folder} belongs to account {owner}, not to {uid}; change its owner or remove it")
+        raise ServiceError(
+            f"{folder} belongs to account {owner}, not to {uid}; change its owner or remove it"
+        )
     folder.chmod(0o700)
     if folder.stat().st_uid != uid:
         os.chown(folder, uid, gid)

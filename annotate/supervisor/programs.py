@@ -16,7 +16,11 @@ def web() -> Command:
     address = f"{settings.BIND}:{settings.PORT}"
     # Threads, because playing clips keeps connections open; two processes, so that one can be renewed.
     options = {"bind": address, "workers": "2", "worker-class": "gthread", "threads": "8", "timeout": "60"}
-    options |= {"graceful-timeout": "10", "log-level": settings.LOG_LEVEL.lower(), "worker-tmp-dir": _memory_folder()}
+    options |= {
+        "graceful-timeout": "10",
+        "log-level": settings.LOG_LEVEL.lower(),
+        "worker-tmp-dir": _memory_folder(),
+    }
     flags = [part for name, value in options.items() for part in (f"--{name}", value) if value]
     # Its control socket would lie in the home folder, shared by every site of this account.
     flags.append("--no-control-socket")
@@ -24,7 +28,15 @@ def web() -> Command:
 
 
 def worker(name: str, queues: str, concurrency: int) -> Command:
-    argv = [*_celery("worker"), "--queues", queues, "--hostname", f"{name}@%h", "--concurrency", str(concurrency)]
+    argv = [
+        *_celery("worker"),
+        "--queues",
+        queues,
+        "--hostname",
+        f"{name}@%h",
+        "--concurrency",
+        str(concurrency),
+    ]
     # QUIT gives a running task a moment, then puts it back; TERM would wait for hours of training.
     argv += ["--without-gossip", "--without-mingle"]
     return Command(name, argv, stop_signal=signal.SIGQUIT, patience_s=20)

@@ -59,7 +59,9 @@ class Site:
             command = [*programs.MANAGE, *arguments, "--verbosity", "0"]
             done = subprocess.run(command, capture_output=True, text=True, cwd=settings.BASE_DIR)
             if done.returncode:
-                raise ServiceError(f"manage.py {arguments[0]} failed:\n{(done.stderr or done.stdout).strip()}")
+                raise ServiceError(
+                    f"manage.py {arguments[0]} failed:\n{(done.stderr or done.stdout).strip()}"
+                )
 
     def keep_running(self, until: subprocess.Popen[bytes] | None = None) -> None:
         """Restart what crashes, until `until` ends (or for ever)."""

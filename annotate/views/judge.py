@@ -39,7 +39,9 @@ class JudgmentForm(forms.Form):
     idempotency_key = forms.UUIDField()
     choice = forms.ChoiceField(
         choices=[(choice, choice) for choice in CHOICES],
-        error_messages={"required": "Choose an answer first: 1 left, 2 right, 3 tie, 4 both bad, 0 cannot judge."},
+        error_messages={
+            "required": "Choose an answer first: 1 left, 2 right, 3 tie, 4 both bad, 0 cannot judge."
+        },
     )
     reason = forms.CharField(required=False, max_length=200)
     evidence = forms.CharField(required=False, max_length=20_000)

@@ -58,7 +58,9 @@ def _curves(run: Run) -> list[Curve]:
         "rewards/margins": "Reward margin, chosen minus rejected",
         "rewards/accuracies": "Share of pairs with a positive margin",
     }
-    return [curve(title, [(row["step"], row[key]) for row in rows if key in row]) for key, title in titles.items()]
+    return [
+        curve(title, [(row["step"], row[key]) for row in rows if key in row]) for key, title in titles.items()
+    ]
 
 
 @leads_only

@@ -6,7 +6,15 @@ import pytest
 from django.conf import settings
 from django.db import DatabaseError, transaction
 
-from annotate.models import AuditEvent, DifferentialPrompt, Export, IdentityGroup, Judgment, Reference, VideoSample
+from annotate.models import (
+    AuditEvent,
+    DifferentialPrompt,
+    Export,
+    IdentityGroup,
+    Judgment,
+    Reference,
+    VideoSample,
+)
 from annotate.services.audit import event_hash, record_event
 from annotate.services.erasure import erase_identity
 from annotate.services.preferences import export_round

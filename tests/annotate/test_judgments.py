@@ -31,7 +31,10 @@ def vote(pair: VideoPair, track: Track, verdict: Verdict, person: User | None = 
     slot = held(person, track)
     assert slot.pair == pair
     first_on_left = slot.first_side == "left"
-    choice = {Verdict.FIRST: "left" if first_on_left else "right", Verdict.SECOND: "right" if first_on_left else "left"}
+    choice = {
+        Verdict.FIRST: "left" if first_on_left else "right",
+        Verdict.SECOND: "right" if first_on_left else "left",
+    }
     return submit_judgment(person, slot.lease, choice.get(verdict, str(verdict)), idempotency_key=uuid4())
 
 

@@ -89,7 +89,10 @@ def test_resolving_again_changes_nothing(round):
     before = list(PreferencePair.objects.order_by("pk").values("joint_state", "chosen", "rejected", "reason"))
     for pair in round.pairs.all():
         resolve_pair(pair.pk)
-    assert list(PreferencePair.objects.order_by("pk").values("joint_state", "chosen", "rejected", "reason")) == before
+    assert (
+        list(PreferencePair.objects.order_by("pk").values("joint_state", "chosen", "rejected", "reason"))
+        == before
+    )
 
 
 def test_the_database_refuses_chosen_without_dominance(round):

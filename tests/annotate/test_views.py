@@ -60,7 +60,12 @@ def test_anybody_signs_in_and_out(ana):
 
 
 def answer_for(slot: Slot, **changes):
-    return {"lease": str(slot.lease), "idempotency_key": str(uuid4()), "choice": "left", "evidence": ""} | changes
+    return {
+        "lease": str(slot.lease),
+        "idempotency_key": str(uuid4()),
+        "choice": "left",
+        "evidence": "",
+    } | changes
 
 
 def shown(person: User, track: Track = Track.IDENTITY) -> Slot:
@@ -175,7 +180,9 @@ def test_a_page_asks_no_more_questions_for_more_rows(lea, page):
     page = page.format(round.pk)
     browser = browser_of(lea)
     browser.get(page)
-    with CaptureQueriesContext(connection, ) as few:
+    with CaptureQueriesContext(
+        connection,
+    ) as few:
         browser.get(page)
     for _ in range(5):
         make_pair(round, make_instance(instance.group))

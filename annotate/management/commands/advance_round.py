@@ -4,7 +4,12 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from annotate.management.loop_command import LoopCommand, add_round_argument, chosen_round, send_and_maybe_wait
+from annotate.management.loop_command import (
+    LoopCommand,
+    add_round_argument,
+    chosen_round,
+    send_and_maybe_wait,
+)
 from annotate.services.loop import advance_round
 
 
@@ -14,7 +19,9 @@ class Command(LoopCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         add_round_argument(parser)
-        parser.add_argument("--include-simulated", action="store_true", help="let simulated votes into the export")
+        parser.add_argument(
+            "--include-simulated", action="store_true", help="let simulated votes into the export"
+        )
         parser.add_argument("--wait", action="store_true", help="show progress and return when the step ends")
 
     def run(self, **options: Any) -> dict[str, Any]:

@@ -23,6 +23,9 @@ class Command(LoopCommand):
         if options["per_person"] < 1:
             raise ValueError(f"--per-person is {options['per_person']}; it must be at least 1")
         made, total = build_instances(
-            split=options["split"], source=options["source"], count=options["per_person"], seed=options["seed"]
+            split=options["split"],
+            source=options["source"],
+            count=options["per_person"],
+            seed=options["seed"],
         )
         return {"new_instances": made, "instances": total}

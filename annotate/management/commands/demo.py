@@ -12,10 +12,12 @@ from annotate.management.loop_command import FAILURES
 
 
 class Command(BaseCommand):
-    help = "The whole loop on the embedded world, or the first stages on a folder of people. Needs the site running."
+    help = "The whole loop on the embedded world, or the first stages on a folder of people. Needs the site."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--identities", type=Path, metavar="DIR", help="a folder of people, one sub-folder each")
+        parser.add_argument(
+            "--identities", type=Path, metavar="DIR", help="a folder of people, one sub-folder each"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:

@@ -5,7 +5,12 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from annotate import queries
-from annotate.management.loop_command import LoopCommand, add_round_argument, chosen_round, send_and_maybe_wait
+from annotate.management.loop_command import (
+    LoopCommand,
+    add_round_argument,
+    chosen_round,
+    send_and_maybe_wait,
+)
 from annotate.models import Stage
 from annotate.services.loop import EVALUATION_SEEDS
 from annotate.services.rounds import RoundError

@@ -4,7 +4,12 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from annotate.management.loop_command import LoopCommand, add_round_argument, chosen_round, send_and_maybe_wait
+from annotate.management.loop_command import (
+    LoopCommand,
+    add_round_argument,
+    chosen_round,
+    send_and_maybe_wait,
+)
 from annotate.queries import round_funnel
 from annotate.services.runs import queue_sampling
 

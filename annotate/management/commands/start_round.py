@@ -50,4 +50,9 @@ class Command(LoopCommand):
             ),
         )
         new = plan_pairs(round, queries.instances_of_split(options["split"], options["source"]))
-        return {"round": round.name, "policy": round.policy.name, "new_pairs": new, "pairs": round.pairs.count()}
+        return {
+            "round": round.name,
+            "policy": round.policy.name,
+            "new_pairs": new,
+            "pairs": round.pairs.count(),
+        }

@@ -1,0 +1,132 @@
+/* The references beside the pair: one is open at a time, and each keeps how much of it was seen. */
+"use strict";
+
+/** Parts a second in which the coverage of a reference clip is kept. */
+const PARTS_A_SECOND = 10;
+/** A photo counts as seen once it was open for so long. */
+const PHOTO_SEEN_MS = 500;
+
+class References {
+  /**
+   * @param {HTMLElement} cell where the open one is shown
+   * @param {HTMLAnchorElement[]} links one a reference, in order
+   * @param {{isFixed: boolean, changed: () => void}} options a fixed reference is always open
+   */
+  constructor(cell, links, { isFixed, changed }) {
+    Object.assign(this, { cell, isFixed, changed });
+    this.items = links.map((link) => ({ link, isClip: link.dataset.kind === "clip", url: link.href, share: 0 }));
+    this.current = 0;
+    this.isOpen = false;
+    this.isPlaying = false;
+    this.stopping = new AbortController();
+    links.forEach((link, index) => {
+      if (isFixed) link.removeAttribute("href");
+      link.addEventListener("click", (event) => {
+        event.preventDefault();
+        if (!isFixed) this.isOpen && this.current === index ? this.close() : this.open(index);
+      });
+    });
+    if (isFixed) this.open(0);
+  }
+
+  /** Fetch every clip, one after the other, so that the pair itself comes first. */
+  async prefetch() {
+    for (const item of this.items) if (item.isClip) await this.fetch(item);
+  }
+
+  fetch(item) {
+    item.address ??= fetchClip(item.url, this.stopping.signal);
+    return item.address;
+  }
+
+  async open(index) {
+    const count = this.items.length;
+    if (!count) return;
+    this.current = (index + count) % count;
+    this.isOpen = true;
+    this.cell.hidden = false;
+    const item = this.items[this.current];
+    const medium = document.createElement(item.isClip ? "video" : "img");
+    this.medium = medium;
+    this.cell.querySelectorAll("video, img, .whole").forEach((old) => old.remove());
+    this.cell.append(medium);
+    this.caption(item);
+    this.changed();
+    if (item.isClip) await this.start(item, medium);
+    else {
+      medium.src = item.url;
+      medium.alt = `Reference ${this.current + 1}`;
+      setTimeout(() => this.medium === medium && this.isOpen && this.saw(item, 1), PHOTO_SEEN_MS);
+    }
+  }
+
+  async start(item, video) {
+    video.poster = item.link.dataset.poster;
+    video.muted = video.playsInline = video.loop = true;
+    video.setAttribute("aria-label", `Reference ${this.current + 1}`);
+    video.src = await this.fetch(item);
+    await whenever(video, "loadedmetadata");
+    item.coverage ??= new Coverage(Math.ceil(video.duration * PARTS_A_SECOND));
+    video.addEventListener("timeupdate", () => {
+      // Browsers report about four times a second: the parts since the last report were shown too.
+      const part = Math.floor(video.currentTime * PARTS_A_SECOND);
+      const from = video.paused || part < item.part ? part : item.part ?? part;
+      for (let shown = from; shown <= part; shown++) item.coverage.mark(shown);
+      item.part = part;
+      this.saw(item, item.coverage.share);
+    });
+    if (this.isPlaying) await playQuietly(video);
+  }
+
+  saw(item, share) {
+    item.share = share;
+    if (share >= 0.9) item.link.dataset.seen = "";
+  }
+
+  caption(item) {
+    const number = this.items.length > 1 ? ` ${this.current + 1} of ${this.items.length}` : "";
+    this.cell.querySelector("figcaption").textContent = `Reference${number}`;
+    this.items.forEach((other) => other.link.setAttribute("aria-pressed", String(other === item)));
+    if (!this.isFixed) item.link.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }
+
+  close() {
+    if (this.isFixed) return;
+    this.isOpen = false;
+    this.cell.hidden = true;
+    this.medium?.remove();
+    this.medium = null;
+    this.items.forEach((item) => item.link.setAttribute("aria-pressed", "false"));
+    this.changed();
+  }
+
+  toggle() {
+    return this.isOpen ? this.close() : this.open(this.current);
+  }
+
+  move(by) {
+    return this.open(this.isOpen ? this.current + by : this.current);
+  }
+
+  /** A clip plays whenever the pair does, each at its own length. */
+  follow(player) {
+    this.isPlaying = player.isPlaying;
+    if (!(this.medium instanceof HTMLVideoElement)) return;
+    this.medium.playbackRate = player.rate;
+    if (this.isPlaying && this.medium.paused && this.medium.readyState) playQuietly(this.medium);
+    if (!this.isPlaying) this.medium.pause();
+  }
+
+  rewind() {
+    if (this.medium instanceof HTMLVideoElement) this.medium.currentTime = 0;
+  }
+
+  evidence() {
+    return this.items.map((item) => Number(item.share.toFixed(3)));
+  }
+
+  destroy() {
+    this.stopping.abort();
+    this.items.forEach((item) => item.address?.then((address) => URL.revokeObjectURL(address), () => {}));
+  }
+}

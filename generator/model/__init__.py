@@ -1,0 +1,1 @@
+"""The AnyID model: transformer, pipeline, checkpoint. The only place that imports diffusers."""

@@ -1,0 +1,1 @@
+"""Reproduces the shipped checkpoint: the VAE, the oracle, the transformer, in this order."""

@@ -1,0 +1,365 @@
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from generator.video import (
+    MediaError,
+    MediaKind,
+    MediaLimits,
+    RejectReason,
+    normalise,
+    probe,
+    read_clip,
+    write_clip,
+    write_poster,
+)
+from tests.generator.media_files import MediaMaker, grey_of, moving, picture
+
+RED = (220, 30, 30)
+
+
+def corner_of_red(frame: np.ndarray) -> str:
+    """Which corner of a picture is red."""
+    corners = {
+        "top left": frame[4, 4],
+        "top right": frame[4, -5],
+        "bottom left": frame[-5, 4],
+        "bottom right": frame[-5, -5],
+    }
+    return min(corners, key=lambda name: float(np.abs(corners[name].astype(int) - RED).sum()))
+
+
+def start_times(path: Path) -> list[Fraction]:
+    with av.open(str(path)) as container:
+        return [frame.pts * frame.time_base for frame in container.decode(video=0)]
+
+
+def test_it_reads_back_what_it_wrote(make: MediaMaker) -> None:
+    clip = read_clip(make.clip(num_frames=9, fps=8))
+    assert clip.frames.shape == (9, 48, 64, 3)
+    assert clip.frames.dtype == np.uint8
+    assert clip.fps == 8
+    # Away from the edge of the red square, where 4:2:0 must blur, a level or two of 255 is all that is lost.
+    error = np.abs(clip.frames.astype(int) - moving(9))
+    assert error[:, 24:, :, :].max() <= 3
+    assert error[:, :10, :14, :].max() <= 4
+
+
+def test_it_neither_darkens_nor_tints(make: MediaMaker) -> None:
+    colours = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    frame = np.kron(colours, np.ones((16, 16, 1), np.uint8))
+    write_clip(make.folder / "colours.mp4", np.stack([frame] * 5), 8)
+    shown = read_clip(make.folder / "colours.mp4").frames[2].astype(float)
+    patches = shown.reshape(8, 16, 8, 16, 3)[:, 4:12, :, 4:12].mean(axis=(1, 3))
+    assert np.abs((patches - colours).mean(axis=(0, 1))).max() < 0.5
+    assert np.abs(patches - colours).max() < 6
+
+
+def test_it_writes_equal_bytes_for_equal_frames(make: MediaMaker) -> None:
+    assert make.clip("one.mp4").read_bytes() == make.clip("two.mp4").read_bytes()
+    assert make.photo("one.jpg").read_bytes() == make.photo("two.jpg").read_bytes()
+
+
+def test_it_writes_what_browsers_play_and_seek(make: MediaMaker) -> None:
+    path = make.clip(num_frames=12, fps=8)
+    content = path.read_bytes()
+    assert content.index(b"moov") < content.index(b"mdat")
+    assert start_times(path) == [Fraction(index, 8) for index in range(12)]
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.pix_fmt) == ("h264", "yuv420p")
+        assert (stream.color_range, stream.colorspace) == (1, 1)
+        assert not stream.has_b_frames
+        assert not {"encoder", "title", "creation_time"} & set(container.metadata)
+        key_frames = [index for index, frame in enumerate(container.decode(stream)) if frame.key_frame]
+    assert key_frames == [0, 8]
+
+
+def test_it_leaves_the_old_file_when_writing_fails(make: MediaMaker) -> None:
+    path = make.clip()
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"63x48 pixels; H\.264 needs even sides"):
+        write_clip(path, moving()[:, :, :63], 8)
+    with pytest.raises(ValueError, match="fps is 0"):
+        write_clip(path, moving(), 0)
+    with pytest.raises(ValueError, match="float32"):
+        write_clip(path, moving().astype(np.float32), 8)
+    with pytest.raises(MediaError):
+        normalise(make.truncated(path, 0.5, "half.mp4"), path, limits=MediaLimits(max_frames=3))
+    assert path.read_bytes() == before
+    assert sorted(os.listdir(make.folder)) == ["clip.mp4", "half.mp4"]
+
+
+def test_it_writes_posters(make: MediaMaker) -> None:
+    write_poster(make.folder / "poster.png", picture())
+    assert (read_clip(make.folder / "poster.png").frames[0] == picture()).all()
+    with pytest.raises(ValueError, match=r"poster\.gif must end in"):
+        write_poster(make.folder / "poster.gif", picture())
+
+
+def test_it_states_the_facts_of_a_clip(make: MediaMaker) -> None:
+    path = make.encoded("clip.mp4", with_audio=True)
+    facts = probe(path)
+    assert facts.kind is MediaKind.VIDEO
+    assert (facts.width, facts.height, facts.num_frames, facts.rotation) == (64, 48, 12, 0)
+    assert (facts.fps, facts.duration_s) == (pytest.approx(8), pytest.approx(1.5))
+    assert (facts.codec, facts.pixel_format, facts.has_audio) == ("h264", "yuv420p", True)
+    assert facts.size_bytes == path.stat().st_size
+    assert len(facts.sha256) == 64
+    assert not facts.is_damaged
+    assert facts.normal_suffix == ".mp4"
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("clip.mkv", "libx264"), ("clip.webm", "libvpx-vp9"), ("clip.mov", "mpeg4"), ("clip.mp4", "libx265")],
+)
+def test_it_counts_frames_whatever_the_container_states(make: MediaMaker, name: str, codec: str) -> None:
+    options = {"x265-params": "log-level=none"} if codec == "libx265" else {}
+    path = make.encoded(name, codec=codec, codec_options=options)
+    if name.endswith((".mkv", ".webm")):
+        with av.open(str(path)) as container:
+            assert container.streams.video[0].frames == 0
+    assert probe(path).num_frames == 12
+    assert read_clip(path).frames.shape == (12, 48, 64, 3)
+    assert normalise(path, make.folder / "normal.mp4").num_frames == 12
+
+
+def test_it_reads_no_further_than_asked(make: MediaMaker) -> None:
+    clip = read_clip(make.clip(), max_frames=3)
+    assert grey_of(clip.frames) == pytest.approx([40, 50, 60], abs=2)
+    assert clip.fps == pytest.approx(8)
+
+
+def test_it_reads_a_photo_as_one_frame(make: MediaMaker) -> None:
+    clip = read_clip(make.photo())
+    assert (clip.frames == picture()[None]).all()
+    assert clip.fps == 0
+    facts = probe(make.photo())
+    assert (facts.kind, facts.num_frames, facts.fps, facts.codec) == (MediaKind.IMAGE, 1, 0, "png")
+
+
+def test_it_goes_by_content_and_never_by_name(make: MediaMaker) -> None:
+    disguised = make.clip().rename(make.folder / "clip.jpg")
+    assert probe(disguised).kind is MediaKind.VIDEO
+    assert read_clip(disguised).frames.shape[0] == 12
+
+
+def test_it_reads_names_that_look_like_addresses(make: MediaMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(make.folder)
+    make.clip().rename("http:clip.mp4")
+    assert normalise("http:clip.mp4", "concat:copy.mp4").num_frames == 12
+
+
+def test_it_reads_metadata_in_any_code_page(make: MediaMaker) -> None:
+    path = make.encoded("old.mp4", title=("Запись", "cp1251"))
+    assert "Запись".encode("cp1251") in path.read_bytes()
+    assert probe(path).num_frames == 12
+    normalise(path, make.folder / "normal.mp4")
+    assert "Запись".encode("cp1251") not in (make.folder / "normal.mp4").read_bytes()
+
+
+def test_it_shows_full_range_and_limited_range_alike(make: MediaMaker) -> None:
+    ramp = np.repeat(np.linspace(0, 255, 64).astype(np.uint8)[None, :, None], 48, axis=0).repeat(3, axis=2)
+    frames = np.stack([ramp] * 5)
+    full = make.encoded("full.mp4", frames=frames, pixel_format="yuvj420p", colour={"range": 2})
+    limited = make.encoded("limited.mp4", frames=frames, colour={"range": 1})
+    assert probe(full).pixel_format == "yuvj420p"
+    normalise(full, make.folder / "normal.mp4")
+    assert probe(make.folder / "normal.mp4").pixel_format == "yuv420p"
+    for path in (full, limited, make.folder / "normal.mp4"):
+        assert np.abs(read_clip(path).frames[2].astype(int) - ramp).max() <= 4, path.name
+
+
+def test_it_shows_hdr_with_reference_white_as_white(make: MediaMaker) -> None:
+    # In HLG the white of ordinary video is at three quarters of the signal (ITU-R BT.2408).
+    signal = np.zeros((5, 48, 64, 3), np.uint8)
+    signal[:, :, 32:] = round(0.75 * 255)
+    colour = {"range": 1, "space": 9, "primaries": 9, "trc": 18}
+    path = make.encoded("phone.mp4", frames=signal, pixel_format="yuv420p10le", colour=colour)
+    for source in (path, Path(make.folder / "normal.mp4")):
+        if source is not path:
+            normalise(path, source)
+        shown = read_clip(source).frames[2]
+        assert shown[24, 8].max() <= 3
+        assert shown[24, 56].min() >= 250
+
+
+@pytest.mark.parametrize(
+    ("turned", "rotation", "corner"),
+    [(0, 0, "top left"), (-90, 90, "top right"), (180, 180, "bottom right"), (90, 270, "bottom left")],
+)
+def test_it_turns_clips_upright(make: MediaMaker, turned: int, rotation: int, corner: str) -> None:
+    path = make.encoded("phone.mp4", turned=turned)
+    facts = probe(path)
+    assert facts.rotation == rotation
+    assert (facts.width, facts.height) == ((48, 64) if rotation % 180 else (64, 48))
+    assert corner_of_red(read_clip(path).frames[0]) == corner
+    normal = normalise(path, make.folder / "normal.mp4")
+    assert (normal.width, normal.height, normal.rotation) == (facts.width, facts.height, 0)
+    assert corner_of_red(read_clip(make.folder / "normal.mp4").frames[0]) == corner
+
+
+def test_it_makes_pixels_square(make: MediaMaker) -> None:
+    facts = probe(make.encoded("wide.mp4", pixel_aspect=Fraction(3, 2)))
+    assert (facts.width, facts.height) == (96, 48)
+
+
+def test_it_evens_a_variable_rate_without_moving_any_moment(make: MediaMaker) -> None:
+    # 10 fps, with the fourth frame on screen for half a second.
+    times_ms = [0, 100, 200, 300, 800, 900, 1000, 1100]
+    path = make.encoded("phone.mkv", frames=moving(8), times_ms=times_ms)
+    assert read_clip(path).frames.shape[0] == 8
+    facts = normalise(path, make.folder / "normal.mp4")
+    assert (facts.num_frames, facts.fps) == (12, pytest.approx(10))
+    shown = grey_of(read_clip(make.folder / "normal.mp4").frames)
+    expected = [40, 50, 60, 70, 70, 70, 70, 70, 80, 90, 100, 110]
+    assert shown == pytest.approx(expected, abs=2)
+
+
+def test_it_thins_out_high_rates(make: MediaMaker) -> None:
+    path = make.encoded("slow-motion.mp4", frames=moving(12), times_ms=[8 * index for index in range(12)])
+    facts = normalise(path, make.folder / "normal.mp4", max_fps=62.5)
+    assert (facts.num_frames, facts.fps) == (6, pytest.approx(62.5))
+    shown = grey_of(read_clip(make.folder / "normal.mp4").frames)
+    assert shown == pytest.approx([40 + 20 * index for index in range(6)], abs=10)
+
+
+def test_it_normalises_within_a_box_of_even_sides(make: MediaMaker) -> None:
+    path = make.encoded("clip.mp4", frames=moving(5, 120, 70), title=("secret", "utf-8"), with_audio=True)
+    facts = normalise(path, make.folder / "small.mp4", max_side=50, max_frames=3)
+    assert (facts.width, facts.height, facts.num_frames, facts.has_audio) == (50, 28, 3, False)
+    assert b"secret" not in (make.folder / "small.mp4").read_bytes()
+    assert normalise(path, make.folder / "same.mp4").width == 120
+    odd = make.encoded("odd.mp4", frames=moving(5, 65, 49), pixel_format="yuv444p")
+    facts = normalise(odd, make.folder / "even.mp4")
+    assert (facts.width, facts.height) == (64, 48)
+
+
+def test_it_normalises_to_equal_bytes(make: MediaMaker) -> None:
+    source = make.encoded("clip.webm", codec="libvpx-vp9")
+    one, two = (normalise(source, make.folder / name) for name in ("one.mp4", "two.mp4"))
+    assert one == two
+
+
+def test_it_refuses_a_target_that_does_not_fit(make: MediaMaker) -> None:
+    with pytest.raises(ValueError, match=r"clip\.png does not fit a source of kind video"):
+        normalise(make.clip(), make.folder / "clip.png")
+    with pytest.raises(ValueError, match=r"photo\.mp4 does not fit a source of kind image"):
+        normalise(make.photo(), make.folder / "photo.mp4")
+
+
+def test_it_uses_what_came_before_a_break(make: MediaMaker) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (20, 48, 64, 3), dtype=np.uint8)
+    write_clip(make.folder / "whole.mp4", noise, 8)
+    broken = make.truncated(make.folder / "whole.mp4", 0.6, "broken.mp4")
+    facts = probe(broken)
+    assert facts.is_damaged
+    assert 5 <= facts.num_frames < 20
+    assert normalise(broken, make.folder / "normal.mp4").num_frames == facts.num_frames
+    short = make.truncated(make.folder / "whole.mp4", 0.15, "short.mp4")
+    with pytest.raises(MediaError, match=r"breaks off after \d frames; 5 are needed") as caught:
+        probe(short)
+    assert caught.value.reason is RejectReason.UNREADABLE
+
+
+def test_it_refuses_a_clip_without_its_index(make: MediaMaker) -> None:
+    whole = make.encoded("whole.mp4")  # other programs write the index last
+    with pytest.raises(MediaError, match="cannot be opened as mov") as caught:
+        probe(make.truncated(whole, 0.8, "broken.mp4"))
+    assert caught.value.reason is RejectReason.UNREADABLE
+
+
+def test_it_refuses_sound_without_pictures(make: MediaMaker) -> None:
+    with pytest.raises(MediaError, match="holds no video stream") as caught:
+        probe(make.audio_only())
+    assert caught.value.reason is RejectReason.UNSUPPORTED
+
+
+@pytest.mark.parametrize(
+    ("limits", "detail"),
+    [
+        (MediaLimits(max_frames=11), "more than 11 frames"),
+        (MediaLimits(max_duration_s=1.0), "longer than 1 s"),
+        (MediaLimits(max_side=60), "64x48 pixels; no side may exceed 60"),
+        (MediaLimits(max_pixels=3000), "64x48 pixels"),
+        (MediaLimits(max_bytes=100), "100 are allowed"),
+    ],
+)
+def test_it_refuses_what_costs_too_much(make: MediaMaker, limits: MediaLimits, detail: str) -> None:
+    with pytest.raises(MediaError, match=detail) as caught:
+        probe(make.clip(), limits=limits)
+    assert caught.value.reason is RejectReason.TOO_LARGE
+
+
+def test_it_returns_no_more_frames_than_memory_allows(make: MediaMaker) -> None:
+    path, limits = make.clip(), MediaLimits(max_clip_bytes=5 * 48 * 64 * 3)
+    assert read_clip(path, max_frames=5, limits=limits).frames.shape[0] == 5
+    with pytest.raises(MediaError, match="give max_frames or normalise it"):
+        read_clip(path, limits=limits)
+
+
+def test_it_refuses_clips_that_are_too_short(make: MediaMaker) -> None:
+    with pytest.raises(MediaError, match="has 12 frames; 13 are needed") as caught:
+        probe(make.clip(), limits=MediaLimits(min_frames=13))
+    assert caught.value.reason is RejectReason.TOO_SHORT
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", RejectReason.UNREADABLE),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'><script>1</script></svg>", RejectReason.UNSAFE),
+        (b"\xef\xbb\xbf  <!DOCTYPE html><html></html>", RejectReason.UNSAFE),
+        ("<html></html>".encode("utf-16"), RejectReason.UNSAFE),
+        (b"#EXTM3U\nfile:///etc/passwd\n", RejectReason.UNSAFE),
+        (b"ffconcat version 1.0\nfile /etc/passwd\n", RejectReason.UNSAFE),
+        (b"GIF89a" + bytes(64), RejectReason.UNSUPPORTED),
+        (b"\0\0\0\x18ftypheic" + bytes(64), RejectReason.UNSUPPORTED),
+        (b"just some words", RejectReason.UNSUPPORTED),
+        (b"\x89PNG\r\n\x1a\n" + bytes(64), RejectReason.UNREADABLE),
+        (b"\xff\xd8\xff\xe0" + bytes(64), RejectReason.UNREADABLE),
+        (b"\0\0\0\x18ftypisom" + bytes(64), RejectReason.UNREADABLE),
+        (b"\x1a\x45\xdf\xa3" + bytes(64), RejectReason.UNREADABLE),
+    ],
+)
+def test_it_names_the_reason_for_what_is_no_media(make: MediaMaker, content: bytes, reason: RejectReason) -> None:
+    path = make.bytes("photo.png", content)
+    for read in (probe, read_clip):
+        with pytest.raises(MediaError) as caught:
+            read(path)
+        assert caught.value.reason is reason
+        assert "\n" not in caught.value.detail
+        assert str(path) not in caught.value.detail
+
+
+def test_it_survives_flipped_bytes(make: MediaMaker) -> None:
+    """Whatever the damage: facts, or one MediaError."""
+    rng = np.random.default_rng(3)
+    Image.fromarray(picture()).save(make.folder / "photo.webp")
+    sources = [
+        make.clip("a.mp4").read_bytes(),
+        make.encoded("b.mkv").read_bytes(),
+        make.photo("c.png").read_bytes(),
+        make.photo("d.jpg").read_bytes(),
+        (make.folder / "photo.webp").read_bytes(),
+    ]
+    outcomes = set()
+    for index in range(150):
+        content = np.frombuffer(sources[index % len(sources)], np.uint8).copy()
+        content[rng.integers(16, len(content), 1 + index % 8)] = rng.integers(0, 256)
+        path = make.bytes("flipped", content[: len(content) if index % 3 else rng.integers(1, len(content))].tobytes())
+        try:
+            facts = probe(path)
+            outcomes.add("read")
+            normalise(path, make.folder / f"normal{facts.normal_suffix}", max_frames=5)
+        except MediaError as error:
+            outcomes.add(error.reason)
+    assert {"read", RejectReason.UNREADABLE} <= outcomes
