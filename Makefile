@@ -36,7 +36,7 @@ lint: $(STAMP) ## style, types, migrations, containers
 	@$(VENV)/bin/mypy
 	@$(PY) manage.py makemigrations --check --dry-run
 	@if docker compose version >/dev/null 2>&1; then \
-		SECRET_KEY=lint POSTGRES_PASSWORD=lint docker compose config -q; \
+		docker compose --env-file .env.example --profile gpu config -q; \
 	else echo "lint: docker compose is not here, so docker-compose.yml is not checked"; fi
 
 format: $(STAMP) ## put the code in shape
