@@ -112,4 +112,7 @@ def _shown(slot: Slot) -> dict[str, Any]:
             for shown in task.references
         ],
         "statements": task.statements,
+        # Both videos have them alike; frame steps are exact because nothing is guessed in the browser.
+        "fps": slot.pair.first.settings["fps"],
+        "num_frames": slot.pair.first.settings["num_frames"],
     }
