@@ -164,7 +164,7 @@ class VideoDecoder:
             )
         except (av.error.FFmpegError, OSError) as error:
             raise MediaError(
-                RejectReason.UNREADABLE, f"cannot be opened as {media_format}: {error.strerror}"
+                RejectReason.UNREADABLE, f"cannot be opened as {media_format}: {error.strerror or error}"
             ) from None
 
     def _first_video_stream(self) -> av.VideoStream:
@@ -175,20 +175,27 @@ class VideoDecoder:
                 raise MediaError(RejectReason.UNSUPPORTED, "uses a video codec that is not known")
             if stream.width and stream.height:  # some files tell their size only by their frames
                 self._limits.check_picture(stream.width, stream.height)
-            stream.thread_type = "AUTO"
             return stream
         raise MediaError(RejectReason.UNSUPPORTED, "holds no video stream")
 
     def _decode(self) -> Iterator[av.VideoFrame]:
+        # One frame at a time, in one thread: with frame threads a decoder drops broken frames unsaid.
         try:
-            for frame in self._container.decode(self._stream):
-                if frame.is_corrupt:
-                    self.is_damaged = True  # concealed by the decoder: grey or smeared blocks
-                else:
-                    yield frame
+            for packet in self._container.demux(self._stream):
+                if packet.is_corrupt:
+                    self.is_damaged = True  # the file ends within this packet
+                    yield from self._stream.decode(None)
+                    return
+                for frame in packet.decode():
+                    if frame.is_corrupt:
+                        self.is_damaged = True  # the decoder has filled gaps with grey or smeared blocks
+                    else:
+                        yield frame
         except (av.error.FFmpegError, OSError) as error:
             if not self.starts:
-                raise MediaError(RejectReason.UNREADABLE, f"cannot be decoded: {error.strerror}") from None
+                raise MediaError(
+                    RejectReason.UNREADABLE, f"cannot be decoded: {error.strerror or error}"
+                ) from None
             self.is_damaged = True
 
     def _note_shape(self, frame: av.VideoFrame) -> None:

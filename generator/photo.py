@@ -38,8 +38,10 @@ def open_photo(path: Path | str, photo_format: MediaFormat, limits: MediaLimits)
             picture = Image.open(path, formats=[photo_format.upper()])
     except Image.DecompressionBombError as error:
         raise MediaError(RejectReason.TOO_LARGE, str(error)) from None
-    except _DECODE_ERRORS as error:
-        raise MediaError(RejectReason.UNREADABLE, f"is no {photo_format.upper()} picture: {error}") from None
+    except _DECODE_ERRORS:
+        raise MediaError(
+            RejectReason.UNREADABLE, f"is a {photo_format.upper()} with a broken header"
+        ) from None
     with picture:
         limits.check_picture(*picture.size)
         # Phones store a depth map as a second picture in a JPEG; that is no animation.

@@ -225,7 +225,8 @@ def steady_rate(starts: Sequence[float], end: float, nominal_fps: float | None) 
     Returns:
         Frames per second.
     """
-    intervals = [after - before for before, after in pairwise((*starts, end)) if after > before]
+    # How long the last frame stays is the muxer's guess, so it counts only where there is nothing else.
+    intervals = [after - before for before, after in pairwise(starts) if after > before] or [end]
     typical = median(intervals)
     measured = 1 / fmean(step for step in intervals if 0.5 * typical <= step <= 1.5 * typical)
     if nominal_fps and abs(nominal_fps - measured) <= 0.01 * measured:
@@ -247,7 +248,7 @@ def constant_rate_picks(starts: Sequence[float], end: float, rate: Fraction) -> 
         Indices into `starts`, one a slot, not decreasing; at least one.
     """
     slots = [int(start * rate + Fraction(1, 2)) for start in (*starts, end)]
-    slots[-1] = max(slots[-1], slots[-2] + 1)
+    slots[-1] = max(slots[-1], 1)
     return [index for index, (slot, after) in enumerate(pairwise(slots)) for _ in range(slot, after)]
 
 

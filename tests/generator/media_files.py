@@ -5,7 +5,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +109,7 @@ class MediaMaker:
         with av.open(str(path), "w", metadata_encoding=encoding) as container:
             if title:
                 container.metadata["title"] = title[0]
-            stream = container.add_stream(codec, rate=8)
+            stream = container.add_stream(codec, rate=Fraction(1000, times_ms[1] - times_ms[0]))
             stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], pixel_format
             context = stream.codec_context
             context.time_base = Fraction(1, 1000)
@@ -126,15 +125,13 @@ class MediaMaker:
             audio = container.add_stream("aac", rate=16_000, layout="mono") if with_audio else None
             space = {9: Colorspace.BT2020, 1: Colorspace.ITU709}.get(colour.get("space", 2), Colorspace.ITU601)
             full = colour.get("range") == ColorRange.JPEG
-            lengths = [after - before for before, after in pairwise(times_ms)]
-            lengths.append(lengths[-1])
-            for pixels, time, length in zip(frames, times_ms, lengths, strict=True):
+            for pixels, time in zip(frames, times_ms, strict=True):
                 frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(
                     format=pixel_format,
                     dst_colorspace=space,
                     dst_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
                 )
-                frame.pts, frame.duration, frame.time_base = time, length, Fraction(1, 1000)
+                frame.pts, frame.time_base = time, Fraction(1, 1000)
                 container.mux(stream.encode(frame))
             container.mux(stream.encode())
             if audio:
