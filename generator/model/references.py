@@ -1,0 +1,143 @@
+"""References of any size become latents of one size: resize, pad, encode one by one, join in time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKLWan
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+#: A photo, or the frames of a clip: PIL images or an array (F, H, W, 3) uint8.
+VisualReference = Image.Image | Sequence[Image.Image] | np.ndarray
+
+
+def to_frames(reference: VisualReference) -> np.ndarray:
+    """The frames of a reference; a still is a clip of one frame.
+
+    Args:
+        reference: a PIL image, a list of PIL images, or an array (H, W, 3) or (F, H, W, 3) uint8.
+
+    Returns:
+        (F, H, W, 3) uint8 RGB.
+
+    Raises:
+        ValueError: an empty clip, or an array of another shape or type.
+    """
+    if isinstance(reference, Image.Image):
+        return np.asarray(reference.convert("RGB"))[None]
+    if isinstance(reference, np.ndarray):
+        frames = reference[None] if reference.ndim == 3 else reference
+        if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not frames.size:
+            raise ValueError(
+                f"a reference array has shape {reference.shape} and type {reference.dtype}; "
+                "it must be (F, H, W, 3) uint8 with at least one frame"
+            )
+        return frames
+    if not reference:
+        raise ValueError("a reference clip has no frames; give at least one")
+    return np.stack([np.asarray(frame.convert("RGB")) for frame in reference])
+
+
+def usable_frames(num_frames: int, temporal_factor: int) -> int:
+    """How many frames of a clip the VAE can take: the largest `temporal_factor * k + 1` that it has."""
+    return (num_frames - 1) // temporal_factor * temporal_factor + 1
+
+
+def fit(frames: np.ndarray, height: int, width: int) -> Tensor:
+    """Resize with the aspect kept, pad to a size with zero pixels, scale to [-1, 1].
+
+    Args:
+        frames: (F, H, W, 3) uint8.
+        height: pixels of the result.
+        width: pixels of the result.
+
+    Returns:
+        (1, 3, F, height, width) float32; padding is 0, the middle grey that the unified empty condition uses.
+    """
+    pixels = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    scale = min(height / pixels.shape[2], width / pixels.shape[3])
+    inner = (max(1, round(pixels.shape[2] * scale)), max(1, round(pixels.shape[3] * scale)))
+    if inner != tuple(pixels.shape[2:]):
+        pixels = functional.interpolate(pixels, inner, mode="bicubic", antialias=True, align_corners=False)
+        pixels = pixels.clamp(-1, 1)
+    top, left = (height - inner[0]) // 2, (width - inner[1]) // 2
+    pixels = functional.pad(pixels, (left, width - inner[1] - left, top, height - inner[0] - top))
+    return pixels.transpose(0, 1)[None]
+
+
+def normalise(latents: Tensor, vae: AutoencoderKLWan) -> Tensor:
+    """Shift and scale latents (B, C, F, h, w) to zero mean and unit variance by the VAE's statistics."""
+    mean, std = _statistics(vae, latents)
+    return (latents - mean) / std
+
+
+def denormalise(latents: Tensor, vae: AutoencoderKLWan) -> Tensor:
+    """The inverse of `normalise`."""
+    mean, std = _statistics(vae, latents)
+    return latents * std + mean
+
+
+@torch.no_grad()
+def encode(pixels: Tensor, vae: AutoencoderKLWan) -> Tensor:
+    """Normalised posterior modes.
+
+    Args:
+        pixels: (B, 3, F, H, W) in [-1, 1], F = 4k + 1.
+        vae: the encoder.
+
+    Returns:
+        (B, C, 1 + (F - 1) / 4, h, w) in the VAE's type.
+    """
+    latents = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.mode()
+    return normalise(latents, vae)
+
+
+def encode_references(references: Sequence[VisualReference], vae: AutoencoderKLWan, height: int, width: int) -> Tensor:
+    """Encode the references of one sample, each on its own, and join them in time in the given order.
+
+    Args:
+        references: 1 or more, the primary first. Clips are cut to the longest 4k + 1 frames they hold.
+        vae: the encoder.
+        height: pixels, of the video to make.
+        width: pixels, of the video to make.
+
+    Returns:
+        (1, C, R, h, w), where a still counts one latent frame and a clip 1 + (F - 1) / 4.
+
+    Raises:
+        ValueError: no reference, or one that is no picture.
+    """
+    if not references:
+        raise ValueError("no reference was given; give at least the primary one")
+    parts = []
+    for reference in references:
+        frames = to_frames(reference)
+        frames = frames[: usable_frames(len(frames), vae.config.scale_factor_temporal)]
+        parts.append(encode(fit(frames, height, width), vae))
+    return torch.cat(parts, dim=2)
+
+
+def empty_reference(vae: AutoencoderKLWan, height: int, width: int, num_frames: int = 1) -> Tensor:
+    """The visual half of the unified empty condition: the latent of zero pixels.
+
+    Args:
+        vae: the encoder.
+        height: pixels.
+        width: pixels.
+        num_frames: how many such latents, joined in time.
+
+    Returns:
+        (1, C, num_frames, h, w).
+    """
+    return encode(torch.zeros(1, 3, 1, height, width), vae).repeat(1, 1, num_frames, 1, 1)
+
+
+def _statistics(vae: AutoencoderKLWan, like: Tensor) -> tuple[Tensor, Tensor]:
+    shape = (1, -1, 1, 1, 1)
+    mean = torch.tensor(vae.config.latents_mean, device=like.device, dtype=like.dtype).view(shape)
+    std = torch.tensor(vae.config.latents_std, device=like.device, dtype=like.dtype).view(shape)
+    return mean, std

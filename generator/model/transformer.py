@@ -1,0 +1,250 @@
+"""The omni-referenced transformer: Wan, reading clean references beside the noisy target.
+
+References and target are one sequence on the temporal axis. Reference tokens carry timestep 0, target tokens
+the timestep t; by this alone the model tells them apart (AnyID, design 1). Upstream embeds a timestep for
+every token; here only the two that occur are embedded, once each, and every block gathers them by a segment
+index, which gives the same numbers without a `(B, S, 6, D)` tensor.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from diffusers import WanTransformer3DModel
+from diffusers.configuration_utils import register_to_config
+from diffusers.models._modeling_parallel import ContextParallelInput, ContextParallelOutput
+from diffusers.models.modeling_outputs import Transformer2DModelOutput
+from diffusers.models.transformers.transformer_wan import WanTransformerBlock
+from diffusers.utils import apply_lora_scale
+from torch import Tensor, nn
+
+ReferencePosition = Literal["before", "after"]
+
+#: Rows of the two embedded timesteps.
+REFERENCE, TARGET = 0, 1
+
+
+class AnyIDBlock(WanTransformerBlock):
+    """A Wan block whose modulation has one row for reference tokens and one for target tokens."""
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor,
+        temb: Tensor,
+        rotary_emb: tuple[Tensor, Tensor],
+        segment: Tensor,
+    ) -> Tensor:
+        """Transform the sequence.
+
+        Args:
+            hidden_states: (B, S, D).
+            encoder_hidden_states: (B, L, D), the text.
+            temb: (B, 2, 6, D), modulation of `REFERENCE` and `TARGET` tokens.
+            rotary_emb: cosines and sines, (1, S, 1, D / heads) each.
+            segment: (S,) int64, the row of `temb` that each token takes.
+
+        Returns:
+            (B, S, D).
+        """
+        table = (self.scale_shift_table + temb.float())[:, segment]
+        shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = table.unbind(dim=2)
+
+        normed = (self.norm1(hidden_states.float()) * (1 + scale) + shift).type_as(hidden_states)
+        attended = self.attn1(normed, None, None, rotary_emb)
+        hidden_states = (hidden_states.float() + attended * gate).type_as(hidden_states)
+
+        normed = self.norm2(hidden_states.float()).type_as(hidden_states)
+        hidden_states = hidden_states + self.attn2(normed, encoder_hidden_states, None, None)
+
+        normed = (self.norm3(hidden_states.float()) * (1 + ffn_scale) + ffn_shift).type_as(hidden_states)
+        fed = self.ffn(normed)
+        return (hidden_states.float() + fed.float() * ffn_gate).type_as(hidden_states)
+
+
+class SegmentIndex(nn.Module):
+    """Which timestep row each token takes.
+
+    A module without weights, so that context parallelism can split its output as it splits the sequence.
+    """
+
+    def forward(self, num_reference: int, num_target: int, position: ReferencePosition, device: torch.device) -> Tensor:
+        """The index of a sequence.
+
+        Args:
+            num_reference: reference tokens.
+            num_target: target tokens.
+            position: on which side of the target the references are.
+            device: where the index is wanted.
+
+        Returns:
+            (num_reference + num_target,) int64 of `REFERENCE` and `TARGET`.
+        """
+        reference = torch.full((num_reference,), REFERENCE, device=device)
+        target = torch.full((num_target,), TARGET, device=device)
+        return torch.cat([reference, target] if position == "before" else [target, reference])
+
+
+class AnyIDTransformer(WanTransformer3DModel):  # type: ignore[misc]
+    """`WanTransformer3DModel` with references: the same state dict, config keys and LoRA names.
+
+    Args:
+        reference_position: where references stand on the temporal axis: `before` or `after` the target. Part
+            of what was trained, hence of the config.
+        **others: as upstream.
+    """
+
+    _no_split_modules = ["AnyIDBlock"]
+    _repeated_blocks = ["AnyIDBlock"]
+    _cp_plan = {
+        "rope": {
+            0: ContextParallelInput(split_dim=1, expected_dims=4, split_output=True),
+            1: ContextParallelInput(split_dim=1, expected_dims=4, split_output=True),
+        },
+        "segments": {0: ContextParallelInput(split_dim=0, expected_dims=1, split_output=True)},
+        "blocks.0": {"hidden_states": ContextParallelInput(split_dim=1, expected_dims=3, split_output=False)},
+        "proj_out": ContextParallelOutput(gather_dim=1, expected_dims=3),
+    }
+
+    @register_to_config
+    def __init__(
+        self,
+        patch_size: tuple[int, ...] = (1, 2, 2),
+        num_attention_heads: int = 40,
+        attention_head_dim: int = 128,
+        in_channels: int = 16,
+        out_channels: int = 16,
+        text_dim: int = 4096,
+        freq_dim: int = 256,
+        ffn_dim: int = 13824,
+        num_layers: int = 40,
+        cross_attn_norm: bool = True,
+        qk_norm: str | None = "rms_norm_across_heads",
+        eps: float = 1e-6,
+        image_dim: int | None = None,
+        added_kv_proj_dim: int | None = None,
+        rope_max_seq_len: int = 1024,
+        pos_embed_seq_len: int | None = None,
+        reference_position: ReferencePosition = "after",
+    ) -> None:
+        """Build the upstream model, with blocks that know the two segments."""
+        super().__init__(
+            patch_size=patch_size,
+            num_attention_heads=num_attention_heads,
+            attention_head_dim=attention_head_dim,
+            in_channels=in_channels,
+            out_channels=out_channels,
+            text_dim=text_dim,
+            freq_dim=freq_dim,
+            ffn_dim=ffn_dim,
+            num_layers=num_layers,
+            cross_attn_norm=cross_attn_norm,
+            qk_norm=qk_norm,
+            eps=eps,
+            image_dim=image_dim,
+            added_kv_proj_dim=added_kv_proj_dim,
+            rope_max_seq_len=rope_max_seq_len,
+            pos_embed_seq_len=pos_embed_seq_len,
+        )
+        if reference_position not in ("before", "after"):
+            raise ValueError(f"reference_position is {reference_position!r}; it must be 'before' or 'after'")
+        # Built a second time: upstream names its block class. Loading builds on the meta device, so it is free.
+        dim = num_attention_heads * attention_head_dim
+        self.blocks = nn.ModuleList(
+            AnyIDBlock(dim, ffn_dim, num_attention_heads, qk_norm, cross_attn_norm, eps, added_kv_proj_dim)
+            for _ in range(num_layers)
+        )
+        self.segments = SegmentIndex()
+
+    @apply_lora_scale("attention_kwargs")
+    def forward(  # type: ignore[override]
+        self,
+        hidden_states: Tensor,
+        timestep: Tensor,
+        encoder_hidden_states: Tensor,
+        reference_latents: Tensor | None = None,
+        return_dict: bool = True,
+        attention_kwargs: dict[str, Any] | None = None,
+    ) -> Transformer2DModelOutput | tuple[Tensor]:
+        """Predict the target's velocity (noise - clean).
+
+        Args:
+            hidden_states: (B, C, F, h, w), the noisy target.
+            timestep: (B,) in [0, 1000], of the target.
+            encoder_hidden_states: (B, L, text_dim).
+            reference_latents: (B, C, R, h, w), all references of a sample one after the other, primary
+                first; None for none.
+            return_dict: whether to wrap the result.
+            attention_kwargs: upstream's; `scale` scales LoRA.
+
+        Returns:
+            The prediction for the target alone, (B, C, F, h, w).
+
+        Raises:
+            ValueError: a shape that the model cannot take.
+        """
+        self._check_shapes(hidden_states, timestep, reference_latents)
+        batch, _, num_frames, height, width = hidden_states.shape
+        patch_frames, patch_height, patch_width = self.config.patch_size
+        before = self.config.reference_position == "before"
+        first = 0
+        sequence = hidden_states
+        if reference_latents is not None:
+            reference_latents = reference_latents.to(hidden_states.dtype)
+            first = reference_latents.shape[2] if before else 0
+            pair = [reference_latents, hidden_states] if before else [hidden_states, reference_latents]
+            sequence = torch.cat(pair, dim=2)
+
+        total = sequence.shape[2] // patch_frames
+        grid = (height // patch_height) * (width // patch_width)
+        num_target = num_frames // patch_frames * grid
+        segment = self.segments(
+            total * grid - num_target, num_target, self.config.reference_position, hidden_states.device
+        )
+        rotary_emb = self.rope(sequence)
+        tokens = self.patch_embedding(sequence).flatten(2).transpose(1, 2).contiguous()
+
+        rows = torch.stack([torch.zeros_like(timestep), timestep], dim=1)
+        temb, modulation, text, _ = self.condition_embedder(
+            rows.flatten(), encoder_hidden_states, None, timestep_seq_len=2
+        )
+        modulation = modulation.unflatten(2, (6, -1))
+        for block in self.blocks:
+            if torch.is_grad_enabled() and self.gradient_checkpointing:
+                tokens = self._gradient_checkpointing_func(block, tokens, text, modulation, rotary_emb, segment)
+            else:
+                tokens = block(tokens, text, modulation, rotary_emb, segment)
+
+        shift, scale = (self.scale_shift_table + temb.unsqueeze(2))[:, segment].unbind(dim=2)
+        tokens = (self.norm_out(tokens.float()) * (1 + scale) + shift).type_as(tokens)
+        patches = self.proj_out(tokens).reshape(
+            batch, total, height // patch_height, width // patch_width, patch_frames, patch_height, patch_width, -1
+        )
+        video = patches.permute(0, 7, 1, 4, 2, 5, 3, 6).flatten(6, 7).flatten(4, 5).flatten(2, 3)
+        prediction = video[:, :, first : first + num_frames]
+        return Transformer2DModelOutput(sample=prediction) if return_dict else (prediction,)
+
+    def _check_shapes(self, target: Tensor, timestep: Tensor, references: Tensor | None) -> None:
+        """Refuse what would fail later with a message about something else."""
+        frames, height, width = self.config.patch_size
+        if target.ndim != 5 or target.shape[1] != self.config.in_channels:
+            raise ValueError(
+                f"hidden_states has shape {tuple(target.shape)}; it must be (B, {self.config.in_channels}, F, h, w)"
+            )
+        if target.shape[2] % frames or target.shape[3] % height or target.shape[4] % width:
+            raise ValueError(
+                f"latent size {tuple(target.shape[2:])} is not a multiple of the patch {(frames, height, width)}"
+            )
+        if timestep.shape != target.shape[:1]:
+            raise ValueError(f"timestep has shape {tuple(timestep.shape)}; it must be ({target.shape[0]},)")
+        if references is None:
+            return
+        wanted = (target.shape[0], target.shape[1], *target.shape[3:])
+        if references.ndim != 5 or (*references.shape[:2], *references.shape[3:]) != wanted:
+            raise ValueError(
+                f"reference_latents has shape {tuple(references.shape)}; with this target it must be "
+                f"({wanted[0]}, {wanted[1]}, R, {wanted[2]}, {wanted[3]})"
+            )
+        if references.shape[2] % frames:
+            raise ValueError(f"{references.shape[2]} reference frames are not a multiple of the patch's {frames}")

@@ -1,0 +1,180 @@
+"""Train the oracle on drawn people, blurred, noisy and re-encoded, and measure how far it can be trusted."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKLWan
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import functional
+
+from generator.portraits.oracle import GLANCES, Oracle, OracleNetwork, identity_similarity
+from generator.portraits.train.data import Rendered, render_people
+from generator.portraits.train.optimiser import Optimiser, trapezoid
+from generator.portraits.train.vae import to_pixels
+from generator.portraits.world import ELEMENT_STATES, SPLIT_SEEDS
+from generator.records import ELEMENTS
+
+Array = np.ndarray
+PEOPLE_PER_STEP = 20
+
+
+def oracle_loss(network: OracleNetwork, pixels: Tensor, identity: Tensor, states: Tensor) -> Tensor:
+    """Negative log likelihood of the truth: Gaussian for the identity, categorical for the elements.
+
+    Args:
+        network: the oracle's.
+        pixels: (B, F, 3, 64, 64).
+        identity: (B, D) in [0, 1].
+        states: (B, 7) int64.
+
+    Returns:
+        A scalar.
+    """
+    mean, certainty, logits = network(pixels)
+    gaussian = 0.5 * (certainty.exp() * (mean - identity) ** 2 - certainty).mean()
+    categorical = torch.stack([functional.cross_entropy(score, states[:, i]) for i, score in enumerate(logits)])
+    return gaussian + 0.3 * categorical.mean()
+
+
+def degrade(pixels: Tensor, rng: np.random.Generator) -> Tensor:
+    """Blur, noise, or less contrast, each in some of the steps, so that weak generated clips are read too.
+
+    Args:
+        pixels: (B, F, 3, H, W) in [-1, 1].
+        rng: source of chance.
+
+    Returns:
+        The same shape.
+    """
+    if rng.random() < 0.4:
+        pixels = blur(pixels, float(rng.uniform(0.4, 1.6)))
+    if rng.random() < 0.4:
+        noise = torch.from_numpy(rng.standard_normal(pixels.shape, dtype=np.float32))
+        pixels = pixels + float(rng.uniform(0.02, 0.25)) * noise
+    if rng.random() < 0.3:
+        pixels = pixels * float(rng.uniform(0.8, 1.1)) + float(rng.uniform(-0.1, 0.1))
+    return pixels.clamp(-1, 1)
+
+
+def blur(pixels: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of (..., H, W) by `sigma` pixels."""
+    offsets = torch.arange(-4, 5, dtype=torch.float32)
+    kernel = torch.exp(-(offsets**2) / (2 * sigma**2))
+    kernel = kernel / kernel.sum()
+    flat = pixels.reshape(-1, 1, *pixels.shape[-2:])
+    flat = functional.conv2d(functional.pad(flat, (4, 4, 0, 0), mode="replicate"), kernel.view(1, 1, 1, -1))
+    flat = functional.conv2d(functional.pad(flat, (0, 0, 4, 4), mode="replicate"), kernel.view(1, 1, -1, 1))
+    return flat.view(pixels.shape)
+
+
+def train_oracle(folder: Path, steps: int, *, lr: float = 1.5e-3, seed: int = 1, people: int = 2000) -> None:
+    """Train, measure, and write `oracle.safetensors` into the folder.
+
+    Args:
+        folder: working folder, with the people and, for the re-encoded clips, `vae/`.
+        steps: batches.
+        lr: peak learning rate.
+        seed: of weights and batches.
+        people: how many are drawn.
+    """
+    torch.manual_seed(seed)
+    rendered = render_people(folder / "people", 0, people)
+    network = OracleNetwork()
+    optimiser = Optimiser([network], lr, plain=("identity", "elements", "look.0."))
+    losses, began = [], time.monotonic()
+    for step in range(steps):
+        rng = np.random.default_rng([seed, step])
+        loss = oracle_loss(network, *_draw_batch(rendered, rng))
+        loss.backward()
+        optimiser.step(trapezoid(step, steps))
+        losses.append(loss.item())
+        if (step + 1) % 100 == 0:
+            line = {"step": step + 1, "s": round(time.monotonic() - began), "loss": round(np.mean(losses[-50:]), 4)}
+            print(json.dumps(line), flush=True)
+    trust = measure_trust(network, folder)
+    print(json.dumps(trust, indent=1), flush=True)
+    weights = {name: value.half().contiguous() for name, value in network.state_dict().items()}
+    save_file(weights, folder / "oracle.safetensors", metadata={"trust": json.dumps(trust)})
+
+
+def _draw_batch(rendered: Rendered, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Clips in two steps of three, else stills."""
+    num_clips = rendered.clips.shape[1]
+    people = rng.integers(len(rendered.clips), size=PEOPLE_PER_STEP)
+    if rng.random() < 2 / 3:
+        items = rng.integers(num_clips, size=len(people))
+        frames = [rendered.clips[p, i][:: 8 // (GLANCES - 1)] for p, i in zip(people, items, strict=True)]
+    else:
+        items = rng.integers(rendered.stills.shape[1], size=len(people))
+        frames = [rendered.stills[p, i][None] for p, i in zip(people, items, strict=True)]
+        items = items + num_clips
+    pixels = degrade(to_pixels(np.stack(frames)).transpose(1, 2), rng)
+    identity = torch.from_numpy(rendered.identities[people])
+    return pixels, identity, torch.from_numpy(rendered.states[people, items])
+
+
+@torch.no_grad()
+def measure_trust(network: OracleNetwork, folder: Path) -> dict[str, Any]:
+    """Accuracy on 50 people that nobody trained on, as drawn and degraded.
+
+    A clip from the front asks; the person's other items are the gallery, as drawn.
+
+    Returns:
+        By condition: `identity_top1_of_50` and the accuracy of each element over all clips.
+    """
+    held_out = render_people(folder / "people-eval", SPLIT_SEEDS["eval"] + 9_000_000, 50)
+    oracle = Oracle(network, {})
+    gallery = [[oracle.read(item) for item in _others(held_out, person)] for person in range(50)]
+    rng = np.random.default_rng(0)
+    conditions: dict[str, Callable[[Array], Array]] = {
+        "rendered": lambda frames: frames,
+        "blurred": lambda frames: _to_frames(blur(_to_batch(frames), 1.2)),
+        "noisy": lambda frames: _to_frames(_to_batch(frames) + 0.2 * torch.from_numpy(
+            rng.standard_normal((len(frames), 3, *frames.shape[1:3]), dtype=np.float32))),
+    }
+    if (folder / "vae").is_dir():
+        vae = AutoencoderKLWan.from_pretrained(folder / "vae")
+        conditions["reencoded"] = lambda frames: _reencode(frames, vae)
+    trust: dict[str, Any] = {}
+    for name, change in conditions.items():
+        readings = [[oracle.read(change(clip)) for clip in clips[:4]] for clips in held_out.clips]
+        hits = [
+            int(np.argmax([identity_similarity(mine[0], theirs) for theirs in gallery])) == person
+            for person, mine in enumerate(readings)
+        ]
+        trust[name] = {"identity_top1_of_50": float(np.mean(hits))}
+        for index, element in enumerate(ELEMENTS):
+            right = [
+                max(r.elements[element], key=r.elements[element].__getitem__)
+                == ELEMENT_STATES[element][held_out.states[person, item, index]]
+                for person, mine in enumerate(readings)
+                for item, r in enumerate(mine)
+            ]
+            trust[name][element] = round(float(np.mean(right)), 4)
+    return trust
+
+
+def _others(rendered: Rendered, person: int) -> list[Array]:
+    return [*rendered.clips[person, 1:], *(still[None] for still in rendered.stills[person])]
+
+
+def _to_batch(frames: Array) -> Tensor:
+    return to_pixels(frames[None])[0].transpose(0, 1)
+
+
+def _to_frames(pixels: Tensor) -> Array:
+    frames: Array = ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    return frames
+
+
+def _reencode(frames: Array, vae: AutoencoderKLWan) -> Array:
+    decoded = vae.decode(vae.encode(to_pixels(frames[None])).latent_dist.mode(), return_dict=False)[0]
+    return _to_frames(decoded[0].transpose(0, 1))
