@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -72,6 +73,7 @@ class VideoDecoder:
         self.codec = self._stream.codec_context.name
         self.pixel_format = self._stream.codec_context.pix_fmt or "unknown"
         self._pixel_aspect = float(self._stream.sample_aspect_ratio or 1)
+        self._time_base = self._stream.time_base or Fraction(1, 1_000_000)
         rate = self._stream.guessed_rate
         self.nominal_fps = float(rate) if rate else None
         self.size = (0, 0)
@@ -96,7 +98,8 @@ class VideoDecoder:
         first: float | None = None
         for frame in self._decode():
             self._limits.check_picture(frame.width, frame.height)
-            time = frame.time if frame.time is not None else self.end + (first or 0.0)
+            # Frames that a decoder held back until the end carry no time base of their own.
+            time = self.end + (first or 0.0) if frame.pts is None else float(frame.pts * self._time_base)
             if first is None:
                 first = time
                 self._note_shape(frame)
@@ -206,8 +209,8 @@ class VideoDecoder:
         self.rotation = -turns % 4 * 90
 
     def _duration(self, frame: av.VideoFrame) -> float:
-        if frame.duration and frame.time_base:
-            return float(frame.duration * frame.time_base)
+        if frame.duration:
+            return float(frame.duration * self._time_base)
         if self.starts[-1]:
             return self.starts[-1] / (len(self.starts) - 1)
         return 1 / (self.nominal_fps or 25.0)

@@ -85,6 +85,7 @@ class MediaMaker:
         title: tuple[str, str] | None = None,
         codec_options: dict[str, str] | None = None,
         pixel_aspect: Fraction | None = None,
+        front_index: bool = False,
     ) -> Path:
         """Encode as other programs may have done.
 
@@ -100,13 +101,15 @@ class MediaMaker:
             title: metadata text and the code page it is written in.
             codec_options: of the encoder.
             pixel_aspect: width of a pixel over its height.
+            front_index: write an MP4's index before its frames.
         """
         frames = moving() if frames is None else frames
         times_ms = [125 * index for index in range(len(frames))] if times_ms is None else times_ms
         colour = colour or {}
         encoding = title[1] if title else "utf-8"
         path = self.folder / name
-        with av.open(str(path), "w", metadata_encoding=encoding) as container:
+        options = {"movflags": "+faststart"} if front_index else {}
+        with av.open(str(path), "w", metadata_encoding=encoding, options=options) as container:
             if title:
                 container.metadata["title"] = title[0]
             stream = container.add_stream(codec, rate=Fraction(1000, times_ms[1] - times_ms[0]))

@@ -263,10 +263,23 @@ def test_it_uses_what_came_before_a_break(make: MediaMaker) -> None:
     assert facts.is_damaged
     assert 5 <= facts.num_frames < 20
     assert normalise(broken, make.folder / "normal.mp4").num_frames == facts.num_frames
+    assert (facts.fps, facts.duration_s) == (pytest.approx(8), pytest.approx(facts.num_frames / 8))
     short = make.truncated(make.folder / "whole.mp4", 0.15, "short.mp4")
     with pytest.raises(MediaError, match=r"breaks off after \d frames; 5 are needed") as caught:
         probe(short)
     assert caught.value.reason is RejectReason.UNREADABLE
+
+
+def test_it_keeps_the_frames_that_wait_in_the_decoder_at_a_break(make: MediaMaker) -> None:
+    whole = make.encoded(
+        "whole.mp4", frames=moving(20), front_index=True, codec_options={"bf": "3", "crf": "1"}
+    )
+    broken = make.truncated(whole, 0.85, "broken.mp4")
+    facts = probe(broken)
+    assert facts.is_damaged
+    assert 5 <= facts.num_frames < 20
+    assert facts.duration_s > 0.125 * (facts.num_frames - 1)
+    assert normalise(broken, make.folder / "normal.mp4").fps == pytest.approx(8)
 
 
 def test_it_refuses_a_clip_without_its_index(make: MediaMaker) -> None:
