@@ -1,0 +1,34 @@
+/* Finished pairs for a look: each plays in step once it is on screen. */
+"use strict";
+
+function showPair(element) {
+  const [left, right] = element.querySelectorAll("video");
+  const button = element.querySelector("button");
+  const player = new PairPlayer(
+    { left, right },
+    {
+      fps: Number(element.dataset.fps),
+      numFrames: Number(element.dataset.numFrames),
+      changed: () => (button.textContent = player.isPlaying ? "Pause" : "Play"),
+    },
+  );
+  for (const target of [button, left, right]) target.addEventListener("click", () => player.toggle());
+  player.load().then(
+    () => {
+      button.disabled = false;
+      if (!matchMedia("(prefers-reduced-motion: reduce)").matches) player.play();
+    },
+    (error) => {
+      button.textContent = `Cannot be shown (${error.message})`;
+    },
+  );
+}
+
+const onScreen = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    if (!isIntersecting) continue;
+    onScreen.unobserve(target);
+    showPair(target);
+  }
+});
+document.querySelectorAll(".pair").forEach((pair) => onScreen.observe(pair));
