@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 
 class SettingError(SystemExit):
@@ -104,7 +104,7 @@ def cache_from_broker(url: str) -> str:
     """The same Redis in the words of Django's cache: redis-py spells a socket `unix://`, Celery `redis+socket://`."""
     parts = urlsplit(url)
     if parts.scheme == "redis+socket":
-        return SplitResult("unix", "", parts.path, "db=0", "").geturl()
+        return f"unix://{parts.path}?db=0"
     return url
 
 

@@ -94,7 +94,7 @@ def _last_line(text: str) -> str:
 def send_run(run: Run | None) -> None:
     """Hand a queued run to a worker once the transaction that queued it has ended."""
     if run is not None and run.status == RunStatus.QUEUED:
-        execute_run.delay_on_commit(run.pk)
+        execute_run.delay_on_commit(run.pk)  # type: ignore[attr-defined]
 
 
 @shared_task

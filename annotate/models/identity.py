@@ -27,7 +27,7 @@ class User(AbstractUser):
     role = models.CharField(max_length=16, default=Role.ANNOTATOR, choices=role_choices)
     is_simulated = models.BooleanField(default=False, editable=False)
 
-    class Meta(AbstractUser.Meta):  # type: ignore[name-defined,misc]
+    class Meta(AbstractUser.Meta):
         constraints = [one_of("role", ("annotator", "lead"))]
         triggers = [pgtrigger.ReadOnly(name="simulated_for_ever", fields=["is_simulated"])]
 

@@ -174,7 +174,9 @@ def _store_plan(group: IdentityGroup, plan: InstancePlan, references: dict[str, 
         method="drawn from the portrait vocabulary",
     )
     instance = Instance.objects.create(group=group, prompt=prompt, digest=digest)
-    places = [(name, position) for position, name in enumerate((plan.primary, *plan.assistants))]
+    places: list[tuple[str, int | None]] = [
+        (name, position) for position, name in enumerate((plan.primary, *plan.assistants))
+    ]
     if plan.target is not None:
         places.append((plan.target, None))
     InstanceReference.objects.bulk_create(

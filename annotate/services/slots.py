@@ -66,7 +66,7 @@ def lease_slot(annotator: User, track: Track, round: Round | None = None) -> Slo
     Safe under concurrency: a slot is held by at most one person, and a person is never shown both
     tracks of a pair. Calling it again before judging returns the same slot.
     """
-    values = {
+    values: dict[str, int | str | None] = {
         "annotator": annotator.pk,
         "track": str(track),
         "round": round.pk if round else None,

@@ -14,8 +14,8 @@ from annotate.supervisor.site import AlreadyRunning, Site, Stop, check_port, ope
 
 
 def serve(options: argparse.Namespace) -> int:
-    check_port()
     with open_site() as site:
+        check_port()
         _start_everything(site)
         say("site", f"ready at {settings.SITE_URL} (Ctrl-C stops everything)")
         site.keep_running()
@@ -27,7 +27,7 @@ def worker(options: argparse.Namespace) -> int:
     try:
         with open_site() as site:
             site.start_services()
-            site.migrate()
+            site.prepare_site()
             site.start_programs(programs.workers())
             say("site", "the workers are running (Ctrl-C stops them)")
             site.keep_running()
@@ -39,8 +39,8 @@ def worker(options: argparse.Namespace) -> int:
 
 def demo(options: argparse.Namespace) -> int:
     """The whole loop on the embedded world (or on a folder of people), with the site running."""
-    check_port()
     with open_site(is_quiet=True) as site:
+        check_port()
         if options.fresh:
             _empty_everything()
         _start_everything(site)
@@ -74,7 +74,7 @@ def execute(options: argparse.Namespace) -> int:
 def _start_everything(site: Site) -> None:
     say("site", f"starting; data and logs are in {settings.VAR_DIR}")
     site.start_services()
-    site.migrate()
+    site.prepare_site()
     site.start_programs([programs.web(), *programs.workers()])
 
 

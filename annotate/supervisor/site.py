@@ -53,15 +53,16 @@ class Site:
     def start_programs(self, commands: list[Command]) -> None:
         self._start(commands, self.programs)
 
-    def migrate(self) -> None:
-        """Bring the tables and the static files up to date."""
-        for arguments in (["migrate", "--no-input"], ["collectstatic", "--no-input"]):
-            command = [*programs.MANAGE, *arguments, "--verbosity", "0"]
-            done = subprocess.run(command, capture_output=True, text=True, cwd=settings.BASE_DIR)
-            if done.returncode:
-                raise ServiceError(
-                    f"manage.py {arguments[0]} failed:\n{(done.stderr or done.stdout).strip()}"
-                )
+    def prepare_site(self) -> None:
+        """Bring the tables and the static files up to date, side by side."""
+        steps = {}
+        for name in ("migrate", "collectstatic"):
+            command = [*programs.MANAGE, name, "--no-input", "--verbosity", "0"]
+            steps[name] = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        outputs = {name: step.communicate()[0].strip() for name, step in steps.items()}
+        for name, step in steps.items():
+            if step.returncode:
+                raise ServiceError(f"manage.py {name} failed:\n{outputs[name]}")
 
     def keep_running(self, until: subprocess.Popen[bytes] | None = None) -> None:
         """Restart what crashes, until `until` ends (or for ever)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import update_wrapper
 from typing import Concatenate, ParamSpec
 
 from django.contrib.auth.decorators import login_required
@@ -18,7 +18,7 @@ P = ParamSpec("P")
 class SignedInRequest(HttpRequest):
     """A request of somebody who is signed in."""
 
-    user: User  # type: ignore[assignment]
+    user: User
     htmx: HtmxDetails
 
 
@@ -26,16 +26,15 @@ View = Callable[Concatenate[SignedInRequest, P], HttpResponse]
 
 
 def signed_in(view: View[P]) -> View[P]:
-    return login_required(view)  # type: ignore[return-value,arg-type]
+    return login_required(view)
 
 
 def leads_only(view: View[P]) -> View[P]:
     """A lead's page does not exist for anybody else: 404, not 403."""
 
-    @wraps(view)
-    def wrapped(request: SignedInRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+    def wrapped(request: SignedInRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
         if not request.user.is_lead:
             raise Http404
         return view(request, *args, **kwargs)
 
-    return signed_in(wrapped)
+    return signed_in(update_wrapper(wrapped, view))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 from django.http import HttpResponse
 from django.shortcuts import render
 
@@ -13,7 +15,7 @@ from rlhf.records import Track
 def home(request: SignedInRequest) -> HttpResponse:
     user = request.user
     counts = queries.own_counts(user)
-    context = {
+    context: dict[str, Any] = {
         "tracks": [
             {
                 "track": track,

@@ -64,7 +64,7 @@ def judge(request: SignedInRequest, track: Track) -> HttpResponse:
         return _page(request, track)
     form = JudgmentForm(request.POST)
     if not form.is_valid():
-        problem = " ".join(message for errors in form.errors.values() for message in errors)
+        problem = " ".join(str(message) for errors in form.errors.values() for message in errors)
         return _page(request, track, problem=problem, status=422)
     fields = form.cleaned_data
     try:
