@@ -25,7 +25,9 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
         deadline = time.monotonic() + 60
         while not server.is_ready():
             if not child.is_running or time.monotonic() > deadline:
-                pytest.exit(f"the PostgreSQL of the tests does not start:\n{child.last_lines()}", returncode=3)
+                pytest.exit(
+                    f"the PostgreSQL of the tests does not start:\n{child.last_lines()}", returncode=3
+                )
             time.sleep(0.02)
         yield server
     finally:

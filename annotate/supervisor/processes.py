@@ -58,7 +58,7 @@ class Child:
         self._rotate()
         # Its own session: Ctrl-C reaches only the supervisor, which then ends the children in order.
         self.process = subprocess.Popen(
-            _ended_with_us(self.command),
+            ended_with_us(self.command.argv, self.command.stop_signal),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -126,13 +126,13 @@ class Child:
                     say(self.command.name, line.decode(errors="replace").rstrip())
 
 
-def _ended_with_us(command: Command) -> list[str]:
-    """Where Linux offers it, the kernel sends the stop signal when the supervisor itself is killed."""
+def ended_with_us(argv: list[str], stop_signal: signal.Signals) -> list[str]:
+    """The same command, to which Linux sends `stop_signal` when the supervisor itself is killed."""
     if sys.platform != "linux" or shutil.which("setpriv") is None:
-        return command.argv
+        return argv
     # One setpriv for all: giving up root clears the signal, so that has to come first, in the same one.
-    argv = command.argv[1:] if command.argv[0] == "setpriv" else command.argv
-    return ["setpriv", f"--pdeathsig={command.stop_signal.name.removeprefix('SIG')}", *argv]
+    rest = argv[1:] if argv[0] == "setpriv" else argv
+    return ["setpriv", f"--pdeathsig={stop_signal.name.removeprefix('SIG')}", *rest]
 
 
 def say(name: str, line: str) -> None:

@@ -17,7 +17,7 @@ from types import FrameType
 from annotate import settings
 from annotate.supervisor import programs
 from annotate.supervisor.postgres import Postgres
-from annotate.supervisor.processes import Child, Command, ServiceError, say, stop_leftovers
+from annotate.supervisor.processes import Child, Command, ServiceError, ended_with_us, say, stop_leftovers
 from annotate.supervisor.redis import Redis
 
 START_TIMEOUT_S = 90.0
@@ -58,7 +58,9 @@ class Site:
         steps = {}
         for name in ("migrate", "collectstatic"):
             command = [*programs.MANAGE, name, "--no-input", "--verbosity", "0"]
-            steps[name] = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            steps[name] = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            )
         outputs = {name: step.communicate()[0].strip() for name, step in steps.items()}
         for name, step in steps.items():
             if step.returncode:
@@ -75,7 +77,7 @@ class Site:
 
     def run(self, argv: list[str]) -> int:
         """Run a command in the foreground while the site runs; its exit status."""
-        process = subprocess.Popen(argv)
+        process = subprocess.Popen(ended_with_us(argv, signal.SIGTERM))
         try:
             self.keep_running(until=process)
         finally:

@@ -31,8 +31,15 @@ ROOT = Path(__file__).resolve().parents[2]
 def start(folder: Path, expression: str = "0", **values: str) -> subprocess.CompletedProcess[str]:
     """Load the real settings in a fresh process and print one expression."""
     code = f"from annotate import settings as s; print({expression})"
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "VAR_DIR": str(folder / "var"), **values}
-    return subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "VAR_DIR": str(folder / "var"),
+        **values,
+    }
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -76,7 +83,10 @@ def test_it_reads_secrets_from_files(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("from a file, and long enough for it\n")
     done = start(tmp_path, "s.SECRET_KEY", SECRET_KEY_FILE=str(tmp_path / "key"))
     assert done.stdout == "from a file, and long enough for it\n"
-    assert "keep one of them" in start(tmp_path, SECRET_KEY_FILE=str(tmp_path / "key"), SECRET_KEY="x" * 40).stderr
+    assert (
+        "keep one of them"
+        in start(tmp_path, SECRET_KEY_FILE=str(tmp_path / "key"), SECRET_KEY="x" * 40).stderr
+    )
 
 
 def test_it_keeps_the_embedded_secret(tmp_path: Path) -> None:

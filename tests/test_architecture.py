@@ -1,0 +1,239 @@
+"""The rules of how the project is cut. Where one fails, move the code, not the rule."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("annotate", "generator", "rlhf")
+WEB = {"django", "rest_framework", "drf_spectacular", "django_htmx", "celery", "pgtrigger", "annotate"}
+TORCH = {"torch", "diffusers", "transformers", "peft", "trl", "accelerate", "datasets"}
+# What each place may not import, on top of what its parents may not.
+FORBIDDEN = {
+    "generator": WEB | {"rlhf"},
+    "rlhf": WEB,
+    "annotate": TORCH,
+    "annotate/models": {
+        "annotate.queries",
+        "annotate.services",
+        "annotate.tasks",
+        "annotate.views",
+        "annotate.api",
+    },
+    "annotate/queries.py": {"annotate.services", "annotate.tasks", "annotate.views", "annotate.api"},
+    "annotate/services": {"annotate.tasks", "annotate.views", "annotate.api"},
+    # It starts what Django runs in, so it must come up where Django's settings cannot.
+    "annotate/supervisor": {"django", "celery", "rest_framework"},
+    "annotate/environment.py": {"django"},
+    "annotate/settings.py": {"django"},
+}
+# What may be loaded where there is neither Django nor torch.
+PLAIN = {
+    "generator.records",
+    "generator.rundir",
+    "generator.video",
+    "generator.instances",
+    "generator.curation",
+    "generator.prompts",
+    "generator.portraits.world",
+    "rlhf.records",
+    "rlhf.consensus",
+    "rlhf.pareto",
+    "rlhf.export",
+}
+VAGUE = {"util", "utils", "helper", "helpers", "common", "manager", "handler", "misc"}
+LONGEST_FILE = 500
+# Packages that hand on names on purpose.
+SPEAKING_INITS = {"annotate/models/__init__.py", "generator/model/__init__.py"}
+
+
+def sources(place: str) -> list[Path]:
+    target = ROOT / place
+    return [target] if target.suffix else sorted(target.rglob("*.py"))
+
+
+def every_source() -> list[Path]:
+    return [path for package in PACKAGES for path in sources(package)]
+
+
+def shown(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Every absolute name that a file imports, at any depth; `from a import b` gives a and a.b."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def is_within(name: str, places: set[str]) -> bool:
+    return any(name == place or name.startswith(f"{place}.") for place in places)
+
+
+def modules_of(name: str) -> list[str]:
+    """The modules of a package, or the module itself."""
+    folder = ROOT / name.replace(".", "/")
+    files = sorted(folder.rglob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
+    return [
+        ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for file in files
+    ]
+
+
+def is_module(name: str) -> bool:
+    path = ROOT / name.replace(".", "/")
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+def run_python(code: str, folder: Path) -> str:
+    argv = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}"]
+    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("place", FORBIDDEN)
+def test_it_imports_nothing_forbidden(place: str) -> None:
+    files = [path for path in sources(place) if path.exists()]
+    assert [
+        f"{shown(path)} imports {name}"
+        for path in files
+        for name in imported(path)
+        if is_within(name, FORBIDDEN[place])
+    ] == []
+
+
+def test_no_file_imports_both_django_and_torch() -> None:
+    web = WEB - {"annotate"}
+    both = [
+        shown(path)
+        for path in [*every_source(), *(ROOT / "tests").rglob("*.py")]
+        if any(is_within(name, web) for name in imported(path))
+        and any(is_within(name, TORCH) for name in imported(path))
+    ]
+    assert both == []
+
+
+def test_only_the_model_imports_diffusers() -> None:
+    allowed = ROOT / "generator" / "model"
+    outside = [path for path in every_source() if not path.is_relative_to(allowed)]
+    assert [
+        shown(path) for path in outside if any(is_within(name, {"diffusers"}) for name in imported(path))
+    ] == []
+
+
+def test_plain_modules_load_without_django_or_torch_and_leave_no_trace(tmp_path: Path) -> None:
+    """Also every module of the learning side that the web imports, whatever its name."""
+    used = {
+        name
+        for path in sources("annotate")
+        for name in imported(path)
+        if name.startswith(("generator.", "rlhf."))
+    }
+    names = sorted(
+        {name for name in used if is_module(name)} | {m for plain in PLAIN for m in modules_of(plain)}
+    )
+    code = f"""
+import importlib, logging, os
+before = dict(os.environ)
+for name in {names!r}:
+    importlib.import_module(name)
+    heavy = {sorted(WEB | TORCH)!r}
+    loaded = [module for module in heavy if module in sys.modules]
+    if loaded:
+        sys.exit(print(name, "loads", *loaded))
+if logging.getLogger().handlers or dict(os.environ) != before:
+    print("logging or the environment was changed")
+"""
+    assert run_python(code, tmp_path) == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_settings_create_nothing(tmp_path: Path) -> None:
+    code = "import os; os.environ['VAR_DIR'] = 'var'; import annotate.settings, logging; print(logging.root.handlers)"
+    assert run_python(code, tmp_path).strip() == "[]"
+    assert list(tmp_path.iterdir()) == []
+
+
+def reads_environment(path: Path) -> list[int]:
+    """Lines that touch the environment, other than naming the settings module as Django asks to."""
+    nodes = list(ast.walk(tree(path)))
+    named = [
+        node.func.value
+        for node in nodes
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "setdefault"
+        and node.args
+        and isinstance(node.args[0], ast.Constant)
+        and node.args[0].value == "DJANGO_SETTINGS_MODULE"
+    ]
+    return [
+        node.lineno
+        for node in nodes
+        if (
+            isinstance(node, ast.Attribute)
+            and node.attr in ("environ", "environb", "getenv")
+            and node not in named
+        )
+        or (
+            isinstance(node, ast.ImportFrom)
+            and node.module == "os"
+            and node.names[0].name in ("environ", "getenv")
+        )
+    ]
+
+
+def test_only_settings_read_the_environment() -> None:
+    files = [path for path in every_source() if shown(path) != "annotate/settings.py"]
+    assert {shown(path): lines for path in files if (lines := reads_environment(path))} == {}
+
+
+def test_imports_are_absolute() -> None:
+    relative = [
+        f"{shown(path)}:{node.lineno}"
+        for path in every_source()
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.ImportFrom) and node.level
+    ]
+    assert relative == []
+
+
+def test_names_say_what_is_inside() -> None:
+    vague = [
+        shown(path)
+        for path in every_source()
+        for part in path.relative_to(ROOT).with_suffix("").parts
+        if set(part.split("_")) & VAGUE
+    ]
+    assert vague == []
+
+
+def test_files_stay_short() -> None:
+    lengths = {shown(path): len(path.read_text(encoding="utf-8").splitlines()) for path in every_source()}
+    assert {
+        name: length
+        for name, length in lengths.items()
+        if length > LONGEST_FILE and "/migrations/" not in name
+    } == {}
+
+
+def test_package_files_hold_only_a_docstring() -> None:
+    inits = [
+        path for path in every_source() if path.name == "__init__.py" and shown(path) not in SPEAKING_INITS
+    ]
+    speaking = [
+        shown(path) for path in inits if any(not isinstance(node, ast.Expr) for node in tree(path).body)
+    ]
+    assert speaking == []
