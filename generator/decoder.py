@@ -30,7 +30,8 @@ SCALING = (
     | Interpolation.ACCURATE_RND
 )
 
-_UNSPECIFIED_COLORSPACE = 2
+#: The colour matrices (ITU-T H.273) that swscale converts; 2, "unspecified", is none of them.
+_MATRICES = (0, 1, 4, 5, 6, 7, 9)
 _HDR_TRANSFERS = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
 
 
@@ -126,19 +127,26 @@ class VideoDecoder:
 
         Returns:
             Shape (height, width, 3).
+
+        Raises:
+            MediaError: `unsupported`: no conversion is known for its colours.
         """
         turns = _quarter_turns(frame)
         size = size or self.size
         width, height = reversed(size) if turns % 2 else size
-        if frame.color_trc in _HDR_TRANSFERS:
-            frame = self._to_ordinary_range(frame)
-        rgb = frame.reformat(
-            width=width,
-            height=height,
-            format="rgb24",
-            src_colorspace=_colorspace(frame),
-            interpolation=SCALING,
-        )
+        try:
+            if frame.color_trc in _HDR_TRANSFERS:
+                frame = self._to_ordinary_range(frame)
+            rgb = frame.reformat(
+                width=width,
+                height=height,
+                format="rgb24",
+                src_colorspace=_colorspace(frame),
+                interpolation=SCALING,
+            )
+        except av.error.FFmpegError as error:
+            detail = f"has colours that cannot be converted: {error.strerror}"
+            raise MediaError(RejectReason.UNSUPPORTED, detail) from None
         return np.ascontiguousarray(np.rot90(rgb.to_ndarray(), turns))
 
     def _to_ordinary_range(self, frame: av.VideoFrame) -> av.VideoFrame:
@@ -232,7 +240,10 @@ def _quarter_turns(frame: av.VideoFrame) -> int:
 
 
 def _colorspace(frame: av.VideoFrame) -> Colorspace | None:
-    """The matrix of an untagged frame as browsers guess it: BT.709 from 720 lines on, else BT.601."""
-    if frame.colorspace != _UNSPECIFIED_COLORSPACE:
+    """The matrix to assume, or None for the frame's own.
+
+    Browsers take an untagged frame for BT.709 from 720 lines on, and for BT.601 below.
+    """
+    if frame.colorspace in _MATRICES:
         return None
     return Colorspace.ITU709 if frame.height >= 720 else Colorspace.ITU601

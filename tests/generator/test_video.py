@@ -178,6 +178,13 @@ def test_it_shows_full_range_and_limited_range_alike(make: MediaMaker) -> None:
         assert np.abs(read_clip(path).frames[2].astype(int) - ramp).max() <= 4, path.name
 
 
+def test_it_guesses_the_matrix_where_the_tag_means_nothing(make: MediaMaker) -> None:
+    for space in (2, 12):
+        path = make.encoded("tagged.mp4", colour={"space": space})
+        assert corner_of_red(read_clip(path).frames[0]) == "top left"
+        assert np.abs(read_clip(path).frames[0][4, 4].astype(int) - RED).max() <= 6
+
+
 @pytest.mark.slow  # swscale needs seconds to set up a change of primaries
 def test_it_shows_hdr_with_reference_white_as_white(make: MediaMaker) -> None:
     # In HLG the white of ordinary video is at three quarters of the signal (ITU-R BT.2408).
