@@ -28,7 +28,7 @@ def to_frames(reference: VisualReference) -> np.ndarray:
         ValueError: an empty clip, or an array of another shape or type.
     """
     if isinstance(reference, Image.Image):
-        return np.asarray(reference.convert("RGB"))[None]
+        return np.array(reference.convert("RGB"))[None]
     if isinstance(reference, np.ndarray):
         frames = reference[None] if reference.ndim == 3 else reference
         if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not frames.size:

@@ -15,10 +15,10 @@ from generator.model.tiny import build_vae
 from generator.portraits.train.data import Rendered, render_people
 from generator.portraits.train.optimiser import Optimiser, join_processes, trapezoid
 
-#: A still batch and a clip batch cost about the same.
-STILLS_PER_STEP, CLIPS_PER_STEP = 5, 2
+#: A still batch and a clip batch cost about the same; clips are five frames of nine, both kinds of latent frame.
+STILLS_PER_STEP, CLIPS_PER_STEP, CLIP_FRAMES = 6, 2, 5
 #: Nats per latent number are cheap: they only keep the latents' scale near one.
-KL_WEIGHT = 5e-4
+KL_WEIGHT = 1e-4
 
 
 def to_pixels(frames: np.ndarray) -> Tensor:
@@ -91,11 +91,14 @@ def train_vae(folder: Path, steps: int, *, lr: float = 1e-3, seed: int = 0, peop
 def _one_step(
     vae: AutoencoderKLWan, rendered: Rendered, rng: np.random.Generator, step: int, steps: int
 ) -> tuple[str, Tensor]:
-    """One batch's loss: stills alone at first, then clips in two steps of five."""
-    is_clip = step % 5 in (2, 4) and step >= 0.15 * steps
+    """One batch's loss: stills alone at first, then clips in three steps of four."""
+    is_clip = step % 4 > 0 and step >= 0.15 * steps
     people = rng.integers(len(rendered.clips), size=CLIPS_PER_STEP if is_clip else STILLS_PER_STEP)
     source = rendered.clips if is_clip else rendered.stills
     frames = np.stack([source[person, rng.integers(source.shape[1])] for person in people])
+    if is_clip:
+        start = rng.integers(frames.shape[1] - CLIP_FRAMES + 1)
+        frames = frames[:, start : start + CLIP_FRAMES]
     pixels = to_pixels(frames if is_clip else frames[:, None])
     with torch.autocast("cpu", torch.bfloat16):
         posterior = vae.encode(pixels).latent_dist
