@@ -217,7 +217,7 @@ class VideoDecoder:
         self.rotation = -turns % 4 * 90
 
     def _duration(self, frame: av.VideoFrame) -> float:
-        if frame.duration:
+        if frame.duration > 0:
             return float(frame.duration * self._time_base)
         if self.starts[-1]:
             return self.starts[-1] / (len(self.starts) - 1)

@@ -194,14 +194,13 @@ def normalise(
         with open_photo(source, media_format, limits) as picture:
             upright = decode_photo(picture)
         write_photo(target, np.asarray(upright.resize(fit(upright.size, max_side), Image.Resampling.LANCZOS)))
-        return probe(target)
-    facts, decoder = _probe_video(source, media_format, limits)
-    rate = min(steady_rate(decoder.starts, decoder.end, decoder.nominal_fps), Fraction(max_fps))
-    picks = constant_rate_picks(decoder.starts, decoder.end, rate)[:max_frames]
-    width, height = fit((facts.width, facts.height), max_side)
-    size = (max(2, width // 2 * 2), max(2, height // 2 * 2))
-    with VideoDecoder(source, media_format, limits) as again:
-        _encode(target, _picked(again, picks, size), rate)
+    else:
+        facts, decoder = _probe_video(source, media_format, limits)
+        rate = min(steady_rate(decoder.starts, decoder.end, decoder.nominal_fps), Fraction(max_fps))
+        picks = constant_rate_picks(decoder.starts, decoder.end, rate)[:max_frames]
+        width, height = (max(2, side // 2 * 2) for side in fit((facts.width, facts.height), max_side))
+        with VideoDecoder(source, media_format, limits) as again:
+            _encode(target, _picked(again, picks, (width, height)), rate)
     return probe(target)
 
 
