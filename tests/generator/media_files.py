@@ -126,7 +126,9 @@ class MediaMaker:
             if turned:
                 stream.set_display_rotation(turned)
             audio = container.add_stream("aac", rate=16_000, layout="mono") if with_audio else None
-            space = {9: Colorspace.BT2020, 1: Colorspace.ITU709}.get(colour.get("space", 2), Colorspace.ITU601)
+            space = {9: Colorspace.BT2020, 1: Colorspace.ITU709}.get(
+                colour.get("space", 2), Colorspace.ITU601
+            )
             full = colour.get("range") == ColorRange.JPEG
             for pixels, time in zip(frames, times_ms, strict=True):
                 frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(
