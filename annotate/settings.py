@@ -1,21 +1,19 @@
 """The environment becomes settings, here and nowhere else. Importing this file creates and starts nothing.
 
-| variable             | meaning                                                      | default                      |
-| -------------------- | ------------------------------------------------------------ | ---------------------------- |
-| DATABASE_URL         | PostgreSQL, postgresql://user:password@host/name             | embedded, under VAR_DIR      |
-| CELERY_BROKER_URL    | Redis, redis://host:6379/0                                   | embedded, under VAR_DIR      |
-| STORAGE_URL          | videos and run folders, file:///folder                       | VAR_DIR/storage              |
-| SECRET_KEY           | signs sessions; at least 32 characters                       | made once, VAR_DIR/secret    |
-| SITE_URL             | the address that people type; https:// turns on secure cookies | http://127.0.0.1:PORT      |
-| ALLOWED_HOSTS        | host names, separated by commas                              | the host of SITE_URL, loopback |
-| CSRF_TRUSTED_ORIGINS | origins of forms, separated by commas                        | SITE_URL                     |
-| BIND                 | address on which the web listens                             | 127.0.0.1                    |
-| PORT                 | port on which the web listens                                | 8000                         |
-| LEASE_S              | how long a pair stays reserved for one person, seconds       | 900                          |
-| MODEL_PATH           | base model: a folder, or a hub id such as org/name           | the shipped tiny checkpoint  |
-| VAR_DIR              | everything that the program makes                            | var                          |
-| LOG_LEVEL            | DEBUG, INFO, WARNING or ERROR                                | INFO                         |
-| DEBUG                | Django's debug pages, never in production                    | 0                            |
+variable              default                 meaning
+DATABASE_URL          embedded                PostgreSQL, postgresql://user:password@host/name
+CELERY_BROKER_URL     embedded                Redis, redis://host:6379/0
+STORAGE_URL           VAR_DIR/storage         videos and run folders, file:///folder
+SECRET_KEY            made once               signs sessions; at least 32 characters
+SITE_URL              http://127.0.0.1:PORT   the address that people type; https:// secures cookies
+ALLOWED_HOSTS         host of SITE_URL        host names, separated by commas
+CSRF_TRUSTED_ORIGINS  SITE_URL                origins of forms, separated by commas
+BIND, PORT            127.0.0.1, 8000         where the web listens
+LEASE_S               900                     how long a pair stays reserved for one person, seconds
+MODEL_PATH            the tiny checkpoint     base model: a folder, or a hub id such as org/name
+VAR_DIR               var                     everything that the program makes
+LOG_LEVEL             INFO                    DEBUG, INFO, WARNING or ERROR
+DEBUG                 0                       Django's debug pages, never in production
 
 Secrets may come from a file: DATABASE_URL_FILE, CELERY_BROKER_URL_FILE, SECRET_KEY_FILE.
 """

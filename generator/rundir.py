@@ -176,7 +176,10 @@ def run_command(main: Callable[[RunDir, bool], None], arguments: list[str]) -> i
 
 
 def _end_with_parent() -> None:
-    """Wait for the end of standard input, then leave at once: a half-made file is never renamed."""
-    while sys.stdin.buffer.read(4096):
+    """Wait for the end of standard input, then leave at once: a half-made file is never renamed.
+
+    Read by number, not through `sys.stdin`, whose lock this thread would still hold when Python ends.
+    """
+    while os.read(0, 4096):
         pass
     os._exit(143)

@@ -77,9 +77,9 @@ def wait_for_run(run: Run, *, quiet: bool = False) -> Run:
     while True:
         run.refresh_from_db()
         progress = queries.run_progress(run)
-        bar.total = progress["total"]
-        bar.n = progress["done"] or 0
-        bar.refresh()
+        if (progress["done"] or 0, progress["total"]) != (bar.n, bar.total):
+            bar.total, bar.n = progress["total"], progress["done"] or 0
+            bar.refresh()
         if not run.is_live:
             break
         time.sleep(0.5)

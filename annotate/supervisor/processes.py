@@ -180,7 +180,7 @@ def write_record(path: Path, pid: int) -> None:
 
 
 def stop_leftovers(folder: Path, commands: list[Command]) -> list[str]:
-    """End the processes that a killed supervisor left behind, in the order given; the names of those found."""
+    """End what a killed supervisor left behind, in the order given; the names of those found alive."""
     found = []
     for command in commands:
         path = folder / "run" / f"{command.name}.json"

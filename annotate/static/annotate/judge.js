@@ -180,9 +180,15 @@ class JudgingRoom {
   }
 
   /** The answer stays in the form with its key, so that sending it again can never store it twice. */
-  notSent(text) {
-    this.tell(`${text} Your answer is kept here: press Enter to send it again.`, true);
+  notSent(text, remedy = "press Enter to send it again") {
+    this.tell(`${text} Your answer is kept here: ${remedy}.`, true);
     this.isUnsent = true;
+  }
+
+  refused(status) {
+    // 403: somebody signed in or out in another tab, so this page's token is no longer valid.
+    if (status === 403) this.notSent("Not stored: this page is too old.", "reload the page, then press Enter");
+    else this.notSent(`Not stored (status ${status}).`);
   }
 
   evidence() {
@@ -291,10 +297,11 @@ for (const name of ["keydown", "pointermove", "pointerdown"]) {
 }
 setInterval(countActive, 250);
 document.body.addEventListener("htmx:beforeSwap", beforeSwap);
-document.body.addEventListener("htmx:afterSwap", enterRoom);
+// Not after the swap: until it settles, htmx lends the new element the attributes of the old one.
+document.body.addEventListener("htmx:afterSettle", enterRoom);
 document.body.addEventListener("htmx:sendError", () => room?.notSent("Not sent: the site cannot be reached."));
 document.body.addEventListener("htmx:timeout", () => room?.notSent("Not sent: the site does not answer."));
-document.body.addEventListener("htmx:responseError", (event) => room?.notSent(`Not stored (status ${event.detail.xhr.status}).`));
+document.body.addEventListener("htmx:responseError", (event) => room?.refused(event.detail.xhr.status));
 addEventListener("online", () => room?.isUnsent && room.form.requestSubmit());
 addEventListener("resize", () => room ?? enterRoom());
 enterRoom();
