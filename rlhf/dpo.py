@@ -23,16 +23,16 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import torch
-from generator.model.checkpoint import load_pipeline
 from peft import LoraConfig
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from generator.model.checkpoint import load_pipeline
 from generator.rundir import RunDir, RunError, run_command
 from rlhf.dpo_config import FlowDPOConfig
 from rlhf.dpo_trainer import WEIGHTS, FlowDPOTrainer, last_checkpoint
-from rlhf.export import ExportError, read_export
+from rlhf.export import Export, ExportError, read_export
 from rlhf.latents import CachedPairs, cache_pairs
-from rlhf.lora import add_adapter, diffusers_layers, load_trainable, metadata
+from rlhf.lora import add_adapter, diffusers_layers, load_trainable, metadata, sort_header
 from rlhf.policy import FlowPolicy
 
 if TYPE_CHECKING:
@@ -54,8 +54,11 @@ def main(run: RunDir, attached: bool) -> None:
         if run.is_done:
             return
         config = FlowDPOConfig.from_json(request["config"])
+        export = _open_export(run.resolve(request["export"]))
         pipeline = _load(run, request["model"], config)
-        pairs = _cache(run, request["export"], pipeline, stop)
+        pairs = cache_pairs(
+            pipeline, export.rows(), run.path / "cache", on_pair=lambda done: stop.leave_if_requested()
+        )
         transformer, save = pipeline.transformer, type(pipeline).save_lora_weights
         del pipeline  # VAE and text encoder have done their work
         lora = add_adapter(
@@ -111,18 +114,15 @@ def _load(run: RunDir, model: Mapping[str, Any], config: FlowDPOConfig) -> AnyID
     return load_pipeline(base, adapters, device=device, dtype=torch.bfloat16 if config.bf16 else None)
 
 
-def _cache(run: RunDir, export: str, pipeline: AnyIDPipeline, stop: Stop) -> CachedPairs:
-    """Verify the export and encode its pairs."""
+def _open_export(folder: Path) -> Export:
+    """Verify the export before anything costly begins."""
     try:
-        verified = read_export(run.resolve(export))
-        pairs = cache_pairs(
-            pipeline, verified.rows(), run.path / "cache", on_pair=lambda done: stop.leave_if_requested()
-        )
+        export = read_export(folder)
     except ExportError as error:
         raise RunError(str(error)) from None
-    if not pairs:
-        raise RunError(f"{export} holds no pair; collect more votes")
-    return pairs
+    if not export.manifest.num_pairs:
+        raise RunError(f"{folder} holds no pair; collect more votes")
+    return export
 
 
 def _train(
@@ -150,6 +150,7 @@ def _save_adapter(folder: Path, transformer: torch.nn.Module, lora: LoraConfig, 
         transformer_lora_layers=diffusers_layers(transformer),
         transformer_lora_adapter_metadata=metadata(lora),
     )
+    sort_header(partial / ADAPTER_FILE)
     folder.mkdir(exist_ok=True)
     os.replace(partial / ADAPTER_FILE, folder / ADAPTER_FILE)
     partial.rmdir()

@@ -79,7 +79,7 @@ class FlowDPOConfig:
     guard_mu: float = 0.6
     time_mean: float = 0.0
     time_std: float = 1.0
-    time_shift: float = 5.0
+    time_shift: float = 3.0
     time_low: float = 0.02
     time_high: float = 0.98
     time_strata: int = 4
@@ -150,6 +150,7 @@ WAN_5B = FlowDPOConfig(
     warmup_steps=20,
     rank=64,
     alpha=64,
+    time_shift=5.0,
     bf16=True,
     gradient_checkpointing=True,
 )

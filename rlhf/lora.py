@@ -8,6 +8,8 @@ instead of peft's `enable_adapters` or `set_adapter`, since those make the froze
 from __future__ import annotations
 
 import contextlib
+import json
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,8 +46,10 @@ def add_adapter(
         raise ValueError(f"the model has an adapter {ADAPTER!r} already; load earlier ones under other names")
     model.requires_grad_(False)
     config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(targets), init_lora_weights=True)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         torch.manual_seed(seed)
+        # peft warns that there are other adapters already; here they are meant to be there.
+        warnings.filterwarnings("ignore", "Already found a `peft_config`")
         inject_adapter_in_model(config, model, adapter_name=ADAPTER)
     for layer in lora_layers(model):
         layer.set_adapter([*earlier, ADAPTER])
@@ -104,6 +108,18 @@ def diffusers_layers(model: nn.Module) -> dict[str, Tensor]:
     """The adapter's weights under the names of `save_lora_weights`, such as `<layer>.lora_A.weight`."""
     infix = f".{ADAPTER}.weight"
     return {name.replace(infix, ".weight"): value for name, value in trainable_state(model).items()}
+
+
+def sort_header(path: Path) -> None:
+    """Rewrite a safetensors file with its header in sorted order: equal adapters then are equal bytes.
+
+    The library writes the header's metadata in an order that differs from call to call.
+    """
+    content = path.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # the format wants the data aligned
+    path.write_bytes(len(header).to_bytes(8, "little") + header + content[8 + size :])
 
 
 def metadata(config: LoraConfig) -> dict[str, Any]:

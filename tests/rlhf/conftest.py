@@ -32,10 +32,13 @@ class SmallTransformer(nn.Module):
         return (prediction[:, :, reference_latents.shape[2] :],)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="session")
 def _one_thread():
-    """Other processes share this machine, and tiny models gain nothing from more threads."""
+    """Tiny models gain nothing from more threads, and the last bits of sums depend on their number."""
+    before = torch.get_num_threads()
     torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -56,3 +59,58 @@ def pairs():
         }
         for number in range(5)
     ]
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory):
+    """The shipped architecture with one layer and random weights, in the Diffusers layout."""
+    from generator.model.tiny import build_tiny_pipeline, build_transformer
+
+    pipeline = build_tiny_pipeline()
+    torch.manual_seed(0)
+    pipeline.register_modules(transformer=build_transformer(layers=1))
+    folder = tmp_path_factory.mktemp("model")
+    pipeline.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def export_folder(tmp_path_factory):
+    """Three exported pairs of 32x32 clips of five frames; one pair has two references, the others one."""
+    import hashlib
+
+    import numpy as np
+
+    from generator.records import ReferenceKind
+    from generator.video import write_clip
+    from rlhf.consensus import resolve_track
+    from rlhf.export import ExportReference, ExportRow, ExportSample, MediaFile, TrackVotes, write_export
+    from rlhf.records import Track, Verdict
+
+    folder, rng = tmp_path_factory.mktemp("export"), np.random.default_rng(0)
+
+    def clip(name):
+        frames = np.kron(rng.integers(0, 256, (5, 4, 4, 3)), np.ones((1, 8, 8, 1))).astype(np.uint8)
+        write_clip(folder / name, frames, 8)
+        return MediaFile(folder / name, hashlib.sha256((folder / name).read_bytes()).hexdigest())
+
+    votes = TrackVotes.from_consensus(resolve_track([Verdict.FIRST], 1))
+    rows = [
+        ExportRow(
+            pair_id=number,
+            id_group=f"person {number}",
+            references=tuple(
+                ExportReference(clip(f"r{number}-{n}.mp4"), ReferenceKind.CLIP) for n in range(1 + number % 2)
+            ),
+            differential_prompt="The person now wears a red shirt.",
+            elements=(),
+            chosen=ExportSample(clip(f"c{number}.mp4"), 1),
+            rejected=ExportSample(clip(f"j{number}.mp4"), 2),
+            tracks=dict.fromkeys(Track, votes),
+            model_version="sft",
+            licence="CC0-1.0",
+        )
+        for number in range(3)
+    ]
+    write_export(folder / "set", rows, joint_states={"dominant": 3})
+    return folder / "set"
