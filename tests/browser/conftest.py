@@ -1,0 +1,114 @@
+"""A real Chromium on the real site: signed in by the form, watched for script errors and refused content."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+
+from annotate.models import User
+from tests.browser.rooms import Room
+from tests.factories import make_user
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+Visit = Callable[..., Page]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "tests/browser/" in item.path.as_posix():
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        missing = "no Chromium on this machine; apt-get install chromium"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        # Playwright's own event loop runs in this thread, and makes Django think that it is in one.
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium: Browser, live_server: Any) -> Iterator[Visit]:
+    """`visit(user, path)` opens a window of its own; options are those of a browser context."""
+    faults: list[str] = []
+    contexts = []
+
+    def on_console(message: ConsoleMessage) -> None:
+        # What a lost connection or a 409 makes the browser and htmx say; tests cause them on purpose.
+        if message.type == "error" and not message.text.startswith(("Failed to load resource", "htmx:")):
+            faults.append(message.text)
+
+    def open_page(user: User | None, path: str = "/", **options: Any) -> Page:
+        options = {"viewport": {"width": 1280, "height": 720}} | options
+        context = chromium.new_context(base_url=live_server.url, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        page.on("console", on_console)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.goto(path)
+        if user is not None:
+            sign_in(page, user)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not faults, faults
+
+
+def sign_in(page: Page, user: User) -> None:
+    """The name field has the focus; Tab and Enter do the rest."""
+    page.keyboard.type(user.username)
+    page.keyboard.press("Tab")
+    page.keyboard.type("a good password")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+
+
+@pytest.fixture
+def judge(visit: Visit) -> Callable[..., Room]:
+    """`judge(user, track)` signs in and waits until both videos can be played."""
+
+    def open_room(user: User, track: str, **options: Any) -> Room:
+        room = Room(visit(user, f"/judge/{track}/", **options))
+        room.wait_until_ready()
+        return room
+
+    return open_room
+
+
+@pytest.fixture
+def ana(transactional_db: None) -> User:
+    return make_user("ana")
+
+
+@pytest.fixture
+def ben(transactional_db: None) -> User:
+    return make_user("ben")
+
+
+@pytest.fixture
+def lea(transactional_db: None) -> User:
+    return make_user("lea", role=User.Role.LEAD)

@@ -1,0 +1,260 @@
+"""Stage 5 in a real browser: judged by keys alone, stored once, and never lost."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from playwright.sync_api import Page, expect
+
+from annotate.models import Judgment, PreferencePair, Side, Slot, User
+from annotate.services.slots import lease_slot
+from rlhf.records import Track, Verdict
+from tests.browser.conftest import Visit, sign_in
+from tests.browser.rooms import Room
+from tests.factories import make_group, make_instance, make_pair, make_reference, make_round
+
+Judge = Callable[..., Room]
+
+
+def verdict_for(slot: Slot, side: str) -> str:
+    """Which sample stood on a side."""
+    return Verdict.FIRST if slot.first_side == side else Verdict.SECOND
+
+
+def test_it_judges_identity_by_keys_alone(judge: Judge, ana: User) -> None:
+    group = make_group()
+    photo = make_reference(group, kind="photo", num_frames=1)
+    photo.path = photo.poster
+    photo.save()
+    round = make_round()
+    for _ in range(2):
+        make_pair(round, make_instance(group, hairstyle="pigtails"))
+
+    room = judge(ana, "identity")
+    assert room.page.locator(".strip li").count() == group.references.count() == 7
+    assert "pigtails" not in room.page.content()
+    room.watch_whole()
+    room.press("g", "k", "j", "Space", ".", ",", "1")
+    assert room.choice == "left"
+    room.submit()
+    room.wait_until_ready()
+
+    judgment = Judgment.objects.get()
+    assert judgment.slot.track == Track.IDENTITY
+    assert judgment.slot.annotator == ana
+    assert judgment.verdict == verdict_for(judgment.slot, "left")
+    evidence = judgment.evidence
+    assert evidence["input"] == "keys"
+    assert evidence["viewport"] == [1280, 720]
+    assert evidence["coverage"]["left"] == evidence["coverage"]["right"] == 1
+    assert len(evidence["coverage"]["references"]) == 7
+    assert min(evidence["played_ms"].values()) >= 900  # Nine frames at eight a second, once.
+    assert evidence["active_ms"] > 0
+    assert room.choice == ""
+
+
+def test_it_judges_controllability_by_keys_alone(judge: Judge, ana: User) -> None:
+    round = make_round()
+    for _ in range(2):
+        make_pair(round, make_instance(hairstyle="pigtails", background="a forest"))
+
+    room = judge(ana, "controllability")
+    assert room.page.locator("[data-cell=reference] video").count() == 1
+    statements = room.page.locator(".changes li").all_inner_texts()
+    assert [text for text in statements if "pigtails" in text]
+    assert [text for text in statements if "a forest" in text]
+    expect(room.page.locator(".unchanged")).to_have_text("Everything else stays as in the reference.")
+    room.press("2")
+    room.submit()
+
+    judgment = Judgment.objects.get()
+    assert judgment.slot.track == Track.CONTROLLABILITY
+    assert judgment.verdict == verdict_for(judgment.slot, "right")
+    expect(room.page.locator(".question .note")).to_have_text("1 judged by you")
+
+
+def test_it_moves_a_pair_on_once_both_tracks_have_their_votes(judge: Judge, ana: User, ben: User) -> None:
+    pair = make_pair(make_round(votes_wanted=1))
+    for user, track in ((ana, Track.IDENTITY), (ben, Track.CONTROLLABILITY)):
+        room = judge(user, track)
+        first_side = Slot.objects.get(pair=pair, track=track).first_side
+        room.press("1" if first_side == Side.LEFT else "2", "Enter")
+        expect(room.page.locator("#task h1")).to_have_text("No pair for you right now")
+        expect(room.page.locator("#task")).to_contain_text("Every pair of this track has its votes.")
+
+    preference = PreferencePair.objects.get(pair=pair)
+    assert (preference.joint_state, preference.chosen) == ("dominant", pair.first)
+
+
+def test_it_asks_for_a_reason_when_a_pair_cannot_be_judged(judge: Judge, ana: User) -> None:
+    make_pair()
+    room = judge(ana, "identity")
+    room.press("0", "Enter")
+    assert "Say why" in room.hint
+    room.press("ArrowDown", "ArrowDown", "Enter")
+    expect(room.page.locator("#task h1")).to_have_text("No pair for you right now")
+    judgment = Judgment.objects.get()
+    assert judgment.verdict == Verdict.UNSURE
+    assert judgment.reason
+
+
+def test_it_steps_both_videos_by_whole_frames(judge: Judge, ana: User) -> None:
+    make_pair()
+    room = judge(ana, "identity")
+    room.press(",")
+    room.page.locator(".position").fill("0")
+    room.page.wait_for_timeout(100)
+    shown = []
+    for _ in range(9):
+        room.page.wait_for_function(
+            "() => [...document.querySelectorAll('.stage video')].every((video) => !video.seeking)"
+        )
+        room.page.wait_for_timeout(60)
+        shown.append(room.frames())
+        room.press(".")
+    assert shown == [[frame, frame] for frame in range(9)]
+
+
+def test_it_keeps_both_videos_in_step(judge: Judge, ana: User) -> None:
+    make_pair()
+    room = judge(ana, "identity")
+    room.watch_whole()
+    room.press("3", "Enter")
+    expect(room.page.locator("#task h1")).to_have_text("No pair for you right now")
+    evidence = Judgment.objects.get().evidence
+    frame_ms = 1000 / 8
+    assert evidence["p95_drift_ms"] < frame_ms
+    assert evidence["speed"] == 1
+
+
+def test_it_stores_one_vote_on_a_double_enter(judge: Judge, ana: User) -> None:
+    round = make_round()
+    for _ in range(2):
+        make_pair(round)
+    room = judge(ana, "identity")
+    room.press("4")
+    room.page.evaluate(
+        """() => {
+            const press = () => new KeyboardEvent('keydown', { key: 'Enter', code: 'Enter', cancelable: true });
+            for (let times = 0; times < 2; times++) document.dispatchEvent(press());
+        }"""
+    )
+    expect(room.page.locator(".question .note")).to_have_text("1 judged by you")
+    room.press("Enter", "Enter")
+    assert "Choose an answer first" in room.hint
+    assert Judgment.objects.get().verdict == Verdict.BOTH_BAD
+
+
+def test_it_says_what_to_do_when_no_answer_is_chosen(judge: Judge, ana: User) -> None:
+    make_pair()
+    room = judge(ana, "identity")
+    room.press("Enter")
+    assert room.hint == "Choose an answer first: 1 left, 2 right, 3 tie, 4 both bad, 0 cannot judge."
+    room.press("2", "Escape", "Enter")
+    assert "Choose an answer first" in room.hint
+    assert not Judgment.objects.exists()
+
+
+def test_it_works_without_javascript(visit: Visit, ana: User) -> None:
+    round = make_round()
+    for _ in range(2):
+        make_pair(round)
+    page = visit(ana, "/judge/identity/", java_script_enabled=False)
+    page.locator("button.submit").click()
+    expect(page.locator(".hint")).to_contain_text("Choose an answer first")
+    page.get_by_label("Right is better").check(force=True)
+    page.locator("button.submit").click()
+    expect(page.locator(".question .note")).to_have_text("1 judged by you")
+    judgment = Judgment.objects.get()
+    assert judgment.verdict == verdict_for(judgment.slot, "right")
+    assert judgment.evidence == {}
+
+
+def test_it_keeps_an_answer_that_could_not_be_sent(judge: Judge, ana: User) -> None:
+    make_pair()
+    room = judge(ana, "identity")
+    room.page.context.set_offline(True)
+    room.press("1", "Enter")
+    expect(room.page.locator(".hint")).to_contain_text("Your answer is kept here")
+    assert room.choice == "left"
+    room.page.context.set_offline(False)
+    expect(room.page.locator("#task h1")).to_have_text("No pair for you right now")
+    assert Judgment.objects.count() == 1
+
+
+def test_it_keeps_an_answer_over_a_reload_and_a_new_sign_in(judge: Judge, ana: User) -> None:
+    make_pair()
+    room = judge(ana, "identity")
+    room.press("3")
+    room.page.reload()
+    room.wait_until_ready()
+    assert room.choice == "tie"
+    room.page.context.clear_cookies(name="sessionid")
+    with room.page.expect_navigation(url="**/login/**"):
+        room.press("Enter")
+    sign_in(room.page, ana)
+    room.wait_until_ready()
+    assert room.choice == "tie"
+    room.press("Enter")
+    expect(room.page.locator("#task h1")).to_have_text("No pair for you right now")
+    assert Judgment.objects.get().verdict == Verdict.TIE
+
+
+def test_it_says_so_when_a_pair_went_to_somebody_else(judge: Judge, ana: User, ben: User) -> None:
+    pair = make_pair()
+    room = judge(ana, "identity")
+    Slot.objects.filter(annotator=ana).update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+    assert lease_slot(ben, Track.IDENTITY) is not None
+    make_pair(pair.round)
+    room.press("1", "Enter")
+    expect(room.page.locator(".hint")).to_contain_text("Your answer was not stored")
+    room.wait_until_ready()
+    assert not Judgment.objects.exists()
+
+
+def test_it_refuses_a_phone_with_a_reason(visit: Visit, ana: User) -> None:
+    make_pair()
+    media: list[str] = []
+    page = visit(None, "/judge/identity/", viewport={"width": 390, "height": 844})
+    page.on("request", lambda request: media.append(request.url) if request.url.endswith("left") else None)
+    sign_in(page, ana)
+    expect(page.locator(".too-small h1")).to_be_visible()
+    expect(page.locator("#task")).to_be_hidden()
+    assert not media
+
+
+@pytest.mark.parametrize("track", list(Track))
+def test_it_shows_the_choice_above_the_fold(judge: Judge, ana: User, track: str) -> None:
+    make_pair(None, make_instance(make_group(), num_references=5))
+    page = judge(ana, track).page
+    bottom = page.locator("button.submit").bounding_box()
+    stage = page.locator(".stage").bounding_box()
+    assert bottom is not None and stage is not None
+    assert bottom["y"] + bottom["height"] <= 720
+    assert stage["height"] >= 360
+    assert page.evaluate("() => document.documentElement.scrollHeight") <= 720
+
+
+def test_it_sends_at_most_150_kilobytes_of_page(judge: Judge, ana: User) -> None:
+    make_pair()
+    page = judge(ana, "identity").page
+    names = page.evaluate("() => performance.getEntriesByType('resource').map(({ name }) => name)")
+    parts = [page.url, *(name for name in names if name.endswith((".css", ".js")))]
+    sizes = {part: len(gzip.compress(page.request.get(part).body())) for part in parts}
+    assert len(sizes) == 6
+    assert sum(sizes.values()) <= 150_000, sizes
+
+
+def test_it_shows_every_key_on_request(judge: Judge, ana: User) -> None:
+    make_pair()
+    page: Page = judge(ana, "identity").page
+    page.keyboard.press("?")
+    expect(page.locator("#keys")).to_be_visible()
+    page.keyboard.press("1")
+    page.keyboard.press("Escape")
+    expect(page.locator("#keys")).to_be_hidden()
+    assert page.locator("[name=choice]:checked").count() == 0
