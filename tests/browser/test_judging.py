@@ -139,8 +139,8 @@ def test_it_stores_one_vote_on_a_double_enter(judge: Judge, ana: User) -> None:
     room.press("4")
     room.page.evaluate(
         """() => {
-            const press = () => new KeyboardEvent('keydown', { key: 'Enter', code: 'Enter', cancelable: true });
-            for (let times = 0; times < 2; times++) document.dispatchEvent(press());
+            const enter = () => new KeyboardEvent('keydown', { key: 'Enter', cancelable: true });
+            for (let times = 0; times < 2; times++) document.dispatchEvent(enter());
         }"""
     )
     expect(room.page.locator(".question .note")).to_have_text("1 judged by you")
