@@ -17,26 +17,23 @@ import hashlib
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from peft import LoraConfig
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from generator.model.checkpoint import load_pipeline
 from generator.rundir import RunDir, RunError, run_command
+from generator.sample import load_model
 from rlhf.dpo_config import FlowDPOConfig
 from rlhf.dpo_trainer import WEIGHTS, FlowDPOTrainer, last_checkpoint
 from rlhf.export import Export, ExportError, read_export
 from rlhf.latents import CachedPairs, cache_pairs
 from rlhf.lora import add_adapter, diffusers_layers, load_trainable, metadata, sort_header
 from rlhf.policy import FlowPolicy
-
-if TYPE_CHECKING:
-    from generator.model.pipeline import AnyIDPipeline
 
 ADAPTER_FILE = "pytorch_lora_weights.safetensors"
 #: Status of a process that was asked to end, as shells write it: 128 + SIGTERM.
@@ -55,7 +52,7 @@ def main(run: RunDir, attached: bool) -> None:
             return
         config = FlowDPOConfig.from_json(request["config"])
         export = _open_export(run.resolve(request["export"]))
-        pipeline = _load(run, request["model"], config)
+        pipeline = load_model(run, request["model"])
         pairs = cache_pairs(
             pipeline, export.rows(), run.path / "cache", on_pair=lambda done: stop.leave_if_requested()
         )
@@ -105,13 +102,6 @@ class Stop(TrainerCallback):
         """Save and stop after this step."""
         if self.is_requested:
             control.should_save = control.should_training_stop = True
-
-
-def _load(run: RunDir, model: Mapping[str, Any], config: FlowDPOConfig) -> AnyIDPipeline:
-    base = run.resolve(model["base"]) if run.resolve(model["base"]).exists() else model["base"]
-    adapters = [run.resolve(adapter) for adapter in model.get("adapters", [])]
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return load_pipeline(base, adapters, device=device, dtype=torch.bfloat16 if config.bf16 else None)
 
 
 def _open_export(folder: Path) -> Export:

@@ -79,9 +79,12 @@ class FlowDPOTrainer(DPOTrainer):
         self.f_divergence_type, self.f_alpha_divergence_coef = "reverse_kl", 0.5
         self.ld_alpha, self.use_weighting, self.aux_loss_enabled = None, False, False
         self.precompute_ref_logps = True
-        self._metrics = {"train": defaultdict(list), "eval": defaultdict(list)}
+        self._metrics: dict[str, dict[str, list[float]]] = {
+            "train": defaultdict(list),
+            "eval": defaultdict(list),
+        }
         self._total_train_tokens, self._tp_size = 0, 1
-        self.maybe_activation_offload_context = nullcontext()  # type: ignore[assignment]
+        self.maybe_activation_offload_context = nullcontext()
 
     def compute_loss(
         self,
@@ -161,7 +164,7 @@ class FlowDPOTrainer(DPOTrainer):
             self._metrics["train"][name].append(gathered)
 
     def _set_signature_columns_if_needed(self) -> None:
-        self._signature_columns = ["draws"]  # type: ignore[assignment]
+        self._signature_columns = ["draws"]
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         """Only the adapter: transformers would write the whole model."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from generator.records import SamplerSettings
+from generator.sample import read_reference
 from generator.video import read_clip
 from rlhf.export_row import ExportRow
 
@@ -37,7 +39,7 @@ class CachedPairs(Sequence[dict[str, Tensor]]):
         """Number of pairs."""
         return len(self.paths)
 
-    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+    def __getitem__(self, index: Any) -> Any:
         """One pair's tensors, in float32."""
         if isinstance(index, slice):
             return CachedPairs(self.paths[index])
@@ -80,7 +82,7 @@ def cache_pairs(
 
 @torch.no_grad()
 def encode_pair(pipeline: AnyIDPipeline, row: ExportRow) -> dict[str, Tensor]:
-    """Encode one pair as the pipeline would for sampling.
+    """Encode one pair as it was sampled: references cut and read as the sampler does.
 
     Args:
         pipeline: with VAE, tokenizer and text encoder.
@@ -92,17 +94,18 @@ def encode_pair(pipeline: AnyIDPipeline, row: ExportRow) -> dict[str, Tensor]:
     Raises:
         ValueError: chosen and rejected differ in size or length.
     """
-    chosen, rejected = (read_clip(sample.file.path).frames for sample in (row.chosen, row.rejected))
-    if chosen.shape != rejected.shape:
-        shapes = f"{chosen.shape} and {rejected.shape}"
+    chosen, rejected = (read_clip(sample.file.path) for sample in (row.chosen, row.rejected))
+    if chosen.frames.shape != rejected.frames.shape:
+        shapes = f"{chosen.frames.shape} and {rejected.frames.shape}"
         raise ValueError(
             f"pair {row.pair_id} has clips of (frames, height, width, 3) {shapes}; they must be equal"
         )
-    _, height, width, _ = chosen.shape
-    references = [read_clip(reference.file.path).frames for reference in row.references]
+    num_frames, height, width, _ = chosen.frames.shape
+    settings = SamplerSettings(height=height, width=width, num_frames=num_frames, fps=round(chosen.fps))
+    references = [read_reference(item.file.path, item.kind, settings) for item in row.references]
     prompt_embeds, _ = pipeline.encode_prompt(row.differential_prompt, do_classifier_free_guidance=False)
     tensors = {
-        "clean": torch.cat([pipeline.encode_video(frames) for frames in (chosen, rejected)]),
+        "clean": torch.cat([pipeline.encode_video(clip.frames) for clip in (chosen, rejected)]),
         "references": pipeline.encode_references(references, height, width)[0],
         "prompt_embeds": prompt_embeds[0],
     }

@@ -124,6 +124,6 @@ def sort_header(path: Path) -> None:
 
 def metadata(config: LoraConfig) -> dict[str, Any]:
     """The configuration as `save_lora_weights` stores it; without it, loaders take alpha = rank."""
-    values: dict[str, Any] = config.to_dict()  # type: ignore[no-untyped-call]
+    values: dict[str, Any] = config.to_dict()
     values["target_modules"] = sorted(values["target_modules"])
     return values
