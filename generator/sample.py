@@ -122,7 +122,9 @@ def make_videos(
         if None in kept.values():
             began = time.monotonic()
             try:
-                references = [read_reference(resolve(path), kind, settings) for path, kind in group[0].references]
+                references = [
+                    read_reference(resolve(path), kind, settings) for path, kind in group[0].references
+                ]
             except (ValueError, OSError) as error:
                 failed += [{"sample_id": sample.sample_id, "error": _one_line(error)} for sample in group]
                 continue
@@ -144,7 +146,10 @@ def make_videos(
 
 
 def sample_batch(
-    pipeline: AnyIDPipeline, references: Sequence[Array], group: Sequence[SampleRequest], settings: SamplerSettings
+    pipeline: AnyIDPipeline,
+    references: Sequence[Array],
+    group: Sequence[SampleRequest],
+    settings: SamplerSettings,
 ) -> Array:
     """Sample videos that share references and prompt.
 
@@ -218,7 +223,11 @@ def _existing(folder: Path, sample: SampleRequest, settings: SamplerSettings) ->
         facts = probe(path)
     except (ValueError, OSError):
         return None
-    if (facts.width, facts.height, facts.num_frames) != (settings.width, settings.height, settings.num_frames):
+    if (facts.width, facts.height, facts.num_frames) != (
+        settings.width,
+        settings.height,
+        settings.num_frames,
+    ):
         return None
     return {
         "sample_id": sample.sample_id,
@@ -243,7 +252,9 @@ def _take_threads(arguments: list[str]) -> list[str]:
     place = arguments.index("--threads")
     count = arguments[place + 1 : place + 2]
     if not count or not count[0].isdecimal() or int(count[0]) < 1:
-        raise SystemExit(f"error: --threads is {' '.join(count) or 'empty'}; give a whole number of at least 1")
+        raise SystemExit(
+            f"error: --threads is {' '.join(count) or 'empty'}; give a whole number of at least 1"
+        )
     torch.set_num_threads(int(count[0]))
     return arguments[:place] + arguments[place + 2 :]
 

@@ -78,7 +78,14 @@ class AnyIDPipeline(WanPipeline):  # type: ignore[misc]
         if empty_references not in ("one", "same"):
             raise ValueError(f"empty_references is {empty_references!r}; it must be 'one' or 'same'")
         super().__init__(
-            tokenizer, text_encoder, vae, scheduler, transformer, transformer_2, boundary_ratio, expand_timesteps
+            tokenizer,
+            text_encoder,
+            vae,
+            scheduler,
+            transformer,
+            transformer_2,
+            boundary_ratio,
+            expand_timesteps,
         )
         self.register_to_config(max_sequence_length=max_sequence_length, empty_references=empty_references)
 
@@ -111,7 +118,9 @@ class AnyIDPipeline(WanPipeline):  # type: ignore[misc]
         pipeline: AnyIDPipeline = super().from_pretrained(path, **kwargs)
         return pipeline
 
-    def encode_prompt(self, prompt: str | list[str], *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor | None]:
+    def encode_prompt(
+        self, prompt: str | list[str], *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor | None]:
         """Upstream's, with the checkpoint's own `max_sequence_length` as the default."""
         kwargs.setdefault("max_sequence_length", self.config.max_sequence_length)
         embeds: tuple[Tensor, Tensor | None] = super().encode_prompt(prompt, *args, **kwargs)
@@ -226,7 +235,9 @@ class AnyIDPipeline(WanPipeline):  # type: ignore[misc]
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         batch_size = len(prompts) * num_videos_per_prompt
         if isinstance(generator, list) and len(generator) != batch_size:
-            raise ValueError(f"{len(generator)} generators were given for {batch_size} videos; give one for each")
+            raise ValueError(
+                f"{len(generator)} generators were given for {batch_size} videos; give one for each"
+            )
         self._guidance_scale, self._attention_kwargs = guidance_scale, attention_kwargs
         self._current_timestep, self._interrupt = None, False
 
@@ -235,13 +246,23 @@ class AnyIDPipeline(WanPipeline):  # type: ignore[misc]
         )
         channels = self.transformer.config.in_channels
         latents = self.prepare_latents(
-            batch_size, channels, height, width, num_frames, torch.float32, self._execution_device, generator, latents
+            batch_size,
+            channels,
+            height,
+            width,
+            num_frames,
+            torch.float32,
+            self._execution_device,
+            generator,
+            latents,
         )
         latents = self._denoise(latents, full, empty, num_inference_steps, callback_on_step_end)
 
         video: Any = latents
         if output_type != "latent":
-            decoded = torch.from_numpy(self.decode_latents(latents)).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
+            decoded = (
+                torch.from_numpy(self.decode_latents(latents)).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
+            )
             video = self.video_processor.postprocess_video(decoded, output_type=output_type)
         self.maybe_free_model_hooks()
         return WanPipelineOutput(frames=video) if return_dict else (video,)
@@ -265,7 +286,9 @@ class AnyIDPipeline(WanPipeline):  # type: ignore[misc]
         if reference_latents is None:
             reference_latents = self.encode_references(references or [], height, width)
         elif len(reference_latents) != 1:
-            raise ValueError(f"reference_latents hold {len(reference_latents)} samples; the videos of a call share one")
+            raise ValueError(
+                f"reference_latents hold {len(reference_latents)} samples; the videos of a call share one"
+            )
 
         def batched(one: Tensor) -> Tensor:
             return one.to(device, dtype).expand(batch_size, -1, -1, -1, -1)
@@ -297,7 +320,9 @@ class AnyIDPipeline(WanPipeline):  # type: ignore[misc]
                 self._current_timestep = timestep
                 velocity = self._predict(latents, timestep, full, step)
                 if empty is not None:
-                    velocity = guide(self._predict(latents, timestep, empty, step), velocity, self._guidance_scale)
+                    velocity = guide(
+                        self._predict(latents, timestep, empty, step), velocity, self._guidance_scale
+                    )
                 latents = self.scheduler.step(velocity, timestep, latents, return_dict=False)[0]
                 if callback is not None:
                     latents = callback(self, step, timestep, {"latents": latents}).get("latents", latents)

@@ -58,7 +58,7 @@ def fit(frames: np.ndarray, height: int, width: int) -> Tensor:
     Returns:
         (1, 3, F, height, width) float32; padding is 0, the middle grey that the unified empty condition uses.
     """
-    pixels = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    pixels = torch.tensor(frames).permute(0, 3, 1, 2).float() / 127.5 - 1
     scale = min(height / pixels.shape[2], width / pixels.shape[3])
     inner = (max(1, round(pixels.shape[2] * scale)), max(1, round(pixels.shape[3] * scale)))
     if inner != tuple(pixels.shape[2:]):
@@ -96,7 +96,9 @@ def encode(pixels: Tensor, vae: AutoencoderKLWan) -> Tensor:
     return normalise(latents, vae)
 
 
-def encode_references(references: Sequence[VisualReference], vae: AutoencoderKLWan, height: int, width: int) -> Tensor:
+def encode_references(
+    references: Sequence[VisualReference], vae: AutoencoderKLWan, height: int, width: int
+) -> Tensor:
     """Encode the references of one sample, each on its own, and join them in time in the given order.
 
     Args:

@@ -94,7 +94,10 @@ def build_transformer(layers: int = 6) -> AnyIDTransformer:
 def build_scheduler() -> UniPCMultistepScheduler:
     """The released model's sampler at the tiny model's shift."""
     return UniPCMultistepScheduler(
-        prediction_type="flow_prediction", use_flow_sigmas=True, num_train_timesteps=1000, flow_shift=FLOW_SHIFT
+        prediction_type="flow_prediction",
+        use_flow_sigmas=True,
+        num_train_timesteps=1000,
+        flow_shift=FLOW_SHIFT,
     )
 
 

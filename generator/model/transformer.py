@@ -69,7 +69,9 @@ class SegmentIndex(nn.Module):
     A module without weights, so that context parallelism can split its output as it splits the sequence.
     """
 
-    def forward(self, num_reference: int, num_target: int, position: ReferencePosition, device: torch.device) -> Tensor:
+    def forward(
+        self, num_reference: int, num_target: int, position: ReferencePosition, device: torch.device
+    ) -> Tensor:
         """The index of a sequence.
 
         Args:
@@ -212,14 +214,23 @@ class AnyIDTransformer(WanTransformer3DModel):  # type: ignore[misc]
         modulation = modulation.unflatten(2, (6, -1))
         for block in self.blocks:
             if torch.is_grad_enabled() and self.gradient_checkpointing:
-                tokens = self._gradient_checkpointing_func(block, tokens, text, modulation, rotary_emb, segment)
+                tokens = self._gradient_checkpointing_func(
+                    block, tokens, text, modulation, rotary_emb, segment
+                )
             else:
                 tokens = block(tokens, text, modulation, rotary_emb, segment)
 
         shift, scale = (self.scale_shift_table + temb.unsqueeze(2))[:, segment].unbind(dim=2)
         tokens = (self.norm_out(tokens.float()) * (1 + scale) + shift).type_as(tokens)
         patches = self.proj_out(tokens).reshape(
-            batch, total, height // patch_height, width // patch_width, patch_frames, patch_height, patch_width, -1
+            batch,
+            total,
+            height // patch_height,
+            width // patch_width,
+            patch_frames,
+            patch_height,
+            patch_width,
+            -1,
         )
         video = patches.permute(0, 7, 1, 4, 2, 5, 3, 6).flatten(6, 7).flatten(4, 5).flatten(2, 3)
         prediction = video[:, :, first : first + num_frames]
@@ -247,4 +258,6 @@ class AnyIDTransformer(WanTransformer3DModel):  # type: ignore[misc]
                 f"({wanted[0]}, {wanted[1]}, R, {wanted[2]}, {wanted[3]})"
             )
         if references.shape[2] % frames:
-            raise ValueError(f"{references.shape[2]} reference frames are not a multiple of the patch's {frames}")
+            raise ValueError(
+                f"{references.shape[2]} reference frames are not a multiple of the patch's {frames}"
+            )

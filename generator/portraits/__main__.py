@@ -41,7 +41,9 @@ def write_people(folder: Path, identities: int, split: Split, seed: int = 0) -> 
     if not 0 <= seed < 10_000:
         raise ValueError(f"seed is {seed}; it must be 0 to 9999")
     first = SPLIT_SEEDS[split] + seed * MOST_PEOPLE
-    return [write_person(folder / f"person-{first + index}", first + index, split) for index in range(identities)]
+    return [
+        write_person(folder / f"person-{first + index}", first + index, split) for index in range(identities)
+    ]
 
 
 def write_person(folder: Path, seed: int, split: Split) -> Path:

@@ -79,7 +79,9 @@ class OracleNetwork(nn.Module):
         batch, frames = pixels.shape[:2]
         seen = self.look(pixels.flatten(0, 1)).unflatten(0, (batch, frames))
         deviation = (seen - seen.mean(1, keepdim=True)).square().mean(1).add(1e-6).sqrt()
-        joined = self.join(torch.cat([seen.mean(1), seen.amax(1), seen[:, -1] - seen[:, 0], deviation], dim=1))
+        joined = self.join(
+            torch.cat([seen.mean(1), seen.amax(1), seen[:, -1] - seen[:, 0], deviation], dim=1)
+        )
         mean, certainty = self.identity(joined).chunk(2, dim=1)
         logits = self.elements(joined).split([len(states) for states in ELEMENT_STATES.values()], dim=1)
         return mean.sigmoid(), 7 * (certainty - 1).sigmoid(), logits
@@ -149,7 +151,9 @@ def glance(frames: np.ndarray) -> Tensor:
         ValueError: frames of another shape or type.
     """
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not len(frames):
-        raise ValueError(f"frames are {frames.dtype} of shape {frames.shape}; give uint8 of shape (F, H, W, 3)")
+        raise ValueError(
+            f"frames are {frames.dtype} of shape {frames.shape}; give uint8 of shape (F, H, W, 3)"
+        )
     picks = np.linspace(0, len(frames) - 1, min(len(frames), GLANCES)).round().astype(int)
     pixels = torch.from_numpy(np.ascontiguousarray(frames[picks])).permute(0, 3, 1, 2).float() / 127.5 - 1
     height, width = pixels.shape[2:]

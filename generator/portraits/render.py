@@ -27,7 +27,7 @@ Array = np.ndarray
 Colour = Array | tuple[float, float, float]
 
 #: Head radius in pixels of a 64-pixel frame, and the height of the head's centre in it.
-_FRAMINGS = {"close-up": (20.5, 31.0), "medium shot": (15.0, 28.0), "wide shot": (11.0, 22.0)}
+_FRAMINGS = {"close-up": (19.0, 28.5), "medium shot": (15.0, 28.0), "wide shot": (11.0, 22.0)}
 
 _LIPS = (np.array([176, 70, 70], np.float32), np.array([214, 30, 74], np.float32))
 
@@ -308,8 +308,13 @@ def _background(name: str, size: int, shift: float) -> Array:
     if name == "a brick wall":
         image = blend((190, 84, 60), (160, 62, 46))
         put(image, 0.7 - np.abs(y % 8 - 4), (226, 200, 180))
-        put(image, np.where(np.floor((y + 4) / 8) % 2 == 0, 0.7 - np.abs(x % 16 - 8), 0.7 - np.abs((x + 8) % 16 - 8)),
-            (226, 200, 180))
+        put(
+            image,
+            np.where(
+                np.floor((y + 4) / 8) % 2 == 0, 0.7 - np.abs(x % 16 - 8), 0.7 - np.abs((x + 8) % 16 - 8)
+            ),
+            (226, 200, 180),
+        )
         return image
     if name == "a city at night":
         image = blend((12, 14, 50), (40, 30, 90))
@@ -351,7 +356,9 @@ def _draw_body(body: Plane, clothing: str, identity: Identity) -> None:
     }
     if clothing == "a blue hoodie":
         body.ellipse(0.0, 1.3, 0.98, 0.62, (22, 58, 160))
-    body.paint(cover, _shade(np.array(colours[clothing], np.float32), 1.06 - 0.14 * np.clip(x / shoulders, 0, 1.2)))
+    body.paint(
+        cover, _shade(np.array(colours[clothing], np.float32), 1.06 - 0.14 * np.clip(x / shoulders, 0, 1.2))
+    )
     if clothing == "a striped shirt":
         body.paint(cover * body.edge(0.15 - np.abs((y - 1.5) % 0.6 - 0.3)), (220, 30, 60))
     if clothing == "a black suit":
@@ -365,7 +372,10 @@ def _draw_body(body: Plane, clothing: str, identity: Identity) -> None:
     if clothing == "a white shirt":
         body.paint(cover * body.edge(np.minimum(0.05 - x, y - 1.5)), (150, 150, 170))
     if clothing == "a blue hoodie":
-        body.paint(cover * body.edge(np.minimum(0.05 - np.abs(x - 0.3), np.minimum(y - 1.5, 2.3 - y))), (240, 240, 250))
+        body.paint(
+            cover * body.edge(np.minimum(0.05 - np.abs(x - 0.3), np.minimum(y - 1.5, 2.3 - y))),
+            (240, 240, 250),
+        )
     neck = np.minimum(0.4 - x, np.minimum(y - 0.6, 1.62 - y - 0.5 * x * x))
     if clothing != "a green sweater":
         body.paint(body.edge(neck), skin * 0.82)
@@ -386,7 +396,7 @@ def _draw_face(head: Head, expression: str) -> None:
         hollow = 0.13 - np.hypot(side_of * 0.42, height + 0.52)
         cover = plane.edge(inside) * plane.edge(np.minimum(region, -hollow))
         plane.paint(cover, HAIR_COLOURS[identity.hair] * 0.85)
-    for longitude, mark in ((-72.0, identity.left_cheek), (72.0, identity.right_cheek)):
+    for longitude, mark in ((-80.0, identity.left_cheek), (80.0, identity.right_cheek)):
         _draw_mark(head, longitude, mark)
     _draw_eyes(head, expression)
     _draw_mouth(head, expression)
@@ -447,7 +457,14 @@ def _draw_eyes(head: Head, expression: str) -> None:
         longitude = side * (20 + 10 * identity.eye_spacing)
         x, y, seen, shown = head.spot(longitude, 9)
         plane.ellipse(x, y, size * 1.2 * seen, size * opening, (252, 252, 252), shown=shown)
-        plane.ellipse(x, y, size * 0.72 * seen, size * min(opening, 0.95) * 0.85, EYE_COLOURS[identity.eyes], shown=shown)
+        plane.ellipse(
+            x,
+            y,
+            size * 0.72 * seen,
+            size * min(opening, 0.95) * 0.85,
+            EYE_COLOURS[identity.eyes],
+            shown=shown,
+        )
         plane.ellipse(x, y, size * 0.34 * seen, size * 0.36, (10, 10, 14), shown=shown)
         x, y, seen, shown = head.spot(longitude, 25 + raised)
         thick = 0.045 + 0.07 * identity.brow
@@ -483,14 +500,20 @@ def _draw_bow(head: Head, x: Array, y: Array, width: Array, bend: float, colour:
     ends = (1 - np.abs(dx)) * 0.3
     if bend > 0:
         thickness = 0.19 * np.clip(1 - dx * dx, 0, 1)
-        plane.paint(plane.edge(np.minimum(thickness - np.abs(arch - 0.02), ends)) * _by_frame(shown), colour, (rows, columns))
+        plane.paint(
+            plane.edge(np.minimum(thickness - np.abs(arch - 0.02), ends)) * _by_frame(shown),
+            colour,
+            (rows, columns),
+        )
         plane.paint(
             plane.edge(np.minimum(0.6 * thickness - np.abs(arch - 0.0), ends)) * _by_frame(shown),
             (255, 255, 255),
             (rows, columns),
         )
     else:
-        plane.paint(plane.edge(np.minimum(0.085 - np.abs(arch), ends)) * _by_frame(shown), colour, (rows, columns))
+        plane.paint(
+            plane.edge(np.minimum(0.085 - np.abs(arch), ends)) * _by_frame(shown), colour, (rows, columns)
+        )
 
 
 def _draw_hair_behind(head: Head, style: str, colour: Array) -> None:
@@ -505,7 +528,9 @@ def _draw_hair_behind(head: Head, style: str, colour: Array) -> None:
         plane.ellipse(0.45 * back, -1.42, 0.5, 0.46, colour * 0.92)
     elif style == "pigtails":
         for side in (-1, 1):
-            plane.ellipse(side * 1.22 * head.rx + 0.3 * back, 0.25, 0.36, 0.72, colour * 0.92, turn=side * -0.25)
+            plane.ellipse(
+                side * 1.22 * head.rx + 0.3 * back, 0.25, 0.36, 0.72, colour * 0.92, turn=side * -0.25
+            )
     elif style == "long hair":
         plane.ellipse(0.3 * back, 0.1, 1.18 * head.rx, 1.25, colour * 0.8)
 
@@ -567,7 +592,9 @@ def _draw_glasses(head: Head, *, dark: bool) -> None:
     plane.ellipse((left[0] + right[0]) / 2, window_y, np.abs(right[0] - left[0]) / 2, 0.06, (20, 20, 24))
     for side, (x, y, seen, shown) in ((-1, left), (1, right)):
         ear = head.spot(84.0 * side, 8)
-        plane.ellipse((x + ear[0]) / 2, (y + ear[1]) / 2, np.abs(ear[0] - x) / 2, 0.05, (20, 20, 24), shown=ear[3])
+        plane.ellipse(
+            (x + ear[0]) / 2, (y + ear[1]) / 2, np.abs(ear[0] - x) / 2, 0.05, (20, 20, 24), shown=ear[3]
+        )
         rows, columns = plane.window(x, y, 0.5)
         dx = (plane.x[:, rows, columns] - _by_frame(x)) / np.maximum(_by_frame(0.34 * seen), 1e-3)
         dy = (plane.y[:, rows, columns] - _by_frame(y)) / 0.33

@@ -37,7 +37,14 @@ ELEMENT_STATES: Mapping[str, tuple[str, ...]] = {
         "a striped shirt",
         "a white shirt",
     ),
-    "accessories": ("no accessories", "round glasses", "sunglasses", "a red cap", "headphones", "an orange scarf"),
+    "accessories": (
+        "no accessories",
+        "round glasses",
+        "sunglasses",
+        "a red cap",
+        "headphones",
+        "an orange scarf",
+    ),
     "expression": ("neutral", "smiling", "surprised", "sad", "angry"),
     "action": (
         "holding still",
@@ -105,10 +112,19 @@ _PHRASINGS: Mapping[str, tuple[str, ...]] = {
 }
 
 SKIN_TONES = np.array(
-    [[250, 218, 190], [236, 188, 150], [208, 152, 108], [168, 112, 72], [122, 78, 50], [82, 52, 38]], np.float32
+    [[250, 218, 190], [236, 188, 150], [208, 152, 108], [168, 112, 72], [122, 78, 50], [82, 52, 38]],
+    np.float32,
 )
 HAIR_COLOURS = np.array(
-    [[28, 24, 26], [92, 54, 28], [224, 184, 88], [186, 72, 28], [214, 214, 218], [60, 84, 190], [214, 84, 150]],
+    [
+        [28, 24, 26],
+        [92, 54, 28],
+        [224, 184, 88],
+        [186, 72, 28],
+        [214, 214, 218],
+        [60, 84, 190],
+        [214, 84, 150],
+    ],
     np.float32,
 )
 EYE_COLOURS = np.array([[70, 42, 20], [40, 110, 210], [40, 150, 70], [120, 120, 130]], np.float32)
@@ -225,7 +241,9 @@ def phrase_change(element: str, state: str, choice: np.random.Generator | int) -
     if element not in ELEMENT_STATES:
         raise ValueError(f"unknown element {element!r}; it must be one of {', '.join(ELEMENTS)}")
     if state not in ELEMENT_STATES[element]:
-        raise ValueError(f"{element} cannot be {state!r}; it must be one of {', '.join(ELEMENT_STATES[element])}")
+        raise ValueError(
+            f"{element} cannot be {state!r}; it must be one of {', '.join(ELEMENT_STATES[element])}"
+        )
     phrasings = _PHRASINGS[element]
     index = choice if isinstance(choice, int) else int(choice.integers(len(phrasings)))
     return phrasings[index % len(phrasings)].format(state)

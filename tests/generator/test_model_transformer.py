@@ -7,6 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from diffusers import WanTransformer3DModel  # noqa: E402
+
 from generator.model.transformer import AnyIDTransformer  # noqa: E402
 
 CONFIG = {
@@ -50,7 +51,11 @@ def test_it_equals_upstream_with_a_timestep_for_every_token(position: str) -> No
     target, timestep, text, references = inputs()
     grid = 2 * 3  # tokens a latent frame
     zeros, times = torch.zeros(2, 3 * grid), timestep[:, None].expand(2, 2 * grid)
-    order = ([references, target], [zeros, times]) if position == "before" else ([target, references], [times, zeros])
+    order = (
+        ([references, target], [zeros, times])
+        if position == "before"
+        else ([target, references], [times, zeros])
+    )
     expected = upstream_of(model)(torch.cat(order[0], 2), torch.cat(order[1], 1), text, return_dict=False)[0]
     expected = expected[:, :, 3:] if position == "before" else expected[:, :, :2]
     predicted = model(target, timestep, text, references, return_dict=False)[0]
@@ -98,7 +103,9 @@ def test_it_learns_from_the_target_alone() -> None:
 
 def test_it_keeps_upstreams_weights_and_names() -> None:
     model, upstream = build(), WanTransformer3DModel(**CONFIG)
-    assert {k: v.shape for k, v in model.state_dict().items()} == {k: v.shape for k, v in upstream.state_dict().items()}
+    assert {k: v.shape for k, v in model.state_dict().items()} == {
+        k: v.shape for k, v in upstream.state_dict().items()
+    }
     linear = {n for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)}
     assert linear == {n for n, m in upstream.named_modules() if isinstance(m, torch.nn.Linear)}
 
@@ -128,7 +135,10 @@ def test_it_trains_the_same_with_gradient_checkpointing() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"references": torch.zeros(2, 4, 3, 4, 4)}, r"reference_latents has shape .* must be \(2, 4, R, 4, 6\)"),
+        (
+            {"references": torch.zeros(2, 4, 3, 4, 4)},
+            r"reference_latents has shape .* must be \(2, 4, R, 4, 6\)",
+        ),
         ({"references": torch.zeros(1, 4, 3, 4, 6)}, "reference_latents has shape"),
         ({"target": torch.zeros(2, 4, 2, 3, 6)}, "not a multiple of the patch"),
         ({"target": torch.zeros(2, 5, 2, 4, 6)}, r"must be \(B, 4, F, h, w\)"),

@@ -10,14 +10,15 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from diffusers import WanPipeline, WanTransformer3DModel  # noqa: E402
+from peft import LoraConfig  # noqa: E402
+from peft.utils import get_peft_model_state_dict  # noqa: E402
+from PIL import Image  # noqa: E402
+
 from generator.model import AnyIDPipeline  # noqa: E402
 from generator.model.checkpoint import load_pipeline  # noqa: E402
 from generator.model.pipeline import guide  # noqa: E402
 from generator.model.references import empty_reference, fit  # noqa: E402
 from generator.model.tiny import build_tiny_pipeline, build_tokenizer  # noqa: E402
-from peft import LoraConfig  # noqa: E402
-from peft.utils import get_peft_model_state_dict  # noqa: E402
-from PIL import Image  # noqa: E402
 
 SMALL = {"height": 32, "width": 32, "num_frames": 5, "num_inference_steps": 3}
 
@@ -36,11 +37,20 @@ def pictures(count: int, size: tuple[int, int] = (32, 32), seed: int = 0) -> np.
 
 
 def references() -> list:
-    return [pictures(5), Image.fromarray(pictures(1, (40, 20), 1)[0]), [Image.fromarray(pictures(1, seed=2)[0])] * 6]
+    return [
+        pictures(5),
+        Image.fromarray(pictures(1, (40, 20), 1)[0]),
+        [Image.fromarray(pictures(1, seed=2)[0])] * 6,
+    ]
 
 
 def test_it_samples_a_pair_as_it_samples_each_alone(pipeline: AnyIDPipeline) -> None:
-    call = {**SMALL, "references": references(), "prompt": "The person now wears a red shirt.", "output_type": "latent"}
+    call = {
+        **SMALL,
+        "references": references(),
+        "prompt": "The person now wears a red shirt.",
+        "output_type": "latent",
+    }
     pair = pipeline(**call, num_videos_per_prompt=2, generator=noise_of(1, 2)).frames
     for row, seed in enumerate((1, 2)):
         alone = pipeline(**call, generator=noise_of(seed)).frames
@@ -50,12 +60,16 @@ def test_it_samples_a_pair_as_it_samples_each_alone(pipeline: AnyIDPipeline) -> 
 
 def test_it_gives_equal_bytes_for_equal_seeds(pipeline: AnyIDPipeline) -> None:
     call = {**SMALL, "references": references(), "prompt": "a beach", "output_type": "latent"}
-    first, second = (pipeline.decode_latents(pipeline(**call, generator=noise_of(3)).frames) for _ in range(2))
+    first, second = (
+        pipeline.decode_latents(pipeline(**call, generator=noise_of(3)).frames) for _ in range(2)
+    )
     assert first.tobytes() == second.tobytes()
     assert first.shape == (1, 5, 32, 32, 3) and first.dtype == np.uint8
 
 
-def test_it_nulls_references_and_prompt_together_in_two_passes_a_step(pipeline: AnyIDPipeline, monkeypatch) -> None:
+def test_it_nulls_references_and_prompt_together_in_two_passes_a_step(
+    pipeline: AnyIDPipeline, monkeypatch
+) -> None:
     """Three references of 2 + 1 + 2 latent frames; the empty pass has one zero-pixel latent and no prompt."""
     calls = []
     forward = pipeline.transformer.forward
@@ -73,7 +87,12 @@ def test_it_nulls_references_and_prompt_together_in_two_passes_a_step(pipeline: 
     torch.testing.assert_close(empty_text, pipeline.encode_prompt("", do_classifier_free_guidance=False)[0])
     calls.clear()
     pipeline(
-        **SMALL, references=references(), prompt="a beach", guidance_scale=1.0, generator=noise_of(0), output_type="latent"
+        **SMALL,
+        references=references(),
+        prompt="a beach",
+        guidance_scale=1.0,
+        generator=noise_of(0),
+        output_type="latent",
     )
     assert len(calls) == SMALL["num_inference_steps"]
 
@@ -125,7 +144,11 @@ def test_it_stops_and_reports_through_the_callback(pipeline: AnyIDPipeline) -> N
         return {"latents": torch.zeros_like(tensors["latents"])}
 
     latents = pipeline(
-        **SMALL, references=references(), generator=noise_of(0), output_type="latent", callback_on_step_end=stop_after_two
+        **SMALL,
+        references=references(),
+        generator=noise_of(0),
+        output_type="latent",
+        callback_on_step_end=stop_after_two,
     ).frames
     assert steps == [0, 1]
     assert not latents.any()

@@ -51,17 +51,21 @@ def render_people(folder: Path, first_seed: int, count: int, workers: int = 2) -
     Raises:
         ValueError: the folder holds other people.
     """
-    request = {"first_seed": first_seed, "count": count, "version": 1}
+    request = {"first_seed": first_seed, "count": count, "version": 2}
     marker = folder / "people.json"
     if not marker.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         with ProcessPoolExecutor(workers) as pool:
             drawn = list(pool.map(_draw_person, range(first_seed, first_seed + count), chunksize=16))
-        for name, parts in zip(("clips", "stills", "states", "identities"), zip(*drawn, strict=True), strict=True):
+        for name, parts in zip(
+            ("clips", "stills", "states", "identities"), zip(*drawn, strict=True), strict=True
+        ):
             np.save(folder / f"{name}.npy", np.stack(parts))
         marker.write_text(json.dumps(request), encoding="utf-8")
     if json.loads(marker.read_text(encoding="utf-8")) != request:
-        raise ValueError(f"{folder} holds other people than asked for ({request}); remove it or name another folder")
+        raise ValueError(
+            f"{folder} holds other people than asked for ({request}); remove it or name another folder"
+        )
     names = ("clips", "stills", "states", "identities")
     arrays = [np.load(folder / f"{name}.npy", mmap_mode="r") for name in names]
     return Rendered(*arrays, seeds=np.arange(first_seed, first_seed + count))
@@ -70,8 +74,12 @@ def render_people(folder: Path, first_seed: int, count: int, workers: int = 2) -
 def _draw_person(seed: int) -> tuple[Array, Array, Array, Array]:
     identity, items = draw_identity(seed), plan_person(seed)
     drawn = [item.render(identity) for item in items]
-    states = [[ELEMENT_STATES[element].index(item.elements[element]) for element in ELEMENTS] for item in items]
+    states = [
+        [ELEMENT_STATES[element].index(item.elements[element]) for element in ELEMENTS] for item in items
+    ]
     clips = [pixels for item, pixels in zip(items, drawn, strict=True) if item.kind is ReferenceKind.CLIP]
-    stills = [pixels[0] for item, pixels in zip(items, drawn, strict=True) if item.kind is not ReferenceKind.CLIP]
+    stills = [
+        pixels[0] for item, pixels in zip(items, drawn, strict=True) if item.kind is not ReferenceKind.CLIP
+    ]
     assert len(clips) == CLIPS and clips[0].shape == (NUM_FRAMES, SIZE, SIZE, 3)
     return np.stack(clips), np.stack(stills), np.array(states), identity.vector()

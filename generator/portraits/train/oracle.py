@@ -40,7 +40,9 @@ def oracle_loss(network: OracleNetwork, pixels: Tensor, identity: Tensor, states
     """
     mean, certainty, logits = network(pixels)
     gaussian = 0.5 * (certainty.exp() * (mean - identity) ** 2 - certainty).mean()
-    categorical = torch.stack([functional.cross_entropy(score, states[:, i]) for i, score in enumerate(logits)])
+    categorical = torch.stack(
+        [functional.cross_entropy(score, states[:, i]) for i, score in enumerate(logits)]
+    )
     return gaussian + 0.3 * categorical.mean()
 
 
@@ -97,7 +99,11 @@ def train_oracle(folder: Path, steps: int, *, lr: float = 1.5e-3, seed: int = 1,
         optimiser.step(trapezoid(step, steps))
         losses.append(loss.item())
         if (step + 1) % 100 == 0:
-            line = {"step": step + 1, "s": round(time.monotonic() - began), "loss": round(np.mean(losses[-50:]), 4)}
+            line = {
+                "step": step + 1,
+                "s": round(time.monotonic() - began),
+                "loss": round(np.mean(losses[-50:]), 4),
+            }
             print(json.dumps(line), flush=True)
     trust = measure_trust(network, folder)
     print(json.dumps(trust, indent=1), flush=True)
@@ -137,8 +143,11 @@ def measure_trust(network: OracleNetwork, folder: Path) -> dict[str, Any]:
     conditions: dict[str, Callable[[Array], Array]] = {
         "rendered": lambda frames: frames,
         "blurred": lambda frames: _to_frames(blur(_to_batch(frames), 1.2)),
-        "noisy": lambda frames: _to_frames(_to_batch(frames) + 0.2 * torch.from_numpy(
-            rng.standard_normal((len(frames), 3, *frames.shape[1:3]), dtype=np.float32))),
+        "noisy": lambda frames: _to_frames(
+            _to_batch(frames)
+            + 0.2
+            * torch.from_numpy(rng.standard_normal((len(frames), 3, *frames.shape[1:3]), dtype=np.float32))
+        ),
     }
     if (folder / "vae").is_dir():
         vae = AutoencoderKLWan.from_pretrained(folder / "vae")

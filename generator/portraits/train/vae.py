@@ -75,7 +75,9 @@ def train_vae(folder: Path, steps: int, *, lr: float = 1e-3, seed: int = 0, peop
         norm = optimiser.step(trapezoid(step, steps))
         losses[kind].append(loss.item())
         if rank == 0 and (step + 1) % 50 == 0:
-            means = {name: round(float(np.mean(values[-25:])), 4) for name, values in losses.items() if values}
+            means = {
+                name: round(float(np.mean(values[-25:])), 4) for name, values in losses.items() if values
+            }
             line = {"step": step + 1, "s": round(time.monotonic() - began), "norm": round(norm, 3), **means}
             print(json.dumps(line), flush=True)
         if rank == 0 and ((step + 1) % 250 == 0 or step + 1 == steps):
