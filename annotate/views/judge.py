@@ -22,12 +22,12 @@ from annotate.tracks import judging_task
 from annotate.views.access import SignedInRequest, signed_in
 from rlhf.records import Track
 
-#: Why somebody could not judge a pair.
+#: Why somebody could not judge a pair. What a track does not show is no reason on it.
 REASONS = (
     "A video will not play",
     "The videos look identical",
     "The reference is wrong or shows another person",
-    "The prompt is unclear",
+    PROMPT_UNCLEAR := "The list of changes is unclear",
     "Unsafe or distressing content",
     "I know this person or this model",
     "Something else",
@@ -84,7 +84,7 @@ def _page(request: SignedInRequest, track: Track, *, problem: str = "", status: 
     context = {
         "track": track,
         "problem": problem,
-        "reasons": REASONS,
+        "reasons": [r for r in REASONS if track == Track.CONTROLLABILITY or r != PROMPT_UNCLEAR],
         "own": queries.own_counts(request.user)[str(track)],
         "task": _shown(slot) if slot else None,
         "why_empty": "" if slot else queries.why_empty(request.user, track),

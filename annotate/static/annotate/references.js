@@ -86,8 +86,9 @@ class References {
   caption(item) {
     const number = this.items.length > 1 ? ` ${this.current + 1} of ${this.items.length}` : "";
     this.cell.querySelector("figcaption").textContent = `Reference${number}`;
-    this.items.forEach((other) => other.link.setAttribute("aria-pressed", String(other === item)));
-    if (!this.isFixed) item.link.scrollIntoView({ block: "nearest", inline: "nearest" });
+    if (this.isFixed) return;
+    this.items.forEach((other) => other.link.setAttribute("aria-current", String(other === item)));
+    item.link.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 
   close() {
@@ -96,7 +97,7 @@ class References {
     this.cell.hidden = true;
     this.medium?.remove();
     this.medium = null;
-    this.items.forEach((item) => item.link.setAttribute("aria-pressed", "false"));
+    this.items.forEach((item) => item.link.setAttribute("aria-current", "false"));
     this.changed();
   }
 
