@@ -183,7 +183,7 @@ class FlowDPOTrainer(DPOTrainer):
 
 def training_arguments(config: FlowDPOConfig, folder: Path) -> DPOConfig:
     """The run's settings in the words of TRL and transformers."""
-    return DPOConfig(
+    arguments = DPOConfig(
         output_dir=str(folder),
         max_steps=config.steps,
         per_device_train_batch_size=config.batch_size,
@@ -212,6 +212,10 @@ def training_arguments(config: FlowDPOConfig, folder: Path) -> DPOConfig:
         disable_tqdm=True,
         log_level="error",
     )
+    # Several GPUs work through `accelerate launch`. Without it, transformers would fall back to DataParallel,
+    # which cuts every tensor along its first dimension: here that is chosen and rejected, not the batch.
+    arguments._n_gpu = min(1, arguments.n_gpu)
+    return arguments
 
 
 def last_checkpoint(folder: Path) -> Path | None:

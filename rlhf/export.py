@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -141,9 +142,10 @@ def write_export(
             in `folder`.
     """
     folder = Path(folder)
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    (partial / "media").mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    partial.chmod(0o755)
+    (partial / "media").mkdir()
     try:
         tally = _write_rows(rows, partial)
         manifest = Manifest(
@@ -159,10 +161,12 @@ def write_export(
         )
         text = json.dumps(asdict(manifest), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
         (partial / "manifest.json").write_text(text, encoding="utf-8", newline="\n")
-        if folder.exists():
+        try:
+            os.rename(partial, folder)  # fails where a set is already: a folder is never replaced
+        except OSError:
+            if not folder.exists():
+                raise
             _expect_same(folder, manifest)
-        else:
-            os.replace(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return manifest
