@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from generator.portraits.__main__ import main, write_people
+from generator.portraits.drawing.head import plan_view
 from generator.portraits.people import FRONT_CLIPS, HALF_BODIES, PHOTOS, SIDE_CLIPS, plan_person
-from generator.portraits.render import plan_view, render_clip
+from generator.portraits.render import render_clip
 from generator.portraits.world import (
     CHECKPOINT_SEEDS,
     CHOICES,

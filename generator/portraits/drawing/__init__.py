@@ -1,0 +1,1 @@
+"""How the portrait world is painted: canvas, head, face, hair, clothes, places."""
