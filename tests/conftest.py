@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -54,15 +52,3 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings.STORAGE_ROOT = settings.VAR_DIR / "storage"
     settings.STORAGE_ROOT.mkdir()
     return settings.VAR_DIR
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Path:
-    """The browser of the browser tests; without one they are skipped, but never where CI is set."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if found := shutil.which(name):
-            return Path(found)
-    reason = "no Chromium here (apt-get install chromium)"
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
