@@ -15,6 +15,7 @@ from annotate.services.audit import record_event
 from annotate.services.slots import open_slots
 from generator.media import file_sha256
 from generator.records import SamplerSettings
+from rlhf.dpo_config import FlowDPOConfig
 
 
 class RoundError(Exception):
@@ -59,7 +60,14 @@ def start_round(
     dpo: dict[str, Any] | None = None,
     actor: User | None = None,
 ) -> Round:
-    """Open a round; a round of this name that exists is returned as it is."""
+    """Open a round; a round of this name that exists is returned as it is.
+
+    Raises:
+        ValueError: a setting out of its range.
+    """
+    if not 1 <= votes_wanted <= 15:
+        raise ValueError(f"votes_wanted is {votes_wanted}; it must be 1 to 15")
+    FlowDPOConfig.from_json(dpo or {})
     round, created = Round.objects.get_or_create(
         name=name,
         defaults={

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.conf import settings
@@ -23,6 +24,9 @@ class Command(LoopCommand):
         parser.add_argument("--split", default=Split.TRAIN, choices=Split.values)
         parser.add_argument("--source", help="only people of this source")
         parser.add_argument("--votes", type=int, default=3, help="wanted votes a track (default 3)")
+        parser.add_argument(
+            "--dpo", default="{}", metavar="JSON", help='Flow-DPO settings, such as {"beta": 500}'
+        )
         parser.add_argument("--height", type=int, default=defaults.height)
         parser.add_argument("--width", type=int, default=defaults.width)
         parser.add_argument("--frames", type=int, default=defaults.num_frames)
@@ -31,8 +35,6 @@ class Command(LoopCommand):
         parser.add_argument("--guidance-scale", type=float, default=defaults.guidance_scale)
 
     def run(self, **options: Any) -> dict[str, Any]:
-        if not 1 <= options["votes"] <= 15:
-            raise RoundError(f"votes is {options['votes']}; it must be 1 to 15")
         policy = queries.find_model(options["policy"])
         if policy is None and options["policy"]:
             raise RoundError(f"no model version {options['policy']!r}; known: {queries.model_names()}")
@@ -40,6 +42,7 @@ class Command(LoopCommand):
             options["name"],
             policy or import_model(settings.MODEL_PATH),
             votes_wanted=options["votes"],
+            dpo=json.loads(options["dpo"]),
             sampler=SamplerSettings(
                 height=options["height"],
                 width=options["width"],
