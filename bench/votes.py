@@ -30,14 +30,9 @@ OUTPUT = Path("var/bench/votes.json")
 def main() -> None:
     with _database():
         rows = [_measure(count) for count in ANNOTATORS]
-    print(
-        f"{'annotators':>10} {'cycles/s':>9} {'p50 ms':>8} {'p95 ms':>8} {'SQL/cycle':>10} {'doubled':>8} {'lost':>5}"
-    )
+    print(" ".join(f"{name:>18}" for name in rows[0]))
     for row in rows:
-        print(
-            f"{row['annotators']:>10} {row['cycles_per_s']:>9.1f} {row['p50_ms']:>8.1f} {row['p95_ms']:>8.1f} "
-            f"{row['statements_a_cycle']:>10.1f} {row['doubled']:>8} {row['lost']:>5}"
-        )
+        print(" ".join(f"{round(value, 1):>18}" for value in row.values()))
     OUTPUT.parent.mkdir(parents=True, exist_ok=True)
     OUTPUT.write_text(json.dumps(rows, indent=1) + "\n")
     print(f"written to {OUTPUT}")
@@ -45,7 +40,7 @@ def main() -> None:
 
 @contextmanager
 def _database() -> Iterator[None]:
-    """A durable PostgreSQL in a temporary folder, filled with pairs, set up before Django reads its settings."""
+    """A durable PostgreSQL in a temporary folder, filled with pairs; Django is set up after it."""
     from annotate.supervisor.postgres import Postgres
     from annotate.supervisor.processes import Child, Command
 

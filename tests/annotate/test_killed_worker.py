@@ -24,8 +24,17 @@ from tests.factories import make_instance, make_model, make_round
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
-WORKER = "import sys, django; django.setup(); from annotate.tasks import execute_run; execute_run(int(sys.argv[1]))"
-SAVE_TINY = "import sys; from generator.model.tiny import build_tiny_pipeline; build_tiny_pipeline().save_pretrained(sys.argv[1])"
+WORKER = """
+import sys, django
+django.setup()
+from annotate.tasks import execute_run
+execute_run(int(sys.argv[1]))
+"""
+SAVE_TINY = """
+import sys
+from generator.model.tiny import build_tiny_pipeline
+build_tiny_pipeline().save_pretrained(sys.argv[1])
+"""
 
 
 def start_worker(run: Run) -> subprocess.Popen[bytes]:
@@ -38,9 +47,8 @@ def start_worker(run: Run) -> subprocess.Popen[bytes]:
         "STORAGE_URL": settings.STORAGE_ROOT.as_uri(),
         "VAR_DIR": str(settings.VAR_DIR),
     }
-    return subprocess.Popen(
-        [sys.executable, "-c", WORKER, str(run.pk)], cwd=settings.BASE_DIR, env=environment
-    )
+    command = [sys.executable, "-c", WORKER, str(run.pk)]
+    return subprocess.Popen(command, cwd=settings.BASE_DIR, env=environment)
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:

@@ -24,9 +24,7 @@ class Command(LoopCommand):
         parser.add_argument("--split", default=Split.TRAIN, choices=Split.values)
         parser.add_argument("--source", help="only people of this source")
         parser.add_argument("--votes", type=int, default=3, help="wanted votes a track (default 3)")
-        parser.add_argument(
-            "--dpo", default="{}", metavar="JSON", help='Flow-DPO settings, such as {"beta": 500}'
-        )
+        parser.add_argument("--dpo", default="{}", metavar="JSON", help='such as {"beta": 500}')
         parser.add_argument("--height", type=int, default=defaults.height)
         parser.add_argument("--width", type=int, default=defaults.width)
         parser.add_argument("--frames", type=int, default=defaults.num_frames)
