@@ -104,7 +104,12 @@ def queue_evaluation(
     Raises:
         RoundError: there is no held-out person whose truth is known.
     """
-    instances = list(queries.held_out_instances().order_by("id"))
+    # What nobody described cannot be expected of a video.
+    instances = [
+        instance
+        for instance in queries.held_out_instances().order_by("id")
+        if all(element["target"] is not None for element in instance.prompt.elements)
+    ]
     if not instances:
         raise RoundError(
             "no held-out person with a known truth; import people of split eval and build instances"
