@@ -174,7 +174,8 @@ def sample_batch(
         # On the CPU whatever the device, so that a seed means the same noise everywhere.
         generator=[torch.Generator().manual_seed(sample.seed) for sample in group],
         output_type="latent",
-    ).frames
+        return_dict=False,
+    )[0]
     return pipeline.decode_latents(latents)
 
 

@@ -41,7 +41,7 @@ def guide(empty: Tensor, full: Tensor, guidance_scale: float) -> Tensor:
     return (1 - guidance_scale) * empty + guidance_scale * full
 
 
-class AnyIDPipeline(WanPipeline):  # type: ignore[misc]
+class AnyIDPipeline(WanPipeline):
     """Makes videos of one person from references and a prompt that says what changes.
 
     Args:

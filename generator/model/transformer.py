@@ -88,7 +88,7 @@ class SegmentIndex(nn.Module):
         return torch.cat([reference, target] if position == "before" else [target, reference])
 
 
-class AnyIDTransformer(WanTransformer3DModel):  # type: ignore[misc]
+class AnyIDTransformer(WanTransformer3DModel):
     """`WanTransformer3DModel` with references: the same state dict, config keys and LoRA names.
 
     Args:
@@ -151,7 +151,7 @@ class AnyIDTransformer(WanTransformer3DModel):  # type: ignore[misc]
         )
         if reference_position not in ("before", "after"):
             raise ValueError(f"reference_position is {reference_position!r}; it must be 'before' or 'after'")
-        # Built a second time: upstream names its block class. Loading builds on the meta device, so it is free.
+        # Built a second time, since upstream names its block class; loading builds on the meta device.
         dim = num_attention_heads * attention_head_dim
         self.blocks = nn.ModuleList(
             AnyIDBlock(dim, ffn_dim, num_attention_heads, qk_norm, cross_attn_norm, eps, added_kv_proj_dim)
@@ -160,7 +160,7 @@ class AnyIDTransformer(WanTransformer3DModel):  # type: ignore[misc]
         self.segments = SegmentIndex()
 
     @apply_lora_scale("attention_kwargs")
-    def forward(  # type: ignore[override]
+    def forward(
         self,
         hidden_states: Tensor,
         timestep: Tensor,
@@ -241,11 +241,13 @@ class AnyIDTransformer(WanTransformer3DModel):  # type: ignore[misc]
         frames, height, width = self.config.patch_size
         if target.ndim != 5 or target.shape[1] != self.config.in_channels:
             raise ValueError(
-                f"hidden_states has shape {tuple(target.shape)}; it must be (B, {self.config.in_channels}, F, h, w)"
+                f"hidden_states has shape {tuple(target.shape)}; "
+                f"it must be (B, {self.config.in_channels}, F, h, w)"
             )
         if target.shape[2] % frames or target.shape[3] % height or target.shape[4] % width:
             raise ValueError(
-                f"latent size {tuple(target.shape[2:])} is not a multiple of the patch {(frames, height, width)}"
+                f"latent size {tuple(target.shape[2:])} is not a multiple "
+                f"of the patch {(frames, height, width)}"
             )
         if timestep.shape != target.shape[:1]:
             raise ValueError(f"timestep has shape {tuple(timestep.shape)}; it must be ({target.shape[0]},)")

@@ -27,7 +27,7 @@ WEIGHTS = Path(__file__).parent / "oracle.safetensors"
 SIZE = 64
 #: Frames of a clip that it looks at.
 GLANCES = 5
-#: Half the mean squared difference between two drawn people, number by number, of a one-hot or a uniform trait.
+#: Variance of one number of an identity over all people; two strangers differ by twice as much.
 PERSON_VARIANCE = 1 / 12
 
 

@@ -26,7 +26,7 @@ def reading(*identity: float, certainty: tuple[float, ...] | None = None) -> Rea
 
 
 def test_it_gives_one_to_the_same_person_and_nothing_to_a_stranger() -> None:
-    """Strangers differ by 2 / 12 on average: a difference of sqrt(1 / 6) in every number scores 0, half 3/4."""
+    """Strangers differ by 2 / 12 on average: sqrt(1 / 6) in every number scores 0, half of it 3/4."""
     person = reading(0.2, 0.3)
     step = (1 / 6) ** 0.5
     assert identity_similarity(person, [person]) == 1.0

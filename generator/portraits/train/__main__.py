@@ -6,6 +6,7 @@ Parts, in order: vae, oracle, transformer, ship (puts them together), measure (h
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -15,8 +16,12 @@ from generator.portraits.train.ship import measure, ship
 from generator.portraits.train.transformer import train_transformer
 from generator.portraits.train.vae import train_vae
 
-TRAINED = {"vae": train_vae, "oracle": train_oracle, "transformer": train_transformer}
-OTHERS = {"ship": ship, "measure": measure}
+TRAINED: dict[str, Callable[..., None]] = {
+    "vae": train_vae,
+    "oracle": train_oracle,
+    "transformer": train_transformer,
+}
+OTHERS: dict[str, Callable[..., None]] = {"ship": ship, "measure": measure}
 
 
 def main() -> None:

@@ -26,14 +26,12 @@ class Rendered:
         stills: (N, stills, H, W, 3) uint8.
         states: (N, clips + stills, 7) int64, index of each element's state.
         identities: (N, D) float32, `Identity.vector()`.
-        seeds: (N,) int64.
     """
 
     clips: Array
     stills: Array
     states: Array
     identities: Array
-    seeds: Array
 
 
 def render_people(folder: Path, first_seed: int, count: int, workers: int = 2) -> Rendered:
@@ -68,7 +66,7 @@ def render_people(folder: Path, first_seed: int, count: int, workers: int = 2) -
         )
     names = ("clips", "stills", "states", "identities")
     arrays = [np.load(folder / f"{name}.npy", mmap_mode="r") for name in names]
-    return Rendered(*arrays, seeds=np.arange(first_seed, first_seed + count))
+    return Rendered(*arrays)
 
 
 def _draw_person(seed: int) -> tuple[Array, Array, Array, Array]:

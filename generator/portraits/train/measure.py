@@ -89,7 +89,8 @@ def sample_trials(
             guidance_scale=guidance_scale,
             generator=[torch.Generator().manual_seed(seed)],
             output_type="latent",
-        ).frames
+            return_dict=False,
+        )[0]
         clips.append(pipeline.decode_latents(latents)[0])
     return clips
 
@@ -98,8 +99,8 @@ def score(trials: Sequence[Trial], clips: Sequence[Array], oracle: Oracle) -> di
     """What the oracle says.
 
     Returns:
-        Identity top-1 among the held-out people, mean similarity, accuracy of changed and of unchanged elements
-        (all, and by element), and how many of each there were.
+        Identity top-1 among the held-out people, mean similarity, accuracy of changed and of unchanged
+        elements (all, and by element), and how many of each there were.
     """
     gallery = [_gallery(person, oracle) for person in range(HELD_OUT)]
     hits, similarities = [], []

@@ -84,7 +84,8 @@ class Optimiser:
 
     def __init__(self, modules: Iterable[nn.Module], lr: float, plain: tuple[str, ...] = ()) -> None:
         """Divide the parameters."""
-        matrices, others = [], []
+        matrices: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
         for module in modules:
             for name, parameter in module.named_parameters():
                 if not parameter.requires_grad:

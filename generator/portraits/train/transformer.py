@@ -35,7 +35,8 @@ from generator.portraits.train.vae import to_pixels
 from generator.portraits.world import ELEMENT_STATES, phrase_change
 from generator.records import ELEMENTS
 
-#: Which of a person's items are encoded: clips from the front, which are also targets, one from a side, stills.
+#: Which of a person's items are encoded: clips, of which the first ones are seen from the front and are
+#: targets, and stills.
 TARGETS, CLIPS, STILLS = 3, 4, 4
 EMPTY_SHARE = 0.1
 EMA = 0.998

@@ -15,8 +15,9 @@ from generator.model.tiny import build_vae
 from generator.portraits.train.data import Rendered, render_people
 from generator.portraits.train.optimiser import Optimiser, join_processes, trapezoid
 
-#: A still batch and a clip batch cost about the same; clips are five frames of nine, both kinds of latent frame.
-STILLS_PER_STEP, CLIPS_PER_STEP, CLIP_FRAMES = 6, 2, 5
+#: Batches of about equal cost: stills; short clips, which hold both kinds of latent frame; whole clips, whose
+#: last frames follow on a chunk of four instead of on a first frame.
+STILLS, SHORT, WHOLE = (6, 1), (2, 5), (1, 9)
 #: Nats per latent number are cheap: they only keep the latents' scale near one.
 KL_WEIGHT = 1e-4
 
@@ -93,20 +94,24 @@ def train_vae(folder: Path, steps: int, *, lr: float = 1e-3, seed: int = 0, peop
 def _one_step(
     vae: AutoencoderKLWan, rendered: Rendered, rng: np.random.Generator, step: int, steps: int
 ) -> tuple[str, Tensor]:
-    """One batch's loss: stills alone at first, then clips in three steps of four."""
-    is_clip = step % 4 > 0 and step >= 0.15 * steps
-    people = rng.integers(len(rendered.clips), size=CLIPS_PER_STEP if is_clip else STILLS_PER_STEP)
-    source = rendered.clips if is_clip else rendered.stills
-    frames = np.stack([source[person, rng.integers(source.shape[1])] for person in people])
-    if is_clip:
-        start = rng.integers(frames.shape[1] - CLIP_FRAMES + 1)
-        frames = frames[:, start : start + CLIP_FRAMES]
-    pixels = to_pixels(frames if is_clip else frames[:, None])
+    """One batch's loss: stills alone at first, then clips in four steps of five."""
+    kind = STILLS if step < 0.15 * steps else (STILLS, SHORT, WHOLE, SHORT, WHOLE)[step % 5]
+    size, num_frames = kind
+    people = rng.integers(len(rendered.clips), size=size)
+    if kind is STILLS:
+        chosen = [rendered.stills[person, rng.integers(rendered.stills.shape[1])][None] for person in people]
+    else:
+        chosen = [rendered.clips[person, rng.integers(rendered.clips.shape[1])] for person in people]
+        start = int(rng.integers(len(chosen[0]) - num_frames + 1))
+        chosen = [frames[start : start + num_frames] for frames in chosen]
+    pixels = to_pixels(np.stack(chosen))
     with torch.autocast("cpu", torch.bfloat16):
         posterior = vae.encode(pixels).latent_dist
         decoded = vae.decode(posterior.sample(), return_dict=False)[0]
     kl = 0.5 * (posterior.mean.float() ** 2 + posterior.var.float() - 1 - posterior.logvar.float()).mean()
-    return ("clip" if is_clip else "still"), reconstruction_loss(decoded.float(), pixels) + KL_WEIGHT * kl
+    return ("still" if kind is STILLS else "clip"), reconstruction_loss(
+        decoded.float(), pixels
+    ) + KL_WEIGHT * kl
 
 
 @torch.no_grad()
