@@ -168,8 +168,6 @@ def test_it_names_a_number_out_of_range(tmp_path, capsys) -> None:
 
 
 def test_it_draws_without_torch() -> None:
-    code = (
-        "import sys; import generator.portraits.world, generator.portraits.render, generator.portraits.people; "
-        "sys.exit('torch' in sys.modules)"
-    )
+    modules = "generator.portraits.world, generator.portraits.render, generator.portraits.people"
+    code = f"import sys; import {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

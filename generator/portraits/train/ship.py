@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import torch
@@ -16,6 +15,7 @@ from generator.model.tiny import MAX_TOKENS, build_scheduler, build_tokenizer
 from generator.model.transformer import AnyIDTransformer
 from generator.portraits.oracle import WEIGHTS, Oracle
 from generator.portraits.train.measure import draw_sheet, draw_trials, sample_trials, score
+from generator.portraits.train.oracle import measure_trust, save_oracle
 from generator.portraits.world import CHECKPOINT
 
 
@@ -39,7 +39,8 @@ def ship(folder: Path, target: Path = CHECKPOINT) -> None:
         halved = {name: value.to(torch.float16) for name, value in load_file(weights).items()}
         save_file(halved, weights, metadata={"format": "pt"})
     if (folder / "oracle.safetensors").is_file():
-        shutil.copyfile(folder / "oracle.safetensors", WEIGHTS)
+        network = Oracle.load(folder / "oracle.safetensors").network
+        save_oracle(network, measure_trust(network, folder), WEIGHTS)
 
 
 def measure(folder: Path, *, per_person: int = 3, checkpoint: Path = CHECKPOINT) -> None:

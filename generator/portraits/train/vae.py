@@ -109,9 +109,8 @@ def _one_step(
         posterior = vae.encode(pixels).latent_dist
         decoded = vae.decode(posterior.sample(), return_dict=False)[0]
     kl = 0.5 * (posterior.mean.float() ** 2 + posterior.var.float() - 1 - posterior.logvar.float()).mean()
-    return ("still" if kind is STILLS else "clip"), reconstruction_loss(
-        decoded.float(), pixels
-    ) + KL_WEIGHT * kl
+    loss = reconstruction_loss(decoded.float(), pixels) + KL_WEIGHT * kl
+    return ("still" if kind is STILLS else "clip"), loss
 
 
 @torch.no_grad()
