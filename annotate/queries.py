@@ -244,11 +244,11 @@ def people() -> QuerySet[IdentityGroup]:
 
 def is_synthetic(round: Round) -> bool:
     """Whether every person of the round comes from an embedded world, whose truth is known."""
-    return not round.pairs.filter(instance__group__truth=None).exists()
+    return not round.pairs.filter(instance__group__truth__isnull=True).exists()
 
 
 def held_out_instances() -> QuerySet[Instance]:
-    return instances_of_split(Split.EVAL).exclude(group__truth=None)
+    return instances_of_split(Split.EVAL).filter(group__truth__isnull=False)
 
 
 def visible_runs(user: User) -> QuerySet[Run]:
