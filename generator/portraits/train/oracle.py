@@ -24,6 +24,8 @@ from generator.records import ELEMENTS
 
 Array = np.ndarray
 PEOPLE_PER_STEP = 20
+#: Expressions are the smallest thing to see.
+ELEMENT_WEIGHTS = [0.4 if element == "expression" else 0.1 for element in ELEMENTS]
 
 
 def oracle_loss(network: OracleNetwork, pixels: Tensor, identity: Tensor, states: Tensor) -> Tensor:
@@ -43,7 +45,7 @@ def oracle_loss(network: OracleNetwork, pixels: Tensor, identity: Tensor, states
     categorical = torch.stack(
         [functional.cross_entropy(score, states[:, i]) for i, score in enumerate(logits)]
     )
-    return gaussian + 0.3 * categorical.mean()
+    return gaussian + categorical @ categorical.new_tensor(ELEMENT_WEIGHTS)
 
 
 def degrade(pixels: Tensor, rng: np.random.Generator) -> Tensor:
@@ -78,7 +80,9 @@ def blur(pixels: Tensor, sigma: float) -> Tensor:
 
 
 def train_oracle(folder: Path, steps: int, *, lr: float = 1.5e-3, seed: int = 1, people: int = 2000) -> None:
-    """Train, and write `oracle.safetensors` into the folder; its reliability is measured when it is shipped.
+    """Train, or go on from the last state, and write `oracle.safetensors` into the folder.
+
+    Its reliability is measured when it is shipped.
 
     Args:
         folder: working folder, with the people.
@@ -91,8 +95,14 @@ def train_oracle(folder: Path, steps: int, *, lr: float = 1.5e-3, seed: int = 1,
     rendered = render_people(folder / "people", 0, people)
     network = OracleNetwork()
     optimiser = Optimiser([network], lr, plain=("identity", "elements", "look.0."))
+    state, start = folder / "oracle-state.pt", 0
+    if state.is_file():
+        saved = torch.load(state, weights_only=True)
+        network.load_state_dict(saved["network"])
+        optimiser.load_state_dict(saved["optimiser"])
+        start = saved["step"]
     losses, began = [], time.monotonic()
-    for step in range(steps):
+    for step in range(start, steps):
         rng = np.random.default_rng([seed, step])
         loss = oracle_loss(network, *_draw_batch(rendered, rng))
         loss.backward()
@@ -105,6 +115,10 @@ def train_oracle(folder: Path, steps: int, *, lr: float = 1.5e-3, seed: int = 1,
                 "loss": round(np.mean(losses[-50:]), 4),
             }
             print(json.dumps(line), flush=True)
+        if (step + 1) % 250 == 0 or step + 1 == steps:
+            saved = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}
+            torch.save(saved, state.with_suffix(".partial"))
+            state.with_suffix(".partial").replace(state)
     save_oracle(network, {}, folder / "oracle.safetensors")
 
 
