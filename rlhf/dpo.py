@@ -50,9 +50,13 @@ def main(run: RunDir, attached: bool) -> None:
     with run.open(attached=attached) as request, Stop.on_sigterm() as stop:
         if run.is_done:
             return
-        config = FlowDPOConfig.from_json(request["config"])
-        export = _open_export(run.resolve(request["export"]))
-        pipeline = load_model(run, request["model"])
+        try:
+            config = FlowDPOConfig.from_json(request.get("config", {}))
+            folder, model = run.resolve(request["export"]), request["model"]
+        except KeyError as missing:
+            raise RunError(f"{run.path / 'request.json'} has no {missing}") from None
+        export = _open_export(folder)
+        pipeline = load_model(run, model)
         pairs = cache_pairs(
             pipeline, export.rows(), run.path / "cache", on_pair=lambda done: stop.leave_if_requested()
         )
@@ -130,6 +134,7 @@ def _train(
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if trainer.state.global_step < config.steps:
         stop.leave_if_requested()
+        raise RunError(f"training ended at step {trainer.state.global_step} of {config.steps}")
 
 
 def _save_adapter(folder: Path, transformer: torch.nn.Module, lora: LoraConfig, save: Any) -> None:

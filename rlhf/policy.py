@@ -53,9 +53,8 @@ class FlowPolicy(nn.Module):
         return errors, scales
 
     def _errors(self, group: Tensors) -> tuple[Tensor, Tensor]:
-        clean = (
-            group["clean"].transpose(0, 1).flatten(0, 1)
-        )  # chosen of all pairs, then rejected of all pairs
+        # Chosen of all pairs, then rejected of all pairs.
+        clean = group["clean"].transpose(0, 1).flatten(0, 1)
         noise, time, references, prompt = (
             group[name].repeat(2, *[1] * (group[name].ndim - 1))
             for name in ("noise", "time", "references", "prompt_embeds")

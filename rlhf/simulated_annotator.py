@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Choice = Literal["left", "right", "tie"]
 
 #: Smaller differences of the two scores are a tie: people would not see them either. Scores are in [0, 1].
-JUST_NOTICEABLE: Mapping[Track, float] = {Track.IDENTITY: 0.01, Track.CONTROLLABILITY: 0.02}
+JUST_NOTICEABLE: Mapping[Track, float] = {Track.IDENTITY: 0.01, Track.CONTROLLABILITY: 0.03}
 
 
 @dataclass(frozen=True)

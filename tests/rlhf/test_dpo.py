@@ -186,6 +186,7 @@ def test_it_refuses_an_export_that_has_changed(make_run, export_folder, tmp_path
         ("export", "nowhere", "is no exported set"),
         ("config", {"beta": -1}, "beta is -1"),
         ("model", {"base": "/nowhere", "adapters": []}, "nowhere"),
+        ("export", None, "has no 'export'"),
     ],
 )
 def test_it_fails_with_one_clear_line(tmp_path, model_folder, export_folder, capsys, field, value, message):
@@ -196,6 +197,7 @@ def test_it_fails_with_one_clear_line(tmp_path, model_folder, export_folder, cap
         "config": CONFIG,
         field: value,
     }
+    request = {name: item for name, item in request.items() if item is not None}
     run = RunDir(tmp_path / "run")
     run.create(request)
     assert run_command(main, [str(run.path)]) == 1
