@@ -65,7 +65,8 @@ def run_synthetic(say: Say) -> dict[str, Any]:
     progress = _progress(say)
     with progress.stage("identities", "1  identities: drawing people and importing them"):
         for split, count in PEOPLE.items():
-            _import(say, _draw_people(progress.folder / "people", split, count), split)
+            if queries.people().filter(source="portraits", split=split).count() < count:
+                _import(say, _draw_people(progress.folder / "people", split, count), split)
     with progress.stage("instances", "2  instances: references in order, and what changes"):
         for split, count in INSTANCES_A_PERSON.items():
             build_instances(split=split, source="portraits", count=count, seed=0)
