@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -33,6 +34,13 @@ def wait_for(happened: Callable[[], bool], what: str) -> None:
     while not happened():
         assert time.monotonic() < deadline, f"waited in vain for {what}"
         time.sleep(0.05)
+
+
+def kill_all(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):  # it may end by the death of its parent
+            process.kill()
+    psutil.wait_procs(processes, PATIENCE_S)
 
 
 def free_port() -> int:
@@ -85,8 +93,7 @@ class Supervised:
 def supervised(tmp_path: Path) -> Iterator[Supervised]:
     site = Supervised(tmp_path / "var")
     yield site
-    for process in site.family():
-        process.kill()
+    kill_all(site.family())
     for folder, name in (("postgres", POSTGRES_SOCKET), ("redis", "redis.sock")):
         moved = socket_folder(site.var / folder, name)
         if not moved.is_relative_to(site.var):
@@ -112,9 +119,7 @@ def test_it_recovers_after_everything_was_killed(supervised: Supervised) -> None
     supervised.hold_services()
     keep_something(supervised.var)
     victims = supervised.family()
-    for process in victims:
-        process.kill()
-    psutil.wait_procs(victims, PATIENCE_S)
+    kill_all(victims)
     assert (supervised.var / "postgres" / "data" / "postmaster.pid").exists()
 
     again = supervised.hold_services()

@@ -147,5 +147,7 @@ def _unprivileged(folder: Path) -> list[str]:
     prefix = ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups"]
     parents = {*folder.resolve().parents, *(_binaries() / "postgres").resolve().parents}
     if not all(parent.stat().st_mode & stat.S_IXOTH for parent in parents):
+        # Without the secure bit, access(2), by which initdb looks for its server, leaves the right out.
+        prefix += ["--securebits=+no_setuid_fixup"]
         prefix += ["--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override"]
     return prefix
