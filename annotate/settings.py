@@ -102,6 +102,10 @@ def _secret_key() -> str:
     except FileNotFoundError:
         # Nothing is being served yet (the supervisor makes the file first), so nothing is signed to last.
         return secrets.token_urlsafe(48)
+    except OSError as error:
+        raise SettingError(
+            f"VAR_DIR={str(VAR_DIR)!r} cannot be used ({error.strerror}); change its owner, or name another"
+        ) from None
 
 
 SECRET_KEY = _secret_key()

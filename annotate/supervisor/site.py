@@ -155,8 +155,12 @@ def check_port() -> None:
 
 @contextlib.contextmanager
 def _hold(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "supervisor.lock", "a+") as lock:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / "supervisor.lock", "a+")  # noqa: SIM115 (closed by the next with)
+    except OSError as error:
+        raise ServiceError(f"{error.filename} cannot be written ({error.strerror}); set VAR_DIR") from None
+    with file as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

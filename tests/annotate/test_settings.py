@@ -96,6 +96,14 @@ def test_it_keeps_the_embedded_secret(tmp_path: Path) -> None:
     assert start(tmp_path, "s.SECRET_KEY").stdout.strip() == "made once by the supervisor"
 
 
+def test_a_folder_that_cannot_be_used_is_named_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    done = start(tmp_path, VAR_DIR=str(tmp_path / "file" / "var"))
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"VAR_DIR='{tmp_path}/file/var' cannot be used (Not a directory)")
+
+
 def test_it_embeds_what_is_not_named(tmp_path: Path) -> None:
     embedded = "s.EMBEDDED_POSTGRES, s.EMBEDDED_REDIS"
     assert start(tmp_path, embedded).stdout.strip() == "True True"
