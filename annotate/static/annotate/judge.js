@@ -20,6 +20,7 @@ class JudgingRoom {
     this.references = new References(cell("reference"), [...task.querySelectorAll("a[data-kind]")], {
       isFixed: task.classList.contains("controllability"),
       changed: () => this.draw(),
+      failed: (error) => this.say(`A reference cannot be shown (${error.message}). Reload the page, or press 0 and say so.`),
     });
     this.wireButtons();
     this.wireAnswer();
@@ -42,15 +43,7 @@ class JudgingRoom {
     this.say("");
     this.task.dataset.ready = "";
     if (!matchMedia("(prefers-reduced-motion: reduce)").matches) await this.player.play();
-    this.prefetchReferences();
-  }
-
-  async prefetchReferences() {
-    try {
-      await this.references.prefetch();
-    } catch (error) {
-      if (error.name !== "AbortError") this.say(`A reference could not be loaded (${error.message}). Reload the page.`);
-    }
+    await this.references.prefetch();
   }
 
   say(text) {
@@ -217,16 +210,18 @@ function whyNotPlayable(error) {
 // -- keys -----------------------------------------------------------------------------------------
 
 const CHOICES = { 1: "left", 2: "right", 3: "tie", 4: "both_bad", 0: "unsure" };
-const ACTS = { r: "restart", l: "loop", g: "gallery", j: "previous", k: "next", "?": "keys", "<": "slower", ">": "faster", "\\": "normal", ArrowLeft: "jumpBack", ArrowRight: "jumpOn" };
-const PLACES = { Comma: ["back", "slower"], Period: ["forward", "faster"] };
+const ACTS = { " ": "play", r: "restart", ",": "back", ".": "forward", ArrowLeft: "jumpBack", ArrowRight: "jumpOn", l: "loop", "<": "slower", ">": "faster", "\\": "normal", g: "gallery", j: "previous", k: "next", "?": "keys" };
+const REPEATED = ["back", "forward", "jumpBack", "jumpOn"];
+const OF_GALLERY = ["gallery", "previous", "next"];
+/** Keys by place, for layouts that type these signs only with Shift. */
+const PLACES = { Comma: "back", Period: "forward" };
 
-/** What a key asks for. Digits count by place too, since some layouts type them only with Shift. */
-function meaning(event) {
-  const digit = /^[0-9]$/.test(event.key) ? event.key : /^(?:Digit|Numpad)([0-9])$/.exec(event.code)?.[1];
-  if (digit !== undefined && !(event.shiftKey && event.key === "?")) return { choice: CHOICES[digit] };
-  if (event.code === "Space") return { act: "play" };
-  if (event.code in PLACES) return { act: PLACES[event.code][event.shiftKey ? 1 : 0] };
-  return { act: ACTS[event.key.length === 1 ? event.key.toLowerCase() : event.key] };
+/** What a key asks for: a choice, or an act of the player. */
+function meaning({ key, code }) {
+  const typed = key.length === 1 ? key.toLowerCase() : key;
+  if (typed in CHOICES) return { choice: CHOICES[typed] };
+  if (typed in ACTS) return { act: ACTS[typed] };
+  return { choice: CHOICES[/^Digit([0-9])$/.exec(code)?.[1]], act: PLACES[code] };
 }
 
 /** Whether a key belongs to what has the focus: buttons and links are pressed, lists are moved through. */
@@ -244,10 +239,9 @@ function pressed(event) {
   if (event.key === "Escape") return room.unchoose();
   if (isTaken(event)) return;
   const { choice, act } = meaning(event);
-  const repeats = ["back", "forward", "jumpBack", "jumpOn"].includes(act);
-  if ((!choice && !act) || (["gallery", "previous", "next"].includes(act) && room.references.isFixed)) return;
+  if ((!choice && !act) || (OF_GALLERY.includes(act) && room.references.isFixed)) return;
   event.preventDefault();
-  if (event.repeat && !repeats) return;
+  if (event.repeat && !REPEATED.includes(act)) return;
   if (choice) room.choose(choice);
   else room.act(act);
 }

@@ -19,6 +19,7 @@ async function fetchClip(url, signal) {
   return URL.createObjectURL(await response.blob());
 }
 
+/** The next event of one of these names. */
 function whenever(target, ...names) {
   return new Promise((resolve) => {
     const done = (event) => {
@@ -99,7 +100,8 @@ class PairPlayer {
       this.watch(side, video);
     }
     this.isReady = true;
-    this.tick(performance.now());
+    this.ticked = performance.now();
+    this.ticking = setInterval(() => this.tick(), this.pair[0].requestVideoFrameCallback ? 50 : 15);
     this.changed();
   }
 
@@ -232,26 +234,31 @@ class PairPlayer {
     if (!left || !right || !this.isPlaying) return;
     const drift = right.mediaTime - left.mediaTime - (this.rate * (right.at - left.at)) / 1000;
     if (this.drifts.length < 20000) this.drifts.push(Math.abs(drift) * 1000);
-    const follower = this.videos.right;
-    if (Math.abs(drift) > DRIFT_SEEK_S) {
-      follower.currentTime = this.videos.left.currentTime;
-      delete this.presented.right;
-    }
-    const nudge = Math.abs(drift) < DRIFT_IGNORED_S ? 0 : Math.max(-NUDGE, Math.min(NUDGE, -drift));
-    const rate = this.rate * (1 + nudge);
-    if (follower.playbackRate !== rate) follower.playbackRate = rate;
+    this.correct(drift);
   }
 
-  /** Count the time that clips were really playing in a visible tab; browsers call this once a screen frame. */
-  tick(now) {
-    if (this.stopping.signal.aborted) return;
-    const elapsed = Math.min(100, now - (this.ticked ?? now));
+  correct(drift) {
+    const { left, right } = this.videos;
+    const isFar = Math.abs(drift) > DRIFT_SEEK_S;
+    if (isFar) {
+      right.currentTime = left.currentTime;
+      this.presented = {};
+    }
+    const nudge = isFar || Math.abs(drift) < DRIFT_IGNORED_S ? 0 : Math.max(-NUDGE, Math.min(NUDGE, -drift));
+    const rate = this.rate * (1 + nudge);
+    if (right.playbackRate !== rate) right.playbackRate = rate;
+  }
+
+  /** Count the time that clips are really playing; without frame callbacks this also looks where they are. */
+  tick() {
+    const now = performance.now();
+    const elapsed = now - this.ticked;
     this.ticked = now;
     for (const [side, video] of Object.entries(this.videos)) {
-      if (!video.paused && !video.seeking && !video.ended) this.playedMs[side] += elapsed;
+      if (video.paused || video.seeking || video.ended) continue;
+      if (document.visibilityState === "visible") this.playedMs[side] += elapsed;
       if (!video.requestVideoFrameCallback) this.saw(side, video.currentTime, now);
     }
-    requestAnimationFrame((next) => this.tick(next));
   }
 
   evidence() {
@@ -270,7 +277,10 @@ class PairPlayer {
 
   destroy() {
     this.stopping.abort();
+    clearInterval(this.ticking);
     this.isPlaying = false;
+    // A video plays on after it has left the page.
+    this.pair.forEach((video) => video.pause());
     this.addresses.forEach((address) => URL.revokeObjectURL(address));
   }
 }

@@ -10,10 +10,11 @@ class References {
   /**
    * @param {HTMLElement} cell where the open one is shown
    * @param {HTMLAnchorElement[]} links one a reference, in order
-   * @param {{isFixed: boolean, changed: () => void}} options a fixed reference is always open
+   * @param {{isFixed: boolean, changed: () => void, failed: (error: Error) => void}} options a fixed
+   *     reference is always open
    */
-  constructor(cell, links, { isFixed, changed }) {
-    Object.assign(this, { cell, isFixed, changed });
+  constructor(cell, links, { isFixed, changed, failed }) {
+    Object.assign(this, { cell, isFixed, changed, failed });
     this.items = links.map((link) => ({ link, isClip: link.dataset.kind === "clip", url: link.href, share: 0 }));
     this.current = 0;
     this.isOpen = false;
@@ -31,7 +32,18 @@ class References {
 
   /** Fetch every clip, one after the other, so that the pair itself comes first. */
   async prefetch() {
-    for (const item of this.items) if (item.isClip) await this.fetch(item);
+    await this.attempt(async () => {
+      for (const item of this.items) if (item.isClip) await this.fetch(item);
+    });
+  }
+
+  /** A reference that cannot be shown is said; one that is no longer wanted is not. */
+  async attempt(work) {
+    try {
+      await work();
+    } catch (error) {
+      if (error.name !== "AbortError") this.failed(error);
+    }
   }
 
   fetch(item) {
@@ -52,20 +64,24 @@ class References {
     this.cell.append(medium);
     this.caption(item);
     this.changed();
-    if (item.isClip) await this.start(item, medium);
-    else {
-      medium.src = item.url;
-      medium.alt = `Reference ${this.current + 1}`;
-      setTimeout(() => this.medium === medium && this.isOpen && this.saw(item, 1), PHOTO_SEEN_MS);
-    }
+    await this.attempt(() => (item.isClip ? this.start(item, medium) : this.hang(item, medium)));
   }
 
+  /** Show a photo. */
+  async hang(item, image) {
+    image.alt = `Reference ${this.current + 1}`;
+    image.src = item.url;
+    await image.decode();
+    setTimeout(() => this.medium === image && this.saw(item, 1), PHOTO_SEEN_MS);
+  }
+
+  /** Play a clip, at its own length. */
   async start(item, video) {
     video.poster = item.link.dataset.poster;
     video.muted = video.playsInline = video.loop = true;
     video.setAttribute("aria-label", `Reference ${this.current + 1}`);
     video.src = await this.fetch(item);
-    await whenever(video, "loadedmetadata");
+    if ((await whenever(video, "loadedmetadata", "error")).type === "error") throw new Error("not decodable");
     item.coverage ??= new Coverage(Math.ceil(video.duration * PARTS_A_SECOND));
     video.addEventListener("timeupdate", () => {
       // Browsers report about four times a second: the parts since the last report were shown too.
@@ -128,6 +144,8 @@ class References {
 
   destroy() {
     this.stopping.abort();
+    if (this.medium instanceof HTMLVideoElement) this.medium.pause();
+    this.medium = null;
     this.items.forEach((item) => item.address?.then((address) => URL.revokeObjectURL(address), () => {}));
   }
 }
