@@ -20,7 +20,7 @@ class JudgingRoom {
     this.references = new References(cell("reference"), [...task.querySelectorAll("a[data-kind]")], {
       isFixed: task.classList.contains("controllability"),
       changed: () => this.draw(),
-      failed: (error) => this.say(`A reference cannot be shown (${error.message}). Reload the page, or press 0 and say so.`),
+      failed: ({ message }) => this.say(`A reference cannot be shown (${message}). Reload, or press 0 and say so.`),
     });
     this.wireButtons();
     this.wireAnswer();
@@ -168,8 +168,8 @@ class JudgingRoom {
     }
     event.preventDefault();
     event.stopImmediatePropagation();
-    const missing = this.choice ? "Say why you cannot judge." : "Choose an answer first: 1 left, 2 right, 3 tie, 4 both bad, 0 cannot judge.";
-    this.tell(missing, true);
+    if (this.choice) this.tell("Say why you cannot judge.", true);
+    else this.tell("Choose an answer first: 1 left, 2 right, 3 tie, 4 both bad, 0 cannot judge.", true);
   }
 
   /** The answer stays in the form with its key, so that sending it again can never store it twice. */
@@ -202,7 +202,7 @@ class JudgingRoom {
 }
 
 function whyNotPlayable(error) {
-  if (error.message === "status 404") return "This pair is no longer yours: it was open for too long. Reload the page for the next one.";
+  if (error.message === "status 404") return "This pair is no longer yours: it was open for too long. Reload the page.";
   if (error.message === "not decodable") return "A video does not play in this browser. Press 0 and say so.";
   return "A video could not be loaded: the site cannot be reached. Reload the page to try again.";
 }
@@ -210,7 +210,12 @@ function whyNotPlayable(error) {
 // -- keys -----------------------------------------------------------------------------------------
 
 const CHOICES = { 1: "left", 2: "right", 3: "tie", 4: "both_bad", 0: "unsure" };
-const ACTS = { " ": "play", r: "restart", ",": "back", ".": "forward", ArrowLeft: "jumpBack", ArrowRight: "jumpOn", l: "loop", "<": "slower", ">": "faster", "\\": "normal", g: "gallery", j: "previous", k: "next", "?": "keys" };
+const ACTS = {
+  " ": "play", r: "restart", l: "loop",
+  ",": "back", ".": "forward", ArrowLeft: "jumpBack", ArrowRight: "jumpOn",
+  "<": "slower", ">": "faster", "\\": "normal",
+  g: "gallery", j: "previous", k: "next", "?": "keys",
+};
 const REPEATED = ["back", "forward", "jumpBack", "jumpOn"];
 const OF_GALLERY = ["gallery", "previous", "next"];
 /** Keys by place, for layouts that type these signs only with Shift. */
@@ -227,9 +232,10 @@ function meaning({ key, code }) {
 /** Whether a key belongs to what has the focus: buttons and links are pressed, lists are moved through. */
 function isTaken(event) {
   const focused = document.activeElement;
-  if (focused.matches("input[type=radio]")) return event.key.startsWith("Arrow") || (event.code === "Space" && !focused.checked);
-  if (focused.matches("input[type=range]")) return event.key.startsWith("Arrow");
-  if (focused.matches("button, a")) return event.code === "Space";
+  const [isArrow, isSpace] = [event.key.startsWith("Arrow"), event.key === " "];
+  if (focused.matches("input[type=radio]")) return isArrow || (isSpace && !focused.checked);
+  if (focused.matches("input[type=range]")) return isArrow;
+  if (focused.matches("button, a")) return isSpace;
   return focused.matches("input, select, textarea");
 }
 
