@@ -178,7 +178,9 @@ class SampleRequest:
             references = tuple((str(r["path"]), ReferenceKind(r["kind"])) for r in item["references"])
             request = cls(str(item["sample_id"]), int(item["seed"]), str(item["prompt"]), references)
         except KeyError as missing:
-            raise ValueError(f"sample {item.get('sample_id', '?')} has no {missing} in request.json") from None
+            raise ValueError(
+                f"sample {item.get('sample_id', '?')} has no {missing} in request.json"
+            ) from None
         if not references:
             raise ValueError(f"sample {request.sample_id} has no reference; give at least the primary one")
         return request

@@ -7,7 +7,6 @@ on two CPU cores bearable.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable
 
 import torch
@@ -139,7 +138,7 @@ def join_processes() -> tuple[int, int]:
     Returns:
         Rank and number of processes; (0, 1) when there is only this one.
     """
-    if "WORLD_SIZE" not in os.environ:
+    if not distributed.is_torchelastic_launched():
         return 0, 1
     distributed.init_process_group("gloo")
     return distributed.get_rank(), distributed.get_world_size()

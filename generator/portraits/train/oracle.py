@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKLWan
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
+from generator.model.vae import AutoencoderKLWan
 from generator.portraits.oracle import GLANCES, Oracle, OracleNetwork, identity_similarity
 from generator.portraits.train.data import Rendered, render_people
 from generator.portraits.train.optimiser import Optimiser, trapezoid

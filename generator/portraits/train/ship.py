@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKLWan
 from safetensors.torch import load_file, save_file
 from transformers import UMT5EncoderModel
 
 from generator.model.pipeline import AnyIDPipeline
 from generator.model.tiny import MAX_TOKENS, build_scheduler, build_tokenizer
 from generator.model.transformer import AnyIDTransformer
+from generator.model.vae import AutoencoderKLWan
 from generator.portraits.oracle import WEIGHTS, Oracle
 from generator.portraits.train.measure import draw_sheet, draw_trials, sample_trials, score
 from generator.portraits.train.oracle import measure_trust, save_oracle

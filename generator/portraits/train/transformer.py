@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKLWan
 from torch import Tensor, distributed, nn
 from torch.nn import functional
 
@@ -28,6 +27,7 @@ from generator.model.tiny import (
     build_transformer,
 )
 from generator.model.transformer import AnyIDTransformer
+from generator.model.vae import AutoencoderKLWan
 from generator.portraits.people import FRONT_CLIPS, SIZE
 from generator.portraits.train.data import Rendered, render_people
 from generator.portraits.train.optimiser import Optimiser, join_processes, trapezoid

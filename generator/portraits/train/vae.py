@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKLWan
 from torch import Tensor
 
 from generator.model.tiny import build_vae
+from generator.model.vae import AutoencoderKLWan
 from generator.portraits.train.data import Rendered, render_people
 from generator.portraits.train.optimiser import Optimiser, join_processes, trapezoid
 
