@@ -35,7 +35,7 @@ from rlhf.records import Track
 Say = Callable[[str], None]
 
 #: Enough pairs for a visible Flow-DPO step, few enough for two cores and a quarter of an hour.
-PEOPLE = {Split.TRAIN: 40, Split.EVAL: 20}
+PEOPLE = {Split.TRAIN: 32, Split.EVAL: 16}
 INSTANCES_A_PERSON = {Split.TRAIN: 3, Split.EVAL: 2}
 VOTES_WANTED = 3
 VOTER = SimulatedVoter(accuracy=0.85, tie_rate=0.05, side_bias=0.05)
