@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from annotate.models import User
 from tests.browser.rooms import Room
@@ -22,6 +22,9 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+#: How long a page may take where many programs share two cores; nothing waits longer than it must.
+PATIENCE_MS = 30_000
 
 Visit = Callable[..., Page]
 
@@ -43,6 +46,7 @@ def chromium() -> Iterator[Browser]:
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         # Playwright's own event loop runs in this thread, and makes Django think that it is in one.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+        expect.set_options(timeout=PATIENCE_MS)
         browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
         yield browser
         browser.close()
@@ -64,7 +68,7 @@ def visit(chromium: Browser, live_server: Any) -> Iterator[Visit]:
         context = chromium.new_context(base_url=live_server.url, **options)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(PATIENCE_MS)
         page.on("console", on_console)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.goto(path)
