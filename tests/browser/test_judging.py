@@ -286,7 +286,8 @@ def test_it_opens_references_beside_the_pair_one_at_a_time(judge: Judge, ana: Us
     expect(cell.locator("figcaption")).to_have_text("Reference 1 of 3")
     room.press("k")
     expect(cell.locator("figcaption")).to_have_text("Reference 2 of 3")
-    expect(room.page.locator(".thumbnail[data-seen]")).to_have_count(1)
+    # The first one may have been seen whole as well by now: that depends on how fast the machine is.
+    expect(room.page.locator("li:nth-child(2) .thumbnail[data-seen]")).to_have_count(1)
     room.press("g")
     expect(cell).to_be_hidden()
     room.press("3", "Enter")
