@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from django.core.signals import request_finished, request_started
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from annotate.models import User
@@ -76,10 +79,38 @@ def visit(chromium: Browser, live_server: Any) -> Iterator[Visit]:
             sign_in(page, user)
         return page
 
-    yield open_page
-    for context in contexts:
-        context.close()
+    with waiting_for_the_server():
+        yield open_page
+        for context in contexts:
+            context.close()
     assert not faults, faults
+
+
+@contextmanager
+def waiting_for_the_server() -> Iterator[None]:
+    """Leave only when no request is under way: one that still reads would block the tables' clean-up."""
+    under_way: list[None] = []
+
+    def begin(**_: Any) -> None:
+        under_way.append(None)
+
+    def end(**_: Any) -> None:
+        if under_way:
+            under_way.pop()
+
+    request_started.connect(begin)
+    request_finished.connect(end)
+    try:
+        yield
+        quiet = 0
+        for _ in range(200):
+            quiet = 0 if under_way else quiet + 1
+            if quiet == 4:
+                break
+            time.sleep(0.05)
+    finally:
+        request_started.disconnect(begin)
+        request_finished.disconnect(end)
 
 
 def sign_in(page: Page, user: User) -> None:
