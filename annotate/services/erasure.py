@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from typing import Any
 
 import pgtrigger
@@ -10,7 +11,15 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 
-from annotate.models import DifferentialPrompt, Export, IdentityGroup, ModelVersion, Reference, VideoSample
+from annotate.models import (
+    DifferentialPrompt,
+    Export,
+    IdentityGroup,
+    ModelVersion,
+    Reference,
+    VideoPair,
+    VideoSample,
+)
 from annotate.services.audit import record_event
 from annotate.services.rounds import RoundError
 
@@ -73,4 +82,15 @@ def _stored_files(group: IdentityGroup) -> list[str]:
     others = Reference.objects.exclude(group=group).filter(Q(path__in=mine) | Q(poster__in=mine))
     shared = {path for row in others.values_list("path", "poster") for path in row}
     videos = VideoSample.objects.filter(instance__group=group).exclude(path="").values_list("path", flat=True)
-    return sorted((mine - shared) | set(videos))
+    return sorted((mine - shared) | set(videos) | set(_run_files(group)))
+
+
+def _run_files(group: IdentityGroup) -> Iterator[str]:
+    """What jobs keep of a person beside rows: encoded pairs of DPO, videos of evaluations."""
+    pairs = VideoPair.objects.filter(instance__group=group).values_list("pk", flat=True)
+    instances = group.instances.values_list("pk", flat=True)
+    patterns = [f"runs/*/*/cache/pair-{pk}.safetensors" for pk in pairs]
+    patterns += [f"runs/*/*/{model}/{pk}-*.mp4" for pk in instances for model in ("baseline", "candidate")]
+    for pattern in patterns:
+        for path in settings.STORAGE_ROOT.glob(pattern):
+            yield str(path.relative_to(settings.STORAGE_ROOT))

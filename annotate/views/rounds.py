@@ -39,10 +39,13 @@ def _context(round: Round) -> dict[str, Any]:
     shown = list(round.runs.order_by("-id"))
     dpo = next((run for run in shown if run.stage == Stage.DPO), None)
     evaluation = queries.done_run(round, Stage.EVALUATE)
+    stuck = set(queries.stuck_runs(round))
     return {
         "round": round,
         "funnel": queries.round_funnel(round),
-        "runs": [{"run": run, "progress": queries.run_progress(run)} for run in shown],
+        "runs": [
+            {"run": run, "progress": queries.run_progress(run), "can_retry": run in stuck} for run in shown
+        ],
         "is_live": any(run.status in LIVE for run in shown),
         "curves": _curves(dpo) if dpo else [],
         "exports": round.exports.order_by("-id"),

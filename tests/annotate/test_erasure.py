@@ -13,6 +13,7 @@ from annotate.models import (
     IdentityGroup,
     Judgment,
     Reference,
+    VideoPair,
     VideoSample,
 )
 from annotate.services.audit import event_hash, record_event
@@ -51,6 +52,28 @@ def test_it_erases_rows_files_and_exports(exported):
     assert Export.objects.get().withdrawn
     event = AuditEvent.objects.get(verb="erase_identity")
     assert "mia" not in str(event.detail)
+
+
+def test_it_erases_what_jobs_keep_of_a_person(exported):
+    """Encoded pairs and evaluation videos go; another person's, whose number only begins alike, stay."""
+    pair = VideoPair.objects.get()
+    run = settings.STORAGE_ROOT / "runs" / "round-1"
+    mine = [
+        run / f"dpo-1/cache/pair-{pair.pk}.safetensors",
+        run / f"evaluate-1/baseline/{pair.instance_id}-7.mp4",
+    ]
+    theirs = [
+        run / f"dpo-1/cache/pair-{pair.pk}0.safetensors",
+        run / f"evaluate-1/candidate/{pair.instance_id}1-7.mp4",
+    ]
+    for path in [*mine, *theirs]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    erase_identity("mia")
+    assert all(path.exists() for path in [*mine, *theirs])
+    erase_identity("mia", really=True)
+    assert not any(path.exists() for path in mine)
+    assert all(path.exists() for path in theirs)
 
 
 def test_it_asks_which_of_two_people_of_one_name(exported):
