@@ -7,10 +7,9 @@ from pathlib import Path
 
 import torch
 
+from generator.model.kernels import choose_attention, compile_blocks
+from generator.model.lora import adapter_file
 from generator.model.pipeline import AnyIDPipeline
-
-#: The file of an adapter folder, as Diffusers names it.
-ADAPTER_FILE = "pytorch_lora_weights.safetensors"
 
 
 def load_pipeline(
@@ -19,14 +18,19 @@ def load_pipeline(
     *,
     device: str | torch.device = "cpu",
     dtype: torch.dtype | None = None,
+    attention: str | None = None,
+    compiled: bool = False,
 ) -> AnyIDPipeline:
     """Load a base model and put its adapters on, the oldest first, all at full strength.
 
     Args:
         base: folder in the Diffusers layout, or hub id.
-        adapters: folders that hold `pytorch_lora_weights.safetensors`.
+        adapters: folders that hold `pytorch_lora_weights.safetensors`, or safetensors files in Diffusers' or
+            ComfyUI's form.
         device: where to put it.
         dtype: of all weights; float32 when None.
+        attention: a backend of `generator.model.kernels.choose_attention`; Diffusers' default when None.
+        compiled: whether to compile the blocks, see `generator.model.kernels.compile_blocks`.
 
     Returns:
         The pipeline, with adapters named `adapter_0`, `adapter_1`, ...
@@ -37,15 +41,22 @@ def load_pipeline(
     folder = Path(base)
     if folder.is_absolute() and not (folder / "model_index.json").is_file():
         raise ValueError(f"{folder} is not a model: it has no model_index.json")
-    for adapter in adapters:
-        if not (Path(adapter) / ADAPTER_FILE).is_file():
-            raise ValueError(f"{adapter} is not an adapter: it has no {ADAPTER_FILE}")
+    files = [adapter_file(adapter) for adapter in adapters]
     pipeline = AnyIDPipeline.from_pretrained(base, dtype=dtype or torch.float32)
-    names = [f"adapter_{index}" for index in range(len(adapters))]
-    for name, adapter in zip(names, adapters, strict=True):
-        pipeline.load_lora_weights(str(adapter), weight_name=ADAPTER_FILE, adapter_name=name)
+    names = [f"adapter_{index}" for index in range(len(files))]
+    for name, file in zip(names, files, strict=True):
+        pipeline.load_lora_weights(
+            str(file.parent), weight_name=file.name, adapter_name=name, use_safetensors=True
+        )
     if names:
         pipeline.set_adapters(names)
     pipeline.to(device)
+    if torch.device(device).type != "cpu":
+        # A batch of large videos is decoded one by one: all at once would not fit.
+        pipeline.vae.enable_slicing()
+    if attention is not None:
+        choose_attention(pipeline.transformer, attention)
+    if compiled:
+        compile_blocks(pipeline.transformer)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline

@@ -18,13 +18,22 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase, UMT5EncoderModel
 
 from generator.model import references as visual
+from generator.model.order import in_order
 from generator.model.references import VisualReference
 from generator.model.transformer import AnyIDTransformer
 
 StepCallback = Callable[[Any, int, Tensor, dict[str, Tensor]], dict[str, Tensor]]
 
 #: Arguments of `from_pretrained` that say where files come from; the transformer is loaded with the same.
-_HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "token", "variant")
+_HUB_ARGUMENTS = (
+    "cache_dir",
+    "force_download",
+    "local_files_only",
+    "revision",
+    "token",
+    "use_safetensors",
+    "variant",
+)
 
 
 def guide(empty: Tensor, full: Tensor, guidance_scale: float) -> Tensor:
@@ -54,7 +63,9 @@ class AnyIDPipeline(WanPipeline):
         boundary_ratio: unused; as above.
         expand_timesteps: as above; references always have their own timestep.
         max_sequence_length: tokens of a prompt; longer ones are cut.
-        empty_references: whether the empty condition has one zero-pixel latent or as many as the references.
+        empty_references: whether the empty condition has `one` zero-pixel latent or as many as the references
+            (`same`).
+        reference_order: the order of the references on the temporal axis, `primary_first` or `primary_last`.
     """
 
     def __init__(
@@ -69,14 +80,16 @@ class AnyIDPipeline(WanPipeline):
         expand_timesteps: bool = True,
         max_sequence_length: int = 512,
         empty_references: str = "one",
+        reference_order: str = "primary_first",
     ) -> None:
         """Register the parts and the recorded settings.
 
         Raises:
-            ValueError: an unknown `empty_references`.
+            ValueError: an unknown `empty_references` or `reference_order`.
         """
         if empty_references not in ("one", "same"):
             raise ValueError(f"empty_references is {empty_references!r}; it must be 'one' or 'same'")
+        in_order([], reference_order)  # refuses an unknown one
         super().__init__(
             tokenizer,
             text_encoder,
@@ -87,7 +100,11 @@ class AnyIDPipeline(WanPipeline):
             boundary_ratio,
             expand_timesteps,
         )
-        self.register_to_config(max_sequence_length=max_sequence_length, empty_references=empty_references)
+        self.register_to_config(
+            max_sequence_length=max_sequence_length,
+            empty_references=empty_references,
+            reference_order=reference_order,
+        )
 
     def register_modules(self, **modules: Any) -> None:
         """Register parts, naming the transformer's class as upstream does.
@@ -112,6 +129,7 @@ class AnyIDPipeline(WanPipeline):
         Raises:
             OSError: the folder or a file of it is missing.
         """
+        kwargs.setdefault("use_safetensors", True)  # never a pickle
         if "transformer" not in kwargs:
             chosen = {name: kwargs[name] for name in (*_HUB_ARGUMENTS, "dtype") if name in kwargs}
             kwargs["transformer"] = AnyIDTransformer.from_pretrained(path, subfolder="transformer", **chosen)
@@ -128,9 +146,13 @@ class AnyIDPipeline(WanPipeline):
 
     @torch.no_grad()
     def encode_references(self, references: Sequence[VisualReference], height: int, width: int) -> Tensor:
-        """The references of one sample as latents, see `generator.model.references.encode_references`."""
+        """The references of one sample as latents, see `generator.model.references.encode_references`.
+
+        They are given with the primary first, and come in the checkpoint's order.
+        """
         self.check_size(height, width)
-        return visual.encode_references(references, self.vae, height, width)
+        ordered = in_order(references, self.config.reference_order)
+        return visual.encode_references(ordered, self.vae, height, width)
 
     @torch.no_grad()
     def encode_video(self, frames: VisualReference) -> Tensor:
@@ -151,7 +173,7 @@ class AnyIDPipeline(WanPipeline):
 
     @torch.no_grad()
     def decode_latents(self, latents: Tensor) -> np.ndarray:
-        """Latents as pictures; each video on its own, so that a batch gives what single runs give.
+        """Latents as pictures, the whole batch at once; `vae.enable_slicing()` takes less memory.
 
         Args:
             latents: (B, C, F, h, w), normalised.
@@ -160,8 +182,7 @@ class AnyIDPipeline(WanPipeline):
             (B, F, H, W, 3) uint8 RGB.
         """
         latents = visual.denormalise(latents.to(self.vae.device, self.vae.dtype), self.vae)
-        videos = [self.vae.decode(one[None], return_dict=False)[0].float() for one in latents]
-        pixels = torch.cat(videos).permute(0, 2, 3, 4, 1)
+        pixels = self.vae.decode(latents, return_dict=False)[0].float().permute(0, 2, 3, 4, 1)
         decoded: np.ndarray = ((pixels.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
         return decoded
 
@@ -280,8 +301,10 @@ class AnyIDPipeline(WanPipeline):
         device, dtype = self._execution_device, self.transformer.dtype
         batch_size = len(prompts) * copies
         guided = self._guidance_scale > 1
+        # Videos that share a prompt share its one row.
+        rows = copies if len(prompts) > 1 else 1
         embeds, empty_embeds = self.encode_prompt(
-            prompts, "", do_classifier_free_guidance=guided, num_videos_per_prompt=copies, device=device
+            prompts, "", do_classifier_free_guidance=guided, num_videos_per_prompt=rows, device=device
         )
         if reference_latents is None:
             reference_latents = self.encode_references(references or [], height, width)
@@ -298,7 +321,7 @@ class AnyIDPipeline(WanPipeline):
             return full, None
         count = reference_latents.shape[2] if self.config.empty_references == "same" else 1
         nothing = visual.empty_reference(self.vae, height, width, count)
-        return full, _Condition("uncond", empty_embeds.to(dtype), batched(nothing))
+        return full, _Condition("uncond", empty_embeds[:1].to(dtype), batched(nothing))
 
     def _denoise(
         self,
@@ -340,7 +363,7 @@ class AnyIDPipeline(WanPipeline):
         with self.transformer.cache_context(condition.name, **context):
             velocity: Tensor = self.transformer(
                 latents.to(self.transformer.dtype),
-                timestep.expand(len(latents)),
+                timestep[None],
                 condition.prompt_embeds,
                 condition.reference_latents,
                 attention_kwargs=self._attention_kwargs,
@@ -354,7 +377,7 @@ class _Condition:
 
     Attributes:
         name: of the cache context.
-        prompt_embeds: (B, L, D).
+        prompt_embeds: (B or 1, L, D).
         reference_latents: (B, C, R, h, w).
     """
 

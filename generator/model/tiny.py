@@ -15,7 +15,7 @@ from generator.model.transformer import AnyIDTransformer
 from generator.portraits.world import ELEMENT_STATES, phrase_change
 
 #: Latent channels of the tiny VAE.
-LATENT_CHANNELS = 48
+LATENT_CHANNELS = 24
 #: Width of the text embeddings.
 TEXT_WIDTH = 128
 #: Tokens of a prompt; seven statements have at most 63.
@@ -49,15 +49,18 @@ def build_tiny_pipeline(seed: int = 0) -> AnyIDPipeline:
     return pipeline
 
 
-def build_vae() -> AutoencoderKLWan:
+def build_vae(channels: int = LATENT_CHANNELS) -> AutoencoderKLWan:
     """A small Wan VAE: 8x in space, 4x in time, in the residual form of Wan 2.2.
 
+    Args:
+        channels: of the latents.
+
     Returns:
-        Random weights, 2.9 M parameters; latent statistics 0 and 1 until they are measured.
+        Random weights, 2.8 M parameters; latent statistics 0 and 1 until they are measured.
     """
     return AutoencoderKLWan(
         base_dim=32,
-        z_dim=LATENT_CHANNELS,
+        z_dim=channels,
         dim_mult=[1, 2, 2],
         num_res_blocks=1,
         attn_scales=[],
@@ -69,22 +72,26 @@ def build_vae() -> AutoencoderKLWan:
         is_residual=True,
         scale_factor_spatial=8,
         scale_factor_temporal=4,
-        latents_mean=[0.0] * LATENT_CHANNELS,
-        latents_std=[1.0] * LATENT_CHANNELS,
+        latents_mean=[0.0] * channels,
+        latents_std=[1.0] * channels,
     )
 
 
 def build_transformer(layers: int = 6) -> AnyIDTransformer:
-    """Six layers of four heads of 48: 16 tokens a latent frame of a 64x64 video."""
+    """Six layers of four heads of 64: 16 tokens a latent frame of a 64x64 video.
+
+    A token holds 96 latent numbers. The width is well above that, since a predicted velocity contains all of
+    the noise, which has to pass through beside everything else.
+    """
     return AnyIDTransformer(
         patch_size=(1, 2, 2),
         num_attention_heads=4,
-        attention_head_dim=48,
+        attention_head_dim=64,
         in_channels=LATENT_CHANNELS,
         out_channels=LATENT_CHANNELS,
         text_dim=TEXT_WIDTH,
         freq_dim=128,
-        ffn_dim=768,
+        ffn_dim=640,
         num_layers=layers,
         rope_max_seq_len=64,
         reference_position="after",

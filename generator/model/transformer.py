@@ -3,7 +3,7 @@
 References and target are one sequence on the temporal axis. Reference tokens carry timestep 0, target tokens
 the timestep t; by this alone the model tells them apart (AnyID, design 1). Upstream embeds a timestep for
 every token; here only the two that occur are embedded, once each, and every block gathers them by a segment
-index, which gives the same numbers without a `(B, S, 6, D)` tensor.
+index, which gives the same numbers without a `(B, S, 6, D)` tensor: 2 GB a block at 1280x704x121.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 from diffusers import WanTransformer3DModel
 from diffusers.configuration_utils import register_to_config
+from diffusers.hooks._helpers import TransformerBlockMetadata, TransformerBlockRegistry
 from diffusers.models._modeling_parallel import ContextParallelInput, ContextParallelOutput
 from diffusers.models.modeling_outputs import Transformer2DModelOutput
 from diffusers.models.transformers.transformer_wan import WanTransformerBlock
@@ -23,6 +24,26 @@ ReferencePosition = Literal["before", "after"]
 
 #: Rows of the two embedded timesteps.
 REFERENCE, TARGET = 0, 1
+
+
+def modulate(tokens: Tensor, scale: Tensor, shift: Tensor, segment: Tensor) -> Tensor:
+    """Scale and shift every token by its segment's row: `tokens * (1 + scale) + shift`.
+
+    Args:
+        tokens: (B, S, D) float32.
+        scale: (B or 1, 2, D), a row for `REFERENCE` and one for `TARGET` tokens.
+        shift: as `scale`.
+        segment: (S,), the row that each token takes.
+
+    Returns:
+        (B, S, D). No more than one such tensor of rows lives at a time, never one of all six.
+    """
+    return torch.addcmul(shift.index_select(1, segment), tokens, (1 + scale).index_select(1, segment))
+
+
+def add_gated(tokens: Tensor, update: Tensor, gate: Tensor, segment: Tensor) -> Tensor:
+    """The residual step `tokens + update * gate` in float32, with shapes as in `modulate`."""
+    return torch.addcmul(tokens.float(), update.float(), gate.index_select(1, segment))
 
 
 class AnyIDBlock(WanTransformerBlock):
@@ -40,27 +61,30 @@ class AnyIDBlock(WanTransformerBlock):
 
         Args:
             hidden_states: (B, S, D).
-            encoder_hidden_states: (B, L, D), the text.
-            temb: (B, 2, 6, D), modulation of `REFERENCE` and `TARGET` tokens.
+            encoder_hidden_states: (B or 1, L, D), the text.
+            temb: (B or 1, 2, 6, D), modulation of `REFERENCE` and `TARGET` tokens.
             rotary_emb: cosines and sines, (1, S, 1, D / heads) each.
             segment: (S,) int64, the row of `temb` that each token takes.
 
         Returns:
             (B, S, D).
         """
-        table = (self.scale_shift_table + temb.float())[:, segment]
+        table = self.scale_shift_table + temb.float()
         shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = table.unbind(dim=2)
 
-        normed = (self.norm1(hidden_states.float()) * (1 + scale) + shift).type_as(hidden_states)
+        normed = modulate(self.norm1(hidden_states.float()), scale, shift, segment).type_as(hidden_states)
         attended = self.attn1(normed, None, None, rotary_emb)
-        hidden_states = (hidden_states.float() + attended * gate).type_as(hidden_states)
+        hidden_states = add_gated(hidden_states, attended, gate, segment).type_as(hidden_states)
 
         normed = self.norm2(hidden_states.float()).type_as(hidden_states)
-        hidden_states = hidden_states + self.attn2(normed, encoder_hidden_states, None, None)
+        # Queries of the text do not see one another: those of a batch with one text are one long sequence.
+        queries = normed if len(encoder_hidden_states) == len(normed) else normed.flatten(0, 1)[None]
+        attended = self.attn2(queries, encoder_hidden_states, None, None)
+        hidden_states = hidden_states + attended.view_as(hidden_states)
 
-        normed = (self.norm3(hidden_states.float()) * (1 + ffn_scale) + ffn_shift).type_as(hidden_states)
-        fed = self.ffn(normed)
-        return (hidden_states.float() + fed.float() * ffn_gate).type_as(hidden_states)
+        normed = self.norm3(hidden_states.float())
+        normed = modulate(normed, ffn_scale, ffn_shift, segment).type_as(hidden_states)
+        return add_gated(hidden_states, self.ffn(normed), ffn_gate, segment).type_as(hidden_states)
 
 
 class SegmentIndex(nn.Module):
@@ -159,6 +183,14 @@ class AnyIDTransformer(WanTransformer3DModel):
         )
         self.segments = SegmentIndex()
 
+    def enable_cache(self, config: Any) -> None:
+        """Upstream's step caches, which must be told what our block returns."""
+        TransformerBlockRegistry.register(
+            AnyIDBlock,
+            TransformerBlockMetadata(return_hidden_states_index=0, return_encoder_hidden_states_index=None),
+        )
+        super().enable_cache(config)
+
     @apply_lora_scale("attention_kwargs")
     def forward(
         self,
@@ -173,8 +205,8 @@ class AnyIDTransformer(WanTransformer3DModel):
 
         Args:
             hidden_states: (B, C, F, h, w), the noisy target.
-            timestep: (B,) in [0, 1000], of the target.
-            encoder_hidden_states: (B, L, text_dim).
+            timestep: (B,) in [0, 1000], of the target; (1,) where the batch shares one, which is faster.
+            encoder_hidden_states: (B, L, text_dim); (1, L, text_dim) where the batch shares one.
             reference_latents: (B, C, R, h, w), all references of a sample one after the other, primary
                 first; None for none.
             return_dict: whether to wrap the result.
@@ -186,7 +218,7 @@ class AnyIDTransformer(WanTransformer3DModel):
         Raises:
             ValueError: a shape that the model cannot take.
         """
-        self._check_shapes(hidden_states, timestep, reference_latents)
+        self._check_shapes(hidden_states, timestep, encoder_hidden_states, reference_latents)
         batch, _, num_frames, height, width = hidden_states.shape
         patch_frames, patch_height, patch_width = self.config.patch_size
         before = self.config.reference_position == "before"
@@ -220,8 +252,8 @@ class AnyIDTransformer(WanTransformer3DModel):
             else:
                 tokens = block(tokens, text, modulation, rotary_emb, segment)
 
-        shift, scale = (self.scale_shift_table + temb.unsqueeze(2))[:, segment].unbind(dim=2)
-        tokens = (self.norm_out(tokens.float()) * (1 + scale) + shift).type_as(tokens)
+        shift, scale = (self.scale_shift_table + temb.unsqueeze(2)).float().unbind(dim=2)
+        tokens = modulate(self.norm_out(tokens.float()), scale, shift, segment).type_as(tokens)
         patches = self.proj_out(tokens).reshape(
             batch,
             total,
@@ -236,7 +268,9 @@ class AnyIDTransformer(WanTransformer3DModel):
         prediction = video[:, :, first : first + num_frames]
         return Transformer2DModelOutput(sample=prediction) if return_dict else (prediction,)
 
-    def _check_shapes(self, target: Tensor, timestep: Tensor, references: Tensor | None) -> None:
+    def _check_shapes(
+        self, target: Tensor, timestep: Tensor, text: Tensor, references: Tensor | None
+    ) -> None:
         """Refuse what would fail later with a message about something else."""
         frames, height, width = self.config.patch_size
         if target.ndim != 5 or target.shape[1] != self.config.in_channels:
@@ -249,8 +283,14 @@ class AnyIDTransformer(WanTransformer3DModel):
                 f"latent size {tuple(target.shape[2:])} is not a multiple "
                 f"of the patch {(frames, height, width)}"
             )
-        if timestep.shape != target.shape[:1]:
-            raise ValueError(f"timestep has shape {tuple(timestep.shape)}; it must be ({target.shape[0]},)")
+        if timestep.shape not in ((1,), target.shape[:1]):
+            raise ValueError(
+                f"timestep has shape {tuple(timestep.shape)}; it must be ({target.shape[0]},) or (1,)"
+            )
+        if text.ndim != 3 or len(text) not in (1, len(target)):
+            raise ValueError(
+                f"encoder_hidden_states has shape {tuple(text.shape)}; it must be ({len(target)} or 1, L, D)"
+            )
         if references is None:
             return
         wanted = (target.shape[0], target.shape[1], *target.shape[3:])

@@ -72,6 +72,52 @@ def test_it_equals_upstream_with_one_timestep_when_there_are_no_references() -> 
 
 
 @torch.no_grad()
+def test_it_takes_one_timestep_for_the_whole_batch() -> None:
+    """As upstream's scalar path does for the whole sequence; here the references stay at 0."""
+    model = build()
+    target, _, text, references = inputs()
+    timestep = torch.tensor([321.0])
+    expected = model(target, timestep.expand(2), text, references).sample
+    torch.testing.assert_close(
+        model(target, timestep, text, references).sample, expected, atol=1e-6, rtol=1e-5
+    )
+    without = model(target, timestep, text).sample
+    scalar = upstream_of(model)(target, timestep.expand(2), text, return_dict=False)[0]
+    torch.testing.assert_close(without, scalar, atol=1e-6, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_it_takes_one_text_for_the_whole_batch() -> None:
+    model = build()
+    target, timestep, text, references = inputs()
+    expected = model(target, timestep, text[:1].expand(2, -1, -1), references).sample
+    torch.testing.assert_close(
+        model(target, timestep, text[:1], references).sample, expected, atol=1e-6, rtol=1e-5
+    )
+
+
+@torch.no_grad()
+def test_it_modulates_in_float32_in_a_half_precision_model() -> None:
+    """Loaded as upstream loads it, its tables and time embedding stay float32 and the rest is bfloat16."""
+    reference = build()
+    model = build()
+    for name, parameter in model.named_parameters():
+        if not any(kept in name for kept in WanTransformer3DModel._keep_in_fp32_modules):
+            parameter.data = parameter.data.bfloat16()
+    target, timestep, text, references = inputs()
+    half = [tensor.bfloat16() for tensor in (target, text, references)]
+    predicted = model(half[0], timestep, half[1], half[2]).sample
+    assert predicted.dtype == torch.bfloat16
+    upstream = WanTransformer3DModel(**CONFIG).eval()
+    upstream.load_state_dict(model.state_dict(), assign=True)
+    times = torch.cat([timestep[:, None].expand(2, 12), torch.zeros(2, 18)], dim=1)
+    expected = upstream(torch.cat([half[0], half[2]], 2), times, half[1], return_dict=False)[0][:, :, :2]
+    exact = reference(target, timestep, text, references).sample
+    distance = (expected.float() - exact).abs().max()
+    assert (predicted.float() - exact).abs().max() <= 1.5 * distance
+
+
+@torch.no_grad()
 def test_it_reads_references_at_timestep_zero() -> None:
     """The same frames as noisy target instead would be read at t: another result."""
     model = build()
@@ -142,14 +188,17 @@ def test_it_trains_the_same_with_gradient_checkpointing() -> None:
         ({"references": torch.zeros(1, 4, 3, 4, 6)}, "reference_latents has shape"),
         ({"target": torch.zeros(2, 4, 2, 3, 6)}, "not a multiple of the patch"),
         ({"target": torch.zeros(2, 5, 2, 4, 6)}, r"must be \(B, 4, F, h, w\)"),
-        ({"timestep": torch.zeros(1)}, r"timestep has shape \(1,\); it must be \(2,\)"),
+        ({"timestep": torch.zeros(3)}, r"timestep has shape \(3,\); it must be \(2,\) or \(1,\)"),
+        ({"timestep": torch.zeros(2, 1)}, "timestep has shape"),
+        ({"references": torch.zeros(2, 4, 4, 6)}, "reference_latents has shape"),
+        ({"text": torch.zeros(3, 5, 8)}, r"encoder_hidden_states has shape .* must be \(2 or 1, L, D\)"),
     ],
 )
 def test_it_names_what_it_cannot_take(change, message: str) -> None:
     target, timestep, text, references = inputs()
-    values = {"target": target, "timestep": timestep, "references": references, **change}
+    values = {"target": target, "timestep": timestep, "text": text, "references": references, **change}
     with pytest.raises(ValueError, match=message):
-        build()(values["target"], values["timestep"], text, values["references"])
+        build()(values["target"], values["timestep"], values["text"], values["references"])
 
 
 def test_it_refuses_an_unknown_reference_position() -> None:

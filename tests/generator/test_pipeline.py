@@ -9,16 +9,18 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from diffusers import WanPipeline, WanTransformer3DModel  # noqa: E402
+from diffusers import FirstBlockCacheConfig, WanPipeline, WanTransformer3DModel  # noqa: E402
 from peft import LoraConfig  # noqa: E402
 from peft.utils import get_peft_model_state_dict  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from generator.model import AnyIDPipeline  # noqa: E402
 from generator.model.checkpoint import load_pipeline  # noqa: E402
+from generator.model.lora import convert  # noqa: E402
+from generator.model.order import in_order  # noqa: E402
 from generator.model.pipeline import guide  # noqa: E402
 from generator.model.references import empty_reference, fit  # noqa: E402
-from generator.model.tiny import build_tiny_pipeline, build_tokenizer  # noqa: E402
+from generator.model.tiny import LATENT_CHANNELS, build_tiny_pipeline, build_tokenizer  # noqa: E402
 
 SMALL = {"height": 32, "width": 32, "num_frames": 5, "num_inference_steps": 3}
 
@@ -116,7 +118,7 @@ def test_it_pads_references_to_the_size_with_their_aspect_kept() -> None:
 def test_it_encodes_references_one_by_one_in_order(pipeline: AnyIDPipeline) -> None:
     joined = pipeline.encode_references(references(), 32, 32)
     alone = [pipeline.encode_references([reference], 32, 32) for reference in references()]
-    assert joined.shape == (1, 48, 5, 4, 4)
+    assert joined.shape == (1, LATENT_CHANNELS, 5, 4, 4)
     torch.testing.assert_close(joined, torch.cat(alone, dim=2))
 
 
@@ -127,7 +129,9 @@ def test_it_normalises_latents_by_the_vaes_statistics(pipeline: AnyIDPipeline) -
     decoded = pipeline.decode_latents(plain)
     before = dict(pipeline.vae.config)
     try:
-        pipeline.vae.register_to_config(latents_mean=[2.0] * 48, latents_std=[4.0] * 48)
+        pipeline.vae.register_to_config(
+            latents_mean=[2.0] * LATENT_CHANNELS, latents_std=[4.0] * LATENT_CHANNELS
+        )
         scaled = pipeline.encode_video(frames)
         torch.testing.assert_close(scaled, (plain - 2) / 4)
         np.testing.assert_allclose(pipeline.decode_latents(scaled).astype(int), decoded, atol=1)
@@ -154,6 +158,65 @@ def test_it_stops_and_reports_through_the_callback(pipeline: AnyIDPipeline) -> N
     assert not latents.any()
 
 
+def test_it_leaves_the_latents_alone_where_a_callback_only_watches(pipeline: AnyIDPipeline) -> None:
+    """Progress is reported once a step, with the timestep and the step's latents."""
+    seen = []
+
+    def watch(pipe, step, timestep, tensors):
+        seen.append((step, float(timestep), tensors["latents"].clone()))
+        return {}
+
+    call = {**SMALL, "references": references(), "prompt": "a beach", "output_type": "latent"}
+    latents = pipeline(**call, generator=noise_of(0), callback_on_step_end=watch).frames
+    torch.testing.assert_close(latents, pipeline(**call, generator=noise_of(0)).frames, rtol=0, atol=0)
+    assert [step for step, _, _ in seen] == [0, 1, 2]
+    assert [timestep for _, timestep, _ in seen] == pipeline.scheduler.timesteps.tolist()
+    torch.testing.assert_close(seen[-1][2], latents, rtol=0, atol=0)
+
+
+def test_it_offloads_as_diffusers_does() -> None:
+    """The order of offloading is upstream's; groups of layers come and go without a trace in the result."""
+    assert AnyIDPipeline.model_cpu_offload_seq == WanPipeline.model_cpu_offload_seq
+    pipeline = build_tiny_pipeline()
+    call = {**SMALL, "references": references(), "prompt": "a beach", "output_type": "latent"}
+    expected = pipeline(**call, generator=noise_of(0)).frames
+    for offload in (
+        {"offload_type": "leaf_level"},
+        {"offload_type": "block_level", "num_blocks_per_group": 2},
+    ):
+        offloaded = build_tiny_pipeline()
+        offloaded.transformer.enable_group_offload(torch.device("cpu"), **offload)
+        torch.testing.assert_close(offloaded(**call, generator=noise_of(0)).frames, expected, rtol=0, atol=0)
+
+
+def test_it_takes_diffusers_step_caches() -> None:
+    """A first-block cache that never trusts itself changes nothing; one that always does skips the rest."""
+    pipeline = build_tiny_pipeline()
+    call = {**SMALL, "references": references(), "prompt": "a beach", "output_type": "latent"}
+    expected = pipeline(**call, generator=noise_of(0)).frames
+    ran = []
+    pipeline.transformer.blocks[-1].ffn.register_forward_hook(lambda *_: ran.append(1))
+    for threshold, passes in ((0.0, 6), (1e9, 2)):
+        pipeline.transformer.enable_cache(FirstBlockCacheConfig(threshold=threshold))
+        latents = pipeline(**call, generator=noise_of(0)).frames
+        assert len(ran) == passes  # of two passes a step, three steps
+        assert torch.allclose(latents, expected, rtol=0, atol=0) == (passes == 6)
+        pipeline.transformer.disable_cache()
+        ran.clear()
+
+
+def test_it_decodes_a_batch_as_it_decodes_each_alone(pipeline: AnyIDPipeline) -> None:
+    latents = torch.randn(2, LATENT_CHANNELS, 2, 4, 4, generator=noise_of(0)[0])
+    together = pipeline.decode_latents(latents).astype(int)
+    alone = [pipeline.decode_latents(latents[row : row + 1]).astype(int) for row in (0, 1)]
+    # Rounding to whole levels may fall on either side.
+    np.testing.assert_allclose(together, np.concatenate(alone), atol=1)
+    pipeline.vae.enable_slicing()
+    sliced = pipeline.decode_latents(latents)
+    pipeline.vae.disable_slicing()
+    np.testing.assert_array_equal(sliced, np.concatenate(alone))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -167,12 +230,26 @@ def test_it_stops_and_reports_through_the_callback(pipeline: AnyIDPipeline) -> N
         ({"num_frames": 0}, "num_frames is 0"),
         ({"guidance_scale": 0.5}, "guidance_scale is 0.5; it must be at least 1"),
         ({"generator": noise_of(1, 2)}, "2 generators were given for 1 videos"),
-        ({"reference_latents": torch.zeros(2, 48, 1, 4, 4)}, "reference_latents hold 2 samples"),
+        ({"reference_latents": torch.zeros(2, LATENT_CHANNELS, 1, 4, 4)}, "reference_latents hold 2 samples"),
     ],
 )
 def test_it_names_the_value_and_the_remedy(pipeline: AnyIDPipeline, change, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         pipeline(**{**SMALL, "references": references(), **change})
+
+
+def test_references_stand_in_the_checkpoints_order(pipeline: AnyIDPipeline) -> None:
+    """They are always given with the primary first; one that was trained the other way turns them round."""
+    shown = references()
+    usual = pipeline.encode_references(shown, 64, 64)
+    try:
+        pipeline.register_to_config(reference_order="primary_last")
+        turned = pipeline.encode_references(shown[::-1], 64, 64)
+    finally:
+        pipeline.register_to_config(reference_order="primary_first")
+    torch.testing.assert_close(turned, usual, rtol=0, atol=0)
+    with pytest.raises(ValueError, match="reference_order is 'random'; it must be 'primary_first' or"):
+        in_order(shown, "random")
 
 
 def test_it_saves_and_loads_also_in_plain_diffusers(pipeline: AnyIDPipeline, tmp_path) -> None:
@@ -202,16 +279,29 @@ def test_it_loads_adapters_as_plain_diffusers_does(pipeline: AnyIDPipeline, tmp_
     )
     plain = WanPipeline.from_pretrained(str(base))
     plain.load_lora_weights(str(adapter))
-    target, timestep = torch.randn(1, 48, 2, 4, 4), torch.tensor([500.0])
+    target, timestep = torch.randn(1, LATENT_CHANNELS, 2, 4, 4), torch.tensor([500.0])
     text = torch.randn(1, 7, 128)
     with torch.no_grad():
         expected = trained.transformer(target, timestep, text).sample
         loaded = load_pipeline(base, [adapter]).transformer(target, timestep, text).sample
+        convert(adapter, comfyui := tmp_path / "comfyui.safetensors")
+        from_comfyui = load_pipeline(base, [comfyui]).transformer(target, timestep, text).sample
         in_plain = plain.transformer(target, timestep, text).sample
         without = pipeline.transformer(target, timestep, text).sample
     torch.testing.assert_close(loaded, expected)
+    torch.testing.assert_close(from_comfyui, expected, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(in_plain, expected, atol=1e-5, rtol=1e-4)
     assert (without - expected).abs().max() > 1e-4
+
+
+def test_it_loads_with_the_kernels_asked_for(pipeline: AnyIDPipeline, tmp_path) -> None:
+    pipeline.save_pretrained(tmp_path)
+    loaded = load_pipeline(tmp_path, attention="native", compiled=True)
+    blocks = loaded.transformer.blocks
+    assert all(block.attn1.processor._attention_backend == "native" for block in blocks)
+    assert all(block._compiled_call_impl is not None for block in blocks)
+    with pytest.raises(ValueError, match="attention 'fast' is unknown"):
+        load_pipeline(tmp_path, attention="fast")
 
 
 def test_it_says_what_is_no_model_and_no_adapter(tmp_path) -> None:
