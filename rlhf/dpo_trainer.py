@@ -8,7 +8,6 @@ contract test fails where another one differs.
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -18,21 +17,19 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PrinterCallback, Trainer, TrainerCallback
+from transformers import TrainerCallback
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 
 from generator.rundir import RunError
 from rlhf.dpo_config import FlowDPOConfig
 from rlhf.draws import PairDraws, Tensors
-from rlhf.lora import frozen_policy, load_trainable, save_trainable
+from rlhf.lora import frozen_policy
 from rlhf.policy import FlowPolicy
-
-WEIGHTS = "adapter.safetensors"
-COMPLETE = "complete"
+from rlhf.run_trainer import RunTrainer, num_draws, training_arguments
 
 
-class FlowDPOTrainer(DPOTrainer):
+class FlowDPOTrainer(RunTrainer, DPOTrainer):
     """`trl.DPOTrainer` on flow errors.
 
     Args:
@@ -43,8 +40,6 @@ class FlowDPOTrainer(DPOTrainer):
         on_step: receives one line of metrics a step.
         callbacks: further callbacks of transformers.
     """
-
-    loss_is_scaled_for_ga = False
 
     def __init__(
         self,
@@ -61,18 +56,16 @@ class FlowDPOTrainer(DPOTrainer):
         TRL's own constructor is left out: it wants a tokenizer and a language model's head, and sends
         telemetry.
         """
-        arguments = training_arguments(config, folder)
-        length = config.steps * config.batch_size * config.accumulation * arguments.world_size
-        Trainer.__init__(
-            self,
-            model=policy,
-            args=arguments,
-            data_collator=lambda draws: {"draws": draws},
-            train_dataset=PairDraws(pairs, config, length),
-            callbacks=callbacks,
+        arguments = training_arguments(
+            config,
+            folder,
+            DPOConfig,
+            beta=config.beta,
+            loss_type=list(config.loss_types),
+            label_smoothing=config.label_smoothing,
         )
-        self.remove_callback(PrinterCallback)
-        self.policy, self.folder, self.on_step = policy, folder, on_step
+        draws = PairDraws(pairs, config, num_draws(config, arguments))
+        super().__init__(policy, arguments, draws, folder, on_step=on_step, callbacks=callbacks)
         self.loss_types = list(config.loss_types)
         self.loss_weights = list(config.loss_weights) or [1.0] * len(config.loss_types)
         self.beta, self.label_smoothing = config.beta, config.label_smoothing
@@ -136,18 +129,16 @@ class FlowDPOTrainer(DPOTrainer):
         compute: Callable[..., Tensor] = self._compute_loss
         return compute(lambda **_: outputs, inputs, return_outputs=False)
 
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """One line of metrics a step; what TRL counts about tokens means nothing here."""
+    def step_metrics(self) -> dict[str, float]:
+        """TRL's figures that mean something for flow errors; what it counts about tokens does not."""
         metrics = {name: sum(values) / len(values) for name, values in self._metrics["train"].items()}
         self._metrics["train"].clear()
         kept = ("rewards/", "errors/", "drift/", "guard/")
-        logs.update({name: value for name, value in metrics.items() if name.startswith(kept)})
-        Trainer.log(self, logs, start_time)
-        if "loss" in logs:
-            broken = [name for name, value in logs.items() if not math.isfinite(value)]
-            if broken:
-                raise RunError(f"{broken[0]} is {logs[broken[0]]} at step {self.state.global_step}")
-            self.on_step({"step": self.state.global_step, "steps": self.state.max_steps, **logs})
+        return {name: value for name, value in metrics.items() if name.startswith(kept)}
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Ours, not TRL's."""
+        RunTrainer.log(self, logs, start_time)
 
     def _record(self, policy_error: Tensor, ref_error: Tensor, scale: Tensor) -> None:
         """Metrics beside TRL's rewards; a chosen drift above 0 says that chosen videos got less likely."""
@@ -162,63 +153,3 @@ class FlowDPOTrainer(DPOTrainer):
         for name, value in metrics.items():
             gathered = self.accelerator.gather(value).mean().item()
             self._metrics["train"][name].append(gathered)
-
-    def _set_signature_columns_if_needed(self) -> None:
-        self._signature_columns = ["draws"]
-
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        """Only the adapter: transformers would write the whole model."""
-        folder = Path(output_dir or self.folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        save_trainable(self.policy, folder / WEIGHTS)
-
-    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """Mark a checkpoint complete, so that one torn by a kill is never resumed."""
-        Trainer._save_checkpoint(self, model, trial)
-        (self.folder / f"checkpoint-{self.state.global_step}" / COMPLETE).touch()
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        load_trainable(self.policy, Path(resume_from_checkpoint) / WEIGHTS)
-
-
-def training_arguments(config: FlowDPOConfig, folder: Path) -> DPOConfig:
-    """The run's settings in the words of TRL and transformers."""
-    arguments = DPOConfig(
-        output_dir=str(folder),
-        max_steps=config.steps,
-        per_device_train_batch_size=config.batch_size,
-        gradient_accumulation_steps=config.accumulation,
-        learning_rate=config.learning_rate,
-        lr_scheduler_type="constant_with_warmup",
-        warmup_steps=config.warmup_steps,
-        weight_decay=0.0,
-        max_grad_norm=config.max_grad_norm,
-        beta=config.beta,
-        loss_type=list(config.loss_types),
-        label_smoothing=config.label_smoothing,
-        seed=config.seed,
-        data_seed=config.seed,
-        bf16=config.bf16,
-        train_sampling_strategy="sequential",  # PairDraws is in order already
-        save_strategy="steps",
-        save_steps=config.save_every,
-        save_total_limit=2,
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        activation_checkpointing=False,  # the transformer does its own
-        dataloader_pin_memory=torch.cuda.is_available(),
-        remove_unused_columns=False,
-        report_to="none",
-        disable_tqdm=True,
-        log_level="error",
-    )
-    # Several GPUs work through `accelerate launch`. Without it, transformers would fall back to DataParallel,
-    # which cuts every tensor along its first dimension: here that is chosen and rejected, not the batch.
-    arguments._n_gpu = min(1, arguments.n_gpu)
-    return arguments
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """The newest complete checkpoint, or None."""
-    complete = [path.parent for path in folder.glob(f"checkpoint-*/{COMPLETE}")]
-    return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)

@@ -1,4 +1,4 @@
-"""Which pair meets which noise and which time at each step, as a pure function of the seed.
+"""Which item meets which noise and which time at each step, as a pure function of the seed.
 
 Nothing here uses a global random state: a resumed run sees exactly what the uninterrupted one would have
 seen.
@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from rlhf.dpo_config import FlowDPOConfig
 from rlhf.objectives import draw_times
+from rlhf.run_config import RunConfig
 
 #: One pair's tensors: `clean` (2, C, F, H, W), chosen above rejected; `references` (C, R, H, W);
 #: `prompt_embeds` (L, D). A draw adds `noise` (C, F, H, W) and `time` ().
@@ -24,39 +24,61 @@ Tensors = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Draw:
-    """One look at one pair.
+    """One look at one item: a pair (DPO) or an instance (SFT).
 
     Attributes:
-        pair: index of the pair.
-        noise_seed: of the noise that chosen and rejected share.
-        quantile: of the time that both share, in (0, 1).
+        item: index of the item.
+        number: how many looks at this item came before.
+        noise_seed: of the noise; chosen and rejected share it.
+        quantile: of the time, in (0, 1); chosen and rejected share it.
     """
 
-    pair: int
+    item: int
+    number: int
     noise_seed: int
     quantile: float
 
 
-def draw(index: int, *, num_pairs: int, strata: int, seed: int) -> Draw:
-    """The draw at a place in the run: pass after pass over all pairs, each in its own random order.
+def draw(index: int, *, num_items: int, strata: int, seed: int) -> Draw:
+    """The draw at a place in the run: pass after pass over all items, each in its own random order.
 
-    In `strata` consecutive passes a pair meets each of `strata` equal parts of the time distribution once:
-    with few pairs, that removes most of the noise that random times put into the loss.
+    In `strata` consecutive passes an item meets each of `strata` equal parts of the time distribution once:
+    with few items, that removes most of the noise that random times put into the loss.
 
     Args:
         index: place in the run, 0 is the first.
-        num_pairs: at least 1.
+        num_items: at least 1.
         strata: parts of the time distribution.
         seed: of the run.
     """
-    number, position = divmod(index, num_pairs)
-    pair = int(np.random.default_rng([seed, 0, number]).permutation(num_pairs)[position])
+    number, position = divmod(index, num_items)
+    item = int(np.random.default_rng([seed, 0, number]).permutation(num_items)[position])
     cycle, phase = divmod(number, strata)
-    part = int(np.random.default_rng([seed, 1, pair, cycle]).permutation(strata)[phase])
-    rng = np.random.default_rng([seed, 2, pair, number])
+    part = int(np.random.default_rng([seed, 1, item, cycle]).permutation(strata)[phase])
+    rng = np.random.default_rng([seed, 2, item, number])
     noise_seed = int(rng.integers(2**63))
     inside = float(rng.uniform(1e-6, 1 - 1e-6))
-    return Draw(pair, noise_seed, (part + inside) / strata)
+    return Draw(item, number, noise_seed, (part + inside) / strata)
+
+
+def noise_and_time(one: Draw, shape: Sequence[int], config: RunConfig) -> dict[str, Tensor]:
+    """What a draw adds to its item: `noise` of the shape, standard normal, and `time` ().
+
+    Raises:
+        ValueError: the config's `time_shift` is still None.
+    """
+    if config.time_shift is None:
+        raise ValueError("time_shift is None; set it to the sampler's flow shift before drawing")
+    noise = torch.randn(tuple(shape), generator=torch.Generator().manual_seed(one.noise_seed))
+    time = draw_times(
+        torch.tensor(one.quantile, dtype=torch.float64),
+        mean=config.time_mean,
+        std=config.time_std,
+        shift=config.time_shift,
+        low=config.time_low,
+        high=config.time_high,
+    )
+    return {"noise": noise, "time": time.float()}
 
 
 class PairDraws(Dataset[dict[str, Tensor]]):
@@ -68,7 +90,7 @@ class PairDraws(Dataset[dict[str, Tensor]]):
         length: draws in all.
     """
 
-    def __init__(self, pairs: Sequence[Tensors], config: FlowDPOConfig, length: int) -> None:
+    def __init__(self, pairs: Sequence[Tensors], config: RunConfig, length: int) -> None:
         """Remember where the pairs are; nothing is loaded."""
         self.pairs, self.config, self.length = pairs, config, length
 
@@ -79,16 +101,6 @@ class PairDraws(Dataset[dict[str, Tensor]]):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         """The pair's tensors with the noise and the time of this draw."""
         config = self.config
-        one = draw(index, num_pairs=len(self.pairs), strata=config.time_strata, seed=config.seed)
-        pair = self.pairs[one.pair]
-        generator = torch.Generator().manual_seed(one.noise_seed)
-        noise = torch.randn(pair["clean"].shape[1:], generator=generator)
-        time = draw_times(
-            torch.tensor(one.quantile, dtype=torch.float64),
-            mean=config.time_mean,
-            std=config.time_std,
-            shift=config.time_shift,
-            low=config.time_low,
-            high=config.time_high,
-        )
-        return {**pair, "noise": noise, "time": time.float()}
+        one = draw(index, num_items=len(self.pairs), strata=config.time_strata, seed=config.seed)
+        pair = self.pairs[one.item]
+        return {**pair, **noise_and_time(one, pair["clean"].shape[1:], config)}

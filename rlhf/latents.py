@@ -6,18 +6,19 @@ the VAE and the text encoder need not stay in memory while the transformer train
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from generator.records import SamplerSettings
 from generator.sample import read_reference
 from generator.video import read_clip
+from rlhf.cache import fill
 from rlhf.export_row import ExportRow
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def cache_pairs(
         pipeline: with VAE, tokenizer and text encoder.
         rows: the exported pairs.
         folder: of the cache; made when missing. It belongs to one export and one base model.
-        on_pair: called with the number of pairs that are ready.
+        on_pair: called with the number of pairs that this process has ready.
 
     Returns:
         The pairs, in the order of the rows.
@@ -67,16 +68,10 @@ def cache_pairs(
     Raises:
         ValueError: chosen and rejected differ in size or length.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for done, row in enumerate(rows, start=1):
-        path = folder / f"pair-{row.pair_id}.safetensors"
-        if not path.exists():
-            partial = path.with_suffix(f".{os.getpid()}.partial")
-            save_file(encode_pair(pipeline, row), partial)
-            os.replace(partial, path)
-        paths.append(path)
-        on_pair(done)
+    rows = list(rows)
+    paths = [folder / f"pair-{row.pair_id}.safetensors" for row in rows]
+    jobs = [(path, partial(encode_pair, pipeline, row)) for path, row in zip(paths, rows, strict=True)]
+    fill(folder, jobs, on_file=on_pair)
     return CachedPairs(paths)
 
 
@@ -89,7 +84,7 @@ def encode_pair(pipeline: AnyIDPipeline, row: ExportRow) -> dict[str, Tensor]:
         row: the pair.
 
     Returns:
-        `clean` (2, C, F, h, w), `references` (C, R, h, w) and `prompt_embeds` (L, D), float32 on the CPU.
+        `clean` (2, C, F, h, w), `references` (C, R, h, w) and `prompt_embeds` (L, D).
 
     Raises:
         ValueError: chosen and rejected differ in size or length.
@@ -104,9 +99,8 @@ def encode_pair(pipeline: AnyIDPipeline, row: ExportRow) -> dict[str, Tensor]:
     settings = SamplerSettings(height=height, width=width, num_frames=num_frames, fps=round(chosen.fps))
     references = [read_reference(item.file.path, item.kind, settings) for item in row.references]
     prompt_embeds, _ = pipeline.encode_prompt(row.differential_prompt, do_classifier_free_guidance=False)
-    tensors = {
+    return {
         "clean": torch.cat([pipeline.encode_video(clip.frames) for clip in (chosen, rejected)]),
         "references": pipeline.encode_references(references, height, width)[0],
         "prompt_embeds": prompt_embeds[0],
     }
-    return {name: tensor.float().cpu().contiguous() for name, tensor in tensors.items()}

@@ -1,16 +1,18 @@
-"""The trainable LoRA of a DPO run, on top of frozen earlier ones.
+"""The trainable LoRA of a training run, on top of frozen earlier ones.
 
-Policy and frozen policy are the same module: the frozen one is the same forward with the new adapter's scale
-at 0. So both run the same kernels, and with the adapter's B at 0 they agree bit for bit. Scales are toggled
-instead of peft's `enable_adapters` or `set_adapter`, since those make the frozen adapters trainable again.
+DPO's policy and frozen policy are the same module: the frozen one is the same forward with the new adapter's
+scale at 0. So both run the same kernels, and with the adapter's B at 0 they agree bit for bit. Scales are
+toggled instead of peft's `enable_adapters` or `set_adapter`, since those make the frozen adapters trainable
+again.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,10 @@ from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-ADAPTER = "dpo"
+#: Name of the adapter that is being trained, while it is.
+ADAPTER = "trained"
+#: The file of an adapter folder, as Diffusers names it.
+ADAPTER_FILE = "pytorch_lora_weights.safetensors"
 
 
 def add_adapter(
@@ -79,6 +84,27 @@ def frozen_policy(model: nn.Module) -> Iterator[None]:
     finally:
         for layer, scale in zip(layers, scales, strict=True):
             layer.scaling[ADAPTER] = scale
+
+
+def save_adapter(folder: Path, transformer: nn.Module, lora: LoraConfig, save: Callable[..., None]) -> None:
+    """Write the new adapter as Diffusers reads it, under its final name only when it is whole.
+
+    Args:
+        folder: gets `ADAPTER_FILE`; made when missing.
+        transformer: with the adapter.
+        lora: what `add_adapter` returned.
+        save: the pipeline's `save_lora_weights`.
+    """
+    partial = folder.with_name(f".{folder.name}.partial")
+    save(
+        partial,
+        transformer_lora_layers=diffusers_layers(transformer),
+        transformer_lora_adapter_metadata=metadata(lora),
+    )
+    sort_header(partial / ADAPTER_FILE)
+    folder.mkdir(exist_ok=True)
+    os.replace(partial / ADAPTER_FILE, folder / ADAPTER_FILE)
+    partial.rmdir()
 
 
 def trainable_state(model: nn.Module) -> dict[str, Tensor]:

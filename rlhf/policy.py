@@ -13,6 +13,30 @@ from rlhf.draws import Tensors
 from rlhf.objectives import flow_error, flow_velocity, guard_scale, interpolate, scale_gradient
 
 
+def predict(
+    transformer: nn.Module, noisy: Tensor, time: Tensor, prompt_embeds: Tensor, references: Tensor
+) -> Tensor:
+    """The velocity that a transformer predicts for the target, (B, C, F, H, W).
+
+    Args:
+        transformer: see `FlowPolicy`.
+        noisy: (B, C, F, H, W).
+        time: (B,), in [0, 1].
+        prompt_embeds: (B, L, D).
+        references: (B, C, R, H, W).
+    """
+    # A model's own `dtype` leaves out the few weights that stay float32 in a bfloat16 model.
+    weights = getattr(transformer, "dtype", None) or next(transformer.parameters()).dtype
+    prediction: Tensor = transformer(
+        noisy.to(weights),
+        1000.0 * time,
+        prompt_embeds.to(weights),
+        reference_latents=references.to(weights),
+        return_dict=False,
+    )[0]
+    return prediction
+
+
 class FlowPolicy(nn.Module):
     """A transformer that answers a batch of draws with its flow errors.
 
@@ -45,7 +69,7 @@ class FlowPolicy(nn.Module):
         """
         errors = draws[0]["clean"].new_empty((2, len(draws)), dtype=torch.float32)
         scales = torch.ones_like(errors[0])
-        for places in _equal_shapes(draws):
+        for places in equal_shapes(draws):
             error, scale = self._errors({k: torch.stack([draws[i][k] for i in places]) for k in draws[0]})
             index = torch.tensor(places, device=errors.device)
             errors = errors.index_copy(1, index, error)
@@ -59,14 +83,8 @@ class FlowPolicy(nn.Module):
             group[name].repeat(2, *[1] * (group[name].ndim - 1))
             for name in ("noise", "time", "references", "prompt_embeds")
         )
-        weights = next(self.transformer.parameters()).dtype
-        prediction = self.transformer(
-            interpolate(clean, noise, time).to(weights),
-            1000.0 * time,
-            prompt.to(weights),
-            reference_latents=references.to(weights),
-            return_dict=False,
-        )[0]
+        noisy = interpolate(clean, noise, time)
+        prediction = predict(self.transformer, noisy, time, prompt, references)
         velocity = flow_velocity(clean, noise)
         errors = flow_error(prediction, velocity).view(2, -1)
         if self.guard_mu is None:
@@ -76,7 +94,7 @@ class FlowPolicy(nn.Module):
         return torch.stack([errors[0], scale_gradient(errors[1], scale)]), scale
 
 
-def _equal_shapes(draws: Sequence[Tensors]) -> list[list[int]]:
+def equal_shapes(draws: Sequence[Tensors]) -> list[list[int]]:
     """Places of the draws, grouped by the shapes of their tensors, in order of appearance."""
     groups: dict[tuple[Any, ...], list[int]] = {}
     for place, tensors in enumerate(draws):

@@ -11,9 +11,10 @@ pytest.importorskip("trl")
 
 from generator.model.checkpoint import load_pipeline  # noqa: E402
 from generator.rundir import RunDir, RunError, run_command  # noqa: E402
-from rlhf.dpo import STOPPED, main  # noqa: E402
+from rlhf.dpo import main  # noqa: E402
 from rlhf.export import read_export  # noqa: E402
 from rlhf.latents import cache_pairs  # noqa: E402
+from rlhf.sigterm import STOPPED  # noqa: E402
 
 CONFIG = {
     "steps": 4,
@@ -121,7 +122,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(make_run, whole, monkeypatch, kil
 def test_a_run_killed_after_its_last_step_only_writes_its_result(make_run, whole, monkeypatch):
     run = make_run()
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("rlhf.dpo._save_adapter", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("rlhf.dpo.save_adapter", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
         main(run, False)
     main(run, False)
     assert run.read_result() == whole.read_result()

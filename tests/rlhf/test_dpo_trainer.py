@@ -11,10 +11,11 @@ from torch.nn.functional import logsigmoid, relu  # noqa: E402
 
 from generator.rundir import RunError  # noqa: E402
 from rlhf.dpo_config import LOSS_TYPES, FlowDPOConfig  # noqa: E402
-from rlhf.dpo_trainer import FlowDPOTrainer, last_checkpoint  # noqa: E402
+from rlhf.dpo_trainer import FlowDPOTrainer  # noqa: E402
 from rlhf.lora import add_adapter, frozen_policy, lora_layers, trainable_state  # noqa: E402
 from rlhf.objectives import flow_dpo_loss, implicit_rewards  # noqa: E402
 from rlhf.policy import FlowPolicy  # noqa: E402
+from rlhf.run_trainer import last_checkpoint  # noqa: E402
 
 SMALL = {
     "beta": 20.0,
@@ -220,7 +221,7 @@ def test_it_trains_nothing_but_the_new_adapter(make_trainer):
     before = frozen_bytes(trainer)
     trainer.train()
     assert frozen_bytes(trainer) == before
-    assert all(".dpo." in name for name in trainable_state(trainer.policy))
+    assert all(".trained." in name for name in trainable_state(trainer.policy))
 
 
 def test_an_earlier_adapter_stays_frozen_and_active(transformer, pairs, tmp_path):

@@ -8,18 +8,18 @@ from rlhf.draws import draw
 
 
 def draws(passes, num_pairs=7, strata=4, seed=3):
-    return [draw(i, num_pairs=num_pairs, strata=strata, seed=seed) for i in range(passes * num_pairs)]
+    return [draw(i, num_items=num_pairs, strata=strata, seed=seed) for i in range(passes * num_pairs)]
 
 
 def test_each_pass_meets_every_pair_once_in_its_own_order():
-    orders = [tuple(d.pair for d in draws(3)[i : i + 7]) for i in (0, 7, 14)]
+    orders = [tuple(d.item for d in draws(3)[i : i + 7]) for i in (0, 7, 14)]
     assert all(sorted(order) == list(range(7)) for order in orders)
     assert len(set(orders)) == 3
 
 
 def test_a_pair_meets_each_part_of_the_times_once_in_as_many_passes():
     for cycle in (0, 1):
-        met = Counter((d.pair, int(d.quantile * 4)) for d in draws(8)[cycle * 28 : (cycle + 1) * 28])
+        met = Counter((d.item, int(d.quantile * 4)) for d in draws(8)[cycle * 28 : (cycle + 1) * 28])
         assert met == {(pair, part): 1 for pair in range(7) for part in range(4)}
 
 

@@ -1,0 +1,55 @@
+"""One training run on one or several devices: `accelerate launch` starts one process a device.
+
+Which of them this one is, and how they meet, is `accelerate.PartialState`; alone, a process is the main one
+and waits for nobody. Creating the state first also makes "cuda" mean this process's own device.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from accelerate import PartialState
+from accelerate.utils import gather_object
+
+from generator.rundir import RunDir
+
+
+@contextlib.contextmanager
+def hold(run: RunDir, *, attached: bool) -> Iterator[dict[str, Any]]:
+    """Open a run folder for all processes of this run and yield its request; the main one holds the lock.
+
+    Args:
+        run: the folder.
+        attached: end the main process with its parent; the launcher then ends the others.
+
+    Raises:
+        RunError: no request, or another run is at work in this folder.
+    """
+    if is_main():
+        with run.open(attached=attached) as request:
+            yield request
+    else:
+        yield run.read_request()
+
+
+def is_main() -> bool:
+    """Whether this process writes what is written once."""
+    return bool(PartialState().is_main_process)
+
+
+def share() -> slice:
+    """The part of a sequence that this process does, such as `jobs[share()]`."""
+    state = PartialState()
+    return slice(state.process_index, None, state.num_processes)
+
+
+def wait() -> None:
+    """Wait until every process is here."""
+    PartialState().wait_for_everyone()
+
+
+def any_of_us(flag: bool) -> bool:
+    """Whether the flag is set in any process; all must ask at the same place."""
+    return flag if PartialState().num_processes == 1 else any(gather_object([flag]))

@@ -1,0 +1,58 @@
+"""Every setting of a supervised run, documented and checked; plain, so that the web can check a form, too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rlhf.run_config import RunConfig
+
+MODES = ("lora", "full")
+
+
+@dataclass(frozen=True)
+class SFTConfig(RunConfig):
+    """One supervised run; the defaults suit the shipped tiny model.
+
+    Attributes:
+        mode: "lora" trains an adapter on frozen weights; "full" trains every weight of the transformer, with
+            the request's adapters merged in first; `rank`, `alpha` and `targets` then mean nothing.
+        p_empty: share of looks with all references and the prompt nulled together, in [0, 1].
+        p_drop: share of looks that leave assistant references out, in [0, 1]: any number of them, also all.
+        p_still: share of looks at a clip reference that show one of its frames instead, in [0, 1].
+        stills: frames of each clip reference that are encoded for that, at least 1.
+        ema_decay: of the moving average of the trained weights, which is the result, in [0, 1); 0 switches
+            it off.
+        sample_every: steps between sample clips; 0 for none.
+        sample_count: of the first so many instances, at least 1.
+        sample_steps: denoising steps of a sample clip, at least 1.
+        guidance_scale: of a sample clip, at least 1.
+        others: see `RunConfig`; an item is an instance.
+
+    Raises:
+        ValueError: a value out of its range; the message names it.
+    """
+
+    steps: int = 1000
+    warmup_steps: int = 20
+    save_every: int = 100
+    mode: str = "lora"
+    p_empty: float = 0.1
+    p_drop: float = 0.5
+    p_still: float = 0.5
+    stills: int = 4
+    ema_decay: float = 0.999
+    sample_every: int = 250
+    sample_count: int = 4
+    sample_steps: int = 20
+    guidance_scale: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot train."""
+        super().__post_init__()
+        self._expect("mode", self.mode in MODES, " or ".join(MODES))
+        for name in ("p_empty", "p_drop", "p_still"):
+            self._expect(name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
+        self._expect("ema_decay", 0 <= self.ema_decay < 1, "in [0, 1)")
+        self._expect_counts("stills", "sample_count", "sample_steps")
+        self._expect_counts("sample_every", least=0)
+        self._expect("guidance_scale", self.guidance_scale >= 1, "at least 1")

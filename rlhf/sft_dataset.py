@@ -1,0 +1,160 @@
+"""What a supervised run learns from: a file of JSON lines, one training instance a line.
+
+    {"instance_id": "17", "prompt": "The background changes to a beach.", "id_group": "person 3",
+     "references": [{"path": "a.png", "kind": "photo"}, ...], "target": {"path": "b.mp4"}}
+
+The first reference is the primary one, `kind` is `photo`, `half_body` or `clip`, paths are relative to the
+file, `id_group` is optional. Every line is checked, and every file looked for, before anything costly begins.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from generator.records import ReferenceKind, SamplerSettings
+from generator.video import probe
+
+#: The file of a dataset that is given as a folder.
+INSTANCES_FILE = "instances.jsonl"
+
+
+class DatasetError(ValueError):
+    """A dataset cannot be trained on; the message is one line with file, line, value and remedy."""
+
+
+@dataclass(frozen=True)
+class TrainingInstance:
+    """One training instance.
+
+    Attributes:
+        instance_id: unique; names the sample clips of this instance.
+        prompt: the differential prompt's text; may be empty when nothing changes.
+        references: file and kind of each, the primary first.
+        target: the clip to learn; never one of the references.
+        id_group: the person, or empty where nobody said.
+    """
+
+    instance_id: str
+    prompt: str
+    references: tuple[tuple[Path, ReferenceKind], ...]
+    target: Path
+    id_group: str = ""
+
+
+def dataset_file(place: Path) -> Path:
+    """The JSON lines of a dataset that is given as this file or as their folder."""
+    return place / INSTANCES_FILE if place.is_dir() else place
+
+
+def read_dataset(place: Path) -> list[TrainingInstance]:
+    """Read and check a dataset.
+
+    Args:
+        place: the file, or a folder that holds `instances.jsonl`.
+
+    Returns:
+        At least one instance, in the order of the lines.
+
+    Raises:
+        DatasetError: the first thing that is wrong.
+    """
+    file = dataset_file(place)
+    try:
+        lines = file.read_text(encoding="utf-8").split("\n")
+    except OSError as error:
+        remedy = f"name the JSON lines, or a folder that holds {INSTANCES_FILE}"
+        raise DatasetError(f"{file} cannot be read: {error.strerror}; {remedy}") from None
+    except UnicodeDecodeError:
+        raise DatasetError(f"{file} is not UTF-8; name the dataset's JSON lines") from None
+    instances: dict[str, TrainingInstance] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            instance = _read_line(line, file.parent)
+            if instance.instance_id in instances:
+                raise DatasetError(f"instance_id {instance.instance_id!r} occurs twice; give each its own")
+        except DatasetError as error:
+            raise DatasetError(f"{file}:{number}: {error}") from None
+        instances[instance.instance_id] = instance
+    if not instances:
+        raise DatasetError(f"{file} holds no instance; write one JSON object a line")
+    return list(instances.values())
+
+
+def target_settings(target: Path) -> SamplerSettings:
+    """Size, length and rate at which a target is learned, its references shown and its samples made.
+
+    A clip is learned up to the longest 4k + 1 frames that it has. All of it is decoded to count them.
+
+    Raises:
+        DatasetError: not a clip, or not readable.
+    """
+    try:
+        facts = probe(target)
+    except ValueError as error:
+        raise DatasetError(f"{target} cannot be learned: {error}") from None
+    if facts.fps <= 0:
+        raise DatasetError(f"{target} is a still; a target must be a clip")
+    return SamplerSettings(
+        height=facts.height,
+        width=facts.width,
+        num_frames=(facts.num_frames - 1) // 4 * 4 + 1,
+        fps=max(1, round(facts.fps)),
+    )
+
+
+def _read_line(line: str, folder: Path) -> TrainingInstance:
+    try:
+        item = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise DatasetError(f"is not JSON ({error}); write one object a line") from None
+    if not isinstance(item, dict):
+        raise DatasetError(f"is {type(item).__name__}, not an object with instance_id, prompt, ...")
+    references = _field(item, "references", list)
+    if not references:
+        raise DatasetError("references is empty; give at least the primary one")
+    instance = TrainingInstance(
+        instance_id=_name(_field(item, "instance_id", str)),
+        prompt=_field(item, "prompt", str),
+        references=tuple(_reference(reference, folder) for reference in references),
+        target=_file(_field(item, "target", dict), "target", folder),
+        id_group=_field({"id_group": "", **item}, "id_group", str),
+    )
+    if instance.target in [path for path, _ in instance.references]:
+        raise DatasetError(f"target {instance.target.name} is also a reference; the answer must not be shown")
+    return instance
+
+
+def _reference(item: Any, folder: Path) -> tuple[Path, ReferenceKind]:
+    if not isinstance(item, dict):
+        raise DatasetError(f"a reference is {item!r}; it must be an object with path and kind")
+    kind = _field(item, "kind", str)
+    if kind not in list(ReferenceKind):
+        raise DatasetError(f"kind of a reference is {kind!r}; it must be one of {', '.join(ReferenceKind)}")
+    return _file(item, "reference", folder), ReferenceKind(kind)
+
+
+def _file(item: Mapping[str, Any], role: str, folder: Path) -> Path:
+    path = (folder / _field(item, "path", str)).resolve()
+    if not path.is_file():
+        raise DatasetError(f"{role} {item['path']!r} is no file; paths are relative to the dataset's file")
+    return path
+
+
+def _name(text: str) -> str:
+    if not text or text in (".", "..") or "/" in text or "\0" in text:
+        raise DatasetError(f"instance_id {text!r} is no file name; use letters and digits")
+    return text
+
+
+def _field(item: Mapping[str, Any], name: str, kind: type[Any]) -> Any:
+    if name not in item:
+        raise DatasetError(f"has no {name}")
+    if not isinstance(item[name], kind):
+        raise DatasetError(f"{name} is {item[name]!r}; it must be of type {kind.__name__}")
+    return item[name]

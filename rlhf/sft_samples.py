@@ -1,0 +1,111 @@
+"""Clips of a few training instances at intervals, so that people see what a run is learning."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from generator.records import SampleRequest, SamplerSettings
+from generator.rundir import RunError
+from generator.sample import make_videos
+from rlhf import processes
+from rlhf.moving_average import MovingAverage
+from rlhf.sft_config import SFTConfig
+from rlhf.sft_dataset import TrainingInstance
+
+if TYPE_CHECKING:
+    from generator.model.pipeline import AnyIDPipeline
+
+
+class Samples(TrainerCallback):
+    """Makes `<folder>/step-<n>/<instance_id>.mp4` with averaged weights, always from the same noise.
+
+    Before the first step, every `sample_every` steps, and at the end. Clips come after the checkpoint of
+    their step, so that a run that is killed meanwhile makes the missing ones and trains nothing twice.
+
+    Args:
+        folder: of the samples.
+        instances: of the dataset, each with its `target_settings`; the first `sample_count` are shown.
+        config: of the run.
+        load: gives the pipeline around the transformer that is trained; VAE and text encoder stay in memory
+            only while clips are made.
+        average: of the trained weights.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        instances: Sequence[tuple[TrainingInstance, SamplerSettings]],
+        config: SFTConfig,
+        load: Callable[[], AnyIDPipeline],
+        average: MovingAverage,
+    ) -> None:
+        """Remember what to show."""
+        self.folder, self.config, self.load, self.average = folder, config, load, average
+        self.instances = list(instances[: config.sample_count])
+
+    def is_due(self, step: int) -> bool:
+        """Whether clips are wanted after so many steps."""
+        every = self.config.sample_every
+        return every > 0 and (step % every == 0 or step == self.config.steps)
+
+    def take(self, step: int) -> None:
+        """Make the clips of a step that are due and not there yet, each process its share.
+
+        Raises:
+            RunError: a reference cannot be read any more.
+        """
+        if not self.is_due(step):
+            return
+        load = functools.cache(self.load)  # once for all clips, and not at all when none is missing
+        with self.average.in_place():
+            for number, (instance, settings) in list(enumerate(self.instances))[processes.share()]:
+                self._make(instance, settings, self.config.seed + number, step, load)
+        processes.wait()
+
+    def _make(
+        self,
+        instance: TrainingInstance,
+        settings: SamplerSettings,
+        seed: int,
+        step: int,
+        load: Callable[[], AnyIDPipeline],
+    ) -> None:
+        references = tuple((str(path), kind) for path, kind in instance.references)
+        _, failed = make_videos(
+            load,
+            [SampleRequest(instance.instance_id, seed, instance.prompt, references)],
+            replace(
+                settings,
+                num_inference_steps=self.config.sample_steps,
+                guidance_scale=self.config.guidance_scale,
+            ),
+            self.folder / f"step-{step}",
+        )
+        if failed:
+            raise RunError(f"no sample of instance {instance.instance_id}: {failed[0]['error']}")
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Before the first step; when resumed, what the killed run did not come to."""
+        self.take(state.global_step)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Ask for the checkpoint that comes before the clips."""
+        if self.is_due(state.global_step):
+            control.should_save = True
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """After the checkpoint; a run that was asked to end leaves its clips to the next start."""
+        if not control.should_training_stop:
+            self.take(state.global_step)
