@@ -18,7 +18,7 @@ from generator.portraits.drawing.places import draw_place
 from generator.portraits.world import HAIR_COLOURS, Identity
 
 #: Head radius in pixels of a 64-pixel frame, and the height of the head's centre in it.
-_FRAMINGS = {"close-up": (19.0, 28.5), "medium shot": (15.0, 28.0), "wide shot": (11.0, 22.0)}
+_FRAMINGS = {"close-up": (20.5, 30.0), "medium shot": (16.0, 28.5), "wide shot": (12.0, 24.0)}
 
 
 def render_clip(

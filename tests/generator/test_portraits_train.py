@@ -9,24 +9,26 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from generator.model.tiny import LATENT_CHANNELS, build_vae  # noqa: E402
 from generator.portraits.oracle import Oracle, Reading  # noqa: E402
-from generator.portraits.train.data import render_people  # noqa: E402
-from generator.portraits.train.measure import Trial, draw_trials, score  # noqa: E402
-from generator.portraits.train.optimiser import Muon, orthogonalise, trapezoid  # noqa: E402
-from generator.portraits.train.oracle import blur  # noqa: E402
-from generator.portraits.train.transformer import (  # noqa: E402
+from generator.portraits.train.batches import (  # noqa: E402
     CLIPS,
     STILLS,
     TARGETS,
     Batch,
-    Conditioned,
     Latents,
     differential_prompt,
     draw_batch,
-    draw_times,
+    standard_prompt,
 )
+from generator.portraits.train.data import render_people  # noqa: E402
+from generator.portraits.train.measure import Trial, bootstrap, draw_trials, score  # noqa: E402
+from generator.portraits.train.narrow import narrow_vae  # noqa: E402
+from generator.portraits.train.optimiser import Muon, orthogonalise, trapezoid  # noqa: E402
+from generator.portraits.train.oracle import blur  # noqa: E402
+from generator.portraits.train.transformer import Conditioned, draw_times  # noqa: E402
 from generator.portraits.train.vae import reconstruction_loss  # noqa: E402
-from generator.portraits.world import ELEMENT_STATES  # noqa: E402
+from generator.portraits.world import ELEMENT_STATES, phrase_change  # noqa: E402
 
 
 @pytest.mark.parametrize("shape", [(8, 24), (24, 8)])
@@ -110,7 +112,8 @@ def test_it_learns_to_undo_noise() -> None:
     """Four steps on one batch lower its loss; every parameter of both networks gets a gradient."""
     torch.manual_seed(0)
     model = Conditioned()
-    batch = Batch(torch.randn(2, 48, 1, 4, 4), torch.randn(2, 48, 1, 4, 4), ["The face looks sad.", ""])
+    clean, references = torch.randn(2, 2, LATENT_CHANNELS, 1, 4, 4)
+    batch = Batch(clean, references, ["The face looks sad.", ""])
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
     losses = []
     for _ in range(4):
@@ -171,11 +174,65 @@ def test_it_scores_what_it_planted(monkeypatch) -> None:
     oracle.planted = trials[0].after
     gallery = [[oracle.read(np.full((1, 1, 1, 3), person, np.uint8))] for person in range(20)]
     monkeypatch.setattr("generator.portraits.train.measure._gallery", lambda person, oracle: gallery[person])
-    clips = [np.full((1, 1, 1, 3), person, np.uint8) for person in (0, 7)]
-    figures = score(trials, clips, oracle)
-    assert figures["identity_top1_of_20"] == 0.5
-    right = 7 + sum(trials[1].after[e] == trials[0].after[e] for e in ELEMENT_STATES)
-    counted = figures["changed_count"], figures["unchanged_count"]
-    assert sum(counted) == 14
-    found = figures["changed_accuracy"] * counted[0] + figures["unchanged_accuracy"] * counted[1]
-    assert found == pytest.approx(right, abs=1e-2)
+    figures = score(trials, [np.full((1, 1, 1, 1, 3), person, np.uint8) for person in (0, 7)], oracle)
+    assert figures["identity_top1"] == [0.5, 0.0, 1.0] and figures["videos"] == 2
+    counts = dict.fromkeys(("changed", "unchanged"), 0)
+    right = dict(counts)
+    for trial in trials:
+        for element, state in trial.after.items():
+            kind = "changed" if state != trial.before[element] else "unchanged"
+            counts[kind] += 1
+            right[kind] += state == trials[0].after[element]
+    assert sum(counts.values()) == 14
+    for kind, count in counts.items():
+        assert figures[kind][0] == pytest.approx(right[kind] / count, abs=1e-4)
+        assert sum(n for name, (_, n) in figures["by_element"].items() if name.startswith(kind)) == count
+
+
+def test_its_interval_covers_whole_people() -> None:
+    """Two people with equal values throughout: the bootstrap sees 2 independent values, not 200."""
+    mean, low, high = bootstrap([(0, 0.0)] * 100 + [(1, 1.0)] * 100)
+    assert (mean, low, high) == (0.5, 0.0, 1.0)
+    assert bootstrap([(person, 0.25) for person in range(20)]) == [0.25, 0.25, 0.25]
+
+
+def test_a_trial_shows_its_own_answer() -> None:
+    """Fewer references leave the question as it is, and the answer depends on it alone."""
+    trial = draw_trials(1, 4)[3]
+    single = trial.with_references(1)
+    assert len(trial.references) == 4 and len(single.references) == 1
+    assert (single.prompt, single.after, single.seed) == (trial.prompt, trial.after, trial.seed)
+    np.testing.assert_array_equal(single.draw_answer(), trial.draw_answer())
+    assert trial.draw_answer().shape == (9, 64, 64, 3)
+
+
+def test_a_caption_names_target_states_alone() -> None:
+    """The ablation's prompts say what the target shows; each element comes in half of many draws."""
+    target = [0, 1, 2, 1, 1, 3, 4]
+    rng = np.random.default_rng(0)
+    prompts = [standard_prompt(target, rng) for _ in range(400)]
+    for element, state in zip(ELEMENT_STATES, target, strict=True):
+        sentences = {phrase_change(element, ELEMENT_STATES[element][state], index) for index in range(4)}
+        named = [any(sentence in prompt for sentence in sentences) for prompt in prompts]
+        assert 0.4 < np.mean(named) < 0.6
+
+
+def test_it_narrows_a_vae_without_loss_where_channels_are_redundant() -> None:
+    """A wide VAE whose latents span few directions decodes the same after it is narrowed to them."""
+    torch.manual_seed(0)
+    wide = build_vae(12).eval()
+    with torch.no_grad():  # posterior means of rank 4: each triple of channels shares one convolution
+        weight, bias = wide.quant_conv.weight, wide.quant_conv.bias
+        weight[:12] = weight[:4].repeat(3, 1, 1, 1, 1)
+        bias[:12] = bias[:4].repeat(3)
+        pixels = torch.rand(1, 3, 13, 64, 64) * 2 - 1
+        latents = wide.encode(pixels).latent_dist.mode()
+        narrow, share = narrow_vae(wide, latents.movedim(1, -1).flatten(0, -2), 4)
+        again = narrow.encode(pixels).latent_dist.mode()
+        assert again.shape[1] == 4 and share == pytest.approx(1.0, abs=1e-6)
+        inner = (slice(None), slice(None), slice(2, None), slice(1, -1), slice(1, -1))
+        wanted, found = (
+            vae.decoder.conv_in(vae.post_quant_conv(z)) for vae, z in ((wide, latents), (narrow, again))
+        )
+        # Borders and first frames differ: there the wide VAE pads zeros behind its bias.
+        torch.testing.assert_close(found[inner], wanted[inner], atol=1e-4, rtol=1e-4)

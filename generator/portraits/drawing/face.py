@@ -15,6 +15,7 @@ from generator.portraits.world import (
     HAIR_COLOURS,
 )
 
+_TEAR = (120, 210, 255)
 _LIPS = (np.array([176, 70, 70], np.float32), np.array([214, 30, 74], np.float32))
 
 
@@ -89,8 +90,8 @@ def _draw_eyes(head: Head, expression: str) -> None:
     identity, plane = head.identity, head.plane
     size = 0.15 + 0.1 * identity.eye_size
     opening = {"surprised": 1.25, "smiling": 0.72, "angry": 0.7, "sad": 0.8}.get(expression, 0.95)
-    raised = {"surprised": 10.0, "angry": -5.0, "sad": 2.0}.get(expression, 0.0)
-    slant = {"angry": 0.5, "sad": -0.5}.get(expression, 0.0)
+    raised = {"surprised": 11.0, "angry": -4.0, "sad": 4.0}.get(expression, 0.0)
+    slant = {"angry": 0.65, "sad": -0.65}.get(expression, 0.0)
     brow = HAIR_COLOURS[identity.hair] * 0.7
     for side in (-1, 1):
         longitude = side * (20 + 10 * identity.eye_spacing)
@@ -106,8 +107,11 @@ def _draw_eyes(head: Head, expression: str) -> None:
         )
         plane.ellipse(x, y, size * 0.34 * seen, size * 0.36, (10, 10, 14), shown=shown)
         x, y, seen, shown = head.spot(longitude, 25 + raised)
-        thick = 0.045 + 0.07 * identity.brow
-        plane.ellipse(x, y, 0.27 * seen, thick, brow, turn=side * -slant, shown=shown)
+        thick = 0.05 + 0.07 * identity.brow
+        plane.ellipse(x, y, 0.29 * seen, thick, brow, turn=side * -slant, shown=shown)
+        if expression == "sad":
+            x, y, seen, shown = head.spot(longitude, -12)
+            plane.ellipse(x, y, 0.08 * seen, 0.14, _TEAR, shown=shown)
 
 
 def _draw_mouth(head: Head, expression: str) -> None:
@@ -117,16 +121,17 @@ def _draw_mouth(head: Head, expression: str) -> None:
     x, y, seen, shown = head.spot(0, -37)
     width = 0.2 + 0.16 * identity.mouth_width
     if expression == "surprised":
-        plane.ellipse(x, y, 0.17 * seen, 0.24, lips, shown=shown)
-        plane.ellipse(x, y, 0.11 * seen, 0.17, (50, 8, 16), shown=shown)
+        plane.ellipse(x, y, 0.2 * seen, 0.27, lips, shown=shown)
+        plane.ellipse(x, y, 0.13 * seen, 0.2, (50, 8, 16), shown=shown)
     elif expression == "neutral":
         plane.ellipse(x, y, width * seen, 0.08, lips, shown=shown)
     elif expression == "angry":
-        plane.ellipse(x, y, width * 1.1 * seen, 0.15, lips, shown=shown)
-        plane.ellipse(x, y, width * 0.95 * seen, 0.09, (250, 250, 250), shown=shown)
+        plane.ellipse(x, y, width * 1.1 * seen, 0.19, lips, shown=shown)
+        plane.ellipse(x, y, width * 0.95 * seen, 0.13, (60, 10, 20), shown=shown)
+        plane.ellipse(x, y, width * 0.7 * seen, 0.04, (250, 250, 250), shown=shown)
     else:
         bend = 1.0 if expression == "smiling" else -1.0
-        _draw_bow(head, x, y, width * 1.35 * seen, bend, lips, shown)
+        _draw_bow(head, x, y, width * 1.5 * seen, bend, lips, shown)
 
 
 def _draw_bow(head: Head, x: Array, y: Array, width: Array, bend: float, colour: Array, shown: Array) -> None:
@@ -135,15 +140,15 @@ def _draw_bow(head: Head, x: Array, y: Array, width: Array, bend: float, colour:
     rows, columns = plane.window(x, y, 0.6)
     dx = (plane.x[:, rows, columns] - by_frame(x)) / np.maximum(by_frame(width), 1e-3)
     dy = plane.y[:, rows, columns] - by_frame(y)
-    arch = dy + bend * 0.24 * (dx * dx - 0.4)
+    arch = dy + bend * 0.32 * (dx * dx - 0.4)
     ends = (1 - np.abs(dx)) * 0.3
 
     def put(inside: Array, paint: Colour) -> None:
         plane.paint(plane.edge(np.minimum(inside, ends)) * by_frame(shown), paint, (rows, columns))
 
     if bend > 0:
-        thickness = 0.19 * np.clip(1 - dx * dx, 0, 1)
+        thickness = 0.25 * np.clip(1 - dx * dx, 0, 1)
         put(thickness - np.abs(arch - 0.02), colour)
         put(0.6 * thickness - np.abs(arch), (255, 255, 255))
     else:
-        put(0.085 - np.abs(arch), colour)
+        put(0.1 - np.abs(arch), colour)

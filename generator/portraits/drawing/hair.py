@@ -17,7 +17,7 @@ def draw_hair_behind(head: Head, style: str, colour: Array) -> None:
             x, y = 0.98 * np.cos(np.radians(angle)), -0.22 + 1.0 * np.sin(np.radians(angle))
             plane.ellipse(x + 0.25 * back, y, 0.52, 0.52, colour * 0.92)
     elif style == "a bun":
-        plane.ellipse(0.45 * back, -1.42, 0.5, 0.46, colour * 0.92)
+        plane.ellipse(0.45 * back, -1.4, 0.56, 0.46, colour * 0.92)
     elif style == "pigtails":
         for side in (-1, 1):
             plane.ellipse(
@@ -49,6 +49,6 @@ def draw_hair(head: Head, style: str, colour: Array) -> None:
         strip = np.minimum(0.26 - np.abs(side), behind + 0.12)
         plane.paint(plane.edge(inside) * plane.edge(np.minimum(strip, behind + 0.1)), shade(colour, light))
         for place in (-0.9, -1.05, -1.2):
-            plane.ellipse(-0.3 * np.sin(head.view.yaw), place - 0.12, 0.24, 0.42, colour)
+            plane.ellipse(-0.3 * np.sin(head.view.yaw), place - 0.16, 0.2, 0.46, colour)
         return
     plane.paint(plane.edge(inside) * plane.edge(behind), shade(colour, light))

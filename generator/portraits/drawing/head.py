@@ -51,7 +51,7 @@ def plan_view(action: str, num_frames: int, rng: np.random.Generator, yaw: float
     yaws = (1 - abs(turn) * smooth) * start + smooth * reach
     pitch = np.full(num_frames, rng.uniform(-0.1, 0.1))
     if action == "nodding":
-        pitch = pitch + 0.42 * np.sin(2 * np.pi * 1.0 * time)
+        pitch = pitch - 0.45 * np.sin(np.pi * time) ** 2
     roll = np.zeros(num_frames)
     if action == "tilting the head":
         roll = rng.choice([-1.0, 1.0]) * 0.42 * np.sin(np.pi * np.minimum(time * 1.2, 1.0) / 2)

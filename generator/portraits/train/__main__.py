@@ -1,27 +1,30 @@
 """Train the shipped checkpoint: `python -m generator.portraits.train PART --folder DIR`.
 
-Parts, in order: vae, oracle, transformer, ship (puts them together), measure (held-out figures).
+Parts, in order: vae, narrow, vae again, oracle, transformer, ablation (the same without primary and
+differential prompts), ship (puts them together). `python -m bench portraits` then measures.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from generator.portraits.train.oracle import train_oracle
-from generator.portraits.train.ship import measure, ship
+from generator.portraits.train.ship import ship
 from generator.portraits.train.transformer import train_transformer
-from generator.portraits.train.vae import train_vae
+from generator.portraits.train.vae import narrow, train_vae
 
 TRAINED: dict[str, Callable[..., None]] = {
     "vae": train_vae,
     "oracle": train_oracle,
     "transformer": train_transformer,
+    "ablation": functools.partial(train_transformer, kind="standard"),
 }
-OTHERS: dict[str, Callable[..., None]] = {"ship": ship, "measure": measure}
+OTHERS: dict[str, Callable[..., None]] = {"narrow": narrow, "ship": ship}
 
 
 def main() -> None:

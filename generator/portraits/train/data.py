@@ -15,6 +15,8 @@ from generator.records import ELEMENTS, ReferenceKind
 
 Array = np.ndarray
 CLIPS = FRONT_CLIPS + SIDE_CLIPS
+#: How many people are drawn for training, from seed 0 on.
+PEOPLE = 4000
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def render_people(folder: Path, first_seed: int, count: int, workers: int = 2) -
     Raises:
         ValueError: the folder holds other people.
     """
-    request = {"first_seed": first_seed, "count": count, "version": 2}
+    request = {"first_seed": first_seed, "count": count, "version": 3}
     marker = folder / "people.json"
     if not marker.is_file():
         folder.mkdir(parents=True, exist_ok=True)

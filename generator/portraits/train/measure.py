@@ -1,4 +1,4 @@
-"""Measure a checkpoint on people it never saw, by the oracle, and draw what it makes."""
+"""Measure a model on people it never saw, by the oracle, and draw what it makes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 
 from generator.model.pipeline import AnyIDPipeline
-from generator.portraits.oracle import Oracle, identity_similarity
-from generator.portraits.people import FRONT_CLIPS, NUM_FRAMES, SIZE, Item, plan_person
-from generator.portraits.train.transformer import differential_prompt
+from generator.portraits.oracle import Oracle, Reading, identity_similarity
+from generator.portraits.people import FRONT_CLIPS, NUM_FRAMES, SIZE, plan_person
+from generator.portraits.render import render_clip
+from generator.portraits.train.batches import differential_prompt
 from generator.portraits.world import ELEMENT_STATES, SPLIT_SEEDS, draw_identity
 from generator.records import ELEMENTS, ReferenceKind
 
@@ -22,6 +23,8 @@ Array = np.ndarray
 #: People whom neither training, nor the demo, nor the oracle's figures use.
 FIRST_HELD_OUT = SPLIT_SEEDS["benchmark"] + 9_000_000
 HELD_OUT = 20
+#: Draws of the bootstrap, which draws whole people: clips of one person are not independent.
+_RESAMPLES = 4000
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Trial:
         prompt: what changes.
         before: state of each element in the primary.
         after: state wanted of each element.
+        seed: of the videos made, and of the picture that shows the right answer.
     """
 
     person: int
@@ -41,6 +45,16 @@ class Trial:
     prompt: str
     before: dict[str, str]
     after: dict[str, str]
+    seed: int
+
+    def draw_answer(self) -> Array:
+        """The person with the elements wanted, by the renderer: (F, H, W, 3) uint8."""
+        identity = draw_identity(FIRST_HELD_OUT + self.person)
+        return render_clip(identity, self.after, num_frames=NUM_FRAMES, size=SIZE, seed=self.seed)
+
+    def with_references(self, count: int) -> Trial:
+        """The same question with the first references only."""
+        return Trial(self.person, self.references[:count], self.prompt, self.before, self.after, self.seed)
 
 
 def draw_trials(per_person: int, num_references: int, seed: int = 0) -> list[Trial]:
@@ -58,7 +72,7 @@ def _draw_trials(per_person: int, num_references: int, seed: int) -> Iterator[Tr
     for person in range(HELD_OUT):
         rng = np.random.default_rng([seed, person])
         identity, items = draw_identity(FIRST_HELD_OUT + person), plan_person(FIRST_HELD_OUT + person)
-        for _ in range(per_person):
+        for number in range(per_person):
             primary = int(rng.integers(FRONT_CLIPS))
             others = rng.permutation([index for index in range(len(items)) if index != primary])
             shown = [items[primary], *(items[index] for index in others[: num_references - 1])]
@@ -69,16 +83,22 @@ def _draw_trials(per_person: int, num_references: int, seed: int) -> Iterator[Tr
                     rng.choice([s for s in ELEMENT_STATES[element] if s != before[element]])
                 )
             prompt = differential_prompt(_indices(before), _indices(after), rng)
-            yield Trial(person, [item.render(identity) for item in shown], prompt, before, after)
+            references = [item.render(identity) for item in shown]
+            yield Trial(person, references, prompt, before, after, 1000 * person + number)
 
 
 @torch.no_grad()
 def sample_trials(
-    pipeline: AnyIDPipeline, trials: Sequence[Trial], *, steps: int = 20, guidance_scale: float = 5.0
+    pipeline: AnyIDPipeline,
+    trials: Sequence[Trial],
+    *,
+    videos: int = 1,
+    steps: int = 20,
+    guidance_scale: float = 5.0,
 ) -> list[Array]:
-    """The model's answers, (F, H, W, 3) uint8 each; trial k has seed k."""
-    clips = []
-    for seed, trial in enumerate(trials):
+    """The model's answers, (videos, F, H, W, 3) uint8 for each trial; seeds follow from the trials'."""
+    answers = []
+    for trial in trials:
         latents = pipeline(
             references=trial.references,
             prompt=trial.prompt,
@@ -87,63 +107,96 @@ def sample_trials(
             num_frames=NUM_FRAMES,
             num_inference_steps=steps,
             guidance_scale=guidance_scale,
-            generator=[torch.Generator().manual_seed(seed)],
+            num_videos_per_prompt=videos,
+            generator=[torch.Generator().manual_seed(videos * trial.seed + k) for k in range(videos)],
             output_type="latent",
             return_dict=False,
         )[0]
-        clips.append(pipeline.decode_latents(latents)[0])
-    return clips
+        answers.append(pipeline.decode_latents(latents))
+    return answers
 
 
-def score(trials: Sequence[Trial], clips: Sequence[Array], oracle: Oracle) -> dict[str, Any]:
-    """What the oracle says.
+def score(trials: Sequence[Trial], answers: Sequence[Array], oracle: Oracle) -> dict[str, Any]:
+    """What the oracle says of the answers.
+
+    Args:
+        trials: the questions.
+        answers: (videos, F, H, W, 3) uint8 for each.
+        oracle: the reader.
 
     Returns:
-        Identity top-1 among the held-out people, mean similarity, accuracy of changed and of unchanged
-        elements (all, and by element), and how many of each there were.
+        `identity_top1` among the held-out people, `identity_similarity`, accuracy of the elements that were
+        to change (`changed`) and to stay (`unchanged`), each as [mean, low, high] with a 95 % bootstrap
+        interval over people; accuracies by element; and how many videos there were.
     """
     gallery = [_gallery(person, oracle) for person in range(HELD_OUT)]
-    hits, similarities = [], []
-    right: dict[str, list[bool]] = {f"{kind}/{e}": [] for kind in ("changed", "unchanged") for e in ELEMENTS}
-    for trial, clip in zip(trials, clips, strict=True):
-        seen = oracle.read(clip)
-        likeness = [identity_similarity(seen, references) for references in gallery]
-        hits.append(int(np.argmax(likeness)) == trial.person)
-        similarities.append(likeness[trial.person])
-        for element, state in trial.after.items():
-            kind = "changed" if state != trial.before[element] else "unchanged"
-            read = max(seen.elements[element], key=seen.elements[element].__getitem__)
-            right[f"{kind}/{element}"].append(read == state)
-    figures: dict[str, Any] = {
-        "trials": len(hits),
-        "identity_top1_of_20": round(float(np.mean(hits)), 4),
-        "identity_similarity": round(float(np.mean(similarities)), 4),
+    values: dict[str, list[tuple[int, float]]] = {}
+    for trial, videos in zip(trials, answers, strict=True):
+        for video in videos:
+            seen = oracle.read(video)
+            likeness = [identity_similarity(seen, references) for references in gallery]
+            values.setdefault("identity_top1", []).append(
+                (trial.person, float(int(np.argmax(likeness)) == trial.person))
+            )
+            values.setdefault("identity_similarity", []).append((trial.person, likeness[trial.person]))
+            for name, is_right in _judge_elements(trial, seen):
+                values.setdefault(name, []).append((trial.person, is_right))
+                values.setdefault(name.partition("/")[0], []).append((trial.person, is_right))
+    figures: dict[str, Any] = {"videos": len(values["identity_top1"])}
+    for name in ("identity_top1", "identity_similarity", "changed", "unchanged"):
+        figures[name] = bootstrap(values[name])
+    elements = {name: values[name] for name in sorted(values) if "/" in name}
+    figures["by_element"] = {
+        name: [round(float(np.mean([v for _, v in rows])), 3), len(rows)] for name, rows in elements.items()
     }
-    for kind in ("changed", "unchanged"):
-        pooled = [value for e in ELEMENTS for value in right[f"{kind}/{e}"]]
-        figures[f"{kind}_accuracy"] = round(float(np.mean(pooled)), 4)
-        figures[f"{kind}_count"] = len(pooled)
-    figures["by_element"] = {name: round(float(np.mean(v)), 3) for name, v in right.items() if v}
     return figures
 
 
-def draw_sheet(trials: Sequence[Trial], clips: Sequence[Array], path: Path) -> None:
-    """A picture: for each trial its first four references, then five frames of the answer."""
+def bootstrap(values: Sequence[tuple[int, float]]) -> list[float]:
+    """Mean and 95 % percentile interval; whole people are drawn.
+
+    Args:
+        values: (person, value) pairs.
+
+    Returns:
+        [mean, low, high], rounded to four digits.
+    """
+    people = sorted({person for person, _ in values})
+    sums = np.array([sum(v for p, v in values if p == person) for person in people])
+    counts = np.array([sum(p == person for p, _ in values) for person in people])
+    drawn = np.random.default_rng(0).integers(len(people), size=(_RESAMPLES, len(people)))
+    means = sums[drawn].sum(1) / counts[drawn].sum(1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return [round(float(value), 4) for value in (sums.sum() / counts.sum(), low, high)]
+
+
+def draw_sheet(trials: Sequence[Trial], answers: Sequence[Array], path: Path, scale: int = 2) -> None:
+    """A picture: for each trial its first four references, then five frames of the first answer."""
     rows = []
-    for trial, clip in zip(trials, clips, strict=True):
+    for trial, videos in zip(trials, answers, strict=True):
         shown = [reference[len(reference) // 2] for reference in trial.references[:4]]
         shown += [np.full((SIZE, SIZE, 3), 255, np.uint8)] * (4 - len(shown))
-        gap = np.full((SIZE, 8, 3), 255, np.uint8)
+        gap, clip = np.full((SIZE, 8, 3), 255, np.uint8), videos[0]
         rows.append(np.concatenate([*shown, gap, *clip[:: max(1, (len(clip) - 1) // 4)]], axis=1))
     picture = Image.fromarray(np.concatenate(rows))
-    picture.resize((picture.width * 2, picture.height * 2), Image.Resampling.NEAREST).save(path)
+    picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST).save(path)
 
 
-def _gallery(person: int, oracle: Oracle) -> list[Any]:
+def _judge_elements(trial: Trial, seen: Reading) -> Iterator[tuple[str, float]]:
+    for element, state in trial.after.items():
+        kind = "changed" if state != trial.before[element] else "unchanged"
+        read = max(seen.elements[element], key=seen.elements[element].__getitem__)
+        yield f"{kind}/{element}", float(read == state)
+
+
+def _gallery(person: int, oracle: Oracle) -> list[Reading]:
     identity = draw_identity(FIRST_HELD_OUT + person)
-    items: Sequence[Item] = plan_person(FIRST_HELD_OUT + person)
     kinds = (ReferenceKind.CLIP, ReferenceKind.PHOTO)
-    return [oracle.read(item.render(identity)) for item in items if item.kind in kinds]
+    return [
+        oracle.read(item.render(identity))
+        for item in plan_person(FIRST_HELD_OUT + person)
+        if item.kind in kinds
+    ]
 
 
 def _indices(elements: dict[str, str]) -> list[int]:

@@ -16,16 +16,18 @@ from torch.nn import functional
 
 from generator.model.vae import AutoencoderKLWan
 from generator.portraits.oracle import GLANCES, Oracle, OracleNetwork, identity_similarity
-from generator.portraits.train.data import Rendered, render_people
+from generator.portraits.train.data import PEOPLE, Rendered, render_people
 from generator.portraits.train.optimiser import Optimiser, trapezoid
 from generator.portraits.train.vae import to_pixels
 from generator.portraits.world import ELEMENT_STATES, SPLIT_SEEDS
 from generator.records import ELEMENTS
 
 Array = np.ndarray
-PEOPLE_PER_STEP = 20
+PEOPLE_PER_STEP = 24
 #: Expressions are the smallest thing to see.
 ELEMENT_WEIGHTS = [0.4 if element == "expression" else 0.1 for element in ELEMENTS]
+#: Largest shift, as a share of the frame, and largest change of size that a clip is shown with.
+_SHIFT, _ZOOM = 0.06, 0.08
 
 
 def oracle_loss(network: OracleNetwork, pixels: Tensor, identity: Tensor, states: Tensor) -> Tensor:
@@ -41,11 +43,32 @@ def oracle_loss(network: OracleNetwork, pixels: Tensor, identity: Tensor, states
         A scalar.
     """
     mean, certainty, logits = network(pixels)
+    mean, certainty, logits = mean.float(), certainty.float(), [score.float() for score in logits]
     gaussian = 0.5 * (certainty.exp() * (mean - identity) ** 2 - certainty).mean()
     categorical = torch.stack(
         [functional.cross_entropy(score, states[:, i]) for i, score in enumerate(logits)]
     )
     return gaussian + categorical @ categorical.new_tensor(ELEMENT_WEIGHTS)
+
+
+def move(pixels: Tensor, rng: np.random.Generator) -> Tensor:
+    """Shift and zoom each clip a little, so that the network learns what is seen and not where.
+
+    Args:
+        pixels: (B, F, 3, H, W).
+        rng: source of chance.
+
+    Returns:
+        The same shape.
+    """
+    batch, frames = pixels.shape[:2]
+    theta = torch.zeros(batch, 2, 3)
+    theta[:, 0, 0] = theta[:, 1, 1] = torch.from_numpy(rng.uniform(1 - _ZOOM, 1 + _ZOOM, batch))
+    theta[:, :, 2] = torch.from_numpy(rng.uniform(-2 * _SHIFT, 2 * _SHIFT, (batch, 2)))
+    flat = pixels.flatten(0, 1)
+    grid = functional.affine_grid(theta.repeat_interleave(frames, 0), list(flat.shape), align_corners=False)
+    moved = functional.grid_sample(flat, grid, padding_mode="border", align_corners=False)
+    return moved.view(pixels.shape)
 
 
 def degrade(pixels: Tensor, rng: np.random.Generator) -> Tensor:
@@ -79,7 +102,9 @@ def blur(pixels: Tensor, sigma: float) -> Tensor:
     return flat.view(pixels.shape)
 
 
-def train_oracle(folder: Path, steps: int, *, lr: float = 1.5e-3, seed: int = 1, people: int = 2000) -> None:
+def train_oracle(
+    folder: Path, steps: int, *, lr: float = 1.5e-3, seed: int = 1, people: int = PEOPLE
+) -> None:
     """Train, or go on from the last state, and write `oracle.safetensors` into the folder.
 
     Its reliability is measured when it is shipped.
@@ -94,7 +119,7 @@ def train_oracle(folder: Path, steps: int, *, lr: float = 1.5e-3, seed: int = 1,
     torch.manual_seed(seed)
     rendered = render_people(folder / "people", 0, people)
     network = OracleNetwork()
-    optimiser = Optimiser([network], lr, plain=("identity", "elements", "look.0."))
+    optimiser = Optimiser([network], lr, plain=("identity", "elements", "look.0.", "inner.0.", "inner.3."))
     state, start = folder / "oracle-state.pt", 0
     if state.is_file():
         saved = torch.load(state, weights_only=True)
@@ -104,7 +129,8 @@ def train_oracle(folder: Path, steps: int, *, lr: float = 1.5e-3, seed: int = 1,
     losses, began = [], time.monotonic()
     for step in range(start, steps):
         rng = np.random.default_rng([seed, step])
-        loss = oracle_loss(network, *_draw_batch(rendered, rng))
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = oracle_loss(network, *_draw_batch(rendered, rng))
         loss.backward()
         optimiser.step(trapezoid(step, steps))
         losses.append(loss.item())
@@ -139,7 +165,7 @@ def _draw_batch(rendered: Rendered, rng: np.random.Generator) -> tuple[Tensor, T
         items = rng.integers(rendered.stills.shape[1], size=len(people))
         frames = [rendered.stills[p, i][None] for p, i in zip(people, items, strict=True)]
         items = items + num_clips
-    pixels = degrade(to_pixels(np.stack(frames)).transpose(1, 2), rng)
+    pixels = degrade(move(to_pixels(np.stack(frames)).transpose(1, 2), rng), rng)
     identity = torch.from_numpy(rendered.identities[people])
     return pixels, identity, torch.from_numpy(rendered.states[people, items])
 
@@ -154,7 +180,7 @@ def measure_trust(network: OracleNetwork, folder: Path) -> dict[str, Any]:
         By condition: `identity_top1_of_50` and the accuracy of each element over all clips.
     """
     held_out = render_people(folder / "people-eval", SPLIT_SEEDS["eval"] + 9_000_000, 50)
-    oracle = Oracle(network, {})
+    oracle = Oracle(network, {})  # in evaluation mode: no dropout
     gallery = [[oracle.read(item) for item in _others(held_out, person)] for person in range(50)]
     rng = np.random.default_rng(0)
     conditions: dict[str, Callable[[Array], Array]] = {

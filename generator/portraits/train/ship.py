@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
@@ -14,7 +13,6 @@ from generator.model.tiny import MAX_TOKENS, build_scheduler, build_tokenizer
 from generator.model.transformer import AnyIDTransformer
 from generator.model.vae import AutoencoderKLWan
 from generator.portraits.oracle import WEIGHTS, Oracle
-from generator.portraits.train.measure import draw_sheet, draw_trials, sample_trials, score
 from generator.portraits.train.oracle import measure_trust, save_oracle
 from generator.portraits.world import CHECKPOINT
 
@@ -41,24 +39,3 @@ def ship(folder: Path, target: Path = CHECKPOINT) -> None:
     if (folder / "oracle.safetensors").is_file():
         network = Oracle.load(folder / "oracle.safetensors").network
         save_oracle(network, measure_trust(network, folder), WEIGHTS)
-
-
-def measure(folder: Path, *, per_person: int = 3, checkpoint: Path = CHECKPOINT) -> None:
-    """Measure the shipped checkpoint; figures go to `measures.json` beside it, pictures to the folder.
-
-    Args:
-        folder: working folder.
-        per_person: trials a held-out person.
-        checkpoint: its folder.
-    """
-    from generator.model.checkpoint import load_pipeline
-
-    pipeline, oracle = load_pipeline(checkpoint), Oracle.load()
-    figures = {}
-    for name, num_references in (("references_4", 4), ("references_1", 1)):
-        trials = draw_trials(per_person, num_references)
-        clips = sample_trials(pipeline, trials)
-        figures[name] = score(trials, clips, oracle)
-        draw_sheet(trials[::per_person][:12], clips[::per_person][:12], folder / f"{name}.png")
-        print(name, json.dumps(figures[name]), flush=True)
-    (checkpoint / "measures.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

@@ -10,14 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from generator.model.tiny import build_vae
+from generator.model.tiny import LATENT_CHANNELS, build_vae
 from generator.model.vae import AutoencoderKLWan
-from generator.portraits.train.data import Rendered, render_people
+from generator.portraits.train.data import PEOPLE, Rendered, render_people
+from generator.portraits.train.narrow import narrow_vae
 from generator.portraits.train.optimiser import Optimiser, join_processes, trapezoid
 
-#: Batches of about equal cost: stills; short clips, which hold both kinds of latent frame; whole clips, whose
-#: last frames follow on a chunk of four instead of on a first frame.
-STILLS, SHORT, WHOLE = (6, 1), (2, 5), (1, 9)
+#: Batches (clips, frames) of about equal cost: stills; short clips, which hold both kinds of latent frame;
+#: whole clips, whose last frames follow on a chunk of four instead of on a first frame.
+STILLS, SHORT, WHOLE = (16, 1), (5, 5), (3, 9)
+#: The VAE learns with this many channels, and is narrowed to `LATENT_CHANNELS` when it knows which count.
+WIDE_CHANNELS = 48
 #: Nats per latent number are cheap: they only keep the latents' scale near one.
 KL_WEIGHT = 1e-4
 
@@ -46,32 +49,34 @@ def reconstruction_loss(decoded: Tensor, pixels: Tensor) -> Tensor:
     return (difference.abs() * weight).mean() + 0.5 * (edges * weight[1:, 1:]).mean()
 
 
-def train_vae(folder: Path, steps: int, *, lr: float = 1e-3, seed: int = 0, people: int = 2000) -> None:
-    """Train, or go on from the last state in the folder.
+def train_vae(folder: Path, steps: int, *, lr: float = 1e-3, seed: int = 0, people: int = PEOPLE) -> None:
+    """Train, or go on from the last state in the folder; a narrowed VAE goes on as one.
 
     Args:
         folder: working folder; the VAE comes out as `vae/`.
-        steps: of the whole training.
+        steps: of the whole training, or since it was narrowed.
         lr: peak learning rate.
         seed: of weights and batches.
         people: how many are drawn.
     """
-    rank, world = join_processes()
+    rank, _ = join_processes()
     torch.manual_seed(seed)
     rendered = render_people(folder / "people", 0, people)
-    vae = build_vae()
-    optimiser = Optimiser([vae], lr, plain=("conv_in", "conv_out"))
-    state = folder / "vae-state.pt"
-    start = 0
+    state, saved = folder / "vae-state.pt", None
     if state.is_file():
         saved = torch.load(state, weights_only=True)
+    vae = build_vae(len(saved["vae"]["post_quant_conv.bias"]) if saved else WIDE_CHANNELS)
+    optimiser = Optimiser([vae], lr, plain=("conv_in", "conv_out"))
+    start = 0
+    if saved:
         vae.load_state_dict(saved["vae"])
-        optimiser.load_state_dict(saved["optimiser"])
         start = saved["step"]
+        if start:
+            optimiser.load_state_dict(saved["optimiser"])
     losses: dict[str, list[float]] = {"still": [], "clip": []}
     began = time.monotonic()
     for step in range(start, steps):
-        kind, loss = _one_step(vae, rendered, np.random.default_rng([seed, step, rank]), step, steps)
+        kind, loss = _one_step(vae, rendered, np.random.default_rng([seed, step, rank]), step)
         loss.backward()
         norm = optimiser.step(trapezoid(step, steps))
         losses[kind].append(loss.item())
@@ -91,11 +96,24 @@ def train_vae(folder: Path, steps: int, *, lr: float = 1e-3, seed: int = 0, peop
         vae.save_pretrained(folder / "vae")
 
 
+def narrow(folder: Path) -> None:
+    """Fold the trained VAE onto its strongest directions; `vae` then goes on from step 0 with the narrow one.
+
+    Args:
+        folder: working folder with `vae/`.
+    """
+    wide = AutoencoderKLWan.from_pretrained(folder / "vae")
+    latents = sample_latents(wide, render_people(folder / "people", 0, PEOPLE), seed=0)
+    vae, share = narrow_vae(wide, latents, LATENT_CHANNELS)
+    print(json.dumps({"channels": LATENT_CHANNELS, "share_of_second_moment": round(share, 4)}), flush=True)
+    torch.save({"vae": vae.state_dict(), "step": 0}, folder / "vae-state.pt")
+
+
 def _one_step(
-    vae: AutoencoderKLWan, rendered: Rendered, rng: np.random.Generator, step: int, steps: int
+    vae: AutoencoderKLWan, rendered: Rendered, rng: np.random.Generator, step: int
 ) -> tuple[str, Tensor]:
-    """One batch's loss: stills alone at first, then clips in four steps of five."""
-    kind = STILLS if step < 0.15 * steps else (STILLS, SHORT, WHOLE, SHORT, WHOLE)[step % 5]
+    """One batch's loss: clips in four steps of five."""
+    kind = (STILLS, SHORT, WHOLE, SHORT, WHOLE)[step % 5]
     size, num_frames = kind
     people = rng.integers(len(rendered.clips), size=size)
     if kind is STILLS:
@@ -114,10 +132,22 @@ def _one_step(
 
 
 @torch.no_grad()
-def measure_statistics(vae: AutoencoderKLWan, rendered: Rendered, seed: int) -> None:
-    """Write mean and standard deviation of each latent channel into the VAE's config."""
+def sample_latents(vae: AutoencoderKLWan, rendered: Rendered, seed: int) -> Tensor:
+    """Latents of a clip and a still of 96 people, before normalisation: (N, C)."""
     rng = np.random.default_rng([seed, 17])
     people = rng.integers(len(rendered.clips), size=96)
-    latents = [vae.encode(to_pixels(rendered.clips[person, :1])).latent_dist.mode() for person in people]
-    values = torch.cat(latents).transpose(0, 1).flatten(1)
-    vae.register_to_config(latents_mean=values.mean(1).tolist(), latents_std=values.std(1).tolist())
+    drawn = [(rendered.clips[person, :1], rendered.stills[person, :1, None]) for person in people]
+    latents = [vae.encode(to_pixels(frames)).latent_dist.mode() for both in drawn for frames in both]
+    return torch.cat([one.movedim(1, -1).flatten(0, -2) for one in latents])
+
+
+def measure_statistics(vae: AutoencoderKLWan, rendered: Rendered, seed: int) -> None:
+    """Write what latents are normalised by into the VAE's config: each channel's mean, and a scale.
+
+    The scale is the geometric mean of the channel's own standard deviation and the average one: channels that
+    show more keep more variance, yet faint ones are not lost in the noise.
+    """
+    latents = sample_latents(vae, rendered, seed)
+    deviation = latents.std(0)
+    scale = (deviation * deviation.mean()).sqrt()
+    vae.register_to_config(latents_mean=latents.mean(0).tolist(), latents_std=scale.tolist())
