@@ -37,6 +37,7 @@ FORBIDDEN = {
 PLAIN = {
     "generator.records",
     "generator.rundir",
+    "generator.media",
     "generator.video",
     "generator.instances",
     "generator.curation",
@@ -46,6 +47,11 @@ PLAIN = {
     "rlhf.consensus",
     "rlhf.pareto",
     "rlhf.export",
+    "rlhf.export_row",
+    "rlhf.run_config",
+    "rlhf.dpo_config",
+    "rlhf.sft_config",
+    "rlhf.sft_dataset",
 }
 VAGUE = {"util", "utils", "helper", "helpers", "common", "manager", "handler", "misc"}
 LONGEST_FILE = 500
