@@ -36,14 +36,23 @@ def main() -> None:
     )
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--lr", type=float, default=1.5e-3, help="peak learning rate")
+    parser.add_argument("--seed", type=int, help="of weights and batches; each part has its own default")
+    parser.add_argument(
+        "--start", type=Path, help="checkpoint whose transformer and text encoder to begin with"
+    )
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of each process; 0: all")
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     if arguments.part in OTHERS:
         OTHERS[arguments.part](arguments.folder)
-    else:
-        TRAINED[arguments.part](arguments.folder, arguments.steps, lr=arguments.lr)
+        return
+    chosen = {
+        name: getattr(arguments, name) for name in ("seed", "start") if getattr(arguments, name) is not None
+    }
+    if "start" in chosen and arguments.part not in ("transformer", "ablation"):
+        parser.error(f"--start is for the transformer; {arguments.part} begins with random weights")
+    TRAINED[arguments.part](arguments.folder, arguments.steps, lr=arguments.lr, **chosen)
 
 
 if __name__ == "__main__":

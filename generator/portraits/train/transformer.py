@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -53,6 +54,22 @@ class Conditioned(nn.Module):
         self.text_encoder = build_text_encoder()
         self.tokenizer = build_tokenizer()
 
+    def begin_with(self, checkpoint: Path) -> None:
+        """Take the weights of a checkpoint of the same architecture."""
+        parts = {
+            self.transformer: "transformer/diffusion_pytorch_model.safetensors",
+            self.text_encoder: "text_encoder/model.safetensors",
+        }
+        for part, name in parts.items():
+            # Shared embeddings are stored once, so one name of them is missing.
+            weights = load_file(checkpoint / name)
+            missing, unexpected = part.load_state_dict(weights, strict=False)
+            unknown = [key for key in missing if "embed_tokens" not in key and key != "shared.weight"]
+            if unknown or unexpected:
+                raise ValueError(
+                    f"{checkpoint / name} is of another architecture: {[*unknown, *unexpected][0]}"
+                )
+
     def embed(self, prompts: list[str]) -> Tensor:
         """(B, 64, D) as the pipeline embeds them: zeros behind the last token."""
         tokens = self.tokenizer(
@@ -84,6 +101,7 @@ def train_transformer(
     people: int = 2000,
     batch_size: int = 32,
     kind: Prompts = "differential",
+    start: Path | None = None,
 ) -> None:
     """Train, or go on from the last state; averaged weights come out as `transformer/` and `text_encoder/`.
 
@@ -95,11 +113,12 @@ def train_transformer(
         people: how many of the drawn people are encoded.
         batch_size: over all processes.
         kind: of the prompts; the ablation's files lie in `standard/` of the folder.
+        start: a checkpoint to begin with instead of random weights; its optimiser's state is not known.
     """
     rank, world = join_processes()
     torch.manual_seed(seed)
     latents = cache_latents(folder, people, rank, world)
-    training = Training.resume(folder, kind, lr)
+    training = Training.resume(folder, kind, lr, start)
     losses, began = [], time.monotonic()
     for step in range(training.step, steps):
         rng = np.random.default_rng([seed, step, rank])
@@ -148,8 +167,8 @@ class Training:
         self.optimiser = Optimiser([self.model], lr, plain=plain)
 
     @classmethod
-    def resume(cls, folder: Path, kind: Prompts, lr: float) -> Training:
-        """Go on from the last state.
+    def resume(cls, folder: Path, kind: Prompts, lr: float, start: Path | None = None) -> Training:
+        """Go on from the last state, else begin with the weights of a checkpoint, else with random ones.
 
         The ablation starts where the full model stood half-way, so that both have taken equally many steps at
         the end; half of them with differential prompts is a head start for it.
@@ -165,6 +184,9 @@ class Training:
             training.average.load_state_dict(saved["average"])
             training.optimiser.load_state_dict(saved["optimiser"])
             training.step = saved["step"]
+        elif start is not None:
+            training.model.begin_with(start)
+            training.average.load_state_dict(training.model.state_dict())
         return training
 
     def advance(self, batch: Batch, generator: torch.Generator, rate: float) -> tuple[float, float]:
