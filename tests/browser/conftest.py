@@ -115,8 +115,11 @@ def waiting_for_the_server() -> Iterator[None]:
 
 def sign_in(page: Page, user: User) -> None:
     """The name field has the focus; Tab and Enter do the rest."""
+    # A browser gives it the focus with the first picture, which may come after the load event.
+    expect(page.get_by_label("Name")).to_be_focused()
     page.keyboard.type(user.username)
     page.keyboard.press("Tab")
+    expect(page.get_by_label("Password")).to_be_focused()
     page.keyboard.type("a good password")
     with page.expect_navigation():
         page.keyboard.press("Enter")
