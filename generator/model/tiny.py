@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
 from generator.model.pipeline import AnyIDPipeline
-from generator.model.transformer import AnyIDTransformer
+from generator.model.transformer import AnyIDTransformer, ReferencePosition
 from generator.portraits.world import ELEMENT_STATES, phrase_change
 
 #: Latent channels of the tiny VAE.
@@ -77,7 +77,7 @@ def build_vae(channels: int = LATENT_CHANNELS) -> AutoencoderKLWan:
     )
 
 
-def build_transformer(layers: int = 6) -> AnyIDTransformer:
+def build_transformer(layers: int = 6, position: ReferencePosition = "after") -> AnyIDTransformer:
     """Six layers of four heads of 64: 16 tokens a latent frame of a 64x64 video.
 
     A token holds 96 latent numbers. The width is well above that, since a predicted velocity contains all of
@@ -94,7 +94,7 @@ def build_transformer(layers: int = 6) -> AnyIDTransformer:
         ffn_dim=640,
         num_layers=layers,
         rope_max_seq_len=64,
-        reference_position="after",
+        reference_position=position,
     )
 
 

@@ -28,7 +28,7 @@ from generator.model.tiny import (
     build_tokenizer,
     build_transformer,
 )
-from generator.model.transformer import AnyIDTransformer
+from generator.model.transformer import AnyIDTransformer, ReferencePosition
 from generator.portraits.train.batches import Batch, Prompts, cache_latents, draw_batch
 from generator.portraits.train.optimiser import Optimiser, join_processes, trapezoid
 
@@ -47,10 +47,10 @@ def draw_times(count: int, generator: torch.Generator) -> Tensor:
 class Conditioned(nn.Module):
     """Transformer and text encoder, trained together."""
 
-    def __init__(self) -> None:
-        """Random weights."""
+    def __init__(self, position: ReferencePosition = "after") -> None:
+        """Random weights; `position` says on which side of the target the references stand."""
         super().__init__()
-        self.transformer: AnyIDTransformer = build_transformer()
+        self.transformer: AnyIDTransformer = build_transformer(position=position)
         self.text_encoder = build_text_encoder()
         self.tokenizer = build_tokenizer()
 
@@ -149,10 +149,10 @@ class Training:
         step: steps taken.
     """
 
-    def __init__(self, folder: Path, lr: float) -> None:
+    def __init__(self, folder: Path, lr: float, position: ReferencePosition = "after") -> None:
         """Random weights; `folder` takes the state and the averaged weights."""
         self.folder, self.state, self.step = folder, folder / "transformer-state.pt", 0
-        self.model = Conditioned()
+        self.model = Conditioned(position)
         # On a CPU the backward pass of short bf16 sequences is half as fast through the fused kernel.
         self.model.transformer.set_attention_backend("_native_math")
         self.average = copy.deepcopy(self.model).requires_grad_(False)
