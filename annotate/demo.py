@@ -25,7 +25,8 @@ from annotate import queries, tasks
 from annotate.management.loop_command import wait_for_run
 from annotate.models import Round, Split, Stage, User
 from annotate.services.accounts import create_account, renew_password
-from annotate.services.identities import ImportReport, build_instances, import_people
+from annotate.services.identities import ImportReport, import_people
+from annotate.services.instances import build_instances
 from annotate.services.loop import Step, advance_round
 from annotate.services.rounds import RoundError, import_model, plan_pairs, start_round
 from annotate.services.runs import queue_sampling, retry_run

@@ -42,7 +42,7 @@ def test_they_take_a_folder_to_a_planned_round(people):
     assert imported["rejected"] == [
         "mia/notes.txt: unsupported: " + imported["rejected"][0].split(": ", 2)[2]
     ]
-    assert run("build_instances", "--per-person", 2)["instances"] == 2
+    assert run("build_instances", "--per-identity", 2)["instances"] == 2
     make_model(name="tiny")
     started = run("start_round", "spring", "--votes", 1, "--dpo", '{"beta": 500}')
     assert started == {"round": "spring", "policy": "tiny", "new_pairs": 2, "pairs": 2}
@@ -55,7 +55,7 @@ def test_they_take_a_folder_to_a_planned_round(people):
     [
         (("import_identities", "/nowhere"), "/nowhere is not a folder"),
         (("build_instances",), "import people first"),
-        (("build_instances", "--per-person", "0"), "--per-person is 0"),
+        (("build_instances", "--per-identity", "0"), "--per-identity is 0"),
         (("start_round", "x", "--votes", "0"), "votes_wanted is 0"),
         (("start_round", "x", "--frames", "8"), "num_frames is 8; it must be 4k"),
         (("start_round", "x", "--policy", "gone"), "no model version 'gone'; known: tiny"),
@@ -117,5 +117,5 @@ def test_demo_accounts_keep_their_passwords():
 
 def test_a_failed_instance_count_is_told(people):
     run("import_identities", people, "--source", "tests")
-    assert run("build_instances", "--per-person", 3)["new_instances"] == 3
+    assert run("build_instances", "--per-identity", 3)["new_instances"] == 3
     assert Instance.objects.count() == 3

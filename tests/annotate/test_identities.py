@@ -11,7 +11,8 @@ from django.conf import settings
 from django.db import DatabaseError, IntegrityError, transaction
 
 from annotate.models import DifferentialPrompt, IdentityGroup, Instance, InstanceReference, Reference
-from annotate.services.identities import build_instances, import_people
+from annotate.services.identities import import_people
+from annotate.services.instances import build_instances
 from generator.photo import write_photo
 from generator.video import write_clip
 from tests.factories import make_instance, make_reference

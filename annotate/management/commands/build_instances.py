@@ -6,7 +6,7 @@ from django.core.management.base import CommandParser
 
 from annotate.management.loop_command import LoopCommand
 from annotate.models import Split
-from annotate.services.identities import build_instances
+from annotate.services.instances import build_instances
 
 
 class Command(LoopCommand):
@@ -16,16 +16,16 @@ class Command(LoopCommand):
         super().add_arguments(parser)
         parser.add_argument("--split", choices=Split.values, help="only people of this split")
         parser.add_argument("--source", help="only people of this source")
-        parser.add_argument("--per-person", type=int, default=4, help="instances a person (default 4)")
+        parser.add_argument("--per-identity", type=int, default=4, help="instances a person (default 4)")
         parser.add_argument("--seed", type=int, default=0)
 
     def run(self, **options: Any) -> dict[str, Any]:
-        if options["per_person"] < 1:
-            raise ValueError(f"--per-person is {options['per_person']}; it must be at least 1")
+        if options["per_identity"] < 1:
+            raise ValueError(f"--per-identity is {options['per_identity']}; it must be at least 1")
         made, total = build_instances(
             split=options["split"],
             source=options["source"],
-            count=options["per_person"],
+            count=options["per_identity"],
             seed=options["seed"],
         )
         return {"new_instances": made, "instances": total}
