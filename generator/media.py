@@ -32,6 +32,7 @@ class RejectReason(StrEnum):
     HIDDEN = "hidden"
     MISPLACED = "misplaced"
     MISSING = "missing"
+    ALTERED = "altered"
     BAD_NAME = "bad_name"
     BAD_CARD = "bad_card"
 

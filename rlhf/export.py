@@ -20,14 +20,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from generator.frozen_set import MediaFile, copy_media, encode_line
+from generator.media import MediaError, file_sha256
 from rlhf.consensus import RULE_VERSION
 from rlhf.export_row import (
     ExportReference,
     ExportRow,
     ExportSample,
-    MediaFile,
     TrackVotes,
-    encode_line,
     row_from_json,
     row_to_json,
 )
@@ -156,8 +156,8 @@ def write_export(
             licences=dict(tally.licences),
             num_media=tally.num_media,
             rule_version=rule_version,
-            pairs_sha256=_sha256(partial / "pairs.jsonl"),
-            parquet_sha256=_sha256(partial / "pairs.parquet"),
+            pairs_sha256=file_sha256(partial / "pairs.jsonl"),
+            parquet_sha256=file_sha256(partial / "pairs.parquet"),
         )
         text = json.dumps(asdict(manifest), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
         (partial / "manifest.json").write_text(text, encoding="utf-8", newline="\n")
@@ -231,20 +231,14 @@ def _write_rows(rows: Iterable[ExportRow], folder: Path) -> _Tally:
 
 
 def _copy_media(file: MediaFile, folder: Path) -> bool:
-    """Copy a file into the set unless it is there, and hash it on the way; say whether it was new."""
+    """Copy a file into the set unless it is there; say whether it was new."""
     target = folder / file.name
     if target.exists():
         return False
-    digest = hashlib.sha256()
     try:
-        with open(file.path, "rb") as source, open(target, "wb") as copy:
-            while chunk := source.read(1 << 20):
-                digest.update(chunk)
-                copy.write(chunk)
-    except FileNotFoundError:
-        raise ExportError(f"{file.path} is missing; restore it or leave its pair out") from None
-    if digest.hexdigest() != file.sha256:
-        raise ExportError(f"{file.path} has sha256 {digest.hexdigest()}, not {file.sha256}; import it again")
+        copy_media(file, target)
+    except MediaError as problem:
+        raise ExportError(f"{problem.detail}; import it again or leave its pair out") from None
     return True
 
 
@@ -271,13 +265,8 @@ def _read_manifest(folder: Path) -> Manifest:
 
 def _expect_hash(path: Path, expected: str) -> None:
     try:
-        found = _sha256(path)
+        found = file_sha256(path)
     except FileNotFoundError:
         raise ExportError(f"{path} is missing; export the set again") from None
     if found != expected:
         raise ExportError(f"{path} has sha256 {found}, not {expected}; export the set again")
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,30 +5,14 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from generator.frozen_set import MediaFile
 from generator.records import ElementChange, ReferenceKind
 from rlhf.records import EXPRESSED, Consensus, Track, Verdict
-
-_MEDIA_NAME = re.compile(r"media/([0-9a-f]{64})\.[a-z0-9]{1,5}")
-
-
-@dataclass(frozen=True)
-class MediaFile:
-    """One file and the sha256 (hex) that its bytes must have."""
-
-    path: Path
-    sha256: str
-
-    @property
-    def name(self) -> str:
-        """Its place in a set: named by content, so that one file is there once."""
-        return f"media/{self.sha256}{self.path.suffix.lower()}"
 
 
 @dataclass(frozen=True)
@@ -110,14 +94,9 @@ class ExportRow:
         return (*(reference.file for reference in self.references), self.chosen.file, self.rejected.file)
 
 
-def encode_line(value: Mapping[str, Any]) -> bytes:
-    """One JSON object as one line: sorted keys, UTF-8, LF; equal values give equal bytes."""
-    return (json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
-
-
 def row_to_json(row: ExportRow) -> dict[str, Any]:
     """The row in the words of the file format."""
-    references = [{**_media_to_json(r.file), "kind": str(r.kind)} for r in row.references]
+    references = [{**r.file.to_json(), "kind": str(r.kind)} for r in row.references]
     return {
         "pair_id": row.pair_id,
         "id_group": row.id_group,
@@ -125,8 +104,8 @@ def row_to_json(row: ExportRow) -> dict[str, Any]:
         "primary_reference": references[0]["path"],
         "differential_prompt": row.differential_prompt,
         "elements": [asdict(element) for element in row.elements],
-        "win": {**_media_to_json(row.chosen.file), "seed": row.chosen.seed},
-        "lose": {**_media_to_json(row.rejected.file), "seed": row.rejected.seed},
+        "win": {**row.chosen.file.to_json(), "seed": row.chosen.seed},
+        "lose": {**row.rejected.file.to_json(), "seed": row.rejected.seed},
         "tracks": {str(track): _votes_to_json(votes) for track, votes in row.tracks.items()},
         "model_version": row.model_version,
         "licence": row.licence,
@@ -149,28 +128,18 @@ def row_from_json(item: Mapping[str, Any], folder: Path) -> ExportRow:
         pair_id=int(item["pair_id"]),
         id_group=item["id_group"],
         references=tuple(
-            ExportReference(_media_from_json(r, folder), ReferenceKind(r["kind"])) for r in item["references"]
+            ExportReference(MediaFile.from_json(r, folder), ReferenceKind(r["kind"]))
+            for r in item["references"]
         ),
         differential_prompt=item["differential_prompt"],
         elements=tuple(ElementChange(**element) for element in item["elements"]),
-        chosen=ExportSample(_media_from_json(item["win"], folder), int(item["win"]["seed"])),
-        rejected=ExportSample(_media_from_json(item["lose"], folder), int(item["lose"]["seed"])),
+        chosen=ExportSample(MediaFile.from_json(item["win"], folder), int(item["win"]["seed"])),
+        rejected=ExportSample(MediaFile.from_json(item["lose"], folder), int(item["lose"]["seed"])),
         tracks={Track(name): _votes_from_json(votes) for name, votes in item["tracks"].items()},
         model_version=item["model_version"],
         licence=item["licence"],
         is_simulated=bool(item["is_simulated"]),
     )
-
-
-def _media_to_json(file: MediaFile) -> dict[str, Any]:
-    return {"path": file.name, "sha256": file.sha256}
-
-
-def _media_from_json(item: Mapping[str, Any], folder: Path) -> MediaFile:
-    match = _MEDIA_NAME.fullmatch(item["path"])
-    if match is None or match[1] != item["sha256"]:
-        raise ValueError(f"media path {item['path']!r} is not media/<sha256>.<extension>")
-    return MediaFile(folder / item["path"], item["sha256"])
 
 
 def _votes_to_json(votes: TrackVotes) -> dict[str, Any]:
