@@ -37,6 +37,7 @@ def execute_run(run_id: int) -> None:
         child = subprocess.Popen(
             [sys.executable, "-m", COMMANDS[Stage(run.stage)], str(runs.run_dir(run).path), "--attached"],
             cwd=settings.BASE_DIR,
+            env=settings.RUN_ENVIRONMENT,
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,

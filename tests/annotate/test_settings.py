@@ -89,6 +89,15 @@ def test_it_reads_secrets_from_files(tmp_path: Path) -> None:
     )
 
 
+def test_commands_that_compute_are_given_no_secret_and_threads_that_sleep(tmp_path: Path) -> None:
+    url = "postgresql://me:hunter2@host/anyid"
+    given = {"DATABASE_URL": url, "SECRET_KEY": "hunter2" * 5, "HF_HOME": "/models"}
+    shown = "'hunter2' in str(s.RUN_ENVIRONMENT), *map(s.RUN_ENVIRONMENT.get, ('HF_HOME', 'OMP_WAIT_POLICY'))"
+    assert start(tmp_path, shown, **given).stdout.strip() == "False /models PASSIVE"
+    chosen = start(tmp_path, "s.RUN_ENVIRONMENT['OMP_WAIT_POLICY']", OMP_WAIT_POLICY="ACTIVE")
+    assert chosen.stdout.strip() == "ACTIVE"
+
+
 def test_it_keeps_the_embedded_secret(tmp_path: Path) -> None:
     assert start(tmp_path, "s.SECRET_KEY").stdout != start(tmp_path, "s.SECRET_KEY").stdout
     (tmp_path / "var").mkdir()
