@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from generator.model.pipeline import AnyIDPipeline
 from generator.portraits.oracle import Oracle, Reading, identity_similarity
@@ -23,6 +23,8 @@ Array = np.ndarray
 #: People whom neither training, nor the demo, nor the oracle's figures use.
 FIRST_HELD_OUT = SPLIT_SEEDS["benchmark"] + 9_000_000
 HELD_OUT = 20
+#: Of a sheet, pixels: between its columns, and of the line above the pictures.
+_GAP, _CAPTION = 16, 18
 #: Draws of the bootstrap, which draws whole people: clips of one person are not independent.
 _RESAMPLES = 4000
 
@@ -170,16 +172,28 @@ def bootstrap(values: Sequence[tuple[int, float]]) -> list[float]:
     return [round(float(value), 4) for value in (sums.sum() / counts.sum(), low, high)]
 
 
-def draw_sheet(trials: Sequence[Trial], answers: Sequence[Array], path: Path, scale: int = 2) -> None:
-    """A picture: for each trial its first four references, then five frames of the first answer."""
-    rows = []
-    for trial, videos in zip(trials, answers, strict=True):
-        shown = [reference[len(reference) // 2] for reference in trial.references[:4]]
-        shown += [np.full((SIZE, SIZE, 3), 255, np.uint8)] * (4 - len(shown))
-        gap, clip = np.full((SIZE, 8, 3), 255, np.uint8), videos[0]
-        rows.append(np.concatenate([*shown, gap, *clip[:: max(1, (len(clip) - 1) // 4)]], axis=1))
-    picture = Image.fromarray(np.concatenate(rows))
-    picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST).save(path)
+def draw_sheet(trials: Sequence[Trial], answers: Sequence[Array], path: Path, columns: int = 2) -> None:
+    """A picture: for each trial what was asked, its first four references, and five frames of the answer."""
+    cells = [_draw_cell(trial, videos[0]) for trial, videos in zip(trials, answers, strict=True)]
+    width, height = cells[0].size
+    rows = -(-len(cells) // columns)
+    sheet = Image.new("RGB", (columns * (width + _GAP) - _GAP, rows * height), "white")
+    for place, cell in enumerate(cells):
+        sheet.paste(cell, (place % columns * (width + _GAP), place // columns * height))
+    sheet.save(path)
+
+
+def _draw_cell(trial: Trial, video: Array) -> Image.Image:
+    """The prompt above the pictures; the primary reference is the first."""
+    shown = [reference[len(reference) // 2] for reference in trial.references[:4]]
+    shown += [np.full((SIZE, SIZE, 3), 255, np.uint8)] * (4 - len(shown))
+    gap = np.full((SIZE, 4, 3), 255, np.uint8)
+    strip = Image.fromarray(np.concatenate([*shown, gap, *video[:: max(1, (len(video) - 1) // 4)]], axis=1))
+    cell = Image.new("RGB", (strip.width, strip.height + _CAPTION), "white")
+    font = ImageFont.load_default(11)
+    ImageDraw.Draw(cell).text((0, _CAPTION - 3), trial.prompt, fill="black", font=font, anchor="ls")
+    cell.paste(strip, (0, _CAPTION))
+    return cell
 
 
 def _judge_elements(trial: Trial, seen: Reading) -> Iterator[tuple[str, float]]:
