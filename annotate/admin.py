@@ -31,6 +31,8 @@ class ReadOnlyAdmin(admin.ModelAdmin[Model]):
 for table in (
     models.IdentityGroup,
     models.Reference,
+    models.CurationDecision,
+    models.AppliedThresholds,
     models.DifferentialPrompt,
     models.Instance,
     models.ModelVersion,

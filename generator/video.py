@@ -160,7 +160,7 @@ def normalise(
     target: Path | str,
     *,
     max_side: int = 1280,
-    max_frames: int | None = None,
+    span: tuple[int, int] | None = None,
     max_fps: float = 60.0,
     limits: MediaLimits | None = None,
 ) -> MediaFacts:
@@ -173,7 +173,7 @@ def normalise(
         source: photo or clip.
         target: ends in `.mp4` for a clip, `.png` or `.jpg` for a photo; see `MediaFacts.normal_suffix`.
         max_side: pixels, of the longer side, at least 2.
-        max_frames: cut the clip after so many written frames.
+        span: [start, end) of the frames that would be written without it: only these, such as one shot.
         max_fps: higher rates are thinned out.
         limits: what the source may cost.
 
@@ -182,7 +182,7 @@ def normalise(
 
     Raises:
         MediaError: the source is not readable, not supported, or beyond the limits.
-        ValueError: a target whose ending does not fit the source.
+        ValueError: a target whose ending does not fit the source, or a span without a frame.
         OSError: the source cannot be opened, or the target not written.
     """
     limits = limits or MediaLimits()
@@ -197,7 +197,9 @@ def normalise(
     else:
         facts, decoder = _probe_video(source, media_format, limits)
         rate = min(steady_rate(decoder.starts, decoder.end, decoder.nominal_fps), Fraction(max_fps))
-        picks = constant_rate_picks(decoder.starts, decoder.end, rate)[:max_frames]
+        picks = constant_rate_picks(decoder.starts, decoder.end, rate)[slice(*(span or (None,)))]
+        if not picks:
+            raise ValueError(f"span {span} holds no frame of {Path(source).name}")
         width, height = (max(2, side // 2 * 2) for side in fit((facts.width, facts.height), max_side))
         with VideoDecoder(source, media_format, limits) as again:
             _encode(target, _picked(again, picks, (width, height)), rate)

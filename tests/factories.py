@@ -10,6 +10,7 @@ import numpy as np
 from django.conf import settings
 
 from annotate.models import (
+    Curation,
     DifferentialPrompt,
     IdentityGroup,
     Instance,
@@ -38,12 +39,12 @@ def make_user(username: str = "", **overrides: Any) -> User:
 
 
 def write_test_clip() -> tuple[str, str]:
-    """One of 16 small moving clips under the storage root, each drawn once; returns its path and sha256."""
-    number = next(_numbers) % 16
+    """One of 64 small moving clips under the storage root, each drawn once; returns its path and sha256."""
+    number = next(_numbers) % 64
     path: Path = settings.STORAGE_ROOT / "test" / f"clip-{number}.mp4"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        frames = np.full((SAMPLER.num_frames, 64, 64, 3), number * 16, np.uint8)
+        frames = np.full((SAMPLER.num_frames, 64, 64, 3), number * 3, np.uint8)
         for index, frame in enumerate(frames):
             frame[20:40, 4 * index : 4 * index + 12] = (250, 120, 20)
         write_poster(path.with_suffix(".png"), frames[0])
@@ -76,6 +77,7 @@ def make_reference(group: IdentityGroup, **overrides: Any) -> Reference:
         "num_frames": 9,
         "fps": 8,
         "size_bytes": 1000,
+        "curation": Curation.DONE,
     }
     return Reference.objects.create(**(values | overrides))
 

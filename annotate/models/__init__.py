@@ -1,7 +1,9 @@
 """The tables, in the order of the loop."""
 
 from annotate.models.audit import AuditEvent
+from annotate.models.curation import AppliedThresholds, Choice, CurationDecision
 from annotate.models.identity import (
+    Curation,
     DifferentialPrompt,
     IdentityGroup,
     Instance,
@@ -27,8 +29,12 @@ from annotate.models.round import (
 
 __all__ = [
     "LIVE",
+    "AppliedThresholds",
     "AuditEvent",
+    "Choice",
     "Consensus",
+    "Curation",
+    "CurationDecision",
     "DifferentialPrompt",
     "Export",
     "Exposure",

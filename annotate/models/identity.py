@@ -53,6 +53,8 @@ class IdentityGroup(models.Model):
     split = models.CharField(max_length=16, default=Split.TRAIN)
     # What an embedded world knows exactly; null for real people, of whom nobody knows the truth.
     truth = models.JSONField(null=True, blank=True)
+    # Chosen by hand; null leaves it to `services.curation.suggest_primary`.
+    primary = models.ForeignKey("Reference", models.SET_NULL, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -60,6 +62,21 @@ class IdentityGroup(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["source", "name"], name="one_group_a_person"),
             one_of("split", Split.values),
+        ]
+        triggers = [
+            pgtrigger.Trigger(
+                name="primary_of_its_own",
+                when=pgtrigger.Before,
+                operation=pgtrigger.Insert | pgtrigger.Update,
+                condition=pgtrigger.Q(new__primary__isnull=False),
+                func="""
+                    IF NOT EXISTS (SELECT 1 FROM annotate_reference
+                                   WHERE id = NEW.primary_id AND group_id = NEW.id) THEN
+                        RAISE EXCEPTION 'a primary is a reference of its person' USING ERRCODE = '23514';
+                    END IF;
+                    RETURN NEW;
+                """,
+            )
         ]
 
     def __str__(self) -> str:
@@ -70,14 +87,27 @@ class IdentityGroup(models.Model):
         return self.truth is not None
 
 
+class Curation(models.TextChoices):
+    """How far the curation of a reference is; `failed` waits for a person."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
 class Reference(models.Model):
-    """One photo, half-body portrait or clip of a person, normalised at import."""
+    """One photo, half-body portrait or shot of a clip of a person, normalised at import.
+
+    What detectors saw lies beside the media as `annotation.json.gz`; `quality` and `boxes` sum it up.
+    """
 
     group = models.ForeignKey(IdentityGroup, models.CASCADE, related_name="references")
     kind = models.CharField(max_length=16)
     source_name = models.CharField(max_length=255)
-    # Of the original file: the same bytes are imported once for a person.
+    # Of the original file: the same bytes are imported once for a person, as one reference a shot.
     source_sha256 = models.CharField(max_length=64)
+    shot = models.PositiveSmallIntegerField(default=0)
     path = models.CharField(max_length=255)
     sha256 = models.CharField(max_length=64)
     poster = models.CharField(max_length=255)
@@ -91,14 +121,35 @@ class Reference(models.Model):
     boxes = models.JSONField(default=dict, blank=True)
     quality = models.JSONField(default=dict, blank=True)
     reject_reasons = models.JSONField(default=list, blank=True)
+    curation = models.CharField(max_length=8, default=Curation.PENDING)
+    curation_error = models.CharField(max_length=500, blank=True)
+    curation_queued_at = models.DateTimeField(auto_now_add=True)
+    # Whoever curates it renews this; a reference that is not renewed is lost and is queued again.
+    curation_heartbeat_at = models.DateTimeField(null=True, blank=True)
+    curation_worker = models.UUIDField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        ordering = ["group", "source_name", "id"]
+        ordering = ["group", "source_name", "shot", "id"]
         constraints = [
-            models.UniqueConstraint(fields=["group", "source_sha256"], name="one_reference_a_checksum"),
+            models.UniqueConstraint(fields=["group", "source_sha256", "shot"], name="one_reference_a_shot"),
+            models.UniqueConstraint(fields=["group", "sha256"], name="one_reference_a_checksum"),
             one_of("kind", ReferenceKind),
+            one_of("curation", Curation.values),
             check(Q(num_frames__gte=1, width__gte=1, height__gte=1), "has_pixels"),
+            check(~Q(curation=Curation.FAILED, curation_error=""), "failed_has_error"),
+            check(
+                ~Q(curation=Curation.RUNNING)
+                | Q(curation_worker__isnull=False, curation_heartbeat_at__isnull=False),
+                "running_has_worker",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["curation", "curation_queued_at"],
+                condition=Q(curation__in=["pending", "running"]),
+                name="reference_to_curate",
+            )
         ]
 
     def __str__(self) -> str:
@@ -142,28 +193,70 @@ class Instance(models.Model):
 
     class Meta:
         ordering = ["id"]
+        triggers = [
+            pgtrigger.Trigger(
+                name="videos_keep_their_prompt",
+                when=pgtrigger.Before,
+                operation=pgtrigger.Update,
+                condition=pgtrigger.AnyChange("prompt"),
+                func="""
+                    IF EXISTS (SELECT 1 FROM annotate_videosample WHERE instance_id = NEW.id) THEN
+                        RAISE EXCEPTION 'an instance with videos keeps its prompt' USING ERRCODE = '23514';
+                    END IF;
+                    RETURN NEW;
+                """,
+            )
+        ]
 
     def __str__(self) -> str:
         return f"instance {self.pk} of {self.group}"
 
 
 class InstanceReference(models.Model):
-    """One reference's place in an instance: 0 is the primary, null the target clip."""
+    """One reference's place in an instance: 0 is the primary, null the target clip.
+
+    A place that shows a crop has its recipe and its file here; `shown` is what the model and people see.
+    """
 
     instance = models.ForeignKey(Instance, models.CASCADE, related_name="places")
     reference = models.ForeignKey(Reference, models.CASCADE, related_name="places")
     position = models.PositiveSmallIntegerField(null=True, blank=True)
+    recipe = models.JSONField(null=True, blank=True)
+    kind = models.CharField(max_length=16, blank=True)
+    path = models.CharField(max_length=255, blank=True)
+    poster = models.CharField(max_length=255, blank=True)
+    sha256 = models.CharField(max_length=64, blank=True)
 
     class Meta:
         ordering = ["instance", F("position").asc(nulls_last=True)]
         constraints = [
-            # A target is never also a reference, and no reference counts twice.
+            # A target is never also a reference, not even a crop of one, and no reference counts twice.
             models.UniqueConstraint(fields=["instance", "reference"], name="one_place_a_reference"),
             models.UniqueConstraint(
                 fields=["instance", "position"], nulls_distinct=False, name="one_reference_a_place"
             ),
             check(Q(position__isnull=True) | Q(position__lt=MAX_REFERENCES), "at_most_five"),
+            check(
+                Q(recipe__isnull=True, kind="", path="", poster="", sha256="")
+                | Q(
+                    recipe__isnull=False,
+                    position__isnull=False,
+                    kind__in=[str(kind) for kind in ReferenceKind],
+                )
+                & ~Q(path="")
+                & ~Q(poster="")
+                & ~Q(sha256=""),
+                "whole_or_crop",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.instance}: {self.position}"
+
+    @property
+    def shown(self) -> Reference | InstanceReference:
+        return self.reference if self.recipe is None else self
+
+    @property
+    def is_clip(self) -> bool:
+        return self.kind == ReferenceKind.CLIP

@@ -1,0 +1,50 @@
+"""Stage 1, second half: what people decide about references, and the thresholds that they apply."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+
+from annotate.models.constraints import append_only, one_of
+from annotate.models.identity import Reference
+
+
+class Choice(models.TextChoices):
+    """What a person says of a reference; `automatic` takes it back and leaves it to the filters."""
+
+    KEEP = "keep"
+    DROP = "drop"
+    AUTOMATIC = "automatic"
+
+
+class CurationDecision(models.Model):
+    """One person's word on one reference. The newest counts; undoing is another row."""
+
+    reference = models.ForeignKey(Reference, models.CASCADE, related_name="decisions")
+    choice = models.CharField(max_length=16)
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["reference", "id"]
+        constraints = [one_of("choice", Choice.values)]
+        triggers = [append_only()]
+
+    def __str__(self) -> str:
+        return f"{self.reference}: {self.choice}"
+
+
+class AppliedThresholds(models.Model):
+    """The thresholds that hold from this moment on; without a row, those of the settings hold."""
+
+    values = models.JSONField()
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        verbose_name_plural = "applied thresholds"
+        triggers = [append_only()]
+
+    def __str__(self) -> str:
+        return f"thresholds of {self.at:%Y-%m-%d %H:%M}"
