@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain, pairwise
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from statistics import fmean, median
 
@@ -43,6 +43,7 @@ __all__ = [
     "MediaLimits",
     "RejectReason",
     "normalise",
+    "normalise_shots",
     "probe",
     "read_clip",
     "write_clip",
@@ -160,7 +161,6 @@ def normalise(
     target: Path | str,
     *,
     max_side: int = 1280,
-    span: tuple[int, int] | None = None,
     max_fps: float = 60.0,
     limits: MediaLimits | None = None,
 ) -> MediaFacts:
@@ -173,7 +173,6 @@ def normalise(
         source: photo or clip.
         target: ends in `.mp4` for a clip, `.png` or `.jpg` for a photo; see `MediaFacts.normal_suffix`.
         max_side: pixels, of the longer side, at least 2.
-        span: [start, end) of the frames that would be written without it: only these, such as one shot.
         max_fps: higher rates are thinned out.
         limits: what the source may cost.
 
@@ -182,7 +181,7 @@ def normalise(
 
     Raises:
         MediaError: the source is not readable, not supported, or beyond the limits.
-        ValueError: a target whose ending does not fit the source, or a span without a frame.
+        ValueError: a target whose ending does not fit the source.
         OSError: the source cannot be opened, or the target not written.
     """
     limits = limits or MediaLimits()
@@ -195,15 +194,50 @@ def normalise(
             upright = decode_photo(picture)
         write_photo(target, np.asarray(upright.resize(fit(upright.size, max_side), Image.Resampling.LANCZOS)))
     else:
-        facts, decoder = _probe_video(source, media_format, limits)
-        rate = min(steady_rate(decoder.starts, decoder.end, decoder.nominal_fps), Fraction(max_fps))
-        picks = constant_rate_picks(decoder.starts, decoder.end, rate)[slice(*(span or (None,)))]
-        if not picks:
-            raise ValueError(f"span {span} holds no frame of {Path(source).name}")
-        width, height = (max(2, side // 2 * 2) for side in fit((facts.width, facts.height), max_side))
-        with VideoDecoder(source, media_format, limits) as again:
-            _encode(target, _picked(again, picks, (width, height)), rate)
+        rate, picks, size = _plan_even_rate(source, media_format, max_side, max_fps, limits)
+        with VideoDecoder(source, media_format, limits) as decoder:
+            _encode(target, _picked(decoder, picks, size), rate)
     return probe(target)
+
+
+def normalise_shots(
+    source: Path | str,
+    shots: Sequence[tuple[Path | str, int]],
+    *,
+    max_side: int = 1280,
+    max_fps: float = 60.0,
+    limits: MediaLimits | None = None,
+) -> list[MediaFacts]:
+    """Normalise a clip as `normalise` does, but each of its shots into a file of its own, in one pass.
+
+    Args:
+        source: the clip.
+        shots: (target, number of frames) in order; frames are those that `normalise` writes.
+        max_side: pixels, of the longer side, at least 2.
+        max_fps: higher rates are thinned out.
+        limits: what the source may cost.
+
+    Returns:
+        The facts of the written files.
+
+    Raises:
+        MediaError: the source is not readable, not supported, or beyond the limits.
+        ValueError: the shots do not cover the clip.
+        OSError: the source cannot be opened, or a target not written.
+    """
+    limits = limits or MediaLimits()
+    media_format = detect_format(source, limits)
+    rate, picks, size = _plan_even_rate(source, media_format, max_side, max_fps, limits)
+    lengths = [length for _, length in shots]
+    if sum(lengths) != len(picks) or min(lengths, default=0) < 1:
+        raise ValueError(
+            f"shots of {lengths} frames do not cover the {len(picks)} frames of {Path(source).name}"
+        )
+    with VideoDecoder(source, media_format, limits) as decoder:
+        frames = _picked(decoder, picks, size)
+        for target, length in shots:
+            _encode(target, islice(frames, length), rate)
+    return [probe(target) for target, _ in shots]
 
 
 def fit(size: tuple[int, int], max_side: int) -> tuple[int, int]:
@@ -299,6 +333,16 @@ def _probe_video(
         is_damaged=decoder.is_damaged,
     )
     return facts, decoder
+
+
+def _plan_even_rate(
+    source: Path | str, media_format: MediaFormat, max_side: int, max_fps: float, limits: MediaLimits
+) -> tuple[Fraction, list[int], tuple[int, int]]:
+    """The rate at which a clip is written, the source frame of each written one, and its (width, height)."""
+    facts, decoder = _probe_video(source, media_format, limits)
+    rate = min(steady_rate(decoder.starts, decoder.end, decoder.nominal_fps), Fraction(max_fps))
+    width, height = (max(2, side // 2 * 2) for side in fit((facts.width, facts.height), max_side))
+    return rate, constant_rate_picks(decoder.starts, decoder.end, rate), (width, height)
 
 
 def _picked(

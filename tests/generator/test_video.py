@@ -15,6 +15,7 @@ from generator.video import (
     MediaLimits,
     RejectReason,
     normalise,
+    normalise_shots,
     probe,
     read_clip,
     write_clip,
@@ -240,8 +241,8 @@ def test_it_thins_out_high_rates(make: MediaMaker) -> None:
 
 def test_it_normalises_within_a_box_of_even_sides(make: MediaMaker) -> None:
     path = make.encoded("clip.mp4", frames=moving(5, 120, 70), title=("secret", "utf-8"), with_audio=True)
-    facts = normalise(path, make.folder / "small.mp4", max_side=50, span=(0, 3))
-    assert (facts.width, facts.height, facts.num_frames, facts.has_audio) == (50, 28, 3, False)
+    facts = normalise(path, make.folder / "small.mp4", max_side=50)
+    assert (facts.width, facts.height, facts.num_frames, facts.has_audio) == (50, 28, 5, False)
     assert b"secret" not in (make.folder / "small.mp4").read_bytes()
     assert normalise(path, make.folder / "same.mp4").width == 120
     odd = make.encoded("odd.mp4", frames=moving(5, 65, 49), pixel_format="yuv444p")
@@ -249,14 +250,17 @@ def test_it_normalises_within_a_box_of_even_sides(make: MediaMaker) -> None:
     assert (facts.width, facts.height) == (64, 48)
 
 
-def test_it_cuts_a_span_of_what_it_would_write(make: MediaMaker) -> None:
+def test_it_normalises_each_shot_into_a_file_of_its_own(make: MediaMaker) -> None:
     path = make.encoded("clip.mp4", frames=moving(12))
     normalise(path, make.folder / "whole.mp4")
-    normalise(path, make.folder / "part.mp4", span=(4, 9))
-    whole, part = (grey_of(read_clip(make.folder / name).frames) for name in ("whole.mp4", "part.mp4"))
-    assert part == pytest.approx(whole[4:9], abs=1)
-    with pytest.raises(ValueError, match=r"span \(12, 20\) holds no frame of clip\.mp4"):
-        normalise(path, make.folder / "none.mp4", span=(12, 20))
+    shots = [(make.folder / f"shot-{number}.mp4", length) for number, length in enumerate((4, 1, 7))]
+    assert [facts.num_frames for facts in normalise_shots(path, shots)] == [4, 1, 7]
+    parts = [read_clip(target).frames for target, _ in shots]
+    assert grey_of(np.concatenate(parts)) == pytest.approx(
+        grey_of(read_clip(make.folder / "whole.mp4").frames), abs=1
+    )
+    with pytest.raises(ValueError, match=r"shots of \[4, 1\] frames do not cover the 12 frames of clip\.mp4"):
+        normalise_shots(path, shots[:2])
 
 
 def test_it_normalises_to_equal_bytes(make: MediaMaker) -> None:
