@@ -1,0 +1,250 @@
+"""Which files are used as references: measures of a record, thresholds on them, and what each one costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from generator.curation.annotation import ClipAnnotation
+from generator.curation.people import find_people
+from generator.media import RejectReason
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What the filters look at in one file. None: unknown, and no filter acts on it.
+
+    Attributes:
+        num_frames: of the file; 1 for a photo.
+        num_shots: cuts and one.
+        longest_shot: frames.
+        max_faces: the largest number of people whose faces show at the same time.
+        face_share: of the annotated frames, those that show the subject's face, in [0, 1].
+        face_px: pixels of the file: side of the subject's face, the median over frames.
+        blur: sharpness of the subject's face, the median over frames; see `annotation.Face`.
+        blur_percentile: of `blur` within the collection, in [0, 100]; None until `rank_blur`.
+        yaw_max: degrees: 90 % of the subject's faces turn no further to either side.
+        pitch_max: degrees, likewise up or down.
+        roll_max: degrees, likewise tilted.
+    """
+
+    num_frames: int
+    num_shots: int
+    longest_shot: int
+    max_faces: int
+    face_share: float
+    face_px: float | None
+    blur: float | None
+    blur_percentile: float | None
+    yaw_max: float | None
+    pitch_max: float | None
+    roll_max: float | None
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """When a file is not used.
+
+    Attributes:
+        min_frames: frames, of a clip's longest shot; a photo has no length.
+        max_faces: people at the same time.
+        min_face_share: of the frames, in [0, 1].
+        min_face_px: pixels, of the face's side.
+        min_blur: variance of the Laplacian on the normalised face.
+        min_blur_percentile: within the collection, in [0, 100]; 0 leaves nothing out.
+        max_yaw: degrees, in [0, 180].
+        max_pitch: degrees, in [0, 180].
+        max_roll: degrees, in [0, 180].
+    """
+
+    min_frames: int = 9
+    max_faces: int = 1
+    min_face_share: float = 0.3
+    min_face_px: float = 48.0
+    min_blur: float = 10.0
+    min_blur_percentile: float = 0.0
+    max_yaw: float = 60.0
+    max_pitch: float = 45.0
+    max_roll: float = 45.0
+
+    def __post_init__(self) -> None:
+        """Refuse a threshold out of its range, by its name."""
+        tops = {"min_face_share": 1.0, "min_blur_percentile": 100.0} | dict.fromkeys(
+            ("max_yaw", "max_pitch", "max_roll"), 180.0
+        )
+        for item in fields(self):
+            value, top = getattr(self, item.name), tops.get(item.name, math.inf)
+            if not 0 <= value <= top or math.isinf(value):
+                raise ValueError(f"{item.name} is {value}; give a number from 0 to {top:g}")
+
+
+def measure(annotation: ClipAnnotation) -> Measures:
+    """Reduce a record to what the filters look at."""
+    people = find_people(annotation)
+    subject = people.subject
+    lengths = [end - start for start, end in annotation.shots]
+    sides = [math.sqrt(face.box.width * face.box.height) for face in subject]
+    return Measures(
+        num_frames=annotation.num_frames,
+        num_shots=len(lengths),
+        longest_shot=max(lengths),
+        max_faces=people.max_faces,
+        face_share=len(subject) / len(annotation.frames),
+        face_px=_median(sides),
+        blur=_median([face.blur for face in subject]),
+        blur_percentile=None,
+        yaw_max=_spread([face.yaw for face in subject]),
+        pitch_max=_spread([face.pitch for face in subject]),
+        roll_max=_spread([face.roll for face in subject]),
+    )
+
+
+def rank_blur(measures: Sequence[Measures]) -> list[Measures]:
+    """Fill in where in the collection each file's sharpness stands: the share of files that are blurrier."""
+    known = [item.blur for item in measures if item.blur is not None]
+    places = iter(percentiles(known))
+    return [item if item.blur is None else replace(item, blur_percentile=next(places)) for item in measures]
+
+
+def percentiles(values: Sequence[float]) -> list[float]:
+    """Of each value, the share of the others below it, in [0, 100]; ties count half, a lone value is at 50.
+
+    Raw blur is not comparable between sizes and cameras; its place among the frames of a clip, or among the
+    files of a collection, is.
+    """
+    if len(values) < 2:
+        return [50.0] * len(values)
+    ordered = np.sort(np.asarray(values, float))
+    below = np.searchsorted(ordered, values, side="left")
+    up_to = np.searchsorted(ordered, values, side="right")
+    return [float(place) for place in 50 * (below + up_to - 1) / (len(values) - 1)]
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """One threshold: which files fall below or above it, and why they are then not used."""
+
+    threshold: str
+    reason: RejectReason
+    fails: Callable[[Measures, float], bool]
+    #: Other values for the what-if table.
+    others: tuple[float, ...]
+
+
+def _above(value: float | None, limit: float) -> bool:
+    return value is not None and value > limit
+
+
+def _below(value: float | None, limit: float) -> bool:
+    return value is not None and value < limit
+
+
+#: In the order in which reasons are given.
+_RULES = (
+    _Rule(
+        "min_frames",
+        RejectReason.TOO_SHORT,
+        lambda it, limit: it.num_frames > 1 and it.longest_shot < limit,
+        (5, 9, 25, 49, 81, 121),
+    ),
+    _Rule("max_faces", RejectReason.MULTI_FACE, lambda it, limit: it.max_faces > limit, (1, 2, 3)),
+    _Rule(
+        "min_face_share",
+        RejectReason.NO_FACE,
+        lambda it, limit: it.face_share == 0 or it.face_share < limit,
+        (0, 0.1, 0.3, 0.5, 0.8, 0.95),
+    ),
+    _Rule(
+        "min_face_px",
+        RejectReason.SMALL_FACE,
+        lambda it, limit: _below(it.face_px, limit),
+        (0, 32, 48, 64, 96, 128, 256),
+    ),
+    _Rule(
+        "min_blur",
+        RejectReason.BLURRED,
+        lambda it, limit: _below(it.blur, limit),
+        (0, 10, 30, 100, 300),
+    ),
+    _Rule(
+        "min_blur_percentile",
+        RejectReason.BLURRED,
+        lambda it, limit: _below(it.blur_percentile, limit),
+        (0, 5, 10, 20),
+    ),
+    *(
+        _Rule(f"max_{angle}", RejectReason.EXTREME_POSE, fails, (15, 30, 45, 60, 90))
+        for angle, fails in (
+            ("yaw", lambda it, limit: _above(it.yaw_max, limit)),
+            ("pitch", lambda it, limit: _above(it.pitch_max, limit)),
+            ("roll", lambda it, limit: _above(it.roll_max, limit)),
+        )
+    ),
+)
+
+
+def judge(measures: Measures, thresholds: Thresholds) -> tuple[RejectReason, ...]:
+    """Why a file is not used, the weightiest reason first; empty where it is used."""
+    found = (rule.reason for rule in _RULES if rule.fails(measures, getattr(thresholds, rule.threshold)))
+    return tuple(dict.fromkeys(found))
+
+
+@dataclass(frozen=True)
+class WhatIf:
+    """What one threshold costs a collection.
+
+    Attributes:
+        threshold: a field of `Thresholds`.
+        value: of it; all other thresholds stay as they are.
+        is_current: whether it is the value in use.
+        costs: files that it leaves out.
+        costs_alone: files that it and no other threshold leaves out.
+        kept: files that pass all thresholds.
+    """
+
+    threshold: str
+    value: float
+    is_current: bool
+    costs: int
+    costs_alone: int
+    kept: int
+
+
+def what_if(measures: Sequence[Measures], thresholds: Thresholds) -> list[WhatIf]:
+    """What each threshold costs, at its value and at a few others, before anything is applied.
+
+    Args:
+        measures: of all files.
+        thresholds: as they are now.
+
+    Returns:
+        Rows by threshold in the order of its values.
+    """
+    fails = [
+        {rule.threshold for rule in _RULES if rule.fails(item, getattr(thresholds, rule.threshold))}
+        for item in measures
+    ]
+    rows = []
+    for rule in _RULES:
+        current = getattr(thresholds, rule.threshold)
+        others_pass = [not failed - {rule.threshold} for failed in fails]
+        for value in sorted({*rule.others, current}):
+            costs = [rule.fails(item, value) for item in measures]
+            alone = sum(cost and passed for cost, passed in zip(costs, others_pass, strict=True))
+            rows.append(
+                WhatIf(rule.threshold, value, value == current, sum(costs), alone, sum(others_pass) - alone)
+            )
+    return rows
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return float(np.median(values)) if values else None
+
+
+def _spread(angles: Sequence[float | None]) -> float | None:
+    """The 90th percentile of what is known, so that one frame costs no clip."""
+    known = [abs(angle) for angle in angles if angle is not None]
+    return float(np.percentile(known, 90)) if known else None

@@ -1,0 +1,106 @@
+"""Who is in a clip: faces of a record followed over its frames, and how many people show at the same time.
+
+A detector fires now and then on a hand or a sleeve, and loses a face that turns away. So a face counts as a
+person only where it is found again, and the number of people is the largest number of them in one frame.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from generator.curation.annotation import Box, ClipAnnotation, Face, FrameAnnotation
+
+#: A face goes on where the next one lies no further than so many of its own sides, per second between, ...
+_SPEED = 2.0
+#: ... and at least so many,
+_REACH = 0.6
+#: ... and is no more than so many times as large or as small.
+_GROWTH = 1.8
+#: Seconds for which a face may stay unseen.
+_PATIENCE_S = 1.0
+#: Of a clip's frames, those in which a face must be found to be a person; and at least so many frames.
+_SUPPORT_SHARE, _SUPPORT_FRAMES = 0.15, 3
+
+
+@dataclass
+class Track:
+    """One face, followed: its faces by place in the record's frames."""
+
+    faces: dict[int, Face] = field(default_factory=dict)
+
+    @property
+    def area(self) -> float:
+        """All that it ever covered, in square pixels: the subject of a clip has the largest."""
+        return sum(face.box.width * face.box.height for face in self.faces.values())
+
+
+@dataclass(frozen=True)
+class People:
+    """What a clip shows.
+
+    Attributes:
+        tracks: of people, the subject first.
+        max_faces: the largest number of people in one frame.
+        face_share: of the annotated frames, those that show at least one of them, in [0, 1].
+    """
+
+    tracks: tuple[Track, ...]
+    max_faces: int
+    face_share: float
+
+    @property
+    def subject(self) -> tuple[Face, ...]:
+        """The faces of the person that the clip is about; empty where there is none."""
+        return tuple(self.tracks[0].faces.values()) if self.tracks else ()
+
+
+def find_people(annotation: ClipAnnotation) -> People:
+    """Follow the faces of a record and keep those that are people."""
+    tracks = follow(annotation.frames, annotation.fps)
+    needed = min(
+        len(annotation.frames), max(_SUPPORT_FRAMES, math.ceil(_SUPPORT_SHARE * len(annotation.frames)))
+    )
+    people = [track for track in tracks if len(track.faces) >= needed]
+    counts = [sum(place in track.faces for track in people) for place in range(len(annotation.frames))]
+    return People(
+        tracks=tuple(sorted(people, key=lambda track: track.area, reverse=True)),
+        max_faces=max(counts),
+        face_share=sum(count > 0 for count in counts) / len(counts),
+    )
+
+
+def follow(frames: Sequence[FrameAnnotation], fps: float) -> list[Track]:
+    """Link faces over frames, the nearest first; a face that fits no track begins one."""
+    tracks: list[Track] = []
+    for place, frame in enumerate(frames):
+        free = set(range(len(frame.faces)))
+        links = []
+        for track in tracks:
+            last = max(track.faces)
+            gap_s = (frame.index - frames[last].index) / fps
+            links += [
+                (distance, id(track), number, track)
+                for number in free
+                if (distance := _distance(track.faces[last].box, frame.faces[number].box, gap_s)) is not None
+            ]
+        taken: set[int] = set()
+        for _, key, number, track in sorted(links, key=lambda link: link[0]):
+            if key not in taken and number in free:
+                track.faces[place] = frame.faces[number]
+                taken.add(key)
+                free.discard(number)
+        tracks += [Track({place: frame.faces[number]}) for number in sorted(free)]
+    return tracks
+
+
+def _distance(before: Box, after: Box, gap_s: float) -> float | None:
+    """Between centres, in sides of the earlier box; None where it cannot be the same face."""
+    side, later_side = math.sqrt(before.width * before.height), math.sqrt(after.width * after.height)
+    across = (after.left + after.width / 2) - (before.left + before.width / 2)
+    down = (after.top + after.height / 2) - (before.top + before.height / 2)
+    distance = math.hypot(across, down) / side
+    reach = max(_REACH, _SPEED * gap_s)
+    is_same = gap_s <= _PATIENCE_S and distance <= reach and 1 / _GROWTH <= later_side / side <= _GROWTH
+    return distance if is_same else None
