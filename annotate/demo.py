@@ -31,6 +31,7 @@ from annotate.services.loop import Step, advance_round
 from annotate.services.rounds import RoundError, import_model, plan_pairs, start_round
 from annotate.services.runs import queue_sampling, retry_run
 from annotate.services.simulation import SimulatedVoter, simulate_round
+from generator.instances import Draw
 from rlhf.records import Track
 
 Say = Callable[[str], None]
@@ -70,7 +71,7 @@ def run_synthetic(say: Say) -> dict[str, Any]:
                 _import(say, _draw_people(progress.folder / "people", split, count), split)
     with progress.stage("instances", "2  instances: references in order, and what changes"):
         for split, count in INSTANCES_A_PERSON.items():
-            build_instances(split=split, source="portraits", count=count, seed=0)
+            build_instances(Draw(count=count, seed=0), split=split, source="portraits")
     with progress.stage("samples", "4  samples: two videos of each instance, on the gpu queue"):
         round = _sampled_round("demo", "portraits", votes_wanted=VOTES_WANTED)
     with progress.stage("tracks", "5  two tracks: simulated annotators judge over the HTTP API"):
@@ -101,7 +102,7 @@ def run_people(folder: Path, say: Say) -> dict[str, Any]:
         for item in report.rejected:
             say(f"   left out {item.path}: {item.reason}: {item.detail}")
     with progress.stage("instances", "2  instances: references in order, and what changes"):
-        build_instances(split=Split.TRAIN, source=source, count=1, seed=0)
+        build_instances(Draw(count=1, seed=0), split=Split.TRAIN, source=source)
     with progress.stage("samples", "4  samples: two videos for every person, on the gpu queue"):
         round = _sampled_round(source, source, votes_wanted=1)
     return {"round": round.name, **queries.round_funnel(round), "wall_s": progress.wall_s}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from annotate.models import Reference, Side, Slot
+from annotate.models import InstanceReference, Reference, Side, Slot
 from rlhf.records import Track
 
 
@@ -17,7 +17,7 @@ class ShownReference:
     """A reference as a track shows it: `name` is its place on the page, never a row's id."""
 
     name: str
-    reference: Reference
+    reference: Reference | InstanceReference
     is_primary: bool
 
 
@@ -40,7 +40,7 @@ def judging_task(slot: Slot) -> JudgingTask:
             for number, reference in enumerate(instance.group.references.filter(reject_reasons=[]))
         )
         return JudgingTask(slot, shown, None, None, None)
-    primary = instance.places.select_related("reference").get(position=0).reference
+    primary = instance.places.select_related("reference").get(position=0).shown
     changed = [element for element in instance.prompt.elements if element["changed"]]
     return JudgingTask(
         slot,

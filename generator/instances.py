@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from generator.curation.annotation import ClipAnnotation
+from generator.curation.augmentation import Recipe, draw_recipe, possible_kinds
 from generator.prompts.differential import differential_prompt
 from generator.records import (
     ELEMENTS,
@@ -42,9 +44,39 @@ class Vocabulary:
         }
 
 
-def draw_instances(
-    group: IdentityGroup, *, count: int, seed: int, vocabulary: Vocabulary, with_target: bool = False
-) -> list[InstancePlan]:
+@dataclass(frozen=True)
+class Draw:
+    """How instances are drawn.
+
+    Attributes:
+        count: plans a person, at least 0.
+        seed: persons of different names draw differently.
+        num_references: of a plan, the primary included, 1 to 5; fewer where a person has fewer. None draws
+            the number, too.
+        with_target: draw a described clip beside the references as the result to learn from, where the group
+            has one that differs from the primary; its differences make the prompt. Otherwise 1 to 3 changes
+            are drawn, away from what the primary shows where that is known.
+        is_cropped: references will be crops (`draw_crops`), so that nobody knows the primary's camera shot.
+
+    Raises:
+        ValueError: a value out of its range.
+    """
+
+    count: int
+    seed: int
+    num_references: int | None = None
+    with_target: bool = False
+    is_cropped: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be drawn."""
+        if self.count < 0:
+            raise ValueError(f"count is {self.count}; it must be at least 0")
+        if self.num_references is not None and not 1 <= self.num_references <= MAX_REFERENCES:
+            raise ValueError(f"references is {self.num_references}; it must be from 1 to {MAX_REFERENCES}")
+
+
+def draw_instances(group: IdentityGroup, draw: Draw, vocabulary: Vocabulary) -> list[InstancePlan]:
     """Draw different generation inputs for one person.
 
     Equal arguments give equal plans, and the first k of `count` plans are those of `count=k`. No two plans of
@@ -52,44 +84,69 @@ def draw_instances(
 
     Args:
         group: the person; at least one reference.
-        count: plans to draw.
-        seed: of the draws; persons of different names draw differently.
+        draw: how many, and of what kind.
         vocabulary: what may change, and its wording.
-        with_target: draw a described clip beside the references as the result to learn from, where the group
-            has one that differs from the primary; its differences make the prompt. Otherwise 1 to 3 changes
-            are drawn, away from what the primary shows where that is known.
 
     Returns:
         `count` plans of 1 to 5 references each.
 
     Raises:
-        ValueError: no reference, a negative count, or fewer different plans exist than asked for.
+        ValueError: no reference, or fewer different plans exist than asked for.
     """
     if not group.references:
         raise ValueError(f"{group.name} has no reference to draw from")
-    if count < 0:
-        raise ValueError(f"count is {count}; it must be at least 0")
     plans: list[InstancePlan] = []
     seen: set[tuple[object, ...]] = set()
-    for index in range(count):
+    for index in range(draw.count):
         for attempt in range(_MAX_DRAWS):
-            rng = random.Random(f"{seed}/{group.name}/{index}/{attempt}")
-            plan = _draw_instance(group.references, rng, vocabulary, with_target)
+            rng = random.Random(f"{draw.seed}/{group.name}/{index}/{attempt}")
+            plan = _draw_instance(group, rng, draw, vocabulary)
             if (key := _key(plan)) not in seen:
                 break
         else:
-            raise ValueError(f"{group.name} gives only {index} different instances of the {count} asked for")
+            raise ValueError(
+                f"{group.name} gives only {index} different instances of the {draw.count} asked for"
+            )
         seen.add(key)
         plans.append(plan)
     return plans
 
 
+def draw_crops(
+    plan: InstancePlan, annotations: Mapping[str, ClipAnnotation], seed: int
+) -> tuple[Recipe, ...]:
+    """Turn each reference of a plan into a face image, a half-body portrait or a clip, at random.
+
+    The primary becomes no face image where it can become something else: it must show what is to be kept.
+
+    Args:
+        plan: as drawn with `is_cropped`.
+        annotations: of at least the plan's references, by their names.
+        seed: of the draws.
+
+    Returns:
+        One recipe for the primary and for each assistant, in order.
+
+    Raises:
+        ValueError: nothing can be cut out of a reference; see `possible_kinds`.
+    """
+    recipes = []
+    for position, name in enumerate((plan.primary, *plan.assistants)):
+        rng = random.Random(f"{seed}/{_key(plan)}/{position}")
+        kinds = possible_kinds(annotations[name])
+        telling = [kind for kind in kinds if position or kind is not ReferenceKind.PHOTO]
+        recipes.append(draw_recipe(annotations[name], seed=rng.getrandbits(32), kinds=telling or kinds))
+    return tuple(recipes)
+
+
 def _draw_instance(
-    references: Sequence[Reference], rng: random.Random, vocabulary: Vocabulary, with_target: bool
+    group: IdentityGroup, rng: random.Random, draw: Draw, vocabulary: Vocabulary
 ) -> InstancePlan:
-    primary = _draw_primary(references, rng)
-    others = [reference for reference in references if reference is not primary]
-    target = _draw_target(primary, others, rng) if with_target else None
+    primary = _draw_primary(group, rng)
+    others = [reference for reference in group.references if reference is not primary]
+    target = _draw_target(primary, others, rng) if draw.with_target else None
+    if draw.is_cropped:
+        primary = _cropped(primary)
     if target is None:
         prompt = _draw_change(primary, rng, vocabulary)
     else:
@@ -97,21 +154,35 @@ def _draw_instance(
         prompt = _observed_change(primary, target, rng, vocabulary)
     return InstancePlan(
         primary=primary.reference_id,
-        assistants=tuple(reference.reference_id for reference in _draw_assistants(others, rng)),
+        assistants=tuple(
+            reference.reference_id for reference in _draw_assistants(others, draw.num_references, rng)
+        ),
         prompt=prompt,
         target=target.reference_id if target else None,
     )
 
 
-def _draw_primary(references: Sequence[Reference], rng: random.Random) -> Reference:
-    """A clip or half-body portrait where there is one: it shows more of what must be kept than a face."""
-    telling = [reference for reference in references if reference.kind is not ReferenceKind.PHOTO]
-    return rng.choice(telling or list(references))
+def _cropped(reference: Reference) -> Reference:
+    """What is known of a crop: all that is known of its file, but how near the camera is."""
+    if reference.elements is None:
+        return reference
+    known = {element: text for element, text in reference.elements.items() if element != "camera_shot"}
+    return replace(reference, elements=known)
 
 
-def _draw_assistants(others: Sequence[Reference], rng: random.Random) -> list[Reference]:
+def _draw_primary(group: IdentityGroup, rng: random.Random) -> Reference:
+    """The chosen one, or a clip or half-body portrait: they show more of what must be kept than a face."""
+    chosen = [reference for reference in group.references if reference.reference_id == group.primary]
+    telling = [reference for reference in group.references if reference.kind is not ReferenceKind.PHOTO]
+    return rng.choice(chosen or telling or list(group.references))
+
+
+def _draw_assistants(
+    others: Sequence[Reference], num_references: int | None, rng: random.Random
+) -> list[Reference]:
     """0 to 4 further references, every kind once before any kind twice."""
-    number = rng.randint(0, min(MAX_REFERENCES - 1, len(others)))
+    most = min(MAX_REFERENCES - 1, len(others))
+    number = rng.randint(0, most) if num_references is None else min(num_references - 1, most)
     shuffled = rng.sample(list(others), len(others))
     taken: dict[ReferenceKind, int] = {}
     ranked = []
@@ -155,7 +226,7 @@ def _observed_change(
     primary: Reference, target: Reference, rng: random.Random, vocabulary: Vocabulary
 ) -> DifferentialPrompt:
     before, after = primary.elements or {}, target.elements or {}
-    targets = {element: after[element] for element in ELEMENTS if after[element] != before[element]}
+    targets = {element: after[element] for element in ELEMENTS if after[element] != before.get(element)}
     return differential_prompt(before, targets, vocabulary.say(targets, rng))
 
 

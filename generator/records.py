@@ -48,10 +48,17 @@ class Reference:
 
 @dataclass(frozen=True)
 class IdentityGroup:
-    """One person with all their references, in a stable order."""
+    """One person with all their references.
+
+    Attributes:
+        name: of the person.
+        references: in a stable order.
+        primary: the reference that somebody chose as the primary of every instance; None draws one.
+    """
 
     name: str
     references: tuple[Reference, ...]
+    primary: str | None = None
 
 
 @dataclass(frozen=True)

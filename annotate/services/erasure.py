@@ -15,6 +15,7 @@ from annotate.models import (
     DifferentialPrompt,
     Export,
     IdentityGroup,
+    InstanceReference,
     ModelVersion,
     Reference,
     VideoPair,
@@ -81,6 +82,8 @@ def _stored_files(group: IdentityGroup) -> list[str]:
     mine = {path for row in references.values_list("path", "poster") for path in row}
     others = Reference.objects.exclude(group=group).filter(Q(path__in=mine) | Q(poster__in=mine))
     shared = {path for row in others.values_list("path", "poster") for path in row}
+    crops = InstanceReference.objects.filter(reference__group=group).exclude(path="")
+    mine |= {path for row in crops.values_list("path", "poster") for path in row}
     videos = VideoSample.objects.filter(instance__group=group).exclude(path="").values_list("path", flat=True)
     return sorted((mine - shared) | set(videos) | set(_run_files(group)))
 

@@ -15,11 +15,12 @@ from django.db import transaction
 from annotate.models import Consensus, Export, PreferencePair, Round, User, VideoPair, VideoSample
 from annotate.queries import dominant_pairs, latest_judgments
 from annotate.services.audit import record_event
+from generator.frozen_set import MediaFile
 from generator.records import ElementChange, ReferenceKind
 from rlhf import records
 from rlhf.consensus import resolve_track
 from rlhf.export import write_export
-from rlhf.export_row import ExportReference, ExportRow, ExportSample, MediaFile, TrackVotes
+from rlhf.export_row import ExportReference, ExportRow, ExportSample, TrackVotes
 from rlhf.pareto import resolve_pair as resolve_tracks
 from rlhf.records import Track, Verdict
 
@@ -137,9 +138,7 @@ def _export_rows(pairs: Iterator[PreferencePair]) -> Iterator[ExportRow]:
             pair_id=pair.pk,
             id_group=instance.group.name,
             references=tuple(
-                ExportReference(
-                    _media(place.reference.path, place.reference.sha256), ReferenceKind(place.reference.kind)
-                )
+                ExportReference(_media(place.shown.path, place.shown.sha256), ReferenceKind(place.shown.kind))
                 for place in places
             ),
             differential_prompt=instance.prompt.text,

@@ -175,7 +175,7 @@ def _model_request(version: ModelVersion, folder: RunDir) -> dict[str, Any]:
 def _references_request(instance_id: int, folder: RunDir) -> list[dict[str, str]]:
     places = InstanceReference.objects.filter(instance_id=instance_id).exclude(position=None)
     return [
-        {"path": folder.relative(settings.STORAGE_ROOT / place.reference.path), "kind": place.reference.kind}
+        {"path": folder.relative(settings.STORAGE_ROOT / place.shown.path), "kind": place.shown.kind}
         for place in places.select_related("reference").order_by("position")
     ]
 

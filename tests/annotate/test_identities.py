@@ -1,4 +1,4 @@
-"""Import and instances: everything readable is stored once, everything else has its reason."""
+"""Import: everything readable is stored once, everything else has its reason."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from django.conf import settings
-from django.db import DatabaseError, IntegrityError, transaction
+from django.db import DatabaseError, transaction
 
-from annotate.models import DifferentialPrompt, IdentityGroup, Instance, InstanceReference, Reference
+from annotate.models import DifferentialPrompt, IdentityGroup, Reference
 from annotate.services.identities import import_people
 from annotate.services.instances import build_instances
+from generator.instances import Draw
 from generator.photo import write_photo
 from generator.video import write_clip
-from tests.factories import make_instance, make_reference
+from tests.factories import make_instance
 
 pytestmark = pytest.mark.django_db
 
@@ -93,47 +94,7 @@ def test_it_imports_real_people_whole():
     files = [path for path in (REALDATA / "people").rglob("*") if path.is_file()]
     assert (report.num_new, report.rejected) == (len(files), [])
     assert report.num_people == len(list((REALDATA / "people").iterdir()))
-    assert build_instances(source="realdata", count=1, seed=0) == (report.num_people, report.num_people)
-
-
-def test_building_again_adds_nothing(people):
-    import_people(people, source="tests")
-    assert build_instances(count=2, seed=0) == (4, 4)
-    assert build_instances(count=2, seed=0) == (0, 4)
-    assert build_instances(count=3, seed=0) == (2, 6)
-    assert DifferentialPrompt.objects.count() == 6
-
-
-def test_an_instance_has_one_primary_and_says_what_changes(people):
-    import_people(people, source="tests")
-    build_instances(count=3, seed=0)
-    for instance in Instance.objects.all():
-        positions = list(instance.places.values_list("position", flat=True))
-        assert positions == list(range(len(positions))) and positions
-        changed = [element for element in instance.prompt.elements if element["changed"]]
-        assert 1 <= len(changed) <= 3
-        for element in changed:
-            assert element["statement"] in instance.prompt.text
-
-
-def test_nobody_to_draw_from_is_said():
-    with pytest.raises(ValueError, match="import people first"):
-        build_instances(count=1, seed=0)
-
-
-def test_the_database_keeps_a_target_out_of_the_references():
-    instance = make_instance(num_references=1)
-    reference = instance.references.get()
-    with pytest.raises(IntegrityError, match="one_place_a_reference"), transaction.atomic():
-        InstanceReference.objects.create(instance=instance, reference=reference, position=None)
-
-
-def test_the_database_refuses_a_sixth_reference():
-    instance = make_instance(num_references=5)
-    with pytest.raises(IntegrityError, match="at_most_five"), transaction.atomic():
-        InstanceReference.objects.create(
-            instance=instance, reference=make_reference(instance.group), position=5
-        )
+    assert build_instances(Draw(count=1, seed=0), source="realdata").new_instances == report.num_people
 
 
 def test_the_database_keeps_every_version_of_a_prompt():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -7,6 +8,7 @@ from django.core.management.base import CommandParser
 from annotate.management.loop_command import LoopCommand
 from annotate.models import Split
 from annotate.services.instances import build_instances
+from generator.instances import Draw
 
 
 class Command(LoopCommand):
@@ -17,15 +19,30 @@ class Command(LoopCommand):
         parser.add_argument("--split", choices=Split.values, help="only people of this split")
         parser.add_argument("--source", help="only people of this source")
         parser.add_argument("--per-identity", type=int, default=4, help="instances a person (default 4)")
+        parser.add_argument(
+            "--references",
+            type=int,
+            help="references of an instance, the primary included, 1 to 5; fewer where a person has fewer "
+            "(default: drawn, too)",
+        )
+        parser.add_argument(
+            "--with-targets", action="store_true", help="with clips to learn, where there are any"
+        )
+        parser.add_argument(
+            "--augment",
+            action="store_true",
+            help="show crops of curated references: face images, half-body portraits, shorter clips",
+        )
         parser.add_argument("--seed", type=int, default=0)
 
     def run(self, **options: Any) -> dict[str, Any]:
         if options["per_identity"] < 1:
             raise ValueError(f"--per-identity is {options['per_identity']}; it must be at least 1")
-        made, total = build_instances(
-            split=options["split"],
-            source=options["source"],
+        draw = Draw(
             count=options["per_identity"],
             seed=options["seed"],
+            num_references=options["references"],
+            with_target=options["with_targets"],
+            is_cropped=options["augment"],
         )
-        return {"new_instances": made, "instances": total}
+        return asdict(build_instances(draw, split=options["split"], source=options["source"]))
