@@ -25,7 +25,10 @@ def make_prompt(statements: Mapping[str, str]) -> str:
 
 
 def differential_prompt(
-    primary: Mapping[str, str] | None, targets: Mapping[str, str], statements: Mapping[str, str]
+    primary: Mapping[str, str] | None,
+    targets: Mapping[str, str],
+    statements: Mapping[str, str],
+    similarity: Mapping[str, float] | None = None,
 ) -> DifferentialPrompt:
     """A prompt with all seven elements, changed or not.
 
@@ -33,6 +36,7 @@ def differential_prompt(
         primary: how the primary reference shows the elements, or None where nobody described it.
         targets: how the target shall show each changed element.
         statements: for the same elements, one sentence each that asks for the change.
+        similarity: of the primary's and the target's descriptions, in [0, 1], where it was measured.
 
     Raises:
         ValueError: an unknown element, a change without a sentence or the reverse, or a change to what the
@@ -42,7 +46,7 @@ def differential_prompt(
     if targets.keys() != statements.keys():
         odd = sorted(targets.keys() ^ statements.keys())
         raise ValueError(f"{odd[0]} needs both a target and a sentence")
-    primary = primary or {}
+    primary, similarity = primary or {}, similarity or {}
     for element, target in targets.items():
         if primary.get(element) == target:
             raise ValueError(f"{element} is {target!r} in the primary already; leave it out")
@@ -54,6 +58,7 @@ def differential_prompt(
                 primary=primary.get(element),
                 target=targets.get(element, primary.get(element)),
                 changed=element in targets,
+                similarity=similarity.get(element),
                 statement=_sentence(element, statements[element]) if element in targets else "",
             )
             for element in ELEMENTS

@@ -1,0 +1,261 @@
+"""Asking a model until it answers properly: checked replies, patience with servers, a record of it all."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from generator.prompts.forms import Form, ReplyError, read_reply
+from generator.prompts.pictures import Medium, digest
+from generator.prompts.transcript import Transcript
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A medium as a question shows it.
+
+    Attributes:
+        caption: tells it from the others.
+        medium: what it is.
+        pictures: JPEG files, in order.
+    """
+
+    caption: str
+    medium: Medium
+    pictures: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a model is asked.
+
+    Attributes:
+        question_id: names it in the transcript.
+        instruction: in words.
+        form: what the reply must be.
+        shown: what the model looks at.
+        facts: data that belong to the question.
+        attempt: 1, then one more each time.
+        complaint: what was wrong with the last reply.
+    """
+
+    question_id: str
+    instruction: str
+    form: Form
+    shown: tuple[Shown, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    attempt: int = 1
+    complaint: str = ""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a model said.
+
+    Attributes:
+        text: as it came.
+        usage: tokens read (`prompt`) and written (`completion`); None where nobody reported them.
+    """
+
+    text: str
+    usage: Mapping[str, int] | None = None
+
+
+class ModelError(Exception):
+    """A model gave no reply; the message is one line.
+
+    Attributes:
+        fault: a short name to count by, such as `http_429`.
+        is_transient: asking again may help.
+        is_hopeless: nothing else that this model is asked can succeed either.
+        retry_after_s: how long the server asked to wait, where it did.
+    """
+
+    def __init__(
+        self,
+        fault: str,
+        message: str,
+        *,
+        is_transient: bool = True,
+        is_hopeless: bool = False,
+        retry_after_s: float | None = None,
+    ) -> None:
+        """Say what happened and what may help."""
+        super().__init__(message)
+        self.fault = fault
+        self.is_transient = is_transient
+        self.is_hopeless = is_hopeless
+        self.retry_after_s = retry_after_s
+
+
+class Model(Protocol):
+    """Whatever answers questions in JSON: a server, a local network, the portrait world."""
+
+    @property
+    def name(self) -> str:
+        """Names it in transcripts, and where its price is set."""
+
+    def reply(self, question: Question) -> Reply:
+        """Answer once; several threads may ask at a time.
+
+        Raises:
+            ModelError: there is no reply.
+        """
+
+
+class UnansweredError(Exception):
+    """A question was given up; the message is one line that says why.
+
+    Attributes:
+        is_hopeless: the same would happen to every other question.
+    """
+
+    def __init__(self, message: str, *, is_hopeless: bool = False) -> None:
+        """Say why."""
+        super().__init__(message)
+        self.is_hopeless = is_hopeless
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How often and after how long a question is asked again.
+
+    Attributes:
+        attempts: in all.
+        first_wait_s: the most seconds before the second attempt; it doubles each time.
+        longest_wait_s: no wait is longer. A server that asks for a longer one is not asked again.
+
+    Raises:
+        ValueError: a value out of its range.
+    """
+
+    attempts: int = 6
+    first_wait_s: float = 1.0
+    longest_wait_s: float = 120.0
+
+    def __post_init__(self) -> None:
+        """Refuse values that make no sense."""
+        if not isinstance(self.attempts, int) or self.attempts < 1:
+            raise ValueError(f"attempts is {self.attempts!r}; it must be a whole number of at least 1")
+        if not 0 <= self.first_wait_s <= self.longest_wait_s:
+            raise ValueError(
+                f"first_wait_s is {self.first_wait_s}; it must be from 0 to longest_wait_s, "
+                f"{self.longest_wait_s}"
+            )
+
+    def wait_s(self, attempt: int, retry_after_s: float | None, chance: float) -> float:
+        """Seconds to wait after a failed attempt.
+
+        Half of the wait is certain and half is left to chance, so that threads that failed together do not
+        come back together. What the server asked for is always waited out.
+
+        Args:
+            attempt: that failed, 1 first.
+            retry_after_s: what the server asked for.
+            chance: uniform in [0, 1).
+        """
+        ceiling = min(self.longest_wait_s, self.first_wait_s * 2.0 ** (attempt - 1))
+        return (retry_after_s or 0.0) + ceiling * (0.5 + 0.5 * chance)
+
+
+class Asker:
+    """Asks one model, and writes down every attempt.
+
+    Args:
+        model: who is asked.
+        transcript: where attempts are recorded.
+        patience: with failures.
+        wait: called with the seconds before the next attempt.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        transcript: Transcript,
+        patience: Patience | None = None,
+        wait: Callable[[float], object] = time.sleep,
+    ) -> None:
+        """Nothing is asked yet."""
+        self.model = model
+        self._transcript = transcript
+        self._patience = patience or Patience()
+        self._wait = wait
+
+    def ask(self, question: Question) -> dict[str, Any]:
+        """A checked reply: it has the question's form, or there is none.
+
+        Raises:
+            UnansweredError: no proper reply in all attempts, or no hope of one.
+        """
+        last = ""
+        for attempt in range(1, self._patience.attempts + 1):
+            question = replace(question, attempt=attempt)
+            try:
+                return self._ask_once(question)
+            except ReplyError as error:
+                last = f"a wrong reply: {error}"
+                question = replace(question, complaint=str(error))
+            except ModelError as error:
+                last = str(error)
+                self._wait_or_give_up(error, attempt)
+        raise UnansweredError(f"{self.model.name}: no answer in {self._patience.attempts} attempts; {last}")
+
+    def _wait_or_give_up(self, error: ModelError, attempt: int) -> None:
+        if not error.is_transient:
+            raise UnansweredError(f"{self.model.name}: {error}", is_hopeless=error.is_hopeless) from None
+        longest = self._patience.longest_wait_s
+        if error.retry_after_s is not None and error.retry_after_s > longest:
+            raise UnansweredError(
+                f"{self.model.name}: the server asks to wait {error.retry_after_s:g} s, and longest_wait_s "
+                f"is {longest:g}; run again later"
+            ) from None
+        if attempt < self._patience.attempts:
+            self._wait(self._patience.wait_s(attempt, error.retry_after_s, random.random()))
+
+    def _ask_once(self, question: Question) -> dict[str, Any]:
+        began, at = time.monotonic(), datetime.now(UTC).isoformat(timespec="milliseconds")
+        reply: Reply | None = None
+        faults: list[str] = []
+        problem: str | None = None
+        try:
+            reply = self.model.reply(question)
+            return read_reply(reply.text, question.form)
+        except ReplyError as error:
+            faults, problem = [str(fault) for fault in error.faults], str(error)
+            raise
+        except ModelError as error:
+            faults, problem = [error.fault], str(error)
+            raise
+        finally:
+            seconds = round(time.monotonic() - began, 3)
+            entry = {"at": at, "seconds": seconds, "model": self.model.name}
+            said = _told(question) | _heard(reply) | {"faults": faults, "error": problem}
+            self._transcript.append(entry | said)
+
+
+def _told(question: Question) -> dict[str, Any]:
+    """A question as the transcript keeps it; pictures are kept by their sha256 alone."""
+    return {
+        "question_id": question.question_id,
+        "attempt": question.attempt,
+        "form": question.form.name,
+        "instruction": question.instruction,
+        "facts": dict(question.facts),
+        "complaint": question.complaint,
+        "shown": [
+            {
+                "caption": shown.caption,
+                "medium": shown.medium.medium_id,
+                "sha256": [digest(picture) for picture in shown.pictures],
+            }
+            for shown in question.shown
+        ],
+    }
+
+
+def _heard(reply: Reply | None) -> dict[str, Any]:
+    return {"reply": reply and reply.text, "usage": reply and reply.usage}

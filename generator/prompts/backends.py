@@ -1,0 +1,89 @@
+"""Whoever describes, compares or observes, by the name that a request gives."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from generator.prompts.asking import Asker, Model, Patience
+from generator.prompts.questions import AskedComparer, AskedDescriber, AskedObserver, Look, look
+from generator.prompts.server import Address, ChatServer
+from generator.prompts.stages import Comparer, Describer, Observer
+from generator.prompts.transcript import Price, Transcript
+
+Spec = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What every backend of a run shares.
+
+    Attributes:
+        resolve: finds the file of a path in the request.
+        transcript: of the run.
+        patience: with failures.
+        wait: between attempts.
+    """
+
+    resolve: Callable[[str], Path]
+    transcript: Transcript
+    patience: Patience = field(default_factory=Patience)
+    wait: Callable[[float], object] = time.sleep
+
+    def asker(self, spec: Spec) -> Asker:
+        """Someone who asks the model of a backend."""
+        return Asker(_load_model(spec, self.resolve), self.transcript, self.patience, self.wait)
+
+
+def load_describer(spec: Spec, desk: Desk) -> Describer:
+    """The first stage, from a checked part of a request.
+
+    Raises:
+        ValueError: a value cannot be used; the message names it.
+        OSError: the model or the key is not there.
+    """
+    return AskedDescriber(desk.asker(spec), _look(spec))
+
+
+def load_observer(spec: Spec, desk: Desk) -> Observer:
+    """The one-step mode; raises as `load_describer` does."""
+    return AskedObserver(desk.asker(spec), _look(spec))
+
+
+def load_comparer(spec: Spec, desk: Desk) -> Comparer:
+    """The second stage; raises as `load_describer` does."""
+    if spec["backend"] == "embedding":
+        from generator.local_models import SentenceComparer
+
+        return SentenceComparer(desk.resolve(spec["model"]))
+    return AskedComparer(desk.asker(spec))
+
+
+def read_prices(*specs: Spec | None) -> dict[str, Price]:
+    """The price of each model that has one."""
+    return {spec["model"]: Price(**spec["price"]) for spec in specs if spec and "price" in spec}
+
+
+def _load_model(spec: Spec, resolve: Callable[[str], Path]) -> Model:
+    """A model that answers questions; torch is loaded only for one that runs here."""
+    options = {
+        name: value for name, value in spec.items() if name not in ("backend", "api_key_file", "price")
+    }
+    if spec["backend"] == "server":
+        key = resolve(spec["api_key_file"]).read_text(encoding="utf-8") if "api_key_file" in spec else ""
+        return ChatServer(Address(**options), key.strip())
+    if spec["backend"] == "local":
+        from generator.local_models import LocalModel
+
+        return LocalModel(**{**options, "model": resolve(spec["model"])})
+    from generator.portraits.describer import Errors, PortraitModel, read_elements
+
+    return PortraitModel(read_elements, Errors(**spec.get("errors", {})))
+
+
+def _look(spec: Spec) -> Look:
+    """The portrait world knows its media; decoding them would show it nothing more."""
+    return (lambda medium: ()) if spec["backend"] == "portraits" else look

@@ -1,0 +1,207 @@
+"""Any server that speaks the OpenAI protocol: vLLM, `transformers serve`, a hosted one."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+from urllib.parse import urlsplit
+
+import openai
+from openai import OpenAI
+
+from generator.prompts.asking import ModelError, Question, Reply
+from generator.prompts.chat import Part, chat_message
+from generator.prompts.forms import ReplyError, check
+from generator.prompts.pictures import data_url
+
+#: What a server is told about the form of a reply. `transformers serve` refuses to be told: "none" there.
+ResponseFormat = Literal["json_schema", "json_object", "none"]
+
+#: Statuses that may be gone at the next attempt, beside all from 500 on.
+_TRANSIENT = {408, 409, 425, 429}
+#: Statuses that every other question would get as well.
+_HOPELESS = {401, 402, 403, 404}
+#: What a body that this client reads must hold.
+_ENVELOPE: Mapping[str, Any] = {
+    "type": "object",
+    "required": ["choices"],
+    "properties": {
+        "choices": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "required": ["message"],
+                "properties": {
+                    "message": {
+                        "type": "object",
+                        "properties": {"content": {"type": ["string", "null"]}},
+                    }
+                },
+            },
+        },
+        "usage": {
+            "type": ["object", "null"],
+            "required": ["prompt_tokens", "completion_tokens"],
+            "properties": {
+                "prompt_tokens": {"type": "integer", "minimum": 0},
+                "completion_tokens": {"type": "integer", "minimum": 0},
+            },
+        },
+    },
+}
+#: Parts of a request that are not the caller's to choose.
+_OWN = {"model", "messages", "response_format", "stream", "n"}
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a model is served.
+
+    Attributes:
+        base_url: of the API, such as http://127.0.0.1:8000/v1.
+        model: its name there.
+        timeout_s: how long one call may be silent.
+        response_format: how the form of a reply is asked for.
+        options: further fields of every request, such as temperature or max_completion_tokens.
+
+    Raises:
+        ValueError: a value that cannot be used; the message names it.
+    """
+
+    base_url: str
+    model: str
+    timeout_s: float = 120.0
+    response_format: ResponseFormat = "json_schema"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work, before anything is asked."""
+        url = urlsplit(self.base_url)
+        if url.scheme not in ("http", "https") or not url.hostname:
+            raise ValueError(f"base_url is {self.base_url!r}; it must be like http://127.0.0.1:8000/v1")
+        if url.username or url.password:
+            raise ValueError("base_url holds a user or a password; put the key into api_key_file instead")
+        if not self.model:
+            raise ValueError("model is empty; give the name under which the server offers it")
+        if not self.timeout_s > 0:
+            raise ValueError(f"timeout_s is {self.timeout_s}; it must be above 0")
+        if self.response_format not in get_args(ResponseFormat):
+            known = ", ".join(get_args(ResponseFormat))
+            raise ValueError(f"response_format is {self.response_format!r}; it must be one of {known}")
+        if owned := sorted(_OWN & self.options.keys()):
+            raise ValueError(f"options hold {owned[0]!r}, which is set here; leave it out")
+
+
+class ChatServer:
+    """A `Model` behind an address.
+
+    Args:
+        address: where it is.
+        api_key: empty for servers that want none.
+    """
+
+    def __init__(self, address: Address, api_key: str = "") -> None:
+        """Connect to nothing yet."""
+        self.name = address.model
+        self._address = address
+        # The client refuses an empty key, and its own retries would neither be counted nor recorded.
+        self._client = OpenAI(
+            base_url=address.base_url,
+            api_key=api_key or "none",
+            timeout=address.timeout_s,
+            max_retries=0,
+        )
+
+    def reply(self, question: Question) -> Reply:
+        """One chat completion; see `Model`."""
+        # Raw, because the client builds its objects without looking at what a server sent.
+        create: Any = self._client.chat.completions.with_raw_response.create
+        try:
+            answer = create(
+                model=self._address.model,
+                messages=[chat_message(question, _show)],
+                extra_body=dict(self._address.options),
+                **_response_format(question, self._address.response_format),
+            )
+        except openai.APITimeoutError:
+            raise ModelError("timeout", f"no answer within {self._address.timeout_s:g} s") from None
+        except openai.APIStatusError as error:
+            raise _status_error(error) from None
+        except openai.APIConnectionError as error:
+            cause = error.__cause__ or error
+            raise ModelError("connection", f"{self._address.base_url}: {_one_line(str(cause))}") from None
+        return _read_envelope(answer.http_response.text)
+
+
+def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds to wait that a server asked for, as a number or as a date; None where it did not.
+
+    Args:
+        headers: of its answer, names in lower case.
+        now: seconds since the epoch.
+    """
+    value = headers.get("retry-after", "").strip()
+    if value.replace(".", "", 1).isdecimal():
+        return float(value)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now)
+    except ValueError:
+        return None
+
+
+def _read_envelope(body: str) -> Reply:
+    """The reply in a server's answer.
+
+    Raises:
+        ModelError: it is no chat completion, or one without a text.
+    """
+    try:
+        answer = json.loads(body)
+        check(answer, _ENVELOPE)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ModelError("malformed", f"the server's answer is not JSON: {error}") from None
+    except ReplyError as error:
+        raise ModelError("malformed", f"the server's answer is no chat completion: {error}") from None
+    choice, usage = answer["choices"][0], answer.get("usage")
+    if not (text := choice["message"].get("content")):
+        raise ModelError("empty", f"the reply is empty (finish_reason {choice.get('finish_reason')!r})")
+    tokens = usage and {"prompt": usage["prompt_tokens"], "completion": usage["completion_tokens"]}
+    return Reply(text, tokens)
+
+
+def _status_error(error: openai.APIStatusError) -> ModelError:
+    status = error.status_code
+    # An account without money is told so by 429 too; waiting does not fill it.
+    is_broke = error.code == "insufficient_quota"
+    said = error.body.get("message") if isinstance(error.body, dict) else None
+    return ModelError(
+        f"http_{status}",
+        f"HTTP {status}: {_one_line(str(said or error.message))}",
+        is_transient=(status in _TRANSIENT or status >= 500) and not is_broke,
+        is_hopeless=status in _HOPELESS or is_broke,
+        retry_after_s=retry_after_s(error.response.headers, time.time()),
+    )
+
+
+def _response_format(question: Question, kind: ResponseFormat) -> dict[str, Any]:
+    if kind == "none":
+        return {}
+    if kind == "json_object":
+        return {"response_format": {"type": "json_object"}}
+    form = question.form
+    schema = {"name": form.name, "strict": True, "schema": dict(form.schema)}
+    return {"response_format": {"type": "json_schema", "json_schema": schema}}
+
+
+def _show(picture: bytes) -> Part:
+    return {"type": "image_url", "image_url": {"url": data_url(picture)}}
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 300 else f"{line[:300]}..."
