@@ -1,0 +1,69 @@
+"""A dataset's folder -> rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from generator.dataset.columns import TABLES, read_table, rows_sha256
+from generator.dataset.manifest import DatasetError, Manifest
+from generator.dataset.rows import InstanceRow, PersonRow, ReferenceRow
+
+Row = TypeVar("Row", PersonRow, ReferenceRow, InstanceRow)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset on disk whose tables are as they were written; each media file is checked by who takes it.
+
+    Attributes:
+        folder: where it lies.
+        manifest: what it holds.
+    """
+
+    folder: Path
+    manifest: Manifest
+
+    def people(self) -> Iterator[PersonRow]:
+        """The people, one by one.
+
+        Raises:
+            DatasetError: a row that this format does not allow.
+        """
+        return self._rows("people", PersonRow)
+
+    def references(self) -> Iterator[ReferenceRow]:
+        """Their references, one by one; raises like `people`."""
+        return self._rows("references", ReferenceRow)
+
+    def instances(self) -> Iterator[InstanceRow]:
+        """Their instances, one by one; raises like `people`."""
+        return self._rows("instances", InstanceRow)
+
+    def _rows(self, table: str, row: type[Row]) -> Iterator[Row]:
+        path = self.folder / f"{table}.parquet"
+        for number, item in enumerate(read_table(path), start=1):
+            try:
+                yield row.from_json(item, self.folder)
+            except (KeyError, TypeError, ValueError) as error:
+                raise DatasetError(f"{path} row {number}: {error}; export the dataset again") from None
+
+
+def read_dataset(folder: Path | str) -> Dataset:
+    """Open a dataset and check that its tables are complete and unchanged.
+
+    Args:
+        folder: as written by `write_dataset`.
+
+    Raises:
+        DatasetError: a table is missing or changed; the message names it.
+    """
+    folder = Path(folder)
+    manifest = Manifest.read(folder)
+    for table in TABLES:
+        path = folder / f"{table}.parquet"
+        if rows_sha256(read_table(path)) != manifest.rows_sha256.get(table):
+            raise DatasetError(f"{path} has other rows than the manifest says; export the dataset again")
+    return Dataset(folder, manifest)

@@ -1,0 +1,152 @@
+"""Rows -> a dataset's folder.
+
+    people.parquet  references.parquet  instances.parquet
+    instances.jsonl     the instances of training people that have a target, as `rlhf.sft` reads them
+    media/              every clip, photo, crop and annotation once, named by its sha256
+    README.md           a card, so that `datasets.load_dataset(DIR, "instances")` finds the tables
+    manifest.json       counts, licences, hashes
+
+The same rows give the same bytes. Memory does not grow with their number.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from generator.dataset.columns import TABLES, TableWriter
+from generator.dataset.manifest import DatasetError, Manifest
+from generator.dataset.rows import InstanceRow, PersonRow, ReferenceRow
+from generator.frozen_set import MEDIA_FOLDER, MediaFile, copy_media, encode_line
+from generator.media import MediaError, file_sha256
+
+#: The name that `rlhf.sft` looks for in a folder.
+TRAINING_FILE = "instances.jsonl"
+
+
+def write_dataset(
+    folder: Path | str,
+    people: Iterable[PersonRow],
+    references: Iterable[ReferenceRow],
+    instances: Iterable[InstanceRow],
+    *,
+    left_out: Mapping[str, int],
+) -> Manifest:
+    """Write a dataset; a folder that holds the same one already is left as it is.
+
+    Args:
+        folder: the dataset's folder; its parent is made when missing.
+        people: in ascending order of source and name.
+        references: of these people, in ascending order of person and sha256.
+        instances: of these people, in ascending order of person and `instance_id`.
+        left_out: what is not in the dataset, per reason.
+
+    Returns:
+        The manifest as written.
+
+    Raises:
+        DatasetError: a file that is missing or has other bytes than stated, or another dataset in `folder`.
+    """
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    partial.chmod(0o755)
+    try:
+        manifest = _write(partial, people, references, instances, left_out)
+        try:
+            os.rename(partial, folder)  # fails where a dataset is already: a folder is never replaced
+        except OSError:
+            if not folder.exists():
+                raise
+            _expect_same(folder, manifest)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return manifest
+
+
+def _write(
+    folder: Path,
+    people: Iterable[PersonRow],
+    references: Iterable[ReferenceRow],
+    instances: Iterable[InstanceRow],
+    left_out: Mapping[str, int],
+) -> Manifest:
+    (folder / MEDIA_FOLDER).mkdir()
+    counts: Counter[str] = Counter()
+    licences: Counter[str] = Counter()
+    rows_sha256 = {}
+    with TableWriter(folder / "people.parquet", "people") as table:
+        for person in people:
+            table.add(person.to_json())
+            counts["people"] += 1
+            licences[person.licence] += 1
+        rows_sha256["people"] = table.sha256
+    with TableWriter(folder / "references.parquet", "references") as table:
+        for reference in references:
+            table.add(reference.to_json())
+            counts["references"] += 1
+            counts["media"] += sum(_take(file, folder) for file in reference.files)
+        rows_sha256["references"] = table.sha256
+    training = folder / TRAINING_FILE
+    with TableWriter(folder / "instances.parquet", "instances") as table, open(training, "wb") as lines:
+        for instance in instances:
+            table.add(instance.to_json())
+            counts["instances"] += 1
+            counts["media"] += sum(_take(file, folder) for file in instance.files)
+            if instance.target is not None and instance.split == "train":
+                lines.write(encode_line(instance.to_training_json()))
+                counts["training"] += 1
+        rows_sha256["instances"] = table.sha256
+    manifest = Manifest(
+        num_people=counts["people"],
+        num_references=counts["references"],
+        num_instances=counts["instances"],
+        num_training_instances=counts["training"],
+        num_media=counts["media"],
+        licences=dict(licences),
+        rows_sha256=rows_sha256,
+        training_sha256=file_sha256(training),
+        left_out=dict(left_out),
+    )
+    (folder / "README.md").write_text(_card(manifest), encoding="utf-8", newline="\n")
+    manifest.write(folder)
+    return manifest
+
+
+def _take(file: MediaFile, folder: Path) -> bool:
+    """Copy a file into the dataset unless it is there; say whether it was new."""
+    target = folder / file.name
+    if target.exists():
+        return False
+    try:
+        copy_media(file, target)
+    except MediaError as problem:
+        raise DatasetError(f"{problem.detail}; import it again or erase it") from None
+    return True
+
+
+def _expect_same(folder: Path, manifest: Manifest) -> None:
+    there = Manifest.read(folder)
+    if there.content_hash != manifest.content_hash:
+        raise DatasetError(
+            f"{folder} holds another dataset ({there.content_hash[:12]}); export into a new folder"
+        )
+
+
+def _card(manifest: Manifest) -> str:
+    """The card in the layout of the Hugging Face hub; its head names the tables."""
+    tables = "".join(f"- config_name: {name}\n  data_files: {name}.parquet\n" for name in TABLES)
+    licences = "".join(
+        f"- {licence or 'not stated'}: {count}\n" for licence, count in sorted(manifest.licences.items())
+    )
+    return (
+        f"---\nconfigs:\n{tables}---\n\n"
+        f"{manifest.num_people} people, {manifest.num_references} references, "
+        f"{manifest.num_instances} instances.\n\n"
+        "Faces are personal data: keep to each person's licence and consent (`people.parquet`).\n\n"
+        f"People per licence:\n\n{licences}"
+    )
