@@ -8,9 +8,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from rlhf.records import EXPRESSED, Consensus, Verdict
+from rlhf.vote_model import VoteModel, likely_verdict, truth_posterior
+from rlhf.votes import Vote
 
 #: Changes whenever the same votes could lead to another verdict.
 RULE_VERSION = "majority-1"
+WEIGHED_RULE_VERSION = "one-coin-1"
 
 #: Dirichlet prior over the four expressed verdicts: one imagined vote each (uniform).
 PRIOR_VOTES = 1.0
@@ -38,8 +41,7 @@ def resolve_track(verdicts: Sequence[Verdict], wanted: int) -> Consensus:
     """
     if wanted < 1:
         raise ValueError(f"wanted is {wanted}; a track needs at least 1 vote")
-    counted = Counter(Verdict(verdict) for verdict in verdicts)
-    counts = {verdict: counted[verdict] for verdict in Verdict}
+    counts = _counts(verdicts)
     return Consensus(
         verdict=_majority(counts) if len(verdicts) >= wanted else None,
         counts=counts,
@@ -48,6 +50,37 @@ def resolve_track(verdicts: Sequence[Verdict], wanted: int) -> Consensus:
         rule_version=RULE_VERSION,
         inputs_hash=_inputs_hash(counts, wanted),
     )
+
+
+def resolve_weighed(votes: Sequence[Vote], model: VoteModel, wanted: int) -> Consensus:
+    """Decide a track by what is probably true, given each person's skill and left bias.
+
+    As `resolve_track` in 1 and 2; otherwise the most probable verdict of `truth_posterior`, and `tie` where
+    two are equally probable.
+
+    Args:
+        votes: of one pair on one track, one per person; their order does not matter.
+        model: of that track, from `rlhf.vote_fit`.
+        wanted: votes asked for, at least 1.
+
+    Returns:
+        The consensus; its posterior is the probability that a verdict is the true one.
+
+    Raises:
+        ValueError: `wanted` is below 1.
+    """
+    if wanted < 1:
+        raise ValueError(f"wanted is {wanted}; a track needs at least 1 vote")
+    counts = _counts([vote.verdict for vote in votes])
+    truth = truth_posterior(votes, model)
+    if len(votes) < wanted:
+        verdict = None
+    elif 2 * counts[Verdict.UNSURE] >= len(votes):
+        verdict = Verdict.UNSURE
+    else:
+        verdict = likely_verdict(truth) or Verdict.TIE
+    inputs_hash = _weighed_inputs_hash(votes, model, wanted)
+    return Consensus(verdict, counts, truth, wanted, WEIGHED_RULE_VERSION, inputs_hash)
 
 
 def posterior(counts: Mapping[Verdict, int]) -> dict[Verdict, float]:
@@ -67,6 +100,11 @@ def posterior(counts: Mapping[Verdict, int]) -> dict[Verdict, float]:
     return {verdict: (counts.get(verdict, 0) + PRIOR_VOTES) / total for verdict in EXPRESSED}
 
 
+def _counts(verdicts: Sequence[Verdict]) -> dict[Verdict, int]:
+    counted = Counter(Verdict(verdict) for verdict in verdicts)
+    return {verdict: counted[verdict] for verdict in Verdict}
+
+
 def _majority(counts: Mapping[Verdict, int]) -> Verdict:
     total = sum(counts.values())
     if 2 * counts[Verdict.UNSURE] >= total:
@@ -79,4 +117,24 @@ def _majority(counts: Mapping[Verdict, int]) -> Verdict:
 
 def _inputs_hash(counts: Mapping[Verdict, int], wanted: int) -> str:
     inputs = {"rule": RULE_VERSION, "wanted": wanted, "votes": {v.value: counts[v] for v in Verdict}}
+    return _sha256(inputs)
+
+
+def _weighed_inputs_hash(votes: Sequence[Vote], model: VoteModel, wanted: int) -> str:
+    weighed = []
+    for vote in sorted(votes, key=lambda vote: vote.annotator):
+        person = model.annotator(vote.annotator)
+        weighed.append((vote.verdict.value, vote.first_on_left, person.skill, person.left_bias))
+    return _sha256(
+        {
+            "rule": WEIGHED_RULE_VERSION,
+            "wanted": wanted,
+            "prior": model.prior,
+            "errors": model.errors,
+            "votes": weighed,
+        }
+    )
+
+
+def _sha256(inputs: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()

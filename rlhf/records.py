@@ -49,7 +49,8 @@ class Consensus:
     Attributes:
         verdict: None while votes are missing; `unsure` when too many people abstained.
         counts: votes per verdict, all five present.
-        posterior: expected share of people who would give each of the four expressed verdicts; sums to 1.
+        posterior: of the four expressed verdicts; sums to 1. By majority, the expected share of people who
+            would give each; weighed, the probability that each is the true one.
         wanted: votes asked for.
         rule_version: the rule that made the verdict.
         inputs_hash: sha256 (hex) of the votes, the wanted number and the rule version.

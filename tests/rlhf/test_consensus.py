@@ -2,8 +2,10 @@ import itertools
 
 import pytest
 
-from rlhf.consensus import resolve_track
+from rlhf.consensus import resolve_track, resolve_weighed
 from rlhf.records import EXPRESSED, Verdict
+from rlhf.vote_model import Annotator, VoteModel
+from tests.rlhf.planted import vote
 
 FIRST, SECOND, TIE, BOTH_BAD, UNSURE = Verdict
 
@@ -69,3 +71,59 @@ def test_it_swaps_with_the_samples():
 def test_it_refuses_to_want_no_votes():
     with pytest.raises(ValueError, match="wanted is 0"):
         resolve_track([FIRST], 0)
+
+
+EXPERT = Annotator(0.97, 0.0, (0.9, 0.99), (-0.5, 0.5))
+GUESSER = Annotator(0.26, 0.0, (0.25, 0.3), (-0.5, 0.5))
+CLICKER = Annotator(0.5, 4.0, (0.4, 0.6), (3.0, 5.0))
+KNOWN = VoteModel(annotators={0: EXPERT, 1: GUESSER, 2: GUESSER, 3: CLICKER, 4: CLICKER})
+
+
+def weighed(verdicts, wanted=3, model=KNOWN, people=range(5)):
+    votes = [vote(v, annotator=n) for n, v in zip(people, verdicts, strict=False)]
+    return resolve_weighed(votes, model, wanted)
+
+
+def test_an_expert_outweighs_guessers():
+    assert resolve_track([FIRST, SECOND, SECOND], 3).verdict == SECOND
+    found = weighed([FIRST, SECOND, SECOND])
+    assert found.verdict == FIRST
+    assert found.posterior[FIRST] > 0.9
+    assert found.rule_version == "one-coin-1"
+
+
+def test_left_clickers_hardly_count_where_they_click_left():
+    """Strangers who name the first sample twice settle it; clickers who have it on their left do not."""
+    clickers = weighed([FIRST, FIRST], wanted=2, people=(3, 4)).posterior[FIRST]
+    strangers = weighed([FIRST, FIRST], wanted=2, people=(8, 9)).posterior[FIRST]
+    assert clickers < 0.6 < 0.9 < strangers
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "wanted", "expected"),
+    [
+        ([], 1, None),
+        ([FIRST], 2, None),
+        ([FIRST], 1, FIRST),
+        ([FIRST, UNSURE], 2, UNSURE),
+        ([BOTH_BAD, BOTH_BAD, TIE], 3, BOTH_BAD),
+        ([FIRST, SECOND], 2, TIE),
+    ],
+)
+def test_weighed_strangers_are_resolved(verdicts, wanted, expected):
+    assert weighed(verdicts, wanted, VoteModel()).verdict == expected
+
+
+def test_what_is_weighed_is_hashed_and_its_order_is_not():
+    votes = [vote(FIRST, annotator=0), vote(TIE, annotator=1)]
+    base = resolve_weighed(votes, KNOWN, 2).inputs_hash
+    assert resolve_weighed(votes[::-1], KNOWN, 2).inputs_hash == base
+    assert resolve_weighed(votes, VoteModel(), 2).inputs_hash != base
+    assert resolve_weighed(votes, KNOWN, 1).inputs_hash != base
+    turned = [vote(FIRST, annotator=0, first_on_left=False), votes[1]]
+    assert resolve_weighed(turned, KNOWN, 2).inputs_hash != base
+
+
+def test_weighing_refuses_to_want_no_votes():
+    with pytest.raises(ValueError, match="wanted is 0"):
+        resolve_weighed([vote(FIRST)], KNOWN, 0)

@@ -1,0 +1,110 @@
+"""One vote as the statistics read it, and a figure that may be undefined."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+from statistics import NormalDist
+from typing import Literal
+
+from rlhf.records import Track, Verdict
+
+#: What a person saw themselves choose; sides matter here because people favour them.
+Answer = Literal["left", "right", "tie", "both_bad", "unsure"]
+
+#: Every interval of these statistics covers this share, unless it says otherwise.
+COVERAGE = 0.95
+
+
+@dataclass(frozen=True)
+class Vote:
+    """What one person said of one pair on one track; of several revisions the last.
+
+    Attributes:
+        pair: key of the pair.
+        track: the question.
+        annotator: key of the person.
+        verdict: in terms of the samples.
+        first_on_left: whether the first sample was shown on the left.
+        active_s: seconds of active looking; None where they were not recorded.
+        gold: the known answer of a gold pair; None elsewhere.
+
+    Raises:
+        ValueError: `gold` is an abstention.
+    """
+
+    pair: int
+    track: Track
+    annotator: int
+    verdict: Verdict
+    first_on_left: bool
+    active_s: float | None = None
+    gold: Verdict | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse an answer that nobody can know."""
+        if self.gold is Verdict.UNSURE:
+            raise ValueError(
+                f"the known answer of gold pair {self.pair} is unsure; give an expressed verdict"
+            )
+
+    @property
+    def answer(self) -> Answer:
+        """The verdict in terms of the screen."""
+        match self.verdict:
+            case Verdict.FIRST:
+                return "left" if self.first_on_left else "right"
+            case Verdict.SECOND:
+                return "right" if self.first_on_left else "left"
+            case Verdict.TIE:
+                return "tie"
+            case Verdict.BOTH_BAD:
+                return "both_bad"
+            case _:
+                return "unsure"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its interval, or the reason why there is none.
+
+    Attributes:
+        value: None where the figure is undefined; never NaN.
+        low: lower end of the interval; None where there is none.
+        high: upper end.
+        count: what it was counted over, such as votes or pairs.
+        reason: why value or interval is missing; empty where both are there.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    count: int
+    reason: str = ""
+
+    @classmethod
+    def undefined(cls, reason: str, count: int = 0) -> Estimate:
+        """No figure, and why."""
+        return cls(None, None, None, count, f"undefined because {reason}")
+
+
+def share(successes: float, trials: int, *, what: str) -> Estimate:
+    """A share with its Wilson score interval.
+
+        (p + z^2/2n -+ z sqrt(p (1 - p) / n + z^2/4n^2)) / (1 + z^2/n),   p = successes / trials
+
+    Source: Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927).
+
+    Args:
+        successes: 0 to `trials`; a sum of parts of successes is allowed.
+        trials: 0 or more.
+        what: what the trials are, in the plural; for the reason why there is no share.
+    """
+    if not trials:
+        return Estimate.undefined(f"there are no {what}")
+    z = NormalDist().inv_cdf((1 + COVERAGE) / 2)
+    value, per_trial = successes / trials, z * z / trials
+    middle = value + per_trial / 2
+    half = sqrt(value * (1 - value) * per_trial + per_trial**2 / 4)
+    low, high = ((middle + sign * half) / (1 + per_trial) for sign in (-1, 1))
+    return Estimate(value, max(0.0, low), min(1.0, high), trials)
