@@ -51,7 +51,7 @@ class LocalModel:
             tokenize=True,
             return_dict=True,
             return_tensors="pt",
-        ).to(self._model.device)
+        ).to(self._model.device, dtype=self._model.dtype)
         read = inputs["input_ids"].shape[1]
         with self._turn, torch.inference_mode():
             tokens = self._model.generate(**inputs, max_new_tokens=self._max_new_tokens, do_sample=False)
