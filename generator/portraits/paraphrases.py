@@ -69,9 +69,9 @@ CONCEPTS: Mapping[str, Mapping[str, frozenset[str]]] = {
     element: {state: frozenset(words.split()) for state, words in states.items()}
     for element, states in {
         "camera_shot": {
-            "close-up": "face",
+            "close-up": "near face",
             "medium shot": "head chest",
-            "wide shot": "head chest surroundings",
+            "wide shot": "chest far surroundings",
         },
         "hairstyle": {
             "short hair": "loose short",
