@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import groupby
 from statistics import median
@@ -199,11 +199,7 @@ def _times(votes: Sequence[Vote]) -> tuple[list[float], list[float]]:
 
 def _beyond_chance(flags: Iterable[Flag | None], *, compared: int) -> list[Flag]:
     """Those that chance explains in fewer than `FALSE_ALARMS` of panels with as many people."""
-    scaled = [
-        Flag(flag.annotator, flag.kind, flag.figure, min(1.0, flag.chance * compared), flag.reason)
-        for flag in flags
-        if flag is not None
-    ]
+    scaled = [replace(flag, chance=min(1.0, flag.chance * compared)) for flag in flags if flag is not None]
     return [flag for flag in scaled if flag.chance < FALSE_ALARMS]
 
 

@@ -49,6 +49,7 @@ class _Columns:
     person: Integers  # (V,) index of the person
     people: list[int]  # A keys
     verdict: Integers  # (V,) code of the verdict
+    answer: Integers  # (V,) code of the same on the screen, left and right for first and second
     exchanged: NDArray[np.bool_]  # (V,) the first sample was on the right
     gold: Integers  # (P,) code of the known answer, -1 where there is none
 
@@ -97,12 +98,15 @@ def _columns(votes: Sequence[Vote]) -> _Columns:
     for vote, index in zip(votes, pair, strict=True):
         if vote.gold is not None:
             gold[index] = CODE[vote.gold]
+    verdict = np.array([CODE[vote.verdict] for vote in votes])
+    exchanged = np.array([not vote.first_on_left for vote in votes])
     return _Columns(
         pair=pair,
         person=person,
         people=people.tolist(),
-        verdict=np.array([CODE[vote.verdict] for vote in votes]),
-        exchanged=np.array([not vote.first_on_left for vote in votes]),
+        verdict=verdict,
+        answer=np.where(exchanged, np.array(EXCHANGED)[verdict], verdict),
+        exchanged=exchanged,
         gold=gold,
     )
 
@@ -112,10 +116,7 @@ def _expect(
 ) -> tuple[Floats, Floats]:
     """Truths of pairs: (P, 4) after all votes, and (V, 4) after all votes but this one."""
     told = answer_probabilities(skill, bias, errors)
-    exchange = np.array(EXCHANGED)
-    answer = np.where(columns.exchanged, exchange[columns.verdict], columns.verdict)
-    of_screen = np.log(told[columns.person, :, answer])
-    own = np.where(columns.exchanged[:, None], of_screen[:, exchange], of_screen)
+    own = _exchange(columns, np.log(told[columns.person, :, columns.answer]))
     log = np.tile(np.log(prior), (len(columns.gold), 1))
     np.add.at(log, columns.pair, own)
     truth, of_others = _normalised(log), _normalised(log[columns.pair] - own)
@@ -124,6 +125,11 @@ def _expect(
     on_gold = known[columns.pair]
     of_others[on_gold] = truth[columns.pair[on_gold]]
     return truth, of_others
+
+
+def _exchange(columns: _Columns, by_truth: Floats) -> Floats:
+    """(V, 4) columns by sample as columns by side, or the other way round."""
+    return np.where(columns.exchanged[:, None], by_truth[:, EXCHANGED], by_truth)
 
 
 def _normalised(log: Floats) -> Floats:
@@ -152,9 +158,7 @@ def _people(columns: _Columns, of_others: Floats, errors: Floats) -> list[Annota
 
     log p(s, b) = log Beta(s) + log N(b) + sum_i log sum_t p(t | others) p(x_i | t; s, b)
     """
-    exchange = np.array(EXCHANGED)
-    truth = np.where(columns.exchanged[:, None], of_others[:, exchange], of_others)
-    answer = np.where(columns.exchanged, exchange[columns.verdict], columns.verdict)
+    truth = _exchange(columns, of_others)
     skill, bias = (axis.ravel() for axis in np.meshgrid(SKILLS, BIASES, indexing="ij"))
     told = answer_probabilities(skill, bias, errors)
     right, wrong = SKILL_PRIOR
@@ -163,7 +167,7 @@ def _people(columns: _Columns, of_others: Floats, errors: Floats) -> list[Annota
     for index in range(len(columns.people)):
         log = prior
         for code in range(len(EXPRESSED)):
-            mine = (columns.person == index) & (answer == code)
+            mine = (columns.person == index) & (columns.answer == code)
             log = log + np.log(truth[mine] @ told[:, :, code].T).sum(0)
         people.append(_annotator(log.reshape(len(SKILLS), len(BIASES))))
     return people
