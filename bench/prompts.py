@@ -43,6 +43,8 @@ PLOT = Path("docs/prompts.svg")
 States = Mapping[str, str]
 #: What was claimed to change, by pair.
 Claims = Mapping[str, Mapping[str, str]]
+#: Scores of every pair, by mode and gamma.
+Measured = dict[str, dict[float, list["Score"]]]
 
 
 @dataclass(frozen=True)
@@ -142,24 +144,26 @@ def one_step_claims(cases: Sequence[Case], asker: Asker) -> Claims:
     return claims
 
 
-def score(cases: Sequence[Case], claims: Claims) -> Score:
-    right = claimed = true = 0
-    for case in cases:
-        said = {element: STATES[element][words] for element, words in claims[case.pair_id].items()}
-        changed = {element for element in ELEMENTS if case.before[element] != case.after[element]}
-        claimed, true = claimed + len(said), true + len(changed)
-        right += sum(said.get(element) == case.after[element] for element in changed)
-    return Score(right, claimed, true)
+def score(case: Case, claims: Mapping[str, str]) -> Score:
+    """One pair's claimed changes against the truth."""
+    said = {element: STATES[element][words] for element, words in claims.items()}
+    changed = {element for element in ELEMENTS if case.before[element] != case.after[element]}
+    right = sum(said.get(element) == case.after[element] for element in changed)
+    return Score(right, len(said), len(changed))
 
 
-def best_gamma(scores: Mapping[float, Score]) -> float:
-    """The gamma of the highest F1."""
-    return max(scores, key=lambda gamma: scores[gamma].f1)
+def add(scores: Iterable[Score]) -> Score:
+    return Score(*np.sum([(score.right, score.claimed, score.true) for score in scores], axis=0).tolist())
 
 
-def measure(people: int, seeds: Iterable[int], folder: Path) -> dict[str, dict[float, Score]]:
-    """Scores of the modes by gamma, over all seeds together; one-step has the same at every gamma."""
-    parts: dict[str, dict[float, list[Score]]] = {}
+def best_gamma(scores: Mapping[float, Sequence[Score]]) -> float:
+    """The gamma of the highest F1 over all pairs."""
+    return max(scores, key=lambda gamma: add(scores[gamma]).f1)
+
+
+def measure(people: int, seeds: Iterable[int], folder: Path) -> Measured:
+    """Every pair's score by mode and gamma; one-step has the same at every gamma."""
+    measured: Measured = {}
     for seed in seeds:
         cases = draw_cases(people, seed)
         model = model_of(cases, replace(ERRORS, seed=seed))
@@ -173,21 +177,31 @@ def measure(people: int, seeds: Iterable[int], folder: Path) -> dict[str, dict[f
         }
         for mode, by_gamma in claims.items():
             for gamma, made in by_gamma.items():
-                parts.setdefault(mode, {}).setdefault(gamma, []).append(score(cases, made))
-    return {
-        mode: {gamma: _sum(scores) for gamma, scores in by_gamma.items()} for mode, by_gamma in parts.items()
-    }
+                scores = measured.setdefault(mode, {}).setdefault(gamma, [])
+                scores += [score(case, made[case.pair_id]) for case in cases]
+    return measured
 
 
-def _sum(scores: Sequence[Score]) -> Score:
-    return Score(*(sum(getattr(score, name) for score in scores) for name in ("right", "claimed", "true")))
+def gain(measured: Measured, gamma: float, draws: int = 2000) -> tuple[float, float]:
+    """The 95 % bootstrap interval of two-stage F1 minus one-step F1, drawing people, not pairs."""
+    rng = np.random.default_rng(0)
+    counts = [
+        np.array([(score.right, score.claimed + score.true) for score in measured[mode][gamma]])
+        .reshape(-1, PAIRS_A_PERSON, 2)
+        .sum(axis=1)
+        for mode in ("two-stage", "one-step")
+    ]
+    chosen = rng.integers(len(counts[0]), size=(draws, len(counts[0])))
+    two, one = (2 * sums[..., 0] / sums[..., 1] for sums in (count[chosen].sum(axis=1) for count in counts))
+    low, high = np.quantile(two - one, [0.025, 0.975])
+    return float(low), float(high)
 
 
-def draw_plot(scores: Mapping[str, Mapping[float, Score]]) -> str:
+def draw_plot(measured: Measured) -> str:
     lines = []
     for mode, is_dashed in (("two-stage", False), ("one-step", True)):
         for name, colour in zip(("precision", "recall", "f1"), COLOURS, strict=False):
-            points = [(gamma, getattr(scores[mode][gamma], name)) for gamma in GAMMAS]
+            points = [(gamma, getattr(add(measured[mode][gamma]), name)) for gamma in GAMMAS]
             lines.append(Line(f"{mode}: {name.replace('f1', 'F1')}", points, colour, is_dashed))
     low = min(value for line in lines for _, value in line.points)
     ticks = [tick for tick in np.arange(0, 1.01, 0.1).round(1).tolist() if tick > low - 0.1]
@@ -197,25 +211,32 @@ def draw_plot(scores: Mapping[str, Mapping[float, Score]]) -> str:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        scores = measure(PEOPLE, range(SEEDS), Path(folder))
+        measured = measure(PEOPLE, range(SEEDS), Path(folder))
         asked = {path.stem: summarise(Transcript(path), {}) for path in sorted(Path(folder).iterdir())}
-    rows: list[dict[str, Any]] = [
-        {
-            "mode": mode,
-            "gamma": gamma if mode != "one-step" else None,
-            "precision": score.precision,
-            "recall": score.recall,
-            "f1": score.f1,
-        }
-        for mode, by_gamma in scores.items()
-        for gamma, score in by_gamma.items()
-        if mode != "one-step" or gamma == GAMMAS[0]
+    rows = [
+        _row(mode, None if mode == "one-step" else gamma, add(scores))
+        for mode, by_gamma in measured.items()
+        for gamma, scores in by_gamma.items()
+        if mode != "one-step" or gamma == GAMMA
     ]
-    facts = {"pairs": PEOPLE * PAIRS_A_PERSON * SEEDS, "default_gamma": GAMMA, "asked": asked}
-    report("prompts", rows, best_gamma=best_gamma(scores["two-stage"]), **facts)
-    print(f"best gamma {best_gamma(scores['two-stage'])}, default {GAMMA}; asked: {asked}")
-    PLOT.write_text(draw_plot(scores), encoding="utf-8")
+    best, interval = best_gamma(measured["two-stage"]), gain(measured, GAMMA)
+    facts = {"pairs": PEOPLE * PAIRS_A_PERSON * SEEDS, "best_gamma": best, "default_gamma": GAMMA}
+    report("prompts", rows, **facts, gain_interval_95=interval, asked=asked)
+    print("calls and caught:", {mode: (sums["calls"], sums["failures"]) for mode, sums in asked.items()})
+    print(f"best gamma {best}, default {GAMMA}")
+    print("F1 of two stages minus F1 of one, 95 % interval: {:.3f} to {:.3f}".format(*interval))
+    PLOT.write_text(draw_plot(measured), encoding="utf-8")
     print(f"drawn to {PLOT}")
+
+
+def _row(mode: str, gamma: float | None, score: Score) -> dict[str, Any]:
+    return {
+        "mode": mode,
+        "gamma": gamma,
+        "precision": score.precision,
+        "recall": score.recall,
+        "f1": score.f1,
+    }
 
 
 if __name__ == "__main__":

@@ -14,9 +14,11 @@ from bench.prompts import (
     GAMMAS,
     PATIENCE,
     Score,
+    add,
     best_gamma,
     draw_cases,
     draw_plot,
+    gain,
     measure,
     model_of,
     one_step_claims,
@@ -127,19 +129,19 @@ def test_without_errors_both_modes_are_right_at_every_gamma_that_parts_states(tm
     asker = Asker(model_of(cases, Errors()), Transcript(tmp_path / "t.jsonl"))
     claims = {**two_stage_claims(cases, asker, (GAMMA, 0.95)), "one-step": one_step_claims(cases, asker)}
     for made in claims.values():
-        result = score(cases, made)
+        result = add(score(case, made[case.pair_id]) for case in cases)
         assert result.precision == result.recall == 1.0
 
 
 def test_the_default_gamma_is_the_curves_and_two_stages_beat_one(tmp_path) -> None:
-    scores = measure(100, (0,), tmp_path)
-    assert best_gamma(scores["two-stage"]) == GAMMA
-    one_step = scores["one-step"][GAMMA]
-    assert scores["two-stage"][GAMMA].f1 > one_step.f1
-    assert scores["two-stage"][GAMMA].recall > one_step.recall
-    curve = draw_plot(scores)
-    assert curve == draw_plot(scores) and curve.count("<polyline") == 6
-    assert all(len(scores[mode]) == len(GAMMAS) for mode in scores)
+    measured = measure(100, (0,), tmp_path)
+    assert best_gamma(measured["two-stage"]) == GAMMA
+    two, one = (add(measured[mode][GAMMA]) for mode in ("two-stage", "one-step"))
+    assert two.recall > one.recall
+    low, high = gain(measured, GAMMA)
+    assert 0 < low < two.f1 - one.f1 < high
+    assert draw_plot(measured).count("<polyline") == 6
+    assert all(tuple(by_gamma) == GAMMAS for by_gamma in measured.values())
 
 
 def test_scores_count_a_right_change_with_a_wrong_target_as_wrong() -> None:
@@ -148,9 +150,8 @@ def test_scores_count_a_right_change_with_a_wrong_target_as_wrong() -> None:
     changed = {e: case.after[e] for e in ELEMENTS if case.after[e] != case.before[e]}
     element = next(iter(changed))
     other = next(state for state in ELEMENT_STATES[element] if state != case.after[element])
-    assert score([case], {case.pair_id: changed}) == Score(len(changed), len(changed), len(changed))
-    wrong = score([case], {case.pair_id: changed | {element: other}})
-    assert wrong == Score(len(changed) - 1, len(changed), len(changed))
+    assert score(case, changed) == Score(len(changed), len(changed), len(changed))
+    assert score(case, changed | {element: other}) == Score(len(changed) - 1, len(changed), len(changed))
 
 
 def test_a_share_of_errors_is_a_share() -> None:
