@@ -10,6 +10,12 @@ ALLOWED_HOSTS         host of SITE_URL        host names, separated by commas
 CSRF_TRUSTED_ORIGINS  SITE_URL                origins of forms, separated by commas
 BIND, PORT            127.0.0.1, 8000         where the web listens
 LEASE_S               900                     how long a pair stays reserved for one person, seconds
+UNDO_S                600                     how long an answer can be changed, seconds
+WATCH_GATE_IDENTITY, WATCH_GATE_CONTROLLABILITY
+                      80, 80                  percent of each video that must be shown before an answer; 0: none
+MAX_PAIRS_A_PERSON    0                       pairs of a round that one person may judge; 0: no limit
+MAX_PAIRS_A_PERSON_AND_IDENTITY
+                      0                       the same for the pairs that show one identity
 MODEL_PATH            the tiny checkpoint     base model: a folder, or a hub id such as org/name
 VAR_DIR               var                     everything that the program makes
 LOG_LEVEL             INFO                    DEBUG, INFO, WARNING or ERROR
@@ -120,6 +126,13 @@ SECRET_KEY = _secret_key()
 # -- the product --------------------------------------------------------------------------------
 
 LEASE_S = env.integer("LEASE_S", 900, low=30, high=86_400)
+UNDO_S = env.integer("UNDO_S", 600, low=0, high=86_400)
+WATCH_GATE = {
+    track: env.integer(f"WATCH_GATE_{track.upper()}", 80, low=0, high=100)
+    for track in ("identity", "controllability")
+}
+MAX_PAIRS_A_PERSON = env.integer("MAX_PAIRS_A_PERSON", 0, low=0, high=1_000_000)
+MAX_PAIRS_A_PERSON_AND_IDENTITY = env.integer("MAX_PAIRS_A_PERSON_AND_IDENTITY", 0, low=0, high=1_000_000)
 MODEL_PATH = env.text("MODEL_PATH", str(BASE_DIR / "generator" / "portraits" / "checkpoint"))
 
 # -- Django ---------------------------------------------------------------------------------------

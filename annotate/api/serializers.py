@@ -6,8 +6,9 @@ from typing import Any
 
 from rest_framework import serializers
 
+from annotate.evidence import Break, Evidence
 from annotate.media import media_url
-from annotate.models import Export, ModelVersion, Round, Run
+from annotate.models import Export, ModelVersion, Round, Run, Strength
 from annotate.queries import round_funnel
 from annotate.services.slots import CHOICES
 from annotate.tracks import JudgingTask
@@ -16,6 +17,10 @@ from rlhf.records import Track
 
 class LeaseRequest(serializers.Serializer[dict[str, Any]]):
     round = serializers.IntegerField(required=False, help_text="Only pairs of this round.")
+    ahead_of = serializers.UUIDField(
+        required=False,
+        help_text="A lease that is being judged: the next pair after it is leased, to be fetched meanwhile.",
+    )
 
 
 class ReferenceShown(serializers.Serializer[dict[str, Any]]):
@@ -66,13 +71,17 @@ def lease_json(task: JudgingTask) -> dict[str, Any]:
 class JudgmentRequest(serializers.Serializer[dict[str, Any]]):
     choice = serializers.ChoiceField(CHOICES)
     idempotency_key = serializers.UUIDField(help_text="Repeat a request with the same key: it counts once.")
-    reason = serializers.CharField(required=False, allow_blank=True, max_length=200, default="")
-    evidence = serializers.JSONField(required=False, default=dict)
+    strength = serializers.ChoiceField(
+        Strength.values, required=False, allow_blank=True, help_text="How much better the chosen side is."
+    )
+    reasons = serializers.ListField(child=serializers.CharField(max_length=200), required=False, max_length=8)
+    note = serializers.CharField(required=False, allow_blank=True, max_length=1000)
+    breaks = serializers.ListField(child=Break(), required=False, max_length=20)
+    evidence = Evidence(required=False)
 
-    def validate_evidence(self, value: Any) -> dict[str, Any]:
-        if not isinstance(value, dict) or len(str(value)) > 20_000:
-            raise serializers.ValidationError("evidence must be a JSON object of at most 20,000 characters")
-        return value
+
+class LeaseRenewed(serializers.Serializer[dict[str, Any]]):
+    expires_at = serializers.DateTimeField()
 
 
 class JudgmentGiven(serializers.Serializer[dict[str, Any]]):

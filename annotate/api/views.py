@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -16,12 +17,19 @@ from rest_framework.views import APIView
 
 from annotate import tasks
 from annotate.api import serializers
-from annotate.models import Export, Round, User
+from annotate.evidence import NotWatchedError
+from annotate.models import Export, Judgment, Round, User
 from annotate.queries import visible_exports, visible_rounds
-from annotate.services.judgments import AlreadyJudgedError, LeaseLostError, submit_judgment
+from annotate.services.judgments import (
+    AlreadyJudgedError,
+    LeaseLostError,
+    TooLateError,
+    revise_judgment,
+    submit_judgment,
+)
 from annotate.services.loop import advance_round
 from annotate.services.rounds import RoundError
-from annotate.services.slots import lease_slot, release_slot
+from annotate.services.slots import lease_slot, release_slot, renew_lease
 from annotate.tracks import judging_task
 from rlhf.records import Track
 
@@ -29,6 +37,11 @@ from rlhf.records import Track
 class Conflict(APIException):
     status_code = status.HTTP_409_CONFLICT
     default_code = "conflict"
+
+
+class Unfit(APIException):
+    status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
+    default_code = "unfit"
 
 
 class IsLead(BasePermission):
@@ -62,7 +75,7 @@ class LeaseView(APIView):
             round = Round.objects.filter(pk=number, is_open=True).first()
             if round is None:
                 return Response(status=status.HTTP_204_NO_CONTENT)
-        slot = lease_slot(signed_in(request), track, round)
+        slot = lease_slot(signed_in(request), track, round, ahead_of=wanted.validated_data.get("ahead_of"))
         if slot is None:
             return Response(status=status.HTTP_204_NO_CONTENT)
         return Response(serializers.Lease(serializers.lease_json(judging_task(slot))).data)
@@ -70,6 +83,14 @@ class LeaseView(APIView):
 
 class HeldLeaseView(APIView):
     permission_classes = [IsAuthenticated]
+
+    @extend_schema(request=None, responses={200: serializers.LeaseRenewed, 404: None})
+    def post(self, request: Request, lease: UUID) -> Response:
+        """Keep a pair while it is being judged."""
+        until = renew_lease(signed_in(request), lease)
+        if until is None:
+            raise Http404
+        return Response(serializers.LeaseRenewed({"expires_at": until}).data)
 
     @extend_schema(responses={204: None, 404: None})
     def delete(self, request: Request, lease: UUID) -> Response:
@@ -89,19 +110,41 @@ class JudgmentView(APIView):
             409: OpenApiResponse(
                 description="The lease ran out and the pair is somebody else's, or it has an answer."
             ),
+            422: OpenApiResponse(description="A video was hardly shown, or the answer does not fit."),
         },
     )
     def post(self, request: Request, lease: UUID) -> Response:
         """Judge a leased pair. Repeating the request with its key changes nothing."""
-        given = serializers.JudgmentRequest(data=request.data)
-        given.is_valid(raise_exception=True)
-        choice = given.validated_data["choice"]
-        try:
-            judgment = submit_judgment(signed_in(request), lease, **given.validated_data)
-        except (LeaseLostError, AlreadyJudgedError) as error:
-            raise Conflict(str(error)) from None
-        answer = {"choice": choice, "revision": judgment.revision, "created_at": judgment.created_at}
-        return Response(serializers.JudgmentGiven(answer).data, status=status.HTTP_201_CREATED)
+        return _answer(request, lease, submit_judgment, status.HTTP_201_CREATED)
+
+    @extend_schema(
+        request=serializers.JudgmentRequest,
+        responses={
+            200: serializers.JudgmentGiven,
+            409: OpenApiResponse(description="There is no answer of yours, or it is too old to be changed."),
+            422: OpenApiResponse(description="A video was hardly shown, or the answer does not fit."),
+        },
+    )
+    def put(self, request: Request, lease: UUID) -> Response:
+        """Change an answer: a revision that counts instead of it. Its key is a new one."""
+        return _answer(request, lease, revise_judgment, status.HTTP_200_OK)
+
+
+def _answer(request: Request, lease: UUID, give: Callable[..., Judgment], status_code: int) -> Response:
+    given = serializers.JudgmentRequest(data=request.data)
+    given.is_valid(raise_exception=True)
+    try:
+        judgment = give(signed_in(request), lease, **given.validated_data)
+    except (LeaseLostError, AlreadyJudgedError, TooLateError) as error:
+        raise Conflict(str(error)) from None
+    except (NotWatchedError, ValueError) as error:
+        raise Unfit(str(error)) from None
+    answer = {
+        "choice": given.validated_data["choice"],
+        "revision": judgment.revision,
+        "created_at": judgment.created_at,
+    }
+    return Response(serializers.JudgmentGiven(answer).data, status=status_code)
 
 
 class RoundListView(generics.ListAPIView[Round]):

@@ -12,7 +12,7 @@ from annotate.models.identity import (
     Split,
     User,
 )
-from annotate.models.judgment import Exposure, Judgment, Side, Slot
+from annotate.models.judgment import Exposure, Judgment, Side, Slot, Strength
 from annotate.models.preference import Consensus, Export, PreferencePair
 from annotate.models.round import (
     LIVE,
@@ -54,6 +54,7 @@ __all__ = [
     "Slot",
     "Split",
     "Stage",
+    "Strength",
     "User",
     "VideoPair",
     "VideoSample",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import pgtrigger
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Random
 
 from annotate.models.constraints import append_only, check, one_of
-from annotate.models.round import VideoPair
+from annotate.models.round import Round, VideoPair
 from rlhf.records import Track, Verdict
 
 
@@ -17,18 +18,33 @@ class Side(models.TextChoices):
     RIGHT = "right"
 
 
-class Slot(models.Model):
-    """One vote that is wanted: a pair on a track, leased to at most one person at a time."""
+class Strength(models.TextChoices):
+    """How much better the better video is; blank when nobody said."""
 
-    pair = models.ForeignKey(VideoPair, models.CASCADE, related_name="slots")
+    SLIGHTLY = "slightly"
+    CLEARLY = "clearly"
+
+
+class Slot(models.Model):
+    """One vote that is wanted: a pair on a track, leased to at most one person at a time.
+
+    Its indexes begin with every foreign key that is looked up by, so the keys have none of their own.
+    """
+
+    pair = models.ForeignKey(VideoPair, models.CASCADE, related_name="slots", db_index=False)
+    # That of the pair, so that the queue of a round is one stretch of an index.
+    round = models.ForeignKey(Round, models.CASCADE, related_name="slots", db_index=False)
     track = models.CharField(max_length=16)
     ordinal = models.PositiveSmallIntegerField()
-    # Order of assignment: an indexed random key, so that a lease never sorts the table.
+    # Place in the queue: one for all slots of a pair, so that pairs are finished one after the other.
     random_key = models.FloatField(db_default=Random())
     annotator = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="slots"
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="slots", db_index=False
     )
     first_side = models.CharField(max_length=8, null=True, blank=True)  # noqa: DJ001 - null is "nobody looks yet"
+    # How often this person saw a pair's first video at the left rather than the right, up to here:
+    # -1, 0 or 1, of the round and track. The next side follows from it without counting.
+    left_surplus = models.SmallIntegerField(null=True, blank=True)
     lease = models.UUIDField(null=True, blank=True, unique=True)
     leased_at = models.DateTimeField(null=True, blank=True)
     lease_expires_at = models.DateTimeField(null=True, blank=True)
@@ -42,16 +58,46 @@ class Slot(models.Model):
             models.UniqueConstraint(fields=["pair", "annotator"], name="one_slot_a_person_and_pair"),
             one_of("track", Track),
             check(
-                Q(annotator=None, lease=None, first_side=None, leased_at=None, lease_expires_at=None)
+                Q(annotator=None, lease=None, first_side=None, left_surplus=None)
+                & Q(leased_at=None, lease_expires_at=None)
                 | Q(annotator__isnull=False, lease__isnull=False, first_side__in=Side.values)
-                & Q(leased_at__isnull=False, lease_expires_at__isnull=False),
+                & Q(left_surplus__isnull=False, leased_at__isnull=False, lease_expires_at__isnull=False),
                 "leased_as_a_whole",
             ),
             check(Q(judged_at=None) | Q(annotator__isnull=False), "judged_by_somebody"),
         ]
         indexes = [
-            models.Index(fields=["track", "random_key"], condition=Q(judged_at=None), name="slot_wanted"),
-            models.Index(fields=["annotator", "track"], name="slot_of_annotator"),
+            models.Index(
+                fields=["round", "track", "random_key"], condition=Q(judged_at=None), name="slot_wanted"
+            ),
+            models.Index(
+                fields=["annotator", "track"],
+                condition=Q(judged_at=None, annotator__isnull=False),
+                name="slot_held",
+            ),
+            models.Index(fields=["annotator", "round", "track", "leased_at"], name="slot_of_annotator"),
+        ]
+        triggers = [
+            pgtrigger.Trigger(
+                name="of_an_even_pair",
+                when=pgtrigger.Before,
+                operation=pgtrigger.Insert,
+                func="""
+                    IF NOT EXISTS (
+                        SELECT 1 FROM annotate_videopair p
+                        JOIN annotate_videosample f ON f.id = p.first_id
+                        JOIN annotate_videosample s ON s.id = p.second_id
+                        WHERE p.id = NEW.pair_id AND p.round_id = NEW.round_id
+                          AND (f.facts->'width', f.facts->'height', f.facts->'fps', f.facts->'num_frames')
+                              IS NOT DISTINCT FROM
+                              (s.facts->'width', s.facts->'height', s.facts->'fps', s.facts->'num_frames')
+                    ) THEN
+                        RAISE EXCEPTION 'a slot is of its pair''s round, and both videos are alike in form'
+                            USING ERRCODE = '23514';
+                    END IF;
+                    RETURN NEW;
+                """,
+            )
         ]
 
     def __str__(self) -> str:
@@ -61,7 +107,7 @@ class Slot(models.Model):
 class Exposure(models.Model):
     """The one track on which a person has been shown a pair; it outlives an expired lease."""
 
-    pair = models.ForeignKey(VideoPair, models.CASCADE, related_name="exposures")
+    pair = models.ForeignKey(VideoPair, models.CASCADE, related_name="exposures", db_index=False)
     annotator = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="exposures")
     track = models.CharField(max_length=16)
 
@@ -78,10 +124,15 @@ class Exposure(models.Model):
 class Judgment(models.Model):
     """What a person said of one pair on one track. Revisions append; the highest one counts."""
 
-    slot = models.ForeignKey(Slot, models.CASCADE, related_name="judgments")
+    slot = models.ForeignKey(Slot, models.CASCADE, related_name="judgments", db_index=False)
     revision = models.PositiveSmallIntegerField(default=1)
     verdict = models.CharField(max_length=16)
-    reason = models.CharField(max_length=200, blank=True)
+    strength = models.CharField(max_length=8, blank=True, choices=Strength.choices)
+    reasons = models.JSONField(default=list, blank=True)
+    note = models.CharField(max_length=1000, blank=True)
+    # Where a video breaks: [{"sample": "first" or "second", "frame": from 0}, ...]
+    breaks = models.JSONField(default=list, blank=True)
+    # See `annotate/evidence.py`.
     evidence = models.JSONField(default=dict)
     is_simulated = models.BooleanField()
     idempotency_key = models.UUIDField(unique=True)
@@ -93,8 +144,26 @@ class Judgment(models.Model):
             models.UniqueConstraint(fields=["slot", "revision"], name="one_judgment_a_revision"),
             one_of("verdict", Verdict),
             check(Q(revision__gte=1), "revision_from_one"),
+            check(
+                Q(strength="")
+                | Q(strength__in=Strength.values, verdict__in=[str(Verdict.FIRST), str(Verdict.SECOND)]),
+                "strength_of_a_difference",
+            ),
         ]
-        triggers = [append_only()]
+        triggers = [
+            append_only(),
+            # A slot is judged from the moment on that it has a judgment, whoever writes it.
+            pgtrigger.Trigger(
+                name="judges_its_slot",
+                when=pgtrigger.After,
+                operation=pgtrigger.Insert,
+                func="""
+                    UPDATE annotate_slot SET judged_at = NEW.created_at
+                    WHERE id = NEW.slot_id AND judged_at IS NULL;
+                    RETURN NULL;
+                """,
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.slot}: {self.verdict}"

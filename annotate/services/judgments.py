@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, TypedDict, Unpack
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from annotate.evidence import NotWatchedError, check_watched
 from annotate.models import Judgment, Slot, User
-from annotate.services.preferences import resolve_pair
-from annotate.services.slots import verdict_of
+from annotate.queries import latest_judgments
+from annotate.services.preferences import resolve_votes
+from annotate.services.slots import sample_at, verdict_of
 
 
 class LeaseLostError(Exception):
@@ -21,15 +26,28 @@ class AlreadyJudgedError(Exception):
     """The slot holds another answer of this person; a change of mind is a revision."""
 
 
+class TooLateError(Exception):
+    """The answer can no longer be changed."""
+
+
+class Details(TypedDict, total=False):
+    """What may come with a choice, in the words of the screen.
+
+    `strength` (`slightly`, `clearly`) belongs to a choice of a side. `breaks` are frames at which a video
+    breaks: {"side": "left" or "right", "frame": from 0}. `evidence` has the shape of
+    `annotate.evidence.Evidence`.
+    """
+
+    strength: str
+    reasons: Sequence[str]
+    note: str
+    breaks: Sequence[Mapping[str, Any]]
+    evidence: Mapping[str, Any]
+
+
 @transaction.atomic
 def submit_judgment(
-    annotator: User,
-    lease: UUID,
-    choice: str,
-    *,
-    idempotency_key: UUID,
-    reason: str = "",
-    evidence: dict[str, Any] | None = None,
+    annotator: User, lease: UUID, choice: str, *, idempotency_key: UUID, **details: Unpack[Details]
 ) -> Judgment:
     """Store one vote and resolve its pair, as one transaction.
 
@@ -39,25 +57,96 @@ def submit_judgment(
     Raises:
         LeaseLostError: the slot is somebody else's by now.
         AlreadyJudgedError: the slot was judged under another key.
-        ValueError: an unknown choice.
+        NotWatchedError: less of a video was shown than the track's watch gate asks for.
+        ValueError: an unknown choice, or details that do not go with it.
     """
-    slot = Slot.objects.select_for_update().filter(lease=lease, annotator=annotator).first()
+    slot, votes = _locked(annotator, lease)
+    if slot.judged_at is not None:
+        said = slot.judgments.filter(idempotency_key=idempotency_key).first()
+        if said is None:
+            raise AlreadyJudgedError("this pair already has your answer")
+        return said
+    check_watched(slot.track, choice, details.get("evidence", {}))
+    return _append(slot, votes, 1, choice, idempotency_key, details)
+
+
+@transaction.atomic
+def revise_judgment(
+    annotator: User, lease: UUID, choice: str, *, idempotency_key: UUID, **details: Unpack[Details]
+) -> Judgment:
+    """Change an answer within `settings.UNDO_S` of the first one: append a revision, resolve the pair again.
+
+    Safe to repeat, as `submit_judgment`. What was watched for an earlier answer counts for this one.
+
+    Raises:
+        LeaseLostError: this person has not judged the slot.
+        TooLateError: the first answer is too old.
+        NotWatchedError, ValueError: as `submit_judgment`.
+    """
+    slot, votes = _locked(annotator, lease)
+    earlier = list(slot.judgments.order_by("revision"))
+    if not earlier:
+        raise LeaseLostError("this pair has no answer of yours to change")
+    for judgment in earlier:
+        if judgment.idempotency_key == idempotency_key:
+            return judgment
+    if timezone.now() - earlier[0].created_at > timedelta(seconds=settings.UNDO_S):
+        raise TooLateError(f"an answer can be changed for {settings.UNDO_S} seconds, and this one is older")
+    if not any(_is_watched(slot, choice, judgment.evidence) for judgment in earlier):
+        check_watched(slot.track, choice, details.get("evidence", {}))
+    return _append(slot, votes, earlier[-1].revision + 1, choice, idempotency_key, details)
+
+
+def _locked(annotator: User, lease: UUID) -> tuple[Slot, list[Judgment]]:
+    """The slot of a lease, and the votes on its pair, which wait for each other until this one is stored."""
+    slot = (
+        Slot.objects.select_for_update(of=("self", "pair"), no_key=True)
+        .select_related("pair__round", "pair__first")
+        .filter(lease=lease, annotator=annotator)
+        .first()
+    )
     if slot is None:
         raise LeaseLostError("this pair was given to someone else, because the lease ran out")
-    earlier = slot.judgments.order_by("-revision").first()
-    if earlier is not None:
-        if earlier.idempotency_key == idempotency_key:
-            return earlier
-        raise AlreadyJudgedError("this pair already has your answer")
+    slot.annotator = annotator
+    return slot, list(latest_judgments(slot.pair_id))
+
+
+def _append(
+    slot: Slot, votes: Sequence[Judgment], revision: int, choice: str, key: UUID, details: Details
+) -> Judgment:
+    assert slot.annotator is not None
     judgment = Judgment.objects.create(
         slot=slot,
+        revision=revision,
         verdict=verdict_of(slot, choice),
-        reason=reason,
-        evidence=evidence or {},
-        is_simulated=annotator.is_simulated,
-        idempotency_key=idempotency_key,
+        strength=_strength(choice, details.get("strength", "")),
+        reasons=list(details.get("reasons", ())),
+        note=details.get("note", ""),
+        breaks=[_break(slot, mark) for mark in details.get("breaks", ())],
+        evidence=details.get("evidence", {}),
+        is_simulated=slot.annotator.is_simulated,
+        idempotency_key=key,
     )
-    slot.judged_at = timezone.now()
-    slot.save(update_fields=["judged_at"])
-    resolve_pair(slot.pair_id)
+    resolve_votes(slot.pair, [*(vote for vote in votes if vote.slot_id != slot.pk), judgment])
     return judgment
+
+
+def _is_watched(slot: Slot, choice: str, evidence: Mapping[str, Any]) -> bool:
+    try:
+        check_watched(slot.track, choice, evidence)
+    except NotWatchedError:
+        return False
+    return True
+
+
+def _strength(choice: str, strength: str) -> str:
+    if strength and choice not in ("left", "right"):
+        raise ValueError(f"strength is {strength!r}, but {choice!r} favours no side; leave it out")
+    return strength
+
+
+def _break(slot: Slot, mark: Mapping[str, Any]) -> dict[str, Any]:
+    num_frames = slot.pair.first.facts.get("num_frames") or slot.pair.first.settings["num_frames"]
+    if not 0 <= mark["frame"] < num_frames:
+        raise ValueError(f"a break is at frame {mark['frame']}; the videos have frames 0 to {num_frames - 1}")
+    return {"sample": str(sample_at(slot, mark["side"])), "frame": mark["frame"]}

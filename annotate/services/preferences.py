@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from uuid import uuid4
@@ -12,7 +12,16 @@ from uuid import uuid4
 from django.conf import settings
 from django.db import transaction
 
-from annotate.models import Consensus, Export, PreferencePair, Round, User, VideoPair, VideoSample
+from annotate.models import (
+    Consensus,
+    Export,
+    Judgment,
+    PreferencePair,
+    Round,
+    User,
+    VideoPair,
+    VideoSample,
+)
 from annotate.queries import dominant_pairs, latest_judgments
 from annotate.services.audit import record_event
 from generator.frozen_set import MediaFile
@@ -26,56 +35,77 @@ from rlhf.records import Track, Verdict
 
 
 @transaction.atomic
-def resolve_pair(pair_id: int) -> PreferencePair:
+def resolve_pair(pair_id: int) -> None:
     """Bring a pair's consensus and joint state up to date with its votes.
 
     Votes on one pair resolve one after the other (its row is locked), so the last one sees them all.
     Safe to repeat: the same votes give the same rows.
     """
-    pair = VideoPair.objects.select_for_update(of=("self",)).select_related("round").get(pk=pair_id)
-    votes = list(latest_judgments(pair_id))
-    found = {}
-    for track in Track:
-        given = [vote for vote in votes if vote.slot.track == track]
-        found[track] = resolve_track(
-            [Verdict(vote.verdict) for vote in given], wanted=pair.round.votes_wanted
-        )
-        _store_consensus(pair, track, found[track], is_simulated=any(vote.is_simulated for vote in given))
+    pair = (
+        VideoPair.objects.select_for_update(of=("self",), no_key=True).select_related("round").get(pk=pair_id)
+    )
+    found = resolve_votes(pair, list(latest_judgments(pair_id)))
+    undecided = [str(track) for track, consensus in found.items() if consensus.verdict is None]
+    Consensus.objects.filter(pair=pair, track__in=undecided).delete()
+
+
+def resolve_votes(pair: VideoPair, votes: Sequence[Judgment]) -> Mapping[Track, records.Consensus]:
+    """The same with the votes at hand, of which there are at least as many as ever on each track.
+
+    Whoever calls it has locked the pair, and read the votes after that.
+    """
+    by_track = {track: [vote for vote in votes if vote.slot.track == track] for track in Track}
+    found = {
+        track: resolve_track([Verdict(vote.verdict) for vote in given], wanted=pair.round.votes_wanted)
+        for track, given in by_track.items()
+    }
+    _store_consensuses(pair, found, {t: any(v.is_simulated for v in given) for t, given in by_track.items()})
     joint = resolve_tracks(found[Track.IDENTITY], found[Track.CONTROLLABILITY])
     chosen, rejected = {
-        "first": (pair.first, pair.second),
-        "second": (pair.second, pair.first),
+        "first": (pair.first_id, pair.second_id),
+        "second": (pair.second_id, pair.first_id),
         None: (None, None),
     }[joint.chosen]
-    preference, _ = PreferencePair.objects.update_or_create(
+    preference = PreferencePair(
         pair=pair,
-        defaults={
-            "joint_state": joint.state,
-            "chosen": chosen,
-            "rejected": rejected,
-            "reason": joint.reason,
-            "is_simulated": any(vote.is_simulated for vote in votes),
-        },
+        joint_state=joint.state,
+        chosen_id=chosen,
+        rejected_id=rejected,
+        reason=joint.reason,
+        is_simulated=any(vote.is_simulated for vote in votes),
     )
-    return preference
+    _upsert([preference], unique=["pair"])
+    return found
 
 
-def _store_consensus(pair: VideoPair, track: Track, found: records.Consensus, *, is_simulated: bool) -> None:
+def _store_consensuses(
+    pair: VideoPair, found: Mapping[Track, records.Consensus], is_simulated: Mapping[Track, bool]
+) -> None:
     """A track without its wanted votes has no verdict, and so no row."""
-    if found.verdict is None:
-        Consensus.objects.filter(pair=pair, track=track).delete()
-        return
-    Consensus.objects.update_or_create(
-        pair=pair,
-        track=track,
-        defaults={
-            "verdict": found.verdict,
-            "posterior": {str(verdict): share for verdict, share in found.posterior.items()},
-            "votes": {str(verdict): count for verdict, count in found.counts.items()},
-            "rule_version": found.rule_version,
-            "inputs_hash": found.inputs_hash,
-            "is_simulated": is_simulated,
-        },
+    decided = [
+        Consensus(
+            pair=pair,
+            track=track,
+            verdict=consensus.verdict,
+            posterior={str(verdict): share for verdict, share in consensus.posterior.items()},
+            votes={str(verdict): count for verdict, count in consensus.counts.items()},
+            rule_version=consensus.rule_version,
+            inputs_hash=consensus.inputs_hash,
+            is_simulated=is_simulated[track],
+        )
+        for track, consensus in found.items()
+        if consensus.verdict is not None
+    ]
+    if decided:
+        _upsert(decided, unique=["pair", "track"])
+
+
+def _upsert(rows: Sequence[Consensus] | Sequence[PreferencePair], *, unique: list[str]) -> None:
+    """One statement, whether the rows exist or not."""
+    table = type(rows[0])
+    changed = [field.name for field in table._meta.concrete_fields if field.name not in ("id", *unique)]
+    table._default_manager.bulk_create(
+        rows, update_conflicts=True, unique_fields=unique, update_fields=changed
     )
 
 

@@ -2,54 +2,87 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from datetime import datetime, timedelta
+from random import random
 from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
 
-from annotate.models import Round, Side, Slot, User, VideoPair
+from annotate.models import PreferencePair, Round, Side, Slot, User, VideoPair
 from annotate.queries import leased_slots
-from rlhf.records import Track, Verdict
+from rlhf.records import JointState, Track, Verdict
 
 #: What a person may answer on the page.
 CHOICES = ("left", "right", "tie", "both_bad", "unsure")
+#: Pairs of one track that a person may hold at once: the one they look at, and the next one.
+MOST_HELD = 2
+#: What the two videos of a pair have in common, by construction; the database insists on it.
+FACTS_ALIKE = ("width", "height", "fps", "num_frames")
 
-# One statement leases one slot: it takes the person's own open lease again (a reload, or a lease that ran
-# out but that nobody took), else the next free slot of a pair that this person has not met on the other
-# track. The side is the one this person has seen less often on this track, so sides never differ by more
-# than one; at equality a coin decides.
+# One statement leases one slot. `mine` is what this person holds already: the oldest, or the next one after
+# the lease that they look at. `free` is the next one of the queue, from where this person is in it to its
+# end and then from its start; rounds come in order, and the scan ends at the first slot that fits, so its
+# cost does not grow with the queue. A pair that they have met on the other track, or judged, is left out.
+# Sides differ by one at most: after an even number a coin decides, then the other side follows.
 _LEASE = """
-WITH mine AS (
-    SELECT s.id FROM annotate_slot s JOIN annotate_videopair p ON p.id = s.pair_id
+WITH open_round AS (
+    SELECT id FROM annotate_round WHERE is_open AND (%(round)s::bigint IS NULL OR id = %(round)s) ORDER BY id
+), held AS (
+    SELECT s.id, s.lease, s.leased_at FROM annotate_slot s
     WHERE s.annotator_id = %(annotator)s AND s.track = %(track)s AND s.judged_at IS NULL
-      AND (%(round)s::bigint IS NULL OR p.round_id = %(round)s)
-    ORDER BY s.leased_at LIMIT 1 FOR UPDATE OF s SKIP LOCKED
-), free AS (
+      AND s.round_id IN (SELECT id FROM open_round)
+), mine AS (
     SELECT s.id FROM annotate_slot s
-    JOIN annotate_videopair p ON p.id = s.pair_id
-    JOIN annotate_round r ON r.id = p.round_id AND r.is_open
-    WHERE s.track = %(track)s AND s.judged_at IS NULL
-      AND (s.lease_expires_at IS NULL OR s.lease_expires_at < statement_timestamp())
-      AND (%(round)s::bigint IS NULL OR p.round_id = %(round)s)
-      AND NOT EXISTS (SELECT 1 FROM mine)
-      AND NOT EXISTS (SELECT 1 FROM annotate_exposure e WHERE e.pair_id = s.pair_id
-                      AND e.annotator_id = %(annotator)s AND e.track <> s.track)
-      AND NOT EXISTS (SELECT 1 FROM annotate_slot o WHERE o.pair_id = s.pair_id
-                      AND o.annotator_id = %(annotator)s)
-    ORDER BY s.random_key LIMIT 1 FOR UPDATE OF s SKIP LOCKED
-), surplus AS (
-    SELECT coalesce(sum(CASE first_side WHEN 'left' THEN 1 ELSE -1 END), 0) AS of_left
-    FROM annotate_slot WHERE annotator_id = %(annotator)s AND track = %(track)s
+    WHERE s.id IN (SELECT id FROM held WHERE leased_at > coalesce(
+        (SELECT leased_at FROM annotate_slot WHERE lease = %(ahead_of)s AND annotator_id = %(annotator)s),
+        '-infinity'))
+      AND s.annotator_id = %(annotator)s AND s.judged_at IS NULL
+    ORDER BY s.leased_at LIMIT 1 FOR UPDATE SKIP LOCKED
+), free AS (
+    SELECT s.id, coalesce(last.left_surplus, 0) AS surplus, random() < 0.5 AS coin
+    FROM open_round r
+    LEFT JOIN LATERAL (
+        SELECT random_key, left_surplus FROM annotate_slot
+        WHERE annotator_id = %(annotator)s AND round_id = r.id AND track = %(track)s
+        ORDER BY leased_at DESC LIMIT 1
+    ) last ON true
+    CROSS JOIN LATERAL (VALUES
+        (coalesce(last.random_key, '-infinity'), 'infinity'::float8),
+        ('-infinity'::float8, coalesce(last.random_key, '-infinity'))
+    ) stretch (low, high)
+    CROSS JOIN LATERAL (
+        SELECT s.id FROM annotate_slot s
+        WHERE s.round_id = r.id AND s.track = %(track)s AND s.judged_at IS NULL
+          AND s.random_key >= stretch.low AND s.random_key < stretch.high
+          AND (s.lease_expires_at IS NULL OR s.lease_expires_at < statement_timestamp())
+          AND NOT EXISTS (SELECT 1 FROM annotate_exposure e WHERE e.pair_id = s.pair_id
+                          AND e.annotator_id = %(annotator)s AND e.track <> s.track)
+          AND NOT EXISTS (SELECT 1 FROM annotate_slot o WHERE o.pair_id = s.pair_id
+                          AND o.annotator_id = %(annotator)s)
+          {identity_cap}
+        ORDER BY s.random_key LIMIT 1 FOR UPDATE OF s SKIP LOCKED
+    ) s
+    WHERE NOT EXISTS (SELECT 1 FROM mine)
+      AND (%(ahead_of)s::uuid IS NULL OR (SELECT count(*) FROM held) < %(most_held)s)
+      {person_cap}
+    LIMIT 1
+), wanted AS (
+    SELECT id, NULL::varchar AS side, NULL::int AS surplus FROM mine
+    UNION ALL
+    SELECT id, CASE WHEN surplus < 0 OR surplus = 0 AND coin THEN 'left' ELSE 'right' END, surplus FROM free
 ), leased AS (
     UPDATE annotate_slot s SET
-        first_side = CASE WHEN s.annotator_id = %(annotator)s THEN s.first_side
-                          WHEN of_left > 0 THEN 'right' WHEN of_left < 0 THEN 'left'
-                          WHEN random() < 0.5 THEN 'left' ELSE 'right' END,
-        lease = CASE WHEN s.annotator_id = %(annotator)s THEN s.lease ELSE gen_random_uuid() END,
-        leased_at = CASE WHEN s.annotator_id = %(annotator)s THEN s.leased_at ELSE statement_timestamp() END,
+        first_side = coalesce(w.side, s.first_side),
+        left_surplus = CASE w.side WHEN 'left' THEN w.surplus + 1 WHEN 'right' THEN w.surplus - 1
+                       ELSE s.left_surplus END,
+        lease = CASE WHEN w.side IS NULL THEN s.lease ELSE gen_random_uuid() END,
+        leased_at = CASE WHEN w.side IS NULL THEN s.leased_at ELSE statement_timestamp() END,
         annotator_id = %(annotator)s,
         lease_expires_at = statement_timestamp() + make_interval(secs => %(lease_s)s)
-    FROM surplus WHERE s.id IN (SELECT id FROM mine UNION ALL SELECT id FROM free)
+    FROM wanted w WHERE s.id = w.id
     RETURNING s.id, s.pair_id
 ), exposed AS (
     INSERT INTO annotate_exposure (pair_id, annotator_id, track)
@@ -59,44 +92,103 @@ WITH mine AS (
 SELECT id FROM leased
 """
 
+# How often one person is given one identity, and how many pairs of a round in all; both count at most so far.
+_IDENTITY_CAP = """AND (
+    SELECT count(*) FROM annotate_slot o
+    JOIN annotate_videopair q ON q.id = o.pair_id
+    JOIN annotate_instance j ON j.id = q.instance_id
+    WHERE o.annotator_id = %(annotator)s AND o.round_id = s.round_id AND j.group_id = (
+        SELECT i.group_id FROM annotate_videopair p JOIN annotate_instance i ON i.id = p.instance_id
+        WHERE p.id = s.pair_id)
+) < %(identity_cap)s"""
+_PERSON_CAP = """AND (
+    SELECT count(*) FROM (SELECT 1 FROM annotate_slot o
+        WHERE o.annotator_id = %(annotator)s AND o.round_id = r.id LIMIT %(person_cap)s) given
+) < %(person_cap)s"""
 
-def lease_slot(annotator: User, track: Track, round: Round | None = None) -> Slot | None:
+
+def lease_slot(
+    annotator: User, track: Track, round: Round | None = None, *, ahead_of: UUID | None = None
+) -> Slot | None:
     """Lease the next slot of a track, or None when nothing is left for this person.
 
     Safe under concurrency: a slot is held by at most one person, and a person is never shown both
     tracks of a pair. Calling it again before judging returns the same slot.
+
+    `ahead_of` is the lease of the pair that this person looks at: they get the one that follows it, to be
+    fetched meanwhile. It is None, too, while `MOST_HELD` answers of the track are still on their way.
     """
-    values: dict[str, int | str | None] = {
+    values = {
         "annotator": annotator.pk,
         "track": str(track),
         "round": round.pk if round else None,
+        "ahead_of": ahead_of,
+        "most_held": MOST_HELD,
         "lease_s": settings.LEASE_S,
+        "identity_cap": settings.MAX_PAIRS_A_PERSON_AND_IDENTITY,
+        "person_cap": settings.MAX_PAIRS_A_PERSON,
     }
+    statement = _LEASE.format(
+        identity_cap=_IDENTITY_CAP if settings.MAX_PAIRS_A_PERSON_AND_IDENTITY else "",
+        person_cap=_PERSON_CAP if settings.MAX_PAIRS_A_PERSON else "",
+    )
     for _ in range(5):
+        # A statement on its own is a transaction; within one, a conflict must not end that.
+        inside = transaction.atomic() if connection.in_atomic_block else nullcontext()
         try:
-            with transaction.atomic(), connection.cursor() as cursor:
-                cursor.execute(_LEASE, values)
+            with inside, connection.cursor() as cursor:
+                cursor.execute(statement, values)
                 row = cursor.fetchone()
         except IntegrityError:
-            # The same person leased the other track of this pair at this very moment: take another pair.
+            # The same person leased another slot of this pair at this very moment: take another pair.
             continue
         return leased_slots(annotator).get(pk=row[0]) if row else None
     return None
+
+
+def renew_lease(annotator: User, lease: UUID) -> datetime | None:
+    """Keep a pair for as long as its person is at it; the new end, or None when it is not theirs any more.
+
+    A lease that ran out is renewed, too, as long as nobody else has taken the slot.
+    """
+    until = timezone.now() + timedelta(seconds=settings.LEASE_S)
+    held = Slot.objects.filter(annotator=annotator, lease=lease, judged_at=None)
+    return until if held.update(lease_expires_at=until) else None
 
 
 def release_slot(annotator: User, lease: UUID) -> bool:
     """Give a lease back unjudged; False when it is not this person's any more."""
     held = Slot.objects.filter(annotator=annotator, lease=lease, judged_at=None)
     return bool(
-        held.update(annotator=None, lease=None, first_side=None, leased_at=None, lease_expires_at=None)
+        held.update(
+            annotator=None,
+            lease=None,
+            first_side=None,
+            left_surplus=None,
+            leased_at=None,
+            lease_expires_at=None,
+        )
     )
 
 
 def open_slots(pair: VideoPair) -> None:
-    """Ask for the round's wanted votes on both tracks; asking again changes nothing."""
+    """Ask for the round's wanted votes on both tracks; asking again changes nothing.
+
+    Two videos that differ in size, rate or length could be told apart by that: such a pair gets no slots,
+    and says why.
+    """
+    first, second = pair.first.facts, pair.second.facts
+    for name in FACTS_ALIKE:
+        if first.get(name) != second.get(name):
+            refuse_pair(
+                pair,
+                f"its videos differ in {name}: {first.get(name)} and {second.get(name)}; sample both again",
+            )
+            return
+    place = random()
     Slot.objects.bulk_create(
         [
-            Slot(pair=pair, track=track, ordinal=ordinal)
+            Slot(pair=pair, round=pair.round, track=track, ordinal=ordinal, random_key=place)
             for track in Track
             for ordinal in range(pair.round.votes_wanted)
         ],
@@ -104,14 +196,31 @@ def open_slots(pair: VideoPair) -> None:
     )
 
 
-def verdict_of(slot: Slot, choice: str) -> Verdict:
+def refuse_pair(pair: VideoPair, reason: str) -> None:
+    """A pair that nobody can be asked about stays undecided, with the reason."""
+    PreferencePair.objects.update_or_create(
+        pair=pair,
+        defaults={"joint_state": JointState.UNDECIDED, "reason": reason, "is_simulated": False},
+    )
+
+
+def sample_at(slot: Slot, side: str) -> Verdict:
     """A screen side becomes a sample here, and nowhere else.
+
+    Raises:
+        ValueError: an unknown side.
+    """
+    if side not in Side.values:
+        raise ValueError(f"side is {side!r}; it must be one of: {', '.join(Side.values)}")
+    return Verdict.FIRST if side == slot.first_side else Verdict.SECOND
+
+
+def verdict_of(slot: Slot, choice: str) -> Verdict:
+    """What a choice on the screen says about the pair.
 
     Raises:
         ValueError: an unknown choice.
     """
-    if choice in Side.values:
-        return Verdict.FIRST if choice == slot.first_side else Verdict.SECOND
     if choice not in CHOICES:
         raise ValueError(f"choice is {choice!r}; it must be one of: {', '.join(CHOICES)}")
-    return Verdict(choice)
+    return sample_at(slot, choice) if choice in Side.values else Verdict(choice)

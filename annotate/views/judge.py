@@ -14,6 +14,7 @@ from django.views.decorators.http import require_http_methods
 from django_htmx.http import trigger_client_event
 
 from annotate import queries
+from annotate.evidence import Evidence, NotWatchedError
 from annotate.media import media_url
 from annotate.models import Slot
 from annotate.services.judgments import AlreadyJudgedError, LeaseLostError, submit_judgment
@@ -48,12 +49,12 @@ class JudgmentForm(forms.Form):
 
     def clean_evidence(self) -> dict[str, Any]:
         try:
-            evidence = json.loads(self.cleaned_data["evidence"] or "{}")
+            evidence = Evidence(data=json.loads(self.cleaned_data["evidence"] or "{}"))
         except json.JSONDecodeError:
             raise forms.ValidationError("The page's evidence is not valid JSON; reload the page.") from None
-        if not isinstance(evidence, dict):
-            raise forms.ValidationError("The page's evidence must be a JSON object; reload the page.")
-        return evidence
+        if not evidence.is_valid():
+            raise forms.ValidationError(f"The page's evidence cannot be used: {json.dumps(evidence.errors)}")
+        return evidence.validated_data
 
 
 @signed_in
@@ -67,12 +68,21 @@ def judge(request: SignedInRequest, track: Track) -> HttpResponse:
         problem = " ".join(str(message) for errors in form.errors.values() for message in errors)
         return _page(request, track, problem=problem, status=422)
     fields = form.cleaned_data
+    reason = fields.pop("reason")
     try:
-        submit_judgment(request.user, fields.pop("lease"), fields.pop("choice"), **fields)
+        submit_judgment(
+            request.user,
+            fields.pop("lease"),
+            fields.pop("choice"),
+            reasons=[reason] if reason else [],
+            **fields,
+        )
     except AlreadyJudgedError:
         pass  # The Back button or a second tab: the first answer stands, and the next pair follows.
     except LeaseLostError as lost:
         return _page(request, track, problem=f"Your answer was not stored: {lost}.", status=409)
+    except (NotWatchedError, ValueError) as problem:
+        return _page(request, track, problem=f"Your answer was not stored: {problem}.", status=422)
     if not request.htmx:
         return redirect("judge", track=track)
     return trigger_client_event(_page(request, track), "judgment-saved")

@@ -65,8 +65,14 @@ def test_a_repeated_judgment_counts_once(ana):
         {"choice": None},
         {"idempotency_key": "no uuid"},
         {"evidence": [1, 2]},
-        {"evidence": {"too": "long" * 10_000}},
-        {"reason": "x" * 201},
+        {"evidence": {"eye_colour": "brown"}},
+        {"evidence": {"coverage": {"left": 1.1, "right": 1}}},
+        {"evidence": {"coverage": {"left": "nan", "right": 1}}},
+        {"evidence": {"coverage": {"left": 1, "right": 1, "references": [1] * 201}}},
+        {"evidence": {"active_ms": -1}},
+        {"reasons": ["x" * 201]},
+        {"strength": "hugely"},
+        {"breaks": [{"side": "first", "frame": 0}]},
     ],
 )
 def test_it_refuses_what_it_cannot_store(ana, body):

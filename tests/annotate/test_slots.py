@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.db import IntegrityError, connection, transaction
@@ -126,7 +127,7 @@ def test_the_database_refuses_one_person_on_both_tracks():
     lease = lease_slot(person, Track.IDENTITY)
     assert lease is not None
     other = pair.slots.get(track=Track.CONTROLLABILITY)
-    values = {"first_side": "left", "lease": "11111111-1111-4111-8111-111111111111", "annotator": person}
+    values = {"first_side": "left", "left_surplus": 1, "lease": uuid4(), "annotator": person}
     now = timezone.now()
     with pytest.raises(IntegrityError, match="one_slot_a_person_and_pair"), transaction.atomic():
         Slot.objects.filter(pk=other.pk).update(leased_at=now, lease_expires_at=now, **values)

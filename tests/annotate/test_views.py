@@ -104,7 +104,7 @@ def test_the_back_button_changes_nothing(ana, pair):
         ({"choice": ""}, "Choose an answer"),
         ({"choice": "first"}, "first"),
         ({"evidence": "{not json"}, "reload the page"),
-        ({"evidence": "[1]"}, "JSON object"),
+        ({"evidence": "[1]"}, "Expected a dictionary"),
     ],
 )
 def test_wrong_input_is_explained_and_loses_nothing(ana, pair, changes, says):

@@ -1,0 +1,112 @@
+"""What a judging page or program reports of how a pair was looked at, and whether that was enough.
+
+Everything is optional but the coverage of both videos, which the watch gate asks for. Shares are 0 to 1,
+times milliseconds, frames and sides those of the screen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from rest_framework import serializers
+
+from rlhf.records import Track, Verdict
+
+DAY_MS = 86_400_000
+MAX_REFERENCES_SEEN = 200
+
+
+class NotWatchedError(Exception):
+    """Less of a video was shown than the track's watch gate asks for."""
+
+
+class _Number(serializers.FloatField):
+    """A finite JSON number: no text, no NaN, which a database could not store as JSON."""
+
+    def to_internal_value(self, data: Any) -> float:
+        if isinstance(data, bool) or not isinstance(data, int | float) or not math.isfinite(data):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class _Known(serializers.Serializer[dict[str, Any]]):
+    """Refuses names that it does not know, so that a misspelt one is not lost in silence."""
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        unknown = sorted(set(data) - set(self.fields)) if isinstance(data, Mapping) else []
+        if unknown:
+            known = ", ".join(self.fields)
+            raise serializers.ValidationError({str(unknown[0])[:40]: [f"is not known; there are: {known}"]})
+        return super().to_internal_value(data)
+
+
+def _share(**options: Any) -> _Number:
+    return _Number(min_value=0, max_value=1, **options)
+
+
+class PlayedMs(_Known):
+    left = serializers.IntegerField(min_value=0, max_value=DAY_MS)
+    right = serializers.IntegerField(min_value=0, max_value=DAY_MS)
+
+
+class Coverage(_Known):
+    """The share of each clip's frames that was on the screen at least once; a photo counts as one frame."""
+
+    left = _share()
+    right = _share()
+    references = serializers.ListField(
+        child=_share(), required=False, max_length=MAX_REFERENCES_SEEN, help_text="In the order of the lease."
+    )
+
+
+class Evidence(_Known):
+    """How a pair was looked at."""
+
+    active_ms = serializers.IntegerField(required=False, min_value=0, max_value=DAY_MS)
+    played_ms = PlayedMs(required=False)
+    coverage = Coverage(required=False)
+    p95_drift_ms = _Number(required=False, allow_null=True, min_value=0, max_value=DAY_MS)
+    max_drift_ms = _Number(required=False, allow_null=True, min_value=0, max_value=DAY_MS)
+    speed = _Number(required=False, min_value=0.1, max_value=4, help_text="When the answer was given.")
+    speed_range = serializers.ListField(
+        child=_Number(min_value=0.1, max_value=4), required=False, min_length=2, max_length=2
+    )
+    viewport = serializers.ListField(
+        child=serializers.IntegerField(min_value=1, max_value=100_000),
+        required=False,
+        min_length=2,
+        max_length=2,
+        help_text="Width and height in CSS pixels.",
+    )
+    input = serializers.ChoiceField(["keys", "mouse", "touch", "program"], required=False)
+    guideline_version = serializers.CharField(required=False, max_length=40)
+
+
+class Break(_Known):
+    """A frame at which a video breaks: a face that melts, a limb too many."""
+
+    side = serializers.ChoiceField(["left", "right"])
+    frame = serializers.IntegerField(min_value=0, max_value=100_000)
+
+
+def check_watched(track: str, choice: str, evidence: Mapping[str, Any]) -> None:
+    """Refuse an answer about videos that were hardly looked at.
+
+    Who cannot judge (`unsure`) need not have watched: a video may not play at all.
+
+    Raises:
+        NotWatchedError: less of a video was shown than `settings.WATCH_GATE` asks for on this track.
+    """
+    wanted = settings.WATCH_GATE[Track(track)]
+    if choice == Verdict.UNSURE:
+        return
+    coverage = evidence.get("coverage", {})
+    for side in ("left", "right"):
+        shown = round(100 * coverage.get(side, 0))
+        if shown < wanted:
+            raise NotWatchedError(
+                f"{shown} % of the {side} video was shown and {wanted} % must be; play it, then answer again"
+            )
