@@ -55,6 +55,21 @@ class Environment:
         """A list separated by commas."""
         return [part.strip() for part in self.text(name).split(",") if part.strip()] or default
 
+    def numbers(self, name: str, defaults: Mapping[str, float]) -> dict[str, Any]:
+        """Named numbers separated by commas, such as a=1,b=2.5; each of its default's type."""
+        found = dict(defaults)
+        for part in self.names(name, []):
+            key, _, value = (text.strip() for text in part.partition("="))
+            if key not in defaults:
+                raise SettingError(f"{name} names {key!r}, which is not one of {', '.join(defaults)}")
+            try:
+                found[key] = type(defaults[key])(value)
+            except ValueError:
+                raise SettingError(
+                    f"{name} gives {key} as {value!r}; write it like {key}={defaults[key]:g}"
+                ) from None
+        return found
+
     def one_of(self, name: str, choices: tuple[str, ...], default: str) -> str:
         value = self.text(name, default)
         if value not in choices:

@@ -17,6 +17,12 @@ MAX_PAIRS_A_PERSON    0                       pairs of a round that one person m
 MAX_PAIRS_A_PERSON_AND_IDENTITY
                       0                       the same for the pairs that show one identity
 MODEL_PATH            the tiny checkpoint     base model: a folder, or a hub id such as org/name
+FACE_DETECTOR         haar                    haar, yunet, insightface or mediapipe
+HUMAN_DETECTOR        estimated               estimated (from the face), or transformers
+DETECTOR_MODELS       none                    folder of the detectors' weights with its weights.json
+ALLOW_NON_COMMERCIAL  0                       1: weights that forbid commercial use may be loaded, too
+CURATION_FRAMES       48                      frames of a clip that the detectors look at, at most
+THRESHOLDS            those of the filters    such as min_face_px=64,max_yaw=45; leads change them later
 VAR_DIR               var                     everything that the program makes
 LOG_LEVEL             INFO                    DEBUG, INFO, WARNING or ERROR
 DEBUG                 0                       Django's debug pages, never in production
@@ -28,6 +34,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -40,6 +47,9 @@ from annotate.environment import (
     folder_from_url,
 )
 from annotate.supervisor.sockets import postgres_url, redis_url
+from generator.curation.curate import CurationSettings
+from generator.curation.detectors import DetectorSettings
+from generator.curation.filters import Thresholds
 
 env = Environment(os.environ)
 
@@ -134,6 +144,25 @@ WATCH_GATE = {
 MAX_PAIRS_A_PERSON = env.integer("MAX_PAIRS_A_PERSON", 0, low=0, high=1_000_000)
 MAX_PAIRS_A_PERSON_AND_IDENTITY = env.integer("MAX_PAIRS_A_PERSON_AND_IDENTITY", 0, low=0, high=1_000_000)
 MODEL_PATH = env.text("MODEL_PATH", str(BASE_DIR / "generator" / "portraits" / "checkpoint"))
+
+_face_detector = env.one_of("FACE_DETECTOR", ("haar", "yunet", "insightface", "mediapipe"), "haar")
+_human_detector = env.one_of("HUMAN_DETECTOR", ("estimated", "transformers"), "estimated")
+_detector_models = env.text("DETECTOR_MODELS")
+if not _detector_models and (_face_detector, _human_detector) != ("haar", "estimated"):
+    raise SettingError(
+        "FACE_DETECTOR or HUMAN_DETECTOR needs weights and DETECTOR_MODELS is not set; name their folder"
+    )
+DETECTORS = DetectorSettings(
+    faces=_face_detector,
+    humans=_human_detector,
+    models=Path(_detector_models) if _detector_models else None,
+    allow_non_commercial=env.flag("ALLOW_NON_COMMERCIAL"),
+)
+CURATION = CurationSettings(max_frames=env.integer("CURATION_FRAMES", 48, low=1, high=18_000))
+try:
+    THRESHOLDS = Thresholds(**env.numbers("THRESHOLDS", asdict(Thresholds())))
+except ValueError as _error:
+    raise SettingError(f"THRESHOLDS={env.text('THRESHOLDS')!r} cannot be used: {_error}") from None
 
 # -- Django ---------------------------------------------------------------------------------------
 
@@ -282,6 +311,7 @@ CELERY_TIMEZONE = TIME_ZONE
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "requeue-lost-runs": {"task": "annotate.tasks.requeue_lost_runs", "schedule": 15.0},
+    "requeue-lost-curations": {"task": "annotate.tasks.requeue_lost_curations", "schedule": 15.0},
 }
 
 # -- logging --------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from annotate.models import (
     VideoSample,
 )
 from annotate.services.slots import open_slots
+from generator.curation.filters import Measures
 from generator.media import file_sha256
 from generator.records import ELEMENTS, SamplerSettings
 from generator.video import write_clip, write_poster
@@ -80,6 +82,24 @@ def make_reference(group: IdentityGroup, **overrides: Any) -> Reference:
         "curation": Curation.DONE,
     }
     return Reference.objects.create(**(values | overrides))
+
+
+def make_measures(**overrides: Any) -> dict[str, Any]:
+    """What was measured on a clean clip of one person, as `Reference.quality` holds it."""
+    clean = Measures(
+        num_frames=9,
+        num_shots=1,
+        longest_shot=9,
+        max_faces=1,
+        face_share=1.0,
+        face_px=120.0,
+        blur=200.0,
+        blur_percentile=None,
+        yaw_max=10.0,
+        pitch_max=5.0,
+        roll_max=2.0,
+    )
+    return {"measures": asdict(clean) | overrides}
 
 
 def make_prompt(**changes: str) -> DifferentialPrompt:

@@ -27,6 +27,12 @@ FORBIDDEN = {
         "annotate.api",
     },
     "annotate/queries.py": {"annotate.services", "annotate.tasks", "annotate.views", "annotate.api"},
+    "annotate/curation_queries.py": {
+        "annotate.services",
+        "annotate.tasks",
+        "annotate.views",
+        "annotate.api",
+    },
     "annotate/services": {"annotate.tasks", "annotate.views", "annotate.api"},
     # It starts what Django runs in, so it must come up where Django's settings cannot.
     "annotate/supervisor": {"django", "celery", "rest_framework"},

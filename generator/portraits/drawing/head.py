@@ -59,14 +59,23 @@ def plan_view(action: str, num_frames: int, rng: np.random.Generator, yaw: float
     return View(yaws, pitch, roll, wave)
 
 
+#: Half the head's height, in head units.
+HEIGHT = 1.12
+
+
+def head_width(identity: Identity) -> float:
+    """Half the head's width, in head units."""
+    return 0.78 + 0.22 * identity.head_width
+
+
 class Head:
     """The head's plane together with who it is and where it looks."""
 
     def __init__(self, plane: Plane, identity: Identity, view: View) -> None:
         """Place the head; `rx` and `ry` are its half axes in head units."""
         self.plane, self.identity, self.view = plane, identity, view
-        self.rx = 0.78 + 0.22 * identity.head_width
-        self.ry = 1.12
+        self.rx = head_width(identity)
+        self.ry = HEIGHT
         self.skin = SKIN_TONES[identity.skin]
 
     def spot(self, longitude: float, latitude: float) -> tuple[Array, Array, Array, Array]:

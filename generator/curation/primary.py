@@ -1,0 +1,80 @@
+"""Which of a person's files makes the best primary reference, and why.
+
+Everything that a prompt does not mention is kept as the primary shows it, so a good one shows a large, sharp
+face from the front, of one person alone, for as long as it lasts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from generator.curation.filters import Measures
+from generator.records import ReferenceKind
+
+#: Pixels of a face's side at which more of them show no more of the person.
+_ENOUGH_PX = 256.0
+#: Sharpness that counts half; twice as sharp counts two thirds.
+_HALF_BLUR = 100.0
+#: What an unknown head pose counts: as much as a head turned by 27 degrees.
+_UNKNOWN_POSE = 0.7
+#: A face image shows less of what must be kept than a half-body portrait or a clip.
+_KINDS = {ReferenceKind.PHOTO: 0.8, ReferenceKind.HALF_BODY: 1.0, ReferenceKind.CLIP: 1.0}
+
+
+@dataclass(frozen=True)
+class PrimaryRating:
+    """How good a primary reference a file is.
+
+    Attributes:
+        score: in [0, 1], the product of its parts; 0 where there is no face.
+        reasons: one sentence for each part, the best part first.
+    """
+
+    score: float
+    reasons: tuple[str, ...]
+
+
+def rate_primary(measures: Measures, kind: ReferenceKind) -> PrimaryRating:
+    """Rate one file by what was measured on it.
+
+    Args:
+        measures: of the file.
+        kind: its modality.
+    """
+    if measures.face_px is None or measures.blur is None:
+        return PrimaryRating(0.0, ("No face was found.",))
+    turned = measures.yaw_max
+    parts = [
+        (min(1.0, measures.face_px / _ENOUGH_PX), f"The face is {measures.face_px:.0f} pixels wide."),
+        (
+            measures.blur / (measures.blur + _HALF_BLUR),
+            f"Its sharpness is {measures.blur:.0f}{_in_words(measures.blur)}.",
+        ),
+        (
+            _UNKNOWN_POSE if turned is None else max(0.0, 1 - turned / 90),
+            "Where the head looks is not known."
+            if turned is None
+            else f"The head turns by {turned:.0f} degrees at most.",
+        ),
+        (
+            1.0 if measures.max_faces == 1 else 0.25,
+            "Nobody else is in the picture."
+            if measures.max_faces == 1
+            else f"{measures.max_faces} people show at the same time.",
+        ),
+        (measures.face_share, f"The face shows in {measures.face_share:.0%} of the frames."),
+        (
+            _KINDS[kind],
+            "It is a photo, which shows less than a clip or a half-body portrait."
+            if kind is ReferenceKind.PHOTO
+            else f"It is a {kind.replace('_', '-')}.".replace("half-body", "half-body portrait"),
+        ),
+    ]
+    score = 1.0
+    for part, _ in parts:
+        score *= part
+    return PrimaryRating(score, tuple(text for _, text in sorted(parts, key=lambda part: -part[0])))
+
+
+def _in_words(blur: float) -> str:
+    return "" if blur >= _HALF_BLUR else ", which is soft"
