@@ -21,6 +21,8 @@ from generator.records import ELEMENTS
 UNSEEN = "not visible"
 
 _FENCED = re.compile(r"\s*```(?:json)?\s*\n(.*)\n\s*```\s*", re.DOTALL)
+#: JSON can escape a lone surrogate, which no file can hold.
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 _LONGEST_COMPLAINT = 160
 
 
@@ -108,8 +110,11 @@ def read_reply(text: str, form: Form) -> dict[str, Any]:
     except (json.JSONDecodeError, RecursionError) as error:
         raise ReplyError([Fault.NOT_JSON], f"the reply is not JSON: {error}") from None
     check(value, form.schema)
-    if empty := [place for place, words in _texts(value) if not re.search(r"\w", words)]:
+    texts = list(_texts(value))
+    if empty := [place for place, words in texts if not re.search(r"\w", words)]:
         raise ReplyError([Fault.OMITTED], f"{', '.join(empty)} is empty")
+    if torn := [place for place, words in texts if _HALF_CHARACTER.search(words)]:
+        raise ReplyError([Fault.WRONG_VALUE], f"{', '.join(torn)} holds half of a character")
     return dict(value)
 
 

@@ -108,8 +108,20 @@ def main(run: RunDir, attached: bool, wait: Callable[[float], object] | None = N
         progress = Progress(run, len(plan.pairs))
         progress.restore()
         stop = threading.Event()
-        _work(plan, Desk(run.resolve, transcript, plan.patience, wait or stop.wait), progress, stop)
+        _work(
+            plan, Desk(run.resolve, transcript, plan.patience, wait or partial(_pause, stop)), progress, stop
+        )
         _finish(plan, progress, summarise(transcript, read_prices(plan.describer, plan.comparer)))
+
+
+def _pause(stop: threading.Event, seconds: float) -> None:
+    """Let time pass, unless the run ends.
+
+    Raises:
+        UnansweredError: it does, so nobody is asked again.
+    """
+    if stop.wait(seconds):
+        raise UnansweredError("the run was ended")
 
 
 def _work(plan: Plan, desk: Desk, progress: Progress, stop: threading.Event) -> None:
@@ -204,7 +216,7 @@ def _finish(plan: Plan, progress: Progress, summary: Mapping[str, Any]) -> None:
     ]
     if unmade:
         with replacing(missing) as temporary:
-            text = json.dumps({"missing": unmade, "summary": summary}, indent=1, ensure_ascii=False)
+            text = json.dumps({"missing": unmade, "summary": summary}, indent=1)
             temporary.write_text(f"{text}\n", encoding="utf-8")
         raise RunError(
             f"{len(unmade)} of {len(plan.pairs)} prompts are missing; {missing} says why; "

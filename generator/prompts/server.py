@@ -5,11 +5,12 @@ from __future__ import annotations
 import email.utils
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
+import httpx2
 import openai
 from openai import OpenAI
 
@@ -18,7 +19,7 @@ from generator.prompts.chat import Part, chat_message
 from generator.prompts.forms import ReplyError, check
 from generator.prompts.pictures import data_url
 
-#: What a server is told about the form of a reply. `transformers serve` refuses to be told: "none" there.
+#: What a server is told about the form of a reply; nothing, where it refuses to be told.
 ResponseFormat = Literal["json_schema", "json_object", "none"]
 
 #: Statuses that may be gone at the next attempt, beside all from 500 on.
@@ -65,7 +66,7 @@ class Address:
     Attributes:
         base_url: of the API, such as http://127.0.0.1:8000/v1.
         model: its name there.
-        timeout_s: how long one call may be silent.
+        timeout_s: of one call.
         response_format: how the form of a reply is asked for.
         options: further fields of every request, such as temperature or max_completion_tokens.
 
@@ -119,23 +120,38 @@ class ChatServer:
 
     def reply(self, question: Question) -> Reply:
         """One chat completion; see `Model`."""
-        # Raw, because the client builds its objects without looking at what a server sent.
-        create: Any = self._client.chat.completions.with_raw_response.create
+        until = time.monotonic() + self._address.timeout_s
+        # Not parsed, because the client builds its objects without looking at what a server sent; and read
+        # in pieces, because its time-out starts anew with every byte.
+        create: Any = self._client.chat.completions.with_streaming_response.create
         try:
-            answer = create(
+            with create(
                 model=self._address.model,
                 messages=[chat_message(question, _show)],
                 extra_body=dict(self._address.options),
                 **_response_format(question, self._address.response_format),
-            )
-        except openai.APITimeoutError:
+            ) as answer:
+                body = b"".join(_before(until, answer.iter_bytes()))
+        except (openai.APITimeoutError, httpx2.TimeoutException, TimeoutError):
             raise ModelError("timeout", f"no answer within {self._address.timeout_s:g} s") from None
         except openai.APIStatusError as error:
             raise _status_error(error) from None
-        except openai.APIConnectionError as error:
+        except (openai.APIConnectionError, httpx2.HTTPError) as error:
             cause = error.__cause__ or error
             raise ModelError("connection", f"{self._address.base_url}: {_one_line(str(cause))}") from None
-        return _read_envelope(answer.http_response.text)
+        return _read_envelope(body)
+
+
+def _before(until: float, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Pieces that come in time.
+
+    Raises:
+        TimeoutError: one came too late.
+    """
+    for piece in pieces:
+        if time.monotonic() > until:
+            raise TimeoutError
+        yield piece
 
 
 def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
@@ -154,7 +170,7 @@ def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
         return None
 
 
-def _read_envelope(body: str) -> Reply:
+def _read_envelope(body: bytes) -> Reply:
     """The reply in a server's answer.
 
     Raises:
@@ -163,7 +179,7 @@ def _read_envelope(body: str) -> Reply:
     try:
         answer = json.loads(body)
         check(answer, _ENVELOPE)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ModelError("malformed", f"the server's answer is not JSON: {error}") from None
     except ReplyError as error:
         raise ModelError("malformed", f"the server's answer is no chat completion: {error}") from None

@@ -50,7 +50,7 @@ class Transcript:
 
     def append(self, entry: Mapping[str, Any]) -> None:
         """Add one line."""
-        line = (json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n").encode()
+        line = (json.dumps(entry, allow_nan=False) + "\n").encode()
         with self._lock, open(self.path, "ab", buffering=0) as file:
             file.write(line)
 

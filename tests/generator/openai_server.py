@@ -126,6 +126,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, _completion(whole)[:-20])
         elif fault == "page":
             self._send(200, "<html>the proxy is tired</html>", {"Content-Type": "text/html"})
+        elif fault == "latin":
+            self._send(200, _completion(whole).replace("assistant", "\udcff"))
+        elif fault == "half":
+            self._send(200, _completion(json.dumps({**answer, first: "\ud800 waves"})))
         elif fault == "no_choice":
             self._send(200, json.dumps({"choices": []}))
         elif fault == "empty":
@@ -140,21 +144,33 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, _completion(json.dumps({**answer, second: [7]})))
         elif fault == "cut":
             self._send(200, _completion(whole), cut=40)
+        elif fault == "drip":
+            self._send(200, _completion(whole), pause_s=0.02)
         elif fault == "slow":
             time.sleep(SLOW_S)
             self._send(200, _completion(whole))
         else:
             raise ValueError(f"no fault {fault!r}")
 
-    def _send(self, status: int, text: str, headers: dict[str, str] | None = None, cut: int = 0) -> None:
-        data = text.encode()
+    def _send(
+        self,
+        status: int,
+        text: str,
+        headers: dict[str, str] | None = None,
+        cut: int = 0,
+        pause_s: float = 0,
+    ) -> None:
+        data = text.encode(errors="surrogateescape")
         self.send_response(status)
         for name, value in ({"Content-Type": "application/json"} | (headers or {})).items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
+        step = 1 if pause_s else len(data)
         try:
-            self.wfile.write(data[: len(data) - cut])
+            for start in range(0, len(data) - cut, step):
+                self.wfile.write(data[start : min(start + step, len(data) - cut)])
+                time.sleep(pause_s)
         except OSError:
             self.close_connection = True  # whoever asked has gone
         if cut:

@@ -32,6 +32,11 @@ def test_it_reads_a_right_reply_bare_or_fenced() -> None:
         (json.dumps(RIGHT | {"mood": "good"}), [Fault.INVENTED], "'mood' was unexpected"),
         (json.dumps(RIGHT)[:-1] + ', "action": "waving"}', [Fault.INVENTED], "a key is in the reply twice"),
         (json.dumps(RIGHT | {"action": 3}), [Fault.WRONG_VALUE], "action: 3 is not of type 'string'"),
+        (
+            json.dumps(RIGHT | {"action": "waving \ud800"}),
+            [Fault.WRONG_VALUE],
+            "action holds half of a character",
+        ),
         (json.dumps(RIGHT | {"action": None}), [Fault.WRONG_VALUE], "action: None is not"),
     ],
 )

@@ -112,18 +112,18 @@ def test_it_describes_each_medium_once_and_compares_each_pair_once(make, url, sc
 
 
 def test_it_ends_complete_whatever_a_server_does_in_between(make, url, script) -> None:
-    script.first["description"] = ["http_429", "http_429+2", "http_500", "malformed", "slow", "cut"]
+    script.first["description"] = ["http_429", "http_429+2", "http_500", "malformed", "slow", "drip", "cut"]
     script.first["comparison"] = ["prose", "omitted", "invented", "wrong_value", "page", "empty"]
-    run = make_run(make, url, timeout_s=1.5, patience={**PATIENCE, "attempts": 13})
+    run = make_run(make, url, timeout_s=1.5, patience={**PATIENCE, "attempts": 14})
     waits = turn(run)
     check_prompts(run)
-    failures = {"http_429": 2, "http_500": 1, "malformed": 2, "timeout": 1, "connection": 1, "empty": 1}
+    failures = {"http_429": 2, "http_500": 1, "malformed": 2, "timeout": 2, "connection": 1, "empty": 1}
     failures |= {"not_json": 1, "omitted": 1, "invented": 1, "wrong_value": 1}
     summary = run.read_result()["summary"]
     assert summary["failures"] == failures
     assert summary["calls"] == len(GREYS) + len(PAIRS) + sum(failures.values())
     # A wrong reply is asked again at once, with what was wrong; a sick server is waited for.
-    assert len(waits) == 8
+    assert len(waits) == 9
     assert sum(wait >= 2 for wait in waits) >= 1
     complaints = [entry["complaint"] for entry in transcript(run) if entry["complaint"]]
     assert any("'jewellery' was unexpected" in complaint for complaint in complaints)
@@ -167,7 +167,9 @@ def test_what_is_missing_is_listed_exactly_and_a_restart_asks_only_for_that(make
     assert run.read_result()["summary"]["failures"] == {"http_500": 4, "omitted": 4}
 
 
-@pytest.mark.parametrize("fault", ["omitted", "invented", "wrong_value", "prose", "no_choice"])
+@pytest.mark.parametrize(
+    "fault", ["omitted", "invented", "wrong_value", "prose", "no_choice", "latin", "half"]
+)
 def test_a_reply_that_is_always_wrong_is_never_passed_on(make, url, script, fault) -> None:
     script.always = {f"description {grey}": fault for grey in GREYS}
     run = make_run(make, url)
@@ -260,6 +262,22 @@ def test_a_killed_run_goes_on_where_it_was(make, url, script) -> None:
     check_prompts(run)
     assert all(script.asked[subject] == 1 for subject in noted)
     assert sum(script.asked.values()) <= len(GREYS) + len(PAIRS) + 1
+
+
+def test_an_interrupted_run_waits_for_no_server(make, url, script) -> None:
+    """Ctrl-C in the middle of an hour's wait ends it, and what was done stays."""
+    script.always = {"description 120": "http_500"}
+    patience = {"attempts": 3, "first_wait_s": 3600, "longest_wait_s": 3600}
+    run = make_run(make, url, patience=patience)
+    child = subprocess.Popen(
+        [sys.executable, "-m", "generator.prompts", str(run.path)], stderr=subprocess.PIPE
+    )
+    while len(run.read_metrics()) < 3 and child.poll() is None:
+        time.sleep(0.01)
+    child.send_signal(signal.SIGINT)
+    assert b"KeyboardInterrupt" in child.communicate(timeout=60)[1]
+    assert script.asked["description 120"] == 1
+    assert len(run.read_metrics()) == 3
 
 
 def test_the_command_says_in_one_line_what_is_missing(make, url, script, capfd) -> None:
