@@ -25,7 +25,7 @@ from generator.prompts.backends import Desk, load_comparer, load_describer, load
 from generator.prompts.differential import differential_prompt
 from generator.prompts.plan import Pair, Plan, read_plan
 from generator.prompts.stages import Comparer, Description, Observer, compare_elements, prune
-from generator.prompts.transcript import Transcript, summarise
+from generator.prompts.transcript import Transcript, say, summarise
 from generator.records import DifferentialPrompt
 from generator.rundir import RunDir, RunError
 
@@ -108,10 +108,11 @@ def main(run: RunDir, attached: bool, wait: Callable[[float], object] | None = N
         progress = Progress(run, len(plan.pairs))
         progress.restore()
         stop = threading.Event()
-        _work(
-            plan, Desk(run.resolve, transcript, plan.patience, wait or partial(_pause, stop)), progress, stop
-        )
-        _finish(plan, progress, summarise(transcript, read_prices(plan.describer, plan.comparer)))
+        desk = Desk(run.resolve, transcript, plan.patience, wait or partial(_pause, stop))
+        _work(plan, desk, progress, stop)
+        summary = summarise(transcript, read_prices(plan.describer, plan.comparer))
+        print(f"{len(progress.prompts)} of {len(plan.pairs)} prompts; {say(summary)}")
+        _finish(plan, progress, summary)
 
 
 def _pause(stop: threading.Event, seconds: float) -> None:

@@ -96,5 +96,16 @@ def summarise(entries: Transcript, prices: Mapping[str, Price]) -> dict[str, Any
     }
 
 
+def say(summary: Mapping[str, Any]) -> str:
+    """A summary in one line."""
+    failures = ", ".join(f"{count} {kind}" for kind, count in summary["failures"].items())
+    tokens, cost = summary["tokens"], summary["cost"]
+    return (
+        f"{summary['calls']} calls; failures: {failures or 'none'}; "
+        f"tokens: {tokens['prompt']} read, {tokens['completion']} written; "
+        f"cost: {'unknown' if cost is None else format(cost, '.4f')}"
+    )
+
+
 def _cost(usage: Mapping[str, int], price: Price) -> float:
     return (usage["prompt"] * price.prompt + usage["completion"] * price.completion) / 1e6

@@ -93,7 +93,7 @@ def check_prompts(run: RunDir) -> None:
         assert row["descriptions"]["primary"]["hairstyle"] == words("hairstyle", before)
 
 
-def test_it_describes_each_medium_once_and_compares_each_pair_once(make, url, script) -> None:
+def test_it_describes_each_medium_once_and_compares_each_pair_once(make, url, script, capsys) -> None:
     run = make_run(make, url)
     assert turn(run) == []
     check_prompts(run)
@@ -106,6 +106,10 @@ def test_it_describes_each_medium_once_and_compares_each_pair_once(make, url, sc
     assert summary["tokens"] == {"prompt": 1000 * calls, "completion": 100 * calls}
     assert summary["cost"] == pytest.approx(
         (len(GREYS) * (1000 * 2 + 100 * 10) + len(PAIRS) * (1000 * 1 + 100 * 1)) / 1e6
+    )
+    # 4 * 0.003 + 3 * 0.0011, as above.
+    assert capsys.readouterr().out == (
+        "3 of 3 prompts; 7 calls; failures: none; tokens: 7000 read, 700 written; cost: 0.0153\n"
     )
     turn(run)
     assert sum(script.asked.values()) == calls
