@@ -32,7 +32,7 @@ class AnnotateConfig(AppConfig):
 
 def check_database(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[checks.CheckMessage]:
     engine = settings.DATABASES["default"]["ENGINE"]
-    if engine == "django.db.backends.postgresql":
+    if engine == "annotate.database":
         return []
     return [
         checks.Error(

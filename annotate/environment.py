@@ -105,7 +105,7 @@ def database_from_url(name: str, url: str) -> dict[str, Any]:
     if not database or "/" in database:
         raise SettingError(f"{name}={without_password(url)!r} names no database; end it with /NAME")
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "annotate.database",
         "NAME": database,
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),

@@ -40,7 +40,8 @@ class _Known(serializers.Serializer[dict[str, Any]]):
         if unknown:
             known = ", ".join(self.fields)
             raise serializers.ValidationError({str(unknown[0])[:40]: [f"is not known; there are: {known}"]})
-        return super().to_internal_value(data)
+        known: dict[str, Any] = super().to_internal_value(data)
+        return known
 
 
 def _share(**options: Any) -> _Number:

@@ -32,15 +32,28 @@ from rlhf.records import JointState, Track
 
 
 def leased_slots(annotator: User) -> QuerySet[Slot]:
-    """The slots that this person holds or has judged, with all that their page needs."""
-    return Slot.objects.filter(annotator=annotator).select_related(
-        "pair__first", "pair__second", "pair__instance__prompt", "pair__instance__group"
+    """The slots that this person holds or has judged, with what `tracks.judging_task` needs and no more."""
+    return (
+        Slot.objects.filter(annotator=annotator)
+        .select_related("pair__first", "pair__instance__prompt")
+        .only(
+            *(field.attname for field in Slot._meta.concrete_fields),
+            "pair__first__settings",
+            "pair__second",
+            "pair__instance__group",
+            "pair__instance__prompt__text",
+            "pair__instance__prompt__elements",
+        )
     )
 
 
 def held_slot(annotator: User, lease: UUID) -> Slot | None:
     """A slot by its lease while its media may be looked at: until the lease runs out."""
-    return leased_slots(annotator).filter(lease=lease, lease_expires_at__gte=timezone.now()).first()
+    return (
+        Slot.objects.filter(annotator=annotator, lease=lease, lease_expires_at__gte=timezone.now())
+        .select_related("pair__first", "pair__second", "pair__instance__prompt")
+        .first()
+    )
 
 
 def visible_rounds(user: User) -> QuerySet[Round]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from annotate.curation_queries import usable_references
 from annotate.models import InstanceReference, Reference, Side, Slot
 from rlhf.records import Track
 
@@ -37,7 +38,7 @@ def judging_task(slot: Slot) -> JudgingTask:
     if slot.track == Track.IDENTITY:
         shown = tuple(
             ShownReference(f"reference-{number}", reference, is_primary=False)
-            for number, reference in enumerate(instance.group.references.filter(reject_reasons=[]))
+            for number, reference in enumerate(usable_references().filter(group=instance.group_id))
         )
         return JudgingTask(slot, shown, None, None, None)
     primary = instance.places.select_related("reference").get(position=0).shown

@@ -15,4 +15,4 @@ STORAGES = {
 CELERY_BROKER_URL = "memory://"
 WHITENOISE_AUTOREFRESH = True
 # tests/conftest.py puts the address of its own PostgreSQL and its own folders in place of these.
-DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql", "NAME": "anyid", "USER": "postgres"}}
+DATABASES = {"default": {"ENGINE": "annotate.database", "NAME": "anyid", "USER": "postgres"}}

@@ -16,7 +16,9 @@ from rlhf.records import Track
 
 
 class LeaseRequest(serializers.Serializer[dict[str, Any]]):
-    round = serializers.IntegerField(required=False, help_text="Only pairs of this round.")
+    round = serializers.IntegerField(
+        required=False, min_value=1, max_value=2**63 - 1, help_text="Only pairs of this round."
+    )
     ahead_of = serializers.UUIDField(
         required=False,
         help_text="A lease that is being judged: the next pair after it is leased, to be fetched meanwhile.",

@@ -69,16 +69,11 @@ class LeaseView(APIView):
         """Lease the next pair of a track; before it is judged, the same pair again."""
         wanted = serializers.LeaseRequest(data=request.data)
         wanted.is_valid(raise_exception=True)
-        number = wanted.validated_data.get("round")
-        round = None
-        if number is not None:
-            round = Round.objects.filter(pk=number, is_open=True).first()
-            if round is None:
-                return Response(status=status.HTTP_204_NO_CONTENT)
-        slot = lease_slot(signed_in(request), track, round, ahead_of=wanted.validated_data.get("ahead_of"))
+        asked = wanted.validated_data
+        slot = lease_slot(signed_in(request), track, asked.get("round"), ahead_of=asked.get("ahead_of"))
         if slot is None:
             return Response(status=status.HTTP_204_NO_CONTENT)
-        return Response(serializers.Lease(serializers.lease_json(judging_task(slot))).data)
+        return Response(serializers.lease_json(judging_task(slot)))
 
 
 class HeldLeaseView(APIView):
@@ -130,21 +125,24 @@ class JudgmentView(APIView):
         return _answer(request, lease, revise_judgment, status.HTTP_200_OK)
 
 
+_JUDGMENT = serializers.JudgmentRequest()
+
+
 def _answer(request: Request, lease: UUID, give: Callable[..., Judgment], status_code: int) -> Response:
-    given = serializers.JudgmentRequest(data=request.data)
-    given.is_valid(raise_exception=True)
+    # One for all requests: making a serializer costs more than this one's work.
+    given = _JUDGMENT.run_validation(request.data)
     try:
-        judgment = give(signed_in(request), lease, **given.validated_data)
+        judgment = give(signed_in(request), lease, **given)
     except (LeaseLostError, AlreadyJudgedError, TooLateError) as error:
         raise Conflict(str(error)) from None
     except (NotWatchedError, ValueError) as error:
         raise Unfit(str(error)) from None
     answer = {
-        "choice": given.validated_data["choice"],
+        "choice": given["choice"],
         "revision": judgment.revision,
         "created_at": judgment.created_at,
     }
-    return Response(serializers.JudgmentGiven(answer).data, status=status_code)
+    return Response(answer, status=status_code)
 
 
 class RoundListView(generics.ListAPIView[Round]):

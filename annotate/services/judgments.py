@@ -101,7 +101,8 @@ def _locked(annotator: User, lease: UUID) -> tuple[Slot, list[Judgment]]:
     """The slot of a lease, and the votes on its pair, which wait for each other until this one is stored."""
     slot = (
         Slot.objects.select_for_update(of=("self", "pair"), no_key=True)
-        .select_related("pair__round", "pair__first")
+        .select_related("pair__round")
+        .only("track", "first_side", "judged_at", "pair__first", "pair__second", "pair__round__votes_wanted")
         .filter(lease=lease, annotator=annotator)
         .first()
     )

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Model
 
 from annotate.models import (
     Consensus,
@@ -74,7 +75,7 @@ def resolve_votes(pair: VideoPair, votes: Sequence[Judgment]) -> Mapping[Track, 
         reason=joint.reason,
         is_simulated=any(vote.is_simulated for vote in votes),
     )
-    _upsert([preference], unique=["pair"])
+    _upsert(PreferencePair, [preference], unique=["pair"])
     return found
 
 
@@ -97,12 +98,11 @@ def _store_consensuses(
         if consensus.verdict is not None
     ]
     if decided:
-        _upsert(decided, unique=["pair", "track"])
+        _upsert(Consensus, decided, unique=["pair", "track"])
 
 
-def _upsert(rows: Sequence[Consensus] | Sequence[PreferencePair], *, unique: list[str]) -> None:
+def _upsert(table: type[Model], rows: Sequence[Model], *, unique: list[str]) -> None:
     """One statement, whether the rows exist or not."""
-    table = type(rows[0])
     changed = [field.name for field in table._meta.concrete_fields if field.name not in ("id", *unique)]
     table._default_manager.bulk_create(
         rows, update_conflicts=True, unique_fields=unique, update_fields=changed

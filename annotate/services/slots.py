@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from datetime import datetime, timedelta
 from random import random
+from typing import Any
 from uuid import UUID
 
+import psycopg
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from annotate.models import PreferencePair, Round, Side, Slot, User, VideoPair
+from annotate.models import PreferencePair, Side, Slot, User, VideoPair
 from annotate.queries import leased_slots
 from rlhf.records import JointState, Track, Verdict
 
@@ -108,7 +111,7 @@ _PERSON_CAP = """AND (
 
 
 def lease_slot(
-    annotator: User, track: Track, round: Round | None = None, *, ahead_of: UUID | None = None
+    annotator: User, track: Track, round_id: int | None = None, *, ahead_of: UUID | None = None
 ) -> Slot | None:
     """Lease the next slot of a track, or None when nothing is left for this person.
 
@@ -118,10 +121,10 @@ def lease_slot(
     `ahead_of` is the lease of the pair that this person looks at: they get the one that follows it, to be
     fetched meanwhile. It is None, too, while `MOST_HELD` answers of the track are still on their way.
     """
-    values = {
+    values: dict[str, Any] = {
         "annotator": annotator.pk,
         "track": str(track),
-        "round": round.pk if round else None,
+        "round": round_id,
         "ahead_of": ahead_of,
         "most_held": MOST_HELD,
         "lease_s": settings.LEASE_S,
@@ -133,17 +136,26 @@ def lease_slot(
         person_cap=_PERSON_CAP if settings.MAX_PAIRS_A_PERSON else "",
     )
     for _ in range(5):
-        # A statement on its own is a transaction; within one, a conflict must not end that.
-        inside = transaction.atomic() if connection.in_atomic_block else nullcontext()
         try:
-            with inside, connection.cursor() as cursor:
-                cursor.execute(statement, values)
-                row = cursor.fetchone()
+            found = _prepared(statement, values)
         except IntegrityError:
             # The same person leased another slot of this pair at this very moment: take another pair.
             continue
-        return leased_slots(annotator).get(pk=row[0]) if row else None
+        return leased_slots(annotator).get(pk=found) if found else None
     return None
+
+
+def _prepared(statement: str, values: Mapping[str, Any]) -> int | None:
+    """The value of a statement that takes longer to plan than to do: it is planned once a connection.
+
+    Django's own cursors put values into the text, so that no two statements are the same.
+    """
+    connection.ensure_connection()
+    # A statement on its own is a transaction; within one, a conflict must not end that.
+    inside = transaction.atomic() if connection.in_atomic_block else nullcontext()
+    with inside, connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        row = cursor.execute(statement, values, prepare=True).fetchone()
+    return row[0] if row else None
 
 
 def renew_lease(annotator: User, lease: UUID) -> datetime | None:

@@ -1,0 +1,1 @@
+"""PostgreSQL as Django knows it, with a check of kept connections that asks nothing."""
