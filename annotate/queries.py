@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
@@ -54,6 +56,20 @@ def held_slot(annotator: User, lease: UUID) -> Slot | None:
         .select_related("pair__first", "pair__second", "pair__instance__prompt")
         .first()
     )
+
+
+def changeable_judgment(annotator: User, track: str) -> Judgment | None:
+    """This person's last answer of a track while it can be changed, and its videos be looked at."""
+    last = (
+        Judgment.objects.filter(slot__annotator=annotator, slot__track=track)
+        .filter(slot__lease_expires_at__gte=timezone.now())
+        .filter(slot__judged_at__gte=timezone.now() - timedelta(seconds=settings.UNDO_S))
+        .order_by("-slot__judged_at", "-revision")
+        .first()
+    )
+    if last is not None:
+        last.slot = leased_slots(annotator).get(pk=last.slot_id)
+    return last
 
 
 def visible_rounds(user: User) -> QuerySet[Round]:
@@ -246,6 +262,7 @@ def latest_judgments(pair_id: int) -> QuerySet[Judgment]:
     return (
         Judgment.objects.filter(slot__pair_id=pair_id)
         .select_related("slot")
+        .only("verdict", "is_simulated", "slot__track")
         .order_by("slot_id", "-revision")
         .distinct("slot_id")
     )

@@ -13,6 +13,8 @@ LEASE_S               900                     how long a pair stays reserved for
 UNDO_S                600                     how long an answer can be changed, seconds
 WATCH_GATE_IDENTITY, WATCH_GATE_CONTROLLABILITY
                       80, 80                  percent of each video that must be shown before an answer; 0: none
+SESSION_BREAK_MIN     20                      minutes of judging after which a break is suggested
+SESSION_LIMIT_MIN     30                      minutes after which the page waits for a break; 0: no limit
 MAX_PAIRS_A_PERSON    0                       pairs of a round that one person may judge; 0: no limit
 MAX_PAIRS_A_PERSON_AND_IDENTITY
                       0                       the same for the pairs that show one identity
@@ -141,6 +143,8 @@ WATCH_GATE = {
     track: env.integer(f"WATCH_GATE_{track.upper()}", 80, low=0, high=100)
     for track in ("identity", "controllability")
 }
+SESSION_BREAK_MIN = env.integer("SESSION_BREAK_MIN", 20, low=1, high=1440)
+SESSION_LIMIT_MIN = env.integer("SESSION_LIMIT_MIN", 30, low=0, high=1440)
 MAX_PAIRS_A_PERSON = env.integer("MAX_PAIRS_A_PERSON", 0, low=0, high=1_000_000)
 MAX_PAIRS_A_PERSON_AND_IDENTITY = env.integer("MAX_PAIRS_A_PERSON_AND_IDENTITY", 0, low=0, high=1_000_000)
 MODEL_PATH = env.text("MODEL_PATH", str(BASE_DIR / "generator" / "portraits" / "checkpoint"))

@@ -236,3 +236,8 @@ def verdict_of(slot: Slot, choice: str) -> Verdict:
     if choice not in CHOICES:
         raise ValueError(f"choice is {choice!r}; it must be one of: {', '.join(CHOICES)}")
     return sample_at(slot, choice) if choice in Side.values else Verdict(choice)
+
+
+def choice_of(slot: Slot, verdict: str) -> str:
+    """What was chosen on the screen, given what it says about the pair."""
+    return next(choice for choice in CHOICES if verdict_of(slot, choice) == verdict)

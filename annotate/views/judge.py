@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django import forms
+from django.conf import settings
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
-from django_htmx.http import trigger_client_event
+from rest_framework.serializers import BaseSerializer
 
 from annotate import queries
-from annotate.evidence import Evidence, NotWatchedError
+from annotate.evidence import Break, Evidence, NotWatchedError
 from annotate.media import media_url
-from annotate.models import Slot
-from annotate.services.judgments import AlreadyJudgedError, LeaseLostError, submit_judgment
-from annotate.services.slots import CHOICES, lease_slot
+from annotate.models import Judgment, Side, Slot, Strength
+from annotate.services.judgments import (
+    AlreadyJudgedError,
+    LeaseLostError,
+    TooLateError,
+    revise_judgment,
+    submit_judgment,
+)
+from annotate.services.slots import CHOICES, choice_of, lease_slot
 from annotate.tracks import judging_task
 from annotate.views.access import SignedInRequest, signed_in
 from rlhf.records import Track
@@ -33,6 +40,31 @@ REASONS = (
     "I know this person or this model",
     "Something else",
 )
+#: What may have decided. Nobody has to say.
+WHY = {
+    Track.IDENTITY: (
+        "Face shape",
+        "Eyes or brows",
+        "Nose or mouth",
+        "Skin, marks or age",
+        "Hair or ears",
+        "The face changes while it moves",
+        "Something breaks",
+    ),
+    Track.CONTROLLABILITY: (
+        "A change is missing",
+        "A change is only half made",
+        "Something else changed",
+        "Expression or action",
+        "Framing or camera",
+        "Something breaks",
+    ),
+}
+
+
+#: Marks of one answer, as in the API.
+MAX_BREAKS = 20
+NOT_JSON = {"invalid": "What the page sent is not valid JSON; reload the page."}
 
 
 class JudgmentForm(forms.Form):
@@ -44,59 +76,133 @@ class JudgmentForm(forms.Form):
             "required": "Choose an answer first: 1 left, 2 right, 3 tie, 4 both bad, 0 cannot judge."
         },
     )
-    reason = forms.CharField(required=False, max_length=200)
-    evidence = forms.CharField(required=False, max_length=20_000)
+    strength = forms.ChoiceField(choices=Strength.choices, required=False)
+    reasons = forms.MultipleChoiceField(
+        choices=[
+            (reason, reason) for reason in (*REASONS, *WHY[Track.IDENTITY], *WHY[Track.CONTROLLABILITY])
+        ],
+        required=False,
+    )
+    note = forms.CharField(required=False, max_length=1000)
+    breaks = forms.JSONField(required=False, error_messages=NOT_JSON)
+    evidence = forms.JSONField(required=False, error_messages=NOT_JSON)
 
     def clean_evidence(self) -> dict[str, Any]:
-        try:
-            evidence = Evidence(data=json.loads(self.cleaned_data["evidence"] or "{}"))
-        except json.JSONDecodeError:
-            raise forms.ValidationError("The page's evidence is not valid JSON; reload the page.") from None
-        if not evidence.is_valid():
-            raise forms.ValidationError(f"The page's evidence cannot be used: {json.dumps(evidence.errors)}")
-        return evidence.validated_data
+        return self._checked(Evidence(data=self.cleaned_data["evidence"] or {}), "evidence")
+
+    def clean_breaks(self) -> list[dict[str, Any]]:
+        return self._checked(
+            Break(data=self.cleaned_data["breaks"] or [], many=True, max_length=MAX_BREAKS), "marks of breaks"
+        )
+
+    def _checked(self, given: BaseSerializer[Any], what: str) -> Any:
+        if not given.is_valid():
+            raise forms.ValidationError(
+                f"The page's {what} cannot be used; reload the page. {json.dumps(given.errors)[:200]}"
+            )
+        return given.validated_data
+
+
+class Wanted(forms.Form):
+    """Which pair a page asks for: the one in hand, the next after it, or the last one judged."""
+
+    ahead_of = forms.UUIDField(required=False)
+    undo = forms.BooleanField(required=False)
+    revises = forms.BooleanField(required=False)
 
 
 @signed_in
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def judge(request: SignedInRequest, track: Track) -> HttpResponse:
-    if request.method != "POST":
-        return _page(request, track)
+    wanted = Wanted(request.POST if request.method == "POST" else request.GET)
+    if not wanted.is_valid():
+        return _page(request, track, problem="This address is not whole; this is your pair.", status=422)
+    if request.method == "POST":
+        return _answer(request, track, **wanted.cleaned_data)
+    if wanted.cleaned_data["undo"]:
+        return _undo(request, track)
+    return _page(request, track, ahead_of=wanted.cleaned_data["ahead_of"])
+
+
+def _answer(
+    request: SignedInRequest, track: Track, *, ahead_of: UUID | None, revises: bool, undo: bool
+) -> HttpResponse:
+    """Store an answer; a program gets the pair that follows, ahead of the one that it shows by now."""
     form = JudgmentForm(request.POST)
     if not form.is_valid():
         problem = " ".join(str(message) for errors in form.errors.values() for message in errors)
         return _page(request, track, problem=problem, status=422)
     fields = form.cleaned_data
-    reason = fields.pop("reason")
+    store = revise_judgment if revises else submit_judgment
     try:
-        submit_judgment(
-            request.user,
-            fields.pop("lease"),
-            fields.pop("choice"),
-            reasons=[reason] if reason else [],
-            **fields,
-        )
+        store(request.user, fields.pop("lease"), fields.pop("choice"), **fields)
     except AlreadyJudgedError:
         pass  # The Back button or a second tab: the first answer stands, and the next pair follows.
-    except LeaseLostError as lost:
+    except (LeaseLostError, TooLateError) as lost:
         return _page(request, track, problem=f"Your answer was not stored: {lost}.", status=409)
     except (NotWatchedError, ValueError) as problem:
         return _page(request, track, problem=f"Your answer was not stored: {problem}.", status=422)
     if not request.htmx:
         return redirect("judge", track=track)
-    return trigger_client_event(_page(request, track), "judgment-saved")
+    return HttpResponse(status=204) if revises else _page(request, track, ahead_of=ahead_of)
 
 
-def _page(request: SignedInRequest, track: Track, *, problem: str = "", status: int = 200) -> HttpResponse:
-    """The person's pair of this track; the fragment and the page are one template and one context."""
-    slot = lease_slot(request.user, track)
+def _page(
+    request: SignedInRequest,
+    track: Track,
+    *,
+    problem: str = "",
+    status: int = 200,
+    ahead_of: UUID | None = None,
+) -> HttpResponse:
+    """The person's pair of this track, or the one after `ahead_of` (204 where there is none)."""
+    slot = lease_slot(request.user, track, ahead_of=ahead_of)
+    if slot is None and ahead_of:
+        return HttpResponse(status=204)
+    return _shown_page(request, track, slot, problem=problem, status=status)
+
+
+def _undo(request: SignedInRequest, track: Track) -> HttpResponse:
+    """The person's last answer while it can be changed; without one, a program gets 204."""
+    last = queries.changeable_judgment(request.user, track)
+    if last is not None:
+        return _shown_page(request, track, last.slot, revises=last)
+    if request.htmx:
+        return HttpResponse(status=204)
+    return _page(request, track, problem="There is no answer of yours that can still be changed.")
+
+
+def _shown_page(
+    request: SignedInRequest,
+    track: Track,
+    slot: Slot | None,
+    *,
+    problem: str = "",
+    status: int = 200,
+    revises: Judgment | None = None,
+) -> HttpResponse:
+    """The fragment and the page are one template and one context."""
     context = {
         "track": track,
         "problem": problem,
         "reasons": [r for r in REASONS if track == Track.CONTROLLABILITY or r != PROMPT_UNCLEAR],
+        "why": WHY[track],
+        "watch": settings.WATCH_GATE[track],
+        "session": {
+            "break_after_min": settings.SESSION_BREAK_MIN,
+            "limit_min": settings.SESSION_LIMIT_MIN,
+            "lease_s": settings.LEASE_S,
+        },
         "own": queries.own_counts(request.user)[str(track)],
         "task": _shown(slot) if slot else None,
+        "sides": [
+            {"name": side.value, "label": side.label, "url": media_url(slot.lease, side)} for side in Side
+        ]
+        if slot and slot.lease
+        else [],
+        "revises": revises,
+        "chosen": choice_of(revises.slot, revises.verdict) if revises else "",
         "why_empty": "" if slot else queries.why_empty(request.user, track),
     }
     template = "annotate/judge.html" + ("#task" if request.htmx else "")
@@ -111,8 +217,6 @@ def _shown(slot: Slot) -> dict[str, Any]:
         "lease": slot.lease,
         "idempotency_key": uuid4(),
         "expires_at": slot.lease_expires_at,
-        "left": media_url(slot.lease, "left"),
-        "right": media_url(slot.lease, "right"),
         "references": [
             {
                 "url": media_url(slot.lease, shown.name),

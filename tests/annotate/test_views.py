@@ -87,7 +87,6 @@ def test_judging_with_htmx_answers_with_the_next_pair(ana, pair):
     page = answer.content.decode()
     following = Slot.objects.get(annotator=ana, judged_at=None)
     assert answer.status_code == 200 and "<html" not in page and str(following.lease) in page
-    assert "judgment-saved" in answer.headers["HX-Trigger"]
 
 
 def test_the_back_button_changes_nothing(ana, pair):

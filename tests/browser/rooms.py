@@ -25,11 +25,38 @@ class Room:
 
     @property
     def hint(self) -> str:
-        return self.page.locator(".hint").inner_text()
+        return self.page.locator(".answer .hint").inner_text()
 
     @property
     def choice(self) -> str:
         return str(self.page.evaluate("() => room.choice"))
+
+    def show(self, frame: int) -> None:
+        """Stop both videos at a frame."""
+        self.page.evaluate("(frame) => room.player.show(frame)", frame)
+
+    def wait_until_next_is_fetched(self) -> None:
+        self.page.wait_for_function("() => ahead?.task.dataset.ready === '' && ahead.fetched")
+        self.page.evaluate("() => ahead.fetched")
+
+    def measure_next(self) -> None:
+        """From Enter on, `next` becomes the ms to the next pair's page and frames, and what was asked for."""
+        self.page.evaluate(
+            """() => addEventListener('keydown', async ({ key }) => {
+                if (key !== 'Enter' || window.next) return;
+                const pressed = performance.now();
+                performance.clearResourceTimings();
+                window.next = new Promise((resolve) => queueMicrotask(async () => {
+                    const shown = performance.now() - pressed;
+                    const { left, right } = room.player.videos;
+                    const frame = (video) => new Promise((done) => video.requestVideoFrameCallback(done));
+                    await Promise.all([frame(left), frame(right)]);
+                    const requests = performance.getEntriesByType('resource').map(({ name }) => name)
+                        .filter((name) => !name.startsWith('blob:') && !name.endsWith('/judge/identity/'));
+                    resolve({ shown, played: performance.now() - pressed, requests });
+                }));
+            }, { capture: true })"""
+        )
 
     def watch_whole(self) -> None:
         """Wait until every frame of both videos was on screen."""
@@ -46,6 +73,10 @@ class Room:
             "(lease) => document.querySelector('[name=lease]')?.value !== lease", arg=lease
         )
         assert self.page.evaluate("() => window.sameDocument"), "the page was loaded again"
+        self.wait_until_stored()
+
+    def wait_until_stored(self) -> None:
+        self.page.wait_for_function("() => !outbox.waiting.length && !outbox.isSending")
 
     def frames(self) -> list[int]:
         """The frame that each side shows, read off its pixels: the clips' block stands at 4 x frame."""

@@ -75,7 +75,7 @@ def test_it_judges_controllability_by_keys_alone(judge: Judge, ana: User) -> Non
     judgment = Judgment.objects.get()
     assert judgment.slot.track == Track.CONTROLLABILITY
     assert judgment.verdict == verdict_for(judgment.slot, "right")
-    expect(room.page.locator(".question .note")).to_have_text("1 judged by you")
+    expect(room.page.locator(".own")).to_have_text("1 judged by you")
 
 
 def test_it_moves_a_pair_on_once_both_tracks_have_their_votes(judge: Judge, ana: User, ben: User) -> None:
@@ -100,7 +100,7 @@ def test_it_asks_for_a_reason_when_a_pair_cannot_be_judged(judge: Judge, ana: Us
     expect(room.page.locator("#task h1")).to_have_text("No pair for you right now")
     judgment = Judgment.objects.get()
     assert judgment.verdict == Verdict.UNSURE
-    assert judgment.reason
+    assert len(judgment.reasons) == 1
 
 
 def test_it_steps_both_videos_by_whole_frames(judge: Judge, ana: User) -> None:
@@ -121,11 +121,11 @@ def test_it_steps_both_videos_by_whole_frames(judge: Judge, ana: User) -> None:
 
 
 def test_it_brings_the_right_video_back_into_step(judge: Judge, ana: User) -> None:
-    """Right is presented 5, 50 and 300 ms early: left alone, slowed by 5 %, and put where left is."""
+    """Right is presented 5, 30 and 300 ms early: left alone, slowed by 9 %, and put where left is."""
     make_pair()
     room = judge(ana, "identity")
     corrected = room.page.evaluate(
-        """() => [0.005, 0.05, 0.3].map((drift) => {
+        """() => [0.005, 0.03, 0.3].map((drift) => {
             const [left, right] = [1, 1 + drift].map((currentTime) => ({ currentTime, playbackRate: 1 }));
             const player = new PairPlayer({ left, right }, { fps: 8, numFrames: 9, changed() {} });
             player.isPlaying = true;
@@ -135,7 +135,7 @@ def test_it_brings_the_right_video_back_into_step(judge: Judge, ana: User) -> No
         })"""
     )
     assert corrected[0] == pytest.approx([1, 1.005, 5])
-    assert corrected[1] == pytest.approx([0.95, 1.05, 50])
+    assert corrected[1] == pytest.approx([0.91, 1.03, 30])
     assert corrected[2] == pytest.approx([1, 1, 300])
 
 
@@ -151,7 +151,7 @@ def test_it_stores_one_vote_on_a_double_enter(judge: Judge, ana: User) -> None:
             for (let times = 0; times < 2; times++) document.dispatchEvent(enter());
         }"""
     )
-    expect(room.page.locator(".question .note")).to_have_text("1 judged by you")
+    expect(room.page.locator(".own")).to_have_text("1 judged by you")
     room.press("Enter", "Enter")
     assert "Choose an answer first" in room.hint
     assert Judgment.objects.get().verdict == Verdict.BOTH_BAD
@@ -173,10 +173,10 @@ def test_it_works_without_javascript(visit: Visit, ana: User) -> None:
         make_pair(round)
     page = visit(ana, "/judge/identity/", java_script_enabled=False)
     page.locator("button.submit").click()
-    expect(page.locator(".hint")).to_contain_text("Choose an answer first")
+    expect(page.locator(".answer .hint")).to_contain_text("Choose an answer first")
     page.get_by_label("Right is better").check(force=True)
     page.locator("button.submit").click()
-    expect(page.locator(".question .note")).to_have_text("1 judged by you")
+    expect(page.locator(".own")).to_have_text("1 judged by you")
     judgment = Judgment.objects.get()
     assert judgment.verdict == verdict_for(judgment.slot, "right")
     assert judgment.evidence == {}
@@ -187,7 +187,7 @@ def test_it_keeps_an_answer_that_could_not_be_sent(judge: Judge, ana: User) -> N
     room = judge(ana, "identity")
     room.page.context.set_offline(True)
     room.press("1", "Enter")
-    expect(room.page.locator(".hint")).to_contain_text("Your answer is kept here")
+    expect(room.page.locator(".answer .hint")).to_contain_text("Your answer is kept here")
     assert room.choice == "left"
     room.page.context.set_offline(False)
     expect(room.page.locator("#task h1")).to_have_text("No pair for you right now")
@@ -204,10 +204,7 @@ def test_it_keeps_an_answer_over_a_reload_and_a_new_sign_in(judge: Judge, ana: U
     room.page.context.clear_cookies(name="sessionid")
     with room.page.expect_navigation(url="**/login/**"):
         room.press("Enter")
-    sign_in(room.page, ana)
-    room.wait_until_ready()
-    assert room.choice == "tie"
-    room.press("Enter")
+    sign_in(room.page, ana)  # The page that follows sends what waited.
     expect(room.page.locator("#task h1")).to_have_text("No pair for you right now")
     assert Judgment.objects.get().verdict == Verdict.TIE
 
@@ -219,7 +216,7 @@ def test_it_says_so_when_a_pair_went_to_somebody_else(judge: Judge, ana: User, b
     assert lease_slot(ben, Track.IDENTITY) is not None
     make_pair(pair.round)
     room.press("1", "Enter")
-    expect(room.page.locator(".hint")).to_contain_text("Your answer was not stored")
+    expect(room.page.locator(".answer .hint")).to_contain_text("Your answer was not stored")
     room.wait_until_ready()
     assert not Judgment.objects.exists()
 
@@ -253,7 +250,7 @@ def test_it_sends_at_most_150_kilobytes_of_page(judge: Judge, ana: User) -> None
     names = page.evaluate("() => performance.getEntriesByType('resource').map(({ name }) => name)")
     parts = [page.url, *(name for name in names if name.endswith((".css", ".js")))]
     sizes = {part: len(gzip.compress(page.request.get(part).body())) for part in parts}
-    assert len(sizes) == 6
+    assert len(sizes) >= 10
     assert sum(sizes.values()) <= 150_000, sizes
 
 

@@ -1,239 +1,202 @@
-/* The judging page: one pair at a time, by keys or buttons. The form works without any of this. */
+/* The judging page, from pair to pair: the next one is leased and fetched while this one is judged, and an
+ * answer is on its way while the next one is looked at. The form works without any of this. */
 "use strict";
 
-/** Without a key or a movement for this long, nobody is looking. */
-const IDLE_MS = 60_000;
+const page = document.querySelector("#judging").dataset;
+const token = JSON.parse(document.body.getAttribute("hx-headers"))["x-csrftoken"];
 
-class JudgingRoom {
-  constructor(task) {
-    this.task = task;
-    this.form = task.querySelector("form.answer");
-    this.lease = this.form.elements.lease.value;
-    this.hint = task.querySelector(".hint");
-    this.input = "mouse";
-    this.activeMs = 0;
-    const cell = (name) => task.querySelector(`[data-cell=${name}]`);
-    this.player = new PairPlayer(
-      { left: cell("left").querySelector("video"), right: cell("right").querySelector("video") },
-      { fps: Number(task.dataset.fps), numFrames: Number(task.dataset.numFrames), changed: () => this.draw() },
-    );
-    this.references = new References(cell("reference"), [...task.querySelectorAll("a[data-kind]")], {
-      isFixed: task.classList.contains("controllability"),
-      changed: () => this.draw(),
-      failed: ({ message }) => this.say(`A reference cannot be shown (${message}). Reload, or press 0 and say so.`),
-    });
-    this.wireButtons();
-    this.wireAnswer();
-    this.restoreAnswer();
-    this.draw();
-    this.load();
-  }
+let room = null;
+/** The next pair, ready to be shown. */
+let ahead = null;
+/** The pair to go back to while an earlier answer is changed. */
+let shelved = null;
 
-  // -- videos -----------------------------------------------------------------------------------
+const desk = { send, undo, cancel, openKeys: () => keysDialog.open((act) => room.offers(act)) };
+const keys = new Keys(() => [room, ahead, shelved].forEach((one) => one?.label(keys)));
+const keysDialog = new KeysDialog(document.querySelector("#keys"), keys);
+const outbox = new Outbox(page.person, { token, stored, refused, changed: sent });
+const session = new Session(document.querySelector("#break"), {
+  person: page.person,
+  breakAfterMin: Number(page.breakAfterMin),
+  limitMin: Number(page.limitMin),
+  leaseS: Number(page.leaseS),
+  renew,
+});
 
-  async load() {
-    this.say("Loading both videos …");
-    try {
-      await this.player.load();
-    } catch (error) {
-      if (error.name === "AbortError") return;
-      this.say(whyNotPlayable(error));
-      return;
-    }
-    this.say("");
-    this.task.dataset.ready = "";
-    if (!matchMedia("(prefers-reduced-motion: reduce)").matches) await this.player.play();
-    await this.references.prefetch();
-  }
+/** The page's part of a pair (or why there is none) in what the site answered. */
+function partOf(text) {
+  const holder = document.createElement("template");
+  holder.innerHTML = text;
+  return document.importNode(holder.content, true).querySelector("#task");
+}
 
-  say(text) {
-    const loading = this.task.querySelector(".loading");
-    loading.textContent = text;
-    loading.hidden = !text;
-  }
+/** A room for a part of the page; null where it holds no pair. */
+function roomOf(task) {
+  if (!task.matches(".judge")) return null;
+  const made = new Room(task, desk);
+  made.label(keys);
+  return made;
+}
 
-  act(name) {
-    const { player, references } = this;
-    const acts = {
-      play: () => player.toggle(),
-      restart: () => (references.rewind(), player.restart()),
-      back: () => player.step(-1),
-      forward: () => player.step(1),
-      jumpBack: () => player.jump(-0.5),
-      jumpOn: () => player.jump(0.5),
-      loop: () => player.setLoop(!player.isLooping),
-      slower: () => player.setSpeed(player.speed - 1),
-      faster: () => player.setSpeed(player.speed + 1),
-      normal: () => player.setSpeed(SPEEDS.indexOf(1)),
-      gallery: () => references.toggle(),
-      previous: () => references.move(-1),
-      next: () => references.move(1),
-      keys: () => document.querySelector("#keys").showModal(),
-    };
-    acts[name]();
-  }
-
-  /** Bring what is shown in line with the state. */
-  draw() {
-    const { task, player, references } = this;
-    if (!references) return;
-    references.follow(player);
-    const press = (name, isOn) => task.querySelector(`[data-act=${name}]`)?.setAttribute("aria-pressed", String(isOn));
-    press("play", player.isPlaying);
-    press("loop", player.isLooping);
-    press("gallery", references.isOpen);
-    task.querySelector("[data-act=play] .unseen").textContent = player.isPlaying ? "Pause" : "Play";
-    task.querySelector(".speed").textContent = `${player.rate}×`;
-    task.querySelector(".frame").textContent = `frame ${player.frame + 1} of ${player.numFrames}`;
-    const position = task.querySelector(".position");
-    position.max = player.numFrames - 1;
-    position.value = player.frame;
-  }
-
-  wireButtons() {
-    for (const button of this.task.querySelectorAll("[data-act]")) {
-      // A click leaves the focus where it was, so that Space goes on playing instead of pressing this again.
-      button.addEventListener("mousedown", (event) => event.preventDefault());
-      button.addEventListener("click", () => this.act(button.dataset.act));
-    }
-    for (const side of ["left", "right"]) {
-      this.player.videos[side].addEventListener("click", () => this.act("play"));
-    }
-    this.task.querySelector(".position").addEventListener("input", (event) => {
-      this.player.show(Number(event.target.value));
-    });
-  }
-
-  // -- answer -----------------------------------------------------------------------------------
-
-  get choice() {
-    return this.form.elements.choice.value;
-  }
-
-  choose(value) {
-    for (const radio of this.form.elements.choice) radio.checked = radio.value === value;
-    this.input = "keys";
-    this.chosen();
-    if (value === "unsure") this.form.elements.reason[0].focus();
-    else if (this.form.contains(document.activeElement)) document.activeElement.blur();
-  }
-
-  unchoose() {
-    for (const radio of [...this.form.elements.choice, ...this.form.elements.reason]) radio.checked = false;
-    if (this.form.contains(document.activeElement)) document.activeElement.blur();
-    this.chosen();
-  }
-
-  /** Say what is still missing, and keep the answer for a reload. */
-  chosen() {
-    const hasReason = this.form.elements.reason.value !== "";
-    if (this.choice !== "unsure") for (const radio of this.form.elements.reason) radio.checked = false;
-    this.isComplete = this.choice !== "" && (this.choice !== "unsure" || hasReason);
-    this.form.querySelector(".submit").setAttribute("aria-disabled", String(!this.isComplete));
-    if (!this.choice) this.tell("Choose an answer, then press Enter.");
-    else if (!this.isComplete) this.tell("Say why you cannot judge, then press Enter.");
-    else this.tell("Press Enter to submit, Esc to take it back.");
-    const kept = { lease: this.lease, choice: this.choice, reason: this.form.elements.reason.value };
-    sessionStorage.setItem("answer", JSON.stringify(kept));
-  }
-
-  restoreAnswer() {
-    const problem = this.hint.classList.contains("problem") ? this.hint.textContent : "";
-    const kept = JSON.parse(sessionStorage.getItem("answer") ?? "{}");
-    if (kept.lease === this.lease) {
-      for (const radio of this.form.elements.choice) radio.checked = radio.value === kept.choice;
-      for (const radio of this.form.elements.reason) radio.checked = radio.value === kept.reason;
-    }
-    this.chosen();
-    if (problem) this.tell(problem, true);
-  }
-
-  tell(text, isProblem = false) {
-    this.hint.textContent = text;
-    this.hint.classList.toggle("problem", isProblem);
-  }
-
-  wireAnswer() {
-    this.form.addEventListener("pointerdown", () => (this.input = "mouse"));
-    this.form.addEventListener("change", () => this.chosen());
-    // Before htmx (or the browser) sends: an answer that is not complete says so instead.
-    this.form.addEventListener("submit", (event) => this.beforeSubmit(event), { capture: true });
-  }
-
-  beforeSubmit(event) {
-    if (this.isComplete) {
-      this.form.elements.evidence.value = JSON.stringify(this.evidence());
-      this.tell("Sending …");
-      return;
-    }
-    event.preventDefault();
-    event.stopImmediatePropagation();
-    if (this.choice) this.tell("Say why you cannot judge.", true);
-    else this.tell("Choose an answer first: 1 left, 2 right, 3 tie, 4 both bad, 0 cannot judge.", true);
-  }
-
-  /** The answer stays in the form with its key, so that sending it again can never store it twice. */
-  notSent(text, remedy = "press Enter to send it again") {
-    this.tell(`${text} Your answer is kept here: ${remedy}.`, true);
-    this.isUnsent = true;
-  }
-
-  refused(status) {
-    // 403: somebody signed in or out in another tab, so this page's token is no longer valid.
-    if (status === 403) this.notSent("Not stored: this page is too old.", "reload the page, then press Enter");
-    else this.notSent(`Not stored (status ${status}).`);
-  }
-
-  evidence() {
-    const { coverage, ...rest } = this.player.evidence();
-    return {
-      active_ms: Math.round(this.activeMs),
-      ...rest,
-      coverage: { ...coverage, references: this.references.evidence() },
-      viewport: [innerWidth, innerHeight],
-      input: this.input,
-    };
-  }
-
-  destroy() {
-    this.player.destroy();
-    this.references.destroy();
+/** Send a request; null where the site cannot be reached. */
+async function reach(url, options) {
+  try {
+    return await fetch(url, options);
+  } catch (error) {
+    if (error.name !== "TypeError") throw error;
+    return null;
   }
 }
 
-function whyNotPlayable(error) {
-  if (error.message === "status 404") return "This pair is no longer yours: it was open for too long. Reload the page.";
-  if (error.message === "not decodable") return "A video does not play in this browser. Press 0 and say so.";
-  return "A video could not be loaded: the site cannot be reached. Reload the page to try again.";
+/** Ask the site for a part of the page; null for "nothing". */
+async function ask(query) {
+  const response = await reach(location.pathname + query, { headers: { "HX-Request": "true" } });
+  if (response?.redirected) location.reload();
+  return response?.status === 200 ? partOf(await response.text()) : null;
 }
 
-// -- keys -----------------------------------------------------------------------------------------
-
-const CHOICES = { 1: "left", 2: "right", 3: "tie", 4: "both_bad", 0: "unsure" };
-const ACTS = {
-  " ": "play", r: "restart", l: "loop",
-  ",": "back", ".": "forward", ArrowLeft: "jumpBack", ArrowRight: "jumpOn",
-  "<": "slower", ">": "faster", "\\": "normal",
-  g: "gallery", j: "previous", k: "next", "?": "keys",
-};
-const REPEATED = ["back", "forward", "jumpBack", "jumpOn"];
-const OF_GALLERY = ["gallery", "previous", "next"];
-/** Keys by place, for layouts that type these signs only with Shift. */
-const PLACES = { Comma: "back", Period: "forward" };
-
-/** What a key asks for: a choice, or an act of the player. */
-function meaning({ key, code }) {
-  const typed = key.length === 1 ? key.toLowerCase() : key;
-  if (typed in CHOICES) return { choice: CHOICES[typed] };
-  if (typed in ACTS) return { act: ACTS[typed] };
-  return { choice: CHOICES[/^Digit([0-9])$/.exec(code)?.[1]], act: PLACES[code] };
+/** Put a part of the page in the place of the one that is there. */
+function show(task, made = roomOf(task)) {
+  if (room && room !== shelved) room.destroy();
+  else room?.leave();
+  if (!task.isConnected) document.querySelector("#task").replaceWith(task);
+  room = made;
+  isWaiting = false;
+  drawOutbox();
+  if (!room) return;
+  room.enter();
+  session.rest();
+  if (!room.answer.isRevision) fetchAhead(room);
 }
+
+/** Lease and fetch the next pair once this one plays. */
+async function fetchAhead(current) {
+  await current.playable;
+  await current.fetched;
+  if (ahead || current !== room || outbox.waiting.length) return;
+  const task = await ask(`?ahead_of=${current.lease}`);
+  if (task && !ahead && current === room) ahead = roomOf(task);
+}
+
+// -- answers ----------------------------------------------------------------------------------------
+
+/** Whether an answer was given and nothing else can be shown before the site has answered. */
+let isWaiting = false;
+
+function send() {
+  const { answer } = room;
+  if (isWaiting) return;
+  if (answer.missing) return answer.tell(`${answer.missing}${answer.choice ? "." : ` first: ${CHOICES.map(keyed).join(", ")}.`}`, true);
+  const packed = answer.pack(room.evidence(), answer.isRevision ? "" : ahead?.lease);
+  sessionStorage.removeItem("draft");
+  if (answer.isRevision && shelved) {
+    unshelve();
+  } else if (ahead && !answer.isRevision) {
+    showAhead();
+  } else {
+    isWaiting = true;
+    answer.tell("Sending …");
+  }
+  outbox.add(packed);
+}
+
+function showAhead() {
+  const next = ahead;
+  ahead = null;
+  next.own = Math.max(next.own, room.own + 1);
+  show(next.task, next);
+}
+
+function unshelve() {
+  const back = shelved;
+  shelved = null;
+  show(back.task, back);
+}
+
+function keyed(choice) {
+  return `${shownKey(keys.keyOf(choice))} ${{ tie: "tie", both_bad: "both bad", unsure: "cannot judge" }[choice] ?? choice}`;
+}
+
+/** The site has an answer, and may have sent the pair that follows. */
+function stored(answer, text) {
+  if (answer.url !== location.pathname) return;
+  if (isWaiting && room.lease === answer.lease) {
+    if (text) show(partOf(text));
+    else location.assign(location.pathname);
+  } else if (!ahead && text && room?.lease === answer.aheadOf) {
+    ahead = roomOf(partOf(text));
+    if (isWaiting) showAhead();
+  } else if (!room) {
+    location.reload();
+  }
+}
+
+/** The site did not take an answer: say why, at the pair that it says comes first. */
+function refused(answer, text) {
+  if (answer.url !== location.pathname) return;
+  const task = partOf(text);
+  const lease = task.querySelector("[name=lease]")?.value;
+  const why = task.querySelector("[role=alert], .hint").textContent;
+  if (room && lease === room.lease) {
+    isWaiting = false;
+    return room.answer.tell(why, true);
+  }
+  ahead?.destroy();
+  ahead = null;
+  show(task);
+}
+
+/** The outbox has done what it could. */
+function sent() {
+  drawOutbox();
+  if (room && !outbox.waiting.length && !room.answer.isRevision) fetchAhead(room);
+}
+
+function drawOutbox() {
+  const line = document.querySelector("#task .unsent");
+  if (line) line.textContent = outbox.words;
+  if (isWaiting) room.answer.tell(outbox.problem ? "Your answer is kept here until it can be sent." : "Sending …", outbox.problem !== "");
+}
+
+/** Bring back the last answer, to be changed. */
+async function undo() {
+  if (room.answer.isRevision) return room.answer.tell("This is your last answer: choose another one, or press Esc.", true);
+  if (outbox.waiting.length) return room.answer.tell("Your last answer is still on its way; try again in a moment.", true);
+  const current = room;
+  const task = await ask("?undo=1");
+  if (!task) return room.answer.tell("There is no answer of yours that can still be changed.", true);
+  if (current !== room) return;
+  shelved = current;
+  show(task);
+}
+
+/** Leave an answer as it is; false where none is being changed. */
+function cancel() {
+  if (!room.answer.isRevision) return false;
+  if (shelved) unshelve();
+  else location.assign(location.pathname);
+  return true;
+}
+
+/** Keep what somebody looks at. A pair that is lost is said at once, not after the work. */
+async function renew() {
+  for (const one of [room, ahead, shelved]) {
+    if (!one || one.answer.isRevision) continue;
+    const response = await reach(one.task.dataset.renew, { method: "POST", headers: { "X-CSRFToken": token } });
+    if (response?.status !== 404) continue;
+    if (one === ahead) ahead = null;
+    else one.answer.tell("This pair was given to someone else, because it was open for too long. Reload the page for another one.", true);
+  }
+}
+
+// -- keys -----------------------------------------------------------------------------------------------
 
 /** Whether a key belongs to what has the focus: buttons and links are pressed, lists are moved through. */
 function isTaken(event) {
   const focused = document.activeElement;
   const [isArrow, isSpace] = [event.key.startsWith("Arrow"), event.key === " "];
   if (focused.matches("input[type=radio]")) return isArrow || (isSpace && !focused.checked);
+  if (focused.matches("input[type=checkbox]")) return isSpace;
   if (focused.matches("input[type=range]")) return isArrow;
   if (focused.matches("button, a")) return isSpace;
   return focused.matches("input, select, textarea");
@@ -241,15 +204,17 @@ function isTaken(event) {
 
 function pressed(event) {
   if (!room || event.ctrlKey || event.altKey || event.metaKey || document.querySelector("dialog[open]")) return;
-  if (event.key === "Enter") return enter(event);
-  if (event.key === "Escape") return room.unchoose();
+  if (event.key === "Escape") return room.escape();
   if (isTaken(event)) return;
-  const { choice, act } = meaning(event);
-  if ((!choice && !act) || (OF_GALLERY.includes(act) && room.references.isFixed)) return;
+  if (event.key === "Enter") return enter(event);
+  const act = keys.meaning(event);
+  if (!act || !room.offers(act)) return;
   event.preventDefault();
-  if (event.repeat && !REPEATED.includes(act)) return;
-  if (choice) room.choose(choice);
-  else room.act(act);
+  if (event.repeat && !ACTS[act].repeated) return;
+  room.answer.input = "keys";
+  if (ACTS[act].held) return room.hold(act);
+  room.act(act);
+  if (keys.options.atOnce && CHOICES.includes(act) && !room.answer.missing) send();
 }
 
 /** Enter sends from anywhere but a link or a button, which it presses; a key held down sends once. */
@@ -257,51 +222,32 @@ function enter(event) {
   if (document.activeElement.matches("a, button:not(.submit)")) return;
   event.preventDefault();
   if (event.repeat) return;
-  room.input = "keys";
-  room.form.requestSubmit();
+  room.answer.input = "keys";
+  send();
 }
 
-// -- from pair to pair ------------------------------------------------------------------------------
-
-let room = null;
-let lastMoved = performance.now();
-let lastCounted = performance.now();
-
-function enterRoom() {
-  room?.destroy();
-  room = null;
-  const task = document.querySelector("#task.judge");
-  if (!task || !task.offsetParent) return; // Nothing to judge, or a window that is too small.
-  room = new JudgingRoom(task);
-  task.focus({ preventScroll: true });
-}
-
-function countActive() {
-  const now = performance.now();
-  const isActive = document.visibilityState === "visible" && now - lastMoved < IDLE_MS;
-  if (room && isActive) room.activeMs += now - lastCounted;
-  lastCounted = now;
-}
-
-/** An answer to a request that was sent elsewhere (a sign-in page) must not land inside this page. */
-function beforeSwap(event) {
-  const { xhr } = event.detail;
-  if (new URL(xhr.responseURL, location.href).pathname === location.pathname) return;
-  event.detail.shouldSwap = false;
-  location.reload();
+function count() {
+  const elapsed = session.count();
+  if (!room) return;
+  room.activeMs += elapsed;
+  room.task.querySelector(".clock").textContent = session.words;
 }
 
 document.addEventListener("keydown", pressed);
-for (const name of ["keydown", "pointermove", "pointerdown"]) {
-  document.addEventListener(name, () => (lastMoved = performance.now()), { passive: true });
+document.addEventListener("keyup", () => room?.held && room.hold(""));
+addEventListener("blur", () => room?.held && room.hold(""));
+document.addEventListener("fullscreenchange", () => room?.draw());
+setInterval(count, 250);
+
+/** Begin with the pair that the page came with, unless its answer is already on its way. */
+function begin() {
+  const task = document.querySelector("#task");
+  if (room || !task.offsetParent) return; // A window that is too small fetches nothing.
+  show(task);
+  const unsent = outbox.waiting.find((answer) => answer.url === location.pathname && answer.lease === room?.lease);
+  isWaiting = Boolean(unsent);
+  if (outbox.waiting.length) outbox.send();
 }
-setInterval(countActive, 250);
-document.body.addEventListener("htmx:beforeSwap", beforeSwap);
-// Not after the swap: until it settles, htmx lends the new element the attributes of the old one.
-document.body.addEventListener("htmx:afterSettle", enterRoom);
-document.body.addEventListener("htmx:sendError", () => room?.notSent("Not sent: the site cannot be reached."));
-document.body.addEventListener("htmx:timeout", () => room?.notSent("Not sent: the site does not answer."));
-document.body.addEventListener("htmx:responseError", (event) => room?.refused(event.detail.xhr.status));
-addEventListener("online", () => room?.isUnsent && room.form.requestSubmit());
-addEventListener("resize", () => room ?? enterRoom());
-enterRoom();
+
+addEventListener("resize", begin);
+begin();

@@ -9,62 +9,9 @@ const SPEEDS = [0.25, 0.5, 0.75, 1, 1.25, 1.5, 2];
 /** Seconds of drift: below, nothing is done; above the second, the follower is seeked. */
 const DRIFT_IGNORED_S = 0.02;
 const DRIFT_SEEK_S = 0.1;
-/** A follower that is off runs at most this share faster or slower than the leader. */
+/** A follower that is off makes it up in a third of a second, at most this share faster or slower than the leader. */
 const NUDGE = 0.1;
-
-/** Fetch a clip whole. The caller revokes the address. */
-async function fetchClip(url, signal) {
-  const response = await fetch(url, { credentials: "same-origin", signal });
-  if (!response.ok) throw new Error(`status ${response.status}`);
-  return URL.createObjectURL(await response.blob());
-}
-
-/** The next event of one of these names. */
-function whenever(target, ...names) {
-  return new Promise((resolve) => {
-    const done = (event) => {
-      names.forEach((name) => target.removeEventListener(name, done));
-      resolve(event);
-    };
-    names.forEach((name) => target.addEventListener(name, done));
-  });
-}
-
-/** Play a clip that may be removed or paused meanwhile: a play that is cut short is no fault. */
-async function playQuietly(video) {
-  try {
-    await video.play();
-  } catch (error) {
-    if (!["AbortError", "NotAllowedError"].includes(error.name)) throw error;
-  }
-}
-
-/** Load a clip into an element, ready to be decoded. */
-async function loadInto(video, address) {
-  video.removeAttribute("controls");
-  video.loop = false;
-  video.muted = true;
-  video.preload = "auto";
-  const decided = whenever(video, "canplaythrough", "error");
-  video.src = address;
-  video.load();
-  if ((await decided).type === "error") throw new Error("not decodable");
-}
-
-/** Which parts of a clip were on screen at least once, in `count` equal parts. */
-class Coverage {
-  constructor(count) {
-    this.seen = new Array(Math.max(1, count)).fill(false);
-  }
-
-  mark(part) {
-    this.seen[Math.min(this.seen.length - 1, Math.max(0, part))] = true;
-  }
-
-  get share() {
-    return this.seen.filter(Boolean).length / this.seen.length;
-  }
-}
+const NUDGES_A_SECOND = 3;
 
 class PairPlayer {
   /**
@@ -78,6 +25,9 @@ class PairPlayer {
     this.speed = SPEEDS.indexOf(1);
     this.slowest = this.fastest = 1;
     this.isLooping = true;
+    this.range = { from: 0, to: numFrames - 1 };
+    /** The side that something else stands in for just now, so that it is not seen. */
+    this.covered = new Set();
     this.isReady = false;
     this.isPlaying = false;
     this.playedMs = { left: 0, right: 0 };
@@ -93,7 +43,7 @@ class PairPlayer {
   async load() {
     const { left, right } = this.videos;
     const urls = [left.currentSrc || left.src, right.currentSrc || right.src];
-    this.addresses = await Promise.all(urls.map((url) => fetchClip(url, this.stopping.signal)));
+    this.addresses = await Promise.all(urls.map((url) => fetchWhole(url, this.stopping.signal)));
     await Promise.all(this.pair.map((video, index) => loadInto(video, this.addresses[index])));
     for (const [side, video] of Object.entries(this.videos)) {
       video.addEventListener("ended", () => this.ended());
@@ -123,7 +73,8 @@ class PairPlayer {
     if (!this.isReady || this.isPlaying) return;
     this.isPlaying = true;
     this.changed();
-    if (this.frame >= this.numFrames - 1) await this.place(0);
+    const [from, to] = this.isLooping ? [this.range.from, this.range.to] : [0, this.numFrames - 1];
+    if (this.frame >= to || this.frame < from) await this.place(this.inside(from));
     await this.run();
   }
 
@@ -145,12 +96,16 @@ class PairPlayer {
     return this.isPlaying ? this.pause() : this.play();
   }
 
-  /** Stop at one frame on both sides; the middle of a frame is never rounded to its neighbour. */
+  /** A time inside of a frame: the middle is never rounded to its neighbour. The first one starts at 0. */
+  inside(frame) {
+    return frame ? (Math.min(this.numFrames - 1, frame) + 0.5) / this.fps : 0;
+  }
+
+  /** Stop at one frame on both sides. */
   show(frame) {
     this.isPlaying = false;
-    const inside = Math.min(this.numFrames - 1, Math.max(0, frame));
     this.changed();
-    return this.place((inside + 0.5) / this.fps);
+    return this.place(this.inside(Math.max(0, frame)));
   }
 
   step(frames) {
@@ -169,12 +124,21 @@ class PairPlayer {
     if (!this.isReady) return;
     this.isPlaying = true;
     this.changed();
-    await this.place(0);
+    await this.place(this.inside(this.isLooping ? this.range.from : 0));
     await this.run();
   }
 
   setLoop(isLooping) {
     this.isLooping = isLooping;
+    this.changed();
+  }
+
+  /** Move one end of the loop to the frame on the screen; at the end where it is already, let it go. */
+  setRange(end) {
+    const [free, other] = end === "from" ? [0, "to"] : [this.numFrames - 1, "from"];
+    this.range[end] = this.range[end] === this.frame ? free : this.frame;
+    if (this.range.from > this.range.to) this.range[other] = other === "to" ? this.numFrames - 1 : 0;
+    this.isLooping = true;
     this.changed();
   }
 
@@ -206,8 +170,14 @@ class PairPlayer {
   async ended() {
     if (!this.isPlaying) return;
     if (!this.isLooping) return this.show(this.numFrames - 1);
-    await this.place(0);
-    await this.run();
+    await this.restart();
+  }
+
+  /** Turn back once the last frame of the loop has had its time on the screen. */
+  turnAtEnd(frame) {
+    if (!this.isPlaying || !this.isLooping || frame < this.range.to || frame >= this.numFrames - 1) return;
+    const turn = this.turn;
+    setTimeout(() => this.isPlaying && turn === this.turn && this.restart(), 1000 / this.fps / this.rate);
   }
 
   /** Follow the frames that the browser presents of one side. */
@@ -223,9 +193,11 @@ class PairPlayer {
 
   saw(side, mediaTime, at) {
     this.presented[side] = { mediaTime, at };
-    this.coverage[side].mark(Math.floor(mediaTime * this.fps + 0.01));
-    if (side === "right") this.align();
-    else this.changed();
+    const frame = Math.floor(mediaTime * this.fps + 0.01);
+    if (!this.covered.has(side)) this.coverage[side].mark(frame);
+    if (side === "right") return this.align();
+    this.turnAtEnd(frame);
+    this.changed();
   }
 
   /** Compare what both sides last presented, and bring right back into step. */
@@ -244,7 +216,7 @@ class PairPlayer {
       right.currentTime = left.currentTime;
       this.presented = {};
     }
-    const nudge = isFar || Math.abs(drift) < DRIFT_IGNORED_S ? 0 : Math.max(-NUDGE, Math.min(NUDGE, -drift));
+    const nudge = isFar || Math.abs(drift) < DRIFT_IGNORED_S ? 0 : Math.max(-NUDGE, Math.min(NUDGE, -drift * NUDGES_A_SECOND));
     const rate = this.rate * (1 + nudge);
     if (right.playbackRate !== rate) right.playbackRate = rate;
   }

@@ -30,10 +30,10 @@ class References {
     if (isFixed) this.open(0);
   }
 
-  /** Fetch every clip, one after the other, so that the pair itself comes first. */
+  /** Fetch every one, in order; the pair itself comes first. */
   async prefetch() {
     await this.attempt(async () => {
-      for (const item of this.items) if (item.isClip) await this.fetch(item);
+      for (const item of this.items) await this.fetch(item);
     });
   }
 
@@ -47,7 +47,7 @@ class References {
   }
 
   fetch(item) {
-    item.address ??= fetchClip(item.url, this.stopping.signal);
+    item.address ??= fetchWhole(item.url, this.stopping.signal);
     return item.address;
   }
 
@@ -60,28 +60,28 @@ class References {
     const item = this.items[this.current];
     const medium = document.createElement(item.isClip ? "video" : "img");
     this.medium = medium;
-    this.cell.querySelectorAll("video, img, .whole").forEach((old) => old.remove());
-    this.cell.append(medium);
+    this.cell.querySelector(".view").replaceChildren(medium);
     this.caption(item);
     this.changed();
-    await this.attempt(() => (item.isClip ? this.start(item, medium) : this.hang(item, medium)));
+    this.opened = this.attempt(() => (item.isClip ? this.start(item, medium) : this.hang(item, medium)));
+    await this.opened;
   }
 
   /** Show a photo. */
   async hang(item, image) {
     image.alt = `Reference ${this.current + 1}`;
-    image.src = item.url;
+    image.src = await this.fetch(item);
     await image.decode();
     setTimeout(() => this.medium === image && this.saw(item, 1), PHOTO_SEEN_MS);
   }
 
   /** Play a clip, at its own length. */
   async start(item, video) {
-    video.poster = item.link.dataset.poster;
     video.muted = video.playsInline = video.loop = true;
     video.setAttribute("aria-label", `Reference ${this.current + 1}`);
     video.src = await this.fetch(item);
     if ((await whenever(video, "loadedmetadata", "error")).type === "error") throw new Error("not decodable");
+    if (this.medium !== video) return;
     item.coverage ??= new Coverage(Math.ceil(video.duration * PARTS_A_SECOND));
     video.addEventListener("timeupdate", () => {
       // Browsers report about four times a second: the parts since the last report were shown too.
@@ -130,12 +130,14 @@ class References {
     this.isPlaying = player.isPlaying;
     if (!(this.medium instanceof HTMLVideoElement)) return;
     this.medium.playbackRate = player.rate;
-    if (this.isPlaying && this.medium.paused && this.medium.readyState) playQuietly(this.medium);
+    if (this.isPlaying && this.medium.paused && this.medium.readyState && this.medium.isConnected) playQuietly(this.medium);
     if (!this.isPlaying) this.medium.pause();
   }
 
-  rewind() {
-    if (this.medium instanceof HTMLVideoElement) this.medium.currentTime = 0;
+  /** Put the open clip at the pair's time, so that the same frame number is compared; the last one at most. */
+  meet(player) {
+    if (!(this.medium instanceof HTMLVideoElement) || !this.medium.duration) return;
+    this.medium.currentTime = Math.min(player.videos.left.currentTime, this.medium.duration - 0.001);
   }
 
   evidence() {

@@ -1,0 +1,180 @@
+/* What keys do. Everyone may change them, in their own browser. */
+"use strict";
+
+/** Every act: its key, what it does, and `held` (while the key is down) or `repeated` (while it is held). */
+const ACTS = {
+  left: { key: "1", says: "left is better" },
+  right: { key: "2", says: "right is better" },
+  tie: { key: "3", says: "about the same" },
+  both_bad: { key: "4", says: "both bad" },
+  unsure: { key: "0", says: "cannot judge, with a reason" },
+  slightly: { key: "s", says: "slightly better" },
+  clearly: { key: "c", says: "clearly better" },
+  why: { key: "e", says: "reasons" },
+  note: { key: "n", says: "note" },
+  break: { key: "b", says: "mark where the focused video breaks" },
+  undo: { key: "u", says: "change the last answer" },
+  play: { key: " ", says: "play or pause" },
+  restart: { key: "r", says: "restart" },
+  back: { key: ",", says: "one frame back", repeated: true },
+  forward: { key: ".", says: "one frame on", repeated: true },
+  jumpBack: { key: "ArrowLeft", says: "half a second back", repeated: true },
+  jumpOn: { key: "ArrowRight", says: "half a second on", repeated: true },
+  slower: { key: "<", says: "slower" },
+  faster: { key: ">", says: "faster" },
+  normal: { key: "\\", says: "normal speed" },
+  loopStart: { key: "[", says: "loop from here" },
+  loopEnd: { key: "]", says: "loop to here" },
+  loop: { key: "l", says: "loop on or off" },
+  soloLeft: { key: "q", says: "only left, while held", held: true },
+  soloRight: { key: "w", says: "only right, while held", held: true },
+  compare: { key: "v", says: "reference in place of the focused video, while held", held: true },
+  zoom: { key: "z", says: "zoom" },
+  panLeft: { key: "Shift+ArrowLeft", says: "move the zoomed view left", repeated: true },
+  panRight: { key: "Shift+ArrowRight", says: "… right", repeated: true },
+  panUp: { key: "Shift+ArrowUp", says: "… up", repeated: true },
+  panDown: { key: "Shift+ArrowDown", says: "… down", repeated: true },
+  gallery: { key: "g", says: "open or close a reference" },
+  previous: { key: "j", says: "previous reference" },
+  next: { key: "k", says: "next reference" },
+  changes: { key: "p", says: "show or hide the changes" },
+  full: { key: "f", says: "full screen" },
+  keys: { key: "?", says: "these keys" },
+};
+/** Keys that forms and browsers need; they keep their meaning. */
+const FIXED = { Enter: "submit and go on", Escape: "close, or take the answer back", Tab: "move the focus" };
+const NAMES = { " ": "Space", ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Escape: "Esc" };
+/** Keys by place, for layouts that type these signs only with Shift, or not at all. */
+const PLACES = { Comma: ",", Period: ".", BracketLeft: "[", BracketRight: "]", Backslash: "\\" };
+
+/** One name for a key, however it was typed. */
+function nameOf({ key, shiftKey }) {
+  if (key.length === 1) return key.toLowerCase();
+  return shiftKey && key.startsWith("Arrow") ? `Shift+${key}` : key;
+}
+
+function shownKey(name) {
+  const [, shift = "", key] = /^(Shift\+)?(.+)$/s.exec(name);
+  const shown = NAMES[key] ?? (key.length === 1 ? key.toUpperCase() : key);
+  return shift ? `Shift ${shown}` : shown;
+}
+
+class Keys {
+  /** @param {() => void} changed called whenever a key has another meaning */
+  constructor(changed) {
+    this.changed = changed;
+    this.options = { letters: true, atOnce: false, ...JSON.parse(localStorage.getItem("key options") ?? "{}") };
+    this.own = JSON.parse(localStorage.getItem("keys") ?? "{}");
+  }
+
+  keyOf(act) {
+    return this.own[act] ?? ACTS[act].key;
+  }
+
+  actOf(name) {
+    return Object.keys(ACTS).find((act) => this.keyOf(act) === name);
+  }
+
+  /** The act that a pressed key asks for. */
+  meaning(event) {
+    const name = nameOf(event);
+    if (!this.options.letters && /^\p{L}$/u.test(name)) return undefined;
+    return this.actOf(name) ?? this.actOf(/^Digit([0-9])$/.exec(event.code)?.[1] ?? PLACES[event.code]);
+  }
+
+  /** Give an act another key; why that cannot be, or "". */
+  change(act, name) {
+    if (name in FIXED) return `${shownKey(name)} is kept: ${FIXED[name]}. Press another key.`;
+    const taken = this.actOf(name);
+    if (taken && taken !== act) return `${shownKey(name)} is taken: ${ACTS[taken].says}. Press another key, or change that one first.`;
+    this.own[act] = name;
+    this.keep();
+    return "";
+  }
+
+  reset() {
+    this.own = {};
+    this.keep();
+  }
+
+  setOption(name, isOn) {
+    this.options[name] = isOn;
+    this.keep();
+  }
+
+  keep() {
+    localStorage.setItem("keys", JSON.stringify(this.own));
+    localStorage.setItem("key options", JSON.stringify(this.options));
+    this.changed();
+  }
+}
+
+/** The list of all keys, in which each can be changed. */
+class KeysDialog {
+  constructor(dialog, keys) {
+    Object.assign(this, { dialog, keys });
+    dialog.addEventListener("keydown", (event) => this.pressed(event));
+    dialog.addEventListener("close", () => this.listen(null));
+    dialog.querySelector(".reset").addEventListener("click", () => (keys.reset(), this.draw("These are the usual keys again.")));
+    for (const box of dialog.querySelectorAll("[data-option]")) {
+      box.addEventListener("change", () => keys.setOption(box.dataset.option, box.checked));
+    }
+  }
+
+  /** @param {(act: string) => boolean} isOffered whether this page has such an act */
+  open(isOffered) {
+    this.acts = Object.keys(ACTS).filter(isOffered);
+    this.draw("Choose a key here to change it.");
+    this.dialog.showModal();
+  }
+
+  draw(says) {
+    const row = (shown, words) => {
+      const item = document.createElement("li");
+      item.append(shown, words);
+      return item;
+    };
+    const changeable = this.acts.map((act) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.dataset.key = act;
+      button.textContent = shownKey(this.keys.keyOf(act));
+      button.setAttribute("aria-label", `${ACTS[act].says}: ${button.textContent}. Change`);
+      button.addEventListener("click", () => this.listen(button));
+      return row(button, ACTS[act].says);
+    });
+    const fixed = Object.keys(FIXED).map((name) => {
+      const key = document.createElement("kbd");
+      key.textContent = shownKey(name);
+      return row(key, FIXED[name]);
+    });
+    this.dialog.querySelector("ul").replaceChildren(...changeable, ...fixed);
+    for (const box of this.dialog.querySelectorAll("[data-option]")) box.checked = this.keys.options[box.dataset.option];
+    this.say(says);
+  }
+
+  say(text, isProblem = false) {
+    const says = this.dialog.querySelector("[role=status]");
+    says.textContent = text;
+    says.classList.toggle("problem", isProblem);
+  }
+
+  listen(button) {
+    this.asked?.removeAttribute("aria-pressed");
+    this.asked = button;
+    button?.setAttribute("aria-pressed", "true");
+    if (button) this.say(`Press the key for “${ACTS[button.dataset.key].says}”, or Esc to keep it.`);
+  }
+
+  pressed(event) {
+    if (!this.asked || event.ctrlKey || event.altKey || event.metaKey || ["Shift", "AltGraph"].includes(event.key)) return;
+    event.preventDefault();
+    if (event.key === "Escape") return this.listen(null), this.say("Nothing was changed.");
+    const act = this.asked.dataset.key;
+    const problem = this.keys.change(act, nameOf(event));
+    if (problem) return this.say(problem, true);
+    this.listen(null);
+    this.draw(`“${ACTS[act].says}” is on ${shownKey(this.keys.keyOf(act))} now.`);
+    this.dialog.querySelector(`[data-key=${act}]`).focus();
+  }
+}

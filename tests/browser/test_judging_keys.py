@@ -1,0 +1,90 @@
+"""Keys can be changed, and everything is there for those who do not see or do not point."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from annotate.models import Judgment, User
+from rlhf.records import Track, Verdict
+from tests.browser.rooms import Room
+from tests.factories import make_instance, make_pair
+
+Judge = Callable[..., Room]
+
+
+def test_it_changes_keys_and_refuses_one_that_is_taken(judge: Judge, ana: User) -> None:
+    make_pair()
+    room = judge(ana, "identity")
+    says = room.page.locator("#keys [role=status]")
+    room.press("?")
+    room.page.locator("#keys [data-key=tie]").focus()
+    room.press("Enter", "2")
+    expect(says).to_contain_text("2 is taken: right is better")
+    room.press("Tab")
+    expect(says).to_contain_text("Tab is kept")
+    room.press("t")
+    expect(says).to_contain_text("is on T now")
+    room.press("Escape")
+    expect(room.page.locator("#keys")).to_be_hidden()
+    room.press("3")
+    assert room.choice == ""
+    room.press("t")
+    assert room.choice == "tie"
+    assert room.page.locator("label[data-key=tie] kbd").inner_text() == "T"
+
+    room.page.reload()
+    room.wait_until_ready()
+    room.press("Escape", "t")
+    assert room.choice == "tie"
+    room.press("Escape", "?")
+    room.page.get_by_role("button", name="Usual keys").click()
+    room.press("Escape", "3")
+    assert room.choice == "tie"
+
+
+def test_letters_can_be_switched_off_and_digits_can_submit(judge: Judge, ana: User) -> None:
+    make_pair()
+    room = judge(ana, "identity")
+    room.press("?")
+    room.page.get_by_label("Letters are keys, too").uncheck()
+    room.page.get_by_label("1 to 4 submit at once").check()
+    room.press("Escape", "g")
+    expect(room.page.locator("[data-cell=reference]")).to_be_hidden()
+    room.press("4")
+    expect(room.page.locator("#task h1")).to_have_text("No pair for you right now")
+    assert Judgment.objects.get().verdict == Verdict.BOTH_BAD
+
+
+def test_typing_a_note_presses_no_key(judge: Judge, ana: User) -> None:
+    make_pair()
+    room = judge(ana, "identity")
+    room.press("1", "n")
+    room.page.keyboard.type("2 gulls? (3)")
+    room.press("Escape")
+    assert room.choice == "left"
+    room.page.reload()
+    room.wait_until_ready()
+    room.press("Enter")
+    expect(room.page.locator("#task h1")).to_have_text("No pair for you right now")
+    assert Judgment.objects.get().note == "2 gulls? (3)"
+
+
+@pytest.mark.parametrize("track", list(Track))
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_fault(judge: Judge, ana: User, track: str, scheme: str) -> None:
+    make_pair(None, make_instance(background="a forest"))
+    room = judge(ana, track, color_scheme=scheme)
+    axe = Axe()
+    for keys in ((), ("0",), ("1", "e"), ("Escape", "?")):
+        room.press(*keys)
+        found = axe.run(room.page).response["violations"]
+        serious = [
+            (fault["id"], [node["html"][:120] for node in fault["nodes"]])
+            for fault in found
+            if fault["impact"] in ("serious", "critical")
+        ]
+        assert not serious, (keys, serious)
