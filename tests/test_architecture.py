@@ -166,6 +166,7 @@ def test_plain_modules_load_without_django_or_torch_and_leave_no_trace(tmp_path:
     )
     code = f"""
 import importlib, logging, os
+import cv2  # its own loader adds to LD_LIBRARY_PATH
 before = dict(os.environ)
 for name in {names!r}:
     importlib.import_module(name)

@@ -28,6 +28,18 @@ class Box:
     width: float
     height: float
 
+    @property
+    def area(self) -> float:
+        """Square pixels."""
+        return self.width * self.height
+
+    def overlap(self, other: Box) -> float:
+        """How much of the smaller one of two boxes lies in the other, in [0, 1]: 1 where it is contained."""
+        across = min(self.left + self.width, other.left + other.width) - max(self.left, other.left)
+        down = min(self.top + self.height, other.top + other.height) - max(self.top, other.top)
+        smaller = min(self.area, other.area)
+        return max(across, 0.0) * max(down, 0.0) / smaller if smaller else 0.0
+
 
 @dataclass(frozen=True)
 class Face:

@@ -6,35 +6,32 @@ second looks at evenly spaced frames with the detectors.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from generator.curation.annotation import ClipAnnotation
-from generator.curation.detection import Detectors
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 
+from generator.curation.annotation import Box, ClipAnnotation, Face, FrameAnnotation, Human
+from generator.curation.detection import Detectors, FoundFace
+from generator.curation.settings import CurationSettings
+from generator.curation.sharpness import sharpness
+from generator.curation.shots import SHOT_SIDE, find_shots
+from generator.decoder import VideoDecoder
+from generator.media import MediaFormat, MediaKind, MediaLimits, detect_format, file_sha256
+from generator.video import fit, read_clip
 
-@dataclass(frozen=True)
-class CurationSettings:
-    """How closely a file is looked at.
+#: Decimals of what is stored: of pixels, degrees and confidences.
+_DECIMALS = 3
 
-    Attributes:
-        max_frames: of a clip, so many frames at most are looked at, evenly spaced.
-        detection_side: pixels: longer frames are shrunk to this long side for the detectors.
-    """
-
-    max_frames: int = 48
-    detection_side: int = 960
-
-    def __post_init__(self) -> None:
-        """Refuse what finds nothing."""
-        if self.max_frames < 1:
-            raise ValueError(f"max_frames is {self.max_frames}; look at 1 frame at least")
-        if self.detection_side < 64:
-            raise ValueError(f"detection_side is {self.detection_side}; give 64 pixels at least")
+Shots = tuple[tuple[int, int], ...]
+_STILL: Shots = ((0, 1),)
 
 
 def annotate_media(
-    path: Path | str, detectors: Detectors, settings: CurationSettings = CurationSettings()
+    path: Path | str, detectors: Detectors, settings: CurationSettings | None = None
 ) -> ClipAnnotation:
     """Look at one file.
 
@@ -47,3 +44,105 @@ def annotate_media(
         MediaError: not readable, not supported, or beyond the limits.
         OSError: the file cannot be opened.
     """
+    settings = settings or CurationSettings()
+    limits = MediaLimits()
+    media_format = detect_format(path, limits)
+    if media_format.kind is MediaKind.IMAGE:
+        picture = read_clip(path).frames[0]
+        shots, fps, stride = _STILL, 0.0, 1
+        frames = [look(picture, 0, detectors, settings.detection_side)]
+    else:
+        shots, fps = _clip_shots(path, media_format, limits)
+        stride = -(-shots[-1][1] // settings.max_frames)
+        with VideoDecoder(path, media_format, limits) as decoder:
+            frames = []
+            for index, picture in _every(decoder, stride):
+                frames.append(look(picture, index, detectors, settings.detection_side))
+    height, width = picture.shape[:2]
+    return ClipAnnotation(
+        sha256=file_sha256(path),
+        width=width,
+        height=height,
+        num_frames=shots[-1][1],
+        fps=fps,
+        shots=shots,
+        frames=tuple(frames),
+        stride=stride,
+        face_detector=detectors.faces.info,
+        human_detector=detectors.humans.info,
+    )
+
+
+def look(
+    picture: NDArray[np.uint8], index: int, detectors: Detectors, detection_side: int
+) -> FrameAnnotation:
+    """Look at one frame.
+
+    Args:
+        picture: RGB at full size, shape (H, W, 3).
+        index: its number in the file.
+        detectors: what to look with.
+        detection_side: pixels of the long side for the detectors.
+
+    Returns:
+        Boxes in pixels of the picture; sharpness is measured at full size.
+    """
+    height, width = picture.shape[:2]
+    size = fit((width, height), detection_side)
+    is_same = size == (width, height)
+    small = picture if is_same else cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
+    faces = detectors.faces.find(small)
+    across, down = width / size[0], height / size[1]
+    return FrameAnnotation(
+        index=index,
+        faces=tuple(_face(face, picture, across, down) for face in faces),
+        humans=tuple(_human(human, across, down) for human in detectors.humans.find(small, faces)),
+    )
+
+
+def _clip_shots(path: Path | str, media_format: MediaFormat, limits: MediaLimits) -> tuple[Shots, float]:
+    """The shots, which cover all frames, and the frames per second."""
+    with VideoDecoder(path, media_format, limits) as decoder:
+        shots = find_shots(decoder.upright_rgb(frame, fit(decoder.size, SHOT_SIDE)) for frame in decoder)
+        return shots, shots[-1][1] / decoder.end
+
+
+def _every(decoder: VideoDecoder, stride: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    for index, frame in enumerate(decoder):
+        if index % stride == 0:
+            yield index, decoder.upright_rgb(frame)
+
+
+def _face(face: FoundFace, picture: NDArray[np.uint8], across: float, down: float) -> Face:
+    box = _enlarged(face.box, across, down)
+    points = face.landmarks and tuple((_short(x * across), _short(y * down)) for x, y in face.landmarks)
+    return Face(
+        box=box,
+        confidence=_if_known(face.confidence),
+        landmarks=points,
+        yaw=_if_known(face.yaw),
+        pitch=_if_known(face.pitch),
+        roll=_if_known(face.roll),
+        blur=_short(sharpness(picture, box)),
+    )
+
+
+def _human(human: Human, across: float, down: float) -> Human:
+    return replace(human, box=_enlarged(human.box, across, down))
+
+
+def _enlarged(box: Box, across: float, down: float) -> Box:
+    return Box(
+        _short(box.left * across),
+        _short(box.top * down),
+        _short(box.width * across),
+        _short(box.height * down),
+    )
+
+
+def _short(value: float) -> float:
+    return round(float(value), _DECIMALS)
+
+
+def _if_known(value: float | None) -> float | None:
+    return None if value is None else _short(value)

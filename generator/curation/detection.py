@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from generator.curation.annotation import Box, DetectorInfo, Human
+
+#: A face is nested where more than this share of it lies in a larger one.
+_NESTED = 0.6
 
 
 @dataclass(frozen=True)
@@ -65,9 +69,33 @@ class HumanDetector(Protocol):
         ...
 
 
+def without_nested(faces: Sequence[FoundFace]) -> list[FoundFace]:
+    """Each person once: of faces of which one holds most of the other, the larger.
+
+    Overlap by intersection over union would miss a small box within a large one.
+    """
+    kept: list[FoundFace] = []
+    for face in sorted(faces, key=lambda face: face.box.area, reverse=True):
+        if all(face.box.overlap(other.box) <= _NESTED for other in kept):
+            kept.append(face)
+    return kept
+
+
 @dataclass(frozen=True)
 class Detectors:
     """What one run looks with."""
 
     faces: FaceDetector
     humans: HumanDetector
+
+
+def needed(module: str, packages: str) -> Any:
+    """Import a library that only some users install.
+
+    Raises:
+        ImportError: one line that says how to install it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(f"{module} cannot be loaded ({error}); pip install {packages}") from None

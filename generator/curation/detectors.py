@@ -2,34 +2,57 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
-from generator.curation.detection import Detectors
+from generator.curation.bodies import EstimatedHumans
+from generator.curation.detection import Detectors, FaceDetector, HumanDetector, needed
+from generator.curation.haar import HaarFaces
+from generator.curation.landmarker import MediaPipeFaces
+from generator.curation.scrfd import SCRFDFaces
+from generator.curation.settings import FACE_DETECTORS, HUMAN_DETECTORS, DetectorSettings
+from generator.curation.weights import Weights, find_weights
+from generator.curation.yunet import YuNetFaces
 
-
-@dataclass(frozen=True)
-class DetectorSettings:
-    """Which detectors to load.
-
-    Attributes:
-        faces: `haar` (needs no weights), `yunet`, `insightface` or `mediapipe`.
-        humans: `estimated` (from the face) or `transformers`.
-        models: folder with `weights.json`; None where nothing needs weights.
-        allow_non_commercial: whether weights that forbid commercial use may be loaded.
-    """
-
-    faces: str = "haar"
-    humans: str = "estimated"
-    models: Path | None = None
-    allow_non_commercial: bool = False
+#: Each with its name in the weights manifest, where it needs any.
+_WEIGHTED_FACES: Mapping[str, tuple[str, Callable[[Weights], FaceDetector]]] = {
+    "yunet": ("yunet", YuNetFaces),
+    "insightface": ("scrfd", SCRFDFaces),
+    "mediapipe": ("face_landmarker", MediaPipeFaces),
+}
+#: The transformers detector's name in the weights manifest; its file is a folder.
+_HUMAN_WEIGHTS = "human_detector"
 
 
-def load_detectors(settings: DetectorSettings = DetectorSettings()) -> Detectors:
+def load_detectors(settings: DetectorSettings | None = None) -> Detectors:
     """Open the detectors that the settings name.
 
     Raises:
         ValueError: one line: no such detector, or weights that are missing, altered or not allowed.
         ImportError: one line that names the library to install.
     """
-    raise NotImplementedError
+    settings = settings or DetectorSettings()
+    if settings.faces not in FACE_DETECTORS:
+        raise ValueError(f"no face detector {settings.faces!r}; there are {', '.join(FACE_DETECTORS)}")
+    if settings.humans not in HUMAN_DETECTORS:
+        raise ValueError(f"no human detector {settings.humans!r}; there are {', '.join(HUMAN_DETECTORS)}")
+    return Detectors(_load_faces(settings), _load_humans(settings))
+
+
+def _load_faces(settings: DetectorSettings) -> FaceDetector:
+    if settings.faces == "haar":
+        return HaarFaces()
+    name, load = _WEIGHTED_FACES[settings.faces]
+    return load(_weights(settings, name))
+
+
+def _load_humans(settings: DetectorSettings) -> HumanDetector:
+    if settings.humans == "estimated":
+        return EstimatedHumans()
+    weights = _weights(settings, _HUMAN_WEIGHTS)
+    # Loaded by name: it needs torch, and everything else here does without.
+    detector: HumanDetector = needed("generator.human_detector", "torch transformers").HumanModel(weights)
+    return detector
+
+
+def _weights(settings: DetectorSettings, name: str) -> Weights:
+    return find_weights(settings.models, name, allow_non_commercial=settings.allow_non_commercial)

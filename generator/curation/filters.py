@@ -22,7 +22,7 @@ class Measures:
         num_shots: cuts and one.
         longest_shot: frames.
         max_faces: the largest number of people whose faces show at the same time.
-        face_share: of the annotated frames, those that show the subject's face, in [0, 1].
+        face_share: of the annotated frames, those that show a person's face, in [0, 1].
         face_px: pixels of the file: side of the subject's face, the median over frames.
         blur: sharpness of the subject's face, the median over frames; see `annotation.Face`.
         blur_percentile: of `blur` within the collection, in [0, 100]; None until `rank_blur`.
@@ -58,6 +58,7 @@ class Thresholds:
         max_yaw: degrees, in [0, 180].
         max_pitch: degrees, in [0, 180].
         max_roll: degrees, in [0, 180].
+        max_copy_distance: share of bits up to which two files of a person are copies; see `duplicates`.
     """
 
     min_frames: int = 9
@@ -69,12 +70,15 @@ class Thresholds:
     max_yaw: float = 60.0
     max_pitch: float = 45.0
     max_roll: float = 45.0
+    max_copy_distance: float = 0.1
 
     def __post_init__(self) -> None:
         """Refuse a threshold out of its range, by its name."""
-        tops = {"min_face_share": 1.0, "min_blur_percentile": 100.0} | dict.fromkeys(
-            ("max_yaw", "max_pitch", "max_roll"), 180.0
-        )
+        tops = {
+            "min_face_share": 1.0,
+            "max_copy_distance": 1.0,
+            "min_blur_percentile": 100.0,
+        } | dict.fromkeys(("max_yaw", "max_pitch", "max_roll"), 180.0)
         for item in fields(self):
             value, top = getattr(self, item.name), tops.get(item.name, math.inf)
             if not 0 <= value <= top or math.isinf(value):
@@ -86,13 +90,13 @@ def measure(annotation: ClipAnnotation) -> Measures:
     people = find_people(annotation)
     subject = people.subject
     lengths = [end - start for start, end in annotation.shots]
-    sides = [math.sqrt(face.box.width * face.box.height) for face in subject]
+    sides = [math.sqrt(face.box.area) for face in subject]
     return Measures(
         num_frames=annotation.num_frames,
         num_shots=len(lengths),
         longest_shot=max(lengths),
         max_faces=people.max_faces,
-        face_share=len(subject) / len(annotation.frames),
+        face_share=people.face_share,
         face_px=_median(sides),
         blur=_median([face.blur for face in subject]),
         blur_percentile=None,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from generator.curation.annotation import Box, ClipAnnotation, Face, FrameAnnotation
 
@@ -18,10 +18,13 @@ _SPEED = 2.0
 _REACH = 0.6
 #: ... and is no more than so many times as large or as small.
 _GROWTH = 1.8
-#: Seconds for which a face may stay unseen.
-_PATIENCE_S = 1.0
+#: Seconds for which a face may stay unseen, and at least so many annotated frames.
+_PATIENCE_S, _PATIENCE_FRAMES = 1.0, 3
 #: Of a clip's frames, those in which a face must be found to be a person; and at least so many frames.
 _SUPPORT_SHARE, _SUPPORT_FRAMES = 0.15, 3
+#: A face up to this share of another's side is worn where it lies on the chest below that face, which is so
+#: many face boxes wide and high.
+_WORN, _CHEST = 0.5, (2.0, 3.0)
 
 
 @dataclass
@@ -33,7 +36,7 @@ class Track:
     @property
     def area(self) -> float:
         """All that it ever covered, in square pixels: the subject of a clip has the largest."""
-        return sum(face.box.width * face.box.height for face in self.faces.values())
+        return sum(face.box.area for face in self.faces.values())
 
 
 @dataclass(frozen=True)
@@ -52,18 +55,23 @@ class People:
 
     @property
     def subject(self) -> tuple[Face, ...]:
-        """The faces of the person that the clip is about; empty where there is none."""
-        return tuple(self.tracks[0].faces.values()) if self.tracks else ()
+        """One face a frame, of the weightiest person that shows there; empty where nobody does.
+
+        A subject who was out of sight for long is two tracks.
+        """
+        shown: dict[int, Face] = {}
+        for track in self.tracks:
+            shown = track.faces | shown
+        return tuple(shown[place] for place in sorted(shown))
 
 
 def find_people(annotation: ClipAnnotation) -> People:
     """Follow the faces of a record and keep those that are people."""
-    tracks = follow(annotation.frames, annotation.fps)
-    needed = min(
-        len(annotation.frames), max(_SUPPORT_FRAMES, math.ceil(_SUPPORT_SHARE * len(annotation.frames)))
-    )
+    frames = [_without_worn(frame) for frame in annotation.frames]
+    tracks = follow(frames, annotation.fps, annotation.stride)
+    needed = min(len(frames), max(_SUPPORT_FRAMES, math.ceil(_SUPPORT_SHARE * len(frames))))
     people = [track for track in tracks if len(track.faces) >= needed]
-    counts = [sum(place in track.faces for track in people) for place in range(len(annotation.frames))]
+    counts = [sum(place in track.faces for track in people) for place in range(len(frames))]
     return People(
         tracks=tuple(sorted(people, key=lambda track: track.area, reverse=True)),
         max_faces=max(counts),
@@ -71,15 +79,35 @@ def find_people(annotation: ClipAnnotation) -> People:
     )
 
 
-def follow(frames: Sequence[FrameAnnotation], fps: float) -> list[Track]:
+def _without_worn(frame: FrameAnnotation) -> FrameAnnotation:
+    """Leave out small faces on the chest of a large one: a hand, a print; a person would be hidden there."""
+    faces = tuple(
+        face for face in frame.faces if not any(_is_worn(face.box, other.box) for other in frame.faces)
+    )
+    return replace(frame, faces=faces)
+
+
+def _is_worn(small: Box, large: Box) -> bool:
+    if _side(small) > _WORN * _side(large):
+        return False
+    width, height = _CHEST
+    left = large.left + large.width * (1 - width) / 2
+    chest = Box(left, large.top + large.height, large.width * width, large.height * height)
+    return chest.overlap(small) > 0.9
+
+
+def follow(frames: Sequence[FrameAnnotation], fps: float, stride: int) -> list[Track]:
     """Link faces over frames, the nearest first; a face that fits no track begins one."""
     tracks: list[Track] = []
+    patience = max(_PATIENCE_S * fps, _PATIENCE_FRAMES * stride)
     for place, frame in enumerate(frames):
         free = set(range(len(frame.faces)))
         links = []
         for track in tracks:
             last = max(track.faces)
-            gap_s = (frame.index - frames[last].index) / fps
+            if (gap := frame.index - frames[last].index) > patience:
+                continue
+            gap_s = gap / fps
             links += [
                 (distance, id(track), number, track)
                 for number in free
@@ -97,10 +125,14 @@ def follow(frames: Sequence[FrameAnnotation], fps: float) -> list[Track]:
 
 def _distance(before: Box, after: Box, gap_s: float) -> float | None:
     """Between centres, in sides of the earlier box; None where it cannot be the same face."""
-    side, later_side = math.sqrt(before.width * before.height), math.sqrt(after.width * after.height)
+    side, later_side = _side(before), _side(after)
     across = (after.left + after.width / 2) - (before.left + before.width / 2)
     down = (after.top + after.height / 2) - (before.top + before.height / 2)
     distance = math.hypot(across, down) / side
     reach = max(_REACH, _SPEED * gap_s)
-    is_same = gap_s <= _PATIENCE_S and distance <= reach and 1 / _GROWTH <= later_side / side <= _GROWTH
+    is_same = distance <= reach and 1 / _GROWTH <= later_side / side <= _GROWTH
     return distance if is_same else None
+
+
+def _side(box: Box) -> float:
+    return math.sqrt(box.area)

@@ -1,0 +1,72 @@
+"""Bodies with a transformers detector, such as RT-DETR or D-FINE, from a local folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import transformers
+from numpy.typing import NDArray
+from PIL import Image
+from transformers import AutoImageProcessor, AutoModelForObjectDetection
+
+from generator.curation.annotation import Box, DetectorInfo, Human
+from generator.curation.detection import FoundFace
+from generator.curation.weights import Weights
+
+#: The least confidence of a body.
+CONFIDENCE = 0.5
+_LABEL = "person"
+
+
+class HumanModel:
+    """Any object detector that `AutoModelForObjectDetection` loads and that knows the label `person`.
+
+    Args:
+        weights: a folder with model and image processor, safetensors only.
+
+    Raises:
+        ValueError: it is no such model.
+    """
+
+    def __init__(self, weights: Weights) -> None:
+        """Load it, on the accelerator where there is one."""
+        try:
+            self._processor = AutoImageProcessor.from_pretrained(weights.path, local_files_only=True)
+            self._model = AutoModelForObjectDetection.from_pretrained(
+                weights.path, local_files_only=True, use_safetensors=True
+            ).eval()
+        except (OSError, ValueError) as error:
+            detail = " ".join(str(error).split())
+            raise ValueError(f"{weights.path.name} is no object detector of transformers: {detail}") from None
+        labels = self._model.config.id2label
+        self._people = [number for number, label in labels.items() if label.lower() == _LABEL]
+        if not self._people:
+            raise ValueError(f"{weights.path.name} knows no label {_LABEL!r}; use a detector of people")
+        self._model.to("cuda" if torch.cuda.is_available() else "cpu")
+        version = f"transformers {transformers.__version__}, {weights.version}"
+        self.info = DetectorInfo(self._model.config.model_type, version, {"confidence": CONFIDENCE})
+
+    @torch.inference_mode()
+    def find(self, picture: NDArray[np.uint8], faces: Sequence[FoundFace]) -> list[Human]:
+        """Find bodies, whatever the faces; see `HumanDetector.find`."""
+        inputs = self._processor(images=Image.fromarray(picture), return_tensors="pt")
+        outputs = self._model(**inputs.to(self._model.device))
+        (found,) = self._processor.post_process_object_detection(
+            outputs, threshold=CONFIDENCE, target_sizes=[picture.shape[:2]]
+        )
+        height, width = picture.shape[:2]
+        return [
+            Human(_within(box, width, height), is_estimated=False, confidence=score)
+            for score, label, box in zip(
+                found["scores"].tolist(), found["labels"].tolist(), found["boxes"].tolist(), strict=True
+            )
+            if label in self._people
+        ]
+
+
+def _within(corners: Sequence[float], width: int, height: int) -> Box:
+    left, right = (min(max(float(corners[place]), 0.0), float(width)) for place in (0, 2))
+    top, bottom = (min(max(float(corners[place]), 0.0), float(height)) for place in (1, 3))
+    return Box(left, top, right - left, bottom - top)
