@@ -12,7 +12,7 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
-from rest_framework.serializers import BaseSerializer
+from rest_framework.serializers import BaseSerializer, ListSerializer
 
 from annotate import queries
 from annotate.evidence import Break, Evidence, NotWatchedError
@@ -88,12 +88,17 @@ class JudgmentForm(forms.Form):
     evidence = forms.JSONField(required=False, error_messages=NOT_JSON)
 
     def clean_evidence(self) -> dict[str, Any]:
-        return self._checked(Evidence(data=self.cleaned_data["evidence"] or {}), "evidence")
+        evidence: dict[str, Any] = self._checked(
+            Evidence(data=self.cleaned_data["evidence"] or {}), "evidence"
+        )
+        return evidence
 
     def clean_breaks(self) -> list[dict[str, Any]]:
-        return self._checked(
-            Break(data=self.cleaned_data["breaks"] or [], many=True, max_length=MAX_BREAKS), "marks of breaks"
+        given: BaseSerializer[Any] = ListSerializer(
+            data=self.cleaned_data["breaks"] or [], child=Break(), max_length=MAX_BREAKS
         )
+        breaks: list[dict[str, Any]] = self._checked(given, "marks of breaks")
+        return breaks
 
     def _checked(self, given: BaseSerializer[Any], what: str) -> Any:
         if not given.is_valid():

@@ -89,6 +89,39 @@ def test_judging_with_htmx_answers_with_the_next_pair(ana, pair):
     assert answer.status_code == 200 and "<html" not in page and str(following.lease) in page
 
 
+def test_the_next_pair_can_be_fetched_ahead(ana, pair):
+    make_pair()
+    slot = shown(ana)
+    program = {"HX-Request": "true"}
+    page = browser_of(ana).get(f"/judge/identity/?ahead_of={slot.lease}", headers=program).content.decode()
+    following = Slot.objects.exclude(pk=slot.pk).get(annotator=ana)
+    assert str(following.lease) in page and str(slot.lease) not in page
+    # Both in hand: the answer to the first is followed by nothing, as long as it is ahead of the second.
+    answer = browser_of(ana).post(
+        "/judge/identity/", answer_for(slot, ahead_of=str(following.lease)), headers=program
+    )
+    assert answer.status_code == 204
+    assert Judgment.objects.get().slot == slot
+    assert browser_of(ana).get("/judge/identity/?ahead_of=nonsense").status_code == 422
+
+
+def test_the_last_answer_can_be_changed_for_a_while(ana, ben, pair, settings):
+    program = {"HX-Request": "true"}
+    assert browser_of(ana).get("/judge/identity/?undo=1", headers=program).status_code == 204
+    slot = shown(ana)
+    browser_of(ana).post("/judge/identity/", answer_for(slot))
+    page = browser_of(ana).get("/judge/identity/?undo=1").content.decode()
+    assert str(slot.lease) in page and 'value="left" checked' in page
+    assert str(slot.lease) not in browser_of(ben).get("/judge/identity/?undo=1").content.decode()
+    change = answer_for(slot, choice="tie", revises="1")
+    assert browser_of(ana).post("/judge/identity/", change, headers=program).status_code == 204
+    assert [judgment.verdict for judgment in Judgment.objects.order_by("revision")][1] == "tie"
+    settings.UNDO_S = 0
+    late = answer_for(slot, choice="right", revises="1")
+    assert browser_of(ana).post("/judge/identity/", late).status_code == 409
+    assert "no answer of yours" in browser_of(ana).get("/judge/identity/?undo=1").content.decode()
+
+
 def test_the_back_button_changes_nothing(ana, pair):
     slot = shown(ana)
     for choice in ("left", "right"):

@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect
 
 from annotate.models import Judgment, PreferencePair, Side, Slot, User
 from annotate.services.slots import lease_slot
+from annotate.views.judge import WHY
 from rlhf.records import Track, Verdict
 from tests.browser.conftest import Visit, sign_in
 from tests.browser.rooms import Room
@@ -38,8 +39,17 @@ def test_it_judges_identity_by_keys_alone(judge: Judge, ana: User) -> None:
     assert room.page.locator(".strip li").count() == group.references.count() == 7
     assert "pigtails" not in room.page.content()
     room.watch_whole()
-    room.press("g", "k", "j", "Space", ".", ",", "1")
+    room.press("g", "k", "j", "Space", ".", ",", "<", "\\", "[", "]", "l", "l", "z", "Shift+ArrowLeft", "z")
+    room.press("2", "1", "c", "e", "Space", "Tab", "Space", "Escape", "n")
     assert room.choice == "left"
+    room.page.keyboard.type("Look at the ears.")
+    room.press("Escape")
+    room.show(3)
+    room.press("b")
+    room.page.keyboard.down("w")  # Held, it also takes the focus to the right.
+    room.page.keyboard.up("w")
+    room.show(5)
+    room.press("b")
     room.submit()
     room.wait_until_ready()
 
@@ -47,6 +57,11 @@ def test_it_judges_identity_by_keys_alone(judge: Judge, ana: User) -> None:
     assert judgment.slot.track == Track.IDENTITY
     assert judgment.slot.annotator == ana
     assert judgment.verdict == verdict_for(judgment.slot, "left")
+    assert judgment.strength == "clearly"
+    assert judgment.reasons == list(WHY[Track.IDENTITY][:2])
+    assert judgment.note == "Look at the ears."
+    samples = [verdict_for(judgment.slot, side) for side in ("left", "right")]
+    assert judgment.breaks == [{"sample": samples[0], "frame": 3}, {"sample": samples[1], "frame": 5}]
     evidence = judgment.evidence
     assert evidence["input"] == "keys"
     assert evidence["viewport"] == [1280, 720]
@@ -69,10 +84,18 @@ def test_it_judges_controllability_by_keys_alone(judge: Judge, ana: User) -> Non
     assert [text for text in statements if "pigtails" in text]
     assert [text for text in statements if "a forest" in text]
     expect(room.page.locator(".unchanged")).to_have_text("Everything else stays as in the reference.")
-    room.press("2")
+    room.press("p")
+    expect(room.page.locator(".changes")).to_be_hidden()
+    room.press("p")
+    expect(room.page.locator(".changes")).to_be_visible()
+    room.page.keyboard.down("v")
+    room.page.keyboard.up("v")
+    room.press("r", "ArrowRight", "ArrowLeft", ">", "Space", "2", "s")
     room.submit()
 
     judgment = Judgment.objects.get()
+    assert judgment.strength == "slightly"
+    assert judgment.evidence["speed"] == judgment.evidence["speed_range"][1] == 1.25
     assert judgment.slot.track == Track.CONTROLLABILITY
     assert judgment.verdict == verdict_for(judgment.slot, "right")
     expect(room.page.locator(".own")).to_have_text("1 judged by you")

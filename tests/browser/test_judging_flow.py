@@ -1,4 +1,4 @@
-"""From pair to pair: the next one is there at once, and no answer is lost, doubled or given for somebody else."""
+"""From pair to pair: the next one is there at once, and no answer is lost, doubled or somebody else's."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_next_pair_is_there_without_a_request(judge: Judge, ana: User) -> No
     room.press("1", "Enter")
     waited = room.page.evaluate("() => window.next")
     print(
-        f"next pair: {waited['shown']:.0f} ms to its page, {waited['played']:.0f} ms to a frame of both videos"
+        f"next pair: {waited['shown']:.0f} ms to its page, {waited['played']:.0f} ms to both videos' frames"
     )
     assert room.lease != first
     assert waited["requests"] == [], "the next pair asked for something"
