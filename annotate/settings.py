@@ -49,9 +49,8 @@ from annotate.environment import (
     folder_from_url,
 )
 from annotate.supervisor.sockets import postgres_url, redis_url
-from generator.curation.curate import CurationSettings
-from generator.curation.detectors import DetectorSettings
 from generator.curation.filters import Thresholds
+from generator.curation.settings import CurationSettings, DetectorSettings
 
 env = Environment(os.environ)
 

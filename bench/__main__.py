@@ -6,7 +6,7 @@ import importlib
 import sys
 
 #: In the order of the loop.
-BENCHMARKS = ("prompts", "portraits", "placement", "sampler", "wan5b", "votes", "stopping")
+BENCHMARKS = ("curation", "prompts", "portraits", "placement", "sampler", "wan5b", "votes", "stopping")
 
 
 def main(names: list[str]) -> int:
