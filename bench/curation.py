@@ -1,6 +1,6 @@
 """Real files of people, groups and traps: what curation says of each against the truth, and how fast it is.
 
-The files are no part of the repository; where they are absent, only the synthetic crowd is measured. The truth
+The files are no part of the repository; where they are absent, only a synthetic crowd is measured. The truth
 is that of `SOURCES.md` beside them. Times are of one process; a busy machine slows them.
 """
 
