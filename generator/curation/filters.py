@@ -70,7 +70,7 @@ class Thresholds:
     max_yaw: float = 60.0
     max_pitch: float = 45.0
     max_roll: float = 45.0
-    max_copy_distance: float = 0.1
+    max_copy_distance: float = 0.06
 
     def __post_init__(self) -> None:
         """Refuse a threshold out of its range, by its name."""

@@ -135,7 +135,7 @@ def test_a_copy_of_a_copy_names_the_original() -> None:
 
 @pytest.mark.skipif(not REALDATA.is_dir(), reason="no real data beside the repository")
 def test_clips_of_one_signer_are_no_copies_but_their_copies_are(make: MediaMaker) -> None:
-    clips = sorted((REALDATA / "people" / "signer_a").glob("*.mp4"))
+    clips = sorted((REALDATA / "people" / "signer_a").glob("*.mp4"))[-3:]
     prints = [fingerprint(path) for path in clips]
     assert min(distance(*pair) for pair in combinations(prints, 2)) > 1.5 * COPY
     frames = read_clip(clips[0])
