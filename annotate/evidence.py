@@ -17,6 +17,7 @@ from rlhf.records import Track, Verdict
 
 DAY_MS = 86_400_000
 MAX_REFERENCES_SEEN = 200
+MAX_INTERVALS = 1000
 
 
 class NotWatchedError(Exception):
@@ -63,12 +64,33 @@ class Coverage(_Known):
     )
 
 
+def _intervals(**options: Any) -> serializers.ListField:
+    ends = serializers.ListField(
+        child=serializers.IntegerField(min_value=0, max_value=DAY_MS), min_length=2, max_length=2
+    )
+    return serializers.ListField(child=ends, max_length=MAX_INTERVALS, **options)
+
+
+class Shown(_Known):
+    """What was on the screen, as [first, last]: frames of a video, tenths of a second of a reference."""
+
+    left = _intervals()
+    right = _intervals()
+    references = serializers.ListField(
+        child=_intervals(),
+        required=False,
+        max_length=MAX_REFERENCES_SEEN,
+        help_text="In the order of the lease.",
+    )
+
+
 class Evidence(_Known):
     """How a pair was looked at."""
 
     active_ms = serializers.IntegerField(required=False, min_value=0, max_value=DAY_MS)
     played_ms = PlayedMs(required=False)
     coverage = Coverage(required=False)
+    shown = Shown(required=False)
     p95_drift_ms = _Number(required=False, allow_null=True, min_value=0, max_value=DAY_MS)
     max_drift_ms = _Number(required=False, allow_null=True, min_value=0, max_value=DAY_MS)
     speed = _Number(required=False, min_value=0.1, max_value=4, help_text="When the answer was given.")

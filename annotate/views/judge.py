@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from functools import cache
+from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -194,6 +196,10 @@ def _shown_page(
         "reasons": [r for r in REASONS if track == Track.CONTROLLABILITY or r != PROMPT_UNCLEAR],
         "why": WHY[track],
         "watch": settings.WATCH_GATE[track],
+        "guidelines": {
+            "template": f"annotate/_guidelines_{track}.html",
+            "version": guideline_version(track),
+        },
         "session": {
             "break_after_min": settings.SESSION_BREAK_MIN,
             "limit_min": settings.SESSION_LIMIT_MIN,
@@ -212,6 +218,13 @@ def _shown_page(
     }
     template = "annotate/judge.html" + ("#task" if request.htmx else "")
     return render(request, template, context, status=status)
+
+
+@cache
+def guideline_version(track: Track) -> str:
+    """It follows from the words, so that no change of theirs goes without one."""
+    source = (settings.BASE_DIR / "templates" / "annotate" / f"_guidelines_{track}.html").read_bytes()
+    return sha256(source).hexdigest()[:8]
 
 
 def _shown(slot: Slot) -> dict[str, Any]:

@@ -57,7 +57,10 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(chromium: Browser, live_server: Any) -> Iterator[Visit]:
-    """`visit(user, path)` opens a window of its own; options are those of a browser context."""
+    """`visit(user, path)` opens a window of its own; options are those of a browser context.
+
+    Who `is_new` has not read any guidelines.
+    """
     faults: list[str] = []
     contexts = []
 
@@ -66,12 +69,14 @@ def visit(chromium: Browser, live_server: Any) -> Iterator[Visit]:
         if message.type == "error" and not message.text.startswith(("Failed to load resource", "htmx:")):
             faults.append(message.text)
 
-    def open_page(user: User | None, path: str = "/", **options: Any) -> Page:
+    def open_page(user: User | None, path: str = "/", *, is_new: bool = False, **options: Any) -> Page:
         options = {"viewport": {"width": 1280, "height": 720}} | options
         context = chromium.new_context(base_url=live_server.url, **options)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(PATIENCE_MS)
+        if not is_new:
+            has_read_the_guidelines(page)
         page.on("console", on_console)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.goto(path)
@@ -111,6 +116,17 @@ def waiting_for_the_server() -> Iterator[None]:
     finally:
         request_started.disconnect(begin)
         request_finished.disconnect(end)
+
+
+def has_read_the_guidelines(page: Page) -> None:
+    """From the first page on that asks: everybody has, but for the test of the guidelines."""
+    page.add_init_script(
+        """document.addEventListener('readystatechange', () => {
+            const judging = document.querySelector('#judging');
+            if (judging) localStorage.setItem(
+                `guidelines of ${judging.dataset.person}: ${location.pathname}`, judging.dataset.guidelines);
+        })"""
+    )
 
 
 def sign_in(page: Page, user: User) -> None:

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from annotate.models import Judgment, PreferencePair, Side, Slot, User
 from annotate.services.slots import lease_slot
-from annotate.views.judge import WHY
+from annotate.views.judge import WHY, guideline_version
 from rlhf.records import Track, Verdict
 from tests.browser.conftest import Visit, sign_in
 from tests.browser.rooms import Room
@@ -65,6 +65,8 @@ def test_it_judges_identity_by_keys_alone(judge: Judge, ana: User) -> None:
     evidence = judgment.evidence
     assert evidence["input"] == "keys"
     assert evidence["viewport"] == [1280, 720]
+    assert evidence["guideline_version"] == guideline_version(Track.IDENTITY)
+    assert evidence["shown"]["left"] == evidence["shown"]["right"] == [[0, 8]]
     assert evidence["coverage"]["left"] == evidence["coverage"]["right"] == 1
     assert len(evidence["coverage"]["references"]) == 7
     assert min(evidence["played_ms"].values()) >= 900  # Nine frames at eight a second, once.

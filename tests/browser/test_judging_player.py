@@ -90,8 +90,8 @@ def test_it_loops_between_two_frames(judge: Judge, ana: User) -> None:
             player.play();
         })"""
     )
-    # One more may flash before a slow browser has turned back.
-    assert set(seen) <= {2, 3, 4, 5}
+    # A slow browser turns back a frame or two late, but never from the end, and never to the start.
+    assert not {0, 1, 8} & set(seen)
     assert seen.count(3) >= 2
     room.press("l")
     assert not room.page.evaluate("() => room.player.isLooping")

@@ -3,6 +3,8 @@
 
 const CHOICES = ["left", "right", "tie", "both_bad", "unsure"];
 const SIDES = ["left", "right"];
+/** Letters that two lines of the hint hold. */
+const LONG = 72;
 
 class Answer {
   /**
@@ -115,6 +117,7 @@ class Answer {
   tell(text, isProblem = false) {
     this.hint.textContent = text;
     this.hint.classList.toggle("problem", isProblem);
+    this.hint.classList.toggle("long", text.length > LONG);
   }
 
   restore() {

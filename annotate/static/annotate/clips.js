@@ -53,4 +53,15 @@ class Coverage {
   get share() {
     return this.seen.filter(Boolean).length / this.seen.length;
   }
+
+  /** The parts that were seen as [first, last], in order. */
+  get intervals() {
+    const found = [];
+    this.seen.forEach((isSeen, part) => {
+      if (!isSeen) return;
+      if (found.at(-1)?.[1] === part - 1) found.at(-1)[1] = part;
+      else found.push([part, part]);
+    });
+    return found;
+  }
 }

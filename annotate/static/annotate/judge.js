@@ -11,7 +11,7 @@ let ahead = null;
 /** The pair to go back to while an earlier answer is changed. */
 let shelved = null;
 
-const desk = { send, undo, cancel, openKeys: () => keysDialog.open((act) => room.offers(act)) };
+const desk = { send, undo, cancel, openKeys: () => keysDialog.open((act) => room.offers(act)), openGuide, guidelines: page.guidelines };
 const keys = new Keys(() => [room, ahead, shelved].forEach((one) => one?.label(keys)));
 const keysDialog = new KeysDialog(document.querySelector("#keys"), keys);
 const outbox = new Outbox(page.person, { token, stored, refused, changed: sent });
@@ -226,6 +226,16 @@ function enter(event) {
   send();
 }
 
+// -- guidelines: shown before the first pair, and again when they change --------------------------------------
+
+const guideKey = `guidelines of ${page.person}: ${location.pathname}`;
+
+function openGuide() {
+  const dialog = document.querySelector("#guidelines");
+  dialog.addEventListener("close", () => localStorage.setItem(guideKey, page.guidelines), { once: true });
+  dialog.showModal();
+}
+
 function count() {
   const elapsed = session.count();
   if (!room) return;
@@ -244,6 +254,7 @@ function begin() {
   const task = document.querySelector("#task");
   if (room || !task.offsetParent) return; // A window that is too small fetches nothing.
   show(task);
+  if (room && localStorage.getItem(guideKey) !== page.guidelines && !session.dialog.open) openGuide();
   const unsent = outbox.waiting.find((answer) => answer.url === location.pathname && answer.lease === room?.lease);
   isWaiting = Boolean(unsent);
   if (outbox.waiting.length) outbox.send();

@@ -39,6 +39,7 @@ const ACTS = {
   next: { key: "k", says: "next reference" },
   changes: { key: "p", says: "show or hide the changes" },
   full: { key: "f", says: "full screen" },
+  guide: { key: "h", says: "how to judge" },
   keys: { key: "?", says: "these keys" },
 };
 /** Keys that forms and browsers need; they keep their meaning. */

@@ -240,6 +240,7 @@ class PairPlayer {
     return {
       played_ms: { left: Math.round(this.playedMs.left), right: Math.round(this.playedMs.right) },
       coverage: { left: rounded(this.coverage.left.share, 3), right: rounded(this.coverage.right.share, 3) },
+      shown: { left: this.coverage.left.intervals, right: this.coverage.right.intervals },
       max_drift_ms: rounded(at(1), 1),
       p95_drift_ms: rounded(at(0.95), 1),
       speed: this.rate,

@@ -72,7 +72,12 @@ class References {
     image.alt = `Reference ${this.current + 1}`;
     image.src = await this.fetch(item);
     await image.decode();
-    setTimeout(() => this.medium === image && this.saw(item, 1), PHOTO_SEEN_MS);
+    setTimeout(() => {
+      if (this.medium !== image) return;
+      item.coverage ??= new Coverage(1);
+      item.coverage.mark(0);
+      this.saw(item, item.coverage.share);
+    }, PHOTO_SEEN_MS);
   }
 
   /** Play a clip, at its own length. */
@@ -140,8 +145,13 @@ class References {
     this.medium.currentTime = Math.min(player.videos.left.currentTime, this.medium.duration - 0.001);
   }
 
-  evidence() {
+  get shares() {
     return this.items.map((item) => Number(item.share.toFixed(3)));
+  }
+
+  /** What was seen of each, in tenths of a second; a photo has one part. */
+  get intervals() {
+    return this.items.map((item) => item.coverage?.intervals ?? []);
   }
 
   destroy() {

@@ -4,7 +4,8 @@
 class Room {
   /**
    * @param {HTMLElement} task the page's part of one pair
-   * @param {{send: () => void, undo: () => void, cancel: () => boolean, openKeys: () => void}} desk what leads
+   * @param {{send: () => void, undo: () => void, cancel: () => boolean, openKeys: () => void,
+   *     openGuide: () => void, guidelines: string}} desk what leads
    *     from pair to pair; `cancel` says whether there was anything to go back to
    */
   constructor(task, desk) {
@@ -92,14 +93,14 @@ class Room {
   }
 
   evidence() {
-    const { coverage, ...rest } = this.player.evidence();
-    const { guidelines } = this.task.dataset;
+    const { coverage, shown, ...rest } = this.player.evidence();
     return {
       active_ms: Math.round(this.activeMs),
       ...rest,
-      coverage: { ...coverage, references: this.references.evidence() },
+      coverage: { ...coverage, references: this.references.shares },
+      shown: { ...shown, references: this.references.intervals },
       viewport: [innerWidth, innerHeight],
-      ...(guidelines && { guideline_version: guidelines }),
+      guideline_version: this.desk.guidelines,
     };
   }
 
@@ -142,6 +143,7 @@ class Room {
       break: () => answer.mark(this.focused, player.frame),
       undo: () => this.desk.undo(),
       full: () => (document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen()),
+      guide: () => this.desk.openGuide(),
       keys: () => this.desk.openKeys(),
     };
     if (CHOICES.includes(name)) this.choose(name);
