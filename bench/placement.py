@@ -26,7 +26,7 @@ from generator.portraits.train.transformer import EMPTY_SHARE, Conditioned, Trai
 FOLDER = Path("var/train")
 POSITIONS: tuple[ReferencePosition, ...] = ("after", "before")
 SHIPPED = ("after", "primary_first")
-STEPS, BATCH, HELD_OUT, LOOKS = 400, 16, 200, 4
+STEPS, BATCH, HELD_OUT, LOOKS = 250, 16, 200, 4
 PEAK_RATE = 1.5e-3
 
 

@@ -24,7 +24,7 @@ from generator.portraits.oracle import Oracle
 from generator.portraits.train.measure import Trial, draw_sheet, draw_trials, sample_trials, score
 from generator.portraits.world import CHECKPOINT
 
-TRIALS_A_PERSON = 6
+TRIALS_A_PERSON = 5
 VIDEOS_A_TRIAL = 2
 REFERENCES = 4
 ABLATION = Path("var/train/standard")
