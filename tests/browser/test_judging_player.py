@@ -69,6 +69,42 @@ def test_both_videos_stay_within_a_frame_for_ten_seconds(judge: Judge, ana: User
     assert measured["p95_drift_ms"] < 1000 / 24
 
 
+def test_it_steps_both_videos_by_whole_frames(judge: Judge, ana: User) -> None:
+    make_pair()
+    room = judge(ana, "identity")
+    room.press(",")
+    room.page.locator(".position").fill("0")
+    room.page.wait_for_timeout(100)
+    shown = []
+    for _ in range(9):
+        room.page.wait_for_function(
+            "() => [...document.querySelectorAll('.stage video')].every((video) => !video.seeking)"
+        )
+        room.page.wait_for_timeout(60)
+        shown.append(room.frames())
+        room.press(".")
+    assert shown == [[frame, frame] for frame in range(9)]
+
+
+def test_it_brings_the_right_video_back_into_step(judge: Judge, ana: User) -> None:
+    """Right is presented 5, 30 and 300 ms early: left alone, slowed by 9 %, and put where left is."""
+    make_pair()
+    room = judge(ana, "identity")
+    corrected = room.page.evaluate(
+        """() => [0.005, 0.03, 0.3].map((drift) => {
+            const [left, right] = [1, 1 + drift].map((currentTime) => ({ currentTime, playbackRate: 1 }));
+            const player = new PairPlayer({ left, right }, { fps: 8, numFrames: 9, changed() {} });
+            player.isPlaying = true;
+            player.saw('left', 1, 1000);
+            player.saw('right', 1 + 0.016 + drift, 1016);
+            return [right.playbackRate, right.currentTime, player.evidence().max_drift_ms];
+        })"""
+    )
+    assert corrected[0] == pytest.approx([1, 1.005, 5])
+    assert corrected[1] == pytest.approx([0.91, 1.03, 30])
+    assert corrected[2] == pytest.approx([1, 1, 300])
+
+
 def test_it_loops_between_two_frames(judge: Judge, ana: User) -> None:
     make_pair()
     room = judge(ana, "identity")
