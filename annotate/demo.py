@@ -21,11 +21,11 @@ from django.conf import settings
 from django.urls import reverse
 from tqdm import tqdm
 
-from annotate import queries, tasks
-from annotate.management.loop_command import wait_for_run
-from annotate.models import Round, Split, Stage, User
+from annotate import curation_queries, queries, tasks
+from annotate.management.loop_command import curate_with_bar, wait_for_run
+from annotate.models import IdentityGroup, Round, Split, Stage, User
 from annotate.services.accounts import create_account, renew_password
-from annotate.services.identities import ImportReport, import_people
+from annotate.services.identities import import_people
 from annotate.services.instances import build_instances
 from annotate.services.loop import Step, advance_round
 from annotate.services.rounds import RoundError, import_model, plan_pairs, start_round
@@ -67,7 +67,9 @@ def run_synthetic(say: Say) -> dict[str, Any]:
     progress = _progress(say)
     with progress.stage("identities", "1  identities: drawing people and importing them"):
         for split, count in PEOPLE.items():
-            if queries.people().filter(source="portraits", split=split).count() < count:
+            drawn = IdentityGroup.objects.filter(source="portraits", split=split)
+            curated = curation_queries.usable_references().filter(group__in=drawn).values("group").distinct()
+            if curated.count() < count:
                 _import(say, _draw_people(progress.folder / "people", split, count), split)
     with progress.stage("instances", "2  instances: references in order, and what changes"):
         for split, count in INSTANCES_A_PERSON.items():
@@ -98,9 +100,7 @@ def run_people(folder: Path, say: Say) -> dict[str, Any]:
     progress = _progress(say)
     source = folder.resolve().name
     with progress.stage("identities", f"1  identities: importing {folder}"):
-        report = _import(say, folder, Split.TRAIN, source)
-        for item in report.rejected:
-            say(f"   left out {item.path}: {item.reason}: {item.detail}")
+        _import(say, folder, Split.TRAIN, source)
     with progress.stage("instances", "2  instances: references in order, and what changes"):
         build_instances(Draw(count=1, seed=0), split=Split.TRAIN, source=source)
     with progress.stage("samples", "4  samples: two videos for every person, on the gpu queue"):
@@ -161,12 +161,15 @@ def _draw_people(folder: Path, split: Split, count: int) -> Path:
     return place
 
 
-def _import(say: Say, folder: Path, split: Split, source: str = "portraits") -> ImportReport:
+def _import(say: Say, folder: Path, split: Split, source: str = "portraits") -> None:
     report = import_people(
         folder, source=source, split=split, follow=lambda people: tqdm(people, desc="  import", unit="person")
     )
-    say(f"   {report.num_people} people, {report.num_new} new references, {len(report.rejected)} left out")
-    return report
+    outcome = curate_with_bar(report.people)
+    say(f"   {report.num_people} people, {report.num_new} new references, {outcome['kept']} usable")
+    unreadable = [f"{item.path}: {item.reason}: {item.detail}" for item in report.rejected]
+    for line in [*unreadable, *outcome["rejected"]]:
+        say(f"   left out {line}")
 
 
 def _sampled_round(name: str, source: str, *, votes_wanted: int) -> Round:

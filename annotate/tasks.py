@@ -12,7 +12,7 @@ from celery import shared_task
 from django.conf import settings
 
 from annotate.models import Run, RunStatus, Stage
-from annotate.services import runs
+from annotate.services import curation, runs
 
 logger = logging.getLogger(__name__)
 
@@ -102,3 +102,21 @@ def send_run(run: Run | None) -> None:
 def requeue_lost_runs() -> None:
     for run_id in runs.requeue_lost_runs():
         execute_run.delay(run_id)
+
+
+@shared_task
+def curate_reference(reference_id: int) -> None:
+    """Look at one reference; a second delivery of the same id does nothing."""
+    curation.curate_reference(reference_id)
+
+
+def send_curations(reference_ids: list[int]) -> None:
+    """Hand queued references to the workers once the transaction that queued them has ended."""
+    for reference_id in reference_ids:
+        curate_reference.delay_on_commit(reference_id)  # type: ignore[attr-defined]
+
+
+@shared_task
+def requeue_lost_curations() -> None:
+    for reference_id in curation.requeue_lost_curations():
+        curate_reference.delay(reference_id)

@@ -5,13 +5,21 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 
 from annotate import media
-from annotate.views import accounts, health, home, judge, people, rounds
+from annotate.views import accounts, health, home, judge, people, prompts, rounds, thresholds
 
 urlpatterns = [
     path("", home.home, name="home"),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("people/", people.people_list, name="people"),
+    path("people/thresholds/", thresholds.thresholds, name="thresholds"),
+    path("people/<int:group_id>/", people.person, name="person"),
+    path("people/<int:group_id>/describe/", people.describe, name="person_describe"),
+    path("people/<int:group_id>/primary/", people.choose_primary, name="person_primary"),
+    path("people/<int:group_id>/curate/", people.curate, name="person_curate"),
+    path("references/<int:reference_id>/decide/", people.decide, name="reference_decide"),
+    path("references/<int:reference_id>/annotation/", people.annotation, name="reference_annotation"),
+    path("instances/<int:instance_id>/prompt/", prompts.prompt, name="prompt"),
     path("accounts/", accounts.accounts, name="accounts"),
     path("accounts/<int:user_id>/password/", accounts.password, name="account_password"),
     # The track converter is registered by the API's routes, which are imported below.

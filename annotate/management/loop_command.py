@@ -10,8 +10,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from annotate import queries, tasks
+from annotate import curation_queries, queries, tasks
 from annotate.models import Round, Run, RunStatus
+from annotate.services.curation import curate_people
 from annotate.services.rounds import RoundError
 from generator.rundir import RunError
 from rlhf.export import ExportError
@@ -88,6 +89,19 @@ def wait_for_run(run: Run, *, quiet: bool = False) -> Run:
         log = settings.STORAGE_ROOT / run.folder / "log.txt"
         raise RoundError(f"{run} {run.status}: {run.error or 'by a lead'}; see {log}")
     return run
+
+
+def curate_with_bar(people: list[int], *, quiet: bool = False) -> dict[str, Any]:
+    """Look at everything of these people that is not done, and say what became of their references."""
+    with tqdm(
+        desc="  curate",
+        total=curation_queries.open_references(people).count(),
+        disable=quiet,
+        dynamic_ncols=True,
+        unit="file",
+    ) as bar:
+        curate_people(people, on_done=bar.update)
+    return curation_queries.outcome_of(people)
 
 
 def send_and_maybe_wait(run: Run | None, options: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pgtrigger
@@ -23,6 +24,7 @@ from annotate.models import (
 )
 from annotate.services.audit import record_event
 from annotate.services.rounds import RoundError
+from generator.curation.annotation import ANNOTATION_NAME
 
 
 def erase_identity(name: str, *, source: str | None = None, really: bool = False) -> dict[str, Any]:
@@ -64,16 +66,31 @@ def erase_identity(name: str, *, source: str | None = None, really: bool = False
 
 @transaction.atomic
 def _erase(group: IdentityGroup, exports: list[Export], report: dict[str, Any]) -> None:
-    prompts = list(DifferentialPrompt.objects.filter(instances__group=group).values_list("pk", flat=True))
+    prompts = list(_prompt_versions(group))
     counts = {key: value for key, value in report.items() if key not in ("person", "erased")}
     record_event("erase_identity", group, **counts)
     for export in exports:
         shutil.rmtree(settings.STORAGE_ROOT / export.folder, ignore_errors=True)
         Export.objects.filter(pk=export.pk).update(withdrawn="a person's data were erased")
-    # Votes and prompts are append-only for everything but this.
-    with pgtrigger.ignore("annotate.Judgment:append_only", "annotate.DifferentialPrompt:append_only"):
+    # Votes, prompts and decisions are append-only for everything but this.
+    with pgtrigger.ignore(
+        "annotate.Judgment:append_only",
+        "annotate.DifferentialPrompt:append_only",
+        "annotate.CurationDecision:append_only",
+    ):
         group.delete()
-        DifferentialPrompt.objects.filter(pk__in=prompts, instances=None).delete()
+        for prompt in prompts:
+            DifferentialPrompt.objects.filter(pk=prompt.pk, instances=None, superseded_by=None).delete()
+
+
+def _prompt_versions(group: IdentityGroup) -> Iterator[DifferentialPrompt]:
+    """The prompts of a person's instances and all that they supersede, the newest of each line first."""
+    newest = DifferentialPrompt.objects.filter(instances__group=group).distinct()
+    for prompt in newest.order_by("-id"):
+        version: DifferentialPrompt | None = prompt
+        while version is not None:
+            yield version
+            version = version.supersedes
 
 
 def _stored_files(group: IdentityGroup) -> list[str]:
@@ -82,6 +99,8 @@ def _stored_files(group: IdentityGroup) -> list[str]:
     mine = {path for row in references.values_list("path", "poster") for path in row}
     others = Reference.objects.exclude(group=group).filter(Q(path__in=mine) | Q(poster__in=mine))
     shared = {path for row in others.values_list("path", "poster") for path in row}
+    shared |= {str(Path(path).with_name(ANNOTATION_NAME)) for path in shared}
+    mine |= {str(Path(path).with_name(ANNOTATION_NAME)) for path in references.values_list("path", flat=True)}
     crops = InstanceReference.objects.filter(reference__group=group).exclude(path="")
     mine |= {path for row in crops.values_list("path", "poster") for path in row}
     videos = VideoSample.objects.filter(instance__group=group).exclude(path="").values_list("path", flat=True)

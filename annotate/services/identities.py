@@ -1,31 +1,47 @@
-"""Stage 1: import people."""
+"""Stage 1, first half: import people."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
 from django.conf import settings
+from django.db import IntegrityError, transaction
 
 from annotate.models import IdentityGroup, Reference
 from annotate.services.audit import record_event
 from generator.curation.folder import Person, PersonFile, RejectedFile, scan_people
-from generator.media import MediaError, RejectReason
-from generator.video import normalise, read_clip, write_poster
+from generator.curation.shots import SHOT_SIDE, find_shots
+from generator.decoder import VideoDecoder
+from generator.media import MediaError, MediaFacts, MediaFormat, MediaLimits, RejectReason
+from generator.records import ReferenceKind
+from generator.video import fit, normalise, normalise_shots, read_clip, write_poster
 
 Follow = Callable[[Iterable[Person | RejectedFile]], Iterable[Person | RejectedFile]]
 
 
 @dataclass
 class ImportReport:
-    """What an import found; nothing that was rejected is missing from it."""
+    """What an import found; nothing that was rejected is missing from it.
 
-    num_people: int = 0
+    Attributes:
+        people: the rows of those with readable files.
+        num_new: references that are new; a file with cuts gives one a shot.
+        num_known: files that were imported earlier.
+        rejected: files that could not be read or stored.
+    """
+
+    people: list[int] = field(default_factory=list)
     num_new: int = 0
     num_known: int = 0
     rejected: list[RejectedFile] = field(default_factory=list)
+
+    @property
+    def num_people(self) -> int:
+        return len(self.people)
 
 
 def import_people(
@@ -74,45 +90,86 @@ def _import_person(person: Person, source: str, licence: str, split: str, report
         report.rejected.append(RejectedFile(person.name, RejectReason.BAD_CARD, detail))
         return
     known = set(group.references.values_list("source_sha256", flat=True))
-    report.num_people += 1
+    report.people.append(group.pk)
     for file in person.files:
         if file.facts.sha256 in known:
             report.num_known += 1
             continue
         try:
-            _import_file(group, file)
+            report.num_new += _import_file(group, file)
         except MediaError as problem:
             report.rejected.append(RejectedFile(f"{person.name}/{file.name}", problem.reason, problem.detail))
-        else:
-            report.num_new += 1
 
 
-def _import_file(group: IdentityGroup, file: PersonFile) -> None:
-    """Store a normalised copy first and its row second, so that a row never names a missing file."""
+def _import_file(group: IdentityGroup, file: PersonFile) -> int:
+    """Store a file's normalised copy, one a shot, and then the rows: a row never names a missing file.
+
+    Raises:
+        MediaError: not readable to its end, or the same as another reference of this person once stored.
+    """
+    copies = _stored_copies(file, has_cuts=not group.is_synthetic)
+    references = [
+        Reference(
+            group=group,
+            kind=file.kind,
+            source_name=file.name,
+            source_sha256=file.facts.sha256,
+            shot=number,
+            path=str(path),
+            sha256=facts.sha256,
+            poster=str(_store_poster(path)),
+            width=facts.width,
+            height=facts.height,
+            num_frames=facts.num_frames,
+            fps=facts.fps,
+            size_bytes=facts.size_bytes,
+            facts={name: value for name, value in asdict(file.facts).items() if name != "sha256"},
+            elements=dict(file.elements) if file.elements else None,
+        )
+        for number, (path, facts) in enumerate(copies)
+    ]
+    try:
+        with transaction.atomic():
+            Reference.objects.bulk_create(references)
+    except IntegrityError:
+        for path, _ in copies:
+            shutil.rmtree(settings.STORAGE_ROOT / path.parent)
+        twins = group.references.filter(sha256__in=[facts.sha256 for _, facts in copies])
+        names = ", ".join(twins.values_list("source_name", flat=True)) or file.name
+        raise MediaError(RejectReason.DUPLICATE, f"shows the same as {names}, pixel by pixel") from None
+    return len(references)
+
+
+def _stored_copies(file: PersonFile, *, has_cuts: bool) -> list[tuple[Path, MediaFacts]]:
+    """The normalised file, or where it has cuts each of its shots: (path below the storage root, facts)."""
+    whole = _new_path(file.facts)
+    facts = normalise(file.path, settings.STORAGE_ROOT / whole)
+    shots = _shots(settings.STORAGE_ROOT / whole) if file.kind is ReferenceKind.CLIP and has_cuts else ()
+    if len(shots) < 2:
+        return [(whole, facts)]
+    paths = [_new_path(file.facts) for _ in shots]
+    targets = [
+        (settings.STORAGE_ROOT / path, end - start) for path, (start, end) in zip(paths, shots, strict=True)
+    ]
+    copies = list(zip(paths, normalise_shots(file.path, targets), strict=True))
+    shutil.rmtree(settings.STORAGE_ROOT / whole.parent)
+    return copies
+
+
+def _shots(clip: Path) -> tuple[tuple[int, int], ...]:
+    with VideoDecoder(clip, MediaFormat.MOV, MediaLimits()) as decoder:
+        return find_shots(decoder.upright_rgb(frame, fit(decoder.size, SHOT_SIDE)) for frame in decoder)
+
+
+def _new_path(facts: MediaFacts) -> Path:
     # A random name: neither a page nor an address can tell whose file it is, or what it was called.
     folder = Path("references") / uuid4().hex
     (settings.STORAGE_ROOT / folder).mkdir(parents=True)
-    path = folder / f"media{file.facts.normal_suffix}"
-    facts = normalise(file.path, settings.STORAGE_ROOT / path)
-    poster = folder / "poster.jpg"
-    write_poster(
-        settings.STORAGE_ROOT / poster, read_clip(settings.STORAGE_ROOT / path, max_frames=1).frames[0]
-    )
-    Reference.objects.get_or_create(
-        group=group,
-        source_sha256=file.facts.sha256,
-        defaults={
-            "kind": file.kind,
-            "source_name": file.name,
-            "path": str(path),
-            "sha256": facts.sha256,
-            "poster": str(poster),
-            "width": facts.width,
-            "height": facts.height,
-            "num_frames": facts.num_frames,
-            "fps": facts.fps,
-            "size_bytes": facts.size_bytes,
-            "facts": {name: value for name, value in asdict(file.facts).items() if name != "sha256"},
-            "elements": dict(file.elements) if file.elements else None,
-        },
-    )
+    return folder / f"media{facts.normal_suffix}"
+
+
+def _store_poster(path: Path) -> Path:
+    poster = path.with_name("poster.jpg")
+    frames = read_clip(settings.STORAGE_ROOT / path, max_frames=1).frames
+    write_poster(settings.STORAGE_ROOT / poster, frames[0])
+    return poster

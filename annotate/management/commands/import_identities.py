@@ -1,18 +1,22 @@
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandParser
 from tqdm import tqdm
 
-from annotate.management.loop_command import LoopCommand
+from annotate.management.loop_command import LoopCommand, curate_with_bar
 from annotate.models import Split
 from annotate.services.identities import import_people
 
 
 class Command(LoopCommand):
-    help = "Import people: one sub-folder a person, any mix of photos and clips. Running twice adds nothing."
+    help = (
+        "Import and curate people: one sub-folder a person, any mix of photos and clips. "
+        "Stopped, it goes on where it was; running twice adds nothing."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
@@ -29,9 +33,14 @@ class Command(LoopCommand):
             split=options["split"],
             follow=lambda people: tqdm(people, desc="  import", unit="person", disable=options["json"]),
         )
+        outcome = curate_with_bar(report.people, quiet=options["json"])
         return {
             "people": report.num_people,
             "new_references": report.num_new,
             "known_references": report.num_known,
-            "rejected": [f"{item.path}: {item.reason}: {item.detail}" for item in report.rejected],
+            "kept": outcome["kept"],
+            "left_out": dict(Counter(str(item.reason) for item in report.rejected) + outcome["reasons"]),
+            "failed": outcome["failed"],
+            "rejected": [f"{item.path}: {item.reason}: {item.detail}" for item in report.rejected]
+            + outcome["rejected"],
         }
