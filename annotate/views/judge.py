@@ -213,11 +213,24 @@ def _shown_page(
         if slot and slot.lease
         else [],
         "revises": revises,
-        "chosen": choice_of(revises.slot, revises.verdict) if revises else "",
+        "said": _said(revises) if revises else {"breaks": "[]"},
         "why_empty": "" if slot else queries.why_empty(request.user, track),
     }
     template = "annotate/judge.html" + ("#task" if request.htmx else "")
     return render(request, template, context, status=status)
+
+
+def _said(judgment: Judgment) -> dict[str, Any]:
+    """An answer in the words of the page, to be changed there."""
+    slot = judgment.slot
+    breaks = [{"side": choice_of(slot, mark["sample"]), "frame": mark["frame"]} for mark in judgment.breaks]
+    return {
+        "choice": choice_of(slot, judgment.verdict),
+        "strength": judgment.strength,
+        "reasons": judgment.reasons,
+        "note": judgment.note,
+        "breaks": json.dumps(breaks),
+    }
 
 
 @cache

@@ -122,7 +122,11 @@ def test_it_changes_the_last_answer(judge: Judge, ana: User) -> None:
     room = judge(ana, "controllability")
     room.press("u")
     expect(room.page.locator(".answer .hint")).to_contain_text("no answer of yours")
-    room.press("1")
+    room.press("1", "c", "n")
+    room.page.keyboard.type("half a smile")
+    room.press("Escape")
+    room.show(4)
+    room.press("b")
     room.submit()
     current = room.lease
     room.wait_until_ready()
@@ -140,6 +144,12 @@ def test_it_changes_the_last_answer(judge: Judge, ana: User) -> None:
     revisions = Judgment.objects.order_by("revision")
     assert [judgment.revision for judgment in revisions] == [1, 2]
     assert revisions[1].verdict == Verdict.BOTH_BAD
+    assert [judgment.strength for judgment in revisions] == ["clearly", ""]
+    assert revisions[1].note == revisions[0].note == "half a smile"
+    assert revisions[1].breaks == revisions[0].breaks != []
+    room.page.reload()
+    room.wait_until_ready()
+    assert (room.lease, room.choice) == (current, "tie")
 
 
 def test_it_keeps_a_lease_while_somebody_looks(judge: Judge, ana: User, ben: User) -> None:

@@ -16,7 +16,7 @@ class Answer {
     Object.assign(this, { form, unwatched, changed });
     this.hint = form.querySelector(".hint");
     this.panels = { why: form.querySelector(".why"), note: form.querySelector(".note-panel") };
-    this.breaks = [];
+    this.breaks = JSON.parse(form.dataset.breaks);
     this.input = "mouse";
     form.addEventListener("pointerdown", ({ pointerType }) => (this.input = pointerType === "touch" ? "touch" : "mouse"));
     form.addEventListener("input", () => this.update());
@@ -100,15 +100,19 @@ class Answer {
     const { choice, form } = this;
     if (!SIDES.includes(choice)) for (const radio of form.elements.strength) radio.checked = false;
     for (const box of form.querySelectorAll(choice === "unsure" ? ".why input" : ".reasons input")) box.checked = false;
-    for (const radio of form.elements.strength) radio.disabled = !SIDES.includes(choice);
     this.say();
+    this.keep();
+    this.changed();
+  }
+
+  keep() {
     const { pairs, breaks, lease } = this;
     sessionStorage.setItem("draft", JSON.stringify({ lease, pairs, breaks }));
-    this.changed();
   }
 
   say() {
     const { missing } = this;
+    for (const radio of this.form.elements.strength) radio.disabled = !SIDES.includes(this.choice);
     this.form.querySelector(".submit").setAttribute("aria-disabled", String(missing !== ""));
     if (missing) this.tell(`${missing}.`);
     else this.tell(this.isRevision ? "Enter changes your answer, Esc keeps it." : "Enter submits, Esc takes it back.");

@@ -59,6 +59,7 @@ class Room {
     this.task.querySelector(".own").textContent = `${this.own} judged by you`;
     if (!this.answer.hint.classList.contains("problem")) this.answer.say();
     this.missing = this.answer.missing;
+    this.answer.keep();
     this.task.focus({ preventScroll: true });
     this.draw();
     await this.playable;
