@@ -142,7 +142,7 @@ def curation_counts() -> dict[str, Any]:
         "total": sum(states.values()),
         "states": {state: states.get(state, 0) for state in Curation.values},
         "usable": usable_references().count(),
-        "by_hand": with_choice(Reference.objects.all()).filter(choice__in=[Choice.KEEP, Choice.DROP]).count(),
+        "by_hand": with_choice(Reference.objects.all()).exclude(Q(choice=Choice.AUTOMATIC)).count(),
         "reasons": {str(reason): reasons[reason] for reason in RejectReason if reasons[reason]},
         "is_live": bool(states.get(Curation.PENDING) or states.get(Curation.RUNNING)),
         "looked_at": states.get(Curation.DONE, 0) + states.get(Curation.FAILED, 0),

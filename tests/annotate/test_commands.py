@@ -7,7 +7,6 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
@@ -15,7 +14,7 @@ from django.core.management import CommandError, call_command
 from annotate import demo
 from annotate.models import Instance, Round, User
 from annotate.services.simulation import SimulatedVoter
-from generator.video import write_clip
+from generator.portraits.__main__ import write_person
 from tests.factories import make_group, make_instance, make_model, make_pair
 
 pytestmark = pytest.mark.django_db
@@ -30,15 +29,16 @@ def run(*arguments: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def people(tmp_path: Path) -> Path:
-    (tmp_path / "mia").mkdir()
-    write_clip(tmp_path / "mia" / "clip.mp4", np.full((9, 64, 64, 3), 90, np.uint8), 8)
+    """A drawn person, whom no detector has to find, and a file that is none of theirs."""
+    write_person(tmp_path / "mia", 10_000_000, "train")
     (tmp_path / "mia" / "notes.txt").write_text("no clip")
     return tmp_path
 
 
 def test_they_take_a_folder_to_a_planned_round(people):
     imported = run("import_identities", people, "--source", "tests")
-    assert (imported["people"], imported["new_references"]) == (1, 1)
+    assert (imported["people"], imported["new_references"], imported["kept"]) == (1, 11, 11)
+    assert (imported["left_out"], imported["failed"]) == ({"unsupported": 1}, 0)
     assert imported["rejected"] == [
         "mia/notes.txt: unsupported: " + imported["rejected"][0].split(": ", 2)[2]
     ]

@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from django.conf import settings
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, IntegrityError, transaction
+from PIL import Image
 
 from annotate.models import DifferentialPrompt, IdentityGroup, Reference
 from annotate.services.identities import import_people
-from annotate.services.instances import build_instances
-from generator.instances import Draw
 from generator.photo import write_photo
-from generator.video import write_clip
+from generator.video import read_clip, write_clip
 from tests.factories import make_instance
 
 pytestmark = pytest.mark.django_db
@@ -83,6 +82,35 @@ def test_nobody_moves_to_another_split(people):
     assert set(IdentityGroup.objects.values_list("split", flat=True)) == {"train"}
 
 
+def test_a_file_with_cuts_becomes_a_reference_a_shot(tmp_path):
+    rng = np.random.default_rng(0)
+    places = rng.integers(0, 255, (3, 8, 8, 3), np.uint8).repeat(16, axis=1).repeat(16, axis=2)
+    frames = np.concatenate([np.repeat(place[None], 20, axis=0) for place in places])
+    (tmp_path / "mia").mkdir()
+    write_clip(tmp_path / "mia" / "film.mp4", frames, 25)
+    assert import_people(tmp_path, source="tests").num_new == 3
+    assert list(Reference.objects.values_list("shot", "num_frames")) == [(0, 20), (1, 20), (2, 20)]
+    for reference, place in zip(Reference.objects.all(), places, strict=True):
+        shown = read_clip(settings.STORAGE_ROOT / reference.path).frames.mean(axis=(0, 1, 2))
+        assert shown == pytest.approx(place.mean(axis=(0, 1)), abs=6)
+    assert import_people(tmp_path, source="tests").num_known == 1
+    assert Reference.objects.count() == 3
+
+
+def test_another_file_of_the_same_pixels_is_a_duplicate(tmp_path):
+    (tmp_path / "mia").mkdir()
+    write_photo(tmp_path / "mia" / "one.png", np.full((64, 64, 3), 7, np.uint8))
+    Image.fromarray(np.full((64, 64, 3), 7, np.uint8)).save(tmp_path / "mia" / "two.png", compress_level=0)
+    report = import_people(tmp_path, source="tests")
+    assert (report.num_new, [str(item.reason) for item in report.rejected]) == (1, ["duplicate"])
+    assert "one.png" in report.rejected[0].detail
+    assert len(list((settings.STORAGE_ROOT / "references").rglob("media.png"))) >= 1
+    with pytest.raises(IntegrityError, match="one_reference_a_checksum"), transaction.atomic():
+        twin = Reference.objects.get()
+        twin.pk, twin.source_sha256 = None, "f" * 64
+        twin.save()
+
+
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(ValueError, match="nowhere"):
         import_people(tmp_path / "nowhere", source="tests")
@@ -94,7 +122,6 @@ def test_it_imports_real_people_whole():
     files = [path for path in (REALDATA / "people").rglob("*") if path.is_file()]
     assert (report.num_new, report.rejected) == (len(files), [])
     assert report.num_people == len(list((REALDATA / "people").iterdir()))
-    assert build_instances(Draw(count=1, seed=0), source="realdata").new_instances == report.num_people
 
 
 def test_the_database_keeps_every_version_of_a_prompt():
