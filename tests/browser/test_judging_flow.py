@@ -152,6 +152,40 @@ def test_it_changes_the_last_answer(judge: Judge, ana: User) -> None:
     assert (room.lease, room.choice) == (current, "tie")
 
 
+def test_a_fetch_that_an_answer_overtakes_shows_its_pair_once(judge: Judge, ana: User) -> None:
+    """The next pair is still being asked for at Enter, and arrives before the answer is stored."""
+    make_pairs(4)
+    room = judge(ana, "identity")
+    room.wait_until_next_is_fetched()
+    room.page.evaluate(
+        """() => {
+            const fetch = window.fetch;
+            window.stalled = {};
+            window.fetch = (url, options) => new Promise((resolve) => {
+                const go = () => resolve(fetch(url, options));
+                if (options?.method === 'POST') stalled.answer = go;
+                else if (String(url).includes('ahead_of') && !stalled.ahead) stalled.ahead = go;
+                else go();
+            });
+            ahead.destroy();
+            ahead = null;
+            fetchAhead(room);
+        }"""
+    )
+    room.page.wait_for_function("() => stalled.ahead")
+    first = room.lease
+    room.press("1", "Enter")
+    assert room.hint == "Sending …"
+    room.page.evaluate("() => stalled.ahead()")
+    room.page.wait_for_function("(lease) => room.lease !== lease", arg=first)
+    second = room.lease
+    room.page.evaluate("() => stalled.answer()")
+    room.wait_until_stored()
+    room.wait_until_next_is_fetched()
+    assert room.lease == second
+    assert len({first, second, room.page.evaluate("() => ahead.lease")}) == 3
+
+
 def test_it_keeps_a_lease_while_somebody_looks(judge: Judge, ana: User, ben: User) -> None:
     make_pairs(1)
     room = judge(ana, "identity")

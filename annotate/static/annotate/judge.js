@@ -11,7 +11,11 @@ let ahead = null;
 /** The pair to go back to while an earlier answer is changed. */
 let shelved = null;
 
-const desk = { send, undo, cancel, openKeys: () => keysDialog.open((act) => room.offers(act)), openGuide, guidelines: page.guidelines };
+const desk = {
+  send, undo, cancel, openGuide,
+  openKeys: () => keysDialog.open((act) => room.offers(act)),
+  guidelines: page.guidelines,
+};
 const keys = new Keys(() => [room, ahead, shelved].forEach((one) => one?.label(keys)));
 const keysDialog = new KeysDialog(document.querySelector("#keys"), keys);
 const outbox = new Outbox(page.person, { token, stored, refused, changed: sent });
@@ -48,11 +52,12 @@ async function reach(url, options) {
   }
 }
 
-/** Ask the site for a part of the page; null for "nothing". */
+/** Ask the site for a part of the page; null for "nothing", undefined where it cannot be reached. */
 async function ask(query) {
   const response = await reach(location.pathname + query, { headers: { "HX-Request": "true" } });
-  if (response?.redirected) location.reload();
-  return response?.status === 200 ? partOf(await response.text()) : null;
+  if (!response) return undefined;
+  if (response.redirected) location.reload();
+  return response.status === 200 ? partOf(await response.text()) : null;
 }
 
 /** Put a part of the page in the place of the one that is there. */
@@ -75,7 +80,9 @@ async function fetchAhead(current) {
   await current.fetched;
   if (ahead || current !== room || outbox.waiting.length) return;
   const task = await ask(`?ahead_of=${current.lease}`);
-  if (task && !ahead && current === room) ahead = roomOf(task);
+  if (!task || ahead || current !== room) return;
+  ahead = roomOf(task);
+  if (isWaiting) showAhead();
 }
 
 // -- answers ----------------------------------------------------------------------------------------
@@ -164,6 +171,7 @@ async function undo() {
   if (outbox.waiting.length) return room.answer.tell("Your last answer is still on its way; try again in a moment.", true);
   const current = room;
   const task = await ask("?undo=1");
+  if (task === undefined) return room.answer.tell("The site cannot be reached; try again in a moment.", true);
   if (!task) return room.answer.tell("There is no answer of yours that can still be changed.", true);
   if (current !== room) return;
   shelved = current;
