@@ -12,19 +12,28 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
+from annotate.curation_queries import primary_of, usable_references
 from annotate.models import DifferentialPrompt, IdentityGroup, Instance, InstanceReference, Reference
 from generator.curation.annotation import ANNOTATION_NAME, ClipAnnotation, load_annotation
 from generator.curation.augmentation import Recipe, apply_recipe, possible_kinds
 from generator.instances import Draw, Vocabulary, draw_crops, draw_instances
 from generator.media import file_sha256
 from generator.portraits.world import ELEMENT_STATES, phrase_change
+from generator.prompts.stages import say_change
 from generator.records import IdentityGroup as GroupRecord
 from generator.records import InstancePlan, ReferenceKind
 from generator.records import Reference as ReferenceRecord
 from generator.video import write_clip, write_poster
 
+
+def _say(element: str, state: str, choice: int) -> str:
+    """In the words of the embedded world, or plainly where somebody described more than it knows."""
+    known = state in ELEMENT_STATES[element]
+    return phrase_change(element, state, choice) if known else say_change(element, state)
+
+
 #: The changes that the shipped model has learned, and their wording.
-PORTRAIT_VOCABULARY = Vocabulary(states=ELEMENT_STATES, phrase=phrase_change)
+PORTRAIT_VOCABULARY = Vocabulary(states=ELEMENT_STATES, phrase=_say)
 
 
 @dataclass
@@ -59,11 +68,11 @@ def build_instances(draw: Draw, *, split: str | None = None, source: str | None 
     Raises:
         ValueError: there is nobody to draw from, or a person has too few references for `draw.count`.
     """
-    groups = IdentityGroup.objects.filter(references__reject_reasons=[]).distinct()
+    groups = IdentityGroup.objects.filter(pk__in=usable_references().values("group"))
     groups = groups.filter(split=split) if split else groups
     groups = groups.filter(source=source) if source else groups
     if not groups.exists():
-        raise ValueError("there is nobody to draw instances from; import people first")
+        raise ValueError("nobody has a usable reference to draw from; import people first")
     report = BuildReport()
     for group in groups.select_related("primary").order_by("id").iterator():
         _build_for(group, draw, report)
@@ -73,22 +82,24 @@ def build_instances(draw: Draw, *, split: str | None = None, source: str | None 
 
 def _build_for(group: IdentityGroup, draw: Draw, report: BuildReport) -> None:
     # Named by content, so that the same people give the same instances in every database.
-    references = {item.sha256: item for item in group.references.filter(reject_reasons=[]).order_by("sha256")}
+    references = {item.sha256: item for item in usable_references().filter(group=group).order_by("sha256")}
     annotations: dict[str, ClipAnnotation] = {}
     if draw.is_cropped:
         annotations = _annotations(references)
         report.references_not_cut += len(references) - len(annotations)
         references = {name: references[name] for name in annotations}
         if not references:
-            report.left_out.append(f"{group}: no curated reference with a face; run import_identities again")
+            report.left_out.append(f"{group}: no usable reference shows a face; see the people page")
             return
+    # What is learned from varies in its primary, unless somebody chose one.
+    primary = group.primary if draw.with_target else primary_of(group)
     record = GroupRecord(
         name=f"{group.source}/{group.name}",
         references=tuple(
             ReferenceRecord(name, ReferenceKind(item.kind), item.path, item.num_frames, item.elements)
             for name, item in references.items()
         ),
-        primary=group.primary.sha256 if group.primary else None,
+        primary=primary.sha256 if primary else None,
     )
     for plan in draw_instances(record, draw, PORTRAIT_VOCABULARY):
         recipes = draw_crops(plan, annotations, draw.seed) if draw.is_cropped else ()

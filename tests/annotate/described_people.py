@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from django.conf import settings
 
-from annotate.models import Reference
+from annotate.models import Curation, Reference
 from annotate.services.identities import import_people
 from generator.curation.annotation import ANNOTATION_NAME, save_annotation
 from generator.photo import write_photo
@@ -54,6 +54,7 @@ def write_medium(path: Path, shade: int) -> None:
 def import_described(root: Path, **card: Any) -> None:
     """Import them, with the annotation of a detector that sees everything."""
     import_people(write_people(root, **card), source="tests")
+    Reference.objects.update(curation=Curation.DONE)
     for reference in Reference.objects.all():
         looked = [
             ([face(20 + index // 4, 12, 24)], [human(8, 4, 48, 60)]) for index in range(reference.num_frames)

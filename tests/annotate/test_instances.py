@@ -148,7 +148,7 @@ def test_what_was_not_curated_is_not_cut(people):
         (settings.STORAGE_ROOT / reference.path).with_name(ANNOTATION_NAME).unlink()
     report = build_instances(Draw(count=1, seed=0, is_cropped=True))
     assert (report.new_instances, report.references_not_cut) == (1, 5)
-    assert report.left_out == ["mia: no curated reference with a face; run import_identities again"]
+    assert report.left_out == ["mia: no usable reference shows a face; see the people page"]
 
 
 def test_erasing_a_person_erases_their_crops(people):

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandParser
+from tqdm import tqdm
+
+from annotate.management.loop_command import LoopCommand
+from annotate.services.dataset_import import import_dataset
+
+
+class Command(LoopCommand):
+    help = "Read a dataset that export_dataset wrote. Running twice adds nothing; what is damaged is listed."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("folder", type=Path)
+
+    def run(self, **options: Any) -> dict[str, Any]:
+        bar = tqdm(desc="  import", unit="row", disable=options["json"])
+        report = import_dataset(options["folder"], on_row=bar.update)
+        bar.close()
+        return {
+            "content_hash": report.content_hash,
+            "new": dict(report.new),
+            "known": dict(report.known),
+            "people_with_expired_consent": report.expired,
+            "left_out": [f"{item.path}: {item.reason}: {item.detail}" for item in report.left_out],
+        }
