@@ -7,6 +7,7 @@ again. Whoever repeats the work writes the same record, so a kill costs one clip
 from __future__ import annotations
 
 import functools
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,6 +33,8 @@ from generator.curation.duplicates import fingerprint
 from generator.curation.filters import measure
 from generator.curation.people import find_people
 from generator.portraits.annotation import annotate_portrait
+
+logger = logging.getLogger(__name__)
 
 #: A reference under way that was not renewed for this long has lost its worker.
 LOST_AFTER = timedelta(seconds=30)
@@ -67,6 +70,7 @@ def curate_reference(reference_id: int) -> bool:
     reference = claim_curation(reference_id, worker)
     if reference is None:
         return False
+    logger.info("begins reference %s", reference.pk)
     try:
         with _renewing(reference, worker):
             annotation = _annotate(reference)
@@ -144,14 +148,18 @@ def _quality(annotation: ClipAnnotation, path: Path) -> dict[str, Any]:
     return {"measures": asdict(measure(annotation)), "fingerprint": fingerprint(path)}
 
 
-def _unified_boxes(annotation: ClipAnnotation) -> dict[str, dict[str, float]]:
+def _unified_boxes(annotation: ClipAnnotation) -> dict[str, dict[str, Any]]:
     """The smallest boxes around all that the subject's face, and people's bodies, ever cover."""
     faces = [face.box for face in find_people(annotation).subject]
-    humans = [human.box for frame in annotation.frames for human in frame.humans]
-    return {name: _around(boxes) for name, boxes in (("face", faces), ("human", humans)) if boxes}
+    humans = [human for frame in annotation.frames for human in frame.humans]
+    boxes: dict[str, dict[str, Any]] = {"face": _around(faces)} if faces else {}
+    if humans:
+        is_estimated = all(human.is_estimated for human in humans)
+        boxes["human"] = _around([human.box for human in humans]) | {"is_estimated": is_estimated}
+    return boxes
 
 
-def _around(boxes: Sequence[Box]) -> dict[str, float]:
+def _around(boxes: Sequence[Box]) -> dict[str, Any]:
     left, top = min(box.left for box in boxes), min(box.top for box in boxes)
     right, bottom = max(box.left + box.width for box in boxes), max(box.top + box.height for box in boxes)
     return asdict(Box(left, top, right - left, bottom - top))

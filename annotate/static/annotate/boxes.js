@@ -51,6 +51,8 @@
       draw(svg, record, Math.round(mediaTime * record.fps));
       video.requestVideoFrameCallback(next);
     };
+    // The frame that is on screen already; the callback tells of the following ones.
+    draw(svg, record, Math.floor(video.currentTime * record.fps + 0.001));
     video.requestVideoFrameCallback(next);
   }
 
