@@ -28,6 +28,8 @@ MIN_SPAN, MAX_SPAN = 9, 121
 FACE_SCALES = (1.2, 1.8)
 #: A half-body portrait is the human box, tighter or wider by so much.
 HALF_BODY_SCALES = (0.8, 1.3)
+#: Of a square around the whole head, in sides of the face box, which ends at the brow.
+HEAD = 1.5
 #: From the top of the face box to the waist, in heights of the face box.
 WAIST = 5.0
 #: Pixels that a crop needs on either side.
@@ -175,7 +177,8 @@ def _draw_still(annotation: ClipAnnotation, kind: ReferenceKind, rng: random.Ran
         box = _around(face.box, rng.uniform(*FACE_SCALES))
     else:
         assert human is not None
-        box = _join([_scaled(_to_waist(human.box, face.box), rng.uniform(*HALF_BODY_SCALES)), face.box])
+        body = _scaled(_to_waist(human.box, face.box), rng.uniform(*HALF_BODY_SCALES))
+        box = _join([body, _around(face.box, HEAD)])
     return frame.index, _whole_pixels(box, annotation)
 
 
