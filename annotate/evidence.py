@@ -39,8 +39,8 @@ class _Known(serializers.Serializer[dict[str, Any]]):
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         unknown = sorted(set(data) - set(self.fields)) if isinstance(data, Mapping) else []
         if unknown:
-            known = ", ".join(self.fields)
-            raise serializers.ValidationError({str(unknown[0])[:40]: [f"is not known; there are: {known}"]})
+            names = ", ".join(self.fields)
+            raise serializers.ValidationError({str(unknown[0])[:40]: [f"is not known; there are: {names}"]})
         known: dict[str, Any] = super().to_internal_value(data)
         return known
 

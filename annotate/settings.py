@@ -12,7 +12,7 @@ BIND, PORT            127.0.0.1, 8000         where the web listens
 LEASE_S               900                     how long a pair stays reserved for one person, seconds
 UNDO_S                600                     how long an answer can be changed, seconds
 WATCH_GATE_IDENTITY, WATCH_GATE_CONTROLLABILITY
-                      80, 80                  percent of each video that must be shown before an answer; 0: none
+                      80, 80                  percent of each video to be shown before an answer; 0: none
 SESSION_BREAK_MIN     20                      minutes of judging after which a break is suggested
 SESSION_LIMIT_MIN     30                      minutes after which the page waits for a break; 0: no limit
 MAX_PAIRS_A_PERSON    0                       pairs of a round that one person may judge; 0: no limit
