@@ -40,6 +40,9 @@ Say = Callable[[str], None]
 PEOPLE = {Split.TRAIN: 32, Split.EVAL: 16}
 INSTANCES_A_PERSON = {Split.TRAIN: 3, Split.EVAL: 2}
 VOTES_WANTED = 3
+#: Some thirty pairs are learned by heart at once. With the guard on, errors of chosen and rejected both fell:
+#: the model copied videos that were sampled with guidance, and made the asked changes less often than before.
+DPO: dict[str, Any] = {"steps": 30, "learning_rate": 2e-5, "guard": "none"}
 VOTER = SimulatedVoter(accuracy=0.85, tie_rate=0.05, side_bias=0.05)
 SIMULATED_ANNOTATORS = 8
 
@@ -174,9 +177,8 @@ def _import(say: Say, folder: Path, split: Split, source: str = "portraits") -> 
 
 def _sampled_round(name: str, source: str, *, votes_wanted: int) -> Round:
     """The round with all its videos made; what an earlier run made is kept."""
-    round = queries.find_round(name) or start_round(
-        name, queries.root_model() or import_model(settings.MODEL_PATH), votes_wanted=votes_wanted
-    )
+    model = queries.root_model() or import_model(settings.MODEL_PATH)
+    round = queries.find_round(name) or start_round(name, model, votes_wanted=votes_wanted, dpo=DPO)
     plan_pairs(round, queries.instances_of_split(Split.TRAIN, source))
     run = queue_sampling(round)
     if run is not None:
