@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from annotate.curation_queries import usable_references
 from annotate.models import InstanceReference, Reference, Side, Slot
+from generator.prompts.differential import make_prompt
 from rlhf.records import Track
 
 
@@ -47,9 +48,15 @@ def judging_task(slot: Slot) -> JudgingTask:
         slot,
         (ShownReference("reference-0", primary, is_primary=True),),
         instance.prompt.text,
-        tuple(element["statement"] for element in changed),
+        _asked(instance.prompt.text, changed),
         {element["element"]: element["target"] for element in changed},
     )
+
+
+def _asked(text: str, changed: list[dict[str, str]]) -> tuple[str, ...]:
+    """A sentence a change; where a lead wrote the text anew, that text, since it is what the model read."""
+    statements = {element["element"]: element["statement"] for element in changed}
+    return tuple(statements.values()) if make_prompt(statements) == text else (text,)
 
 
 def shown_file(slot: Slot, name: str) -> str | None:

@@ -6,7 +6,17 @@ import importlib
 import sys
 
 #: In the order of the loop.
-BENCHMARKS = ("curation", "prompts", "portraits", "placement", "sampler", "wan5b", "votes", "stopping")
+BENCHMARKS = (
+    "curation",
+    "curation_workers",
+    "prompts",
+    "portraits",
+    "placement",
+    "sampler",
+    "wan5b",
+    "votes",
+    "stopping",
+)
 
 
 def main(names: list[str]) -> int:

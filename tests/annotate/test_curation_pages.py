@@ -108,6 +108,7 @@ def test_what_nobody_imported_is_not_found(lea, page):
 
 def test_boxes_are_for_leads_and_follow_the_frames(ana, lea, anna):
     clip = anna.references.get(source_name="clean.mp4")
+    annotation_path(clip).unlink(missing_ok=True)  # Test clips share a folder.
     page = f"/references/{clip.pk}/annotation/"
     assert browser_of(lea).get(page).status_code == 404
     annotate(clip)

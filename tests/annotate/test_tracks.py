@@ -7,6 +7,7 @@ import json
 import pytest
 
 from annotate.models import Slot, User
+from annotate.services.prompts import PromptEdit, edit_prompt
 from annotate.services.slots import lease_slot
 from annotate.tracks import judging_task, shown_file
 from rlhf.records import Track
@@ -42,6 +43,14 @@ def test_controllability_shows_the_primary_and_the_prompt_and_no_other_reference
     assert [item.reference for item in task.references] == [instance.places.get(position=0).reference]
     assert task.statements == ("The clothing changes to a red coat.", "The background changes to a beach.")
     assert task.changes == {"clothing": "a red coat", "background": "a beach"}
+
+
+def test_controllability_shows_a_text_that_was_written_anew_as_the_model_read_it(ana, lea):
+    instance = make_instance(background="a beach")
+    edit = PromptEdit({"background": "a beach"}, {"background": "A beach."}, "It happens at the sea.")
+    edit_prompt(instance, instance.prompt_id, edit, lea)
+    make_pair(instance=instance)
+    assert judging_task(leased(ana, Track.CONTROLLABILITY)).statements == ("It happens at the sea.",)
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
