@@ -274,7 +274,10 @@ def test_an_interrupted_run_waits_for_no_server(make, url, script) -> None:
     patience = {"attempts": 3, "first_wait_s": 3600, "longest_wait_s": 3600}
     run = make_run(make, url, patience=patience)
     child = subprocess.Popen(
-        [sys.executable, "-m", "generator.prompts", str(run.path)], stderr=subprocess.PIPE
+        [sys.executable, "-m", "generator.prompts", str(run.path)],
+        stderr=subprocess.PIPE,
+        # What runs in the background of a shell ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while len(run.read_metrics()) < 3 and child.poll() is None:
         time.sleep(0.01)
