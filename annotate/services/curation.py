@@ -70,7 +70,7 @@ def curate_reference(reference_id: int) -> bool:
     reference = claim_curation(reference_id, worker)
     if reference is None:
         return False
-    logger.info("begins reference %s", reference.pk)
+    logger.debug("begins reference %s", reference.pk)
     try:
         with _renewing(reference, worker):
             annotation = _annotate(reference)
