@@ -14,7 +14,7 @@ BENCHMARKS = (
     "placement",
     "sampler",
     "wan5b",
-    "votes",
+    "web",
     "stopping",
 )
 
