@@ -12,7 +12,8 @@ BIND, PORT            127.0.0.1, 8000         where the web listens
 LEASE_S               900                     how long a pair stays reserved for one person, seconds
 UNDO_S                600                     how long an answer can be changed, seconds
 WATCH_GATE_IDENTITY, WATCH_GATE_CONTROLLABILITY
-                      80, 80                  percent of each video to be shown before an answer; 0: none
+                      0, 0                    percent of each video to be shown before an answer; above 0
+                                              pages without JavaScript cannot vote: nothing says what they showed
 SESSION_BREAK_MIN     20                      minutes of judging after which a break is suggested
 SESSION_LIMIT_MIN     30                      minutes after which the page waits for a break; 0: no limit
 MAX_PAIRS_A_PERSON    0                       pairs of a round that one person may judge; 0: no limit
@@ -139,7 +140,7 @@ SECRET_KEY = _secret_key()
 LEASE_S = env.integer("LEASE_S", 900, low=30, high=86_400)
 UNDO_S = env.integer("UNDO_S", 600, low=0, high=86_400)
 WATCH_GATE = {
-    track: env.integer(f"WATCH_GATE_{track.upper()}", 80, low=0, high=100)
+    track: env.integer(f"WATCH_GATE_{track.upper()}", 0, low=0, high=100)
     for track in ("identity", "controllability")
 }
 SESSION_BREAK_MIN = env.integer("SESSION_BREAK_MIN", 20, low=1, high=1440)
