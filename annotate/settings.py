@@ -13,7 +13,7 @@ LEASE_S               900                     how long a pair stays reserved for
 UNDO_S                600                     how long an answer can be changed, seconds
 WATCH_GATE_IDENTITY, WATCH_GATE_CONTROLLABILITY
                       0, 0                    percent of each video to be shown before an answer; above 0
-                                              pages without JavaScript cannot vote: nothing says what they showed
+                                              nobody without JavaScript can vote: nothing says what was shown
 SESSION_BREAK_MIN     20                      minutes of judging after which a break is suggested
 SESSION_LIMIT_MIN     30                      minutes after which the page waits for a break; 0: no limit
 MAX_PAIRS_A_PERSON    0                       pairs of a round that one person may judge; 0: no limit
