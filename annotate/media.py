@@ -18,8 +18,9 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 from rest_framework.authentication import TokenAuthentication
 
+from annotate.judging_queries import held_slot
 from annotate.models import User
-from annotate.queries import held_slot, visible_references, visible_samples
+from annotate.queries import visible_references, visible_samples
 from annotate.tracks import shown_file
 
 _TYPES = {".mp4": "video/mp4", ".png": "image/png", ".jpg": "image/jpeg"}

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
-from django.conf import settings
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
-from django.utils import timezone
 
 from annotate.models import (
     Consensus,
     Export,
     IdentityGroup,
     Instance,
-    Judgment,
     ModelVersion,
     PreferencePair,
     Reference,
@@ -31,45 +26,6 @@ from annotate.models import (
     VideoSample,
 )
 from rlhf.records import JointState, Track
-
-
-def leased_slots(annotator: User) -> QuerySet[Slot]:
-    """The slots that this person holds or has judged, with what `tracks.judging_task` needs and no more."""
-    return (
-        Slot.objects.filter(annotator=annotator)
-        .select_related("pair__first", "pair__instance__prompt")
-        .only(
-            *(field.attname for field in Slot._meta.concrete_fields),
-            "pair__first__settings",
-            "pair__second",
-            "pair__instance__group",
-            "pair__instance__prompt__text",
-            "pair__instance__prompt__elements",
-        )
-    )
-
-
-def held_slot(annotator: User, lease: UUID) -> Slot | None:
-    """A slot by its lease while its media may be looked at: until the lease runs out."""
-    return (
-        Slot.objects.filter(annotator=annotator, lease=lease, lease_expires_at__gte=timezone.now())
-        .select_related("pair__first", "pair__second", "pair__instance__prompt")
-        .first()
-    )
-
-
-def changeable_judgment(annotator: User, track: str) -> Judgment | None:
-    """This person's last answer of a track while it can be changed, and its videos be looked at."""
-    last = (
-        Judgment.objects.filter(slot__annotator=annotator, slot__track=track)
-        .filter(slot__lease_expires_at__gte=timezone.now())
-        .filter(slot__judged_at__gte=timezone.now() - timedelta(seconds=settings.UNDO_S))
-        .order_by("-slot__judged_at", "-revision")
-        .first()
-    )
-    if last is not None:
-        last.slot = leased_slots(annotator).get(pk=last.slot_id)
-    return last
 
 
 def visible_rounds(user: User) -> QuerySet[Round]:
@@ -131,46 +87,6 @@ def find_model(name: str | None) -> ModelVersion | None:
 
 def model_names() -> str:
     return ", ".join(ModelVersion.objects.values_list("name", flat=True)) or "none yet"
-
-
-def own_counts(annotator: User) -> dict[str, int]:
-    """How many answers this person has given, per track."""
-    counts = dict.fromkeys((str(track) for track in Track), 0)
-    judged = Slot.objects.filter(annotator=annotator).exclude(judged_at=None)
-    counts.update(judged.values_list("track").annotate(Count("id")))
-    return counts
-
-
-def open_slots_for(annotator: User, track: str) -> int:
-    """How many slots of a track this person could still be given."""
-    other_track = VideoPair.objects.filter(pk=OuterRef("pair"), exposures__annotator=annotator).exclude(
-        exposures__track=track
-    )
-    met = Slot.objects.filter(pair=OuterRef("pair"), annotator=annotator)
-    now = timezone.now()
-    return (
-        Slot.objects.filter(track=track, judged_at=None, pair__round__is_open=True)
-        .filter(
-            Q(annotator=annotator)
-            | ((Q(lease_expires_at=None) | Q(lease_expires_at__lt=now)) & ~Exists(met) & ~Exists(other_track))
-        )
-        .count()
-    )
-
-
-def why_empty(annotator: User, track: str) -> str:
-    """Why there is no next pair: the reason that holds, as one sentence."""
-    wanted = Slot.objects.filter(track=track, judged_at=None, pair__round__is_open=True)
-    if not wanted.exists():
-        if VideoSample.objects.filter(path="", error="").exists():
-            return "New videos are being made. Come back in a few minutes."
-        return "Every pair of this track has its votes. Thank you."
-    if wanted.exclude(annotator=annotator).filter(pair__exposures__annotator=annotator).exists():
-        return (
-            "The pairs that are left are ones you have already met: nobody judges both tracks of a pair, "
-            "nor one pair twice. They wait for other people."
-        )
-    return "The pairs that are left are in other people's hands just now. Come back in a few minutes."
 
 
 def round_funnel(round: Round) -> dict[str, Any]:
@@ -255,17 +171,6 @@ def dominant_pairs(round: Round, *, include_simulated: bool) -> QuerySet[Prefere
     return pairs.select_related(
         "chosen", "rejected", "pair__instance__group", "pair__instance__prompt", "chosen__model_version"
     ).order_by("pair_id")
-
-
-def latest_judgments(pair_id: int) -> QuerySet[Judgment]:
-    """The votes that count: of each judged slot the highest revision."""
-    return (
-        Judgment.objects.filter(slot__pair_id=pair_id)
-        .select_related("slot")
-        .only("verdict", "is_simulated", "slot__track")
-        .order_by("slot_id", "-revision")
-        .distinct("slot_id")
-    )
 
 
 def people() -> QuerySet[IdentityGroup]:

@@ -121,11 +121,14 @@ def _measure(site: Site, round: FilledRound, door: str, count: int, seconds: flo
     log, spent = work(door, site.port, accounts, round.pk, seconds)
     after = _cpu_s(site.web), _cpu_s(site.postgres)
     cycles = len(log.votes)
+    if log.is_exhausted:
+        raise RuntimeError(f"{count} annotators judged every pair of this round; give more with --pairs")
     return {
         "door": door,
         "annotators": count,
         "cycles_per_s": cycles / spent,
-        **_cuts("next", log.next_s),
+        # On the page the next pair comes with the answer.
+        **_cuts("next", log.next_s if door == "api" else []),
         **_cuts("submit", log.submit_s),
         "web_cpu_ms": 1000 * (after[0] - before[0]) / cycles,
         "database_cpu_ms": 1000 * (after[1] - before[1]) / cycles,
@@ -172,7 +175,9 @@ def _account(name: str) -> Account:
     return Account(user.pk, Token.objects.create(user=user).key, session.session_key)
 
 
-def _cuts(name: str, seconds: list[float]) -> dict[str, float]:
+def _cuts(name: str, seconds: list[float]) -> dict[str, float | None]:
+    if not seconds:
+        return dict.fromkeys(f"{name}_{cut}_ms" for cut in ("p50", "p95", "p99"))
     cuts = quantiles([1000 * value for value in seconds], n=100, method="inclusive")
     return {f"{name}_p50_ms": cuts[49], f"{name}_p95_ms": cuts[94], f"{name}_p99_ms": cuts[98]}
 

@@ -26,7 +26,7 @@ EVIDENCE = {
     "viewport": [1280, 720],
     "input": "keys",
 }
-_HIDDEN = re.compile(r'name="(lease|idempotency_key)" value="([^"]+)"')
+_LEASE = re.compile(r'name="lease" value="([^"]+)"')
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class Log:
     submit_s: list[float] = field(default_factory=list)
     votes: list[Vote] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    is_exhausted: bool = False
 
     def add(self, other: Log) -> None:
         """Append another log."""
@@ -63,10 +64,15 @@ class Log:
         self.submit_s += other.submit_s
         self.votes += other.votes
         self.errors += other.errors
+        self.is_exhausted |= other.is_exhausted
 
 
 class Refused(Exception):
     """The site answered something else than it should."""
+
+
+class NothingLeft(Exception):
+    """The site has no pair for this annotator any more."""
 
 
 class Api:
@@ -92,6 +98,8 @@ class Api:
         self.connection.request("POST", path, json.dumps(body), self.headers)
         response = self.connection.getresponse()
         content = response.read()
+        if response.status == 204:
+            raise NothingLeft
         if response.status != wanted:
             raise Refused(f"{path}: {response.status} {content[:200]!r}")
         found: dict[str, Any] = json.loads(content)
@@ -99,10 +107,11 @@ class Api:
 
 
 class Page:
-    """The page with a session, as its script asks: one request for the pair ahead, one answers."""
+    """The page with a session, as its script asks: the answer to a vote is the pair that follows."""
 
     def __init__(self, port: int, account: Account, round: int) -> None:
         """Connect; the connection stays open. The page has no round: the oldest open one comes first."""
+        self.in_hand: dict[str, str] = {}
         self.connection = HTTPConnection("127.0.0.1", port, timeout=60)
         secret = "0123456789abcdefghijklmnopqrstuv"
         self.headers = {
@@ -114,16 +123,21 @@ class Page:
 
     def lease(self, track: str) -> str:
         """The next pair of a track, as the page's fragment."""
-        content = self._request("GET", f"/judge/{track}/", None)
-        found = dict(_HIDDEN.findall(content))
-        if "lease" not in found:
-            raise Refused(f"no pair on the page: {content[:200]}")
-        return str(found["lease"])
+        if track not in self.in_hand:
+            self._take(track, self._request("GET", f"/judge/{track}/", None))
+        if track not in self.in_hand:
+            raise NothingLeft
+        return self.in_hand.pop(track)
 
     def answer(self, track: str, lease: str, key: str, choice: str) -> None:
         """Store a vote."""
         body = {"lease": lease, "idempotency_key": key, "choice": choice, "evidence": json.dumps(EVIDENCE)}
-        self._request("POST", f"/judge/{track}/", urlencode(body))
+        self._take(track, self._request("POST", f"/judge/{track}/", urlencode(body)))
+
+    def _take(self, track: str, content: str) -> None:
+        """Remember the pair on the page."""
+        if found := _LEASE.search(content):
+            self.in_hand[track] = found[1]
 
     def _request(self, method: str, path: str, body: str | None) -> str:
         self.connection.request(method, path, body, self.headers)
@@ -170,6 +184,9 @@ def _judge(
         cycle += 1
         try:
             _cycle(site, account, log, TRACKS[cycle % 2], CHOICES[cycle % len(CHOICES)])
+        except NothingLeft:
+            log.is_exhausted = True
+            return
         except (Refused, HTTPException, OSError) as error:
             log.errors.append(f"{type(error).__name__}: {error}")
             site.connection.close()

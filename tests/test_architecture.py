@@ -21,17 +21,16 @@ FORBIDDEN = {
     "annotate": TORCH,
     "annotate/models": {
         "annotate.queries",
+        "annotate.curation_queries",
+        "annotate.judging_queries",
         "annotate.services",
         "annotate.tasks",
         "annotate.views",
         "annotate.api",
     },
-    "annotate/queries.py": {"annotate.services", "annotate.tasks", "annotate.views", "annotate.api"},
-    "annotate/curation_queries.py": {
-        "annotate.services",
-        "annotate.tasks",
-        "annotate.views",
-        "annotate.api",
+    **{
+        f"annotate/{reads}.py": {"annotate.services", "annotate.tasks", "annotate.views", "annotate.api"}
+        for reads in ("queries", "curation_queries", "judging_queries")
     },
     "annotate/services": {"annotate.tasks", "annotate.views", "annotate.api"},
     # It starts what Django runs in, so it must come up where Django's settings cannot.

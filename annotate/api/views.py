@@ -58,6 +58,11 @@ def signed_in(request: Request) -> User:
     return request.user
 
 
+# One of each for all requests: to make a serializer costs more than what it does here.
+_LEASE = serializers.LeaseRequest()
+_JUDGMENT = serializers.JudgmentRequest()
+
+
 class LeaseView(APIView):
     permission_classes = [IsAuthenticated]
 
@@ -67,9 +72,7 @@ class LeaseView(APIView):
     )
     def post(self, request: Request, track: Track) -> Response:
         """Lease the next pair of a track; before it is judged, the same pair again."""
-        wanted = serializers.LeaseRequest(data=request.data)
-        wanted.is_valid(raise_exception=True)
-        asked = wanted.validated_data
+        asked = _LEASE.run_validation(request.data)
         slot = lease_slot(signed_in(request), track, asked.get("round"), ahead_of=asked.get("ahead_of"))
         if slot is None:
             return Response(status=status.HTTP_204_NO_CONTENT)
@@ -125,11 +128,7 @@ class JudgmentView(APIView):
         return _answer(request, lease, revise_judgment, status.HTTP_200_OK)
 
 
-_JUDGMENT = serializers.JudgmentRequest()
-
-
 def _answer(request: Request, lease: UUID, give: Callable[..., Judgment], status_code: int) -> Response:
-    # One for all requests: making a serializer costs more than this one's work.
     given = _JUDGMENT.run_validation(request.data)
     try:
         judgment = give(signed_in(request), lease, **given)

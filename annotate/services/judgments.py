@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypedDict, Unpack
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from annotate.evidence import NotWatchedError, check_watched
+from annotate.judging_queries import latest_judgments
 from annotate.models import Judgment, Slot, User
-from annotate.queries import latest_judgments
 from annotate.services.preferences import resolve_votes
 from annotate.services.slots import sample_at, verdict_of
 
@@ -45,7 +46,6 @@ class Details(TypedDict, total=False):
     evidence: Mapping[str, Any]
 
 
-@transaction.atomic
 def submit_judgment(
     annotator: User, lease: UUID, choice: str, *, idempotency_key: UUID, **details: Unpack[Details]
 ) -> Judgment:
@@ -58,19 +58,19 @@ def submit_judgment(
         LeaseLostError: the slot is somebody else's by now.
         AlreadyJudgedError: the slot was judged under another key.
         NotWatchedError: less of a video was shown than the track's watch gate asks for.
-        ValueError: an unknown choice, or details that do not go with it.
+        ValueError: an unknown choice, details that do not go with it, or a key of another answer.
     """
-    slot, votes = _locked(annotator, lease)
-    if slot.judged_at is not None:
-        said = slot.judgments.filter(idempotency_key=idempotency_key).first()
-        if said is None:
-            raise AlreadyJudgedError("this pair already has your answer")
-        return said
-    check_watched(slot.track, choice, details.get("evidence", {}))
-    return _append(slot, votes, 1, choice, idempotency_key, details)
+    with _one_answer(idempotency_key):
+        slot, votes = _locked(annotator, lease)
+        if slot.judged_at is not None:
+            said = slot.judgments.filter(idempotency_key=idempotency_key).first()
+            if said is None:
+                raise AlreadyJudgedError("this pair already has your answer")
+            return said
+        check_watched(slot.track, choice, details.get("evidence", {}))
+        return _append(slot, votes, 1, choice, idempotency_key, details)
 
 
-@transaction.atomic
 def revise_judgment(
     annotator: User, lease: UUID, choice: str, *, idempotency_key: UUID, **details: Unpack[Details]
 ) -> Judgment:
@@ -83,18 +83,39 @@ def revise_judgment(
         TooLateError: the first answer is too old.
         NotWatchedError, ValueError: as `submit_judgment`.
     """
-    slot, votes = _locked(annotator, lease)
-    earlier = list(slot.judgments.order_by("revision"))
-    if not earlier:
-        raise LeaseLostError("this pair has no answer of yours to change")
-    for judgment in earlier:
-        if judgment.idempotency_key == idempotency_key:
-            return judgment
-    if timezone.now() - earlier[0].created_at > timedelta(seconds=settings.UNDO_S):
-        raise TooLateError(f"an answer can be changed for {settings.UNDO_S} seconds, and this one is older")
-    if not any(_is_watched(slot, choice, judgment.evidence) for judgment in earlier):
-        check_watched(slot.track, choice, details.get("evidence", {}))
-    return _append(slot, votes, earlier[-1].revision + 1, choice, idempotency_key, details)
+    with _one_answer(idempotency_key):
+        slot, votes = _locked(annotator, lease)
+        earlier = list(slot.judgments.order_by("revision"))
+        if not earlier:
+            raise LeaseLostError("this pair has no answer of yours to change")
+        for judgment in earlier:
+            if judgment.idempotency_key == idempotency_key:
+                return judgment
+        if timezone.now() - earlier[0].created_at > timedelta(seconds=settings.UNDO_S):
+            raise TooLateError(
+                f"an answer can be changed for {settings.UNDO_S} seconds, and this one is older"
+            )
+        if not any(_is_watched(slot, choice, judgment.evidence) for judgment in earlier):
+            check_watched(slot.track, choice, details.get("evidence", {}))
+        return _append(slot, votes, earlier[-1].revision + 1, choice, idempotency_key, details)
+
+
+@contextmanager
+def _one_answer(key: UUID) -> Iterator[None]:
+    """A transaction in which an answer is stored under its key.
+
+    Raises:
+        ValueError: the key was used for an answer about another pair.
+    """
+    try:
+        with transaction.atomic():
+            yield
+    except IntegrityError as error:
+        if "idempotency_key" not in str(error):
+            raise
+        raise ValueError(
+            f"idempotency_key {key} was used for another pair; make a new one each time"
+        ) from None
 
 
 def _locked(annotator: User, lease: UUID) -> tuple[Slot, list[Judgment]]:

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Model
 
+from annotate.judging_queries import latest_judgments
 from annotate.models import (
     Consensus,
     Export,
@@ -23,7 +24,7 @@ from annotate.models import (
     VideoPair,
     VideoSample,
 )
-from annotate.queries import dominant_pairs, latest_judgments
+from annotate.queries import dominant_pairs
 from annotate.services.audit import record_event
 from generator.frozen_set import MediaFile
 from generator.records import ElementChange, ReferenceKind

@@ -14,8 +14,8 @@ from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
+from annotate.judging_queries import leased_slots
 from annotate.models import PreferencePair, Side, Slot, User, VideoPair
-from annotate.queries import leased_slots
 from rlhf.records import JointState, Track, Verdict
 
 #: What a person may answer on the page.
@@ -141,7 +141,11 @@ def lease_slot(
         except IntegrityError:
             # The same person leased another slot of this pair at this very moment: take another pair.
             continue
-        return leased_slots(annotator).get(pk=found) if found else None
+        if found is None:
+            return None
+        # It may have run out, and be somebody else's, before it could be read.
+        if slot := leased_slots(annotator).filter(pk=found).first():
+            return slot
     return None
 
 

@@ -16,7 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 from rest_framework.serializers import BaseSerializer, ListSerializer
 
-from annotate import queries
+from annotate import judging_queries
 from annotate.evidence import Break, Evidence, NotWatchedError
 from annotate.media import media_url
 from annotate.models import Judgment, Side, Slot, Strength
@@ -172,7 +172,7 @@ def _page(
 
 def _undo(request: SignedInRequest, track: Track) -> HttpResponse:
     """The person's last answer while it can be changed; without one, a program gets 204."""
-    last = queries.changeable_judgment(request.user, track)
+    last = judging_queries.changeable_judgment(request.user, track)
     if last is not None:
         return _shown_page(request, track, last.slot, revises=last)
     if request.htmx:
@@ -205,7 +205,7 @@ def _shown_page(
             "limit_min": settings.SESSION_LIMIT_MIN,
             "lease_s": settings.LEASE_S,
         },
-        "own": queries.own_counts(request.user)[str(track)],
+        "own": judging_queries.own_counts(request.user)[str(track)],
         "task": _shown(slot) if slot else None,
         "sides": [
             {"name": side.value, "label": side.label, "url": media_url(slot.lease, side)} for side in Side
@@ -214,7 +214,7 @@ def _shown_page(
         else [],
         "revises": revises,
         "said": _said(revises) if revises else {"breaks": "[]"},
-        "why_empty": "" if slot else queries.why_empty(request.user, track),
+        "why_empty": "" if slot else judging_queries.why_empty(request.user, track),
     }
     template = "annotate/judge.html" + ("#task" if request.htmx else "")
     return render(request, template, context, status=status)

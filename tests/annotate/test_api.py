@@ -91,6 +91,55 @@ def test_a_conflict_is_told(ana, ben):
     assert judge(ana, number).status_code == 409
 
 
+def test_it_leases_ahead(ana):
+    make_pair()
+    make_pair()
+    first = lease(ana).json()["lease"]
+    second = lease(ana, ahead_of=first).json()["lease"]
+    assert second != first
+    assert lease(ana, ahead_of=second).status_code == 204
+    assert lease(ana, ahead_of="soon").status_code == 400
+
+
+def test_it_renews(ana, ben):
+    make_pair()
+    task = lease(ana).json()
+    answer = machine_of(ana).post(f"/api/leases/{task['lease']}/")
+    assert answer.status_code == 200 and answer.json()["expires_at"] > task["expires_at"]
+    assert machine_of(ben).post(f"/api/leases/{task['lease']}/").status_code == 404
+
+
+def test_it_takes_a_change_of_mind(ana, settings):
+    make_pair()
+    number = lease(ana).json()["lease"]
+    address = f"/api/leases/{number}/judgment/"
+    change = {"choice": "tie", "idempotency_key": str(uuid4())}
+    assert machine_of(ana).put(address, change, format="json").status_code == 409
+    judge(ana, number)
+    answer = machine_of(ana).put(address, change, format="json")
+    assert (answer.status_code, answer.json()["revision"]) == (200, 2)
+    settings.UNDO_S = 0
+    late = change | {"idempotency_key": str(uuid4())}
+    assert machine_of(ana).put(address, late, format="json").status_code == 409
+
+
+def test_it_refuses_an_answer_about_what_was_not_watched(ana, settings):
+    settings.WATCH_GATE = {"identity": 50, "controllability": 50}
+    make_pair()
+    number = lease(ana).json()["lease"]
+    answer = judge(ana, number, evidence={"coverage": {"left": 1, "right": 0.25}})
+    assert answer.status_code == 422
+    assert "25 % of the right video" in answer.json()["detail"]
+    assert judge(ana, number, evidence={"coverage": {"left": 1, "right": 0.5}}).status_code == 201
+
+
+def test_it_refuses_what_does_not_fit(ana):
+    make_pair()
+    answer = judge(ana, lease(ana).json()["lease"], choice="tie", strength="clearly")
+    assert answer.status_code == 422
+    assert "favours no side" in answer.json()["detail"]
+
+
 def test_it_releases(ana, ben):
     make_pair()
     number = lease(ana).json()["lease"]

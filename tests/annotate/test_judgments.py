@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.utils import timezone
 
+from annotate.evidence import NotWatchedError
 from annotate.models import Consensus, Judgment, PreferencePair, Slot, User, VideoPair
-from annotate.services.judgments import AlreadyJudgedError, LeaseLostError, submit_judgment
+from annotate.services.judgments import (
+    AlreadyJudgedError,
+    LeaseLostError,
+    TooLateError,
+    revise_judgment,
+    submit_judgment,
+)
 from annotate.services.slots import lease_slot
 from rlhf.records import JointState, Track, Verdict
 from tests.factories import make_pair, make_round, make_user
@@ -49,6 +57,17 @@ def test_it_returns_the_first_answer_for_the_same_key():
     slot, key = held(person), uuid4()
     first = submit_judgment(person, slot.lease, "left", idempotency_key=key)
     assert submit_judgment(person, slot.lease, "right", idempotency_key=key) == first
+    assert Judgment.objects.count() == 1
+
+
+def test_it_refuses_a_key_that_belongs_to_another_pair():
+    round = make_round()
+    make_pair(round)
+    make_pair(round)
+    person, key = make_user(), uuid4()
+    submit_judgment(person, held(person).lease, "left", idempotency_key=key)
+    with pytest.raises(ValueError, match="was used for another pair"):
+        submit_judgment(person, held(person).lease, "left", idempotency_key=key)
     assert Judgment.objects.count() == 1
 
 
@@ -128,6 +147,130 @@ def test_it_marks_everything_that_a_simulated_vote_touched():
     assert Consensus.objects.get(track=Track.IDENTITY).is_simulated
     assert not Consensus.objects.get(track=Track.CONTROLLABILITY).is_simulated
     assert PreferencePair.objects.get().is_simulated
+
+
+def test_it_keeps_what_was_said_besides_of_samples_and_not_of_sides():
+    make_pair()
+    person = make_user()
+    slot = held(person)
+    first_at = str(slot.first_side)
+    other = "right" if first_at == "left" else "left"
+    judgment = submit_judgment(
+        person,
+        slot.lease,
+        first_at,
+        idempotency_key=uuid4(),
+        strength="clearly",
+        reasons=["Nose or mouth"],
+        note="the ear",
+        breaks=[{"side": other, "frame": 8}, {"side": first_at, "frame": 0}],
+    )
+    judgment.refresh_from_db()
+    assert (judgment.verdict, judgment.strength, judgment.note) == ("first", "clearly", "the ear")
+    assert judgment.reasons == ["Nose or mouth"]
+    assert judgment.breaks == [{"sample": "second", "frame": 8}, {"sample": "first", "frame": 0}]
+
+
+@pytest.mark.parametrize(
+    ("details", "says"),
+    [
+        ({"strength": "clearly"}, "'tie' favours no side"),
+        ({"breaks": [{"side": "left", "frame": 9}]}, "frames 0 to 8"),
+        ({"breaks": [{"side": "up", "frame": 0}]}, "side is 'up'"),
+    ],
+)
+def test_it_refuses_what_does_not_fit_the_choice_or_the_videos(details, says):
+    make_pair()
+    person = make_user()
+    slot = held(person)
+    with pytest.raises(ValueError, match=says):
+        submit_judgment(person, slot.lease, "tie", idempotency_key=uuid4(), **details)
+    assert not Judgment.objects.exists()
+
+
+def test_the_database_refuses_a_strength_without_a_side():
+    slot = vote(make_pair(), Track.IDENTITY, Verdict.TIE).slot
+    values = {"verdict": "tie", "evidence": {}, "is_simulated": False, "idempotency_key": uuid4()}
+    with pytest.raises(IntegrityError, match="strength_of_a_difference"), transaction.atomic():
+        Judgment.objects.create(slot=slot, revision=2, strength="slightly", **values)
+
+
+def test_a_slot_is_judged_with_its_judgment_whoever_writes_it():
+    make_pair()
+    slot = held(make_user())
+    values = {"verdict": "tie", "evidence": {}, "is_simulated": False, "idempotency_key": uuid4()}
+    judgment = Judgment.objects.create(slot=slot, **values)
+    slot.refresh_from_db()
+    assert slot.judged_at == judgment.created_at
+
+
+def test_a_revision_counts_instead_of_the_first_answer_and_resolves_the_pair_again():
+    pair = make_pair()
+    vote(pair, Track.CONTROLLABILITY, Verdict.FIRST)
+    person = make_user()
+    slot, key = held(person), uuid4()
+    other = "right" if slot.first_side == "left" else "left"
+    submit_judgment(person, slot.lease, other, idempotency_key=uuid4())
+    assert PreferencePair.objects.get().joint_state == JointState.CONFLICTING
+    revised = revise_judgment(person, slot.lease, slot.first_side, idempotency_key=key)
+    assert (revised.revision, revised.verdict) == (2, "first")
+    assert PreferencePair.objects.get().chosen == pair.first
+    assert Consensus.objects.get(track=Track.IDENTITY).votes["first"] == 1
+    assert revise_judgment(person, slot.lease, "tie", idempotency_key=key) == revised
+    assert Judgment.objects.filter(slot=slot).count() == 2
+
+
+def test_an_answer_sent_again_after_its_revision_is_still_known():
+    make_pair()
+    person = make_user()
+    slot, key = held(person), uuid4()
+    first = submit_judgment(person, slot.lease, "left", idempotency_key=key)
+    revise_judgment(person, slot.lease, "tie", idempotency_key=uuid4())
+    assert submit_judgment(person, slot.lease, "left", idempotency_key=key) == first
+
+
+def test_an_answer_can_be_changed_by_its_person_and_for_a_while(settings):
+    make_pair()
+    person = make_user()
+    slot = held(person)
+    with pytest.raises(LeaseLostError, match="no answer of yours"):
+        revise_judgment(person, slot.lease, "tie", idempotency_key=uuid4())
+    submit_judgment(person, slot.lease, "left", idempotency_key=uuid4())
+    with pytest.raises(LeaseLostError):
+        revise_judgment(make_user(), slot.lease, "tie", idempotency_key=uuid4())
+    settings.UNDO_S = 0
+    with pytest.raises(TooLateError, match="0 seconds"):
+        revise_judgment(person, slot.lease, "tie", idempotency_key=uuid4())
+
+
+def seen(left: float, right: float) -> dict[str, Any]:
+    return {"coverage": {"left": left, "right": right}}
+
+
+def test_the_watch_gate_asks_for_both_videos(settings):
+    settings.WATCH_GATE = {"identity": 80, "controllability": 0}
+    pair = make_pair()
+    person = make_user()
+    slot = held(person)
+    for evidence, says in (({}, "0 % of the left"), (seen(1, 0.794), "79 % of the right video .* 80 %")):
+        with pytest.raises(NotWatchedError, match=says):
+            submit_judgment(person, slot.lease, "tie", idempotency_key=uuid4(), evidence=evidence)
+    submit_judgment(person, slot.lease, "tie", idempotency_key=uuid4(), evidence=seen(0.8, 0.8))
+    vote(pair, Track.CONTROLLABILITY, Verdict.TIE)
+
+
+def test_who_cannot_judge_need_not_have_watched_but_has_to_before_they_say_otherwise(settings):
+    settings.WATCH_GATE = {"identity": 80, "controllability": 80}
+    make_pair()
+    person = make_user()
+    slot = held(person)
+    submit_judgment(person, slot.lease, "unsure", idempotency_key=uuid4())
+    with pytest.raises(NotWatchedError):
+        revise_judgment(person, slot.lease, "tie", idempotency_key=uuid4())
+    revise_judgment(person, slot.lease, "tie", idempotency_key=uuid4(), evidence=seen(1, 1))
+    # What was watched for an earlier answer counts.
+    revise_judgment(person, slot.lease, "left", idempotency_key=uuid4())
+    assert Judgment.objects.count() == 3
 
 
 @pytest.mark.parametrize("change", ["update", "delete"])

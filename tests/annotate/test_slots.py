@@ -5,14 +5,16 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from annotate.models import Exposure, Side, Slot
-from annotate.services.slots import lease_slot, release_slot, verdict_of
+from annotate.judging_queries import open_slots_for, why_empty
+from annotate.models import Exposure, Round, Side, Slot, VideoSample
+from annotate.services.slots import lease_slot, open_slots, release_slot, renew_lease, verdict_of
 from rlhf.records import Track, Verdict
 from tests.factories import make_instance, make_pair, make_round, make_user
 
@@ -131,6 +133,161 @@ def test_the_database_refuses_one_person_on_both_tracks():
     now = timezone.now()
     with pytest.raises(IntegrityError, match="one_slot_a_person_and_pair"), transaction.atomic():
         Slot.objects.filter(pk=other.pk).update(leased_at=now, lease_expires_at=now, **values)
+
+
+def test_a_pair_whose_videos_can_be_told_apart_by_their_form_gets_no_slots():
+    pair = make_pair(is_made=False)
+    pair.first.facts = {"width": 64, "height": 64, "fps": 8, "num_frames": 9}
+    pair.second.facts = pair.first.facts | {"num_frames": 17}
+    pair.second.save()
+    open_slots(pair)
+    assert not pair.slots.exists()
+    assert pair.preference.reason == "its videos differ in num_frames: 9 and 17; sample both again"
+    with pytest.raises(IntegrityError, match="alike in form"), transaction.atomic():
+        Slot.objects.create(pair=pair, round=pair.round, track=Track.IDENTITY, ordinal=0)
+
+
+def test_the_database_refuses_a_slot_of_another_round():
+    pair = make_pair(is_made=False)
+    with pytest.raises(IntegrityError, match="its pair's round"), transaction.atomic():
+        Slot.objects.create(pair=pair, round=make_round(), track=Track.IDENTITY, ordinal=0)
+
+
+def queue(count: int, **changes: Any) -> Round:
+    """A round of so many pairs of one instance."""
+    round, instance = make_round(**changes), make_instance()
+    for _ in range(count):
+        make_pair(round, instance)
+    return round
+
+
+def judged(slot: Slot | None) -> Slot:
+    assert slot is not None
+    Slot.objects.filter(pk=slot.pk).update(judged_at=timezone.now())
+    return slot
+
+
+def test_the_next_pair_can_be_leased_ahead_and_stays_the_next():
+    queue(4)
+    person = make_user()
+    first = lease_slot(person, Track.IDENTITY)
+    assert first is not None
+    second = lease_slot(person, Track.IDENTITY, ahead_of=first.lease)
+    assert second is not None and second != first
+    assert lease_slot(person, Track.IDENTITY, ahead_of=first.lease) == second
+    assert lease_slot(person, Track.IDENTITY) == first
+    # Two at once are enough: the answer to the first has not arrived yet.
+    assert lease_slot(person, Track.IDENTITY, ahead_of=second.lease) is None
+    judged(first)
+    third = lease_slot(person, Track.IDENTITY, ahead_of=second.lease)
+    assert third not in (None, first, second)
+    assert lease_slot(person, Track.IDENTITY) == second
+
+
+def test_a_lease_that_was_lost_has_the_oldest_one_ahead():
+    queue(2)
+    person = make_user()
+    first = lease_slot(person, Track.IDENTITY)
+    assert lease_slot(person, Track.IDENTITY, ahead_of=uuid4()) == first
+
+
+def test_a_heartbeat_keeps_a_lease_until_somebody_else_has_it():
+    make_pair()
+    slow, quick = make_user(), make_user()
+    slot = lease_slot(slow, Track.IDENTITY)
+    assert slot is not None and slot.lease is not None
+    let_lease_run_out(slot)
+    until = renew_lease(slow, slot.lease)
+    assert until is not None and until > timezone.now()
+    assert lease_slot(quick, Track.IDENTITY) is None
+    assert renew_lease(quick, slot.lease) is None
+    let_lease_run_out(slot)
+    assert lease_slot(quick, Track.IDENTITY) == slot
+    assert renew_lease(slow, slot.lease) is None
+
+
+def test_pairs_are_finished_one_after_the_other():
+    """Three people, three votes a pair: each pair has all of its votes before the next one has any."""
+    queue(4, votes_wanted=3)
+    people = [make_user() for _ in range(3)]
+    order = []
+    for _ in range(4):
+        pairs = {judged(lease_slot(person, Track.IDENTITY)).pair_id for person in people}
+        assert len(pairs) == 1
+        order += pairs
+    assert len(set(order)) == 4
+
+
+def test_it_goes_on_from_the_start_of_the_queue_when_its_end_is_reached():
+    queue(3)
+    early, late = make_user(), make_user()
+    given_up = lease_slot(early, Track.IDENTITY)
+    assert given_up is not None
+    held = [judged(lease_slot(late, Track.IDENTITY)) for _ in range(2)]
+    assert lease_slot(late, Track.IDENTITY) is None
+    let_lease_run_out(given_up)
+    assert given_up not in held
+    assert lease_slot(late, Track.IDENTITY) == given_up
+
+
+def test_the_older_round_is_finished_first():
+    older, newer = queue(1), queue(1)
+    person = make_user()
+    rounds = [judged(lease_slot(person, Track.IDENTITY)).round for _ in range(2)]
+    assert rounds == [older, newer]
+
+
+def test_one_person_gets_no_more_pairs_of_a_round_than_the_cap(settings):
+    settings.MAX_PAIRS_A_PERSON = 2
+    queue(3)
+    person = make_user()
+    for _ in range(2):
+        judged(lease_slot(person, Track.IDENTITY))
+    assert lease_slot(person, Track.IDENTITY) is None
+    assert "as many as one person may" in why_empty(person, Track.IDENTITY)
+    assert lease_slot(make_user(), Track.IDENTITY) is not None
+    queue(1)
+    assert lease_slot(person, Track.IDENTITY) is not None
+
+
+def test_one_person_gets_no_more_pairs_of_an_identity_than_the_cap(settings):
+    settings.MAX_PAIRS_A_PERSON_AND_IDENTITY = 1
+    round = queue(2)
+    other = make_pair(round, make_instance())
+    person = make_user()
+    given = {judged(lease_slot(person, Track.IDENTITY)).pair for _ in range(2)}
+    assert other in given and len(given) == 2
+    assert lease_slot(person, Track.IDENTITY) is None
+    assert "as often as one person may (1)" in why_empty(person, Track.IDENTITY)
+
+
+def test_it_says_why_nothing_is_left():
+    ana, ben = make_user(), make_user()
+    assert "has its votes" in why_empty(ana, Track.IDENTITY)
+    unmade = make_pair(is_made=False)
+    assert "being made" in why_empty(ana, Track.IDENTITY)
+    unmade.round.delete()
+    VideoSample.objects.all().delete()
+    pair = make_pair()
+    assert "this very moment" in why_empty(ana, Track.IDENTITY)
+    slot = lease_slot(ana, Track.IDENTITY)
+    assert "other people's hands" in why_empty(ben, Track.IDENTITY)
+    assert "already met" in why_empty(ana, Track.CONTROLLABILITY)
+    judged(slot)
+    assert "has its votes" in why_empty(ana, Track.IDENTITY)
+    pair.round.is_open = False
+    pair.round.save()
+    assert "has its votes" in why_empty(ben, Track.CONTROLLABILITY)
+
+
+def test_it_counts_what_is_open_for_somebody(monkeypatch):
+    queue(5)
+    ana, ben = make_user(), make_user()
+    lease_slot(ana, Track.IDENTITY)
+    counts = [open_slots_for(who, track) for who in (ana, ben) for track in Track]
+    assert counts == [5, 4, 4, 5]
+    monkeypatch.setattr("annotate.judging_queries.MOST_COUNTED", 3)
+    assert open_slots_for(ana, Track.IDENTITY) == 3
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,0 +1,130 @@
+"""Reads of stage 5: what a person holds, may be given, and has said."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from annotate.models import Exposure, Judgment, Round, Slot, User, VideoSample
+from rlhf.records import Track
+
+#: Open slots are counted up to here: more would only be another number, and cost what it says.
+MOST_COUNTED = 1_000
+
+
+def leased_slots(annotator: User) -> QuerySet[Slot]:
+    """The slots that this person holds or has judged, with what `tracks.judging_task` needs and no more."""
+    return (
+        Slot.objects.filter(annotator=annotator)
+        .select_related("pair__first", "pair__instance__prompt")
+        .only(
+            *(field.attname for field in Slot._meta.concrete_fields),
+            "pair__first__settings",
+            "pair__second",
+            "pair__instance__group",
+            "pair__instance__prompt__text",
+            "pair__instance__prompt__elements",
+        )
+    )
+
+
+def held_slot(annotator: User, lease: UUID) -> Slot | None:
+    """A slot by its lease while its media may be looked at: until the lease runs out."""
+    return (
+        Slot.objects.filter(annotator=annotator, lease=lease, lease_expires_at__gte=timezone.now())
+        .select_related("pair__first", "pair__second", "pair__instance__prompt")
+        .first()
+    )
+
+
+def changeable_judgment(annotator: User, track: str) -> Judgment | None:
+    """This person's last answer of a track while it can be changed, and its videos be looked at."""
+    last = (
+        Judgment.objects.filter(slot__annotator=annotator, slot__track=track)
+        .filter(slot__lease_expires_at__gte=timezone.now())
+        .filter(slot__judged_at__gte=timezone.now() - timedelta(seconds=settings.UNDO_S))
+        .order_by("-slot__judged_at", "-revision")
+        .first()
+    )
+    if last is not None:
+        last.slot = leased_slots(annotator).get(pk=last.slot_id)
+    return last
+
+
+def latest_judgments(pair_id: int) -> QuerySet[Judgment]:
+    """The votes that count: of each judged slot the highest revision."""
+    return (
+        Judgment.objects.filter(slot__pair_id=pair_id)
+        .select_related("slot")
+        .only("verdict", "is_simulated", "slot__track")
+        .order_by("slot_id", "-revision")
+        .distinct("slot_id")
+    )
+
+
+def own_counts(annotator: User) -> dict[str, int]:
+    """How many answers this person has given, per track."""
+    counts = dict.fromkeys((str(track) for track in Track), 0)
+    judged = Slot.objects.filter(annotator=annotator).exclude(judged_at=None)
+    counts.update(judged.values_list("track").annotate(Count("id")))
+    return counts
+
+
+def wanted_slots(track: str) -> QuerySet[Slot]:
+    """Votes of open rounds that nobody has given yet, whether somebody is at it or not."""
+    return Slot.objects.filter(track=track, judged_at=None, round__is_open=True).order_by()
+
+
+def _unmet(annotator: User, slots: QuerySet[Slot]) -> QuerySet[Slot]:
+    """Without pairs that this person holds or has judged, or has met on the other track."""
+    own = Slot.objects.filter(pair=OuterRef("pair"), annotator=annotator)
+    met = Exposure.objects.filter(pair=OuterRef("pair"), annotator=annotator).exclude(track=OuterRef("track"))
+    return slots.filter(~Exists(own), ~Exists(met))
+
+
+def _free(slots: QuerySet[Slot]) -> QuerySet[Slot]:
+    return slots.filter(Q(lease_expires_at=None) | Q(lease_expires_at__lt=timezone.now()))
+
+
+def open_slots_for(annotator: User, track: str) -> int:
+    """How many slots of a track this person holds or could be given; `MOST_COUNTED` is that many or more."""
+    held = wanted_slots(track).filter(annotator=annotator).count()
+    free = _free(_unmet(annotator, wanted_slots(track)))[:MOST_COUNTED].count()
+    return min(held + free, MOST_COUNTED)
+
+
+def why_empty(annotator: User, track: str) -> str:
+    """Why there is no next pair: the first reason that holds, as one sentence."""
+    wanted = wanted_slots(track)
+    if not wanted.exists():
+        if VideoSample.objects.filter(path="", error="").exists():
+            return "New videos are being made. Come back in a few minutes."
+        return "Every pair of this track has its votes. Thank you."
+    unmet = _unmet(annotator, wanted)
+    if not unmet.exists():
+        return (
+            "The pairs that are left are ones you have already met: nobody judges both tracks of a pair, "
+            "nor one pair twice. They wait for other people."
+        )
+    free = _free(unmet)
+    if not free.exists():
+        return "The pairs that are left are in other people's hands just now. Come back in a few minutes."
+    return _reached_cap(annotator, free)
+
+
+def _reached_cap(annotator: User, free: QuerySet[Slot]) -> str:
+    """Which limit keeps this person from pairs that are free."""
+    most = settings.MAX_PAIRS_A_PERSON
+    rounds = Round.objects.filter(Exists(free.filter(round=OuterRef("pk"))))
+    if most and all(round.slots.filter(annotator=annotator).count() >= most for round in rounds):
+        return f"You have judged {most} pairs of this round, as many as one person may. Thank you."
+    if most := settings.MAX_PAIRS_A_PERSON_AND_IDENTITY:
+        return (
+            "The pairs that are left show people whom you have judged as often as one person may "
+            f"({most}). They wait for other people."
+        )
+    return "A pair has become free this very moment. Look again."
