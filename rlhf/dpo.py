@@ -1,10 +1,11 @@
 """Flow-DPO on an exported set: `python -m rlhf.dpo RUNDIR [--attached]`.
 
     request.json    {"stage": "dpo", "model": {"base", "adapters"}, "export": folder, "config": FlowDPOConfig}
-    metrics.jsonl   one line a step
+    metrics.jsonl   one line a step; at intervals with figures on people who are held out
     cache/          latents, references and prompts of each pair, encoded once
-    checkpoints/    adapter and optimizer; a run that was killed goes on from the newest complete one
-    adapter/        pytorch_lora_weights.safetensors, as Diffusers reads it
+    bank/           errors of the frozen policy, one file for each set of draws
+    checkpoints/    adapter, its average and optimizer; a run that was killed goes on from the newest one
+    adapter/        pytorch_lora_weights.safetensors, as Diffusers reads it: the average
     result.json     adapter hash and closing figures
 
 SIGTERM ends the run after the step under way, with a checkpoint; starting the command again resumes it. For
@@ -13,22 +14,53 @@ several devices: `accelerate launch -m rlhf.dpo RUNDIR`.
 
 from __future__ import annotations
 
+import math
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from peft import LoraConfig
 
 from generator.media import file_sha256
 from generator.rundir import RunDir, RunError, run_command
 from generator.sample import load_model
 from rlhf import processes
+from rlhf.arithmetic import set_up, to_bfloat16
 from rlhf.dpo_config import FlowDPOConfig
 from rlhf.dpo_trainer import FlowDPOTrainer
-from rlhf.export import Export, ExportError, read_export
-from rlhf.latents import cache_pairs
+from rlhf.draws import PairDraws, Tensors
+from rlhf.export import Export, ExportError, ExportRow, read_export
+from rlhf.held_out import NUM_PROBES, SEED, HeldOut, split_by_identity
+from rlhf.latents import CachedPairs, cache_pairs, empty_condition
 from rlhf.lora import ADAPTER_FILE, add_adapter, save_adapter
 from rlhf.policy import FlowPolicy
+from rlhf.reference import identify, open_bank
 from rlhf.run_trainer import train
 from rlhf.sigterm import Stop
+
+if TYPE_CHECKING:
+    from generator.model.pipeline import AnyIDPipeline
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a run trains on and watches.
+
+    Attributes:
+        train: pairs that are trained on.
+        weights: of their gradients, 1 on average; None for 1 each.
+        held_out: pairs of people who are held out.
+        num_identities: of trained and held-out people.
+        probes: see `rlhf.held_out.HeldOut`.
+    """
+
+    train: CachedPairs
+    weights: list[float] | None
+    held_out: CachedPairs
+    num_identities: tuple[int, int]
+    probes: Sequence[Tensors]
 
 
 def main(run: RunDir, attached: bool) -> None:
@@ -48,29 +80,91 @@ def main(run: RunDir, attached: bool) -> None:
             raise RunError(f"{run.path / 'request.json'} has no {missing}") from None
         export = _open_export(folder)
         pipeline = load_model(run, model)
-        pairs = cache_pairs(
-            pipeline, export.rows(), run.path / "cache", on_pair=lambda done: stop.leave_if_requested()
-        )
+        config = replace(config, time_shift=config.time_shift or float(pipeline.scheduler.config.flow_shift))
+        if processes.is_main():
+            print(explain_beta(config.beta), flush=True)
+        data = prepare(pipeline, list(export.rows()), config, run.path / "cache", stop)
         transformer, save = pipeline.transformer, type(pipeline).save_lora_weights
         del pipeline  # VAE and text encoder have done their work
-        lora = add_adapter(
-            transformer, rank=config.rank, alpha=config.alpha, targets=config.targets, seed=config.seed
-        )
-        if config.gradient_checkpointing:
-            transformer.enable_gradient_checkpointing()
-        policy = FlowPolicy(transformer, guard_mu=config.guard_mu if config.guard == "sdpo" else None)
-        trainer = FlowDPOTrainer(
-            policy,
-            config,
-            pairs,
-            run.path / "checkpoints",
-            on_step=run.append_metrics,
-            callbacks=[stop],
-        )
+        trainer, lora = make_trainer(run, transformer, config, data, stop)
         train(run, trainer, stop)
         if processes.is_main():
-            save_adapter(run.path / "adapter", transformer, lora, save)
-            run.write_result(_result(run, config, len(pairs)))
+            with trainer.average.in_place():
+                save_adapter(run.path / "adapter", transformer, lora, save)
+            run.write_result(_result(run, config, data, trainer))
+
+
+def prepare(
+    pipeline: AnyIDPipeline, rows: list[ExportRow], config: FlowDPOConfig, cache: Path, stop: Stop
+) -> Data:
+    """Encode every pair once and part them by identity.
+
+    Raises:
+        ValueError: chosen and rejected of a pair differ in size or length.
+        SystemExit: stopped by SIGTERM (status 143).
+    """
+    pairs = cache_pairs(pipeline, rows, cache, on_pair=lambda done: stop.leave_if_requested())
+    is_held = split_by_identity([row.id_group for row in rows], config.held_out)
+    trained = [row for row, held in zip(rows, is_held, strict=True) if not held]
+    held = [row for row, held in zip(rows, is_held, strict=True) if held]
+    train, watched = pairs.where([not held for held in is_held]), pairs.where(is_held)
+    draws = PairDraws(watched or train, replace(config, seed=SEED), NUM_PROBES)
+    probes = [{**draws[place], **empty_condition(pipeline, draws[place])} for place in range(NUM_PROBES)]
+    return Data(
+        train=train,
+        weights=posterior_weights(trained) if config.pair_weighting == "posterior" else None,
+        held_out=watched,
+        num_identities=(len({row.id_group for row in trained}), len({row.id_group for row in held})),
+        probes=probes,
+    )
+
+
+def make_trainer(
+    run: RunDir, transformer: Any, config: FlowDPOConfig, data: Data, stop: Stop
+) -> tuple[FlowDPOTrainer, LoraConfig]:
+    """The trainer around a transformer with a new adapter, and the adapter's configuration.
+
+    Raises:
+        RunError: a bank of reference errors is not what this policy answers.
+    """
+    if config.bf16:
+        to_bfloat16(transformer)
+    lora = add_adapter(
+        transformer, rank=config.rank, alpha=config.alpha, targets=config.targets, seed=config.seed
+    )
+    set_up(transformer, config)
+    guard_mu = config.guard_mu if config.guard == "sdpo" else None
+    policy = FlowPolicy(transformer, guard_mu=guard_mu, split_arms=config.split_arms)
+    folder, bank, held_bank = run.path / "bank", None, None
+    frozen = identify(policy)
+    if config.draws_per_pair:
+        bank = open_bank(folder, config, frozen, data.train.keys, config.draws_per_pair)
+    if data.held_out:
+        held_bank = open_bank(folder, config, frozen, data.held_out.keys, config.time_strata)
+    trainer = FlowDPOTrainer(
+        policy,
+        config,
+        data.train,
+        run.path / "checkpoints",
+        on_step=run.append_metrics,
+        weights=data.weights,
+        bank=bank,
+        held_out=HeldOut(data.held_out, config, bank=held_bank, probes=data.probes),
+        callbacks=[stop],
+    )
+    trainer.check_banks()
+    return trainer, lora
+
+
+def posterior_weights(rows: Sequence[ExportRow]) -> list[float]:
+    """How sure the votes of each pair are, against the average: product of both tracks' posteriors."""
+    sure = [math.prod(votes.posterior[votes.verdict] for votes in row.tracks.values()) for row in rows]
+    return [value * len(sure) / sum(sure) for value in sure]
+
+
+def explain_beta(beta: float) -> str:
+    """Beta in both conventions, in one line."""
+    return f"beta {beta:g}; Flow-DPO and Diffusion-DPO, which write beta / 2, would call it {2 * beta:g}"
 
 
 def _open_export(folder: Path) -> Export:
@@ -84,18 +178,26 @@ def _open_export(folder: Path) -> Export:
     return export
 
 
-def _result(run: RunDir, config: FlowDPOConfig, num_pairs: int) -> dict[str, Any]:
+def _result(run: RunDir, config: FlowDPOConfig, data: Data, trainer: FlowDPOTrainer) -> dict[str, Any]:
     """Closing figures; the last loss and the accuracy are means over the last tenth of the steps."""
     lines = run.read_metrics()
     last = lines[-max(1, len(lines) // 10) :]
+    watched = ("held_out/", "drift/empty")
     return {
         "adapter": "adapter",
         "adapter_sha256": file_sha256(run.path / "adapter" / ADAPTER_FILE),
         "first_loss": lines[0]["loss"],
         "last_loss": sum(line["loss"] for line in last) / len(last),
         "accuracy": sum(line["rewards/accuracies"] for line in last) / len(last),
-        "steps": config.steps,
-        "num_pairs": num_pairs,
+        "steps": lines[-1]["step"],
+        "early_end": trainer.early_end,
+        "num_pairs": len(data.train),
+        "num_held_out_pairs": len(data.held_out),
+        "num_identities": data.num_identities[0],
+        "num_held_out_identities": data.num_identities[1],
+        "beta": config.beta,
+        "beta_of_flow_dpo": 2 * config.beta,
+        "held_out": {name: value for name, value in lines[-1].items() if name.startswith(watched)},
     }
 
 

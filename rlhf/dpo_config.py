@@ -24,6 +24,9 @@ LOSS_TYPES = (
     "sft",
     "sigmoid_norm",
 )
+#: Those that read `label_smoothing`.
+SMOOTHED = frozenset({"robust", "exo_pair", "aot", "aot_unpaired"})
+SCHEDULES = ("constant", "one_minus_t_sq")
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,23 @@ class FlowDPOConfig(RunConfig):
     Attributes:
         beta: strength of the pull to the frozen policy, as in `rlhf.objectives.flow_dpo_loss`. Diffusion-DPO
             and Flow-DPO write beta / 2: their beta is twice this one.
+        beta_schedule: "constant", or "one_minus_t_sq" for beta (1 - t)^2, see `rlhf.objectives.time_weight`.
         loss_types: losses of `trl.DPOTrainer`, added up; ("sigmoid", "sft") anchors the chosen error.
         loss_weights: one a loss; empty for 1 each.
         label_smoothing: share of wrong preferences that `robust`, `exo_pair` and `aot*` assume, in [0, 0.5).
+        pair_weighting: "none", or "posterior" for a gradient in proportion to how sure the votes are: the
+            product of both tracks' posteriors, 1 on average. The loss is reported without it.
         guard: "sdpo" scales the rejected gradient so that the chosen error falls; "none" does not.
         guard_mu: share of the chosen descent that the guard keeps, in [0, 1].
         time_shift: leans times towards noise; equal to the sampler's flow shift.
+        draws_per_pair: noise and times of a pair come from a finite set of so many draws, a multiple of
+            `time_strata`; where a run comes back to one, the frozen policy's error is read from the bank. 0
+            draws anew each time, without a bank.
+        split_arms: see `rlhf.policy.FlowPolicy`: half the memory for one more forward pass.
+        held_out: share of the identities, in [0, 0.5], whose pairs are never trained on but watched.
+        evaluate_every: steps between looks at them, at least 1; the last step always has one.
+        max_excess: the run ends early when the error on held-out chosen videos is above the frozen policy's
+            by more than this share in three looks running; above 0.
         others: see `RunConfig`; an item is a pair.
 
     Raises:
@@ -52,6 +66,13 @@ class FlowDPOConfig(RunConfig):
     label_smoothing: float = 0.0
     guard: str = "sdpo"
     guard_mu: float = 0.6
+    beta_schedule: str = "constant"
+    pair_weighting: str = "none"
+    draws_per_pair: int = 8
+    split_arms: bool = False
+    held_out: float = 0.1
+    evaluate_every: int = 25
+    max_excess: float = 0.005
 
     def __post_init__(self) -> None:
         """Refuse what cannot train."""
@@ -67,6 +88,18 @@ class FlowDPOConfig(RunConfig):
         self._expect("loss_weights", matches, f"empty, or {len(self.loss_types)} numbers as loss_types")
         needs_smoothing = "exo_pair" in self.loss_types and self.label_smoothing == 0
         self._expect("label_smoothing", not needs_smoothing, "above 0 for exo_pair, such as 0.001")
+        means_something = not self.label_smoothing or SMOOTHED.intersection(self.loss_types)
+        self._expect(
+            "label_smoothing", bool(means_something), f"0 unless a loss is {', '.join(sorted(SMOOTHED))}"
+        )
+        self._expect("beta_schedule", self.beta_schedule in SCHEDULES, " or ".join(SCHEDULES))
+        self._expect("pair_weighting", self.pair_weighting in ("none", "posterior"), "none or posterior")
+        self._expect_counts("draws_per_pair", least=0)
+        strata = f"a multiple of time_strata ({self.time_strata})"
+        self._expect("draws_per_pair", self.draws_per_pair % self.time_strata == 0, strata)
+        self._expect("held_out", 0 <= self.held_out <= 0.5, "in [0, 0.5]")
+        self._expect_counts("evaluate_every")
+        self._expect("max_excess", self.max_excess > 0, "above 0")
 
 
 #: For Wan 2.2 5B and about a thousand pairs: four passes in batches of 16. Higher learning rates are known to

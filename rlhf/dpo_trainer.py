@@ -9,7 +9,7 @@ contract test fails where another one differs.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,10 +22,13 @@ from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 
 from generator.rundir import RunError
+from rlhf.bank import ReferenceBank
 from rlhf.dpo_config import FlowDPOConfig
 from rlhf.draws import PairDraws, Tensors
-from rlhf.lora import frozen_policy
+from rlhf.held_out import HeldOut, excess_to_end, quartile_means
+from rlhf.objectives import implicit_rewards, scale_gradient, time_weight
 from rlhf.policy import FlowPolicy
+from rlhf.reference import check_bank, ref_errors
 from rlhf.run_trainer import RunTrainer, num_draws, training_arguments
 
 
@@ -35,11 +38,16 @@ class FlowDPOTrainer(RunTrainer, DPOTrainer):
     Args:
         policy: with a trainable adapter (`rlhf.lora.add_adapter`) on frozen weights.
         config: of the run.
-        pairs: tensors of each pair.
+        pairs: tensors of each pair that is trained on.
         folder: checkpoints go here.
         on_step: receives one line of metrics a step.
+        weights: of each pair's gradient; None for 1 each.
+        bank: of the pairs' reference errors; None asks the frozen policy every time.
+        held_out: what is watched; None for nothing.
         callbacks: further callbacks of transformers.
     """
+
+    policy: FlowPolicy
 
     def __init__(
         self,
@@ -49,6 +57,9 @@ class FlowDPOTrainer(RunTrainer, DPOTrainer):
         folder: Path,
         *,
         on_step: Callable[[dict[str, float]], None],
+        weights: Sequence[float] | None = None,
+        bank: ReferenceBank | None = None,
+        held_out: HeldOut | None = None,
         callbacks: list[TrainerCallback] | None = None,
     ) -> None:
         """Set up transformers' trainer, then the few fields that TRL's loss reads.
@@ -64,8 +75,24 @@ class FlowDPOTrainer(RunTrainer, DPOTrainer):
             loss_type=list(config.loss_types),
             label_smoothing=config.label_smoothing,
         )
-        draws = PairDraws(pairs, config, num_draws(config, arguments))
-        super().__init__(policy, arguments, draws, folder, on_step=on_step, callbacks=callbacks)
+        number = num_draws(config, arguments)
+        draws = PairDraws(pairs, config, number, distinct=config.draws_per_pair, weights=weights)
+        super().__init__(
+            policy,
+            arguments,
+            draws,
+            folder,
+            ema_decay=config.ema_decay,
+            on_step=on_step,
+            callbacks=callbacks,
+        )
+        self.config, self.bank, self.held_out = config, bank, held_out
+        self._met: list[Tensor] = []
+        self._set_up_loss()
+
+    def _set_up_loss(self) -> None:
+        """Every field that TRL's `_compute_loss` reads."""
+        config = self.config
         self.loss_types = list(config.loss_types)
         self.loss_weights = list(config.loss_weights) or [1.0] * len(config.loss_types)
         self.beta, self.label_smoothing = config.beta, config.label_smoothing
@@ -92,14 +119,30 @@ class FlowDPOTrainer(RunTrainer, DPOTrainer):
             RunError: the loss is not finite.
         """
         draws = inputs["draws"]
-        with frozen_policy(model):
-            ref_error, _ = model(draws)
+        ref_error = ref_errors(self.policy, draws, self.bank)
         policy_error, scale = model(draws)
-        loss = self.preference_loss(policy_error, ref_error)
+        time, quantile, weight = (
+            torch.stack([one[name] for one in draws]).to(policy_error)
+            for name in ("time", "quantile", "weight")
+        )
+        at_time = time_weight(time, self.config.beta_schedule)
+        loss = self.preference_loss(scale_gradient(policy_error, weight) * at_time, ref_error * at_time)
         if not torch.isfinite(loss):
             raise RunError(f"the loss is {loss.item()}; lower learning_rate")
-        self._record(policy_error.detach(), ref_error, scale)
+        rows = [*policy_error.detach(), *ref_error, scale, quantile, at_time]
+        self._met.append(torch.stack([row.float() for row in rows]))
         return loss
+
+    def check_banks(self) -> None:
+        """Compute a few reference errors again.
+
+        Raises:
+            RunError: a bank is not what the frozen policy answers.
+        """
+        if self.bank:
+            check_bank(self.policy, self.train_dataset, self.bank, self.config)
+        if self.held_out and self.held_out.bank:
+            check_bank(self.policy, self.held_out.draws, self.held_out.bank, self.config)
 
     def preference_loss(self, policy_error: Tensor, ref_error: Tensor) -> Tensor:
         """TRL's loss of these errors, ().
@@ -130,26 +173,53 @@ class FlowDPOTrainer(RunTrainer, DPOTrainer):
         return compute(lambda **_: outputs, inputs, return_outputs=False)
 
     def step_metrics(self) -> dict[str, float]:
-        """TRL's figures that mean something for flow errors; what it counts about tokens does not."""
+        """TRL's rewards, the errors behind them also by quarters of the times, and a look at held-out pairs.
+
+        What TRL counts about tokens means nothing here. A chosen drift above 0 says that chosen videos got
+        less likely. `saturation` is the share of the gradient that is gone: 1/2 where nothing moves, near 1
+        where beta is too high or everything is learnt.
+        """
         metrics = {name: sum(values) / len(values) for name, values in self._metrics["train"].items()}
         self._metrics["train"].clear()
-        kept = ("rewards/", "errors/", "drift/", "guard/")
-        return {name: value for name, value in metrics.items() if name.startswith(kept)}
+        metrics = {name: value for name, value in metrics.items() if name.startswith("rewards/")}
+        met = self.accelerator.gather(torch.cat(self._met, 1).T.contiguous()).T
+        self._met.clear()
+        policy, ref, scale, quantile, at_time = met[:2], met[2:4], met[4], met[5], met[6]
+        rewards = implicit_rewards(policy * at_time, ref * at_time, beta=self.beta)
+        margin, drift = rewards[0] - rewards[1], policy - ref
+        everything = {
+            "errors/chosen": policy[0],
+            "errors/rejected": policy[1],
+            "drift/chosen": drift[0],
+            "drift/rejected": drift[1],
+            "guard/scale": scale,
+            "saturation": torch.sigmoid(margin),
+        }
+        by_time = {
+            "rewards/margins": margin,
+            "rewards/accuracies": (margin > 0).float(),
+            "drift/chosen": drift[0],
+            "drift/rejected": drift[1],
+        }
+        return {
+            **metrics,
+            **{name: value.mean().item() for name, value in everything.items()},
+            **quartile_means(by_time, quantile),
+            **self._look(),
+        }
+
+    def _look(self) -> dict[str, float]:
+        """Figures on held-out pairs with the averaged weights, where they are due."""
+        step = self.state.global_step
+        if self.held_out is None or (step % self.config.evaluate_every and step != self.config.steps):
+            return {}
+        with self.average.in_place():
+            return self.held_out.figures(self.policy, self.args.device)
+
+    def reason_to_end(self, lines: Sequence[Mapping[str, float]]) -> str | None:
+        """Where chosen videos of held-out people are predicted ever worse."""
+        return excess_to_end(lines, self.config.max_excess)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Ours, not TRL's."""
         RunTrainer.log(self, logs, start_time)
-
-    def _record(self, policy_error: Tensor, ref_error: Tensor, scale: Tensor) -> None:
-        """Metrics beside TRL's rewards; a chosen drift above 0 says that chosen videos got less likely."""
-        drift = policy_error - ref_error
-        metrics = {
-            "errors/chosen": policy_error[0],
-            "errors/rejected": policy_error[1],
-            "drift/chosen": drift[0],
-            "drift/rejected": drift[1],
-            "guard/scale": scale,
-        }
-        for name, value in metrics.items():
-            gathered = self.accelerator.gather(value).mean().item()
-            self._metrics["train"][name].append(gathered)

@@ -18,7 +18,7 @@ from rlhf.objectives import draw_times
 from rlhf.run_config import RunConfig
 
 #: One pair's tensors: `clean` (2, C, F, H, W), chosen above rejected; `references` (C, R, H, W);
-#: `prompt_embeds` (L, D). A draw adds `noise` (C, F, H, W) and `time` ().
+#: `prompt_embeds` (L, D). A draw adds `noise` (C, F, H, W) and `time` (); of a pair also see `PairDraws`.
 Tensors = Mapping[str, Tensor]
 
 
@@ -28,7 +28,7 @@ class Draw:
 
     Attributes:
         item: index of the item.
-        number: how many looks at this item came before.
+        number: how many looks at this item came before, counted anew where they begin to repeat.
         noise_seed: of the noise; chosen and rejected share it.
         quantile: of the time, in (0, 1); chosen and rejected share it.
     """
@@ -39,7 +39,7 @@ class Draw:
     quantile: float
 
 
-def draw(index: int, *, num_items: int, strata: int, seed: int) -> Draw:
+def draw(index: int, *, num_items: int, strata: int, seed: int, distinct: int = 0) -> Draw:
     """The draw at a place in the run: pass after pass over all items, each in its own random order.
 
     In `strata` consecutive passes an item meets each of `strata` equal parts of the time distribution once:
@@ -50,9 +50,11 @@ def draw(index: int, *, num_items: int, strata: int, seed: int) -> Draw:
         num_items: at least 1.
         strata: parts of the time distribution.
         seed: of the run.
+        distinct: looks at an item before noise and times repeat; 0 for never. Orders never repeat.
     """
     number, position = divmod(index, num_items)
     item = int(np.random.default_rng([seed, 0, number]).permutation(num_items)[position])
+    number = number % distinct if distinct else number
     cycle, phase = divmod(number, strata)
     part = int(np.random.default_rng([seed, 1, item, cycle]).permutation(strata)[phase])
     rng = np.random.default_rng([seed, 2, item, number])
@@ -88,19 +90,46 @@ class PairDraws(Dataset[dict[str, Tensor]]):
         pairs: loads a pair's tensors; indexable, with a length.
         config: of the run.
         length: draws in all.
+        distinct: see `draw`.
+        weights: of each pair's gradient; None for 1 each.
     """
 
-    def __init__(self, pairs: Sequence[Tensors], config: RunConfig, length: int) -> None:
+    def __init__(
+        self,
+        pairs: Sequence[Tensors],
+        config: RunConfig,
+        length: int,
+        *,
+        distinct: int = 0,
+        weights: Sequence[float] | None = None,
+    ) -> None:
         """Remember where the pairs are; nothing is loaded."""
-        self.pairs, self.config, self.length = pairs, config, length
+        self.pairs, self.config, self.length, self.distinct = pairs, config, length, distinct
+        self.weights = [1.0] * len(pairs) if weights is None else weights
 
     def __len__(self) -> int:
         """Draws in the run."""
         return self.length
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """The pair's tensors with the noise and the time of this draw."""
+        """The pair's tensors with the noise and the time of this draw.
+
+        Also, () each: `quantile` of the time, `weight` of the pair, and `entry`, the draw's place in the set
+        of distinct ones.
+        """
         config = self.config
-        one = draw(index, num_items=len(self.pairs), strata=config.time_strata, seed=config.seed)
+        one = draw(
+            index,
+            num_items=len(self.pairs),
+            strata=config.time_strata,
+            seed=config.seed,
+            distinct=self.distinct,
+        )
         pair = self.pairs[one.item]
-        return {**pair, **noise_and_time(one, pair["clean"].shape[1:], config)}
+        return {
+            **pair,
+            **noise_and_time(one, pair["clean"].shape[1:], config),
+            "quantile": torch.tensor(one.quantile),
+            "weight": torch.tensor(self.weights[one.item]),
+            "entry": torch.tensor(one.number * len(self.pairs) + one.item),
+        }

@@ -1,11 +1,13 @@
 """Everything that a DPO run needs of its pairs, encoded once: latents, references, prompt embeddings.
 
 One safetensors file a pair in the run folder, so that a resumed run encodes only what is missing, and so that
-the VAE and the text encoder need not stay in memory while the transformer trains.
+the VAE and the text encoder need not stay in memory while the transformer trains. Each file holds a hash of
+what it was made of: media, prompt, encoders' weights, versions of libraries.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,8 +20,10 @@ from torch import Tensor
 from generator.records import SamplerSettings
 from generator.sample import read_reference
 from generator.video import read_clip
-from rlhf.cache import fill
+from rlhf.cache import fill, key_of
+from rlhf.draws import Tensors
 from rlhf.export_row import ExportRow
+from rlhf.fingerprint import digest, frozen_sha256
 
 if TYPE_CHECKING:
     from generator.model.pipeline import AnyIDPipeline
@@ -40,8 +44,17 @@ class CachedPairs(Sequence[dict[str, Tensor]]):
         """Number of pairs."""
         return len(self.paths)
 
+    @functools.cached_property
+    def keys(self) -> list[str]:
+        """Hash of what each pair's tensors were made of."""
+        return [key_of(path) or "" for path in self.paths]
+
+    def where(self, chosen: Sequence[bool]) -> CachedPairs:
+        """Those pairs for which the flag is set."""
+        return CachedPairs([path for path, keep in zip(self.paths, chosen, strict=True) if keep])
+
     def __getitem__(self, index: Any) -> Any:
-        """One pair's tensors, in float32."""
+        """One pair's tensors, in float32, mapped from the disk."""
         if isinstance(index, slice):
             return CachedPairs(self.paths[index])
         return load_file(self.paths[index])
@@ -54,12 +67,12 @@ def cache_pairs(
     *,
     on_pair: Callable[[int], None] = lambda done: None,
 ) -> CachedPairs:
-    """Encode every pair that is not in the folder yet.
+    """Encode every pair that is not in the folder yet, or was made of something else.
 
     Args:
         pipeline: with VAE, tokenizer and text encoder.
         rows: the exported pairs.
-        folder: of the cache; made when missing. It belongs to one export and one base model.
+        folder: of the cache; made when missing.
         on_pair: called with the number of pairs that this process has ready.
 
     Returns:
@@ -71,8 +84,61 @@ def cache_pairs(
     rows = list(rows)
     paths = [folder / f"pair-{row.pair_id}.safetensors" for row in rows]
     jobs = [(path, partial(encode_pair, pipeline, row)) for path, row in zip(paths, rows, strict=True)]
-    fill(folder, jobs, on_file=on_pair)
+    encoders = encoders_sha256(pipeline)
+    keys = {path: pair_key(row, encoders) for path, row in zip(paths, rows, strict=True)}
+    fill(folder, jobs, keys=keys, on_file=on_pair)
     return CachedPairs(paths)
+
+
+def encoders_sha256(pipeline: AnyIDPipeline) -> str:
+    """Sha256 (hex) of all that turns files and text into tensors."""
+    return digest(
+        {
+            "vae": [frozen_sha256(pipeline.vae), dict(pipeline.vae.config)],
+            "text_encoder": frozen_sha256(pipeline.text_encoder),
+            "tokenizer": pipeline.tokenizer.backend_tokenizer.to_str(),
+            "layout": [pipeline.config.reference_order, pipeline.config.max_sequence_length],
+        }
+    )
+
+
+def pair_key(row: ExportRow, encoders: str) -> str:
+    """Hash of everything that a pair's tensors are made of.
+
+    Args:
+        row: the pair.
+        encoders: see `encoders_sha256`.
+    """
+    return digest(
+        {
+            "encoders": encoders,
+            "clips": [row.chosen.file.sha256, row.rejected.file.sha256],
+            "references": [[item.file.sha256, str(item.kind)] for item in row.references],
+            "prompt": row.differential_prompt,
+        }
+    )
+
+
+@torch.no_grad()
+def empty_condition(pipeline: AnyIDPipeline, pair: Tensors) -> dict[str, Tensor]:
+    """The unified empty condition of a pair, as the sampler's guidance uses it.
+
+    Args:
+        pipeline: with VAE, tokenizer and text encoder.
+        pair: its tensors.
+
+    Returns:
+        `references` (C, R, h, w) of zero pixels, and `prompt_embeds` (L, D) of no text.
+    """
+    # Not at the top: a run's folder is checked before diffusers is loaded.
+    from generator.model.references import empty_reference
+
+    step = pipeline.vae.config.scale_factor_spatial
+    height, width = (side * step for side in pair["clean"].shape[-2:])
+    count = pair["references"].shape[1] if pipeline.config.empty_references == "same" else 1
+    prompt_embeds, _ = pipeline.encode_prompt("", do_classifier_free_guidance=False)
+    references = empty_reference(pipeline.vae, height, width, count)
+    return {"references": references[0].float().cpu(), "prompt_embeds": prompt_embeds[0].float().cpu()}
 
 
 @torch.no_grad()

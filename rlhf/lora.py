@@ -21,6 +21,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 #: Name of the adapter that is being trained, while it is.
 ADAPTER = "trained"
@@ -58,12 +59,35 @@ def add_adapter(
         inject_adapter_in_model(config, model, adapter_name=ADAPTER)
     for layer in lora_layers(model):
         layer.set_adapter([*earlier, ADAPTER])
+        _compute_in_input_type(layer)
     for name, parameter in model.named_parameters():
         trains = f".{ADAPTER}." in name
         parameter.requires_grad_(trains)
         if trains:
             parameter.data = parameter.data.float()
     return config
+
+
+class MasterLinear(nn.Linear):
+    """Half of an adapter: its weights keep their type, and are cast to that of what they are given.
+
+    peft does the reverse. With float32 weights in a bfloat16 model it would widen every activation, keep it
+    for the backward pass and multiply in float32.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Multiply in the type of the input; without a bias."""
+        return F.linear(input, self.weight.to(input.dtype))
+
+
+def _compute_in_input_type(layer: LoraLayer) -> None:
+    layer.cast_input_dtype_enabled = False
+    for halves in (layer.lora_A, layer.lora_B):
+        for name, linear in halves.items():
+            master = MasterLinear(1, 1, bias=False, device="meta")
+            master.in_features, master.out_features = linear.in_features, linear.out_features
+            master.weight = linear.weight
+            halves[name] = master
 
 
 def lora_layers(model: nn.Module) -> Iterator[LoraLayer]:

@@ -142,6 +142,32 @@ def scale_gradient(value: Tensor, scale: Tensor) -> Tensor:
     return value.detach() + scale * (value - value.detach())
 
 
+def time_weight(time: Tensor, schedule: str) -> Tensor:
+    """What beta is multiplied by at a time.
+
+        constant           1
+        one_minus_t_sq     (1 - t)^2
+
+    Flow-DPO derives the second and finds that the first trains better. Errors of both policies times this
+    weight give the loss with `beta * weight`.
+
+    Args:
+        time: (B,), in [0, 1].
+        schedule: one of the two.
+
+    Returns:
+        (B,), in [0, 1].
+
+    Raises:
+        ValueError: another schedule.
+    """
+    if schedule == "constant":
+        return torch.ones_like(time)
+    if schedule == "one_minus_t_sq":
+        return (1 - time).square()
+    raise ValueError(f"schedule is {schedule!r}; it must be constant or one_minus_t_sq")
+
+
 def draw_times(
     quantile: Tensor,
     *,

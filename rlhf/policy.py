@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from rlhf.draws import Tensors
 from rlhf.objectives import flow_error, flow_velocity, guard_scale, interpolate, scale_gradient
@@ -44,15 +45,20 @@ class FlowPolicy(nn.Module):
         transformer: predicts the target's velocity from noisy latents (B, C, F, H, W), timestep (B,) in [0,
             1000], prompt embeddings (B, L, D) and `reference_latents` (B, C, R, H, W).
         guard_mu: see `guard_scale`; None switches the guard off.
+        split_arms: keep the activations of one arm at a time: half the memory for one more forward pass. The
+            rejected arm comes first and is recomputed in the backward pass, after the chosen arm's has freed
+            everything.
     """
 
     # What transformers.Trainer asks of any model.
     accepts_loss_kwargs = False
 
-    def __init__(self, transformer: nn.Module, *, guard_mu: float | None = None) -> None:
+    def __init__(
+        self, transformer: nn.Module, *, guard_mu: float | None = None, split_arms: bool = False
+    ) -> None:
         """Wrap the transformer."""
         super().__init__()
-        self.transformer, self.guard_mu = transformer, guard_mu
+        self.transformer, self.guard_mu, self.split_arms = transformer, guard_mu, split_arms
         self.config = SimpleNamespace(model_type="anyid", use_cache=False, to_dict=dict)
 
     def forward(self, draws: Sequence[Tensors]) -> tuple[Tensor, Tensor]:
@@ -77,21 +83,30 @@ class FlowPolicy(nn.Module):
         return errors, scales
 
     def _errors(self, group: Tensors) -> tuple[Tensor, Tensor]:
-        # Chosen of all pairs, then rejected of all pairs.
-        clean = group["clean"].transpose(0, 1).flatten(0, 1)
+        if self.split_arms:
+            rejected = checkpoint(self._arm, group, slice(1, 2), use_reentrant=False)
+            chosen = self._arm(group, slice(0, 1))
+            errors, residuals = ([*pair] for pair in zip(chosen, rejected, strict=True))
+        else:
+            error, residual = self._arm(group, slice(0, 2))
+            errors, residuals = [*error.chunk(2)], [*residual.chunk(2)]
+        scale = torch.ones_like(errors[0].detach())
+        if self.guard_mu is not None:
+            scale = guard_scale(*residuals, mu=self.guard_mu)
+        return torch.stack([errors[0], scale_gradient(errors[1], scale)]), scale
+
+    def _arm(self, group: Tensors, arms: slice) -> tuple[Tensor, Tensor]:
+        """Errors and residuals of one arm of all pairs, or of both: chosen of all, then rejected of all."""
+        clean = group["clean"][:, arms].transpose(0, 1)
+        number = len(clean)
+        clean = clean.flatten(0, 1)
         noise, time, references, prompt = (
-            group[name].repeat(2, *[1] * (group[name].ndim - 1))
+            group[name].repeat(number, *[1] * (group[name].ndim - 1))
             for name in ("noise", "time", "references", "prompt_embeds")
         )
-        noisy = interpolate(clean, noise, time)
-        prediction = predict(self.transformer, noisy, time, prompt, references)
+        prediction = predict(self.transformer, interpolate(clean, noise, time), time, prompt, references)
         velocity = flow_velocity(clean, noise)
-        errors = flow_error(prediction, velocity).view(2, -1)
-        if self.guard_mu is None:
-            return errors, torch.ones_like(errors[0].detach())
-        chosen, rejected = (prediction.detach() - velocity).chunk(2)
-        scale = guard_scale(chosen, rejected, mu=self.guard_mu)
-        return torch.stack([errors[0], scale_gradient(errors[1], scale)]), scale
+        return flow_error(prediction, velocity), prediction.detach() - velocity
 
 
 def equal_shapes(draws: Sequence[Tensors]) -> list[list[int]]:

@@ -53,3 +53,8 @@ def wait() -> None:
 def any_of_us(flag: bool) -> bool:
     """Whether the flag is set in any process; all must ask at the same place."""
     return flag if PartialState().num_processes == 1 else any(gather_object([flag]))
+
+
+def all_of_us(items: list[Any]) -> list[Any]:
+    """The items of all processes, one after the other; all must ask at the same place."""
+    return items if PartialState().num_processes == 1 else gather_object(items)

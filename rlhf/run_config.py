@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
+#: What gradient checkpointing may keep instead of recomputing it.
+KEPT = ("none", "attention", "products")
+
 
 @dataclass(frozen=True)
 class RunConfig:
@@ -27,9 +30,15 @@ class RunConfig:
         time_low: smallest time, in [0, 1].
         time_high: largest time, above `time_low` and at most 1.
         time_strata: in so many passes, each item meets each of so many equal parts of the times once.
+        ema_decay: of the moving average of what is trained, which is the result, in [0, 1); 0 switches it
+            off.
         save_every: steps between checkpoints, at least 1.
-        bf16: autocast to bfloat16 (GPU); what is trained stays float32.
+        bf16: arithmetic in bfloat16; what is trained stays float32.
         gradient_checkpointing: recompute activations in the backward pass to save memory.
+        kept_activations: what is not recomputed then: "none", "attention" (its outputs: the dearest to
+            recompute, the smallest to keep) or "products" (those of linear layers, too, but for the widest).
+        compiled: compile the transformer's block, once for sequences of every length.
+        attention: backend, see `generator.model.kernels.choose_attention`; None for Diffusers' default.
         seed: of first weights, the order of items, noise and times.
 
     Raises:
@@ -51,9 +60,13 @@ class RunConfig:
     time_low: float = 0.02
     time_high: float = 0.98
     time_strata: int = 4
+    ema_decay: float = 0.99
     save_every: int = 25
     bf16: bool = False
     gradient_checkpointing: bool = False
+    kept_activations: str = "attention"
+    compiled: bool = False
+    attention: str | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -64,6 +77,10 @@ class RunConfig:
         self._expect("max_grad_norm", self.max_grad_norm > 0, "above 0")
         self._expect("warmup_steps", self.warmup_steps >= 0, "at least 0")
         self._expect("targets", len(self.targets) > 0, "at least one name")
+        self._expect("ema_decay", 0 <= self.ema_decay < 1, "in [0, 1)")
+        self._expect("kept_activations", self.kept_activations in KEPT, " or ".join(KEPT))
+        whole = not (self.compiled and self.gradient_checkpointing) or self.kept_activations == "none"
+        self._expect("kept_activations", whole, "none where blocks are compiled: nobody sees into them")
         self._expect("time_shift", self.time_shift is None or self.time_shift > 0, "above 0")
         self._expect("time_std", self.time_std >= 0, "at least 0")
         self._expect(

@@ -7,22 +7,32 @@ kill is ever resumed. Several devices work through `accelerate launch`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.data import Dataset
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import (
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
 from generator.rundir import RunDir, RunError
 from rlhf import processes
 from rlhf.lora import load_trainable, save_trainable
+from rlhf.moving_average import MovingAverage
 from rlhf.run_config import RunConfig
 from rlhf.sigterm import Stop
 
 WEIGHTS = "trained.safetensors"
+AVERAGE = "average.safetensors"
 COMPLETE = "complete"
 
 
@@ -34,8 +44,13 @@ class RunTrainer(Trainer):
         arguments: see `training_arguments`.
         dataset: every draw of the run, in order.
         folder: checkpoints go here.
+        ema_decay: of the moving average, see `rlhf.moving_average`.
         on_step: receives one line of metrics a step, in the main process.
         callbacks: further callbacks of transformers.
+
+    Attributes:
+        average: the moving average of the trained weights.
+        early_end: why training ended before its last step, or None.
     """
 
     loss_is_scaled_for_ga = False
@@ -47,10 +62,15 @@ class RunTrainer(Trainer):
         dataset: Dataset[Any],
         folder: Path,
         *,
+        ema_decay: float,
         on_step: Callable[[dict[str, float]], None],
         callbacks: list[TrainerCallback] | None = None,
     ) -> None:
-        """Set up transformers' trainer, and no other class's between it and this one."""
+        """Set up transformers' trainer, and no other class's between it and this one.
+
+        Raises:
+            RunError: FSDP was asked for.
+        """
         Trainer.__init__(
             self,
             model=model,
@@ -60,7 +80,13 @@ class RunTrainer(Trainer):
             callbacks=callbacks,
         )
         self.remove_callback(PrinterCallback)
+        if self.is_fsdp_enabled:
+            raise RunError("FSDP would save shards of the adapter; launch data parallel, without --use_fsdp")
         self.policy, self.folder, self.on_step = model, folder, on_step
+        self.average = MovingAverage(model, ema_decay)
+        self.early_end: str | None = None
+        self._step = _Step(self.average)
+        self.add_callback(self._step)
 
     def step_metrics(self) -> dict[str, float]:
         """Metrics of the step that ended, beside the loss; what was collected is forgotten."""
@@ -72,15 +98,18 @@ class RunTrainer(Trainer):
         Raises:
             RunError: a figure is not finite.
         """
-        logs.update(self.step_metrics())
-        Trainer.log(self, logs, start_time)
-        if "loss" not in logs:
+        if "loss" not in logs:  # transformers' summary
             return
+        logs.update(self.step_metrics(), seconds=round(time.monotonic() - self._step.began, 3))
+        Trainer.log(self, logs, start_time)
         broken = [name for name, value in logs.items() if not math.isfinite(value)]
         if broken:
             raise RunError(f"{broken[0]} is {logs[broken[0]]} at step {self.state.global_step}")
         if processes.is_main():
             self.on_step({"step": self.state.global_step, "steps": self.state.max_steps, **logs})
+        self.early_end = self.reason_to_end(self.state.log_history)
+        if self.early_end:
+            self.control.should_training_stop = self.control.should_save = True
 
     def _set_signature_columns_if_needed(self) -> None:
         self._signature_columns = ["draws"]
@@ -90,6 +119,7 @@ class RunTrainer(Trainer):
         folder = Path(output_dir or self.folder)
         folder.mkdir(parents=True, exist_ok=True)
         save_trainable(self.policy, folder / WEIGHTS)
+        self.average.save(folder / AVERAGE)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """Mark a checkpoint complete once every process has written its part."""
@@ -102,12 +132,39 @@ class RunTrainer(Trainer):
         self.restore(Path(resume_from_checkpoint))
 
     def restore(self, checkpoint: Path) -> None:
-        """Take the trained weights out of a checkpoint."""
+        """Take the trained weights and their average out of a checkpoint."""
         load_trainable(self.policy, checkpoint / WEIGHTS)
+        self.average.load(checkpoint / AVERAGE)
+
+    def reason_to_end(self, lines: Sequence[Mapping[str, float]]) -> str | None:
+        """Why training shall end after these lines of metrics, or None; the last step needs no reason."""
+        return None
+
+
+class _Step(TrainerCallback):
+    """Times each step, and lets the average follow it."""
+
+    def __init__(self, average: MovingAverage) -> None:
+        self.average, self.began = average, time.monotonic()
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self.began = time.monotonic()
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self.average.follow(state.global_step)
 
 
 def training_arguments(
-    config: RunConfig, folder: Path, kind: type[TrainingArguments] = TrainingArguments, **others: Any
+    config: RunConfig,
+    folder: Path,
+    kind: type[TrainingArguments] = TrainingArguments,
+    *,
+    autocast: bool = False,
+    **others: Any,
 ) -> TrainingArguments:
     """The run's settings in the words of transformers.
 
@@ -115,6 +172,9 @@ def training_arguments(
         config: of the run.
         folder: checkpoints go here.
         kind: class of the arguments.
+        autocast: let every product round its float32 factors to bfloat16. Only for weights that are trained
+            themselves: beside a LoRA, the frozen weights are bfloat16 (`rlhf.precision`), and autocast would
+            round the embedding of time, too.
         **others: what this class knows beside transformers' own.
     """
     arguments = kind(
@@ -129,7 +189,7 @@ def training_arguments(
         max_grad_norm=config.max_grad_norm,
         seed=config.seed,
         data_seed=config.seed,
-        bf16=config.bf16,
+        bf16=autocast,
         activation_checkpointing=False,  # the transformer does its own
         train_sampling_strategy="sequential",  # the draws are in order already
         save_strategy="steps",
@@ -167,7 +227,7 @@ def step_of(checkpoint: Path) -> int:
 
 
 def train(run: RunDir, trainer: RunTrainer, stop: Stop) -> None:
-    """Train to the end, from the newest complete checkpoint where there is one.
+    """Train to the end, also an early one, from the newest complete checkpoint where there is one.
 
     Args:
         run: its metrics lose the lines of steps that are done again.
@@ -182,11 +242,13 @@ def train(run: RunDir, trainer: RunTrainer, stop: Stop) -> None:
     done = step_of(checkpoint) if checkpoint else 0
     if processes.is_main():
         run.truncate_metrics(lambda line: line["step"] <= done)
+    processes.wait()
     steps = trainer.args.max_steps
-    if checkpoint and done == steps:  # killed between the last step and the result
+    trainer.early_end = trainer.reason_to_end(run.read_metrics())
+    if checkpoint and (done == steps or trainer.early_end):  # killed between the last step and the result
         trainer.restore(checkpoint)
         return
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if trainer.state.global_step < steps:
+    if trainer.state.global_step < steps and not trainer.early_end:
         stop.leave_if_requested()
         raise RunError(f"training ended at step {trainer.state.global_step} of {steps}")

@@ -31,6 +31,7 @@ from generator.records import SamplerSettings
 from generator.rundir import RunDir, RunError, run_command
 from generator.sample import load_model
 from rlhf import processes
+from rlhf.arithmetic import set_up, to_bfloat16
 from rlhf.lora import ADAPTER_FILE, add_adapter, save_adapter
 from rlhf.run_trainer import train
 from rlhf.sft_config import SFTConfig
@@ -138,14 +139,16 @@ def make_trainable(
         pipeline.fuse_lora(components=["transformer"])
         pipeline.unload_lora_weights()
     transformer, save_lora = pipeline.transformer, type(pipeline).save_lora_weights
-    if config.gradient_checkpointing:
-        transformer.enable_gradient_checkpointing()
     if config.mode == "full":
         transformer.float().requires_grad_(True)
+        set_up(transformer, config)
         return transformer, lambda folder: _save_transformer(folder, transformer)
+    if config.bf16:
+        to_bfloat16(transformer)
     lora = add_adapter(
         transformer, rank=config.rank, alpha=config.alpha, targets=config.targets, seed=config.seed
     )
+    set_up(transformer, config)
 
     def save(folder: Path) -> dict[str, str]:
         save_adapter(folder / "adapter", transformer, lora, save_lora)

@@ -20,8 +20,6 @@ class SFTConfig(RunConfig):
         p_drop: share of looks that leave assistant references out, in [0, 1]: any number of them, also all.
         p_still: share of looks at a clip reference that show one of its frames instead, in [0, 1].
         stills: frames of each clip reference that are encoded for that, at least 1.
-        ema_decay: of the moving average of the trained weights, which is the result, in [0, 1); 0 switches
-            it off.
         sample_every: steps between sample clips; 0 for none.
         sample_count: of the first so many instances, at least 1.
         sample_steps: denoising steps of a sample clip, at least 1.
@@ -52,7 +50,6 @@ class SFTConfig(RunConfig):
         self._expect("mode", self.mode in MODES, " or ".join(MODES))
         for name in ("p_empty", "p_drop", "p_still"):
             self._expect(name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
-        self._expect("ema_decay", 0 <= self.ema_decay < 1, "in [0, 1)")
         self._expect_counts("stills", "sample_count", "sample_steps")
         self._expect_counts("sample_every", least=0)
         self._expect("guidance_scale", self.guidance_scale >= 1, "at least 1")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,11 +9,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback
 
 from generator.rundir import RunError
 from rlhf.draws import Tensors
-from rlhf.moving_average import MovingAverage
 from rlhf.objectives import flow_error, flow_velocity, interpolate
 from rlhf.policy import equal_shapes, predict
 from rlhf.run_trainer import RunTrainer, num_draws, training_arguments
@@ -22,7 +20,6 @@ from rlhf.sft_config import SFTConfig
 from rlhf.sft_draws import InstanceDraws, Layout
 from rlhf.sft_latents import CachedInstance
 
-AVERAGE = "average.safetensors"
 #: Parts of the time axis whose losses are told apart: `loss/time_1` is t < 1/4, nearly clean.
 TIME_PARTS = 4
 
@@ -77,9 +74,6 @@ class SFTTrainer(RunTrainer):
         layout: how the pipeline lays references out.
         on_step: receives one line of metrics a step.
         callbacks: further callbacks of transformers.
-
-    Attributes:
-        average: the moving average of the trained weights.
     """
 
     def __init__(
@@ -93,13 +87,18 @@ class SFTTrainer(RunTrainer):
         on_step: Callable[[dict[str, float]], None],
         callbacks: Sequence[TrainerCallback] = (),
     ) -> None:
-        """Set up transformers' trainer, then the average of the weights where they are now."""
-        arguments = training_arguments(config, folder)
+        """Set up transformers' trainer."""
+        arguments = training_arguments(config, folder, autocast=config.bf16 and config.mode == "full")
         draws = InstanceDraws(instances, config, num_draws(config, arguments), layout=layout)
-        super().__init__(learner, arguments, draws, folder, on_step=on_step, callbacks=list(callbacks))
-        self.average = MovingAverage(learner, config.ema_decay)
-        self._step = _Step(self.average)
-        self.add_callback(self._step)
+        super().__init__(
+            learner,
+            arguments,
+            draws,
+            folder,
+            ema_decay=config.ema_decay,
+            on_step=on_step,
+            callbacks=list(callbacks),
+        )
         self._errors: list[Tensor] = []
         self._times: list[Tensor] = []
 
@@ -125,40 +124,11 @@ class SFTTrainer(RunTrainer):
         return loss
 
     def step_metrics(self) -> dict[str, float]:
-        """Seconds of the step, and the mean loss of each part of the time axis that was met."""
-        if not self._errors:
-            return {}
+        """The mean loss of each part of the time axis that was met."""
         errors, times = (
             self.accelerator.gather(torch.cat(parts)).cpu() for parts in (self._errors, self._times)
         )
         self._errors.clear()
         self._times.clear()
         part = (times * TIME_PARTS).long().clamp(max=TIME_PARTS - 1)
-        losses = {f"loss/time_{k + 1}": errors[part == k].mean().item() for k in part.unique().tolist()}
-        return {"seconds": round(time.monotonic() - self._step.began, 3), **losses}
-
-    def restore(self, checkpoint: Path) -> None:
-        """Take weights and average out of a checkpoint."""
-        super().restore(checkpoint)
-        self.average.load(checkpoint / AVERAGE)
-
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        super()._save(output_dir, state_dict)
-        self.average.save(Path(output_dir or self.folder) / AVERAGE)
-
-
-class _Step(TrainerCallback):
-    """Times each step, and lets the average follow it."""
-
-    def __init__(self, average: MovingAverage) -> None:
-        self.average, self.began = average, time.monotonic()
-
-    def on_step_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        self.began = time.monotonic()
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        self.average.follow(state.global_step)
+        return {f"loss/time_{k + 1}": errors[part == k].mean().item() for k in part.unique().tolist()}

@@ -22,6 +22,17 @@ from rlhf.dpo_config import WAN_5B, FlowDPOConfig
         {"loss_types": ["exo_pair"]},
         {"targets": []},
         {"warmup_steps": -1},
+        {"label_smoothing": 0.1},
+        {"beta_schedule": "falling"},
+        {"pair_weighting": "votes"},
+        {"draws_per_pair": 6},
+        {"draws_per_pair": -4},
+        {"held_out": 0.6},
+        {"evaluate_every": 0},
+        {"max_excess": 0},
+        {"ema_decay": 1.0},
+        {"kept_activations": "all"},
+        {"kept_activations": "attention", "gradient_checkpointing": True, "compiled": True},
     ],
 )
 def test_it_names_the_field_that_is_wrong(wrong):

@@ -1,0 +1,96 @@
+"""The frozen policy's answers: asked for, or read from a bank that was made of exactly this policy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from accelerate.utils import send_to_device
+from torch import Tensor
+
+from rlhf.bank import ReferenceBank
+from rlhf.dpo_config import FlowDPOConfig
+from rlhf.draws import PairDraws, Tensors
+from rlhf.fingerprint import digest, frozen_sha256
+from rlhf.lora import frozen_policy
+from rlhf.policy import FlowPolicy
+
+#: What of a config decides which draws there are and in which batches and by which arithmetic they are met.
+_DECISIVE = (
+    *("seed", "batch_size", "draws_per_pair", "split_arms", "bf16", "attention", "compiled"),
+    *("time_mean", "time_std", "time_shift", "time_low", "time_high", "time_strata"),
+)
+
+
+def ref_errors(policy: FlowPolicy, draws: Sequence[Tensors], bank: ReferenceBank | None) -> Tensor:
+    """Errors of the frozen policy, (2, B), from the bank where there is one that knows them."""
+
+    def compute(draws: Sequence[Tensors]) -> Tensor:
+        with frozen_policy(policy):
+            errors: Tensor = policy(draws)[0]
+        return errors
+
+    return bank.errors(draws, compute) if bank else compute(draws)
+
+
+def open_bank(
+    folder: Path,
+    config: FlowDPOConfig,
+    frozen: Mapping[str, str],
+    pair_keys: Sequence[str],
+    draws_per_pair: int,
+) -> ReferenceBank:
+    """The bank of these pairs' draws; another one for everything that could change an answer.
+
+    Args:
+        folder: of banks; made when missing.
+        config: of the run.
+        frozen: see `identify`.
+        pair_keys: hash of each pair's tensors, in their order.
+        draws_per_pair: how many distinct draws a pair has, at least 1.
+    """
+    facts = {
+        **frozen,
+        "pairs": list(pair_keys),
+        "draws_per_pair": draws_per_pair,
+        "config": {name: getattr(config, name) for name in _DECISIVE},
+        "processes": PartialState().num_processes,
+    }
+    return ReferenceBank(folder, digest(facts), draws_per_pair * len(pair_keys))
+
+
+def identify(policy: FlowPolicy) -> dict[str, str]:
+    """Which frozen policy this is and where it computes.
+
+    Args:
+        policy: on its device.
+    """
+    on_gpu = next(policy.parameters()).is_cuda
+    return {"frozen": frozen_sha256(policy), "device": torch.cuda.get_device_name() if on_gpu else "cpu"}
+
+
+def check_bank(
+    policy: FlowPolicy, draws: PairDraws, bank: ReferenceBank, config: FlowDPOConfig, batches: int = 2
+) -> int:
+    """Compute some entries of a bank again, in the batches in which they were first met.
+
+    Args:
+        policy: with the adapter in any state, since its scale is 0 meanwhile.
+        draws: the draws of the bank, in their order.
+        bank: to be checked.
+        config: of the run.
+        batches: how many to compute.
+
+    Returns:
+        The number of draws that were checked.
+
+    Raises:
+        RunError: the bank is not what the frozen policy answers.
+    """
+    size, device = config.batch_size, next(policy.parameters()).device
+    picks = np.random.default_rng(config.seed).permutation(bank.num_known // size)[:batches]
+    met = [[send_to_device(draws[pick * size + k], device) for k in range(size)] for pick in picks.tolist()]
+    return bank.check(met, lambda draws: ref_errors(policy, draws, None))
