@@ -2,6 +2,8 @@
 
 from annotate.models.audit import AuditEvent
 from annotate.models.curation import AppliedThresholds, Choice, CurationDecision
+from annotate.models.download import FileFormat, JudgmentFile
+from annotate.models.entry import Entry, EntryLink, JudgingWork, Participant
 from annotate.models.identity import (
     Curation,
     DifferentialPrompt,
@@ -26,6 +28,7 @@ from annotate.models.round import (
     VideoPair,
     VideoSample,
 )
+from annotate.models.webhook import WebhookEndpoint, WebhookEvent, WebhookMessage
 
 __all__ = [
     "LIVE",
@@ -36,14 +39,20 @@ __all__ = [
     "Curation",
     "CurationDecision",
     "DifferentialPrompt",
+    "Entry",
+    "EntryLink",
     "Export",
     "Exposure",
+    "FileFormat",
     "IdentityGroup",
     "Instance",
     "InstanceReference",
+    "JudgingWork",
     "Judgment",
+    "JudgmentFile",
     "ModelKind",
     "ModelVersion",
+    "Participant",
     "PreferencePair",
     "Reference",
     "Round",
@@ -58,4 +67,7 @@ __all__ = [
     "User",
     "VideoPair",
     "VideoSample",
+    "WebhookEndpoint",
+    "WebhookEvent",
+    "WebhookMessage",
 ]

@@ -18,22 +18,27 @@ def role_choices() -> list[tuple[str, str]]:
 
 
 class User(AbstractUser):
-    """Somebody who signs in: an annotator, or a lead who runs rounds."""
+    """Somebody who signs in: an annotator, or a lead who runs rounds; or who came in by an entry link."""
 
     class Role(models.TextChoices):
         ANNOTATOR = "annotator"
         LEAD = "lead"
+        PARTICIPANT = "participant"
 
     role = models.CharField(max_length=16, default=Role.ANNOTATOR, choices=role_choices)
     is_simulated = models.BooleanField(default=False, editable=False)
 
     class Meta(AbstractUser.Meta):
-        constraints = [one_of("role", ("annotator", "lead"))]
+        constraints = [one_of("role", ("annotator", "lead", "participant"))]
         triggers = [pgtrigger.ReadOnly(name="simulated_for_ever", fields=["is_simulated"])]
 
     @property
     def is_lead(self) -> bool:
         return self.role == self.Role.LEAD
+
+    @property
+    def is_participant(self) -> bool:
+        return self.role == self.Role.PARTICIPANT
 
 
 class Split(models.TextChoices):
@@ -165,7 +170,7 @@ class DifferentialPrompt(models.Model):
 
     text = models.TextField()
     elements = models.JSONField()
-    method = models.CharField(max_length=64)
+    method = models.CharField(max_length=200)
     supersedes = models.OneToOneField(
         "self", models.PROTECT, null=True, blank=True, related_name="superseded_by"
     )

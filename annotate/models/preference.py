@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pgtrigger
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
 from annotate.models.constraints import check, one_of
 from annotate.models.round import Round, VideoPair, VideoSample
+from annotate.models.webhook import WebhookEvent, announces
 from rlhf.records import JointState, Track, Verdict
 
 
@@ -58,6 +60,18 @@ class PreferencePair(models.Model):
             ),
             check(Q(joint_state=JointState.DOMINANT) | ~Q(reason=""), "says_why_not"),
         ]
+        triggers = [
+            # Once for each change; a pair begins undecided, so that is no news.
+            announces(
+                WebhookEvent.PAIR_RESOLVED,
+                """jsonb_build_object('pair', NEW.pair_id, 'joint_state', NEW.joint_state,
+                    'is_simulated', NEW.is_simulated,
+                    'round', (SELECT round_id FROM annotate_videopair WHERE id = NEW.pair_id))""",
+                operation=pgtrigger.Insert | pgtrigger.Update,
+                where="""NEW.joint_state <> coalesce(OLD.joint_state, 'undecided')
+                    OR NEW.chosen_id <> OLD.chosen_id""",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.pair}: {self.joint_state}"
@@ -83,6 +97,14 @@ class Export(models.Model):
     class Meta:
         ordering = ["id"]
         constraints = [models.UniqueConstraint(fields=["round", "content_hash"], name="one_export_a_set")]
+        triggers = [
+            announces(
+                WebhookEvent.EXPORT_READY,
+                """jsonb_build_object('kind', 'preferences', 'round', NEW.round_id, 'export', NEW.id,
+                    'num_pairs', NEW.num_pairs, 'content_hash', NEW.content_hash)""",
+                operation=pgtrigger.Insert,
+            )
+        ]
 
     def __str__(self) -> str:
         return f"export {self.pk} of {self.round}"

@@ -9,6 +9,7 @@ from django.db.models import F, Q
 
 from annotate.models.constraints import check, one_of
 from annotate.models.identity import Instance
+from annotate.models.webhook import WebhookEvent, announces
 
 
 class ModelKind(models.TextChoices):
@@ -18,6 +19,7 @@ class ModelKind(models.TextChoices):
 
 
 class Stage(models.TextChoices):
+    PROMPTS = "prompts"
     SAMPLE = "sample"
     DPO = "dpo"
     EVALUATE = "evaluate"
@@ -90,15 +92,28 @@ class Round(models.Model):
     class Meta:
         ordering = ["id"]
         constraints = [check(Q(votes_wanted__gte=1, votes_wanted__lte=15), "votes_in_range")]
+        triggers = [
+            announces(
+                WebhookEvent.ROUND_STARTED,
+                "jsonb_build_object('round', NEW.id)",
+                operation=pgtrigger.Insert,
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name
 
 
-class Run(models.Model):
-    """One job in a round. Its folder is the whole seam to the command that does the work."""
+_RUN_DATA = "jsonb_build_object('round', NEW.round_id, 'run', NEW.id, 'stage', NEW.stage)"
 
-    round = models.ForeignKey(Round, models.CASCADE, related_name="runs")
+
+class Run(models.Model):
+    """One job in a round. Its folder is the whole seam to the command that does the work.
+
+    Prompts are written before there is a round, so theirs is null.
+    """
+
+    round = models.ForeignKey(Round, models.CASCADE, null=True, blank=True, related_name="runs")
     stage = models.CharField(max_length=16)
     ordinal = models.PositiveSmallIntegerField()
     folder = models.CharField(max_length=255, unique=True)
@@ -120,9 +135,18 @@ class Run(models.Model):
     class Meta:
         ordering = ["id"]
         constraints = [
-            models.UniqueConstraint(fields=["round", "stage", "ordinal"], name="one_run_an_ordinal"),
             models.UniqueConstraint(
-                fields=["round", "stage"], condition=Q(status__in=[*LIVE]), name="one_live_run_a_stage"
+                fields=["round", "stage", "ordinal"], nulls_distinct=False, name="one_run_an_ordinal"
+            ),
+            models.UniqueConstraint(
+                fields=["round", "stage"],
+                condition=Q(status__in=[*LIVE]),
+                nulls_distinct=False,
+                name="one_live_run_a_stage",
+            ),
+            check(
+                Q(stage=Stage.PROMPTS, round=None) | ~Q(stage=Stage.PROMPTS) & Q(round__isnull=False),
+                "prompts_before_rounds",
             ),
             one_of("stage", Stage.values),
             one_of("status", RunStatus.values),
@@ -131,9 +155,27 @@ class Run(models.Model):
             ),
             check(~Q(status=RunStatus.FAILED, error=""), "failed_has_error"),
         ]
+        triggers = [
+            announces(
+                WebhookEvent.ROUND_FAILED,
+                _RUN_DATA,
+                operation=pgtrigger.Update,
+                where="NEW.round_id IS NOT NULL AND NEW.status = 'failed' AND OLD.status <> 'failed'",
+            ),
+            # The last stage is the evaluation, or the training where nobody is held out.
+            announces(
+                WebhookEvent.ROUND_FINISHED,
+                _RUN_DATA,
+                operation=pgtrigger.Update,
+                where="""NEW.round_id IS NOT NULL AND NEW.status = 'done' AND OLD.status <> 'done'
+                    AND (NEW.stage = 'evaluate' OR NEW.stage = 'dpo' AND NOT EXISTS (
+                        SELECT 1 FROM annotate_instance i JOIN annotate_identitygroup g ON g.id = i.group_id
+                        WHERE g.split = 'eval' AND g.truth IS NOT NULL))""",
+            ),
+        ]
 
     def __str__(self) -> str:
-        return f"{self.round} {self.stage}-{self.ordinal}"
+        return f"{self.round or ''} {self.stage}-{self.ordinal}".lstrip()
 
     @property
     def is_live(self) -> bool:

@@ -1,0 +1,79 @@
+"""Judgments as a file: asked for, written by a worker, kept for some days."""
+
+from __future__ import annotations
+
+import pgtrigger
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from annotate.models.constraints import check, one_of
+from annotate.models.round import LIVE, Round, RunStatus
+from annotate.models.webhook import WebhookEvent, announces
+from rlhf.records import Track
+
+
+class FileFormat(models.TextChoices):
+    JSONL = "jsonl"
+    PARQUET = "parquet"
+
+
+class JudgmentFile(models.Model):
+    """One file of judgments. It exists under its path only once it is whole."""
+
+    round = models.ForeignKey(
+        Round, models.CASCADE, null=True, blank=True, related_name="judgment_files"
+    )  # null: all rounds
+    track = models.CharField(max_length=16, blank=True)
+    file_format = models.CharField(max_length=8, choices=FileFormat.choices, default=FileFormat.JSONL)
+    includes_simulated = models.BooleanField(default=True)
+    includes_names = models.BooleanField(default=False)
+    status = models.CharField(max_length=16, default=RunStatus.QUEUED)
+    num_rows = models.PositiveBigIntegerField(null=True, blank=True)
+    rows_written = models.PositiveBigIntegerField(default=0)
+    path = models.CharField(max_length=255, blank=True)
+    sha256 = models.CharField(max_length=64, blank=True)
+    size_bytes = models.PositiveBigIntegerField(null=True, blank=True)
+    error = models.TextField(blank=True)
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    # As for a run: whoever writes the file renews this, and a file that is not renewed is begun again.
+    worker = models.UUIDField(null=True, blank=True)
+    heartbeat_at = models.DateTimeField(auto_now_add=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            one_of("status", RunStatus.values),
+            one_of("file_format", FileFormat.values),
+            one_of("track", ["", *Track]),
+            check(
+                ~Q(sha256="") & Q(status=RunStatus.DONE, size_bytes__isnull=False, expires_at__isnull=False)
+                | ~Q(status=RunStatus.DONE) & Q(path=""),
+                "whole_when_done",
+            ),
+        ]
+        triggers = [
+            announces(
+                WebhookEvent.EXPORT_READY,
+                """jsonb_build_object('kind', 'judgments', 'round', NEW.round_id, 'export', NEW.id,
+                    'num_rows', NEW.num_rows, 'sha256', NEW.sha256)""",
+                operation=pgtrigger.Update,
+                where="NEW.status = 'done' AND OLD.status <> 'done'",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"judgments {self.pk}"
+
+    @property
+    def is_live(self) -> bool:
+        return self.status in LIVE
+
+    @property
+    def suffix(self) -> str:
+        return ".parquet" if self.file_format == FileFormat.PARQUET else ".jsonl.gz"
