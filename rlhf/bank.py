@@ -98,10 +98,13 @@ class ReferenceBank:
             if np.isnan(known).any():
                 continue
             fresh = compute(draws).float().cpu().numpy()
-            if not np.allclose(known, fresh, rtol=TOLERANCE, atol=0):
-                worst = np.abs(known / fresh - 1).max()
+            off = np.abs(known / fresh - 1).max(axis=0)
+            if not (off <= TOLERANCE).all():
+                worst = int(off.argmax())
+                entry, held, right = _places(draws)[worst], known[:, worst], fresh[:, worst]
                 raise RunError(
-                    f"{self.path} is not what the frozen policy answers (off by {worst:.1e}); delete it"
+                    f"{self.path}: entry {entry} is {held.tolist()}, but the frozen policy answers "
+                    f"{right.tolist()}; delete the file"
                 )
             checked += len(draws)
         return checked

@@ -1,11 +1,13 @@
 """Flow-DPO on an exported set: `python -m rlhf.dpo RUNDIR [--attached]`.
 
-    request.json    {"stage": "dpo", "model": {"base", "adapters"}, "export": folder, "config": FlowDPOConfig}
+    request.json    {"stage": "dpo", "model": {"base", "adapters"}, "export": folder, "config": FlowDPOConfig,
+                    "cache": folder}; several runs may name one cache, and each has its own without
     metrics.jsonl   one line a step; at intervals with figures on people who are held out
-    cache/          latents, references and prompts of each pair, encoded once
-    bank/           errors of the frozen policy, one file for each set of draws
+    cache/          latents, references and prompts of each pair, encoded once; in bank/, errors of the frozen
+                    policy, one file for each set of draws
     checkpoints/    adapter, its average and optimizer; a run that was killed goes on from the newest one
-    adapter/        pytorch_lora_weights.safetensors, as Diffusers reads it: the average
+    adapter/        pytorch_lora_weights.safetensors, as Diffusers reads it: the average; where the run ended
+                    early, that of its best look at held-out people
     result.json     adapter hash and closing figures
 
 SIGTERM ends the run after the step under way, with a checkpoint; starting the command again resumes it. For
@@ -36,6 +38,7 @@ from rlhf.held_out import NUM_PROBES, SEED, HeldOut, split_by_identity
 from rlhf.latents import CachedPairs, cache_pairs, empty_condition
 from rlhf.lora import ADAPTER_FILE, add_adapter, save_adapter
 from rlhf.policy import FlowPolicy
+from rlhf.records import Verdict
 from rlhf.reference import identify, open_bank
 from rlhf.run_trainer import train
 from rlhf.sigterm import Stop
@@ -83,15 +86,17 @@ def main(run: RunDir, attached: bool) -> None:
         config = replace(config, time_shift=config.time_shift or float(pipeline.scheduler.config.flow_shift))
         if processes.is_main():
             print(explain_beta(config.beta), flush=True)
-        data = prepare(pipeline, list(export.rows()), config, run.path / "cache", stop)
+        cache = run.resolve(request.get("cache", "cache"))
+        data = prepare(pipeline, list(export.rows()), config, cache, stop)
         transformer, save = pipeline.transformer, type(pipeline).save_lora_weights
         del pipeline  # VAE and text encoder have done their work
-        trainer, lora = make_trainer(run, transformer, config, data, stop)
+        trainer, lora = make_trainer(run, transformer, config, data, stop, cache / "bank")
         train(run, trainer, stop)
+        result_step = trainer.roll_back()
         if processes.is_main():
             with trainer.average.in_place():
                 save_adapter(run.path / "adapter", transformer, lora, save)
-            run.write_result(_result(run, config, data, trainer))
+            run.write_result(_result(run, config, data, trainer.early_end, result_step))
 
 
 def prepare(
@@ -120,7 +125,7 @@ def prepare(
 
 
 def make_trainer(
-    run: RunDir, transformer: Any, config: FlowDPOConfig, data: Data, stop: Stop
+    run: RunDir, transformer: Any, config: FlowDPOConfig, data: Data, stop: Stop, banks: Path
 ) -> tuple[FlowDPOTrainer, LoraConfig]:
     """The trainer around a transformer with a new adapter, and the adapter's configuration.
 
@@ -135,12 +140,11 @@ def make_trainer(
     set_up(transformer, config)
     guard_mu = config.guard_mu if config.guard == "sdpo" else None
     policy = FlowPolicy(transformer, guard_mu=guard_mu, split_arms=config.split_arms)
-    folder, bank, held_bank = run.path / "bank", None, None
-    frozen = identify(policy)
+    bank, held_bank, frozen = None, None, identify(policy)
     if config.draws_per_pair:
-        bank = open_bank(folder, config, frozen, data.train.keys, config.draws_per_pair)
+        bank = open_bank(banks, config, frozen, data.train.keys, config.draws_per_pair)
     if data.held_out:
-        held_bank = open_bank(folder, config, frozen, data.held_out.keys, config.time_strata)
+        held_bank = open_bank(banks, config, frozen, data.held_out.keys, config.time_strata)
     trainer = FlowDPOTrainer(
         policy,
         config,
@@ -157,8 +161,18 @@ def make_trainer(
 
 
 def posterior_weights(rows: Sequence[ExportRow]) -> list[float]:
-    """How sure the votes of each pair are, against the average: product of both tracks' posteriors."""
-    sure = [math.prod(votes.posterior[votes.verdict] for votes in row.tracks.values()) for row in rows]
+    """How sure the votes of each pair are, against the average: product of the tracks' posteriors.
+
+    A track that prefers neither video has nothing to be sure of; sets made on one track have such pairs.
+    """
+    sure = [
+        math.prod(
+            votes.posterior[votes.verdict]
+            for votes in row.tracks.values()
+            if votes.verdict in (Verdict.FIRST, Verdict.SECOND)
+        )
+        for row in rows
+    ]
     return [value * len(sure) / sum(sure) for value in sure]
 
 
@@ -178,10 +192,13 @@ def _open_export(folder: Path) -> Export:
     return export
 
 
-def _result(run: RunDir, config: FlowDPOConfig, data: Data, trainer: FlowDPOTrainer) -> dict[str, Any]:
+def _result(
+    run: RunDir, config: FlowDPOConfig, data: Data, early_end: str | None, result_step: int
+) -> dict[str, Any]:
     """Closing figures; the last loss and the accuracy are means over the last tenth of the steps."""
     lines = run.read_metrics()
     last = lines[-max(1, len(lines) // 10) :]
+    judged = next(line for line in lines if line["step"] == result_step)
     watched = ("held_out/", "drift/empty")
     return {
         "adapter": "adapter",
@@ -190,14 +207,15 @@ def _result(run: RunDir, config: FlowDPOConfig, data: Data, trainer: FlowDPOTrai
         "last_loss": sum(line["loss"] for line in last) / len(last),
         "accuracy": sum(line["rewards/accuracies"] for line in last) / len(last),
         "steps": lines[-1]["step"],
-        "early_end": trainer.early_end,
+        "early_end": early_end,
+        "result_step": result_step,
         "num_pairs": len(data.train),
         "num_held_out_pairs": len(data.held_out),
         "num_identities": data.num_identities[0],
         "num_held_out_identities": data.num_identities[1],
         "beta": config.beta,
         "beta_of_flow_dpo": 2 * config.beta,
-        "held_out": {name: value for name, value in lines[-1].items() if name.startswith(watched)},
+        "held_out": {name: value for name, value in judged.items() if name.startswith(watched)},
     }
 
 

@@ -23,6 +23,7 @@ from trl.trainer.dpo_trainer import DPOTrainer
 
 from generator.rundir import RunError
 from rlhf.bank import ReferenceBank
+from rlhf.best import Best
 from rlhf.dpo_config import FlowDPOConfig
 from rlhf.draws import PairDraws, Tensors
 from rlhf.held_out import HeldOut, excess_to_end, quartile_means
@@ -30,6 +31,8 @@ from rlhf.objectives import implicit_rewards, scale_gradient, time_weight
 from rlhf.policy import FlowPolicy
 from rlhf.reference import check_bank, ref_errors
 from rlhf.run_trainer import RunTrainer, num_draws, training_arguments
+
+BEST = "best.safetensors"
 
 
 class FlowDPOTrainer(RunTrainer, DPOTrainer):
@@ -45,6 +48,9 @@ class FlowDPOTrainer(RunTrainer, DPOTrainer):
         bank: of the pairs' reference errors; None asks the frozen policy every time.
         held_out: what is watched; None for nothing.
         callbacks: further callbacks of transformers.
+
+    Attributes:
+        best: the weights of the best look at what is held out.
     """
 
     policy: FlowPolicy
@@ -87,6 +93,7 @@ class FlowDPOTrainer(RunTrainer, DPOTrainer):
             callbacks=callbacks,
         )
         self.config, self.bank, self.held_out = config, bank, held_out
+        self.best = Best(config.max_excess)
         self._met: list[Tensor] = []
         self._set_up_loss()
 
@@ -214,11 +221,30 @@ class FlowDPOTrainer(RunTrainer, DPOTrainer):
         if self.held_out is None or (step % self.config.evaluate_every and step != self.config.steps):
             return {}
         with self.average.in_place():
-            return self.held_out.figures(self.policy, self.args.device)
+            figures = self.held_out.figures(self.policy, self.args.device)
+            self.best.offer(self.policy, figures, step)
+        return figures
 
     def reason_to_end(self, lines: Sequence[Mapping[str, float]]) -> str | None:
         """Where chosen videos of held-out people are predicted ever worse."""
         return excess_to_end(lines, self.config.max_excess)
+
+    def roll_back(self) -> int:
+        """After an early end, go back to the best weights; gives the step whose weights the model has."""
+        if not self.early_end:
+            return self.config.steps
+        self.best.put_into(self.policy)
+        self.average.begin()
+        return self.best.step
+
+    def restore(self, checkpoint: Path) -> None:
+        """Also the best weights so far."""
+        super().restore(checkpoint)
+        self.best.load(checkpoint / BEST)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        super()._save(output_dir, state_dict)
+        self.best.save(Path(output_dir or self.folder) / BEST)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Ours, not TRL's."""

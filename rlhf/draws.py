@@ -116,7 +116,12 @@ class PairDraws(Dataset[dict[str, Tensor]]):
 
         Also, () each: `quantile` of the time, `weight` of the pair, and `entry`, the draw's place in the set
         of distinct ones.
+
+        Raises:
+            IndexError: the run has no such draw.
         """
+        if not 0 <= index < self.length:
+            raise IndexError(f"draw {index} of {self.length}")
         config = self.config
         one = draw(
             index,

@@ -25,6 +25,8 @@ from rlhf.reference import ref_errors
 
 #: Error on held-out chosen videos beside the frozen policy's: 0.01 is one per cent more.
 EXCESS = "held_out/excess/chosen"
+#: The loss on held-out pairs.
+LOSS = "held_out/loss"
 #: Looks in a row that end a run.
 PATIENCE = 3
 #: Of the held-out draws: another seed would be another measure.

@@ -1,13 +1,12 @@
 """Everything that a DPO run needs of its pairs, encoded once: latents, references, prompt embeddings.
 
-One safetensors file a pair in the run folder, so that a resumed run encodes only what is missing, and so that
-the VAE and the text encoder need not stay in memory while the transformer trains. Each file holds a hash of
-what it was made of: media, prompt, encoders' weights, versions of libraries.
+One safetensors file a pair, so that a resumed run, or the next one on the same folder, encodes only what is
+missing, and so that the VAE and the text encoder need not stay in memory while the transformer trains. A
+file's name is a hash of what it was made of: media, prompt, encoders' weights, versions of libraries.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,7 @@ from torch import Tensor
 from generator.records import SamplerSettings
 from generator.sample import read_reference
 from generator.video import read_clip
-from rlhf.cache import fill, key_of
+from rlhf.cache import fill
 from rlhf.draws import Tensors
 from rlhf.export_row import ExportRow
 from rlhf.fingerprint import digest, frozen_sha256
@@ -44,10 +43,10 @@ class CachedPairs(Sequence[dict[str, Tensor]]):
         """Number of pairs."""
         return len(self.paths)
 
-    @functools.cached_property
+    @property
     def keys(self) -> list[str]:
         """Hash of what each pair's tensors were made of."""
-        return [key_of(path) or "" for path in self.paths]
+        return [path.stem for path in self.paths]
 
     def where(self, chosen: Sequence[bool]) -> CachedPairs:
         """Those pairs for which the flag is set."""
@@ -67,7 +66,7 @@ def cache_pairs(
     *,
     on_pair: Callable[[int], None] = lambda done: None,
 ) -> CachedPairs:
-    """Encode every pair that is not in the folder yet, or was made of something else.
+    """Encode every pair that is not in the folder yet.
 
     Args:
         pipeline: with VAE, tokenizer and text encoder.
@@ -82,11 +81,10 @@ def cache_pairs(
         ValueError: chosen and rejected differ in size or length.
     """
     rows = list(rows)
-    paths = [folder / f"pair-{row.pair_id}.safetensors" for row in rows]
-    jobs = [(path, partial(encode_pair, pipeline, row)) for path, row in zip(paths, rows, strict=True)]
     encoders = encoders_sha256(pipeline)
-    keys = {path: pair_key(row, encoders) for path, row in zip(paths, rows, strict=True)}
-    fill(folder, jobs, keys=keys, on_file=on_pair)
+    paths = [folder / f"{pair_key(row, encoders)}.safetensors" for row in rows]
+    jobs = [(path, partial(encode_pair, pipeline, row)) for path, row in zip(paths, rows, strict=True)]
+    fill(folder, jobs, on_file=on_pair)
     return CachedPairs(paths)
 
 

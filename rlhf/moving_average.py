@@ -30,8 +30,12 @@ class MovingAverage:
         self.decay = decay
         self._model = model
         self._values: dict[str, Tensor] = {}
-        if decay:
-            self._values = {name: value.clone() for name, value in trainable_state(model).items()}
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget everything but the weights as they are."""
+        if self.decay:
+            self._values = {name: value.clone() for name, value in trainable_state(self._model).items()}
 
     @torch.no_grad()
     def follow(self, step: int) -> None:

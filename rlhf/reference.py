@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,7 +40,7 @@ def ref_errors(policy: FlowPolicy, draws: Sequence[Tensors], bank: ReferenceBank
 def open_bank(
     folder: Path,
     config: FlowDPOConfig,
-    frozen: Mapping[str, str],
+    frozen: Mapping[str, Any],
     pair_keys: Sequence[str],
     draws_per_pair: int,
 ) -> ReferenceBank:
@@ -62,14 +63,20 @@ def open_bank(
     return ReferenceBank(folder, digest(facts), draws_per_pair * len(pair_keys))
 
 
-def identify(policy: FlowPolicy) -> dict[str, str]:
+def identify(policy: FlowPolicy) -> dict[str, Any]:
     """Which frozen policy this is and where it computes.
 
     Args:
         policy: on its device.
     """
     on_gpu = next(policy.parameters()).is_cuda
-    return {"frozen": frozen_sha256(policy), "device": torch.cuda.get_device_name() if on_gpu else "cpu"}
+    # Heads and the side of the references are in no weight. Names with _ say where it was loaded from.
+    config = dict(getattr(policy.transformer, "config", {}))
+    return {
+        "frozen": frozen_sha256(policy),
+        "model": {name: value for name, value in config.items() if not name.startswith("_")},
+        "device": torch.cuda.get_device_name() if on_gpu else "cpu",
+    }
 
 
 def check_bank(

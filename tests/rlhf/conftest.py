@@ -61,6 +61,67 @@ def pairs():
     ]
 
 
+SMALL = {
+    "beta": 20.0,
+    "steps": 6,
+    "batch_size": 3,
+    "accumulation": 1,
+    "learning_rate": 1e-2,
+    "warmup_steps": 2,
+    "rank": 2,
+    "alpha": 4,
+    "targets": ("to_q", "to_k", "to_v", "to_out.0"),
+    "save_every": 2,
+    "time_shift": 1.0,
+}
+
+
+@pytest.fixture
+def make_trainer(transformer, pairs, tmp_path):
+    """Builds a trainer on the same first weights each time; the steps it reports are in `.lines`.
+
+    `with_bank` gives it a bank of reference errors; `held_out` are pairs that it watches.
+    """
+    from rlhf.dpo_config import FlowDPOConfig
+    from rlhf.dpo_trainer import FlowDPOTrainer
+    from rlhf.held_out import HeldOut
+    from rlhf.lora import add_adapter
+    from rlhf.policy import FlowPolicy
+    from rlhf.reference import identify, open_bank
+
+    weights = {name: value.clone() for name, value in transformer.state_dict().items()}
+
+    def make(
+        folder="run", callbacks=None, data=pairs, with_bank=False, held_out=(), pair_weights=None, **overrides
+    ):
+        config = FlowDPOConfig(**{**SMALL, **overrides})
+        model = type(transformer)()
+        model.load_state_dict(weights)
+        add_adapter(model, rank=config.rank, alpha=config.alpha, targets=config.targets, seed=config.seed)
+        guard_mu = config.guard_mu if config.guard == "sdpo" else None
+        policy = FlowPolicy(model, guard_mu=guard_mu, split_arms=config.split_arms)
+        bank = None
+        if with_bank:
+            keys = [str(number) for number in range(len(data))]
+            bank = open_bank(tmp_path / "bank", config, identify(policy), keys, config.draws_per_pair)
+        lines = []
+        trainer = FlowDPOTrainer(
+            policy,
+            config,
+            data,
+            tmp_path / folder,
+            on_step=lines.append,
+            weights=pair_weights,
+            bank=bank,
+            held_out=HeldOut(held_out, config) if held_out else None,
+            callbacks=callbacks,
+        )
+        trainer.lines = lines
+        return trainer
+
+    return make
+
+
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory):
     """The shipped architecture with one layer and random weights, in the Diffusers layout."""

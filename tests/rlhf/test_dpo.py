@@ -163,9 +163,7 @@ def test_a_second_round_trains_on_the_first_ones_adapter(make_run, whole, model_
 def test_it_encodes_each_pair_once(make_run, monkeypatch):
     run = make_run()
     main(run, False)
-    assert sorted(p.name for p in (run.path / "cache").iterdir()) == [
-        f"pair-{n}.safetensors" for n in range(3)
-    ]
+    assert len(list((run.path / "cache").glob("*.safetensors"))) == 3
     (run.path / "result.json").unlink()
     monkeypatch.setattr("rlhf.latents.encode_pair", lambda *args: pytest.fail("encoded again"))
     main(run, False)

@@ -17,41 +17,6 @@ from rlhf.objectives import flow_dpo_loss, implicit_rewards  # noqa: E402
 from rlhf.policy import FlowPolicy  # noqa: E402
 from rlhf.run_trainer import last_checkpoint  # noqa: E402
 
-SMALL = {
-    "beta": 20.0,
-    "steps": 6,
-    "batch_size": 3,
-    "accumulation": 1,
-    "learning_rate": 1e-2,
-    "warmup_steps": 2,
-    "rank": 2,
-    "alpha": 4,
-    "targets": ("to_q", "to_k", "to_v", "to_out.0"),
-    "save_every": 2,
-    "time_shift": 1.0,
-}
-
-
-@pytest.fixture
-def make_trainer(transformer, pairs, tmp_path):
-    """Builds a trainer on the same first weights each time; the steps it reports are in `.lines`."""
-    weights = {name: value.clone() for name, value in transformer.state_dict().items()}
-
-    def make(folder="run", callbacks=None, data=pairs, **overrides):
-        config = FlowDPOConfig(**{**SMALL, **overrides})
-        model = type(transformer)()
-        model.load_state_dict(weights)
-        add_adapter(model, rank=config.rank, alpha=config.alpha, targets=config.targets, seed=config.seed)
-        policy = FlowPolicy(model, guard_mu=config.guard_mu if config.guard == "sdpo" else None)
-        lines = []
-        trainer = FlowDPOTrainer(
-            policy, config, data, tmp_path / folder, on_step=lines.append, callbacks=callbacks
-        )
-        trainer.lines = lines
-        return trainer
-
-    return make
-
 
 def adapter_bytes(trainer):
     state = trainable_state(trainer.policy)
@@ -232,7 +197,7 @@ def test_an_earlier_adapter_stays_frozen_and_active(transformer, pairs, tmp_path
     inject_adapter_in_model(LoraConfig(r=2, target_modules=["to_q", "to_v"]), transformer, adapter_name="sft")
     for layer in lora_layers(transformer):
         torch.nn.init.normal_(layer.lora_B["sft"].weight, generator=torch.Generator().manual_seed(5))
-    config = FlowDPOConfig(**SMALL)
+    config = FlowDPOConfig(steps=6, batch_size=3, learning_rate=1e-2, targets=("to_q", "to_v"))
     add_adapter(transformer, rank=2, alpha=2, targets=config.targets, seed=0)
     policy = FlowPolicy(transformer)
     trainer = FlowDPOTrainer(policy, config, pairs, tmp_path / "run", on_step=lambda line: None)
