@@ -6,13 +6,13 @@ times milliseconds, frames and sides those of the screen.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
 from rest_framework import serializers
 
+from annotate.strict_fields import Integer, Number, Text
 from rlhf.records import Track, Verdict
 
 DAY_MS = 86_400_000
@@ -22,15 +22,6 @@ MAX_INTERVALS = 1000
 
 class NotWatchedError(Exception):
     """Less of a video was shown than the track's watch gate asks for."""
-
-
-class _Number(serializers.FloatField):
-    """A finite JSON number: no text, no NaN, which a database could not store as JSON."""
-
-    def to_internal_value(self, data: Any) -> float:
-        if isinstance(data, bool) or not isinstance(data, int | float) or not math.isfinite(data):
-            self.fail("invalid")
-        return super().to_internal_value(data)
 
 
 class _Known(serializers.Serializer[dict[str, Any]]):
@@ -45,13 +36,13 @@ class _Known(serializers.Serializer[dict[str, Any]]):
         return known
 
 
-def _share(**options: Any) -> _Number:
-    return _Number(min_value=0, max_value=1, **options)
+def _share(**options: Any) -> Number:
+    return Number(min_value=0, max_value=1, **options)
 
 
 class PlayedMs(_Known):
-    left = serializers.IntegerField(min_value=0, max_value=DAY_MS)
-    right = serializers.IntegerField(min_value=0, max_value=DAY_MS)
+    left = Integer(min_value=0, max_value=DAY_MS)
+    right = Integer(min_value=0, max_value=DAY_MS)
 
 
 class Coverage(_Known):
@@ -65,9 +56,7 @@ class Coverage(_Known):
 
 
 def _intervals(**options: Any) -> serializers.ListField:
-    ends = serializers.ListField(
-        child=serializers.IntegerField(min_value=0, max_value=DAY_MS), min_length=2, max_length=2
-    )
+    ends = serializers.ListField(child=Integer(min_value=0, max_value=DAY_MS), min_length=2, max_length=2)
     return serializers.ListField(child=ends, max_length=MAX_INTERVALS, **options)
 
 
@@ -87,32 +76,32 @@ class Shown(_Known):
 class Evidence(_Known):
     """How a pair was looked at."""
 
-    active_ms = serializers.IntegerField(required=False, min_value=0, max_value=DAY_MS)
+    active_ms = Integer(required=False, min_value=0, max_value=DAY_MS)
     played_ms = PlayedMs(required=False)
     coverage = Coverage(required=False)
     shown = Shown(required=False)
-    p95_drift_ms = _Number(required=False, allow_null=True, min_value=0, max_value=DAY_MS)
-    max_drift_ms = _Number(required=False, allow_null=True, min_value=0, max_value=DAY_MS)
-    speed = _Number(required=False, min_value=0.1, max_value=4, help_text="When the answer was given.")
+    p95_drift_ms = Number(required=False, allow_null=True, min_value=0, max_value=DAY_MS)
+    max_drift_ms = Number(required=False, allow_null=True, min_value=0, max_value=DAY_MS)
+    speed = Number(required=False, min_value=0.1, max_value=4, help_text="When the answer was given.")
     speed_range = serializers.ListField(
-        child=_Number(min_value=0.1, max_value=4), required=False, min_length=2, max_length=2
+        child=Number(min_value=0.1, max_value=4), required=False, min_length=2, max_length=2
     )
     viewport = serializers.ListField(
-        child=serializers.IntegerField(min_value=1, max_value=100_000),
+        child=Integer(min_value=1, max_value=100_000),
         required=False,
         min_length=2,
         max_length=2,
         help_text="Width and height in CSS pixels.",
     )
     input = serializers.ChoiceField(["keys", "mouse", "touch", "program"], required=False)
-    guideline_version = serializers.CharField(required=False, max_length=40)
+    guideline_version = Text(required=False, max_length=40)
 
 
 class Break(_Known):
     """A frame at which a video breaks: a face that melts, a limb too many."""
 
     side = serializers.ChoiceField(["left", "right"])
-    frame = serializers.IntegerField(min_value=0, max_value=100_000)
+    frame = Integer(min_value=0, max_value=100_000)
 
 
 def check_watched(track: str, choice: str, evidence: Mapping[str, Any]) -> None:

@@ -8,22 +8,26 @@ at rows by number, under their own addresses.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 from uuid import UUID
 
 from django.conf import settings
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 from rest_framework.authentication import TokenAuthentication
 
 from annotate.judging_queries import held_slot
-from annotate.models import User
+from annotate.models import JudgmentFile, User
 from annotate.queries import visible_references, visible_samples
+from annotate.services.downloads import file_path
 from annotate.tracks import shown_file
 
-_TYPES = {".mp4": "video/mp4", ".png": "image/png", ".jpg": "image/jpeg"}
+_TYPES = {".mp4": "video/mp4", ".png": "image/png", ".jpg": "image/jpeg", ".gz": "application/gzip"}
+_PART = 256 * 1024
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)$")
 
 
@@ -57,6 +61,18 @@ def reference_media(request: HttpRequest, reference_id: int, part: str) -> HttpR
     return stored_file(request, path)
 
 
+def judgment_file(request: HttpRequest, file: JudgmentFile) -> HttpResponseBase:
+    """A file of judgments under its own name, whole or in part.
+
+    Raises:
+        DownloadError: it is not whole yet, or not there any more.
+    """
+    response = stored_file(request, file_path(file))
+    response.headers["Content-Disposition"] = f'attachment; filename="judgments-{file.pk}{file.suffix}"'
+    response.headers["ETag"] = f'"{file.sha256}"'
+    return response
+
+
 def _user(request: HttpRequest) -> User:
     """The signed-in person, by session or by API token; strangers learn nothing, not even a 403."""
     user = request.user
@@ -85,9 +101,7 @@ def stored_file(request: HttpRequest, path: str) -> HttpResponseBase:
     if (start, stop) == (0, size):
         response: HttpResponseBase = FileResponse(file)
     else:
-        with file:
-            file.seek(start)
-            response = HttpResponse(file.read(stop - start), status=206)
+        response = StreamingHttpResponse(_parts(file, start, stop), status=206)
         response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
     response.headers["Content-Type"] = _TYPES.get(place.suffix, "application/octet-stream")
     response.headers["Content-Length"] = str(stop - start)
@@ -96,6 +110,15 @@ def stored_file(request: HttpRequest, path: str) -> HttpResponseBase:
     # FileResponse would tell the file's name.
     del response.headers["Content-Disposition"]
     return response
+
+
+def _parts(file: BinaryIO, start: int, stop: int) -> Iterator[bytes]:
+    """A stretch of a file in pieces: the rest of a long download does not fit into memory."""
+    with file:
+        file.seek(start)
+        while start < stop and (part := file.read(min(_PART, stop - start))):
+            start += len(part)
+            yield part
 
 
 def _span(header: str, size: int) -> tuple[int, int] | None:

@@ -19,7 +19,11 @@ SESSION_LIMIT_MIN     30                      minutes after which the page waits
 MAX_PAIRS_A_PERSON    0                       pairs of a round that one person may judge; 0: no limit
 MAX_PAIRS_A_PERSON_AND_IDENTITY
                       0                       the same for the pairs that show one identity
+DOWNLOAD_DAYS         7                       days that a file of judgments, and a sent webhook, are kept
+ALLOW_PRIVATE_WEBHOOKS
+                      0                       1: webhooks may go to loopback and private addresses
 MODEL_PATH            the tiny checkpoint     base model: a folder, or a hub id such as org/name
+PROMPT_MODELS                                 JSON file that says which models write prompts, see docs/prompts.md
 FACE_DETECTOR         haar                    haar, yunet, insightface or mediapipe
 HUMAN_DETECTOR        estimated               estimated (from the face), or transformers
 DETECTOR_MODELS       none                    folder of the detectors' weights with its weights.json
@@ -147,7 +151,12 @@ SESSION_BREAK_MIN = env.integer("SESSION_BREAK_MIN", 20, low=1, high=1440)
 SESSION_LIMIT_MIN = env.integer("SESSION_LIMIT_MIN", 30, low=0, high=1440)
 MAX_PAIRS_A_PERSON = env.integer("MAX_PAIRS_A_PERSON", 0, low=0, high=1_000_000)
 MAX_PAIRS_A_PERSON_AND_IDENTITY = env.integer("MAX_PAIRS_A_PERSON_AND_IDENTITY", 0, low=0, high=1_000_000)
+#: Whether a DPO run starts only after a second lead's word.
+APPROVE_ROUNDS = env.flag("APPROVE_ROUNDS")
+DOWNLOAD_DAYS = env.integer("DOWNLOAD_DAYS", 7, low=1, high=365)
+ALLOW_PRIVATE_WEBHOOKS = env.flag("ALLOW_PRIVATE_WEBHOOKS")
 MODEL_PATH = env.text("MODEL_PATH", str(BASE_DIR / "generator" / "portraits" / "checkpoint"))
+PROMPT_MODELS = Path(env.text("PROMPT_MODELS")) if env.text("PROMPT_MODELS") else None
 
 _face_detector = env.one_of("FACE_DETECTOR", ("haar", "yunet", "insightface", "mediapipe"), "haar")
 _human_detector = env.one_of("HUMAN_DETECTOR", ("estimated", "transformers"), "estimated")
@@ -316,6 +325,8 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "requeue-lost-runs": {"task": "annotate.tasks.requeue_lost_runs", "schedule": 15.0},
     "requeue-lost-curations": {"task": "annotate.tasks.requeue_lost_curations", "schedule": 15.0},
+    "send-webhooks": {"task": "annotate.door_tasks.send_webhooks", "schedule": 5.0},
+    "tidy-doors": {"task": "annotate.door_tasks.tidy_doors", "schedule": 60.0},
 }
 
 # -- logging --------------------------------------------------------------------------------------

@@ -5,7 +5,19 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 
 from annotate import media
-from annotate.views import accounts, health, home, judge, people, prompts, rounds, thresholds
+from annotate.views import (
+    accounts,
+    health,
+    home,
+    judge,
+    launch,
+    people,
+    prompt_runs,
+    prompts,
+    rounds,
+    runs,
+    thresholds,
+)
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -13,6 +25,7 @@ urlpatterns = [
     path("logout/", LogoutView.as_view(), name="logout"),
     path("people/", people.people_list, name="people"),
     path("people/thresholds/", thresholds.thresholds, name="thresholds"),
+    path("people/prompts/", prompt_runs.prompt_runs, name="prompt_runs"),
     path("people/<int:group_id>/", people.person, name="person"),
     path("people/<int:group_id>/describe/", people.describe, name="person_describe"),
     path("people/<int:group_id>/primary/", people.choose_primary, name="person_primary"),
@@ -22,14 +35,18 @@ urlpatterns = [
     path("instances/<int:instance_id>/prompt/", prompts.prompt, name="prompt"),
     path("accounts/", accounts.accounts, name="accounts"),
     path("accounts/<int:user_id>/password/", accounts.password, name="account_password"),
+    path("", include("annotate.door_urls")),
     # The track converter is registered by the API's routes, which are imported below.
     path("api/", include("annotate.api.urls")),
     path("judge/<track:track>/", judge.judge, name="judge"),
     path("rounds/", rounds.round_list, name="rounds"),
     path("rounds/<int:round_id>/", rounds.round_detail, name="round"),
     path("rounds/<int:round_id>/advance/", rounds.advance, name="round_advance"),
-    path("runs/<int:run_id>/cancel/", rounds.cancel, name="run_cancel"),
-    path("runs/<int:run_id>/retry/", rounds.retry, name="run_retry"),
+    path("rounds/<int:round_id>/launch/", launch.launch, name="launch"),
+    path("runs/<int:run_id>/", runs.run_detail, name="run"),
+    path("runs/<int:run_id>/approve/", runs.approve, name="run_approve"),
+    path("runs/<int:run_id>/cancel/", runs.cancel, name="run_cancel"),
+    path("runs/<int:run_id>/retry/", runs.retry, name="run_retry"),
     path("media/<uuid:lease>/<str:name>", media.leased_media, name="leased_media"),
     path("media/samples/<int:sample_id>", media.sample_media, name="sample_media"),
     path("media/references/<int:reference_id>/<str:part>", media.reference_media, name="reference_media"),

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.urls import reverse
 from rest_framework import serializers
 
 from annotate.evidence import Break, Evidence
 from annotate.media import media_url
-from annotate.models import Export, ModelVersion, Round, Run, Strength
+from annotate.models import Export, FileFormat, Judgment, JudgmentFile, ModelVersion, Round, Run, Strength
 from annotate.queries import round_funnel
-from annotate.services.slots import CHOICES
+from annotate.services.slots import CHOICES, choice_of
+from annotate.strict_fields import Flag, Integer, Text, Uuid
 from annotate.tracks import JudgingTask
 from rlhf.records import Track
 
 
+class TokenShown(serializers.Serializer[dict[str, Any]]):
+    token = serializers.CharField()
+
+
 class LeaseRequest(serializers.Serializer[dict[str, Any]]):
-    round = serializers.IntegerField(
-        required=False, min_value=1, max_value=2**63 - 1, help_text="Only pairs of this round."
-    )
-    ahead_of = serializers.UUIDField(
+    round = Integer(required=False, min_value=1, max_value=2**63 - 1, help_text="Only pairs of this round.")
+    ahead_of = Uuid(
         required=False,
         help_text="A lease that is being judged: the next pair after it is leased, to be fetched meanwhile.",
     )
@@ -72,12 +76,12 @@ def lease_json(task: JudgingTask) -> dict[str, Any]:
 
 class JudgmentRequest(serializers.Serializer[dict[str, Any]]):
     choice = serializers.ChoiceField(CHOICES)
-    idempotency_key = serializers.UUIDField(help_text="Repeat a request with the same key: it counts once.")
+    idempotency_key = Uuid(help_text="Repeat a request with the same key: it counts once.")
     strength = serializers.ChoiceField(
         Strength.values, required=False, allow_blank=True, help_text="How much better the chosen side is."
     )
-    reasons = serializers.ListField(child=serializers.CharField(max_length=200), required=False, max_length=8)
-    note = serializers.CharField(required=False, allow_blank=True, max_length=1000)
+    reasons = serializers.ListField(child=Text(max_length=200), required=False, max_length=8)
+    note = Text(required=False, allow_blank=True, max_length=1000)
     breaks = serializers.ListField(child=Break(), required=False, max_length=20)
     evidence = Evidence(required=False)
 
@@ -90,6 +94,34 @@ class JudgmentGiven(serializers.Serializer[dict[str, Any]]):
     choice = serializers.CharField()
     revision = serializers.IntegerField()
     created_at = serializers.DateTimeField()
+
+
+class LastAnswer(serializers.Serializer[dict[str, Any]]):
+    """An answer that can still be changed: `PUT` to its lease's judgment, with a new key."""
+
+    lease = Lease()
+    choice = serializers.ChoiceField(CHOICES)
+    strength = serializers.CharField(allow_blank=True)
+    reasons = serializers.ListField(child=serializers.CharField())
+    note = serializers.CharField(allow_blank=True)
+    breaks = serializers.ListField(child=Break())
+    revision = serializers.IntegerField()
+
+
+def last_answer_json(judgment: Judgment, task: JudgingTask) -> dict[str, Any]:
+    """What was said, in the words of the screen."""
+    slot = judgment.slot
+    return {
+        "lease": lease_json(task),
+        "choice": choice_of(slot, judgment.verdict),
+        "strength": judgment.strength,
+        "reasons": judgment.reasons,
+        "note": judgment.note,
+        "breaks": [
+            {"side": choice_of(slot, mark["sample"]), "frame": mark["frame"]} for mark in judgment.breaks
+        ],
+        "revision": judgment.revision,
+    }
 
 
 class RunShown(serializers.ModelSerializer[Run]):
@@ -156,3 +188,47 @@ class ExportShown(serializers.ModelSerializer[Export]):
             "manifest",
             "created_at",
         ]
+
+
+class JudgmentFileRequest(serializers.Serializer[dict[str, Any]]):
+    round = Integer(
+        required=False,
+        allow_null=True,
+        min_value=1,
+        max_value=2**63 - 1,
+        help_text="Only judgments of this round; all rounds without it.",
+    )
+    track = serializers.ChoiceField([str(track) for track in Track], required=False)
+    file_format = serializers.ChoiceField(FileFormat.values, default=FileFormat.JSONL)
+    includes_simulated = Flag(default=True, help_text="Each is marked as such.")
+    includes_names = Flag(
+        default=False, help_text="People's names instead of pseudonyms; this is written down."
+    )
+
+
+class JudgmentFileShown(serializers.ModelSerializer[JudgmentFile]):
+    content = serializers.SerializerMethodField(help_text="Where the file is, once it is done.")
+
+    class Meta:
+        model = JudgmentFile
+        fields = [
+            "id",
+            "round",
+            "track",
+            "file_format",
+            "includes_simulated",
+            "includes_names",
+            "status",
+            "num_rows",
+            "rows_written",
+            "sha256",
+            "size_bytes",
+            "error",
+            "created_at",
+            "ended_at",
+            "expires_at",
+            "content",
+        ]
+
+    def get_content(self, file: JudgmentFile) -> str | None:
+        return reverse("api_judgment_file_content", args=[file.pk]) if file.path else None

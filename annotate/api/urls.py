@@ -1,8 +1,6 @@
-from django.urls import path, register_converter
-from drf_spectacular.views import SpectacularAPIView
-from rest_framework.authtoken.views import obtain_auth_token
+from django.urls import path, re_path, register_converter
 
-from annotate.api import views
+from annotate.api import judging, rounds
 from rlhf.records import Track
 
 
@@ -19,13 +17,22 @@ class TrackConverter:
 register_converter(TrackConverter, "track")
 
 urlpatterns = [
-    path("schema/", SpectacularAPIView.as_view(), name="api_schema"),
-    path("token/", obtain_auth_token, name="api_token"),
-    path("tracks/<track:track>/lease/", views.LeaseView.as_view(), name="api_lease"),
-    path("leases/<uuid:lease>/", views.HeldLeaseView.as_view(), name="api_held_lease"),
-    path("leases/<uuid:lease>/judgment/", views.JudgmentView.as_view(), name="api_judgment"),
-    path("rounds/", views.RoundListView.as_view(), name="api_rounds"),
-    path("rounds/<int:pk>/", views.RoundView.as_view(), name="api_round"),
-    path("rounds/<int:pk>/advance/", views.AdvanceView.as_view(), name="api_advance"),
-    path("exports/", views.ExportListView.as_view(), name="api_exports"),
+    path("schema/", judging.SchemaView.as_view(), name="api_schema"),
+    path("token/", judging.TokenView.as_view(), name="api_token"),
+    path("tracks/<track:track>/lease/", judging.LeaseView.as_view(), name="api_lease"),
+    path("tracks/<track:track>/last/", judging.LastAnswerView.as_view(), name="api_last_answer"),
+    path("leases/<uuid:lease>/", judging.HeldLeaseView.as_view(), name="api_held_lease"),
+    path("leases/<uuid:lease>/judgment/", judging.JudgmentView.as_view(), name="api_judgment"),
+    path("rounds/", rounds.RoundListView.as_view(), name="api_rounds"),
+    path("rounds/<int:pk>/", rounds.RoundView.as_view(), name="api_round"),
+    path("rounds/<int:pk>/advance/", rounds.AdvanceView.as_view(), name="api_advance"),
+    path("exports/", rounds.ExportListView.as_view(), name="api_exports"),
+    path("judgment-files/", rounds.JudgmentFileListView.as_view(), name="api_judgment_files"),
+    path("judgment-files/<int:pk>/", rounds.JudgmentFileView.as_view(), name="api_judgment_file"),
+    path(
+        "judgment-files/<int:pk>/content/",
+        rounds.JudgmentFileContentView.as_view(),
+        name="api_judgment_file_content",
+    ),
+    re_path(r"^[\s\S]*$", judging.NowhereView.as_view()),
 ]

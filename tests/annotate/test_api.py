@@ -64,6 +64,8 @@ def test_a_repeated_judgment_counts_once(ana):
         {"choice": "first"},
         {"choice": None},
         {"idempotency_key": "no uuid"},
+        {"idempotency_key": 7},
+        {"note": 7},
         {"evidence": [1, 2]},
         {"evidence": {"eye_colour": "brown"}},
         {"evidence": {"coverage": {"left": 1.1, "right": 1}}},
@@ -121,6 +123,26 @@ def test_it_takes_a_change_of_mind(ana, settings):
     settings.UNDO_S = 0
     late = change | {"idempotency_key": str(uuid4())}
     assert machine_of(ana).put(address, late, format="json").status_code == 409
+
+
+def test_it_shows_the_last_answer_while_it_can_be_changed(ana, ben, settings):
+    make_pair()
+    number = lease(ana).json()["lease"]
+    address = "/api/tracks/identity/last/"
+    assert machine_of(ana).get(address).status_code == 204
+    judge(ana, number, choice="right", strength="slightly", breaks=[{"side": "left", "frame": 3}])
+    last = machine_of(ana).get(address).json()
+    assert (last["lease"]["lease"], last["choice"], last["strength"]) == (number, "right", "slightly")
+    assert last["breaks"] == [{"side": "left", "frame": 3}]
+    assert machine_of(ben).get(address).status_code == 204
+    settings.UNDO_S = 0
+    assert machine_of(ana).get(address).status_code == 204
+
+
+@pytest.mark.parametrize("address", ["/api/", "/api/nowhere/", "/api/tracks/beauty/lease/"])
+def test_an_unknown_address_is_refused_in_json(ana, address):
+    answer = machine_of(ana).get(address)
+    assert (answer.status_code, answer.json()) == (404, {"detail": "Not found."})
 
 
 def test_it_refuses_an_answer_about_what_was_not_watched(ana, settings):

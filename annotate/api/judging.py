@@ -1,0 +1,218 @@
+"""The API of stage 5: the same lease, answer, change of mind and renewal as on the page, for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+from django.http import Http404
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
+from drf_spectacular.views import SpectacularAPIView
+from rest_framework import parsers, status
+from rest_framework.authtoken.serializers import AuthTokenSerializer
+from rest_framework.authtoken.views import ObtainAuthToken
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from annotate.api import serializers
+from annotate.api.describing import described, example
+from annotate.api.problems import Conflict, Unfit
+from annotate.evidence import NotWatchedError
+from annotate.judging_queries import changeable_judgment
+from annotate.models import Judgment, User
+from annotate.services.judgments import (
+    AlreadyJudgedError,
+    LeaseLostError,
+    TooLateError,
+    revise_judgment,
+    submit_judgment,
+)
+from annotate.services.slots import lease_slot, release_slot, renew_lease
+from annotate.tracks import judging_task
+from rlhf.records import Track
+
+_NOTHING = OpenApiResponse(description="Nothing is left for you.")
+_TRACK = OpenApiParameter("track", str, "path", enum=[str(track) for track in Track])
+_LEASE_EXAMPLE = {
+    "lease": "6f1f7f0a-6a0e-4c58-9f57-0a4f6c7f7c11",
+    "track": "controllability",
+    "expires_at": "2026-11-25T09:15:00Z",
+    "left": "/media/6f1f7f0a-6a0e-4c58-9f57-0a4f6c7f7c11/left",
+    "right": "/media/6f1f7f0a-6a0e-4c58-9f57-0a4f6c7f7c11/right",
+    "references": [
+        {
+            "url": "/media/6f1f7f0a-6a0e-4c58-9f57-0a4f6c7f7c11/reference-0",
+            "poster": "/media/6f1f7f0a-6a0e-4c58-9f57-0a4f6c7f7c11/reference-0.poster",
+            "kind": "photo",
+            "is_primary": True,
+        }
+    ],
+    "prompt": "The background changes to a beach.",
+    "statements": ["The background changes to a beach."],
+    "elements": {"background": "a beach"},
+}
+_JUDGMENT_EXAMPLE = {
+    "choice": "left",
+    "idempotency_key": "0b0cf0f6-8f6f-4bb1-a1ce-90e8b3c0e0c5",
+    "strength": "clearly",
+    "evidence": {"active_ms": 5200, "coverage": {"left": 1.0, "right": 1.0}},
+}
+_GIVEN_EXAMPLE = {"choice": "left", "revision": 1, "created_at": "2026-11-25T09:03:12Z"}
+
+
+def signed_in(request: Request) -> User:
+    assert isinstance(request.user, User)
+    return request.user
+
+
+# One of each for all requests: to make a serializer costs more than what it does here.
+_LEASE = serializers.LeaseRequest()
+_JUDGMENT = serializers.JudgmentRequest()
+
+
+class SchemaView(SpectacularAPIView):
+    """This document."""
+
+
+class NowhereView(APIView):
+    """An address that is none answers a program in JSON, too."""
+
+    schema = None
+    permission_classes: Sequence[Any] = []
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        raise Http404
+
+
+class TokenView(ObtainAuthToken):
+    """A person's token for their name and password; the page "API token" makes one, too."""
+
+    parser_classes = [parsers.JSONParser]
+
+    @described(
+        {200: serializers.TokenShown},
+        request=AuthTokenSerializer,
+        examples=[
+            example("Name and password", {"username": "ana", "password": "…"}),
+            example("Token", {"token": "9944b09199c62bcf9418ad846dd0e4bbdfc6ee4b"}, 200),
+        ],
+        is_open=True,
+        auth=[],
+    )
+    def post(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Get the token of a name and password. Repeating the request gives the same token."""
+        return super().post(request, *args, **kwargs)
+
+
+class LeaseView(APIView):
+    permission_classes = [IsAuthenticated]
+
+    @described(
+        {200: serializers.Lease, 204: _NOTHING},
+        request=serializers.LeaseRequest,
+        parameters=[_TRACK],
+        problems=[404],
+        examples=[example("The next pair of a round", {"round": 3}), example("A pair", _LEASE_EXAMPLE, 200)],
+    )
+    def post(self, request: Request, track: Track) -> Response:
+        """Lease the next pair of a track; before it is judged, the same pair again."""
+        asked = _LEASE.run_validation(request.data)
+        slot = lease_slot(signed_in(request), track, asked.get("round"), ahead_of=asked.get("ahead_of"))
+        if slot is None:
+            return Response(status=status.HTTP_204_NO_CONTENT)
+        return Response(serializers.lease_json(judging_task(slot)))
+
+
+class LastAnswerView(APIView):
+    permission_classes = [IsAuthenticated]
+
+    @described(
+        {
+            200: serializers.LastAnswer,
+            204: OpenApiResponse(description="No answer of yours can still be changed."),
+        },
+        parameters=[_TRACK],
+        problems=[404],
+    )
+    def get(self, request: Request, track: Track) -> Response:
+        """The last answer of a track while it can be changed, by `PUT` to its lease's judgment."""
+        last = changeable_judgment(signed_in(request), track)
+        if last is None:
+            return Response(status=status.HTTP_204_NO_CONTENT)
+        return Response(serializers.last_answer_json(last, judging_task(last.slot)))
+
+
+class HeldLeaseView(APIView):
+    permission_classes = [IsAuthenticated]
+
+    @described(
+        {200: serializers.LeaseRenewed},
+        problems=[404],
+        examples=[example("Renewed", {"expires_at": "2026-11-25T09:30:00Z"}, 200)],
+    )
+    def post(self, request: Request, lease: UUID) -> Response:
+        """Keep a pair while it is being judged."""
+        until = renew_lease(signed_in(request), lease)
+        if until is None:
+            raise Http404
+        return Response(serializers.LeaseRenewed({"expires_at": until}).data)
+
+    @described({204: OpenApiResponse(description="It is somebody else's turn.")}, problems=[404])
+    def delete(self, request: Request, lease: UUID) -> Response:
+        """Give a pair back unjudged."""
+        if not release_slot(signed_in(request), lease):
+            raise Http404
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class JudgmentView(APIView):
+    permission_classes = [IsAuthenticated]
+
+    @described(
+        {201: serializers.JudgmentGiven},
+        request=serializers.JudgmentRequest,
+        problems=[404, 409, 422],
+        examples=[example("An answer", _JUDGMENT_EXAMPLE), example("Stored", _GIVEN_EXAMPLE, 201)],
+    )
+    def post(self, request: Request, lease: UUID) -> Response:
+        """Judge a leased pair. Repeating the request with its key changes nothing.
+
+        409: the lease ran out and the pair is somebody else's, or it has an answer. 422: a video was hardly
+        shown, or the answer does not fit.
+        """
+        return _answer(request, lease, submit_judgment, status.HTTP_201_CREATED)
+
+    @described(
+        {200: serializers.JudgmentGiven},
+        request=serializers.JudgmentRequest,
+        problems=[404, 409, 422],
+        examples=[
+            example("Another answer", {**_JUDGMENT_EXAMPLE, "choice": "right"}),
+            example("Stored", {**_GIVEN_EXAMPLE, "choice": "right", "revision": 2}, 200),
+        ],
+    )
+    def put(self, request: Request, lease: UUID) -> Response:
+        """Change an answer: a revision that counts instead of it. Its key is a new one.
+
+        409: there is no answer of yours, or it is too old to be changed. 422: as for an answer.
+        """
+        return _answer(request, lease, revise_judgment, status.HTTP_200_OK)
+
+
+def _answer(request: Request, lease: UUID, give: Callable[..., Judgment], status_code: int) -> Response:
+    given = _JUDGMENT.run_validation(request.data)
+    try:
+        judgment = give(signed_in(request), lease, **given)
+    except (LeaseLostError, AlreadyJudgedError, TooLateError) as error:
+        raise Conflict(str(error)) from None
+    except (NotWatchedError, ValueError) as error:
+        raise Unfit(str(error)) from None
+    answer = {
+        "choice": given["choice"],
+        "revision": judgment.revision,
+        "created_at": judgment.created_at,
+    }
+    return Response(answer, status=status_code)

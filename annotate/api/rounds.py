@@ -1,0 +1,210 @@
+"""The API of leads: rounds, exports, and judgments as files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import Http404
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
+from rest_framework import generics, status
+from rest_framework.permissions import BasePermission, IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from annotate import door_queries, tasks
+from annotate.api import serializers
+from annotate.api.describing import described, example
+from annotate.api.judging import signed_in
+from annotate.api.problems import Conflict
+from annotate.door_tasks import send_judgment_file
+from annotate.media import judgment_file
+from annotate.models import Export, JudgmentFile, Round, User
+from annotate.queries import visible_exports, visible_rounds
+from annotate.services.downloads import DownloadError, cancel_file, request_file
+from annotate.services.loop import advance_round
+from annotate.services.rounds import RoundError
+
+
+class IsLead(BasePermission):
+    """To anybody but a lead the page does not exist."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if not (isinstance(request.user, User) and request.user.is_lead):
+            raise Http404
+        return True
+
+
+class ForLeads(APIView):
+    permission_classes = [IsAuthenticated, IsLead]
+
+
+class RoundListView(ForLeads, generics.ListAPIView[Round]):
+    serializer_class = serializers.RoundShown
+    queryset = Round.objects.none()
+
+    def get_queryset(self) -> Any:
+        return visible_rounds(signed_in(self.request)).prefetch_related("runs")
+
+    @described({200: serializers.RoundShown(many=True)}, problems=[404])
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Rounds with their funnels and runs."""
+        return super().get(request, *args, **kwargs)
+
+
+class RoundView(ForLeads, generics.RetrieveAPIView[Round]):
+    serializer_class = serializers.RoundShown
+    queryset = Round.objects.none()
+
+    def get_queryset(self) -> Any:
+        return visible_rounds(signed_in(self.request)).prefetch_related("runs")
+
+    @described({200: serializers.RoundShown}, problems=[404])
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """A round with its funnel and runs."""
+        return super().get(request, *args, **kwargs)
+
+
+class AdvanceView(ForLeads):
+    @described(
+        {200: serializers.RoundAdvanced},
+        problems=[404, 409],
+        examples=[
+            example("Waiting", {"says": "waiting for people: 12 on identity", "run": None}, 200),
+            example("Queued", {"says": "sampling is queued", "run": 7}, 200),
+        ],
+    )
+    def post(self, request: Request, pk: int) -> Response:
+        """Take the round's next step, or say what it waits for."""
+        round = generics.get_object_or_404(visible_rounds(signed_in(request)), pk=pk)
+        try:
+            step = advance_round(round, actor=signed_in(request))
+        except RoundError as error:
+            raise Conflict(str(error)) from None
+        tasks.send_run(step.run)
+        return Response({"says": step.says, "run": step.run.pk if step.run else None})
+
+
+class ExportListView(ForLeads, generics.ListAPIView[Export]):
+    serializer_class = serializers.ExportShown
+    queryset = Export.objects.none()
+
+    def get_queryset(self) -> Any:
+        return visible_exports(signed_in(self.request))
+
+    @described({200: serializers.ExportShown(many=True)}, problems=[404])
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Frozen sets of preference pairs."""
+        return super().get(request, *args, **kwargs)
+
+
+_FILE_EXAMPLE = {
+    "id": 5,
+    "round": 3,
+    "track": "",
+    "file_format": "jsonl",
+    "includes_simulated": True,
+    "includes_names": False,
+    "status": "running",
+    "num_rows": 1_000_000,
+    "rows_written": 250_000,
+    "sha256": "",
+    "size_bytes": None,
+    "error": "",
+    "created_at": "2026-11-25T09:00:00Z",
+    "ended_at": None,
+    "expires_at": None,
+    "content": None,
+}
+
+
+class JudgmentFileListView(ForLeads, generics.ListAPIView[JudgmentFile]):
+    serializer_class = serializers.JudgmentFileShown
+    queryset = JudgmentFile.objects.none()
+
+    def get_queryset(self) -> Any:
+        return door_queries.visible_files(signed_in(self.request))
+
+    @described({200: serializers.JudgmentFileShown(many=True)}, problems=[404])
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Files of judgments, the newest first."""
+        return super().get(request, *args, **kwargs)
+
+    @described(
+        {202: serializers.JudgmentFileShown},
+        request=serializers.JudgmentFileRequest,
+        problems=[404],
+        parameters=[
+            OpenApiParameter(
+                "Location",
+                OpenApiTypes.STR,
+                "header",
+                response=[202],
+                description="Where to ask for progress.",
+            )
+        ],
+        examples=[
+            example("A round as Parquet", {"round": 3, "file_format": "parquet"}),
+            example(
+                "Queued", {**_FILE_EXAMPLE, "status": "queued", "num_rows": None, "rows_written": 0}, 202
+            ),
+        ],
+    )
+    def post(self, request: Request) -> Response:
+        """Ask for judgments as a file. A worker writes it; `status` says when it is `done`."""
+        wanted = serializers.JudgmentFileRequest(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        options = dict(wanted.validated_data)
+        round_id = options.pop("round", None)
+        actor = signed_in(request)
+        round = generics.get_object_or_404(visible_rounds(actor), pk=round_id) if round_id else None
+        file = request_file(actor, round=round, **options)
+        send_judgment_file(file)
+        address = reverse("api_judgment_file", args=[file.pk])
+        shown = serializers.JudgmentFileShown(file).data
+        return Response(shown, status=status.HTTP_202_ACCEPTED, headers={"Location": address})
+
+
+class JudgmentFileView(ForLeads):
+    @described(
+        {200: serializers.JudgmentFileShown},
+        problems=[404],
+        examples=[example("Under way", _FILE_EXAMPLE, 200)],
+    )
+    def get(self, request: Request, pk: int) -> Response:
+        """How far a file is."""
+        return Response(serializers.JudgmentFileShown(_file(request, pk)).data)
+
+    @described({204: OpenApiResponse(description="It will not be written.")}, problems=[404, 409])
+    def delete(self, request: Request, pk: int) -> Response:
+        """Cancel a file that is not done yet."""
+        file = _file(request, pk)
+        if not cancel_file(file):
+            raise Conflict(f"{file} has ended already: {file.status}")
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class JudgmentFileContentView(ForLeads):
+    @described(
+        {
+            (200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, "The whole file."),
+            (206, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, "The range asked for."),
+        },
+        problems=[404, 409, 416],
+        parameters=[
+            OpenApiParameter("Range", OpenApiTypes.STR, "header", description="Such as bytes=1000-1999.")
+        ],
+    )
+    def get(self, request: Request, pk: int) -> HttpResponseBase:
+        """Download a file that is done, whole or in part; its ETag is its sha256."""
+        try:
+            return judgment_file(request._request, _file(request, pk))
+        except DownloadError as error:
+            raise Conflict(str(error)) from None
+
+
+def _file(request: Request, pk: int) -> JudgmentFile:
+    return generics.get_object_or_404(door_queries.visible_files(signed_in(request)), pk=pk)
