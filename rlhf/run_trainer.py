@@ -7,6 +7,8 @@ kill is ever resumed. Several devices work through `accelerate launch`.
 from __future__ import annotations
 
 import math
+import resource
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -100,7 +102,8 @@ class RunTrainer(Trainer):
         """
         if "loss" not in logs:  # transformers' summary
             return
-        logs.update(self.step_metrics(), seconds=round(time.monotonic() - self._step.began, 3))
+        seconds = round(time.monotonic() - self._step.began, 3)
+        logs.update(self.step_metrics(), seconds=seconds, memory_bytes=peak_memory_bytes())
         Trainer.log(self, logs, start_time)
         broken = [name for name, value in logs.items() if not math.isfinite(value)]
         if broken:
@@ -208,6 +211,14 @@ def training_arguments(
     # which cuts every tensor along its first dimension, whatever that dimension means.
     arguments._n_gpu = min(1, arguments.n_gpu)
     return arguments
+
+
+def peak_memory_bytes() -> int:
+    """The most that this process has held so far: of its GPU where it has one, else of main memory."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def num_draws(config: RunConfig, arguments: TrainingArguments) -> int:

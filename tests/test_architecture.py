@@ -23,6 +23,7 @@ FORBIDDEN = {
         "annotate.queries",
         "annotate.curation_queries",
         "annotate.judging_queries",
+        "annotate.launch_queries",
         "annotate.services",
         "annotate.tasks",
         "annotate.views",
@@ -30,7 +31,7 @@ FORBIDDEN = {
     },
     **{
         f"annotate/{reads}.py": {"annotate.services", "annotate.tasks", "annotate.views", "annotate.api"}
-        for reads in ("queries", "curation_queries", "judging_queries")
+        for reads in ("queries", "curation_queries", "judging_queries", "launch_queries")
     },
     "annotate/services": {"annotate.tasks", "annotate.views", "annotate.api"},
     # It starts what Django runs in, so it must come up where Django's settings cannot.
@@ -63,6 +64,9 @@ PLAIN = {
     "rlhf.export_row",
     "rlhf.run_config",
     "rlhf.dpo_config",
+    "rlhf.dpo_plan",
+    "rlhf.dpo_traps",
+    "rlhf.config_form",
     "rlhf.sft_config",
     "rlhf.sft_dataset",
 }

@@ -1,0 +1,63 @@
+"""What a run will take follows from what runs took; less memory means the same learning."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from rlhf.dpo_config import FlowDPOConfig
+from rlhf.dpo_plan import PastRun, estimate, less_memory, pairs_a_step, with_less_memory
+
+CONFIG = FlowDPOConfig(steps=10, batch_size=4, accumulation=2)
+PAST = PastRun("round dpo-1", CONFIG, (8.0, 8.0, 100.0), other_seconds=50.0, num_pairs=25, memory_bytes=3_000)
+
+
+def test_a_run_like_the_last_one_takes_as_long():
+    found = estimate(CONFIG, 25, [PAST])
+    assert found is not None
+    assert (found.seconds, found.seconds_a_step, found.memory_bytes) == (10 * 8 + 50, 8, 3_000)
+
+
+def test_it_scales_with_pairs_a_step_and_with_pairs():
+    found = estimate(replace(CONFIG, batch_size=8, steps=5), 50, [PAST])
+    assert found is not None
+    assert (found.seconds, found.seconds_a_step) == (5 * 16 + 100, 16)
+    assert found.memory_bytes is None  # nobody measured so large a batch
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"rank": 64, "alpha": 64}, {"bf16": True}, {"split_arms": True}, {"gradient_checkpointing": True}],
+)
+def test_runs_that_cost_something_else_say_nothing(change):
+    assert estimate(replace(CONFIG, **change), 25, [PAST]) is None
+    assert estimate(CONFIG, 25, []) is None
+
+
+def test_one_slow_run_does_not_decide():
+    slow = replace(PAST, name="slow", seconds=(800.0,))
+    found = estimate(CONFIG, 25, [PAST, slow, replace(PAST, name="third", memory_bytes=None)])
+    assert found is not None
+    assert found.seconds_a_step == 8 and found.memory_bytes == 3_000
+    assert found.runs == ("round dpo-1", "slow", "third")
+
+
+def test_each_step_down_saves_memory_and_learns_the_same():
+    seen, config = [], CONFIG
+    while change := less_memory(config):
+        smaller = with_less_memory(config)
+        assert pairs_a_step(smaller) == pairs_a_step(config)
+        assert (smaller.beta, smaller.learning_rate, smaller.rank) == (
+            config.beta,
+            config.learning_rate,
+            config.rank,
+        )
+        seen.append(next(iter(change)))
+        config = smaller
+    assert seen == ["gradient_checkpointing", "kept_activations", "split_arms", "batch_size", "batch_size"]
+    assert config.batch_size == 1 and less_memory(config) == {}
+
+
+def test_compiled_blocks_keep_nothing():
+    assert with_less_memory(replace(CONFIG, compiled=True)).kept_activations == "none"
