@@ -21,7 +21,9 @@ from annotate.models import (
     IdentityGroup,
     Instance,
     Reference,
+    Run,
     Split,
+    Stage,
     User,
 )
 from generator.curation.explanation import explain
@@ -164,6 +166,11 @@ def references_of(group: IdentityGroup) -> QuerySet[Reference]:
 def visible_instances(user: User) -> QuerySet[Instance]:
     instances = Instance.objects.select_related("group", "prompt__author", "prompt__superseded_by")
     return instances if user.is_lead else instances.none()
+
+
+def prompt_runs() -> QuerySet[Run]:
+    """Runs in which models write prompts, the newest first."""
+    return Run.objects.filter(stage=Stage.PROMPTS).order_by("-id")
 
 
 def all_measures() -> list[Measures]:

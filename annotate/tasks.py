@@ -12,12 +12,17 @@ from celery import shared_task
 from django.conf import settings
 
 from annotate.models import Run, RunStatus, Stage
-from annotate.services import curation, runs
+from annotate.services import curation, run_logs, runs
 
 logger = logging.getLogger(__name__)
 
 #: The command of each stage: the same one that a researcher types.
-COMMANDS = {Stage.SAMPLE: "generator.sample", Stage.DPO: "rlhf.dpo", Stage.EVALUATE: "rlhf.evaluate"}
+COMMANDS = {
+    Stage.PROMPTS: "generator.prompts",
+    Stage.SAMPLE: "generator.sample",
+    Stage.DPO: "rlhf.dpo",
+    Stage.EVALUATE: "rlhf.evaluate",
+}
 #: How often a run is renewed, followed, and asked whether it was cancelled.
 POLL_S = 0.5
 #: How long a cancelled command may take to end by itself.
@@ -31,8 +36,7 @@ def execute_run(run_id: int) -> None:
     run = runs.claim_run(run_id, worker)
     if run is None:
         return
-    log_path = runs.run_dir(run).path / "log.txt"
-    with open(log_path, "ab") as log:
+    with open(runs.run_dir(run).path / run_logs.LOG, "ab") as log:
         # The command ends by itself when this pipe closes, so it never outlives a killed worker.
         child = subprocess.Popen(
             [sys.executable, "-m", COMMANDS[Stage(run.stage)], str(runs.run_dir(run).path), "--attached"],
@@ -51,10 +55,7 @@ def execute_run(run_id: int) -> None:
     elif status is RunStatus.DONE and child.returncode == 0:
         runs.finish_run(run, worker)
     elif status is not None:
-        error = (
-            _last_line(log_path.read_text(errors="replace")) or f"the command ended with {child.returncode}"
-        )
-        runs.end_run(run, worker, RunStatus.FAILED, error)
+        runs.end_run(run, worker, RunStatus.FAILED, run_logs.why_it_ended(run, child.returncode))
 
 
 def _watch(run: Run, worker: UUID, child: subprocess.Popen[bytes]) -> RunStatus | None:
@@ -85,11 +86,6 @@ def _end(child: subprocess.Popen[bytes]) -> None:
             child.wait()
     if child.stdin:
         child.stdin.close()
-
-
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else ""
 
 
 def send_run(run: Run | None) -> None:

@@ -112,6 +112,30 @@ def draw_instances(group: IdentityGroup, draw: Draw, vocabulary: Vocabulary) -> 
     return plans
 
 
+def draw_observed(group: IdentityGroup, draw: Draw) -> list[InstancePlan]:
+    """Draw plans whose prompts are still to be written, by whoever looks at the primary and the target.
+
+    Args:
+        group: the person; nothing needs to be described.
+        draw: how many, and of what kind; every plan has a target.
+
+    Returns:
+        Up to `draw.count` different plans with an empty prompt: fewer where the person has fewer, none
+        where there is no clip beside the primary.
+    """
+    plans: list[InstancePlan] = []
+    seen: set[tuple[object, ...]] = set()
+    for index in range(draw.count):
+        for attempt in range(_MAX_DRAWS):
+            rng = random.Random(f"{draw.seed}/{group.name}/{index}/{attempt}")
+            plan = _draw_observed(group, draw.num_references, rng)
+            if plan is not None and _key(plan) not in seen:
+                seen.add(_key(plan))
+                plans.append(plan)
+                break
+    return plans
+
+
 def draw_crops(
     plan: InstancePlan, annotations: Mapping[str, ClipAnnotation], seed: int
 ) -> tuple[Recipe, ...]:
@@ -159,6 +183,24 @@ def _draw_instance(
         ),
         prompt=prompt,
         target=target.reference_id if target else None,
+    )
+
+
+def _draw_observed(
+    group: IdentityGroup, num_references: int | None, rng: random.Random
+) -> InstancePlan | None:
+    primary = _draw_primary(group, rng)
+    others = [reference for reference in group.references if reference is not primary]
+    clips = [other for other in others if other.kind is ReferenceKind.CLIP]
+    if not clips:
+        return None
+    target = rng.choice(clips)
+    others.remove(target)
+    return InstancePlan(
+        primary=primary.reference_id,
+        assistants=tuple(item.reference_id for item in _draw_assistants(others, num_references, rng)),
+        prompt=differential_prompt(None, {}, {}),
+        target=target.reference_id,
     )
 
 

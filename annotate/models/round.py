@@ -26,6 +26,7 @@ class Stage(models.TextChoices):
 
 
 class RunStatus(models.TextChoices):
+    WAITING = "waiting"  # for somebody else's approval
     QUEUED = "queued"
     RUNNING = "running"
     CANCELLING = "cancelling"
@@ -35,7 +36,7 @@ class RunStatus(models.TextChoices):
 
 
 #: A run in one of these states may still write to its folder.
-LIVE = (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.CANCELLING)
+LIVE = (RunStatus.WAITING, RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.CANCELLING)
 
 
 class ModelVersion(models.Model):
@@ -124,6 +125,14 @@ class Run(models.Model):
         ModelVersion, models.PROTECT, null=True, blank=True, related_name="evaluations"
     )
     result = models.JSONField(null=True, blank=True)
+    launched_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    needs_approval = models.BooleanField(default=False)
+    approved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    approved_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     queued_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -154,8 +163,23 @@ class Run(models.Model):
                 Q(status=RunStatus.DONE, result__isnull=False) | ~Q(status=RunStatus.DONE), "done_has_result"
             ),
             check(~Q(status=RunStatus.FAILED, error=""), "failed_has_error"),
+            # Two people stand behind a run that needs approval, and it starts after the second's word.
+            check(Q(needs_approval=False) | Q(launched_by__isnull=False), "approval_needs_a_launcher"),
+            check(~Q(approved_by=F("launched_by")), "approved_by_another"),
+            check(
+                Q(approved_by=None, approved_at=None)
+                | Q(approved_by__isnull=False, approved_at__isnull=False),
+                "approved_as_a_whole",
+            ),
+            check(
+                Q(needs_approval=False)
+                | Q(approved_by__isnull=False)
+                | Q(status__in=[RunStatus.WAITING, RunStatus.CANCELLED]),
+                "no_start_without_approval",
+            ),
         ]
         triggers = [
+            pgtrigger.ReadOnly(name="launched_once", fields=["launched_by", "needs_approval"]),
             announces(
                 WebhookEvent.ROUND_FAILED,
                 _RUN_DATA,

@@ -19,11 +19,16 @@ from annotate.models import (
     InstanceReference,
     ModelVersion,
     Reference,
+    Run,
+    RunStatus,
+    Stage,
     VideoPair,
     VideoSample,
 )
 from annotate.services.audit import record_event
+from annotate.services.described import people_of
 from annotate.services.rounds import RoundError
+from annotate.services.runs import run_dir
 from generator.curation.annotation import ANNOTATION_NAME
 
 
@@ -58,10 +63,27 @@ def erase_identity(name: str, *, source: str | None = None, really: bool = False
         "erased": really,
     }
     if really:
+        _forget_prompt_runs(group)
         _erase(group, list(exports), report)
         for path in files:
             (settings.STORAGE_ROOT / path).unlink(missing_ok=True)
     return report
+
+
+def _forget_prompt_runs(group: IdentityGroup) -> None:
+    """Folders of runs that looked at the person hold what was said of them; their instances are stored.
+
+    Raises:
+        RoundError: such a run is at work.
+    """
+    for run in Run.objects.filter(stage=Stage.PROMPTS).order_by("id"):
+        if group.pk not in people_of(run_dir(run)):
+            continue
+        if run.is_live:
+            raise RoundError(f"{run} is looking at {group}; cancel it, then erase them")
+        shutil.rmtree(run_dir(run).path)
+        run.metrics.all().delete()
+        Run.objects.filter(pk=run.pk, status=RunStatus.DONE).update(result={})
 
 
 @transaction.atomic

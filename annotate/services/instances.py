@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 
 from annotate.curation_queries import primary_of, usable_references
 from annotate.models import DifferentialPrompt, IdentityGroup, Instance, InstanceReference, Reference
 from generator.curation.annotation import ANNOTATION_NAME, ClipAnnotation, load_annotation
 from generator.curation.augmentation import Recipe, apply_recipe, possible_kinds
-from generator.instances import Draw, Vocabulary, draw_crops, draw_instances
+from generator.instances import Draw, Vocabulary, draw_crops, draw_instances, draw_observed
 from generator.media import file_sha256
 from generator.portraits.world import ELEMENT_STATES, phrase_change
 from generator.prompts.stages import say_change
@@ -57,6 +58,33 @@ class BuildReport:
     left_out: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Planned:
+    """One instance to be, with all that it is made of.
+
+    Attributes:
+        group: the person.
+        plan: names references by their sha256.
+        references: of the person, by sha256: at least those of the plan.
+        recipes: of the crops that the references are shown as, in order; empty where they are shown whole.
+    """
+
+    group: IdentityGroup
+    plan: InstancePlan
+    references: Mapping[str, Reference]
+    recipes: tuple[Recipe, ...]
+
+    @property
+    def digest(self) -> str:
+        """The same in every database: of the plan, the people being named by source and name."""
+        content = {
+            "group": [self.group.source, self.group.name],
+            **asdict(self.plan),
+            "recipes": [recipe.to_json() for recipe in self.recipes],
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 def build_instances(draw: Draw, *, split: str | None = None, source: str | None = None) -> BuildReport:
     """Draw instances for every person; drawing again with the same seed adds nothing.
 
@@ -68,19 +96,42 @@ def build_instances(draw: Draw, *, split: str | None = None, source: str | None 
     Raises:
         ValueError: there is nobody to draw from, or a person has too few references for `draw.count`.
     """
+    report = BuildReport()
+    groups = people_to_draw(split, source)
+    for group in groups.iterator():
+        for planned in plan_instances(group, draw, report):
+            is_observed = planned.plan.target is not None
+            method = "read off the target" if is_observed else "drawn from the portrait vocabulary"
+            report.new_instances += store_instance(planned, planned.digest, method)
+    report.instances = Instance.objects.filter(group__in=groups.order_by()).count()
+    return report
+
+
+def people_to_draw(split: str | None, source: str | None) -> QuerySet[IdentityGroup]:
+    """People with something usable.
+
+    Raises:
+        ValueError: there is nobody.
+    """
     groups = IdentityGroup.objects.filter(pk__in=usable_references().values("group"))
     groups = groups.filter(split=split) if split else groups
     groups = groups.filter(source=source) if source else groups
     if not groups.exists():
         raise ValueError("nobody has a usable reference to draw from; import people first")
-    report = BuildReport()
-    for group in groups.select_related("primary").order_by("id").iterator():
-        _build_for(group, draw, report)
-    report.instances = Instance.objects.filter(group__in=groups).count()
-    return report
+    return groups.select_related("primary").order_by("id")
 
 
-def _build_for(group: IdentityGroup, draw: Draw, report: BuildReport) -> None:
+def plan_instances(
+    group: IdentityGroup, draw: Draw, report: BuildReport, *, is_observed: bool = False
+) -> Iterator[Planned]:
+    """What is to be made for a person; `report` learns what falls short of the draw.
+
+    Args:
+        group: the person.
+        draw: how it is drawn.
+        report: of all people.
+        is_observed: leave the prompts empty: models will look and write them.
+    """
     # Named by content, so that the same people give the same instances in every database.
     references = {item.sha256: item for item in usable_references().filter(group=group).order_by("sha256")}
     annotations: dict[str, ClipAnnotation] = {}
@@ -101,11 +152,14 @@ def _build_for(group: IdentityGroup, draw: Draw, report: BuildReport) -> None:
         ),
         primary=primary.sha256 if primary else None,
     )
-    for plan in draw_instances(record, draw, PORTRAIT_VOCABULARY):
+    plans = draw_observed(record, draw) if is_observed else draw_instances(record, draw, PORTRAIT_VOCABULARY)
+    if is_observed and len(plans) < draw.count:
+        report.left_out.append(f"{group}: {len(plans)} of {draw.count}, for want of other clips as targets")
+    for plan in plans:
         recipes = draw_crops(plan, annotations, draw.seed) if draw.is_cropped else ()
-        report.new_instances += _store_plan(group, plan, references, recipes)
         report.fewer_references += 1 + len(plan.assistants) < (draw.num_references or 1)
         report.without_target += draw.with_target and plan.target is None
+        yield Planned(group, plan, references, recipes)
 
 
 def _annotations(references: dict[str, Reference]) -> dict[str, ClipAnnotation]:
@@ -118,35 +172,42 @@ def _annotations(references: dict[str, Reference]) -> dict[str, ClipAnnotation]:
     return found
 
 
-def _store_plan(
-    group: IdentityGroup, plan: InstancePlan, references: dict[str, Reference], recipes: Sequence[Recipe]
-) -> bool:
-    content = {
-        "group": [group.source, group.name],
-        **asdict(plan),
-        "recipes": [recipe.to_json() for recipe in recipes],
-    }
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+def store_instance(planned: Planned, digest: str, method: str) -> bool:
+    """Make it, with the crops that it shows; False when it is there already.
+
+    Args:
+        planned: with its prompt.
+        digest: that of the plan, before anybody wrote its prompt.
+        method: who or what wrote the prompt.
+    """
     if Instance.objects.filter(digest=digest).exists():
         return False
-    shown = [references[name] for name in (plan.primary, *plan.assistants)]
+    plan = planned.plan
     # Files first: a row never names a missing one.
-    crops = [_cut(*pair) for pair in zip(shown, recipes, strict=True)] if recipes else [{}] * len(shown)
+    crops = cut_crops(planned)
     with transaction.atomic():
         prompt = DifferentialPrompt.objects.create(
-            text=plan.prompt.text,
-            elements=[asdict(change) for change in plan.prompt.elements],
-            method="drawn from the portrait vocabulary" if plan.target is None else "read off the target",
+            text=plan.prompt.text, elements=[asdict(change) for change in plan.prompt.elements], method=method
         )
-        instance = Instance.objects.create(group=group, prompt=prompt, digest=digest)
+        instance = Instance.objects.create(group=planned.group, prompt=prompt, digest=digest)
+        shown = [planned.references[name] for name in (plan.primary, *plan.assistants)]
         places = [
             InstanceReference(instance=instance, reference=reference, position=position, **crop)
             for position, (reference, crop) in enumerate(zip(shown, crops, strict=True))
         ]
         if plan.target is not None:
-            places.append(InstanceReference(instance=instance, reference=references[plan.target]))
+            places.append(InstanceReference(instance=instance, reference=planned.references[plan.target]))
         InstanceReference.objects.bulk_create(places)
     return True
+
+
+def cut_crops(planned: Planned) -> list[dict[str, Any]]:
+    """What the references are shown as, in order: columns of their places, empty where shown whole."""
+    names = (planned.plan.primary, *planned.plan.assistants)
+    if not planned.recipes:
+        return [{}] * len(names)
+    pairs = zip(names, planned.recipes, strict=True)
+    return [_cut(planned.references[name], recipe) for name, recipe in pairs]
 
 
 def crop_path(reference: Reference, recipe: Recipe) -> Path:

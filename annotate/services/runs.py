@@ -6,14 +6,15 @@ in the same folder, so no result is made twice.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
-from django.db.models import Max
+from django.db import connection, transaction
+from django.db.models import Case, Max, Value, When
 from django.utils import timezone
 
 from annotate import queries
@@ -32,6 +33,7 @@ from annotate.models import (
     VideoSample,
 )
 from annotate.services.audit import record_event
+from annotate.services.described import store_described
 from annotate.services.rounds import RoundError, open_ready_pairs
 from generator.rundir import RunDir
 from generator.video import MediaError, probe
@@ -40,6 +42,8 @@ from generator.video import MediaError, probe
 LOST_AFTER = timedelta(seconds=30)
 #: A queued job that nobody took for this long has lost its message.
 UNCLAIMED_AFTER = timedelta(seconds=60)
+#: Any constant: it only has to be the same for everyone who queues runs.
+_QUEUE_LOCK = 7_206_148
 
 
 def run_dir(run: Run) -> RunDir:
@@ -70,15 +74,24 @@ def queue_sampling(round: Round, actor: User | None = None, *, retry_failed: boo
             ],
         }
 
-    return _queue_run(round, Stage.SAMPLE, request, actor=actor)
+    return queue_run(round, Stage.SAMPLE, request, actor=actor)
 
 
-def queue_dpo(round: Round, export: Export, actor: User | None = None) -> Run:
-    """Queue Flow-DPO on a frozen export.
+def queue_dpo(
+    round: Round, export: Export, actor: User | None = None, *, config: Mapping[str, Any] | None = None
+) -> Run:
+    """Queue Flow-DPO on a frozen export, with the round's settings or others.
+
+    Where rounds need approval, the run waits for somebody else's.
 
     Raises:
-        RoundError: the export is empty or was withdrawn.
+        RoundError: the export is empty or withdrawn, or approval is needed and nobody launches by name.
     """
+    if settings.APPROVE_ROUNDS and actor is None:
+        raise RoundError(
+            "APPROVE_ROUNDS is on, so a person has to launch Flow-DPO and another one to approve it; "
+            "sign in and launch it from the round's page"
+        )
     if export.withdrawn:
         raise RoundError(f"{export} was withdrawn ({export.withdrawn}); export the round again")
     if not export.num_pairs:
@@ -90,10 +103,18 @@ def queue_dpo(round: Round, export: Export, actor: User | None = None) -> Run:
         return {
             "model": _model_request(round.policy, folder),
             "export": folder.relative(settings.STORAGE_ROOT / export.folder),
-            "config": round.dpo,
+            "config": round.dpo if config is None else dict(config),
         }
 
-    return _queue_run(round, Stage.DPO, request, actor=actor, export=export)
+    return queue_run(
+        round,
+        Stage.DPO,
+        request,
+        actor=actor,
+        export=export,
+        needs_approval=settings.APPROVE_ROUNDS,
+        status=RunStatus.WAITING if settings.APPROVE_ROUNDS else RunStatus.QUEUED,
+    )
 
 
 def queue_evaluation(
@@ -139,22 +160,26 @@ def queue_evaluation(
             ],
         }
 
-    return _queue_run(round, Stage.EVALUATE, request, actor=actor, candidate=candidate)
+    return queue_run(round, Stage.EVALUATE, request, actor=actor, candidate=candidate)
 
 
 @transaction.atomic
-def _queue_run(round: Round, stage: Stage, request: Any, *, actor: User | None, **links: Any) -> Run:
+def queue_run(round: Round | None, stage: Stage, request: Any, *, actor: User | None, **links: Any) -> Run:
     """One live run a stage: a second wish returns the run that is under way."""
-    Round.objects.select_for_update().get(pk=round.pk)
-    live = round.runs.filter(stage=stage, status__in=[*LIVE]).first()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_QUEUE_LOCK, round.pk if round else 0])
+    runs = Run.objects.filter(round=round, stage=stage)
+    live = runs.filter(status__in=[*LIVE]).first()
     if live is not None:
         return live
-    ordinal = (round.runs.filter(stage=stage).aggregate(last=Max("ordinal"))["last"] or 0) + 1
+    place = f"runs/round-{round.pk}" if round else "runs/people"
+    ordinal = _free_ordinal((runs.aggregate(last=Max("ordinal"))["last"] or 0) + 1, f"{place}/{stage}")
     run = Run(
         round=round,
         stage=stage,
         ordinal=ordinal,
-        folder=f"runs/round-{round.pk}/{stage}-{ordinal}",
+        folder=f"{place}/{stage}-{ordinal}",
+        launched_by=actor,
         **links,
     )
     folder = run_dir(run)
@@ -162,6 +187,13 @@ def _queue_run(round: Round, stage: Stage, request: Any, *, actor: User | None, 
     run.save()
     record_event("queue_run", run, actor=actor, stage=str(stage))
     return run
+
+
+def _free_ordinal(ordinal: int, prefix: str) -> int:
+    """The first whose folder is free: one that was made for a row that never came is left alone."""
+    while (settings.STORAGE_ROOT / f"{prefix}-{ordinal}").exists():
+        ordinal += 1
+    return ordinal
 
 
 def _model_request(version: ModelVersion, folder: RunDir) -> dict[str, Any]:
@@ -208,7 +240,9 @@ def follow_run(run: Run) -> int:
         [RunMetric(run=run, line=stored + number, values=values) for number, values in enumerate(lines)],
         ignore_conflicts=True,
     )
-    if run.stage == Stage.SAMPLE:
+    if run.stage == Stage.PROMPTS:
+        store_described(run_dir(run), lines)
+    if run.stage == Stage.SAMPLE and run.round:
         for values in lines:
             _store_sample(run, str(values.get("sample_id", "")))
         if lines:
@@ -252,24 +286,24 @@ def finish_run(run: Run, worker: UUID) -> bool:
     done = Run.objects.filter(pk=run.pk, worker=worker, status__in=[RunStatus.RUNNING, RunStatus.CANCELLING])
     if not done.update(status=RunStatus.DONE, result=result, ended_at=timezone.now()):
         return False
-    if run.stage == Stage.SAMPLE:
+    if run.stage == Stage.SAMPLE and run.round:
         for item in result["samples"]:
             _store_sample(run, str(item["sample_id"]))
         for item in result.get("failed", []):
             _store_sample(run, str(item["sample_id"]), error=item["error"])
         open_ready_pairs(run.round)
-    if run.stage == Stage.DPO:
-        _register_adapter(run, result)
+    if run.stage == Stage.DPO and run.round:
+        _register_adapter(run, run.round, result)
     record_event("finish_run", run)
     return True
 
 
-def _register_adapter(run: Run, result: dict[str, Any]) -> ModelVersion:
-    parent = run.round.policy
+def _register_adapter(run: Run, round: Round, result: dict[str, Any]) -> ModelVersion:
+    parent = round.policy
     version, created = ModelVersion.objects.get_or_create(
         run=run,
         defaults={
-            "name": f"{parent.name}+dpo-{run.round.pk}.{run.ordinal}",
+            "name": f"{parent.name}+dpo-{round.pk}.{run.ordinal}",
             "kind": ModelKind.DPO,
             "base_model": parent.base_model,
             "parent": parent,
@@ -294,10 +328,11 @@ def end_run(run: Run, worker: UUID, status: RunStatus, error: str = "") -> bool:
 
 
 def cancel_run(run: Run, actor: User | None = None) -> bool:
-    """Ask a live run to stop; a queued one ends at once. False when it had ended already."""
+    """Ask a live run to stop; one that did not start ends at once. False when it had ended already."""
     now = timezone.now()
     live = Run.objects.filter(pk=run.pk)
-    stopped = live.filter(status=RunStatus.QUEUED).update(status=RunStatus.CANCELLED, ended_at=now)
+    resting = live.filter(status__in=[RunStatus.WAITING, RunStatus.QUEUED])
+    stopped = resting.update(status=RunStatus.CANCELLED, ended_at=now)
     stopped = stopped or live.filter(status=RunStatus.RUNNING).update(status=RunStatus.CANCELLING)
     if stopped:
         record_event("cancel_run", run, actor=actor)
@@ -305,10 +340,18 @@ def cancel_run(run: Run, actor: User | None = None) -> bool:
 
 
 def retry_run(run: Run, actor: User | None = None) -> bool:
-    """Queue a failed or cancelled run again, in the same folder: it goes on where it stopped."""
+    """Queue a failed or cancelled run again, in the same folder: it goes on where it stopped.
+
+    What was cancelled before anybody approved it waits for approval again.
+    """
     ended = Run.objects.filter(pk=run.pk, status__in=[RunStatus.FAILED, RunStatus.CANCELLED])
+    unapproved = When(needs_approval=True, approved_by=None, then=Value(RunStatus.WAITING))
     queued = ended.update(
-        status=RunStatus.QUEUED, queued_at=timezone.now(), worker=None, ended_at=None, error=""
+        status=Case(unapproved, default=Value(RunStatus.QUEUED)),
+        queued_at=timezone.now(),
+        worker=None,
+        ended_at=None,
+        error="",
     )
     if queued:
         record_event("retry_run", run, actor=actor)

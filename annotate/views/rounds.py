@@ -12,7 +12,6 @@ from django.views.decorators.http import require_POST
 from annotate import queries, tasks
 from annotate.curves import Curve, curve
 from annotate.models import LIVE, Round, Run, Stage, User
-from annotate.services import runs
 from annotate.services.loop import advance_round
 from annotate.services.rounds import RoundError
 from annotate.views.access import SignedInRequest, leads_only
@@ -79,24 +78,3 @@ def advance(request: SignedInRequest, round_id: int) -> HttpResponse:
         tasks.send_run(step.run)
         messages.info(request, step.says)
     return redirect("round", round_id=round.pk)
-
-
-@leads_only
-@require_POST
-def cancel(request: SignedInRequest, run_id: int) -> HttpResponse:
-    run = get_object_or_404(queries.visible_runs(request.user), pk=run_id)
-    if not runs.cancel_run(run, request.user):
-        messages.error(request, f"{run} had ended already: {run.status}.")
-    return redirect("round", round_id=run.round_id)
-
-
-@leads_only
-@require_POST
-def retry(request: SignedInRequest, run_id: int) -> HttpResponse:
-    run = get_object_or_404(queries.visible_runs(request.user), pk=run_id)
-    if runs.retry_run(run, request.user):
-        run.refresh_from_db()
-        tasks.send_run(run)
-    else:
-        messages.error(request, f"{run} is {run.status}; only a failed or cancelled run can be tried again.")
-    return redirect("round", round_id=run.round_id)

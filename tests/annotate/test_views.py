@@ -17,7 +17,7 @@ from tests.factories import make_instance, make_pair, make_round, make_user
 pytestmark = pytest.mark.django_db
 
 PAGES = ("/", "/judge/identity/", "/judge/controllability/")
-LEADS_PAGES = ("/rounds/", "/rounds/{round}/", "/people/", "/accounts/")
+LEADS_PAGES = ("/rounds/", "/rounds/{round}/", "/people/", "/people/prompts/", "/accounts/")
 
 
 @pytest.fixture

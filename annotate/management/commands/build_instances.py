@@ -5,9 +5,10 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from annotate.management.loop_command import LoopCommand
+from annotate.management.loop_command import LoopCommand, send_and_maybe_wait
 from annotate.models import Split
 from annotate.services.instances import build_instances
+from annotate.services.prompt_runs import queue_prompts
 from generator.instances import Draw
 
 
@@ -34,6 +35,12 @@ class Command(LoopCommand):
             help="show crops of curated references: face images, half-body portraits, shorter clips",
         )
         parser.add_argument("--seed", type=int, default=0)
+        parser.add_argument(
+            "--ask-models",
+            action="store_true",
+            help="with clips to learn, whose prompts the models of PROMPT_MODELS write on a gpu worker",
+        )
+        parser.add_argument("--wait", action="store_true", help="with --ask-models: return when it ends")
 
     def run(self, **options: Any) -> dict[str, Any]:
         if options["per_identity"] < 1:
@@ -45,4 +52,14 @@ class Command(LoopCommand):
             with_target=options["with_targets"],
             is_cropped=options["augment"],
         )
-        return asdict(build_instances(draw, split=options["split"], source=options["source"]))
+        if not options["ask_models"]:
+            return asdict(build_instances(draw, split=options["split"], source=options["source"]))
+        run, report = queue_prompts(draw, split=options["split"], source=options["source"])
+        send_and_maybe_wait(run, options)
+        return {
+            "run": str(run) if run else "nothing to ask",
+            "asked": report.new_instances,
+            "known": report.instances,
+            "left_out": report.left_out,
+            "references_not_cut": report.references_not_cut,
+        }

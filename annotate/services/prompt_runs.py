@@ -1,0 +1,116 @@
+"""Stage 2, where models look: queue the prompts of people whose clips nobody described."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from annotate.models import Instance, Run, RunMetric, Stage, User
+from annotate.services.described import store_described, write_plans
+from annotate.services.instances import BuildReport, Planned, cut_crops, people_to_draw, plan_instances
+from annotate.services.runs import queue_run, run_dir
+from generator.instances import Draw
+from generator.prompts.plan import read_plan
+from generator.rundir import RunDir
+
+
+def prompt_models() -> dict[str, Any]:
+    """Who describes and who compares: the JSON file that PROMPT_MODELS names.
+
+    Raises:
+        ValueError: it is not set, or the file cannot be used; the message names the remedy.
+    """
+    if settings.PROMPT_MODELS is None:
+        raise ValueError(
+            "PROMPT_MODELS is not set; name a JSON file with a describer and a comparer, see docs/prompts.md"
+        )
+    place: Path = settings.PROMPT_MODELS
+    try:
+        found = json.loads(place.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"PROMPT_MODELS={str(place)!r} cannot be read: {error}") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"PROMPT_MODELS={str(place)!r} must hold a JSON object")
+    for backend in (found.get("describer"), found.get("comparer")):
+        if isinstance(backend, dict):
+            _make_absolute(backend, place.parent)
+    try:
+        read_plan({"stage": "prompts", "media": {}, "pairs": [], **found}, place.parent.joinpath)
+    except ValueError as error:
+        raise ValueError(f"PROMPT_MODELS={str(place)!r}: {error}") from None
+    return found
+
+
+def _make_absolute(backend: dict[str, Any], folder: Path) -> None:
+    """Paths in the file start at its folder; in a request they would start at the run's."""
+    names = ["api_key_file", *(["model"] if backend.get("backend") in ("local", "embedding") else [])]
+    for name in names:
+        if isinstance(backend.get(name), str):
+            backend[name] = str((folder / backend[name]).resolve())
+
+
+def queue_prompts(
+    draw: Draw, *, split: str | None = None, source: str | None = None, actor: User | None = None
+) -> tuple[Run | None, BuildReport]:
+    """Queue a run that writes the prompts of instances with targets; None when all are there already.
+
+    Args:
+        draw: how they are drawn.
+        split: only people of this split.
+        source: only people of this source.
+        actor: who wants it.
+
+    Raises:
+        ValueError: there is nobody to draw from, or PROMPT_MODELS cannot be used.
+    """
+    models = prompt_models()
+    report = BuildReport()
+    planned = [
+        item
+        for group in people_to_draw(split, source)
+        for item in plan_instances(group, draw, report, is_observed=True)
+    ]
+    answered = _answered([item.digest for item in planned])
+    wanted = [item for item in planned if item.digest not in answered]
+    report.instances = len(answered)
+    report.new_instances = len(wanted)
+    if not wanted:
+        return None, report
+
+    def request(folder: RunDir) -> dict[str, Any]:
+        write_plans(folder, wanted)
+        pairs = [_pair(item) for item in wanted]
+        media = sorted({pair[role] for pair in pairs for role in ("primary", "target")})
+        return {
+            **models,
+            "media": {path: folder.relative(settings.STORAGE_ROOT / path) for path in media},
+            "pairs": pairs,
+        }
+
+    return queue_run(None, Stage.PROMPTS, request, actor=actor), report
+
+
+def _answered(digests: list[str]) -> set[str]:
+    """Those that models answered before, for good: what was alike stays so, what can be made now is made."""
+    known = set(Instance.objects.filter(digest__in=digests).values_list("digest", flat=True))
+    lines = RunMetric.objects.filter(run__stage=Stage.PROMPTS, values__pair_id__in=digests)
+    for line in lines.select_related("run").order_by("run", "line"):
+        if line.values["pair_id"] not in known:
+            store_described(run_dir(line.run), [line.values])
+            known.add(line.values["pair_id"])
+    return known
+
+
+def _pair(planned: Planned) -> dict[str, str]:
+    """The primary as it will be shown, the target as it is; media go by their places in the storage."""
+    plan = planned.plan
+    assert plan.target is not None, "an observed plan has a target"
+    primary = cut_crops(planned)[0].get("path", planned.references[plan.primary].path)
+    return {
+        "pair_id": planned.digest,
+        "primary": primary,
+        "target": planned.references[plan.target].path,
+    }
