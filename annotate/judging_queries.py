@@ -76,6 +76,10 @@ def own_counts(annotator: User) -> dict[str, int]:
 
 def wanted_slots(track: str) -> QuerySet[Slot]:
     """Votes of open rounds that nobody has given yet, whether somebody is at it or not."""
+    return _open_slots(track).exclude(pair__instance__group__consent_expires_on__lt=timezone.localdate())
+
+
+def _open_slots(track: str) -> QuerySet[Slot]:
     return Slot.objects.filter(track=track, judged_at=None, round__is_open=True).order_by()
 
 
@@ -103,6 +107,8 @@ def why_empty(annotator: User, track: str) -> str:
     if not wanted.exists():
         if VideoSample.objects.filter(path="", error="").exists():
             return "New videos are being made. Come back in a few minutes."
+        if _open_slots(track).exists():
+            return "The pairs that are left show people whose consent has ended, so nobody is shown them."
         return "Every pair of this track has its votes. Thank you."
     unmet = _unmet(annotator, wanted)
     if not unmet.exists():

@@ -28,7 +28,8 @@ FACTS_ALIKE = ("width", "height", "fps", "num_frames")
 # One statement leases one slot. `mine` is what this person holds already: the oldest, or the next one after
 # the lease that they look at. `free` is the next one of the queue, from where this person is in it to its
 # end and then from its start; rounds come in order, and the scan ends at the first slot that fits, so its
-# cost does not grow with the queue. A pair that they have met on the other track, or judged, is left out.
+# cost does not grow with the queue. A pair that they have met on the other track, or judged, is left out,
+# and so is one of a person whose consent has ended.
 # Sides differ by one at most: after an even number a coin decides, then the other side follows.
 _LEASE = """
 WITH open_round AS (
@@ -65,6 +66,10 @@ WITH open_round AS (
                           AND e.annotator_id = %(annotator)s AND e.track <> s.track)
           AND NOT EXISTS (SELECT 1 FROM annotate_slot o WHERE o.pair_id = s.pair_id
                           AND o.annotator_id = %(annotator)s)
+          AND NOT EXISTS (SELECT 1 FROM annotate_videopair p
+                          JOIN annotate_instance i ON i.id = p.instance_id
+                          JOIN annotate_identitygroup g ON g.id = i.group_id
+                          WHERE p.id = s.pair_id AND g.consent_expires_on < current_date)
           {identity_cap}
         ORDER BY s.random_key LIMIT 1 FOR UPDATE OF s SKIP LOCKED
     ) s

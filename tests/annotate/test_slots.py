@@ -280,6 +280,19 @@ def test_it_says_why_nothing_is_left():
     assert "has its votes" in why_empty(ben, Track.CONTROLLABILITY)
 
 
+def test_nobody_is_shown_a_person_whose_consent_has_ended():
+    pair, ana = make_pair(), make_user()
+    group = pair.instance.group
+    type(group).objects.filter(pk=group.pk).update(
+        consent_expires_on=timezone.localdate() - timedelta(days=1)
+    )
+    assert lease_slot(ana, Track.IDENTITY) is None and open_slots_for(ana, Track.IDENTITY) == 0
+    assert "consent has ended" in why_empty(ana, Track.IDENTITY)
+    type(group).objects.filter(pk=group.pk).update(consent_expires_on=timezone.localdate())
+    slot = lease_slot(ana, Track.IDENTITY)
+    assert slot is not None and slot.pair == pair
+
+
 def test_it_counts_what_is_open_for_somebody(monkeypatch):
     queue(5)
     ana, ben = make_user(), make_user()
