@@ -39,6 +39,11 @@ def visible_messages(user: User) -> QuerySet[WebhookMessage]:
     return messages if user.is_lead else messages.none()
 
 
+def dead_messages(endpoint: WebhookEndpoint) -> QuerySet[WebhookMessage]:
+    """What was refused too often, and is sent again only by hand."""
+    return WebhookMessage.objects.filter(endpoint=endpoint, delivered_at=None, next_attempt_at=None)
+
+
 def due_messages() -> QuerySet[WebhookMessage]:
     """What is to be sent now, without what is for endpoints that rest after refusals."""
     now = timezone.now()

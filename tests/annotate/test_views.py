@@ -16,8 +16,16 @@ from tests.factories import make_instance, make_pair, make_round, make_user
 
 pytestmark = pytest.mark.django_db
 
-PAGES = ("/", "/judge/identity/", "/judge/controllability/")
-LEADS_PAGES = ("/rounds/", "/rounds/{round}/", "/people/", "/people/prompts/", "/accounts/")
+PAGES = ("/", "/judge/identity/", "/judge/controllability/", "/account/token/")
+LEADS_PAGES = (
+    "/rounds/",
+    "/rounds/{round}/",
+    "/people/",
+    "/people/prompts/",
+    "/accounts/",
+    "/webhooks/",
+    "/judgments/",
+)
 
 
 @pytest.fixture
