@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from annotate.models import (
+    LIVE,
     Consensus,
     Export,
     IdentityGroup,
@@ -142,7 +143,7 @@ def done_run(round: Round, stage: str) -> Run | None:
 
 
 def live_run(round: Round, stage: str) -> Run | None:
-    return round.runs.filter(stage=stage, status__in=[*RunStatus.values[:3]]).last()
+    return round.runs.filter(stage=stage, status__in=[*LIVE]).last()
 
 
 def dpo_curves(run: Run) -> list[dict[str, Any]]:
@@ -187,7 +188,7 @@ def held_out_instances() -> QuerySet[Instance]:
 
 
 def visible_runs(user: User) -> QuerySet[Run]:
-    runs = Run.objects.select_related("round")
+    runs = Run.objects.select_related("round", "export", "launched_by", "approved_by", "model_version")
     return runs if user.is_lead else runs.none()
 
 

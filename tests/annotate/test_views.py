@@ -195,6 +195,8 @@ def test_a_lead_advances_cancels_and_retries(lea, ana, monkeypatch):
     lead.post(f"/rounds/{pair.round_id}/advance/")
     run = Run.objects.get()
     assert sent == [run.pk]
+    for person, status in ((None, 302), (ana, 404), (lea, 200)):
+        assert browser_of(person).get(f"/runs/{run.pk}/").status_code == status
     for person, status in ((ana, 404), (lea, 302)):
         assert browser_of(person).post(f"/runs/{run.pk}/cancel/").status_code == status
     run.refresh_from_db()
@@ -213,7 +215,7 @@ def test_a_live_round_is_polled_and_a_resting_one_is_not(lea):
     assert "<html" not in part
 
 
-@pytest.mark.parametrize("page", ["/rounds/{}/", "/people/", "/judge/identity/"])
+@pytest.mark.parametrize("page", ["/rounds/{}/", "/rounds/{}/launch/", "/people/", "/judge/identity/"])
 def test_a_page_asks_no_more_questions_for_more_rows(lea, page):
     round, instance = make_round(), make_instance()
     make_pair(round, instance)

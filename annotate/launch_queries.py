@@ -1,0 +1,151 @@
+"""Reads for the launch of a DPO run: what it would train on, and what earlier runs took."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from annotate import queries
+from annotate.models import (
+    Export,
+    IdentityGroup,
+    Judgment,
+    PreferencePair,
+    Round,
+    Run,
+    RunStatus,
+    Side,
+    Stage,
+    User,
+)
+from generator.records import SamplerSettings
+from rlhf.agreement import raw_agreement, verdict_counts
+from rlhf.dpo_traps import PairFacts
+from rlhf.records import Track, Verdict
+from rlhf.votes import Vote
+
+#: Videos with more pixels than this are none of the embedded world's.
+LARGE_PIXELS = 128 * 128 * 17
+#: A consent that names a use names one of these, or does not cover training.
+TRAINING_WORDS = ("train", "research", "synthetic", "any", "all")
+
+
+@dataclass(frozen=True)
+class PairSet:
+    """Pairs that a run may train on; `digest` says whether they are still the same ones."""
+
+    pairs: QuerySet[PreferencePair]
+    export: Export | None
+
+    @property
+    def digest(self) -> str:
+        rows = self.pairs.order_by("pair_id").values_list("pair_id", "chosen_id", "rejected_id")
+        return hashlib.sha256(repr(list(rows)).encode()).hexdigest()[:16]
+
+
+def pair_set(round: Round, export: Export | None, *, include_simulated: bool) -> PairSet:
+    """An export's pairs, or those that an export of the round would hold now."""
+    if export is None:
+        return PairSet(queries.dominant_pairs(round, include_simulated=include_simulated), None)
+    pairs = PreferencePair.objects.filter(exports=export)
+    return PairSet(pairs.select_related("chosen", "rejected", "pair__instance__group"), export)
+
+
+def usable_exports(user: User, round: Round) -> QuerySet[Export]:
+    return queries.visible_exports(user).filter(round=round, withdrawn="", num_pairs__gt=0).order_by("-id")
+
+
+def pair_facts(round: Round, chosen: PairSet) -> PairFacts:
+    """What the pairs are made of, for `rlhf.dpo_traps`."""
+    pairs = list(chosen.pairs)
+    groups = [pair.pair.instance.group for pair in pairs]
+    people = {group.pk: group for group in groups}.values()
+    votes = _counting_votes(chosen.pairs)
+    sided = [vote.answer for vote in votes.values() if vote.answer in Side.values]
+    size = SamplerSettings(**round.sampler)
+    simulated = sum(is_simulated for is_simulated, _ in votes)
+    return PairFacts(
+        identities=dict(Counter(group.name for group in groups)),
+        simulated_pairs=sum(pair.is_simulated for pair in pairs),
+        human_votes=len(votes) - simulated,
+        simulated_votes=simulated,
+        annotators=dict(Counter(vote.annotator for vote in votes.values())),
+        sided_votes=len(sided),
+        left_votes=sided.count(Side.LEFT),
+        agreement={str(track): _raw([v for v in votes.values() if v.track == track]) for track in Track},
+        **_file_facts(pairs, round),
+        licences=dict(Counter(group.licence for group in groups)),
+        consent_ended=tuple(sorted(group.name for group in people if _has_ended(group))),
+        consent_elsewhere=tuple(sorted(group.name for group in people if not _covers_training(group))),
+        is_large=size.width * size.height * size.num_frames > LARGE_PIXELS,
+    )
+
+
+def _file_facts(pairs: list[PreferencePair], round: Round) -> dict[str, int]:
+    sizes, uneven, foreign = [], 0, 0
+    for pair in pairs:
+        if pair.chosen is None or pair.rejected is None:  # dominant no more since the export, or never
+            continue
+        chosen, rejected = pair.chosen.facts, pair.rejected.facts
+        if chosen.get("size_bytes") and rejected.get("size_bytes"):
+            sizes.append((chosen["size_bytes"], rejected["size_bytes"]))
+        uneven += any(chosen.get(n) != rejected.get(n) for n in ("num_frames", "width", "height"))
+        foreign += any(sample.model_version_id != round.policy_id for sample in (pair.chosen, pair.rejected))
+    different = [(chosen, rejected) for chosen, rejected in sizes if chosen != rejected]
+    return {
+        "sized": len(different),
+        "chosen_smaller": sum(chosen < rejected for chosen, rejected in different),
+        "uneven": uneven,
+        "from_others": foreign,
+    }
+
+
+def _counting_votes(pairs: QuerySet[PreferencePair]) -> dict[tuple[bool, int], Vote]:
+    """The newest revision of every vote on these pairs, by (whether it was simulated, slot)."""
+    rows = (
+        Judgment.objects.filter(slot__pair__preference__in=pairs.order_by().values("pk"))
+        .order_by("slot_id", "-revision")
+        .distinct("slot_id")
+        .values_list(
+            "is_simulated",
+            "slot_id",
+            "slot__pair_id",
+            "slot__track",
+            "slot__annotator_id",
+            "verdict",
+            "slot__first_side",
+        )
+    )
+    return {
+        (is_simulated, slot): Vote(pair, Track(track), annotator, Verdict(verdict), first_side == Side.LEFT)
+        for is_simulated, slot, pair, track, annotator, verdict, first_side in rows
+    }
+
+
+def _raw(votes: list[Vote]) -> float | None:
+    counts = verdict_counts(votes)
+    return raw_agreement(counts) if (counts.sum(1) >= 2).any() else None
+
+
+def _has_ended(group: IdentityGroup) -> bool:
+    return group.consent_expires_on is not None and group.consent_expires_on < timezone.localdate()
+
+
+def _covers_training(group: IdentityGroup) -> bool:
+    scope = group.consent_scope.lower()
+    return not scope or any(word in scope for word in TRAINING_WORDS)
+
+
+def finished_trainings(round: Round, limit: int = 5) -> QuerySet[Run]:
+    """The newest finished DPO runs of the round's base model at its size of videos."""
+    size = {f"round__sampler__{name}": round.sampler.get(name) for name in ("width", "height", "num_frames")}
+    return Run.objects.filter(
+        **size,
+        stage=Stage.DPO,
+        status=RunStatus.DONE,
+        round__policy__base_model=round.policy.base_model,
+    ).order_by("-id")[:limit]

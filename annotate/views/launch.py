@@ -1,0 +1,115 @@
+"""Launching a DPO run: a dry run first, then the launch of exactly what was looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods
+
+from annotate import launch_queries, queries, tasks
+from annotate.launch_queries import PairSet
+from annotate.models import Round, Stage
+from annotate.services.dry_run import DryRun, dry_run
+from annotate.services.launches import launch_dpo
+from annotate.services.rounds import RoundError
+from annotate.views.access import SignedInRequest, leads_only
+from rlhf.config_form import Setting, settings_of, written
+from rlhf.dpo_config import FlowDPOConfig
+
+#: What most launches look at; the other settings wait behind a fold.
+FIRST = (
+    "beta",
+    "learning_rate",
+    "steps",
+    "batch_size",
+    "accumulation",
+    "rank",
+    "alpha",
+    "guard",
+    "held_out",
+    "evaluate_every",
+)
+
+
+@dataclass(frozen=True)
+class Field:
+    """One setting as the form shows it."""
+
+    setting: Setting
+    value: str
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        return ("off", "on") if self.setting.kind == "switch" else self.setting.choices
+
+    @property
+    def is_changed(self) -> bool:
+        return self.value != self.setting.default
+
+
+@leads_only
+@require_http_methods(["GET", "HEAD", "POST"])
+def launch(request: SignedInRequest, round_id: int) -> HttpResponse:
+    """GET looks and starts nothing; POST launches what was looked at."""
+    round = get_object_or_404(queries.visible_rounds(request.user), pk=round_id)
+    given = request.POST if request.method == "POST" else request.GET
+    exports = launch_queries.usable_exports(request.user, round)
+    include_simulated = given.get("include_simulated") == "on"
+    chosen_export = given.get("export", "")
+    export = get_object_or_404(exports, pk=chosen_export) if chosen_export.isdecimal() else None
+    chosen = launch_queries.pair_set(round, export, include_simulated=include_simulated)
+    look, problem = None, ""
+    try:
+        look = dry_run(round, chosen, given.dict())
+        if request.method == "POST":
+            return _launch(request, round, chosen, look)
+    except (RoundError, ValueError) as error:
+        problem = str(error)
+    context = {
+        "round": round,
+        "exports": exports,
+        "export": export,
+        "include_simulated": include_simulated,
+        "look": look,
+        "problem": problem,
+        "live": queries.live_run(round, Stage.DPO),
+        "approve": settings.APPROVE_ROUNDS,
+        **_fields(round, look, given),
+    }
+    template = "annotate/launch.html" + ("#look" if request.htmx else "")
+    return render(request, template, context, status=422 if problem else 200)
+
+
+def _launch(request: SignedInRequest, round: Round, chosen: PairSet, look: DryRun) -> HttpResponse:
+    run = launch_dpo(
+        round,
+        chosen,
+        look,
+        seen=request.POST.get("seen", ""),
+        accepted=request.POST.get("accepted") == "on",
+        include_simulated=request.POST.get("include_simulated") == "on",
+        actor=request.user,
+    )
+    tasks.send_run(run)
+    says = "waits for somebody else's approval" if run.needs_approval else "is queued"
+    messages.info(request, f"{run} {says}.")
+    return redirect("run", run_id=run.pk)
+
+
+def _fields(round: Round, look: DryRun | None, given: QueryDict) -> dict[str, Any]:
+    """The settings as they were tried; a form that could not be read shows what was typed."""
+    config = look.config if look else FlowDPOConfig.from_json(round.dpo)
+    fields = [
+        Field(setting, given.get(setting.name, written(getattr(config, setting.name))))
+        for setting in settings_of(FlowDPOConfig)
+    ]
+    first = sorted(
+        (field for field in fields if field.setting.name in FIRST),
+        key=lambda field: FIRST.index(field.setting.name),
+    )
+    return {"first": first, "others": [field for field in fields if field not in first], "fields": fields}
