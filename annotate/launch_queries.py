@@ -75,7 +75,7 @@ def pair_facts(round: Round, chosen: PairSet) -> PairFacts:
         simulated_votes=simulated,
         annotators=dict(Counter(vote.annotator for vote in votes.values())),
         sided_votes=len(sided),
-        left_votes=sided.count(Side.LEFT),
+        left_votes=sum(answer == Side.LEFT for answer in sided),
         agreement={str(track): _raw([v for v in votes.values() if v.track == track]) for track in Track},
         **_file_facts(pairs, round),
         licences=dict(Counter(group.licence for group in groups)),

@@ -20,11 +20,13 @@ PAGES = ("/", "/judge/identity/", "/judge/controllability/", "/account/token/")
 LEADS_PAGES = (
     "/rounds/",
     "/rounds/{round}/",
+    "/rounds/{round}/launch/",
     "/people/",
     "/people/prompts/",
     "/accounts/",
     "/webhooks/",
     "/judgments/",
+    "/entry-links/",
 )
 
 
