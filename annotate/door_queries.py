@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from annotate.judging_queries import open_slots_for
 from annotate.models import (
     Entry,
     EntryLink,
+    JudgingWork,
     JudgmentFile,
     Slot,
     User,
@@ -63,19 +67,55 @@ def visible_links(user: User) -> QuerySet[EntryLink]:
     return links.order_by("-id") if user.is_lead else links.none()
 
 
+def find_link(token: str) -> EntryLink | None:
+    return EntryLink.objects.select_related("judging__round").filter(token=token).first()
+
+
 def entries_of(link: EntryLink) -> QuerySet[Entry]:
     """Who came in by a link, with how much they have judged of its work."""
-    judged = (
-        Slot.objects.filter(
-            annotator=OuterRef("participant__account"),
-            round=link.judging.round_id,
-            track=link.judging.track,
-            judged_at__isnull=False,
-        )
-        .order_by()
-        .values("annotator")
-        .annotate(count=Count("id"))
-        .values("count")
-    )
+    work = link.judging
+    slots = _judged(work).filter(annotator=OuterRef("participant__account")).order_by().values("annotator")
+    judged = slots.annotate(count=Count("id")).values("count")
     count = Coalesce(Subquery(judged, output_field=IntegerField()), 0)
     return link.entries.select_related("participant__account").annotate(num_judged=count)
+
+
+def own_entries(account: User) -> QuerySet[Entry]:
+    """A participant's ways in, the newest first."""
+    entries = Entry.objects.filter(participant__account=account)
+    return entries.select_related("link__judging", "participant__account").order_by("-id")
+
+
+def _judged(work: JudgingWork) -> QuerySet[Slot]:
+    return Slot.objects.filter(round=work.round_id, track=work.track, judged_at__isnull=False)
+
+
+def num_judged(account: User, work: JudgingWork) -> int:
+    return _judged(work).filter(annotator=account).count()
+
+
+def has_open_pair(account: User, work: JudgingWork) -> bool:
+    """Whether somebody holds a pair of this work, or could be given one now."""
+    return open_slots_for(account, work.track, work.round_id) > 0
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What may be leased to a participant: pairs of one round, so many of it in all."""
+
+    round_id: int
+    person_cap: int
+
+
+def scope_of(account: User, track: str) -> Scope | None:
+    """What a participant may be given on a track, or None where no open link gives them anything."""
+    entry = (
+        own_entries(account)
+        .filter(finished_at=None, link__ended_at=None, link__judging__track=str(track))
+        .first()
+    )
+    if entry is None:
+        return None
+    work = entry.link.judging
+    elsewhere = Slot.objects.filter(annotator=account, round=work.round_id).exclude(track=work.track)
+    return Scope(work.round_id, work.pairs_a_person + elsewhere.count())

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from annotate.views import downloads, tokens, webhooks
+from annotate.views import downloads, entries, entry_links, tokens, webhooks
 
 urlpatterns = [
     path("account/token/", tokens.token, name="token"),
@@ -14,4 +14,10 @@ urlpatterns = [
     path("webhooks/<int:endpoint_id>/", webhooks.endpoint, name="webhook"),
     path("webhooks/<int:endpoint_id>/end/", webhooks.end, name="webhook_end"),
     path("webhooks/messages/<int:message_id>/resend/", webhooks.resend, name="webhook_resend"),
+    path("enter/<str:token>/", entries.enter, name="entry"),
+    path("enter/<str:token>/finish/", entries.finish, name="entry_finish"),
+    path("enter/<str:token>/decline/", entries.decline, name="entry_decline"),
+    path("entry-links/", entry_links.entry_links, name="entry_links"),
+    path("entry-links/<int:link_id>/", entry_links.entry_link, name="entry_link"),
+    path("entry-links/<int:link_id>/end/", entry_links.end, name="entry_link_end"),
 ]

@@ -94,10 +94,13 @@ def _free(slots: QuerySet[Slot]) -> QuerySet[Slot]:
     return slots.filter(Q(lease_expires_at=None) | Q(lease_expires_at__lt=timezone.now()))
 
 
-def open_slots_for(annotator: User, track: str) -> int:
+def open_slots_for(annotator: User, track: str, round_id: int | None = None) -> int:
     """How many slots of a track this person holds or could be given; `MOST_COUNTED` is that many or more."""
-    held = wanted_slots(track).filter(annotator=annotator).count()
-    free = _free(_unmet(annotator, wanted_slots(track)))[:MOST_COUNTED].count()
+    wanted = wanted_slots(track)
+    if round_id is not None:
+        wanted = wanted.filter(round=round_id)
+    held = wanted.filter(annotator=annotator).count()
+    free = _free(_unmet(annotator, wanted))[:MOST_COUNTED].count()
     return min(held + free, MOST_COUNTED)
 
 

@@ -200,7 +200,8 @@ def run_progress(run: Run) -> dict[str, Any]:
 
 
 def accounts() -> QuerySet[User]:
-    return User.objects.annotate(
+    """Who signs in by name; those who come in by an entry link are on its page."""
+    return User.objects.exclude(role=User.Role.PARTICIPANT).annotate(
         num_judged=Count("slots", filter=Q(slots__judged_at__isnull=False))
     ).order_by("role", "username")
 

@@ -10,6 +10,9 @@ from django.db import transaction
 from annotate.models import User
 from annotate.services.audit import record_event
 
+#: Roles of people with a name and a password.
+SIGNING_IN = (str(User.Role.ANNOTATOR), str(User.Role.LEAD))
+
 
 @transaction.atomic
 def create_account(
@@ -20,8 +23,8 @@ def create_account(
     Raises:
         ValueError: the name is taken or not allowed, or the role is unknown.
     """
-    if role not in User.Role.values:
-        raise ValueError(f"role is {role!r}; it must be one of: {', '.join(User.Role.values)}")
+    if role not in SIGNING_IN:
+        raise ValueError(f"role is {role!r}; it must be one of: {', '.join(SIGNING_IN)}")
     if User.objects.filter(username__iexact=username).exists():
         raise ValueError(f"the name {username!r} is taken; choose another one")
     password = secrets.token_urlsafe(9)

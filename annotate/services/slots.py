@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
+from annotate.door_queries import scope_of
 from annotate.judging_queries import leased_slots
 from annotate.models import PreferencePair, Side, Slot, User, VideoPair
 from rlhf.records import JointState, Track, Verdict
@@ -125,7 +126,14 @@ def lease_slot(
 
     `ahead_of` is the lease of the pair that this person looks at: they get the one that follows it, to be
     fetched meanwhile. It is None, too, while `MOST_HELD` answers of the track are still on their way.
+    Who came in by an entry link is given what the link says, whatever they ask for.
     """
+    person_cap = settings.MAX_PAIRS_A_PERSON
+    if annotator.is_participant:
+        scope = scope_of(annotator, track)
+        if scope is None:
+            return None
+        round_id, person_cap = scope.round_id, scope.person_cap
     values: dict[str, Any] = {
         "annotator": annotator.pk,
         "track": str(track),
@@ -134,11 +142,11 @@ def lease_slot(
         "most_held": MOST_HELD,
         "lease_s": settings.LEASE_S,
         "identity_cap": settings.MAX_PAIRS_A_PERSON_AND_IDENTITY,
-        "person_cap": settings.MAX_PAIRS_A_PERSON,
+        "person_cap": person_cap,
     }
     statement = _LEASE.format(
         identity_cap=_IDENTITY_CAP if settings.MAX_PAIRS_A_PERSON_AND_IDENTITY else "",
-        person_cap=_PERSON_CAP if settings.MAX_PAIRS_A_PERSON else "",
+        person_cap=_PERSON_CAP if person_cap else "",
     )
     for _ in range(5):
         try:

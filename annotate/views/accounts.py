@@ -5,8 +5,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from annotate import queries
-from annotate.models import User
-from annotate.services.accounts import create_account, renew_password
+from annotate.services.accounts import SIGNING_IN, create_account, renew_password
 from annotate.views.access import SignedInRequest, leads_only
 
 
@@ -33,5 +32,5 @@ def password(request: SignedInRequest, user_id: int) -> HttpResponse:
 def _page(
     request: SignedInRequest, *, problem: str = "", made: dict[str, str] | None = None, status: int = 200
 ) -> HttpResponse:
-    context = {"accounts": queries.accounts(), "roles": User.Role.values, "problem": problem, "made": made}
+    context = {"accounts": queries.accounts(), "roles": SIGNING_IN, "problem": problem, "made": made}
     return render(request, "annotate/accounts.html", context, status=status)

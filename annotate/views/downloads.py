@@ -12,14 +12,14 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from annotate import door_queries, queries
 from annotate.door_tasks import send_judgment_file
 from annotate.media import judgment_file
-from annotate.models import FileFormat, User
+from annotate.models import FileFormat, Round, User
 from annotate.services.downloads import DownloadError, cancel_file, request_file
 from annotate.views.access import SignedInRequest, leads_only
 from rlhf.records import Track
 
 
 class FileForm(forms.Form):
-    round = forms.ModelChoiceField(queryset=None, required=False, empty_label="all rounds")
+    round = forms.ModelChoiceField(Round.objects.none(), required=False, empty_label="all rounds")
     track = forms.ChoiceField(choices=[("", "both"), *((str(t), str(t)) for t in Track)], required=False)
     file_format = forms.ChoiceField(choices=FileFormat.choices, label="Format")
     includes_simulated = forms.BooleanField(required=False, initial=True, label="simulated votes, marked")

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpResponse
-from django.shortcuts import render
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect, render
 
-from annotate import judging_queries, queries
+from annotate import door_queries, judging_queries, queries
 from annotate.views.access import SignedInRequest, signed_in
 from annotate.views.rounds import waiting_rounds
 from rlhf.records import Track
@@ -14,6 +14,11 @@ from rlhf.records import Track
 @signed_in
 def home(request: SignedInRequest) -> HttpResponse:
     user = request.user
+    if user.is_participant:
+        entry = door_queries.own_entries(user).select_related("link").first()
+        if entry is None:
+            raise Http404
+        return redirect("entry", token=entry.link.token)
     counts = judging_queries.own_counts(user)
     context: dict[str, Any] = {
         "tracks": [

@@ -16,7 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 from rest_framework.serializers import BaseSerializer, ListSerializer
 
-from annotate import judging_queries
+from annotate import door_queries, judging_queries
 from annotate.evidence import Break, Evidence, NotWatchedError
 from annotate.media import media_url
 from annotate.models import Judgment, Side, Slot, Strength
@@ -215,6 +215,7 @@ def _shown_page(
         "revises": revises,
         "said": _said(revises) if revises else {"breaks": "[]"},
         "why_empty": "" if slot else judging_queries.why_empty(request.user, track),
+        "entry": door_queries.own_entries(request.user).first() if request.user.is_participant else None,
     }
     template = "annotate/judge.html" + ("#task" if request.htmx else "")
     return render(request, template, context, status=status)

@@ -6,7 +6,7 @@ from django.core.management.base import CommandParser
 
 from annotate.management.loop_command import LoopCommand
 from annotate.models import User
-from annotate.services.accounts import create_account
+from annotate.services.accounts import SIGNING_IN, create_account
 
 
 class Command(LoopCommand):
@@ -15,7 +15,7 @@ class Command(LoopCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("username")
-        parser.add_argument("--role", default=User.Role.ANNOTATOR, choices=User.Role.values)
+        parser.add_argument("--role", default=User.Role.ANNOTATOR, choices=SIGNING_IN)
 
     def run(self, **options: Any) -> dict[str, Any]:
         user, password = create_account(options["username"], options["role"])

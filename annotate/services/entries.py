@@ -1,0 +1,158 @@
+"""Entry links: people of a crowd platform come in, agree, judge their share, and leave with a code."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import transaction
+from django.utils import timezone
+
+from annotate.door_queries import has_open_pair, num_judged
+from annotate.models import Entry, EntryLink, JudgingWork, Participant, Round, User
+from annotate.services.audit import record_event
+
+_EXTERNAL_ID = re.compile(r"[A-Za-z0-9_.-]{1,100}\Z")
+
+
+class EntryRefusedError(Exception):
+    """Somebody cannot come in; the message says why, in words for them."""
+
+
+@dataclass(frozen=True)
+class LinkTerms:
+    """Who may come in by a link, and what they get."""
+
+    name: str
+    id_parameter: str
+    max_people: int
+    closes_at: datetime
+    consent_text: str
+    completion_code: str
+    completion_url: str = ""
+    screened_out_url: str = ""
+
+
+@transaction.atomic
+def make_link(terms: LinkTerms, round: Round, track: str, pairs_a_person: int, actor: User) -> EntryLink:
+    """Make a link whose people judge so many pairs of one track of a round.
+
+    Raises:
+        ValueError: a value cannot be used; the message names it.
+    """
+    if EntryLink.objects.filter(name=terms.name).exists():
+        raise ValueError(f"the name {terms.name!r} is taken; choose another one")
+    if terms.closes_at <= timezone.now():
+        raise ValueError(f"closes at {terms.closes_at:%Y-%m-%d %H:%M} is over; choose a later time")
+    if not round.is_open:
+        raise ValueError(f"{round} is closed, so nobody could judge anything; choose an open round")
+    link = EntryLink.objects.create(**vars(terms), token=secrets.token_urlsafe(16), created_by=actor)
+    JudgingWork.objects.create(link=link, round=round, track=track, pairs_a_person=pairs_a_person)
+    record_event("make_entry_link", link, actor=actor, round=round.pk, track=str(track))
+    return link
+
+
+def end_link(link: EntryLink, actor: User) -> bool:
+    """Let nobody in any more, and give those who are in no further pair. False when it had ended."""
+    ended = EntryLink.objects.filter(pk=link.pk, ended_at=None).update(ended_at=timezone.now())
+    if ended:
+        record_event("end_entry_link", link, actor=actor)
+    return bool(ended)
+
+
+def check_external_id(external_id: str) -> None:
+    """
+    Raises:
+        EntryRefusedError: it is no id of a platform.
+    """
+    if not _EXTERNAL_ID.match(external_id):
+        raise EntryRefusedError(
+            "This address does not say who you are. Please open the study from its page on the platform "
+            "again, rather than from a copied address."
+        )
+
+
+def check_open(link: EntryLink) -> None:
+    """
+    Raises:
+        EntryRefusedError: the link has ended, or is full.
+    """
+    if link.ended_at is not None or link.closes_at <= timezone.now():
+        raise EntryRefusedError("This study has ended. Thank you for your interest.")
+    if link.entries.count() >= link.max_people:
+        raise EntryRefusedError("This study is full: as many people as it needs have come already.")
+
+
+@transaction.atomic
+def enter(link: EntryLink, external_id: str) -> Entry:
+    """Let somebody in who has agreed; coming back with the same id is the same entry and account.
+
+    Raises:
+        EntryRefusedError: with the reason; somebody who is in already is let in whatever it is.
+    """
+    check_external_id(external_id)
+    # One at a time, so that no more come in than may.
+    EntryLink.objects.select_for_update(no_key=True).get(pk=link.pk)
+    participant = _participant(link.id_parameter, external_id)
+    entry = link.entries.filter(participant=participant).first()
+    if entry is not None:
+        return entry
+    check_open(link)
+    work = link.judging
+    twin = JudgingWork.objects.filter(
+        round=work.round_id, track=work.track, link__entries__participant=participant
+    )
+    if twin.exists() or not has_open_pair(participant.account, work):
+        raise EntryRefusedError(
+            "You have been screened out: you have already met the videos of this study, and nobody may "
+            "judge them twice."
+        )
+    return Entry.objects.create(link=link, participant=participant)
+
+
+def _participant(id_parameter: str, external_id: str) -> Participant:
+    known = Participant.objects.filter(id_parameter=id_parameter, external_id=external_id).first()
+    if known is not None:
+        return known
+    account = User(username=f"participant-{secrets.token_hex(4)}", role=User.Role.PARTICIPANT)
+    account.set_unusable_password()
+    account.save()
+    return Participant.objects.create(id_parameter=id_parameter, external_id=external_id, account=account)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far somebody is."""
+
+    judged: int
+    wanted: int
+    is_finished: bool
+    has_more: bool
+
+    @property
+    def can_finish(self) -> bool:
+        """With all pairs, or with those that there were."""
+        return self.judged >= self.wanted or (self.judged > 0 and not self.has_more)
+
+
+def progress(entry: Entry) -> Progress:
+    work = entry.link.judging
+    account = entry.participant.account
+    judged = num_judged(account, work)
+    has_more = (
+        entry.finished_at is None
+        and entry.link.ended_at is None
+        and judged < work.pairs_a_person
+        and has_open_pair(account, work)
+    )
+    return Progress(judged, work.pairs_a_person, entry.finished_at is not None, has_more)
+
+
+def finish(entry: Entry) -> bool:
+    """Close an entry whose work is done; the code is shown from now on. False when there is work left."""
+    if not progress(entry).can_finish:
+        return False
+    Entry.objects.filter(pk=entry.pk, finished_at=None).update(finished_at=timezone.now())
+    return True
