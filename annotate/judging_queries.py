@@ -60,7 +60,7 @@ def latest_judgments(pair_id: int) -> QuerySet[Judgment]:
     return (
         Judgment.objects.filter(slot__pair_id=pair_id)
         .select_related("slot")
-        .only("verdict", "is_simulated", "slot__track")
+        .only("verdict", "is_simulated", "slot__track", "slot__annotator", "slot__first_side")
         .order_by("slot_id", "-revision")
         .distinct("slot_id")
     )

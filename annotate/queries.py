@@ -99,12 +99,9 @@ def round_funnel(round: Round) -> dict[str, Any]:
             PreferencePair.objects.filter(pair__round=round).values_list("joint_state").annotate(Count("id"))
         )
     )
-    judged = dict(
-        Slot.objects.filter(pair__round=round)
-        .exclude(judged_at=None)
-        .values_list("track")
-        .annotate(Count("id"))
-    )
+    slots = Slot.objects.filter(round=round).order_by().values_list("track")
+    wanted = dict(slots.annotate(Count("id")))
+    judged = dict(slots.exclude(judged_at=None).annotate(Count("id")))
     resolved = dict(Consensus.objects.filter(pair__round=round).values_list("track").annotate(Count("id")))
     export = round.exports.filter(withdrawn="").last()
     return {
@@ -113,7 +110,7 @@ def round_funnel(round: Round) -> dict[str, Any]:
         "samples_wanted": samples.distinct().count(),
         "samples_failed": samples.exclude(error="").distinct().count(),
         "pairs": pairs.count(),
-        "votes_wanted": Slot.objects.filter(pair__round=round, track=Track.IDENTITY).count(),
+        "votes_wanted": {str(track): wanted.get(str(track), 0) for track in Track},
         "judgments": {str(track): judged.get(str(track), 0) for track in Track},
         "resolved": {str(track): resolved.get(str(track), 0) for track in Track},
         "joint_states": {str(state): states.get(str(state), 0) for state in JointState},

@@ -23,7 +23,7 @@ DOWNLOAD_DAYS         7                       days that a file of judgments, and
 ALLOW_PRIVATE_WEBHOOKS
                       0                       1: webhooks may go to loopback and private addresses
 MODEL_PATH            the tiny checkpoint     base model: a folder, or a hub id such as org/name
-PROMPT_MODELS                                 JSON file that says which models write prompts, see docs/prompts.md
+PROMPT_MODELS                                 JSON file of the models that write prompts, see docs/prompts.md
 FACE_DETECTOR         haar                    haar, yunet, insightface or mediapipe
 HUMAN_DETECTOR        estimated               estimated (from the face), or transformers
 DETECTOR_MODELS       none                    folder of the detectors' weights with its weights.json
@@ -325,6 +325,7 @@ CELERY_TIMEZONE = TIME_ZONE
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "requeue-lost-runs": {"task": "annotate.tasks.requeue_lost_runs", "schedule": 15.0},
+    "fit-votes": {"task": "annotate.tasks.fit_votes", "schedule": 30.0},
     "requeue-lost-curations": {"task": "annotate.tasks.requeue_lost_curations", "schedule": 15.0},
     "send-webhooks": {"task": "annotate.door_tasks.send_webhooks", "schedule": 5.0},
     "tidy-doors": {"task": "annotate.door_tasks.tidy_doors", "schedule": 60.0},

@@ -10,9 +10,10 @@ from uuid import UUID, uuid4
 
 from celery import shared_task
 from django.conf import settings
+from kombu.exceptions import OperationalError
 
-from annotate.models import Run, RunStatus, Stage
-from annotate.services import curation, run_logs, runs
+from annotate.models import Round, Run, RunStatus, Stage
+from annotate.services import curation, run_logs, runs, statistics
 
 logger = logging.getLogger(__name__)
 
@@ -89,15 +90,28 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def send_run(run: Run | None) -> None:
-    """Hand a queued run to a worker once the transaction that queued it has ended."""
+    """Hand a queued run to a worker once the transaction that queued it has ended.
+
+    Without a broker it stays queued: `requeue_lost_runs` sends it when there is one again.
+    """
     if run is not None and run.status == RunStatus.QUEUED:
-        execute_run.delay_on_commit(run.pk)  # type: ignore[attr-defined]
+        try:
+            execute_run.delay_on_commit(run.pk)  # type: ignore[attr-defined]
+        except OperationalError as error:
+            logger.warning("%s is queued, but the broker cannot be reached: %s", run, error)
 
 
 @shared_task
 def requeue_lost_runs() -> None:
     for run_id in runs.requeue_lost_runs():
         execute_run.delay(run_id)
+
+
+@shared_task
+def fit_votes() -> None:
+    """Learn from the votes of every open round that stops by probability."""
+    for round in Round.objects.filter(is_open=True, stopping__isnull=False).order_by("id"):
+        statistics.fit_round(round)
 
 
 @shared_task

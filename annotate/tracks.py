@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from annotate.curation_queries import usable_references
-from annotate.models import InstanceReference, Reference, Side, Slot
+from annotate.models import Instance, InstanceReference, Reference, Side, Slot
 from generator.prompts.differential import make_prompt
 from rlhf.records import Track
 
@@ -43,20 +43,20 @@ def judging_task(slot: Slot) -> JudgingTask:
         )
         return JudgingTask(slot, shown, None, None, None)
     primary = instance.places.select_related("reference").get(position=0).shown
-    changed = [element for element in instance.prompt.elements if element["changed"]]
     return JudgingTask(
         slot,
         (ShownReference("reference-0", primary, is_primary=True),),
         instance.prompt.text,
-        _asked(instance.prompt.text, changed),
-        {element["element"]: element["target"] for element in changed},
+        statements_of(instance),
+        {element["element"]: element["target"] for element in instance.prompt.elements if element["changed"]},
     )
 
 
-def _asked(text: str, changed: list[dict[str, str]]) -> tuple[str, ...]:
+def statements_of(instance: Instance) -> tuple[str, ...]:
     """A sentence a change; where a lead wrote the text anew, that text, since it is what the model read."""
-    statements = {element["element"]: element["statement"] for element in changed}
-    return tuple(statements.values()) if make_prompt(statements) == text else (text,)
+    prompt = instance.prompt
+    statements = {item["element"]: item["statement"] for item in prompt.elements if item["changed"]}
+    return tuple(statements.values()) if make_prompt(statements) == prompt.text else (prompt.text,)
 
 
 def shown_file(slot: Slot, name: str) -> str | None:

@@ -7,6 +7,7 @@ from django.urls import include, path
 from annotate import media
 from annotate.views import (
     accounts,
+    adjudication,
     health,
     home,
     judge,
@@ -45,6 +46,8 @@ urlpatterns = [
     path("rounds/<int:round_id>/launch/", launch.launch, name="launch"),
     path("runs/<int:run_id>/", runs.run_detail, name="run"),
     path("runs/<int:run_id>/approve/", runs.approve, name="run_approve"),
+    path("rounds/<int:round_id>/adjudication/", adjudication.queue, name="adjudication"),
+    path("pairs/<int:pair_id>/adjudicate/", adjudication.pair, name="adjudicate"),
     path("runs/<int:run_id>/cancel/", runs.cancel, name="run_cancel"),
     path("runs/<int:run_id>/retry/", runs.retry, name="run_retry"),
     path("media/<uuid:lease>/<str:name>", media.leased_media, name="leased_media"),

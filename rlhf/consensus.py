@@ -14,6 +14,7 @@ from rlhf.votes import Vote
 #: Changes whenever the same votes could lead to another verdict.
 RULE_VERSION = "majority-1"
 WEIGHED_RULE_VERSION = "one-coin-1"
+ADJUDICATED_RULE_VERSION = "adjudicated-1"
 
 #: Dirichlet prior over the four expressed verdicts: one imagined vote each (uniform).
 PRIOR_VOTES = 1.0
@@ -81,6 +82,24 @@ def resolve_weighed(votes: Sequence[Vote], model: VoteModel, wanted: int) -> Con
         verdict = likely_verdict(truth) or Verdict.TIE
     inputs_hash = _weighed_inputs_hash(votes, model, wanted)
     return Consensus(verdict, counts, truth, wanted, WEIGHED_RULE_VERSION, inputs_hash)
+
+
+def adjudicated_track(verdicts: Sequence[Verdict], word: Verdict, *, key: int) -> Consensus:
+    """A lead's word, whatever the votes say; they stay in the counts.
+
+    Args:
+        verdicts: of the people who voted.
+        word: what the lead decided.
+        key: of the decision.
+
+    Returns:
+        The consensus, sure of `word`; an `unsure` leaves the posterior to the votes.
+    """
+    counts = _counts(verdicts)
+    sure = {verdict: float(verdict is word) for verdict in EXPRESSED}
+    inputs_hash = _sha256({"rule": ADJUDICATED_RULE_VERSION, "word": word.value, "key": key})
+    truth = posterior(counts) if word is Verdict.UNSURE else sure
+    return Consensus(word, counts, truth, len(verdicts), ADJUDICATED_RULE_VERSION, inputs_hash)
 
 
 def posterior(counts: Mapping[Verdict, int]) -> dict[Verdict, float]:

@@ -29,6 +29,8 @@ from rlhf.votes import COVERAGE, Vote
 
 Integers = NDArray[np.int64]
 
+#: Of these numbers and this maths: another version fits the same votes anew.
+FIT_VERSION = "one-coin-1"
 #: Weight of `PRIOR`, and of each row of `ERRORS`, in votes.
 PSEUDO_VOTES = 20.0
 #: Rounds of expectation-maximisation: later ones moved no skill by 0.001, with a third of people guessing.

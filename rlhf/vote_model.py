@@ -7,8 +7,9 @@ two additions that pairs on a screen need: errors fall where people's errors do 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from math import isclose
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,6 +75,23 @@ class VoteModel:
     def annotator(self, key: int) -> Annotator:
         """What is known of a person."""
         return self.annotators.get(key, STRANGER)
+
+    def to_json(self) -> dict[str, Any]:
+        """As it is stored."""
+        people = {str(key): astuple(person) for key, person in self.annotators.items()}
+        return {"prior": self.prior, "errors": self.errors, "annotators": people}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> VoteModel:
+        """The inverse of `to_json`."""
+        return cls(
+            prior=tuple(stored["prior"]),
+            errors=tuple(tuple(row) for row in stored["errors"]),
+            annotators={
+                int(key): Annotator(skill, bias, tuple(skills), tuple(biases))
+                for key, (skill, bias, skills, biases) in stored["annotators"].items()
+            },
+        )
 
 
 def answer_probabilities(skill: Floats, left_bias: Floats, errors: Floats) -> Floats:

@@ -28,10 +28,12 @@ from annotate.models.round import (
     VideoPair,
     VideoSample,
 )
+from annotate.models.statistics import Adjudication, VoteFit
 from annotate.models.webhook import WebhookEndpoint, WebhookEvent, WebhookMessage
 
 __all__ = [
     "LIVE",
+    "Adjudication",
     "AppliedThresholds",
     "AuditEvent",
     "Choice",
@@ -67,6 +69,7 @@ __all__ = [
     "User",
     "VideoPair",
     "VideoSample",
+    "VoteFit",
     "WebhookEndpoint",
     "WebhookEvent",
     "WebhookMessage",

@@ -11,6 +11,7 @@ from annotate.models.constraints import check, one_of
 from annotate.models.round import Round, VideoPair, VideoSample
 from annotate.models.webhook import WebhookEvent, announces
 from rlhf.records import JointState, Track, Verdict
+from rlhf.stopping import Stop
 
 
 class Consensus(models.Model):
@@ -46,12 +47,16 @@ class PreferencePair(models.Model):
     chosen = models.ForeignKey(VideoSample, models.CASCADE, null=True, blank=True, related_name="+")
     rejected = models.ForeignKey(VideoSample, models.CASCADE, null=True, blank=True, related_name="+")
     reason = models.CharField(max_length=300)
+    # Of adaptive rounds: why votes have stopped, and how probable it is that a sample wins both tracks.
+    stop = models.CharField(max_length=16, blank=True)
+    probability = models.FloatField(null=True, blank=True)
     is_simulated = models.BooleanField()
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
         constraints = [
             one_of("joint_state", JointState),
+            one_of("stop", ["", *Stop]),
             check(
                 Q(joint_state=JointState.DOMINANT, chosen__isnull=False, rejected__isnull=False)
                 & ~Q(chosen=F("rejected"))

@@ -10,6 +10,7 @@ from django.db.models import F, Q
 from annotate.models.constraints import check, one_of
 from annotate.models.identity import Instance
 from annotate.models.webhook import WebhookEvent, announces
+from rlhf.stopping import Rule
 
 
 class ModelKind(models.TextChoices):
@@ -82,6 +83,8 @@ class Round(models.Model):
     name = models.CharField(max_length=100, unique=True)
     policy = models.ForeignKey(ModelVersion, models.PROTECT, related_name="rounds")
     votes_wanted = models.PositiveSmallIntegerField(default=3)
+    # A `rlhf.stopping.Rule`: votes are asked for one by one, until it stops; null asks for `votes_wanted`.
+    stopping = models.JSONField(null=True, blank=True)
     sampler = models.JSONField()
     dpo = models.JSONField(default=dict)
     is_open = models.BooleanField(default=True)
@@ -103,6 +106,10 @@ class Round(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def rule(self) -> Rule | None:
+        return Rule(**self.stopping) if self.stopping is not None else None
 
 
 _RUN_DATA = "jsonb_build_object('round', NEW.round_id, 'run', NEW.id, 'stage', NEW.stage)"
@@ -260,6 +267,8 @@ class VideoPair(models.Model):
     first = models.ForeignKey(VideoSample, models.CASCADE, related_name="pairs_as_first")
     second = models.ForeignKey(VideoSample, models.CASCADE, related_name="pairs_as_second")
     gold_verdicts = models.JSONField(null=True, blank=True)
+    # Whether a lead's word stands above the votes.
+    is_adjudicated = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

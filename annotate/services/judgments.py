@@ -15,7 +15,7 @@ from django.utils import timezone
 from annotate.evidence import NotWatchedError, check_watched
 from annotate.judging_queries import latest_judgments
 from annotate.models import Judgment, Slot, User
-from annotate.services.preferences import resolve_votes
+from annotate.services.resolution import resolve_votes
 from annotate.services.slots import sample_at, verdict_of
 
 
@@ -123,7 +123,16 @@ def _locked(annotator: User, lease: UUID) -> tuple[Slot, list[Judgment]]:
     slot = (
         Slot.objects.select_for_update(of=("self", "pair"), no_key=True)
         .select_related("pair__round")
-        .only("track", "first_side", "judged_at", "pair__first", "pair__second", "pair__round__votes_wanted")
+        .only(
+            "track",
+            "first_side",
+            "judged_at",
+            "pair__first",
+            "pair__second",
+            "pair__is_adjudicated",
+            "pair__round__votes_wanted",
+            "pair__round__stopping",
+        )
         .filter(lease=lease, annotator=annotator)
         .first()
     )
@@ -149,7 +158,8 @@ def _append(
         is_simulated=slot.annotator.is_simulated,
         idempotency_key=key,
     )
-    resolve_votes(slot.pair, [*(vote for vote in votes if vote.slot_id != slot.pk), judgment])
+    others = [vote for vote in votes if vote.slot_id != slot.pk]
+    resolve_votes(slot.pair, [*others, judgment], may_retract=revision > 1)
     return judgment
 
 

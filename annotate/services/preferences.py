@@ -1,27 +1,22 @@
-"""From votes to verdicts, Pareto pairs and frozen exports."""
+"""From Pareto pairs to frozen exports."""
 
 from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from uuid import uuid4
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Model
 
-from annotate.judging_queries import latest_judgments
 from annotate.models import (
-    Consensus,
     Export,
-    Judgment,
     PreferencePair,
     Round,
     User,
-    VideoPair,
     VideoSample,
 )
 from annotate.queries import dominant_pairs
@@ -29,85 +24,9 @@ from annotate.services.audit import record_event
 from generator.frozen_set import MediaFile
 from generator.records import ElementChange, ReferenceKind
 from rlhf import records
-from rlhf.consensus import resolve_track
 from rlhf.export import write_export
 from rlhf.export_row import ExportReference, ExportRow, ExportSample, TrackVotes
-from rlhf.pareto import resolve_pair as resolve_tracks
 from rlhf.records import Track, Verdict
-
-
-@transaction.atomic
-def resolve_pair(pair_id: int) -> None:
-    """Bring a pair's consensus and joint state up to date with its votes.
-
-    Votes on one pair resolve one after the other (its row is locked), so the last one sees them all.
-    Safe to repeat: the same votes give the same rows.
-    """
-    pair = (
-        VideoPair.objects.select_for_update(of=("self",), no_key=True).select_related("round").get(pk=pair_id)
-    )
-    found = resolve_votes(pair, list(latest_judgments(pair_id)))
-    undecided = [str(track) for track, consensus in found.items() if consensus.verdict is None]
-    Consensus.objects.filter(pair=pair, track__in=undecided).delete()
-
-
-def resolve_votes(pair: VideoPair, votes: Sequence[Judgment]) -> Mapping[Track, records.Consensus]:
-    """The same with the votes at hand, of which there are at least as many as ever on each track.
-
-    Whoever calls it has locked the pair, and read the votes after that.
-    """
-    by_track = {track: [vote for vote in votes if vote.slot.track == track] for track in Track}
-    found = {
-        track: resolve_track([Verdict(vote.verdict) for vote in given], wanted=pair.round.votes_wanted)
-        for track, given in by_track.items()
-    }
-    _store_consensuses(pair, found, {t: any(v.is_simulated for v in given) for t, given in by_track.items()})
-    joint = resolve_tracks(found[Track.IDENTITY], found[Track.CONTROLLABILITY])
-    chosen, rejected = {
-        "first": (pair.first_id, pair.second_id),
-        "second": (pair.second_id, pair.first_id),
-        None: (None, None),
-    }[joint.chosen]
-    preference = PreferencePair(
-        pair=pair,
-        joint_state=joint.state,
-        chosen_id=chosen,
-        rejected_id=rejected,
-        reason=joint.reason,
-        is_simulated=any(vote.is_simulated for vote in votes),
-    )
-    _upsert(PreferencePair, [preference], unique=["pair"])
-    return found
-
-
-def _store_consensuses(
-    pair: VideoPair, found: Mapping[Track, records.Consensus], is_simulated: Mapping[Track, bool]
-) -> None:
-    """A track without its wanted votes has no verdict, and so no row."""
-    decided = [
-        Consensus(
-            pair=pair,
-            track=track,
-            verdict=consensus.verdict,
-            posterior={str(verdict): share for verdict, share in consensus.posterior.items()},
-            votes={str(verdict): count for verdict, count in consensus.counts.items()},
-            rule_version=consensus.rule_version,
-            inputs_hash=consensus.inputs_hash,
-            is_simulated=is_simulated[track],
-        )
-        for track, consensus in found.items()
-        if consensus.verdict is not None
-    ]
-    if decided:
-        _upsert(Consensus, decided, unique=["pair", "track"])
-
-
-def _upsert(table: type[Model], rows: Sequence[Model], *, unique: list[str]) -> None:
-    """One statement, whether the rows exist or not."""
-    changed = [field.name for field in table._meta.concrete_fields if field.name not in ("id", *unique)]
-    table._default_manager.bulk_create(
-        rows, update_conflicts=True, unique_fields=unique, update_fields=changed
-    )
 
 
 @transaction.atomic

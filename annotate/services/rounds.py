@@ -16,6 +16,7 @@ from annotate.services.slots import open_slots
 from generator.media import file_sha256
 from generator.records import SamplerSettings
 from rlhf.dpo_config import FlowDPOConfig
+from rlhf.stopping import Rule
 
 
 class RoundError(Exception):
@@ -56,11 +57,14 @@ def start_round(
     policy: ModelVersion,
     *,
     votes_wanted: int = 3,
+    stopping: Rule | None = None,
     sampler: SamplerSettings | None = None,
     dpo: dict[str, Any] | None = None,
     actor: User | None = None,
 ) -> Round:
     """Open a round; a round of this name that exists is returned as it is.
+
+    With `stopping`, votes are asked for one by one until a pair is settled; without, `votes_wanted` a track.
 
     Raises:
         ValueError: a setting out of its range.
@@ -73,6 +77,7 @@ def start_round(
         defaults={
             "policy": policy,
             "votes_wanted": votes_wanted,
+            "stopping": asdict(stopping) if stopping else None,
             "sampler": asdict(sampler or SamplerSettings()),
             "dpo": dpo or {},
             "created_by": actor,

@@ -41,10 +41,11 @@ def simulate_round(round: Round, voter: SimulatedVoter, *, count: int, seed: int
     """
     if not is_synthetic(round):
         raise RoundError(f"{round} shows real people: there is no truth to read, so only people can judge it")
-    if count < 2 * round.votes_wanted:
+    votes = round.rule.maximum if round.rule else round.votes_wanted
+    if count < 2 * votes:
         raise RoundError(
-            f"{count} annotators cannot give {round.votes_wanted} votes on each of two tracks, since nobody "
-            f"judges both tracks of a pair; use at least {2 * round.votes_wanted}"
+            f"{count} annotators cannot give {votes} votes on each of two tracks, since nobody judges both "
+            f"tracks of a pair; use at least {2 * votes}"
         )
     voters = [
         {**_credentials(f"simulated-{number}"), **asdict(voter), "seed": seed + number}

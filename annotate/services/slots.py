@@ -12,12 +12,14 @@ from uuid import UUID
 import psycopg
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from annotate.door_queries import scope_of
 from annotate.judging_queries import leased_slots
 from annotate.models import PreferencePair, Side, Slot, User, VideoPair
 from rlhf.records import JointState, Track, Verdict
+from rlhf.stopping import leading_track
 
 #: What a person may answer on the page.
 CHOICES = ("left", "right", "tie", "both_bad", "unsure")
@@ -99,6 +101,16 @@ WITH open_round AS (
     ON CONFLICT (pair_id, annotator_id) DO NOTHING
 )
 SELECT id FROM leased
+"""
+
+_ASK = """
+INSERT INTO annotate_slot (pair_id, round_id, track, ordinal, random_key)
+SELECT %(pair)s, pair.round_id, %(track)s, pair.last + n, pair.random_key
+FROM (
+    SELECT round_id, random_key, coalesce(max(ordinal) FILTER (WHERE track = %(track)s), -1) AS last
+    FROM annotate_slot WHERE pair_id = %(pair)s
+    GROUP BY round_id, random_key HAVING count(*) FILTER (WHERE judged_at IS NULL) = 0
+) pair, generate_series(1, %(count)s) n
 """
 
 # How often one person is given one identity, and how many pairs of a round in all; both count at most so far.
@@ -215,14 +227,28 @@ def open_slots(pair: VideoPair) -> None:
             )
             return
     place = random()
+    rule = pair.round.rule
+    wanted = {leading_track(pair.pk): rule.minimum} if rule else dict.fromkeys(Track, pair.round.votes_wanted)
     Slot.objects.bulk_create(
         [
             Slot(pair=pair, round=pair.round, track=track, ordinal=ordinal, random_key=place)
-            for track in Track
-            for ordinal in range(pair.round.votes_wanted)
+            for track, count in wanted.items()
+            for ordinal in range(count)
         ],
         ignore_conflicts=True,
     )
+
+
+def ask_for_votes(pair: VideoPair, track: Track, count: int) -> None:
+    """Ask for more votes on a track, next to the others of the pair, unless some are being waited for."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ASK, {"pair": pair.pk, "track": str(track), "count": count})
+
+
+def stop_asking(pair: VideoPair) -> None:
+    """Ask for no more votes; whoever is at the pair may still answer."""
+    unheld = Q(lease_expires_at=None) | Q(lease_expires_at__lt=timezone.now())
+    pair.slots.filter(unheld, judged_at=None).delete()
 
 
 def refuse_pair(pair: VideoPair, reason: str) -> None:

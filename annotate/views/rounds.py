@@ -9,7 +9,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
-from annotate import queries, tasks
+from annotate import queries, tasks, vote_queries
 from annotate.curves import Curve, curve
 from annotate.models import LIVE, Round, Run, Stage, User
 from annotate.services.loop import advance_round
@@ -50,6 +50,8 @@ def _context(round: Round) -> dict[str, Any]:
         "exports": round.exports.order_by("-id"),
         "evaluation": evaluation.result if evaluation else None,
         "pairs": queries.pairs_side_by_side(round),
+        "saved": vote_queries.votes_saved(round),
+        "num_unsettled": vote_queries.unsettled_pairs(round).count(),
     }
 
 

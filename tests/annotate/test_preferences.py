@@ -11,7 +11,8 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from annotate.models import Export, PreferencePair, VideoPair
-from annotate.services.preferences import export_round, resolve_pair
+from annotate.services.preferences import export_round
+from annotate.services.resolution import resolve_pair
 from rlhf.records import Track, Verdict
 from tests.annotate.test_judgments import vote
 from tests.factories import make_instance, make_pair, make_round, make_user

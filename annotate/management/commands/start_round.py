@@ -11,6 +11,7 @@ from annotate.management.loop_command import LoopCommand
 from annotate.models import Split
 from annotate.services.rounds import RoundError, import_model, plan_pairs, start_round
 from generator.records import SamplerSettings
+from rlhf.stopping import Rule
 
 
 class Command(LoopCommand):
@@ -24,6 +25,14 @@ class Command(LoopCommand):
         parser.add_argument("--split", default=Split.TRAIN, choices=Split.values)
         parser.add_argument("--source", help="only people of this source")
         parser.add_argument("--votes", type=int, default=3, help="wanted votes a track (default 3)")
+        parser.add_argument(
+            "--adaptive",
+            nargs="?",
+            const="{}",
+            metavar="JSON",
+            help="ask for votes one by one until a pair is settled; with other numbers than the defaults: "
+            """'{"minimum": 2, "maximum": 5, "dominant_from": 0.8, "hopeless_below": 0.1}'""",
+        )
         parser.add_argument("--dpo", default="{}", metavar="JSON", help='such as {"beta": 500}')
         parser.add_argument("--height", type=int, default=defaults.height)
         parser.add_argument("--width", type=int, default=defaults.width)
@@ -40,6 +49,7 @@ class Command(LoopCommand):
             options["name"],
             policy or import_model(settings.MODEL_PATH),
             votes_wanted=options["votes"],
+            stopping=_rule(options["adaptive"]),
             dpo=json.loads(options["dpo"]),
             sampler=SamplerSettings(
                 height=options["height"],
@@ -57,3 +67,17 @@ class Command(LoopCommand):
             "new_pairs": new,
             "pairs": round.pairs.count(),
         }
+
+
+def _rule(text: str | None) -> Rule | None:
+    """What `--adaptive` asks for.
+
+    Raises:
+        ValueError: it is no JSON object of a rule.
+    """
+    if text is None:
+        return None
+    try:
+        return Rule(**json.loads(text))
+    except TypeError as error:
+        raise ValueError(f"--adaptive {text!r} is no rule: {error}") from None
