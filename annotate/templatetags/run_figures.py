@@ -17,7 +17,7 @@ def duration(seconds: float | None) -> str:
     """Two units at most: "1 h 20 min", "45 s", "0.31 s"."""
     if seconds is None:
         return "–"
-    if seconds < 10:
+    if seconds < 9.95:
         return f"{seconds:.2g} s"
     whole = round(seconds)
     if whole < 60:

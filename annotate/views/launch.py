@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.contrib import messages
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods
@@ -96,8 +95,6 @@ def _launch(request: SignedInRequest, round: Round, chosen: PairSet, look: DryRu
         actor=request.user,
     )
     tasks.send_run(run)
-    says = "waits for somebody else's approval" if run.needs_approval else "is queued"
-    messages.info(request, f"{run} {says}.")
     return redirect("run", run_id=run.pk)
 
 

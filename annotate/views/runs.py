@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -9,6 +10,7 @@ from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from annotate import launch_queries, queries, tasks
@@ -42,6 +44,9 @@ def _context(run: Run, request: SignedInRequest) -> dict[str, Any]:
         "run": run,
         "progress": queries.run_progress(run),
         "remaining_s": _remaining(run, rows),
+        "took_s": _seconds(run.started_at, run.ended_at),
+        "silent_s": _seconds(run.heartbeat_at, timezone.now()),
+        "is_lost": run.heartbeat_at is not None and timezone.now() - run.heartbeat_at > runs.LOST_AFTER,
         "plots": run_plots(rows),
         "by_time": plots_by_time(rows),
         "log": "\n".join(log_tail(run)),
@@ -52,6 +57,10 @@ def _context(run: Run, request: SignedInRequest) -> dict[str, Any]:
         "remedy": _remedy(run, config),
         "early_end": (run.result or {}).get("early_end"),
     }
+
+
+def _seconds(first: datetime | None, last: datetime | None) -> float | None:
+    return (last - first).total_seconds() if first and last else None
 
 
 def _remaining(run: Run, rows: list[dict[str, Any]]) -> float | None:

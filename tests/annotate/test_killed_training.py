@@ -20,6 +20,7 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 from kombu import Connection
+from kombu.exceptions import OperationalError
 
 from annotate.models import ModelVersion, Round, Run, RunStatus, User
 from annotate.services import runs
@@ -190,6 +191,7 @@ def test_it_survives_whatever_is_killed(round: Round, site: Site) -> None:
     assert not training.is_running() and is_free(folder)
     assert status(run) == RunStatus.RUNNING and "Last sign of life" in page_of(run, lead)
     Run.objects.update(heartbeat_at=timezone.now() - timedelta(minutes=1))
+    assert "its worker is lost" in page_of(run, lead)
     assert runs.requeue_lost_runs() == [run.pk]
 
     # Redis: the run under way does not need it.
@@ -198,6 +200,8 @@ def test_it_survives_whatever_is_killed(round: Round, site: Site) -> None:
     wait_until(lambda: lines(run) >= 26, "twenty-six steps")
     redis.kill()
     redis.wait()
+    with pytest.raises(OperationalError):
+        site.send(run)
     assert status(run) == RunStatus.RUNNING
     wait_until(lambda: status(run) == RunStatus.DONE, "the end of the training")
     site.start_redis()
