@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from annotate.models import Exposure, Judgment, Round, Slot, User, VideoSample
+from annotate.models import Disqualification, Exposure, Judgment, Round, Slot, User, VideoSample
 from rlhf.records import Track
 
 #: Open slots are counted up to here: more would only be another number, and cost what it says.
@@ -56,14 +56,23 @@ def changeable_judgment(annotator: User, track: str) -> Judgment | None:
 
 
 def latest_judgments(pair_id: int) -> QuerySet[Judgment]:
-    """The votes that count: of each judged slot the highest revision."""
+    """The votes that count: of each judged slot the highest revision, unless its person is disqualified."""
     return (
-        Judgment.objects.filter(slot__pair_id=pair_id)
+        Judgment.objects.filter(~disqualified("slot__annotator"), slot__pair_id=pair_id)
         .select_related("slot")
         .only("verdict", "is_simulated", "slot__track", "slot__annotator", "slot__first_side")
         .order_by("slot_id", "-revision")
         .distinct("slot_id")
     )
+
+
+def disqualified(person: str) -> Exists:
+    """Whether the person in the column `person` is disqualified now."""
+    return Exists(Disqualification.objects.filter(annotator=OuterRef(person), lifted_at=None))
+
+
+def is_disqualified(annotator: User) -> bool:
+    return Disqualification.objects.filter(annotator=annotator, lifted_at=None).exists()
 
 
 def own_counts(annotator: User) -> dict[str, int]:
@@ -80,7 +89,10 @@ def wanted_slots(track: str) -> QuerySet[Slot]:
 
 
 def _open_slots(track: str) -> QuerySet[Slot]:
-    return Slot.objects.filter(track=track, judged_at=None, round__is_open=True).order_by()
+    """Gold has no slots that anybody waits for."""
+    return Slot.objects.filter(
+        track=track, judged_at=None, round__is_open=True, pair__gold_verdicts__isnull=True
+    ).order_by()
 
 
 def _unmet(annotator: User, slots: QuerySet[Slot]) -> QuerySet[Slot]:
@@ -96,6 +108,8 @@ def _free(slots: QuerySet[Slot]) -> QuerySet[Slot]:
 
 def open_slots_for(annotator: User, track: str, round_id: int | None = None) -> int:
     """How many slots of a track this person holds or could be given; `MOST_COUNTED` is that many or more."""
+    if is_disqualified(annotator):
+        return 0
     wanted = wanted_slots(track)
     if round_id is not None:
         wanted = wanted.filter(round=round_id)
@@ -106,6 +120,8 @@ def open_slots_for(annotator: User, track: str, round_id: int | None = None) -> 
 
 def why_empty(annotator: User, track: str) -> str:
     """Why there is no next pair: the first reason that holds, as one sentence."""
+    if is_disqualified(annotator):
+        return "Your answers are not counted at present, so you are given no more pairs. Ask a lead why."
     wanted = wanted_slots(track)
     if not wanted.exists():
         if VideoSample.objects.filter(path="", error="").exists():

@@ -19,6 +19,10 @@ SESSION_LIMIT_MIN     30                      minutes after which the page waits
 MAX_PAIRS_A_PERSON    0                       pairs of a round that one person may judge; 0: no limit
 MAX_PAIRS_A_PERSON_AND_IDENTITY
                       0                       the same for the pairs that show one identity
+GOLD_EVERY            12                      about one pair in so many has a known answer; 0: none has
+QUALIFY               0                       training pairs of a track before anybody judges it; 0: none
+QUALIFY_PASS          80                      percent of them that must be right
+QUALIFY_WAIT_H        24                      hours before another try
 DOWNLOAD_DAYS         7                       days that a file of judgments, and a sent webhook, are kept
 ALLOW_PRIVATE_WEBHOOKS
                       0                       1: webhooks may go to loopback and private addresses
@@ -151,6 +155,10 @@ SESSION_BREAK_MIN = env.integer("SESSION_BREAK_MIN", 20, low=1, high=1440)
 SESSION_LIMIT_MIN = env.integer("SESSION_LIMIT_MIN", 30, low=0, high=1440)
 MAX_PAIRS_A_PERSON = env.integer("MAX_PAIRS_A_PERSON", 0, low=0, high=1_000_000)
 MAX_PAIRS_A_PERSON_AND_IDENTITY = env.integer("MAX_PAIRS_A_PERSON_AND_IDENTITY", 0, low=0, high=1_000_000)
+GOLD_EVERY = env.integer("GOLD_EVERY", 12, low=0, high=10_000)
+QUALIFY = env.integer("QUALIFY", 0, low=0, high=50)
+QUALIFY_PASS = env.integer("QUALIFY_PASS", 80, low=1, high=100)
+QUALIFY_WAIT_H = env.integer("QUALIFY_WAIT_H", 24, low=0, high=8760)
 #: Whether a DPO run starts only after a second lead's word.
 APPROVE_ROUNDS = env.flag("APPROVE_ROUNDS")
 DOWNLOAD_DAYS = env.integer("DOWNLOAD_DAYS", 7, low=1, high=365)
@@ -328,6 +336,8 @@ CELERY_BEAT_SCHEDULE = {
     "fit-votes": {"task": "annotate.tasks.fit_votes", "schedule": 30.0},
     "requeue-lost-curations": {"task": "annotate.tasks.requeue_lost_curations", "schedule": 15.0},
     "send-webhooks": {"task": "annotate.door_tasks.send_webhooks", "schedule": 5.0},
+    "refresh-figures": {"task": "annotate.quality_tasks.refresh_figures", "schedule": 300.0},
+    "settle-disqualifications": {"task": "annotate.quality_tasks.settle_all", "schedule": 60.0},
     "tidy-doors": {"task": "annotate.door_tasks.tidy_doors", "schedule": 60.0},
 }
 

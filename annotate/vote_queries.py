@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
 
-from annotate.judging_queries import latest_judgments
+from annotate.judging_queries import disqualified, latest_judgments
 from annotate.models import (
     Adjudication,
     Consensus,
@@ -46,7 +46,8 @@ def vote_of(judgment: Judgment, pair_id: int, gold: Mapping[str, str] | None = N
 def counting_votes(round: Round, track: Track, *, is_simulated: bool) -> list[Vote]:
     """The votes of a round's track that count, of people or of simulated annotators, in a fixed order."""
     newest = (
-        Judgment.objects.filter(slot__round=round, slot__track=track, is_simulated=is_simulated)
+        Judgment.objects.filter(~disqualified("slot__annotator"), slot__round=round, slot__track=track)
+        .filter(is_simulated=is_simulated)
         .select_related("slot__pair")
         .only("verdict", "slot__track", "slot__first_side", "slot__annotator", "slot__pair__gold_verdicts")
         .order_by("slot_id", "-revision")

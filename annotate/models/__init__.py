@@ -4,6 +4,7 @@ from annotate.models.audit import AuditEvent
 from annotate.models.curation import AppliedThresholds, Choice, CurationDecision
 from annotate.models.download import FileFormat, JudgmentFile
 from annotate.models.entry import Entry, EntryLink, JudgingWork, Participant
+from annotate.models.gold import GoldKind, GoldPair, Qualification
 from annotate.models.identity import (
     Curation,
     DifferentialPrompt,
@@ -16,6 +17,13 @@ from annotate.models.identity import (
 )
 from annotate.models.judgment import Exposure, Judgment, Side, Slot, Strength
 from annotate.models.preference import Consensus, Export, PreferencePair
+from annotate.models.quality import (
+    AnnotatorFlag,
+    Disqualification,
+    FlagOutcome,
+    RoundFigures,
+    Supersession,
+)
 from annotate.models.round import (
     LIVE,
     ModelKind,
@@ -34,6 +42,7 @@ from annotate.models.webhook import WebhookEndpoint, WebhookEvent, WebhookMessag
 __all__ = [
     "LIVE",
     "Adjudication",
+    "AnnotatorFlag",
     "AppliedThresholds",
     "AuditEvent",
     "Choice",
@@ -41,11 +50,15 @@ __all__ = [
     "Curation",
     "CurationDecision",
     "DifferentialPrompt",
+    "Disqualification",
     "Entry",
     "EntryLink",
     "Export",
     "Exposure",
     "FileFormat",
+    "GoldKind",
+    "GoldPair",
+    "FlagOutcome",
     "IdentityGroup",
     "Instance",
     "InstanceReference",
@@ -56,8 +69,10 @@ __all__ = [
     "ModelVersion",
     "Participant",
     "PreferencePair",
+    "Qualification",
     "Reference",
     "Round",
+    "RoundFigures",
     "Run",
     "RunMetric",
     "RunStatus",
@@ -66,6 +81,7 @@ __all__ = [
     "Split",
     "Stage",
     "Strength",
+    "Supersession",
     "User",
     "VideoPair",
     "VideoSample",

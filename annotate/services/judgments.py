@@ -13,10 +13,12 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from annotate.evidence import NotWatchedError, check_watched
-from annotate.judging_queries import latest_judgments
+from annotate.judging_queries import disqualified, latest_judgments
 from annotate.models import Judgment, Slot, User
+from annotate.services.qualification import end_try
 from annotate.services.resolution import resolve_votes
 from annotate.services.slots import sample_at, verdict_of
+from rlhf.records import Track
 
 
 class LeaseLostError(Exception):
@@ -130,14 +132,18 @@ def _locked(annotator: User, lease: UUID) -> tuple[Slot, list[Judgment]]:
             "pair__first",
             "pair__second",
             "pair__is_adjudicated",
+            "pair__gold_verdicts",
             "pair__round__votes_wanted",
             "pair__round__stopping",
         )
         .filter(lease=lease, annotator=annotator)
+        .annotate(is_closed=disqualified("annotator"))
         .first()
     )
     if slot is None:
         raise LeaseLostError("this pair was given to someone else, because the lease ran out")
+    if slot.is_closed:
+        raise LeaseLostError("your answers are not counted at present, so none is taken; ask a lead why")
     slot.annotator = annotator
     return slot, list(latest_judgments(slot.pair_id))
 
@@ -159,6 +165,8 @@ def _append(
         idempotency_key=key,
     )
     others = [vote for vote in votes if vote.slot_id != slot.pk]
+    if settings.QUALIFY and slot.pair.is_gold:
+        end_try(slot.annotator, Track(slot.track))
     resolve_votes(slot.pair, [*others, judgment], may_retract=revision > 1)
     return judgment
 

@@ -12,12 +12,14 @@ from uuid import UUID
 import psycopg
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from annotate.door_queries import scope_of
 from annotate.judging_queries import leased_slots
 from annotate.models import PreferencePair, Side, Slot, User, VideoPair
+from annotate.services.gold_slots import is_golds_turn, lease_gold
+from annotate.services.qualification import Standing, standing_of
 from rlhf.records import JointState, Track, Verdict
 from rlhf.stopping import leading_track
 
@@ -32,11 +34,14 @@ FACTS_ALIKE = ("width", "height", "fps", "num_frames")
 # the lease that they look at. `free` is the next one of the queue, from where this person is in it to its
 # end and then from its start; rounds come in order, and the scan ends at the first slot that fits, so its
 # cost does not grow with the queue. A pair that they have met on the other track, or judged, is left out,
-# and so is one of a person whose consent has ended.
+# and so is one of a person whose consent has ended. Who is disqualified is given nothing.
 # Sides differ by one at most: after an even number a coin decides, then the other side follows.
 _LEASE = """
 WITH open_round AS (
-    SELECT id FROM annotate_round WHERE is_open AND (%(round)s::bigint IS NULL OR id = %(round)s) ORDER BY id
+    SELECT id FROM annotate_round WHERE is_open AND (%(round)s::bigint IS NULL OR id = %(round)s)
+      AND NOT EXISTS (SELECT 1 FROM annotate_disqualification d
+                      WHERE d.annotator_id = %(annotator)s AND d.lifted_at IS NULL)
+    ORDER BY id
 ), held AS (
     SELECT s.id, s.lease, s.leased_at FROM annotate_slot s
     WHERE s.annotator_id = %(annotator)s AND s.track = %(track)s AND s.judged_at IS NULL
@@ -140,12 +145,18 @@ def lease_slot(
     fetched meanwhile. It is None, too, while `MOST_HELD` answers of the track are still on their way.
     Who came in by an entry link is given what the link says, whatever they ask for.
     """
+    if settings.QUALIFY and not (standing := standing_of(annotator, track)).is_qualified:
+        return _lease_training(annotator, track, standing)
     person_cap = settings.MAX_PAIRS_A_PERSON
     if annotator.is_participant:
         scope = scope_of(annotator, track)
         if scope is None:
             return None
         round_id, person_cap = scope.round_id, scope.person_cap
+    if is_golds_turn():
+        gold = lease_gold(annotator, track, round_id, ahead_of)
+        if gold is not None:
+            return leased_slots(annotator).get(pk=gold)
     values: dict[str, Any] = {
         "annotator": annotator.pk,
         "track": str(track),
@@ -174,6 +185,15 @@ def lease_slot(
     return None
 
 
+def _lease_training(annotator: User, track: Track, standing: Standing) -> Slot | None:
+    """A training pair of a try at the track: the one that they hold, or the next; nothing is fetched ahead."""
+    held = leased_slots(annotator).filter(track=track, judged_at=None).first()
+    if held is not None or standing.again_at is not None or standing.judged >= standing.asked:
+        return held
+    training = lease_gold(annotator, track, None, None, is_training=True)
+    return leased_slots(annotator).get(pk=training) if training is not None else None
+
+
 def _prepared(statement: str, values: Mapping[str, Any]) -> int | None:
     """The value of a statement that takes longer to plan than to do: it is planned once a connection.
 
@@ -199,16 +219,22 @@ def renew_lease(annotator: User, lease: UUID) -> datetime | None:
 
 def release_slot(annotator: User, lease: UUID) -> bool:
     """Give a lease back unjudged; False when it is not this person's any more."""
-    held = Slot.objects.filter(annotator=annotator, lease=lease, judged_at=None)
-    return bool(
-        held.update(
-            annotator=None,
-            lease=None,
-            first_side=None,
-            left_surplus=None,
-            leased_at=None,
-            lease_expires_at=None,
-        )
+    return bool(_release(Slot.objects.filter(annotator=annotator, lease=lease)))
+
+
+def release_all(annotator: User) -> None:
+    """Take back what this person holds; whoever holds nothing can answer nothing."""
+    _release(Slot.objects.filter(annotator=annotator))
+
+
+def _release(held: QuerySet[Slot]) -> int:
+    return held.filter(judged_at=None).update(
+        annotator=None,
+        lease=None,
+        first_side=None,
+        left_surplus=None,
+        leased_at=None,
+        lease_expires_at=None,
     )
 
 

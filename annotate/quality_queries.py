@@ -1,0 +1,420 @@
+"""Reads for leads: how a round goes, how people vote, and what their votes reached."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from statistics import median
+from typing import Any
+
+from django.db.models import (
+    Avg,
+    Count,
+    Exists,
+    FloatField,
+    IntegerField,
+    Max,
+    Min,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+)
+from django.db.models.fields.json import KT
+from django.db.models.functions import Cast, Coalesce, Least, TruncDate
+from django.utils import timezone
+
+from annotate.judging_queries import disqualified
+from annotate.models import (
+    AnnotatorFlag,
+    Disqualification,
+    Export,
+    GoldKind,
+    Judgment,
+    ModelVersion,
+    PreferencePair,
+    Round,
+    RoundFigures,
+    Run,
+    Side,
+    Slot,
+    User,
+    VideoPair,
+    VideoSample,
+)
+from rlhf.records import JointState, Track, Verdict
+from rlhf.votes import Estimate, Vote
+from rlhf.yield_plan import PilotPair
+
+#: Votes are counted by day as far back as this.
+DAYS = 30
+#: The present pace is that of the last day, or of the time since the first vote.
+PACE = timedelta(days=1)
+#: A pause of this length begins another session.
+SESSION_PAUSE = timedelta(minutes=30)
+#: The newest votes that a usual time is taken from.
+RECENT = 500
+
+
+@dataclass(frozen=True)
+class FunnelStage:
+    """One stage of the funnel: how many came through, and of how many before."""
+
+    title: str
+    count: int
+    of: int | None
+
+    @property
+    def share(self) -> float | None:
+        return self.count / self.of if self.of else None
+
+
+def funnel(round: Round) -> list[FunnelStage]:
+    """From instances to exported pairs, as things stand; gold is none of it."""
+    pairs = round.pairs.filter(gold=None)
+    samples = VideoSample.objects.filter(Exists(_pairs_of_sample(round)))
+    wanted = Slot.objects.filter(pair=OuterRef("pk"))
+    states = PreferencePair.objects.filter(pair__in=pairs)
+    counts = samples.aggregate(all=Count("id"), made=Count("id", filter=~Q(path="")))
+    num_pairs = pairs.count()
+    judged = pairs.filter(Exists(wanted)).exclude(Exists(wanted.filter(judged_at=None))).count()
+    decided = states.exclude(joint_state=JointState.UNDECIDED).count()
+    dominant = states.filter(joint_state=JointState.DOMINANT).count()
+    export = round.exports.filter(withdrawn="", superseded=None).last()
+    return [
+        FunnelStage("Instances", pairs.values("instance").distinct().count(), None),
+        FunnelStage("Videos made", counts["made"], counts["all"]),
+        FunnelStage("Pairs", num_pairs, None),
+        FunnelStage("Judged: every wanted vote is there", judged, num_pairs),
+        FunnelStage("Decided on both tracks", decided, judged),
+        FunnelStage("Dominant", dominant, decided),
+        FunnelStage("Exported", export.num_pairs if export else 0, dominant),
+    ]
+
+
+def _pairs_of_sample(round: Round) -> QuerySet[VideoPair]:
+    of_sample = Q(first=OuterRef("pk")) | Q(second=OuterRef("pk"))
+    return VideoPair.objects.filter(of_sample, round=round, gold=None)
+
+
+def votes_by_day(round: Round) -> dict[Track, list[tuple[date, int]]]:
+    """Votes of each of the last days, on both tracks the same days; none where there was none."""
+    today = timezone.localdate()
+    counts = dict.fromkeys(((str(track), day) for track in Track for day in _days(today)), 0)
+    judged = Slot.objects.filter(round=round, judged_at__date__gt=today - timedelta(days=DAYS)).order_by()
+    for track, day, count in judged.values_list("track", TruncDate("judged_at")).annotate(Count("id")):
+        counts[track, day] = count
+    return {track: [(day, counts[str(track), day]) for day in _days(today)] for track in Track}
+
+
+def _days(today: date) -> list[date]:
+    return [today - timedelta(days=ago) for ago in reversed(range(DAYS))]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast a round is being judged, and what is left.
+
+    `per_hour` are votes of the last day by the clock; `hours_left` are hours by the clock at that pace,
+    `hours_of_looking` those of people's active time.
+    """
+
+    open_votes: int
+    per_hour: Estimate
+    hours_left: Estimate
+    hours_of_looking: Estimate
+
+
+def pace(round: Round) -> Pace:
+    slots = Slot.objects.filter(round=round).order_by()
+    open_votes = slots.filter(judged_at=None).count()
+    now = timezone.now()
+    recent = slots.filter(judged_at__gte=now - PACE).aggregate(count=Count("id"), first=Min("judged_at"))
+    began = slots.aggregate(first=Min("judged_at"))["first"]
+    per_hour = _per_hour(recent["count"], began, now)
+    if per_hour.value is None:
+        hours_left = Estimate.undefined("nobody voted in the last 24 hours", 0)
+    else:
+        hours_left = _figure(open_votes / per_hour.value, recent["count"])
+    return Pace(open_votes, per_hour, hours_left, _hours_of_looking(round, open_votes))
+
+
+def _per_hour(count: int, began: datetime | None, now: datetime) -> Estimate:
+    if not count or began is None:
+        return Estimate.undefined("nobody voted in the last 24 hours", 0)
+    hours = min(PACE, max(now - began, timedelta(minutes=1))) / timedelta(hours=1)
+    return _figure(count / hours, count)
+
+
+def _hours_of_looking(round: Round, open_votes: int) -> Estimate:
+    timed = Judgment.objects.filter(slot__round=round, evidence__has_key="active_ms").order_by("-id")
+    times = list(timed.values_list("evidence__active_ms", flat=True)[:RECENT])
+    if not times:
+        return Estimate.undefined("no vote recorded how long it took", 0)
+    return _figure(open_votes * median(times) / 3_600_000, len(times))
+
+
+def _figure(value: float, count: int) -> Estimate:
+    return Estimate(value, None, None, count, "a count, without an interval")
+
+
+# -- votes as the statistics read them --------------------------------------------------------------
+
+
+def round_votes(round: Round, *, is_simulated: bool) -> list[Vote]:
+    """The newest answer of every judged slot, counting or not, in the order in which they were given.
+
+    Training says nothing of work, and a repeated pair has no answer that is known.
+    """
+    rows = (
+        Judgment.objects.filter(slot__round=round, is_simulated=is_simulated)
+        .exclude(slot__pair__gold__kind=GoldKind.REPEAT)
+        .exclude(slot__pair__gold__is_training=True)
+        .order_by("slot_id", "-revision")
+        .distinct("slot_id")
+        .values_list(
+            "slot__judged_at",
+            "slot_id",
+            "slot__pair_id",
+            "slot__track",
+            "slot__annotator_id",
+            "verdict",
+            "slot__first_side",
+            "evidence__active_ms",
+            "slot__pair__gold_verdicts",
+        )
+    )
+    return [_vote(*row[2:]) for row in sorted(rows, key=lambda row: row[:2])]
+
+
+def _vote(
+    pair: int,
+    track: str,
+    annotator: int,
+    verdict: str,
+    first_side: str,
+    active_ms: int | None,
+    gold: Mapping[str, str] | None,
+) -> Vote:
+    known = (gold or {}).get(track)
+    return Vote(
+        pair=pair,
+        track=Track(track),
+        annotator=annotator,
+        verdict=Verdict(verdict),
+        first_on_left=first_side == Side.LEFT,
+        active_s=None if active_ms is None else active_ms / 1000,
+        gold=Verdict(known) if known else None,
+    )
+
+
+def inputs_hash(round: Round, *, is_simulated: bool, version: str) -> str:
+    """Of the votes behind figures: judgments are only appended, so their number and the last one tell."""
+    judgments = Judgment.objects.filter(slot__round=round, is_simulated=is_simulated)
+    seen = judgments.aggregate(count=Count("id"), last=Max("id"))
+    gold = round.pairs.exclude(gold=None).aggregate(count=Count("id"), last=Max("id"))
+    content = [version, seen, gold, sorted(disqualified_people())]
+    return hashlib.sha256(repr(content).encode()).hexdigest()
+
+
+def disqualified_people() -> set[int]:
+    return set(Disqualification.objects.filter(lifted_at=None).values_list("annotator_id", flat=True))
+
+
+def coverage_of_people(round: Round, *, is_simulated: bool) -> dict[tuple[str, int], float]:
+    """By track and person: the mean share of frames shown, of the less watched video of each pair."""
+    shown = [Cast(KT(f"evidence__coverage__{side}"), FloatField()) for side in Side.values]
+    rows = (
+        Judgment.objects.filter(slot__round=round, is_simulated=is_simulated)
+        .filter(evidence__coverage__has_keys=Side.values)
+        .values_list("slot__track", "slot__annotator")
+        .annotate(mean=Avg(Least(*shown)))
+        .order_by()
+    )
+    return {(track, annotator): mean for track, annotator, mean in rows}
+
+
+def newest_figures(round: Round, *, is_simulated: bool) -> RoundFigures | None:
+    return RoundFigures.objects.filter(round=round, is_simulated=is_simulated).first()
+
+
+def rounds_with_votes() -> QuerySet[Round]:
+    return Round.objects.filter(Exists(Slot.objects.filter(round=OuterRef("pk"), judged_at__isnull=False)))
+
+
+def has_votes(round: Round, *, is_simulated: bool) -> bool:
+    return Judgment.objects.filter(slot__round=round, is_simulated=is_simulated).exists()
+
+
+# -- people -----------------------------------------------------------------------------------------
+
+
+def visible_annotators(user: User) -> QuerySet[User]:
+    """Whoever has judged, or annotates by role; only leads look at people."""
+    judged = Slot.objects.filter(annotator=OuterRef("pk"), judged_at__isnull=False)
+    people = User.objects.filter(Exists(judged) | Q(role=User.Role.ANNOTATOR))
+    return people if user.is_lead else people.none()
+
+
+def annotator_rows(user: User) -> QuerySet[User]:
+    return (
+        visible_annotators(user)
+        .annotate(
+            num_judged=Count("slots", filter=Q(slots__judged_at__isnull=False)),
+            last_judged_at=Max("slots__judged_at"),
+            is_disqualified=disqualified("pk"),
+            num_flags=_open_flags_of("pk"),
+        )
+        .order_by("-is_disqualified", "-num_flags", "username")
+    )
+
+
+def _open_flags_of(person: str) -> Any:
+
+    flags = AnnotatorFlag.objects.filter(Q(annotator=OuterRef(person)) | Q(partner=OuterRef(person)))
+    counted = flags.filter(outcome="").order_by().values("outcome").annotate(number=Count("id"))
+    return Coalesce(Subquery(counted.values("number"), output_field=IntegerField()), 0)
+
+
+def flags_of(person: User) -> QuerySet[AnnotatorFlag]:
+    """Open ones first, then the newest."""
+    flags = AnnotatorFlag.objects.filter(Q(annotator=person) | Q(partner=person))
+    return flags.select_related("round", "annotator", "partner", "reviewed_by").order_by("outcome", "-id")
+
+
+def open_flags(round: Round) -> QuerySet[AnnotatorFlag]:
+    return round.flags.filter(outcome="").select_related("annotator", "partner").order_by("chance")
+
+
+def visible_flags(user: User) -> QuerySet[AnnotatorFlag]:
+    return AnnotatorFlag.objects.all() if user.is_lead else AnnotatorFlag.objects.none()
+
+
+def current_disqualification(person: User) -> Disqualification | None:
+    return person.disqualifications.filter(lifted_at=None).first()
+
+
+def reports_of(person: User) -> list[dict[str, Any]]:
+    """The stored figures of one person, the newest round first."""
+    key = str(person.pk)
+    found = RoundFigures.objects.filter(is_simulated=person.is_simulated).select_related("round")
+    return [
+        {"round": one.round, "track": track, "computed_at": one.computed_at, **figures["people"][key]}
+        for one in found.order_by("-round")
+        for track, figures in one.figures.items()
+        if key in figures["people"]
+    ]
+
+
+@dataclass(frozen=True)
+class Session:
+    """Votes without a long pause between them."""
+
+    began: datetime
+    ended: datetime
+    votes: int
+
+    @property
+    def minutes(self) -> float:
+        return (self.ended - self.began) / timedelta(minutes=1)
+
+
+def sessions_of(person: User) -> list[Session]:
+    """All sessions, the newest first."""
+    sessions: list[Session] = []
+    rows = Slot.objects.filter(annotator=person).exclude(judged_at=None).order_by("judged_at")
+    for leased_at, judged_at in rows.values_list("leased_at", "judged_at"):
+        if sessions and judged_at - sessions[-1].ended <= SESSION_PAUSE:
+            last = sessions.pop()
+            sessions.append(Session(last.began, judged_at, last.votes + 1))
+        else:
+            sessions.append(Session(max(leased_at, judged_at - SESSION_PAUSE), judged_at, 1))
+    return sessions[::-1]
+
+
+def times_of(person: User) -> list[tuple[int, float]]:
+    """Active seconds of this person's votes that recorded them, numbered in order."""
+    times = (
+        Judgment.objects.filter(slot__annotator=person, revision=1, evidence__has_key="active_ms")
+        .order_by("id")
+        .values_list("evidence__active_ms", flat=True)
+    )
+    return [(number, time_ms / 1000) for number, time_ms in enumerate(times, start=1)]
+
+
+# -- what votes reached -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Reached:
+    """An export with pairs on which a person voted, and what was trained on it, down to grandchildren."""
+
+    export: Export
+    num_pairs: int
+    runs: list[Run]
+    models: list[ModelVersion]
+
+
+def reached_by(person: User) -> list[Reached]:
+    """Every export, run and model that this person's votes reached, counting or not."""
+    judged = Slot.objects.filter(pair__preference=OuterRef("pk"), annotator=person, judged_at__isnull=False)
+    pairs = PreferencePair.objects.filter(Exists(judged))
+    exports = (
+        Export.objects.filter(pairs__in=pairs)
+        .annotate(num_touched=Count("pairs", filter=Q(pairs__in=pairs), distinct=True))
+        .select_related("round", "superseded__by_export")
+        .order_by("-id")
+    )
+    return [
+        Reached(
+            export,
+            export.num_touched,
+            list(export.runs.select_related("round").order_by("id")),
+            _trained_on(export),
+        )
+        for export in exports
+    ]
+
+
+def _trained_on(export: Export) -> list[ModelVersion]:
+    """The models of an export and all that came from them."""
+    found = list(ModelVersion.objects.filter(export=export).order_by("id"))
+    for model in found:
+        found.extend(child for child in model.children.order_by("id") if child not in found)
+    return found
+
+
+# -- planning ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """Finished pairs of a round; votes without a time count with the usual one, if there is any."""
+
+    pairs: list[PilotPair]
+    untimed: int
+    timed: int
+
+
+def pilot_of(round: Round, *, is_simulated: bool) -> Pilot:
+    open_slots = Slot.objects.filter(pair=OuterRef("pair"), judged_at=None)
+    finished = (
+        PreferencePair.objects.filter(pair__round=round, pair__gold=None, is_simulated=is_simulated)
+        .exclude(Exists(open_slots))
+        .values_list("pair_id", "joint_state")
+    )
+    times: dict[int, list[float | None]] = {}
+    lost = disqualified_people()
+    for vote in round_votes(round, is_simulated=is_simulated):
+        if vote.annotator not in lost:
+            times.setdefault(vote.pair, []).append(vote.active_s)
+    known = [time for given in times.values() for time in given if time is not None]
+    usual = median(known) if known else 0.0
+    pairs = [
+        PilotPair(state == JointState.DOMINANT, tuple(usual if t is None else t for t in times[pair]))
+        for pair, state in finished
+        if pair in times
+    ]
+    return Pilot(pairs, untimed=sum(map(len, times.values())) - len(known), timed=len(known))

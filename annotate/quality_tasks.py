@@ -1,0 +1,45 @@
+"""Celery jobs of the numbers for leads: figures that take long, and pairs to resolve again."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from annotate.models import Disqualification, Round
+from annotate.quality_queries import rounds_with_votes
+from annotate.services import figures, quality
+
+
+@shared_task
+def refresh_figures() -> None:
+    """Every few minutes: a job for each round; one without new votes ends at once."""
+    for round_id in rounds_with_votes().values_list("pk", flat=True):
+        compute_figures.apply_async((round_id,), expires=300)
+
+
+@shared_task
+def compute_figures(round_id: int) -> None:
+    round = Round.objects.filter(pk=round_id).first()
+    if round is not None:
+        figures.compute_round(round)
+
+
+def send_figures(round: Round) -> None:
+    """Compute a round's figures now."""
+    compute_figures.delay_on_commit(round.pk)  # type: ignore[attr-defined]
+
+
+@shared_task
+def settle_disqualification(disqualification_id: int) -> None:
+    """Resolve what somebody's votes touched; a second delivery of the same id does nothing."""
+    quality.settle(disqualification_id)
+
+
+def send_settling(disqualification: Disqualification) -> None:
+    settle_disqualification.delay_on_commit(disqualification.pk)  # type: ignore[attr-defined]
+
+
+@shared_task
+def settle_all() -> None:
+    """Go on with what a killed worker left."""
+    for disqualification_id in quality.unsettled_ids():
+        settle_disqualification.delay(disqualification_id)

@@ -1,0 +1,120 @@
+"""Compute what takes long of a round's votes, and raise flags that ask leads to look."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from django.db import transaction
+
+from annotate.models import AnnotatorFlag, Round, RoundFigures
+from annotate.quality_queries import (
+    coverage_of_people,
+    disqualified_people,
+    inputs_hash,
+    newest_figures,
+    round_votes,
+)
+from rlhf.agreement import agreement
+from rlhf.annotators import AnnotatorReport, Flag, report
+from rlhf.collusion import colluding
+from rlhf.records import Track, Verdict
+from rlhf.vote_fit import FIT_VERSION, fit_votes
+from rlhf.votes import Vote
+
+#: Changes whenever the same votes could give other figures.
+FIGURES_VERSION = f"figures-1 {FIT_VERSION}"
+#: A reviewed flag rests until this person has given so many times as many votes.
+RAISED_AGAIN = 2
+
+
+def compute_round(round: Round) -> list[RoundFigures]:
+    """Bring a round's figures up to date, those of people and of simulated annotators apart.
+
+    Safe to repeat, and to kill: the same votes give the same figures and flags, and are computed once.
+
+    Returns:
+        The figures that are new.
+    """
+    made = [_compute(round, is_simulated=is_simulated) for is_simulated in (False, True)]
+    return [one for one in made if one is not None]
+
+
+@transaction.atomic
+def _compute(round: Round, *, is_simulated: bool) -> RoundFigures | None:
+    """The round's row makes two jobs at once wait for each other; voters do not wait for it."""
+    Round.objects.select_for_update(no_key=True).get(pk=round.pk)
+    digest = inputs_hash(round, is_simulated=is_simulated, version=FIGURES_VERSION)
+    newest = newest_figures(round, is_simulated=is_simulated)
+    if newest is not None and newest.inputs_hash == digest:
+        return None
+    votes = round_votes(round, is_simulated=is_simulated)
+    if not votes and newest is None:
+        return None
+    coverage = coverage_of_people(round, is_simulated=is_simulated)
+    figures = {
+        str(track): _figures_of(round, track, [vote for vote in votes if vote.track is track], coverage)
+        for track in Track
+    }
+    made, _ = RoundFigures.objects.update_or_create(
+        round=round,
+        is_simulated=is_simulated,
+        defaults={"inputs_hash": digest, "num_votes": len(votes), "figures": figures},
+    )
+    return made
+
+
+def _figures_of(
+    round: Round, track: Track, votes: Sequence[Vote], coverage: Mapping[tuple[str, int], float]
+) -> dict[str, Any]:
+    """One track; who is disqualified counts nowhere but in the row about them."""
+    lost = disqualified_people()
+    counting = [vote for vote in votes if vote.annotator not in lost]
+    reports = report(counting)
+    flags = [flag for one in reports for flag in one.flags] + colluding(counting, fit_votes(counting))
+    raise_flags(round, track, flags, {one.annotator: one.votes for one in reports})
+    reports += [one for one in report(votes) if one.annotator in lost]
+    asked = [vote for vote in counting if vote.gold is None]
+    verdicts = Counter(vote.verdict for vote in asked)
+    return {
+        "agreement": asdict(agreement(asked)),
+        "verdicts": {str(verdict): verdicts[verdict] for verdict in Verdict},
+        "answers": dict(Counter(vote.answer for vote in asked)),
+        "people": {
+            str(one.annotator): _row(one, coverage.get((str(track), one.annotator))) for one in reports
+        },
+    }
+
+
+def _row(one: AnnotatorReport, coverage: float | None) -> dict[str, Any]:
+    row = asdict(one) | {"coverage": coverage}
+    del row["flags"], row["annotator"]
+    return row
+
+
+def raise_flags(round: Round, track: Track, found: Iterable[Flag], num_votes: Mapping[int, int]) -> None:
+    """Store what was noticed; an open flag is brought up to date, a reviewed one rests for a while."""
+    flags = AnnotatorFlag.objects.filter(round=round, track=track)
+    for flag in found:
+        same = flags.filter(annotator=flag.annotator, partner=flag.partner, kind=flag.kind)
+        last = same.order_by("-id").first()
+        seen = num_votes[flag.annotator]
+        values = {
+            "figure": flag.figure,
+            "chance": flag.chance,
+            "evidence": flag.reason,
+            "num_votes": seen,
+        }
+        if last is not None and not last.outcome:
+            same.filter(pk=last.pk).update(**values)
+        elif last is None or seen >= RAISED_AGAIN * last.num_votes:
+            AnnotatorFlag.objects.create(
+                round=round,
+                track=track,
+                annotator_id=flag.annotator,
+                partner_id=flag.partner,
+                kind=flag.kind,
+                **values,
+            )
