@@ -65,7 +65,7 @@ def pair_facts(round: Round, chosen: PairSet) -> PairFacts:
     groups = [pair.pair.instance.group for pair in pairs]
     people = {group.pk: group for group in groups}.values()
     votes = _counting_votes(chosen.pairs)
-    sided = [vote.answer for vote in votes.values() if vote.answer in Side.values]
+    answers = Counter(vote.answer for vote in votes.values())
     size = SamplerSettings(**round.sampler)
     simulated = sum(is_simulated for is_simulated, _ in votes)
     return PairFacts(
@@ -74,8 +74,8 @@ def pair_facts(round: Round, chosen: PairSet) -> PairFacts:
         human_votes=len(votes) - simulated,
         simulated_votes=simulated,
         annotators=dict(Counter(vote.annotator for vote in votes.values())),
-        sided_votes=len(sided),
-        left_votes=sum(answer == Side.LEFT for answer in sided),
+        sided_votes=answers["left"] + answers["right"],
+        left_votes=answers["left"],
         agreement={str(track): _raw([v for v in votes.values() if v.track == track]) for track in Track},
         **_file_facts(pairs, round),
         licences=dict(Counter(group.licence for group in groups)),

@@ -113,3 +113,8 @@ class Export(models.Model):
 
     def __str__(self) -> str:
         return f"export {self.pk} of {self.round}"
+
+    @property
+    def cache_folder(self) -> str:
+        """Where its runs keep the encoded pairs, once for all of them; it goes when the export goes."""
+        return f"{self.folder}.cache"

@@ -22,7 +22,6 @@ from annotate.models import (
     Run,
     RunStatus,
     Stage,
-    VideoPair,
     VideoSample,
 )
 from annotate.services.audit import record_event
@@ -92,7 +91,8 @@ def _erase(group: IdentityGroup, exports: list[Export], report: dict[str, Any]) 
     counts = {key: value for key, value in report.items() if key not in ("person", "erased")}
     record_event("erase_identity", group, **counts)
     for export in exports:
-        shutil.rmtree(settings.STORAGE_ROOT / export.folder, ignore_errors=True)
+        for folder in (export.folder, export.cache_folder):
+            shutil.rmtree(settings.STORAGE_ROOT / folder, ignore_errors=True)
         Export.objects.filter(pk=export.pk).update(withdrawn="a person's data were erased")
     # Votes, prompts and decisions are append-only for everything but this.
     with pgtrigger.ignore(
@@ -130,11 +130,9 @@ def _stored_files(group: IdentityGroup) -> list[str]:
 
 
 def _run_files(group: IdentityGroup) -> Iterator[str]:
-    """What jobs keep of a person beside rows: encoded pairs of DPO, videos of evaluations."""
-    pairs = VideoPair.objects.filter(instance__group=group).values_list("pk", flat=True)
+    """What jobs keep of a person beside rows: videos of evaluations."""
     instances = group.instances.values_list("pk", flat=True)
-    patterns = [f"runs/*/*/cache/pair-{pk}.safetensors" for pk in pairs]
-    patterns += [f"runs/*/*/{model}/{pk}-*.mp4" for pk in instances for model in ("baseline", "candidate")]
+    patterns = [f"runs/*/*/{model}/{pk}-*.mp4" for pk in instances for model in ("baseline", "candidate")]
     for pattern in patterns:
         for path in settings.STORAGE_ROOT.glob(pattern):
             yield str(path.relative_to(settings.STORAGE_ROOT))

@@ -103,6 +103,7 @@ def queue_dpo(
         return {
             "model": _model_request(round.policy, folder),
             "export": folder.relative(settings.STORAGE_ROOT / export.folder),
+            "cache": folder.relative(settings.STORAGE_ROOT / export.cache_folder),
             "config": round.dpo if config is None else dict(config),
         }
 

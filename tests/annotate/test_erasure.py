@@ -20,6 +20,7 @@ from annotate.services.audit import event_hash, record_event
 from annotate.services.erasure import erase_identity
 from annotate.services.preferences import export_round
 from annotate.services.rounds import RoundError
+from annotate.services.runs import queue_dpo, run_dir
 from rlhf.records import Track, Verdict
 from tests.annotate.test_judgments import vote
 from tests.factories import make_group, make_instance, make_pair
@@ -55,15 +56,14 @@ def test_it_erases_rows_files_and_exports(exported):
 
 
 def test_it_erases_what_jobs_keep_of_a_person(exported):
-    """Encoded pairs and evaluation videos go; another person's, whose number only begins alike, stay."""
+    """Encoded pairs go with their export; another person's videos, whose number only begins alike, stay."""
     pair = VideoPair.objects.get()
+    request = run_dir(queue_dpo(pair.round, exported)).read_request()
+    cache = run_dir(exported.runs.get()).resolve(request["cache"])
     run = settings.STORAGE_ROOT / "runs" / "round-1"
-    mine = [
-        run / f"dpo-1/cache/pair-{pair.pk}.safetensors",
-        run / f"evaluate-1/baseline/{pair.instance_id}-7.mp4",
-    ]
+    mine = [cache / f"{'a' * 64}.safetensors", run / f"evaluate-1/baseline/{pair.instance_id}-7.mp4"]
     theirs = [
-        run / f"dpo-1/cache/pair-{pair.pk}0.safetensors",
+        cache.with_name("another.cache") / f"{'a' * 64}.safetensors",
         run / f"evaluate-1/candidate/{pair.instance_id}1-7.mp4",
     ]
     for path in [*mine, *theirs]:

@@ -139,9 +139,9 @@ def page_of(run: Run, lead: User) -> str:
 
 
 def train_undisturbed(folder: RunDir) -> str:
-    """The hash of the adapter that the same request gives when nobody disturbs it."""
+    """The hash of the adapter that the same request gives, undisturbed, and with its own cache."""
     other = RunDir(folder.path.with_name("undisturbed"))
-    other.create(folder.read_request())
+    other.create({name: value for name, value in folder.read_request().items() if name != "cache"})
     subprocess.run([sys.executable, "-m", "rlhf.dpo", str(other.path)], cwd=settings.BASE_DIR, check=True)
     return str(other.read_result()["adapter_sha256"])
 
