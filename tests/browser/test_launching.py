@@ -1,0 +1,62 @@
+"""Launching Flow-DPO in a real browser: the look follows the form, and what was looked at starts."""
+
+from __future__ import annotations
+
+from playwright.sync_api import expect
+
+from annotate.models import Export, Round, Run, RunStatus, User
+from annotate.services import runs
+from rlhf.records import Track, Verdict
+from tests.annotate.test_judgments import vote
+from tests.browser.conftest import Visit
+from tests.factories import make_pair, make_round
+
+
+def judged_round() -> Round:
+    round = make_round(dpo={"beta": 60.0})
+    pair = make_pair(round)
+    for track in Track:
+        vote(pair, track, Verdict.FIRST)
+    return round
+
+
+def test_the_look_follows_the_form(visit: Visit, lea: User) -> None:
+    round = judged_round()
+    page = visit(lea, f"/rounds/{round.pk}/")
+    page.get_by_role("link", name="Check and launch Flow-DPO").click()
+    look = page.locator("#look")
+    expect(look).to_contain_text("beta 60 (Flow-DPO and Diffusion-DPO would call it 120)")
+
+    beta = page.get_by_label("beta", exact=True)
+    beta.fill("strong")
+    beta.press("Tab")
+    expect(look.get_by_role("alert")).to_have_text("beta is 'strong'; it must be a number")
+    beta.fill("300")
+    beta.press("Tab")
+    expect(look.get_by_role("button", name="Launch Flow-DPO")).to_be_enabled()
+    expect(look).not_to_contain_text("beta")
+    assert not Export.objects.exists()
+
+    page.get_by_label("I have read").check()
+    page.get_by_role("button", name="Launch Flow-DPO").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("dpo-1")
+    run = Run.objects.get()
+    assert runs.run_dir(run).read_request()["config"]["beta"] == 300
+
+    runs.cancel_run(run)
+    expect(page.locator("#live .state")).to_have_text("cancelled")
+    assert page.locator("#live[hx-trigger]").count() == 0, "a run that has ended is asked for again"
+
+
+def test_it_works_without_javascript(visit: Visit, lea: User) -> None:
+    round = judged_round()
+    page = visit(lea, f"/rounds/{round.pk}/launch/", java_script_enabled=False)
+    page.get_by_label("steps", exact=True).fill("7")
+    page.get_by_role("button", name="Look again").click()
+    expect(page.get_by_label("steps", exact=True)).to_have_value("7")
+    page.get_by_label("I have read").check()
+    page.get_by_role("button", name="Launch Flow-DPO").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("dpo-1")
+    run = Run.objects.get()
+    assert run.status == RunStatus.QUEUED
+    assert runs.run_dir(run).read_request()["config"]["steps"] == 7
