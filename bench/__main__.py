@@ -14,7 +14,9 @@ BENCHMARKS = (
     "placement",
     "sampler",
     "wan5b",
+    "dpo_step",
     "web",
+    "export",
     "stopping",
 )
 
