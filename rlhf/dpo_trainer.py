@@ -80,6 +80,7 @@ class FlowDPOTrainer(RunTrainer, DPOTrainer):
             beta=config.beta,
             loss_type=list(config.loss_types),
             label_smoothing=config.label_smoothing,
+            ddp_find_unused_parameters=False,  # every half of the adapter is in every pass
         )
         number = num_draws(config, arguments)
         draws = PairDraws(pairs, config, number, distinct=config.draws_per_pair, weights=weights)

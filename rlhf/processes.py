@@ -1,7 +1,8 @@
 """One training run on one or several devices: `accelerate launch` starts one process a device.
 
 Which of them this one is, and how they meet, is `accelerate.PartialState`; alone, a process is the main one
-and waits for nobody. Creating the state first also makes "cuda" mean this process's own device.
+and waits for nobody. Creating the state first also makes "cuda" mean this process's own device. Without a GPU
+the processes of `torchrun` or `accelerate launch` meet over gloo.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
 
@@ -36,25 +38,35 @@ def hold(run: RunDir, *, attached: bool) -> Iterator[dict[str, Any]]:
 
 def is_main() -> bool:
     """Whether this process writes what is written once."""
-    return bool(PartialState().is_main_process)
+    return bool(_state().is_main_process)
+
+
+def number() -> int:
+    """How many processes train together."""
+    return int(_state().num_processes)
 
 
 def share() -> slice:
     """The part of a sequence that this process does, such as `jobs[share()]`."""
-    state = PartialState()
+    state = _state()
     return slice(state.process_index, None, state.num_processes)
 
 
 def wait() -> None:
     """Wait until every process is here."""
-    PartialState().wait_for_everyone()
+    _state().wait_for_everyone()
 
 
 def any_of_us(flag: bool) -> bool:
     """Whether the flag is set in any process; all must ask at the same place."""
-    return flag if PartialState().num_processes == 1 else any(gather_object([flag]))
+    return flag if number() == 1 else any(gather_object([flag]))
 
 
 def all_of_us(items: list[Any]) -> list[Any]:
     """The items of all processes, one after the other; all must ask at the same place."""
-    return items if PartialState().num_processes == 1 else gather_object(items)
+    return items if number() == 1 else gather_object(items)
+
+
+def _state() -> PartialState:
+    """Asked for the CPU where there is nothing else: accelerate would take each process for one alone."""
+    return PartialState(cpu=not torch.cuda.is_available())

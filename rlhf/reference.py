@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from accelerate.utils import send_to_device
 from torch import Tensor
 
+from rlhf import processes
 from rlhf.bank import ReferenceBank
 from rlhf.dpo_config import FlowDPOConfig
 from rlhf.draws import PairDraws, Tensors
@@ -58,7 +58,7 @@ def open_bank(
         "pairs": list(pair_keys),
         "draws_per_pair": draws_per_pair,
         "config": {name: getattr(config, name) for name in _DECISIVE},
-        "processes": PartialState().num_processes,
+        "processes": processes.number(),
     }
     return ReferenceBank(folder, digest(facts), draws_per_pair * len(pair_keys))
 

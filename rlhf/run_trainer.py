@@ -193,6 +193,7 @@ def training_arguments(
         seed=config.seed,
         data_seed=config.seed,
         bf16=autocast,
+        use_cpu=not torch.cuda.is_available(),  # as `rlhf.processes` and `generator.sample.load_model`
         activation_checkpointing=False,  # the transformer does its own
         train_sampling_strategy="sequential",  # the draws are in order already
         save_strategy="steps",

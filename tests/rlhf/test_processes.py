@@ -26,7 +26,7 @@ def become(monkeypatch):
             num_processes=of,
             wait_for_everyone=lambda: waited.append(rank),
         )
-        monkeypatch.setattr(processes, "PartialState", lambda: state)
+        monkeypatch.setattr(processes, "PartialState", lambda **_: state)
         return waited
 
     return become
