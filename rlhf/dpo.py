@@ -5,6 +5,8 @@
     metrics.jsonl   one line a step; at intervals with figures on people who are held out
     cache/          latents, references and prompts of each pair, encoded once; in bank/, errors of the frozen
                     policy, one file for each set of draws
+    samples/        clips of a few pairs' inputs at intervals, where the config asks for them; those of step 0
+                    are the parent's
     checkpoints/    adapter, its average and optimizer; a run that was killed goes on from the newest one
     adapter/        pytorch_lora_weights.safetensors, as Diffusers reads it: the average; where the run ended
                     early, that of its best look at held-out people
@@ -26,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from peft import LoraConfig
 
 from generator.media import file_sha256
+from generator.records import SamplerSettings
 from generator.rundir import RunDir, RunError, run_command
 from generator.sample import load_model
 from rlhf import processes
@@ -40,7 +43,9 @@ from rlhf.lora import ADAPTER_FILE, add_adapter, save_adapter
 from rlhf.policy import FlowPolicy
 from rlhf.records import Verdict
 from rlhf.reference import identify, open_bank
+from rlhf.run_samples import Samples, sampling_pipeline
 from rlhf.run_trainer import train
+from rlhf.sft_dataset import TrainingInstance, target_settings
 from rlhf.sigterm import Stop
 
 if TYPE_CHECKING:
@@ -87,11 +92,22 @@ def main(run: RunDir, attached: bool) -> None:
         if processes.is_main():
             print(explain_beta(config.beta), flush=True)
         cache = run.resolve(request.get("cache", "cache"))
-        data = prepare(pipeline, list(export.rows()), config, cache, stop)
+        rows = list(export.rows())
+        data = prepare(pipeline, rows, config, cache, stop)
         transformer, save = pipeline.transformer, type(pipeline).save_lora_weights
         del pipeline  # VAE and text encoder have done their work
         trainer, lora = make_trainer(run, transformer, config, data, stop, cache / "bank")
+        samples = Samples(
+            run.path / "samples",
+            to_show(rows, config),
+            config,
+            lambda: sampling_pipeline(run, model, transformer),
+            trainer.average,
+        )
+        trainer.add_callback(samples)
         train(run, trainer, stop)
+        if not trainer.early_end:
+            samples.take(config.steps)
         result_step = trainer.roll_back()
         if processes.is_main():
             with trainer.average.in_place():
@@ -174,6 +190,29 @@ def posterior_weights(rows: Sequence[ExportRow]) -> list[float]:
         for row in rows
     ]
     return [value * len(sure) / sum(sure) for value in sure]
+
+
+def to_show(
+    rows: Sequence[ExportRow], config: FlowDPOConfig
+) -> list[tuple[TrainingInstance, SamplerSettings]]:
+    """Inputs of pairs to make clips of, at the size of their videos; people who are held out come first.
+
+    Raises:
+        ValueError: a video that cannot be read.
+    """
+    held = split_by_identity([row.id_group for row in rows], config.held_out)
+    ordered = sorted(zip(rows, held, strict=True), key=lambda item: not item[1])
+    shown = [
+        TrainingInstance(
+            instance_id=str(row.pair_id),
+            prompt=row.differential_prompt,
+            references=tuple((reference.file.path, reference.kind) for reference in row.references),
+            target=row.chosen.file.path,
+            id_group=row.id_group,
+        )
+        for row, _ in ordered[: config.sample_count if config.sample_every else 0]
+    ]
+    return [(one, target_settings(one.target)) for one in shown]
 
 
 def explain_beta(beta: float) -> str:

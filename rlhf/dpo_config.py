@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rlhf.run_config import RunConfig
+from rlhf.run_config import SampledConfig
 
 #: TRL's losses that mean something for a flow error (trl 1.16).
 LOSS_TYPES = (
@@ -30,7 +30,7 @@ SCHEDULES = ("constant", "one_minus_t_sq")
 
 
 @dataclass(frozen=True)
-class FlowDPOConfig(RunConfig):
+class FlowDPOConfig(SampledConfig):
     """One Flow-DPO run; the defaults suit the shipped tiny model, `WAN_5B` the real one.
 
     Attributes:
@@ -53,7 +53,8 @@ class FlowDPOConfig(RunConfig):
         evaluate_every: steps between looks at them, at least 1; the last step always has one.
         max_excess: the run ends early when the error on held-out chosen videos is above the frozen policy's
             by more than this share in three looks running; above 0.
-        others: see `RunConfig`; an item is a pair.
+        others: see `SampledConfig` (people who are held out are shown first) and `RunConfig`; an item is a
+            pair.
 
     Raises:
         ValueError: a value out of its range; the message names it.

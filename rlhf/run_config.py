@@ -116,3 +116,31 @@ class RunConfig:
     def _expect(self, name: str, holds: bool, rule: str) -> None:
         if not holds:
             raise ValueError(f"{name} is {getattr(self, name)!r}; it must be {rule}")
+
+
+@dataclass(frozen=True)
+class SampledConfig(RunConfig):
+    """Settings of runs that show what they are learning.
+
+    Attributes:
+        sample_every: steps between sample clips; 0 for none.
+        sample_count: so many different inputs are shown, at least 1.
+        sample_steps: denoising steps of a sample clip, at least 1.
+        guidance_scale: of a sample clip, at least 1.
+        others: see `RunConfig`.
+
+    Raises:
+        ValueError: a value out of its range; the message names it.
+    """
+
+    sample_every: int = 0
+    sample_count: int = 4
+    sample_steps: int = 20
+    guidance_scale: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot train."""
+        super().__post_init__()
+        self._expect_counts("sample_count", "sample_steps")
+        self._expect_counts("sample_every", least=0)
+        self._expect("guidance_scale", self.guidance_scale >= 1, "at least 1")

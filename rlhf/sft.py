@@ -33,12 +33,12 @@ from generator.sample import load_model
 from rlhf import processes
 from rlhf.arithmetic import set_up, to_bfloat16
 from rlhf.lora import ADAPTER_FILE, add_adapter, save_adapter
+from rlhf.run_samples import Samples, sampling_pipeline
 from rlhf.run_trainer import train
 from rlhf.sft_config import SFTConfig
 from rlhf.sft_dataset import TrainingInstance, dataset_file, read_dataset, target_settings
 from rlhf.sft_draws import Layout
 from rlhf.sft_latents import cache_instances
-from rlhf.sft_samples import Samples
 from rlhf.sft_trainer import FlowLearner, SFTTrainer
 from rlhf.sigterm import Stop
 
@@ -155,28 +155,6 @@ def make_trainable(
         return {"adapter": "adapter", "adapter_sha256": file_sha256(folder / "adapter" / ADAPTER_FILE)}
 
     return transformer, save
-
-
-def sampling_pipeline(run: RunDir, model: Mapping[str, Any], transformer: torch.nn.Module) -> AnyIDPipeline:
-    """The pipeline of a base model around a transformer that is being trained.
-
-    Args:
-        run: its folder is where relative paths start.
-        model: `base`; its adapters are in the transformer already.
-        transformer: stays where and as it is.
-    """
-    from generator.model import AnyIDPipeline
-
-    base = run.resolve(model["base"])
-    on_gpu = next(transformer.parameters()).is_cuda
-    pipeline = AnyIDPipeline.from_pretrained(
-        base if base.exists() else model["base"],
-        transformer=transformer,
-        dtype=torch.bfloat16 if on_gpu else torch.float32,
-    )
-    pipeline.to(next(transformer.parameters()).device)
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
 
 
 def _train(run: RunDir, task: Task, trainer: SFTTrainer, transformer: torch.nn.Module, stop: Stop) -> None:

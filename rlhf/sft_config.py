@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rlhf.run_config import RunConfig
+from rlhf.run_config import SampledConfig
 
 MODES = ("lora", "full")
 
 
 @dataclass(frozen=True)
-class SFTConfig(RunConfig):
+class SFTConfig(SampledConfig):
     """One supervised run; the defaults suit the shipped tiny model.
 
     Attributes:
@@ -20,11 +20,7 @@ class SFTConfig(RunConfig):
         p_drop: share of looks that leave assistant references out, in [0, 1]: any number of them, also all.
         p_still: share of looks at a clip reference that show one of its frames instead, in [0, 1].
         stills: frames of each clip reference that are encoded for that, at least 1.
-        sample_every: steps between sample clips; 0 for none.
-        sample_count: of the first so many instances, at least 1.
-        sample_steps: denoising steps of a sample clip, at least 1.
-        guidance_scale: of a sample clip, at least 1.
-        others: see `RunConfig`; an item is an instance.
+        others: see `SampledConfig` (the first instances are shown) and `RunConfig`; an item is an instance.
 
     Raises:
         ValueError: a value out of its range; the message names it.
@@ -40,9 +36,6 @@ class SFTConfig(RunConfig):
     stills: int = 4
     ema_decay: float = 0.999
     sample_every: int = 250
-    sample_count: int = 4
-    sample_steps: int = 20
-    guidance_scale: float = 5.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot train."""
@@ -50,6 +43,4 @@ class SFTConfig(RunConfig):
         self._expect("mode", self.mode in MODES, " or ".join(MODES))
         for name in ("p_empty", "p_drop", "p_still"):
             self._expect(name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
-        self._expect_counts("stills", "sample_count", "sample_steps")
-        self._expect_counts("sample_every", least=0)
-        self._expect("guidance_scale", self.guidance_scale >= 1, "at least 1")
+        self._expect_counts("stills")

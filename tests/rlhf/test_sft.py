@@ -242,7 +242,7 @@ def test_a_run_killed_over_its_clips_makes_those_that_are_missing(make_run, whol
             return make_videos(load, samples, settings, folder)
 
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr("rlhf.sft_samples.make_videos", die)
+            patch.setattr("rlhf.run_samples.make_videos", die)
             main(run, False)
         assert last_checkpoint(run.path / "checkpoints").name == f"checkpoint-{step}"
     main(run, False)

@@ -1,21 +1,22 @@
-"""Clips of a few training instances at intervals, so that people see what a run is learning."""
+"""Clips of a few inputs at intervals, so that people see what a run is learning."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from generator.records import SampleRequest, SamplerSettings
-from generator.rundir import RunError
+from generator.rundir import RunDir, RunError
 from generator.sample import make_videos
 from rlhf import processes
 from rlhf.moving_average import MovingAverage
-from rlhf.sft_config import SFTConfig
+from rlhf.run_config import SampledConfig
 from rlhf.sft_dataset import TrainingInstance
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Samples(TrainerCallback):
 
     Args:
         folder: of the samples.
-        instances: of the dataset, each with its `target_settings`; the first `sample_count` are shown.
+        instances: each with its `target_settings`; the first `sample_count` are shown.
         config: of the run.
         load: gives the pipeline around the transformer that is trained; VAE and text encoder stay in memory
             only while clips are made.
@@ -41,7 +42,7 @@ class Samples(TrainerCallback):
         self,
         folder: Path,
         instances: Sequence[tuple[TrainingInstance, SamplerSettings]],
-        config: SFTConfig,
+        config: SampledConfig,
         load: Callable[[], AnyIDPipeline],
         average: MovingAverage,
     ) -> None:
@@ -109,3 +110,25 @@ class Samples(TrainerCallback):
         """After the checkpoint; a run that was asked to end leaves its clips to the next start."""
         if not control.should_training_stop:
             self.take(state.global_step)
+
+
+def sampling_pipeline(run: RunDir, model: Mapping[str, Any], transformer: torch.nn.Module) -> AnyIDPipeline:
+    """The pipeline of a base model around a transformer that is being trained.
+
+    Args:
+        run: its folder is where relative paths start.
+        model: `base`; its adapters are in the transformer already.
+        transformer: stays where and as it is.
+    """
+    from generator.model import AnyIDPipeline
+
+    base = run.resolve(model["base"])
+    on_gpu = next(transformer.parameters()).is_cuda
+    pipeline = AnyIDPipeline.from_pretrained(
+        base if base.exists() else model["base"],
+        transformer=transformer,
+        dtype=torch.bfloat16 if on_gpu else torch.float32,
+    )
+    pipeline.to(next(transformer.parameters()).device)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
