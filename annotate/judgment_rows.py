@@ -11,15 +11,22 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from django.db.models import Exists, F, OuterRef, QuerySet, TextField
+from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 from django.utils.crypto import salted_hmac
 
+from annotate.judging_queries import disqualified
 from annotate.models import FileFormat, Judgment, JudgmentFile
 
 #: Rows that are in memory at once.
 CHUNK = 5_000
 _TIME = pa.timestamp("us", tz="UTC")
+
+
+def _is(lookup: str, value: bool) -> ExpressionWrapper:
+    return ExpressionWrapper(Q(**{lookup: value}), output_field=BooleanField())
+
+
 #: Name, where its value comes from, its type. JSON columns are text here, and stay what the database wrote.
 COLUMNS: tuple[tuple[str, Any, pa.DataType], ...] = (
     ("judgment_id", F("id"), pa.int64()),
@@ -34,6 +41,8 @@ COLUMNS: tuple[tuple[str, Any, pa.DataType], ...] = (
     ("track", F("slot__track"), pa.string()),
     ("annotator", F("slot__annotator_id"), pa.string()),
     ("is_simulated", F("is_simulated"), pa.bool_()),
+    ("is_disqualified", disqualified("slot__annotator"), pa.bool_()),
+    ("is_gold", _is("slot__pair__gold__isnull", False), pa.bool_()),
     ("revision", F("revision"), pa.int32()),
     (
         "is_latest",

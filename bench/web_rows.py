@@ -166,13 +166,14 @@ def _fill_pairs(
     return _copy(
         database,
         "annotate_videopair",
-        ("round_id", "instance_id", "first_id", "second_id", "created_at"),
+        ("round_id", "instance_id", "first_id", "second_id", "is_adjudicated", "created_at"),
         (
             (
                 round,
                 instances[number // PAIRS_AN_INSTANCE],
                 samples[2 * number],
                 samples[2 * number + 1],
+                False,
                 "now",
             )
             for number in range(num_pairs)

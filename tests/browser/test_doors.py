@@ -1,0 +1,53 @@
+"""The doors in a real browser: a participant's whole way without scripts, and a lead's pages."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+from playwright.sync_api import expect
+
+from annotate.models import User
+from annotate.services import entries
+from annotate.services.entries import LinkTerms
+from tests.factories import make_pair, make_round
+
+
+def test_a_participant_agrees_judges_and_takes_the_code(visit: Any, transactional_db: None) -> None:
+    pair = make_pair(make_round())
+    terms = LinkTerms(
+        name="Faces in motion",
+        id_parameter="PROLIFIC_PID",
+        max_people=5,
+        closes_at=timezone.now() + timedelta(days=1),
+        consent_text="You will see videos.",
+        completion_code="C0DE42",
+    )
+    link = entries.make_link(terms, pair.round, "identity", 1, None)
+    page = visit(None, f"/enter/{link.token}/?PROLIFIC_PID=abc", java_script_enabled=False)
+    page.get_by_role("button", name="I agree").click()
+    page.get_by_label("Left is better").check()
+    page.get_by_role("button", name="Submit").click()
+    page.get_by_role("link", name="Go on to your completion code").click()
+    page.get_by_role("button", name="Finish").click()
+    expect(page.get_by_text("C0DE42")).to_be_visible()
+
+
+def test_a_lead_adds_a_webhook_and_asks_for_a_file(
+    visit: Any, lea: User, settings: Any, monkeypatch: Any
+) -> None:
+    settings.ALLOW_PRIVATE_WEBHOOKS = True
+    monkeypatch.setattr("annotate.door_tasks.write_judgment_file.delay_on_commit", lambda file_id: None)
+    page = visit(lea, "/webhooks/")
+    page.get_by_label("Address").fill("http://127.0.0.1:9/hook")
+    page.get_by_label("a round was opened").check()
+    page.get_by_role("button", name="Add").click()
+    expect(page.locator(".secret")).to_contain_text("whsec_")
+    page.get_by_role("link", name="http://127.0.0.1:9/hook").click()
+    expect(page.get_by_text("Nothing yet")).to_be_visible()
+    page.goto("/judgments/")
+    page.get_by_role("button", name="Write a file").click()
+    expect(page.get_by_role("button", name="Cancel file")).to_be_visible()
+    page.get_by_role("button", name="Cancel file").click()
+    expect(page.get_by_text("cancelled")).to_be_visible()
