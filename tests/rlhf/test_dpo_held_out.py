@@ -28,12 +28,12 @@ CONFIG = {
 
 @pytest.fixture
 def make_run(tmp_path, model_folder, export_folder):
-    def make(name, cache=None, **config):
+    def make(name, cache=None, export=export_folder, **config):
         run = RunDir(tmp_path / name)
         request = {
             "stage": "dpo",
             "model": {"base": str(model_folder), "adapters": []},
-            "export": str(export_folder),
+            "export": str(export),
             "config": {**CONFIG, **config},
         }
         run.create({**request, "cache": str(cache)} if cache else request)
@@ -150,3 +150,29 @@ def test_a_run_refuses_a_bank_that_was_tampered_with(make_run, tmp_path):
         np.save(path, np.load(path) * np.float32(1.001))
     with pytest.raises(RunError, match=r"entry \d+ is .* but the frozen policy answers .* delete the file"):
         main(make_run("second", cache, learning_rate=1e-3), False)
+
+
+def test_it_trains_on_sets_of_one_track_and_on_conflicting_ones(make_run, export_folder, tmp_path):
+    """Identity alone prefers, or the other track says the opposite or nothing: the set decides, not we."""
+    from dataclasses import replace
+
+    from rlhf.consensus import resolve_track
+    from rlhf.export import TrackVotes, read_export, write_export
+    from rlhf.records import Track, Verdict
+
+    said = (Verdict.TIE, Verdict.SECOND, Verdict.UNSURE)
+    rows = [
+        replace(
+            row,
+            tracks={
+                Track.IDENTITY: TrackVotes.from_consensus(resolve_track([Verdict.FIRST], 1)),
+                Track.CONTROLLABILITY: TrackVotes.from_consensus(resolve_track([verdict], 1)),
+            },
+        )
+        for row, verdict in zip(read_export(export_folder).rows(), said, strict=True)
+    ]
+    write_export(tmp_path / "identity", rows, joint_states={"tied": 1, "conflicting": 1, "undecided": 1})
+    options = {"pair_weighting": "posterior", "steps": 1, "held_out": 0.0}
+    run = make_run("run", export=tmp_path / "identity", **options)
+    main(run, False)
+    assert run.read_result()["num_pairs"] == 3
