@@ -1,4 +1,4 @@
-"""A training curve as points of an SVG path: no script, no chart library, prints as it is."""
+"""Figures as points of an SVG: no script, no chart library, prints as it is."""
 
 from __future__ import annotations
 
@@ -76,3 +76,86 @@ def _height(value: float, up: tuple[float, float]) -> float:
 
 def _ends(values: Sequence[float]) -> tuple[float, float]:
     return (min(values), max(values)) if values else (0, 0)
+
+
+@dataclass(frozen=True)
+class Span:
+    """A figure with its interval on a fixed scale, in percent of the width; None where there is none."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    level: float
+
+
+@dataclass(frozen=True)
+class Bar:
+    label: str
+    count: int
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Counts as bars in a box of WIDTH x HEIGHT; `most` is the count at its top."""
+
+    title: str
+    bars: list[Bar]
+    most: int
+    width: int = WIDTH
+    height: int = HEIGHT
+
+    @property
+    def total(self) -> int:
+        return sum(bar.count for bar in self.bars)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a whole that is 100 wide."""
+
+    label: str
+    count: int
+    x: float
+    width: float
+
+
+def span(
+    value: float | None,
+    low: float | None,
+    high: float | None,
+    *,
+    level: float,
+    scale: tuple[float, float] = (0, 1),
+) -> Span:
+    """What lies beyond the scale is drawn at its end; `level` is the value that means nothing special."""
+    start, end = scale
+
+    def place(at: float | None) -> float | None:
+        return None if at is None else round(100 * (min(max(at, start), end) - start) / (end - start), 1)
+
+    return Span(place(value), place(low), place(high), place(level) or 0.0)
+
+
+def bars(title: str, counts: Sequence[tuple[str, int]]) -> Bars:
+    most = max((count for _, count in counts), default=0)
+    step = WIDTH / (len(counts) or 1)
+    drawn = [
+        Bar(label, count, round(number * step, 1), round(HEIGHT - height, 1), round(step * 0.8, 1), height)
+        for number, (label, count) in enumerate(counts)
+        for height in [round(HEIGHT * count / (most or 1), 1)]
+    ]
+    return Bars(title, drawn, most)
+
+
+def parts(counts: Mapping[str, int]) -> list[Part]:
+    """Side by side, in the order given."""
+    total, x, found = sum(counts.values()), 0.0, []
+    for label, count in counts.items():
+        width = 100 * count / total if total else 0.0
+        found.append(Part(label, count, round(x, 2), round(width, 2)))
+        x += width
+    return found

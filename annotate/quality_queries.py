@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from statistics import median
@@ -294,6 +294,30 @@ def visible_flags(user: User) -> QuerySet[AnnotatorFlag]:
 
 def current_disqualification(person: User) -> Disqualification | None:
     return person.disqualifications.filter(lifted_at=None).first()
+
+
+def left_to_settle(person: User) -> int:
+    """How many of the pairs that this person touched wait to be resolved again."""
+    slots = Slot.objects.filter(annotator=person).order_by()
+    waiting = person.disqualifications.filter(settled_at=None).values_list("last_pair", flat=True)
+    return max((slots.filter(pair__gt=last).values("pair").distinct().count() for last in waiting), default=0)
+
+
+def newest_reports(people: Iterable[User]) -> dict[int, list[dict[str, Any]]]:
+    """Of each person the stored figures of the newest round that has any, a row a track."""
+    wanted = {str(person.pk): person.pk for person in people}
+    found: dict[int, list[dict[str, Any]]] = {}
+    for one in RoundFigures.objects.select_related("round").order_by("-round"):
+        for key in wanted.keys() & {key for track in one.figures.values() for key in track["people"]}:
+            rows = [
+                {"round": one.round, "track": track, **figures["people"][key]}
+                for track, figures in one.figures.items()
+                if key in figures["people"]
+            ]
+            found.setdefault(wanted[key], rows)
+        if len(found) == len(wanted):
+            break
+    return found
 
 
 def reports_of(person: User) -> list[dict[str, Any]]:

@@ -37,6 +37,7 @@ urlpatterns = [
     path("accounts/", accounts.accounts, name="accounts"),
     path("accounts/<int:user_id>/password/", accounts.password, name="account_password"),
     path("", include("annotate.door_urls")),
+    path("", include("annotate.quality_urls")),
     # The track converter is registered by the API's routes, which are imported below.
     path("api/", include("annotate.api.urls")),
     path("judge/<track:track>/", judge.judge, name="judge"),
@@ -51,6 +52,7 @@ urlpatterns = [
     path("runs/<int:run_id>/cancel/", runs.cancel, name="run_cancel"),
     path("runs/<int:run_id>/retry/", runs.retry, name="run_retry"),
     path("media/<uuid:lease>/<str:name>", media.leased_media, name="leased_media"),
+    path("media/runs/<int:run_id>/<int:step>/<int:pair_id>", media.run_clip_media, name="run_clip"),
     path("media/samples/<int:sample_id>", media.sample_media, name="sample_media"),
     path("media/references/<int:reference_id>/<str:part>", media.reference_media, name="reference_media"),
     path("healthz", health.healthz, name="healthz"),

@@ -47,7 +47,7 @@ def _context(round: Round) -> dict[str, Any]:
         ],
         "is_live": any(run.status in LIVE for run in shown),
         "curves": _curves(dpo) if dpo else [],
-        "exports": round.exports.order_by("-id"),
+        "exports": round.exports.select_related("superseded").order_by("-id"),
         "evaluation": evaluation.result if evaluation else None,
         "pairs": queries.pairs_side_by_side(round),
         "saved": vote_queries.votes_saved(round),

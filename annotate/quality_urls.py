@@ -1,0 +1,20 @@
+"""Pages of the numbers for leads."""
+
+from django.urls import path
+
+from annotate.views import annotators, dashboard, planner
+
+urlpatterns = [
+    path("rounds/<int:round_id>/numbers/", dashboard.dashboard, name="dashboard"),
+    path("rounds/<int:round_id>/numbers/compute/", dashboard.compute, name="dashboard_compute"),
+    path("rounds/<int:round_id>/plan/", planner.planner, name="planner"),
+    path("annotators/", annotators.annotators, name="annotators"),
+    path("annotators/<int:user_id>/", annotators.annotator, name="annotator"),
+    path("annotators/<int:user_id>/disqualify/", annotators.disqualify, name="annotator_disqualify"),
+    path(
+        "annotators/<int:user_id>/exports/<int:export_id>/rebuild/",
+        annotators.rebuild,
+        name="export_rebuild",
+    ),
+    path("flags/<int:flag_id>/review/", annotators.review, name="flag_review"),
+]
