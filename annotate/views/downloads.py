@@ -21,7 +21,9 @@ from rlhf.records import Track
 class FileForm(forms.Form):
     round = forms.ModelChoiceField(Round.objects.none(), required=False, empty_label="all rounds")
     track = forms.ChoiceField(choices=[("", "both"), *((str(t), str(t)) for t in Track)], required=False)
-    file_format = forms.ChoiceField(choices=FileFormat.choices, label="Format")
+    file_format = forms.ChoiceField(
+        choices=[(FileFormat.JSONL, "JSON lines, gzipped"), (FileFormat.PARQUET, "Parquet")]
+    )
     includes_simulated = forms.BooleanField(required=False, initial=True, label="simulated votes, marked")
     includes_names = forms.BooleanField(required=False, label="people's names instead of pseudonyms")
 
