@@ -21,9 +21,10 @@ from django.views.decorators.http import require_safe
 from rest_framework.authentication import TokenAuthentication
 
 from annotate.judging_queries import held_slot
-from annotate.models import JudgmentFile, User
-from annotate.queries import visible_references, visible_samples
+from annotate.models import JudgmentFile, Stage, User
+from annotate.queries import visible_references, visible_runs, visible_samples
 from annotate.services.downloads import file_path
+from annotate.services.run_clips import clip_path
 from annotate.tracks import shown_file
 
 _TYPES = {".mp4": "video/mp4", ".png": "image/png", ".jpg": "image/jpeg", ".gz": "application/gzip"}
@@ -71,6 +72,14 @@ def judgment_file(request: HttpRequest, file: JudgmentFile) -> HttpResponseBase:
     response.headers["Content-Disposition"] = f'attachment; filename="judgments-{file.pk}{file.suffix}"'
     response.headers["ETag"] = f'"{file.sha256}"'
     return response
+
+
+@require_safe
+def run_clip_media(request: HttpRequest, run_id: int, step: int, pair_id: int) -> HttpResponseBase:
+    run = visible_runs(_user(request)).filter(pk=run_id, stage=Stage.DPO).first()
+    if run is None:
+        raise Http404
+    return stored_file(request, clip_path(run, step, pair_id))
 
 
 def _user(request: HttpRequest) -> User:

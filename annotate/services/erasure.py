@@ -22,6 +22,7 @@ from annotate.models import (
     Run,
     RunStatus,
     Stage,
+    VideoPair,
     VideoSample,
 )
 from annotate.services.audit import record_event
@@ -130,9 +131,11 @@ def _stored_files(group: IdentityGroup) -> list[str]:
 
 
 def _run_files(group: IdentityGroup) -> Iterator[str]:
-    """What jobs keep of a person beside rows: videos of evaluations."""
+    """What jobs keep of a person beside rows: clips of trainings, videos of evaluations."""
+    pairs = VideoPair.objects.filter(instance__group=group).values_list("pk", flat=True)
     instances = group.instances.values_list("pk", flat=True)
-    patterns = [f"runs/*/*/{model}/{pk}-*.mp4" for pk in instances for model in ("baseline", "candidate")]
+    patterns = [f"runs/*/*/samples/step-*/{pk}.mp4" for pk in pairs]
+    patterns += [f"runs/*/*/{model}/{pk}-*.mp4" for pk in instances for model in ("baseline", "candidate")]
     for pattern in patterns:
         for path in settings.STORAGE_ROOT.glob(pattern):
             yield str(path.relative_to(settings.STORAGE_ROOT))

@@ -32,6 +32,7 @@ FIRST = (
     "guard",
     "held_out",
     "evaluate_every",
+    "sample_every",
 )
 
 

@@ -20,6 +20,7 @@ from annotate.services import runs
 from annotate.services.approvals import approve_run
 from annotate.services.dry_run import run_config
 from annotate.services.rounds import RoundError
+from annotate.services.run_clips import shown_pairs
 from annotate.services.run_logs import is_disk_full, is_out_of_memory, log_tail
 from annotate.views.access import SignedInRequest, leads_only
 from rlhf.config_form import settings_of, written
@@ -49,6 +50,8 @@ def _context(run: Run, request: SignedInRequest) -> dict[str, Any]:
         "is_lost": run.heartbeat_at is not None and timezone.now() - run.heartbeat_at > runs.LOST_AFTER,
         "plots": run_plots(rows),
         "by_time": plots_by_time(rows),
+        "shown": shown_pairs(run) if run.stage == Stage.DPO else [],
+        "shows_samples": config is not None and config.sample_every > 0,
         "log": "\n".join(log_tail(run)),
         "settings": _settings(config) if config else [],
         "traps": _traps(run, config) if config and run.status == RunStatus.WAITING else [],

@@ -61,9 +61,14 @@ def test_it_erases_what_jobs_keep_of_a_person(exported):
     request = run_dir(queue_dpo(pair.round, exported)).read_request()
     cache = run_dir(exported.runs.get()).resolve(request["cache"])
     run = settings.STORAGE_ROOT / "runs" / "round-1"
-    mine = [cache / f"{'a' * 64}.safetensors", run / f"evaluate-1/baseline/{pair.instance_id}-7.mp4"]
+    mine = [
+        cache / f"{'a' * 64}.safetensors",
+        run / f"dpo-1/samples/step-0/{pair.pk}.mp4",
+        run / f"evaluate-1/baseline/{pair.instance_id}-7.mp4",
+    ]
     theirs = [
         cache.with_name("another.cache") / f"{'a' * 64}.safetensors",
+        run / f"dpo-1/samples/step-0/{pair.pk}0.mp4",
         run / f"evaluate-1/candidate/{pair.instance_id}1-7.mp4",
     ]
     for path in [*mine, *theirs]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from html import unescape
 from uuid import uuid4
 
 import pytest
+from django.conf import settings
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
@@ -15,6 +17,7 @@ from annotate.models import Run, RunStatus
 from annotate.run_curves import plots_by_time, run_plots
 from annotate.services import runs
 from annotate.services.preferences import export_round
+from annotate.services.run_clips import clip_path
 from annotate.services.run_logs import log_tail, why_it_ended
 from annotate.templatetags.run_figures import duration
 from rlhf.records import Track, Verdict
@@ -152,6 +155,24 @@ def test_without_a_broker_a_run_is_queued_all_the_same(lea, run, monkeypatch):
     assert answer.status_code == 200 and "a GPU worker takes it next" in answer.content.decode()
     Run.objects.update(queued_at=timezone.now() - timedelta(minutes=2))
     assert runs.requeue_lost_runs() == [run.pk]
+
+
+def test_samples_stand_beside_the_parents(lea, ana, run):
+    assert "This run makes none" in page_of(run, lea)
+    pair = run.round.pairs.get()
+    clip = (settings.STORAGE_ROOT / pair.first.path).read_bytes()
+    for step in (0, 10, 20, 30, 40, 50):
+        place = settings.STORAGE_ROOT / clip_path(run, step, pair.pk)
+        place.parent.mkdir(parents=True)
+        place.write_bytes(clip)
+    page = page_of(run, lea)
+    addresses = re.findall(r'src="(/media/runs/[^"]+)"', page)
+    assert addresses == [f"/media/runs/{run.pk}/{step}/{pair.pk}" for step in (0, 30, 40, 50)]
+    assert "parent</figcaption>" in page and pair.instance.prompt.text in page
+    assert b"".join(browser_of(lea).get(addresses[0]).streaming_content) == clip
+    assert browser_of(lea).get(f"/media/runs/{run.pk}/7/{pair.pk}").status_code == 404
+    for stranger in (ana, None):
+        assert browser_of(stranger).get(addresses[0]).status_code == 404
 
 
 def test_a_page_of_another_stage_has_no_curves(lea):
