@@ -15,6 +15,7 @@ BENCHMARKS = (
     "sampler",
     "wan5b",
     "dpo_step",
+    "dpo5b",
     "web",
     "export",
     "stopping",
