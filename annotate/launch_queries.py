@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from annotate import queries
+from annotate.judging_queries import disqualified
 from annotate.models import (
     Export,
     IdentityGroup,
@@ -56,7 +57,11 @@ def pair_set(round: Round, export: Export | None, *, include_simulated: bool) ->
 
 
 def usable_exports(user: User, round: Round) -> QuerySet[Export]:
-    return queries.visible_exports(user).filter(round=round, withdrawn="", num_pairs__gt=0).order_by("-id")
+    return (
+        queries.visible_exports(user)
+        .filter(round=round, withdrawn="", superseded=None, num_pairs__gt=0)
+        .order_by("-id")
+    )
 
 
 def pair_facts(round: Round, chosen: PairSet) -> PairFacts:
@@ -77,6 +82,7 @@ def pair_facts(round: Round, chosen: PairSet) -> PairFacts:
         sided_votes=answers["left"] + answers["right"],
         left_votes=answers["left"],
         agreement={str(track): _raw([v for v in votes.values() if v.track == track]) for track in Track},
+        disqualified_votes=_disqualified_votes(chosen),
         **_file_facts(pairs, round),
         licences=dict(Counter(group.licence for group in groups)),
         consent_ended=tuple(sorted(group.name for group in people if _has_ended(group))),
@@ -105,9 +111,9 @@ def _file_facts(pairs: list[PreferencePair], round: Round) -> dict[str, int]:
 
 
 def _counting_votes(pairs: QuerySet[PreferencePair]) -> dict[tuple[bool, int], Vote]:
-    """The newest revision of every vote on these pairs, by (whether it was simulated, slot)."""
+    """The newest revision of every vote that counts on these pairs, by (whether it was simulated, slot)."""
     rows = (
-        Judgment.objects.filter(slot__pair__preference__in=pairs.order_by().values("pk"))
+        Judgment.objects.filter(~disqualified("slot__annotator"), slot__pair__preference__in=_ids(pairs))
         .order_by("slot_id", "-revision")
         .distinct("slot_id")
         .values_list(
@@ -124,6 +130,18 @@ def _counting_votes(pairs: QuerySet[PreferencePair]) -> dict[tuple[bool, int], V
         (is_simulated, slot): Vote(pair, Track(track), annotator, Verdict(verdict), first_side == Side.LEFT)
         for is_simulated, slot, pair, track, annotator, verdict, first_side in rows
     }
+
+
+def _disqualified_votes(chosen: PairSet) -> int:
+    """Votes behind an export whose people were disqualified since; what is exported now has none."""
+    if chosen.export is None:
+        return 0
+    votes = Judgment.objects.filter(disqualified("slot__annotator"), created_at__lt=chosen.export.created_at)
+    return votes.filter(slot__pair__preference__in=_ids(chosen.pairs)).values("slot").distinct().count()
+
+
+def _ids(pairs: QuerySet[PreferencePair]) -> QuerySet[PreferencePair, int]:
+    return pairs.order_by().values_list("pk", flat=True)
 
 
 def _raw(votes: list[Vote]) -> float | None:

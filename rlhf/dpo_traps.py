@@ -39,6 +39,7 @@ class PairFacts:
         simulated_pairs: pairs with any simulated vote.
         human_votes: votes of people.
         simulated_votes: votes of programs.
+        disqualified_votes: votes behind the pairs whose people were disqualified since.
         annotators: votes of each person, by any key.
         sided_votes: votes for one of the two sides.
         left_votes: those for the left.
@@ -57,6 +58,7 @@ class PairFacts:
     simulated_pairs: int = 0
     human_votes: int = 0
     simulated_votes: int = 0
+    disqualified_votes: int = 0
     annotators: Mapping[int, int] = field(default_factory=dict)
     sided_votes: int = 0
     left_votes: int = 0
@@ -191,6 +193,12 @@ def _votes(facts: PairFacts, config: FlowDPOConfig) -> Iterator[Trap]:
             "simulated_votes",
             f"{_pairs(facts.simulated_pairs)} of {facts.num_pairs} with simulated votes.",
             "Leave them out unless you are rehearsing: a program's taste is nobody's preference.",
+        )
+    if facts.disqualified_votes:
+        yield Trap(
+            "disqualified",
+            f"Behind these pairs, votes of people who are disqualified: {facts.disqualified_votes}.",
+            "Train on the votes as they are now, or rebuild the export without them.",
         )
     total, most = sum(facts.annotators.values()), max(facts.annotators.values(), default=0)
     if total and most > DOMINANT_SHARE * total:

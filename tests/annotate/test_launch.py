@@ -17,6 +17,7 @@ from annotate.models import AuditEvent, Export, Round, Run, RunStatus, User
 from annotate.services import runs
 from annotate.services.loop import advance_round
 from annotate.services.preferences import export_round
+from annotate.services.quality import disqualify
 from annotate.services.rounds import RoundError
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import browser_of
@@ -158,6 +159,16 @@ def test_the_facts_are_those_of_the_votes(round):
     type(pair.first).objects.filter(pk=pair.second_id).update(facts={"num_frames": 13, "size_bytes": 200})
     facts = pair_facts(round, pair_set(round, None, include_simulated=False))
     assert (facts.from_others, facts.uneven, facts.sized, facts.chosen_smaller) == (1, 1, 1, 1)
+
+
+def test_votes_of_disqualified_people_are_told_of_an_export_and_count_for_nothing(lea, round):
+    export = export_round(round)
+    person = User.objects.filter(slots__pair=round.pairs.first()).first()
+    assert person is not None
+    disqualify(person, "clicks left", lea)
+    facts = pair_facts(round, pair_set(round, export, include_simulated=False))
+    assert (facts.disqualified_votes, facts.human_votes) == (1, 5)
+    assert "votes of people who are disqualified: 1." in look(browser_of(lea), round, export=export.pk)
 
 
 def test_simulated_votes_come_in_only_by_name(round):

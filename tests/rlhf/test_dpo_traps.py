@@ -36,6 +36,7 @@ def test_nothing_is_said_of_good_pairs_and_the_shipped_settings(facts, config):
         ("few_identities", {"identities": dict.fromkeys("abcdefgh", 25)}),
         ("one_identity", {"identities": GOOD.identities | {"person 0": 90}}),
         ("simulated_votes", {"simulated_pairs": 1}),
+        ("disqualified", {"disqualified_votes": 2}),
         ("one_annotator", {"annotators": {1: 700, 2: 500}}),
         ("side", {"left_votes": 640}),
         ("side", {"left_votes": 360}),
