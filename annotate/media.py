@@ -21,13 +21,18 @@ from django.views.decorators.http import require_safe
 from rest_framework.authentication import TokenAuthentication
 
 from annotate.judging_queries import held_slot
-from annotate.models import JudgmentFile, Stage, User
+from annotate.models import FileFormat, JudgmentFile, Stage, User
 from annotate.queries import visible_references, visible_runs, visible_samples
 from annotate.services.downloads import file_path
 from annotate.services.run_clips import clip_path
 from annotate.tracks import shown_file
 
-_TYPES = {".mp4": "video/mp4", ".png": "image/png", ".jpg": "image/jpeg", ".gz": "application/gzip"}
+_TYPES = {".mp4": "video/mp4", ".png": "image/png", ".jpg": "image/jpeg"}
+#: Of files of judgments.
+MEDIA_TYPES = {
+    FileFormat.JSONL: "application/gzip",
+    FileFormat.PARQUET: "application/vnd.apache.parquet",
+}
 _PART = 256 * 1024
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)$")
 
@@ -70,6 +75,7 @@ def judgment_file(request: HttpRequest, file: JudgmentFile) -> HttpResponseBase:
     """
     response = stored_file(request, file_path(file))
     response.headers["Content-Disposition"] = f'attachment; filename="judgments-{file.pk}{file.suffix}"'
+    response.headers["Content-Type"] = MEDIA_TYPES[FileFormat(file.file_format)]
     response.headers["ETag"] = f'"{file.sha256}"'
     return response
 

@@ -63,6 +63,8 @@ def described(
 ) -> Callable[[F], F]:
     """Describe an operation. Those with a body, or that change something, may fail in the usual ways, too."""
     statuses = {*problems, *(() if is_open else (401,)), *((400, 415) if request else ())}
+    if request and not is_open:
+        statuses.add(403)
     responses: dict[int, Any] = {status: _answer(status) for status in sorted(statuses)}
     return extend_schema(request=request, responses={**answers, **responses}, examples=[*examples], **options)
 

@@ -150,7 +150,7 @@ class HeldLeaseView(APIView):
 
     @described(
         {200: serializers.LeaseRenewed},
-        problems=[404],
+        problems=[403, 404],
         examples=[example("Renewed", {"expires_at": "2026-11-25T09:30:00Z"}, 200)],
     )
     def post(self, request: Request, lease: UUID) -> Response:
@@ -160,7 +160,7 @@ class HeldLeaseView(APIView):
             raise Http404
         return Response(serializers.LeaseRenewed({"expires_at": until}).data)
 
-    @described({204: OpenApiResponse(description="It is somebody else's turn.")}, problems=[404])
+    @described({204: OpenApiResponse(description="It is somebody else's turn.")}, problems=[403, 404])
     def delete(self, request: Request, lease: UUID) -> Response:
         """Give a pair back unjudged."""
         if not release_slot(signed_in(request), lease):

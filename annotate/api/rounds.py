@@ -21,7 +21,7 @@ from annotate.api.describing import described, example
 from annotate.api.judging import signed_in
 from annotate.api.problems import Conflict
 from annotate.door_tasks import send_judgment_file
-from annotate.media import judgment_file
+from annotate.media import MEDIA_TYPES, judgment_file
 from annotate.models import Export, JudgmentFile, Round, User
 from annotate.queries import visible_exports, visible_rounds
 from annotate.services.downloads import DownloadError, cancel_file, request_file
@@ -71,7 +71,7 @@ class RoundView(ForLeads, generics.RetrieveAPIView[Round]):
 class AdvanceView(ForLeads):
     @described(
         {200: serializers.RoundAdvanced},
-        problems=[404, 409],
+        problems=[403, 404, 409],
         examples=[
             example("Waiting", {"says": "waiting for people: 12 on identity", "run": None}, 200),
             example("Queued", {"says": "sampling is queued", "run": 7}, 200),
@@ -178,7 +178,7 @@ class JudgmentFileView(ForLeads):
         """How far a file is."""
         return Response(serializers.JudgmentFileShown(_file(request, pk)).data)
 
-    @described({204: OpenApiResponse(description="It will not be written.")}, problems=[404, 409])
+    @described({204: OpenApiResponse(description="It will not be written.")}, problems=[403, 404, 409])
     def delete(self, request: Request, pk: int) -> Response:
         """Cancel a file that is not done yet."""
         file = _file(request, pk)
@@ -190,8 +190,9 @@ class JudgmentFileView(ForLeads):
 class JudgmentFileContentView(ForLeads):
     @described(
         {
-            (200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, "The whole file."),
-            (206, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, "The range asked for."),
+            (status_code, media_type): OpenApiResponse(OpenApiTypes.BINARY, meaning)
+            for status_code, meaning in ((200, "The whole file."), (206, "The range asked for."))
+            for media_type in MEDIA_TYPES.values()
         },
         problems=[404, 409, 416],
         parameters=[

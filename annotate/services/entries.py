@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from annotate.door_queries import has_open_pair, num_judged
@@ -113,13 +113,21 @@ def enter(link: EntryLink, external_id: str) -> Entry:
 
 
 def _participant(id_parameter: str, external_id: str) -> Participant:
-    known = Participant.objects.filter(id_parameter=id_parameter, external_id=external_id).first()
+    same = Participant.objects.filter(id_parameter=id_parameter, external_id=external_id)
+    known = same.first()
     if known is not None:
         return known
     account = User(username=f"participant-{secrets.token_hex(4)}", role=User.Role.PARTICIPANT)
     account.set_unusable_password()
-    account.save()
-    return Participant.objects.create(id_parameter=id_parameter, external_id=external_id, account=account)
+    try:
+        with transaction.atomic():
+            account.save()
+            return Participant.objects.create(
+                id_parameter=id_parameter, external_id=external_id, account=account
+            )
+    except IntegrityError:
+        # They came by another link at the same moment.
+        return same.get()
 
 
 @dataclass(frozen=True)

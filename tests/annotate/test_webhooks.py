@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
@@ -301,3 +302,38 @@ def test_delivered_messages_are_forgotten_after_their_days(lea, receiver, settin
         delivered_at=timezone.now() - timedelta(days=settings.DOWNLOAD_DAYS, hours=1)
     )
     assert webhooks.remove_old_messages() == 1
+
+
+def test_every_job_of_the_clock_is_known_and_sends_what_is_due(lea, receiver, settings, monkeypatch):
+    from annotate import door_tasks
+    from annotate.celery import app
+
+    app.loader.import_default_modules()
+    assert {job["task"] for job in settings.CELERY_BEAT_SCHEDULE.values()} <= set(app.tasks)
+    endpoint = hook(receiver.url, lea)
+    sent: list[int] = []
+    monkeypatch.setattr(door_tasks.deliver_due, "apply_async", lambda args, **_: sent.extend(args))
+    door_tasks.send_webhooks()
+    assert sent == []
+    start_round("one", make_model())
+    door_tasks.send_webhooks()
+    assert sent == [endpoint.pk]
+    door_tasks.deliver_due(endpoint.pk)
+    assert WebhookMessage.objects.get().state == "delivered"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_workers_send_a_message_once(receiver):
+    endpoint = hook(receiver.url, None)
+    for name in "abcdef":
+        start_round(name, make_model())
+
+    def deliver(_: int) -> int:
+        try:
+            return webhooks.deliver_due(endpoint.pk)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        taken = list(pool.map(deliver, range(8)))
+    assert sum(taken) == len(receiver.told) == 6
