@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from statistics import median
@@ -83,6 +83,7 @@ def funnel(round: Round) -> list[FunnelStage]:
     decided = states.exclude(joint_state=JointState.UNDECIDED).count()
     dominant = states.filter(joint_state=JointState.DOMINANT).count()
     export = round.exports.filter(withdrawn="", superseded=None).last()
+    exported = states.filter(joint_state=JointState.DOMINANT, exports=export).count() if export else 0
     return [
         FunnelStage("Instances", pairs.values("instance").distinct().count(), None),
         FunnelStage("Videos made", counts["made"], counts["all"]),
@@ -90,7 +91,7 @@ def funnel(round: Round) -> list[FunnelStage]:
         FunnelStage("Judged: every wanted vote is there", judged, num_pairs),
         FunnelStage("Decided on both tracks", decided, judged),
         FunnelStage("Dominant", dominant, decided),
-        FunnelStage("Exported", export.num_pairs if export else 0, dominant),
+        FunnelStage("Exported", exported, dominant),
     ]
 
 
@@ -125,6 +126,17 @@ class Pace:
     per_hour: Estimate
     hours_left: Estimate
     hours_of_looking: Estimate
+
+    @property
+    def seconds_of_looking(self) -> float | None:
+        return None if self.hours_of_looking.value is None else 3600 * self.hours_of_looking.value
+
+
+def votes_a_dominant_pair(round: Round) -> float | None:
+    """What an exported pair costs: all votes given so far over the dominant pairs."""
+    given = Slot.objects.filter(round=round, pair__gold=None, judged_at__isnull=False).count()
+    dominant = PreferencePair.objects.filter(pair__round=round, joint_state=JointState.DOMINANT).count()
+    return given / dominant if dominant else None
 
 
 def pace(round: Round) -> Pace:
@@ -186,18 +198,11 @@ def round_votes(round: Round, *, is_simulated: bool) -> list[Vote]:
             "slot__pair__gold_verdicts",
         )
     )
-    return [_vote(*row[2:]) for row in sorted(rows, key=lambda row: row[:2])]
+    return [_vote(row) for row in sorted(rows, key=lambda row: row[:2])]
 
 
-def _vote(
-    pair: int,
-    track: str,
-    annotator: int,
-    verdict: str,
-    first_side: str,
-    active_ms: int | None,
-    gold: Mapping[str, str] | None,
-) -> Vote:
+def _vote(row: tuple[Any, ...]) -> Vote:
+    _, _, pair, track, annotator, verdict, first_side, active_ms, gold = row
     known = (gold or {}).get(track)
     return Vote(
         pair=pair,
@@ -350,6 +355,7 @@ def sessions_of(person: User) -> list[Session]:
     sessions: list[Session] = []
     rows = Slot.objects.filter(annotator=person).exclude(judged_at=None).order_by("judged_at")
     for leased_at, judged_at in rows.values_list("leased_at", "judged_at"):
+        assert leased_at is not None and judged_at is not None, "a judged slot was leased"
         if sessions and judged_at - sessions[-1].ended <= SESSION_PAUSE:
             last = sessions.pop()
             sessions.append(Session(last.began, judged_at, last.votes + 1))

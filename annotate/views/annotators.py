@@ -21,7 +21,7 @@ from annotate.services import quality
 from annotate.views.access import SignedInRequest, leads_only
 
 PEOPLE_A_PAGE = 50
-SESSIONS_SHOWN = 12
+SESSIONS_SHOWN = 8
 #: Points of the plot of a person's times: each the median of as many votes.
 POINTS = 80
 

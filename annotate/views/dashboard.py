@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,8 @@ AGREEMENT = {
     "ac1": ("Gwet's AC1", "the same, and holds when one verdict is common"),
     "raw": ("Raw agreement", "share of two votes on a pair that are equal; knows no chance"),
 }
-ANSWERS = ("left", "tie", "both_bad", "unsure", "right")
+VERDICTS = ("first", "second", "tie", "both_bad", "unsure")
+ANSWERS = ("left", "right", *VERDICTS[2:])
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,14 @@ class TrackFigures:
 @require_safe
 def dashboard(request: SignedInRequest, round_id: int) -> HttpResponse:
     round = get_object_or_404(queries.visible_rounds(request.user), pk=round_id)
-    stages = quality_queries.funnel(round)
-    return render(request, "annotate/dashboard.html", {"round": round, **_live(round)} | {"stages": stages})
+    return render(request, "annotate/dashboard.html", {"round": round, **_live(round)})
 
 
 def _live(round: Round) -> dict[str, Any]:
     days = quality_queries.votes_by_day(round)
     return {
+        "stages": quality_queries.funnel(round),
+        "votes_a_dominant_pair": quality_queries.votes_a_dominant_pair(round),
         "pace": quality_queries.pace(round),
         "days": [
             bars(str(track).capitalize(), [(f"{day:%-d %b}", count) for day, count in counts])
@@ -90,12 +92,13 @@ def _track(track: Track, figures: Mapping[str, Any]) -> TrackFigures:
         figure = figures["agreement"][name]
         drawn = span(figure["value"], figure["low"], figure["high"], level=0, scale=(-0.2, 1))
         rows.append(AgreementRow(title, hint, figure, drawn))
-    answers = {answer: figures["answers"].get(answer, 0) for answer in ANSWERS}
-    return TrackFigures(track, rows, _parts(figures["verdicts"]), _parts(answers))
+    return TrackFigures(
+        track, rows, _parts(figures["verdicts"], VERDICTS), _parts(figures["answers"], ANSWERS)
+    )
 
 
-def _parts(counts: Mapping[str, int]) -> list[Part]:
-    return parts({name.replace("_", " "): count for name, count in counts.items()})
+def _parts(counts: Mapping[str, int], names: Sequence[str]) -> list[Part]:
+    return parts({name.replace("_", " "): counts.get(name, 0) for name in names})
 
 
 @leads_only
