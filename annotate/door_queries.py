@@ -105,6 +105,7 @@ class Scope:
 
     round_id: int
     person_cap: int
+    is_used_up: bool
 
 
 def scope_of(account: User, track: str) -> Scope | None:
@@ -117,5 +118,6 @@ def scope_of(account: User, track: str) -> Scope | None:
     if entry is None:
         return None
     work = entry.link.judging
-    elsewhere = Slot.objects.filter(annotator=account, round=work.round_id).exclude(track=work.track)
-    return Scope(work.round_id, work.pairs_a_person + elsewhere.count())
+    given = Slot.objects.filter(annotator=account, round=work.round_id)
+    here, elsewhere = given.filter(track=work.track).count(), given.exclude(track=work.track).count()
+    return Scope(work.round_id, work.pairs_a_person + elsewhere, here >= work.pairs_a_person)

@@ -21,12 +21,6 @@ from annotate.models import FileFormat, Judgment, JudgmentFile
 #: Rows that are in memory at once.
 CHUNK = 5_000
 _TIME = pa.timestamp("us", tz="UTC")
-
-
-def _is(lookup: str, value: bool) -> ExpressionWrapper:
-    return ExpressionWrapper(Q(**{lookup: value}), output_field=BooleanField())
-
-
 #: Name, where its value comes from, its type. JSON columns are text here, and stay what the database wrote.
 COLUMNS: tuple[tuple[str, Any, pa.DataType], ...] = (
     ("judgment_id", F("id"), pa.int64()),
@@ -42,7 +36,7 @@ COLUMNS: tuple[tuple[str, Any, pa.DataType], ...] = (
     ("annotator", F("slot__annotator_id"), pa.string()),
     ("is_simulated", F("is_simulated"), pa.bool_()),
     ("is_disqualified", disqualified("slot__annotator"), pa.bool_()),
-    ("is_gold", _is("slot__pair__gold__isnull", False), pa.bool_()),
+    ("is_gold", ExpressionWrapper(Q(slot__pair__gold__isnull=False), BooleanField()), pa.bool_()),
     ("revision", F("revision"), pa.int32()),
     (
         "is_latest",

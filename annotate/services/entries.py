@@ -11,8 +11,11 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from annotate.door_queries import has_open_pair, num_judged
+from annotate.judging_queries import is_disqualified
 from annotate.models import Entry, EntryLink, JudgingWork, Participant, Round, User
 from annotate.services.audit import record_event
+from annotate.services.qualification import standing_of
+from rlhf.records import Track
 
 _EXTERNAL_ID = re.compile(r"[A-Za-z0-9_.-]{1,100}\Z")
 
@@ -101,6 +104,10 @@ def enter(link: EntryLink, external_id: str) -> Entry:
         return entry
     check_open(link)
     work = link.judging
+    if _is_screened_out(participant.account, Track(work.track)):
+        raise EntryRefusedError(
+            "You have been screened out: your answers to pairs of this kind are not counted at present."
+        )
     twin = JudgingWork.objects.filter(
         round=work.round_id, track=work.track, link__entries__participant=participant
     )
@@ -137,11 +144,16 @@ class Progress:
     judged: int
     wanted: int
     is_finished: bool
+    is_screened_out: bool
     has_more: bool
 
     @property
     def can_finish(self) -> bool:
         """With all pairs, or with those that there were."""
+        return not self.is_screened_out and self._has_judged_enough
+
+    @property
+    def _has_judged_enough(self) -> bool:
         return self.judged >= self.wanted or (self.judged > 0 and not self.has_more)
 
 
@@ -149,13 +161,20 @@ def progress(entry: Entry) -> Progress:
     work = entry.link.judging
     account = entry.participant.account
     judged = num_judged(account, work)
+    is_finished = entry.finished_at is not None
+    is_screened_out = not is_finished and _is_screened_out(account, Track(work.track))
     has_more = (
-        entry.finished_at is None
+        not (is_finished or is_screened_out)
         and entry.link.ended_at is None
         and judged < work.pairs_a_person
         and has_open_pair(account, work)
     )
-    return Progress(judged, work.pairs_a_person, entry.finished_at is not None, has_more)
+    return Progress(judged, work.pairs_a_person, is_finished, is_screened_out, has_more)
+
+
+def _is_screened_out(account: User, track: Track) -> bool:
+    """Whose answers do not count, or who has just failed to qualify."""
+    return is_disqualified(account) or standing_of(account, track).again_at is not None
 
 
 def finish(entry: Entry) -> bool:

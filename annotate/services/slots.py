@@ -147,13 +147,13 @@ def lease_slot(
     """
     if settings.QUALIFY and not (standing := standing_of(annotator, track)).is_qualified:
         return _lease_training(annotator, track, standing)
-    person_cap = settings.MAX_PAIRS_A_PERSON
+    person_cap, is_used_up = settings.MAX_PAIRS_A_PERSON, False
     if annotator.is_participant:
         scope = scope_of(annotator, track)
         if scope is None:
             return None
-        round_id, person_cap = scope.round_id, scope.person_cap
-    if is_golds_turn():
+        round_id, person_cap, is_used_up = scope.round_id, scope.person_cap, scope.is_used_up
+    if not is_used_up and is_golds_turn():
         gold = lease_gold(annotator, track, round_id, ahead_of)
         if gold is not None:
             return leased_slots(annotator).get(pk=gold)

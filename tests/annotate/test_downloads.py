@@ -18,6 +18,7 @@ from annotate import judgment_rows
 from annotate.models import AuditEvent, Judgment, JudgmentFile, RunStatus, User
 from annotate.services import downloads
 from annotate.services.judgments import revise_judgment, submit_judgment
+from annotate.services.quality import disqualify
 from annotate.services.slots import lease_slot
 from rlhf.records import Track
 from tests.annotate.conftest import browser_of, machine_of
@@ -102,6 +103,13 @@ def test_people_are_pseudonyms_unless_names_are_asked_for(votes, lea, settings):
     assert named == {"ana", "ben", "bot"}
     last = AuditEvent.objects.filter(verb="request_judgments").last()
     assert last.actor == lea and last.detail == {"includes_names": True}
+
+
+def test_votes_of_somebody_disqualified_are_marked(votes, ana, lea, settings):
+    assert not any(row["is_disqualified"] for row in rows(written(lea), settings))
+    disqualify(ana, "always left", lea)
+    marked = [row["judgment_id"] for row in rows(written(lea), settings) if row["is_disqualified"]]
+    assert marked == [vote.pk for vote in votes if vote.slot.annotator == ana]
 
 
 def in_small_chunks(monkeypatch) -> None:

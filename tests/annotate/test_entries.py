@@ -13,8 +13,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from annotate.models import Entry, EntryLink, Exposure, Judgment, Participant, Slot, User
-from annotate.services import entries
+from annotate.services import entries, slots
 from annotate.services.entries import EntryRefusedError, LinkTerms
+from annotate.services.quality import disqualify
 from annotate.services.slots import lease_slot
 from rlhf.records import Track
 from tests.annotate.conftest import browser_of
@@ -176,6 +177,31 @@ def test_a_participant_gets_nothing_but_their_share_by_any_door(round):
     assert browser.get("/").headers["Location"].startswith("/enter/")
     for page in ("/account/token/", "/accounts/", "/rounds/", "/entry-links/", "/webhooks/", "/judgments/"):
         assert browser.get(page).status_code == 404
+
+
+@pytest.mark.django_db
+def test_who_is_disqualified_is_screened_out(round, lea):
+    link = make_link(round)
+    browser, _ = come(link, "a")
+    assert judge_one(browser)
+    disqualify(Participant.objects.get().account, "answers without looking", lea)
+    assert not judge_one(browser)
+    page = browser.get(f"/enter/{link.token}/").content.decode()
+    assert "screened out" in page and TERMS["screened_out_url"] in page
+    browser.post(f"/enter/{link.token}/finish/")
+    assert Entry.objects.get().finished_at is None
+    assert come(make_link(round, name="Study two", track="controllability"), "a")[1] == 403
+
+
+@pytest.mark.django_db
+def test_gold_is_part_of_the_share_and_never_comes_on_top(round, monkeypatch):
+    browser, _ = come(make_link(round, pairs=1), "a")
+    assert judge_one(browser)
+    asked: list[int] = []
+    monkeypatch.setattr(slots, "is_golds_turn", lambda: True)
+    monkeypatch.setattr(slots, "lease_gold", lambda *given, **_: asked.append(1))
+    assert not judge_one(browser)
+    assert asked == []
 
 
 @pytest.mark.django_db

@@ -5,13 +5,19 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from axe_playwright_python.sync_playwright import Axe
 from django.utils import timezone
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from annotate.models import User
 from annotate.services import entries
 from annotate.services.entries import LinkTerms
 from tests.factories import make_pair, make_round
+
+
+def serious_faults(page: Page) -> list[str]:
+    faults = Axe().run(page).response["violations"]
+    return [fault["id"] for fault in faults if fault["impact"] in ("serious", "critical")]
 
 
 def test_a_participant_agrees_judges_and_takes_the_code(visit: Any, transactional_db: None) -> None:
@@ -51,3 +57,6 @@ def test_a_lead_adds_a_webhook_and_asks_for_a_file(
     expect(page.get_by_role("button", name="Cancel file")).to_be_visible()
     page.get_by_role("button", name="Cancel file").click()
     expect(page.get_by_text("cancelled")).to_be_visible()
+    for path in ("/webhooks/", "/judgments/", "/entry-links/", "/account/token/"):
+        page.goto(path)
+        assert serious_faults(page) == [], path
