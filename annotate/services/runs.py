@@ -343,8 +343,11 @@ def cancel_run(run: Run, actor: User | None = None) -> bool:
 def retry_run(run: Run, actor: User | None = None) -> bool:
     """Queue a failed or cancelled run again, in the same folder: it goes on where it stopped.
 
-    What was cancelled before anybody approved it waits for approval again.
+    What was cancelled before anybody approved it waits for approval again. False when it has not ended, or
+    when another run of its stage is under way.
     """
+    if Run.objects.filter(round=run.round_id, stage=run.stage, status__in=[*LIVE]).exists():
+        return False
     ended = Run.objects.filter(pk=run.pk, status__in=[RunStatus.FAILED, RunStatus.CANCELLED])
     unapproved = When(needs_approval=True, approved_by=None, then=Value(RunStatus.WAITING))
     queued = ended.update(

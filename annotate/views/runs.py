@@ -40,7 +40,7 @@ def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
 def _context(run: Run, request: SignedInRequest) -> dict[str, Any]:
     rows = queries.dpo_curves(run) if run.stage == Stage.DPO else []
     config = run_config(run) if run.stage == Stage.DPO else None
-    stuck = run.round is not None and run in queries.stuck_runs(run.round)
+    rests = run.status in (RunStatus.FAILED, RunStatus.CANCELLED)
     return {
         "run": run,
         "progress": queries.run_progress(run),
@@ -55,7 +55,7 @@ def _context(run: Run, request: SignedInRequest) -> dict[str, Any]:
         "log": "\n".join(log_tail(run)),
         "settings": _settings(config) if config else [],
         "traps": _traps(run, config) if config and run.status == RunStatus.WAITING else [],
-        "can_retry": stuck,
+        "can_retry": rests and not (run.round and queries.live_run(run.round, run.stage)),
         "can_approve": run.status == RunStatus.WAITING and run.launched_by_id != request.user.pk,
         "remedy": _remedy(run, config),
         "early_end": (run.result or {}).get("early_end"),
@@ -141,7 +141,11 @@ def retry(request: SignedInRequest, run_id: int) -> HttpResponse:
         run.refresh_from_db()
         tasks.send_run(run)
     else:
-        messages.error(request, f"{run} is {run.status}; only a failed or cancelled run can be tried again.")
+        messages.error(
+            request,
+            f"{run} is {run.status}; a failed or cancelled run can be tried again, while no other "
+            f"{run.stage} run is under way.",
+        )
     return _back(request, run)
 
 

@@ -85,6 +85,16 @@ def test_a_failure_gives_reason_log_and_the_way_on(lea, run, monkeypatch):
     assert answer.headers["Location"] == f"/runs/{run.pk}/" and sent == [run.pk]
 
 
+def test_a_run_is_not_tried_again_beside_another_one(lea, run):
+    fail(run, "the loss is nan")
+    other = runs.queue_dpo(run.round, run.export, config={"seed": 1})
+    assert "Try again" not in page_of(run, lea)
+    page = browser_of(lea).post(f"/runs/{run.pk}/retry/", {"from": "run"}, follow=True).content.decode()
+    assert "while no other dpo run is under way" in page
+    assert runs.cancel_run(other) and "Try again" in page_of(run, lea)
+    assert runs.retry_run(run)
+
+
 @pytest.mark.parametrize(
     ("returncode", "last"),
     [(-9, "beta 250"), (1, "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB.")],
