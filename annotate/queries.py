@@ -92,14 +92,14 @@ def model_names() -> str:
 
 def round_funnel(round: Round) -> dict[str, Any]:
     """How many came through each stage of the loop."""
-    pairs = round.pairs.all()
-    samples = VideoSample.objects.filter(Q(pairs_as_first__round=round) | Q(pairs_as_second__round=round))
+    pairs = round.pairs.filter(gold=None)
+    samples = VideoSample.objects.filter(Q(pairs_as_first__in=pairs) | Q(pairs_as_second__in=pairs))
     states = Counter(
         dict(
             PreferencePair.objects.filter(pair__round=round).values_list("joint_state").annotate(Count("id"))
         )
     )
-    slots = Slot.objects.filter(round=round).order_by().values_list("track")
+    slots = Slot.objects.filter(round=round, pair__gold=None).order_by().values_list("track")
     wanted = dict(slots.annotate(Count("id")))
     judged = dict(slots.exclude(judged_at=None).annotate(Count("id")))
     resolved = dict(Consensus.objects.filter(pair__round=round).values_list("track").annotate(Count("id")))
@@ -153,7 +153,8 @@ def pairs_side_by_side(round: Round, limit: int = 6) -> QuerySet[VideoPair]:
     """Finished pairs for a look, the dominant ones first."""
     dominant = PreferencePair.objects.filter(joint_state=JointState.DOMINANT)
     return (
-        round.pairs.exclude(first__path="")
+        round.pairs.filter(gold=None)
+        .exclude(first__path="")
         .exclude(second__path="")
         .select_related("first", "second", "instance__group", "instance__prompt", "preference")
         .annotate(is_dominant=Exists(dominant.filter(pair=OuterRef("pk"))))

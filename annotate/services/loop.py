@@ -52,7 +52,9 @@ def advance_round(round: Round, *, include_simulated: bool = False, actor: User 
 
 def _votes_wanted(round: Round) -> Step | None:
     wanted = dict(
-        Slot.objects.filter(pair__round=round, judged_at=None).values_list("track").annotate(Count("id"))
+        Slot.objects.filter(round=round, pair__gold=None, judged_at=None)
+        .values_list("track")
+        .annotate(Count("id"))
     )
     if not wanted:
         return None

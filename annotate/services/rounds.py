@@ -125,7 +125,7 @@ def plan_pairs(round: Round, instances: Iterable[Instance]) -> int:
 
 def open_ready_pairs(round: Round) -> None:
     """Ask for votes on every pair whose two videos exist."""
-    ready = round.pairs.filter(slots=None).exclude(first__path="").exclude(second__path="")
+    ready = round.pairs.filter(slots=None, gold=None).exclude(first__path="").exclude(second__path="")
     for pair in ready.select_related("round"):
         open_slots(pair)
 

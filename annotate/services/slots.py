@@ -186,7 +186,7 @@ def lease_slot(
 
 
 def _lease_training(annotator: User, track: Track, standing: Standing) -> Slot | None:
-    """A training pair of a try at the track: the one that they hold, or the next; nothing is fetched ahead."""
+    """A training pair of a try at the track: the one that is held, or the next; none is fetched ahead."""
     held = leased_slots(annotator).filter(track=track, judged_at=None).first()
     if held is not None or standing.again_at is not None or standing.judged >= standing.asked:
         return held
