@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from random import uniform
+from time import monotonic
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -22,7 +23,7 @@ from standardwebhooks import Webhook
 
 from annotate.door_queries import due_messages
 from annotate.models import User, WebhookEndpoint, WebhookEvent, WebhookMessage
-from annotate.outgoing import Answer, check_url, post
+from annotate.outgoing import check_url, post
 from annotate.services.audit import record_event
 
 #: After so many refusals a message is dead, which takes about 18 hours; a lead can send it again.
@@ -33,8 +34,8 @@ _LONGEST_WAIT_S = 3 * 3600.0
 _LONGEST_REST_S = 300.0
 #: Any constant: it only has to be the same for every worker.
 _DELIVERY_LOCK = 7_206_149
-#: One job sends so many messages to an endpoint, then lets others have their turn.
-BATCH = 100
+#: One job sends so many messages to an endpoint, for so long, then lets other jobs have their turn.
+BATCH, BATCH_S = 100, 20.0
 
 
 @transaction.atomic
@@ -83,9 +84,10 @@ def deliver_due(endpoint_id: int) -> int:
 
     One worker at a time, so that messages leave in order; a second one does nothing.
     """
+    began = monotonic()
     with _alone(endpoint_id) as is_alone:
         for count in range(BATCH if is_alone else 0):
-            message = _claim(endpoint_id)
+            message = _claim(endpoint_id) if monotonic() - began < BATCH_S else None
             if message is None or not _deliver(message):
                 return count
     return BATCH if is_alone else 0
@@ -135,15 +137,15 @@ def _deliver(message: WebhookMessage) -> bool:
         )
         return True
     told.update(answer=answer.says)
-    _rest(endpoint, answer)
+    if answer.status == 410:
+        end_endpoint(endpoint)  # Gone for ever, it says.
+    else:
+        let_rest(endpoint)
     return False
 
 
-def _rest(endpoint: WebhookEndpoint, answer: Answer) -> None:
-    """Leave a refusing endpoint alone for a while; one that is gone for ever (410), for ever."""
-    if answer.status == 410:
-        end_endpoint(endpoint)
-        return
+def let_rest(endpoint: WebhookEndpoint) -> None:
+    """Leave a refusing endpoint alone for a while, longer each time."""
     rest = min(wait_s(endpoint.failures + 1), _LONGEST_REST_S)
     WebhookEndpoint.objects.filter(pk=endpoint.pk).update(
         failures=F("failures") + 1, resting_until=timezone.now() + timedelta(seconds=rest)

@@ -12,11 +12,14 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from standardwebhooks import Webhook
 
+from annotate import door_tasks
+from annotate.celery import app
 from annotate.models import Run, RunStatus, WebhookEndpoint, WebhookEvent, WebhookMessage
 from annotate.outgoing import check_url
 from annotate.services import webhooks
@@ -198,6 +201,30 @@ def test_a_dead_receiver_is_left_alone_and_its_messages_die(lea, settings):
     assert WebhookMessage.objects.get(pk=message.pk).state == "waiting"
 
 
+def test_a_slow_receiver_gives_others_their_turn(lea, receiver, monkeypatch):
+    endpoint = hook(receiver.url, lea)
+    for name in "abc":
+        start_round(name, make_model())
+    clock = iter([0.0, 1.0, webhooks.BATCH_S + 1])
+    monkeypatch.setattr(webhooks, "monotonic", lambda: next(clock))
+    assert webhooks.deliver_due(endpoint.pk) == len(receiver.told) == 1
+
+
+def test_a_receiver_that_never_ends_its_answer_is_left_alone(lea, receiver, monkeypatch):
+    endpoint = hook(receiver.url, lea)
+    start_round("one", make_model())
+
+    def drip(*args: Any) -> Any:
+        raise SoftTimeLimitExceeded
+
+    with monkeypatch.context() as patch:
+        patch.setattr(webhooks, "post", drip)
+        door_tasks.deliver_due(endpoint.pk)
+    endpoint.refresh_from_db()
+    assert endpoint.failures == 1 and endpoint.resting_until > timezone.now()
+    assert webhooks.deliver_due(endpoint.pk) == 0 and WebhookMessage.objects.get().state == "waiting"
+
+
 def test_waits_grow_and_are_spread():
     waits = [[webhooks.wait_s(attempt) for _ in range(50)] for attempt in range(1, 8)]
     assert all(len(set(several)) > 1 for several in waits)
@@ -305,9 +332,6 @@ def test_delivered_messages_are_forgotten_after_their_days(lea, receiver, settin
 
 
 def test_every_job_of_the_clock_is_known_and_sends_what_is_due(lea, receiver, settings, monkeypatch):
-    from annotate import door_tasks
-    from annotate.celery import app
-
     app.loader.import_default_modules()
     assert {job["task"] for job in settings.CELERY_BEAT_SCHEDULE.values()} <= set(app.tasks)
     endpoint = hook(receiver.url, lea)
