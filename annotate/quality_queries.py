@@ -45,7 +45,7 @@ from annotate.models import (
     VideoSample,
 )
 from rlhf.records import JointState, Track, Verdict
-from rlhf.votes import Estimate, Vote
+from rlhf.votes import Estimate, Vote, share
 from rlhf.yield_plan import PilotPair
 
 #: Votes are counted by day as far back as this.
@@ -362,6 +362,18 @@ def sessions_of(person: User) -> list[Session]:
         else:
             sessions.append(Session(max(leased_at, judged_at - SESSION_PAUSE), judged_at, 1))
     return sessions[::-1]
+
+
+def own_left_share(person: User) -> Estimate:
+    """What a person may know of their own side: share of left among their choices of one."""
+    answers = (
+        Judgment.objects.filter(slot__annotator=person, verdict__in=[Verdict.FIRST, Verdict.SECOND])
+        .order_by("slot_id", "-revision")
+        .distinct("slot_id")
+        .values_list("verdict", "slot__first_side")
+    )
+    left = [(verdict == Verdict.FIRST) == (side == Side.LEFT) for verdict, side in answers]
+    return share(sum(left), len(left), what="votes for a side")
 
 
 def times_of(person: User) -> list[tuple[int, float]]:

@@ -8,6 +8,7 @@ urlpatterns = [
     path("rounds/<int:round_id>/numbers/", dashboard.dashboard, name="dashboard"),
     path("rounds/<int:round_id>/numbers/compute/", dashboard.compute, name="dashboard_compute"),
     path("rounds/<int:round_id>/plan/", planner.planner, name="planner"),
+    path("account/numbers/", annotators.own_numbers, name="own_numbers"),
     path("annotators/", annotators.annotators, name="annotators"),
     path("annotators/<int:user_id>/", annotators.annotator, name="annotator"),
     path("annotators/<int:user_id>/disqualify/", annotators.disqualify, name="annotator_disqualify"),

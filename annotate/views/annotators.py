@@ -13,12 +13,12 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from annotate import quality_queries, queries
+from annotate import judging_queries, quality_queries, queries
 from annotate.curves import Curve, Span, curve, span
 from annotate.models import Disqualification, Export, FlagOutcome, User
 from annotate.quality_tasks import send_settling
 from annotate.services import quality
-from annotate.views.access import SignedInRequest, leads_only
+from annotate.views.access import SignedInRequest, leads_only, signed_in
 
 PEOPLE_A_PAGE = 50
 SESSIONS_SHOWN = 8
@@ -60,6 +60,23 @@ def annotators(request: SignedInRequest) -> HttpResponse:
         for person in page
     ]
     return render(request, "annotate/annotators.html", {"page": page, "rows": rows})
+
+
+@signed_in
+@require_safe
+def own_numbers(request: SignedInRequest) -> HttpResponse:
+    """What a person may know of their own work: nothing that tells gold or what others said."""
+    left = quality_queries.own_left_share(request.user)
+    sessions = quality_queries.sessions_of(request.user)
+    context = {
+        "counts": judging_queries.own_counts(request.user),
+        "left": left,
+        "span": span(left.value, left.low, left.high, level=0.5),
+        "times": _times(quality_queries.times_of(request.user)),
+        "sessions": sessions[:SESSIONS_SHOWN],
+        "num_sessions": len(sessions),
+    }
+    return render(request, "annotate/own_numbers.html", context)
 
 
 @leads_only

@@ -16,7 +16,7 @@ from tests.factories import make_instance, make_pair, make_round, make_user
 
 pytestmark = pytest.mark.django_db
 
-PAGES = ("/", "/judge/identity/", "/judge/controllability/", "/account/token/")
+PAGES = ("/", "/judge/identity/", "/judge/controllability/", "/account/token/", "/account/numbers/")
 LEADS_PAGES = (
     "/rounds/",
     "/rounds/{round}/",
