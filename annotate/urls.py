@@ -36,10 +36,10 @@ urlpatterns = [
     path("instances/<int:instance_id>/prompt/", prompts.prompt, name="prompt"),
     path("accounts/", accounts.accounts, name="accounts"),
     path("accounts/<int:user_id>/password/", accounts.password, name="account_password"),
+    # First, since the track converter is registered by the API's routes.
+    path("api/", include("annotate.api.urls")),
     path("", include("annotate.door_urls")),
     path("", include("annotate.quality_urls")),
-    # The track converter is registered by the API's routes, which are imported below.
-    path("api/", include("annotate.api.urls")),
     path("judge/<track:track>/", judge.judge, name="judge"),
     path("rounds/", rounds.round_list, name="rounds"),
     path("rounds/<int:round_id>/", rounds.round_detail, name="round"),
