@@ -50,6 +50,17 @@ def advance_round(round: Round, *, include_simulated: bool = False, actor: User 
     return _train(round, include_simulated=include_simulated, actor=actor)
 
 
+def is_ready_to_train(round: Round) -> bool:
+    """Whether the next step would be the round's first Flow-DPO."""
+    return (
+        round.pairs.exists()
+        and not round.runs.filter(status__in=[*LIVE]).exists()
+        and not round.runs.filter(stage=Stage.DPO).exists()
+        and not queries.missing_samples(round, include_failed=False).exists()
+        and _votes_wanted(round) is None
+    )
+
+
 def _votes_wanted(round: Round) -> Step | None:
     wanted = dict(
         Slot.objects.filter(round=round, pair__gold=None, judged_at=None)

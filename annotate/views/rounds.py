@@ -7,12 +7,13 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from annotate import queries, tasks, vote_queries
 from annotate.curves import Curve, curve
 from annotate.models import LIVE, Round, Run, Stage, User
-from annotate.services.loop import advance_round
+from annotate.services.loop import advance_round, is_ready_to_train
 from annotate.services.rounds import RoundError
 from annotate.views.access import SignedInRequest, leads_only
 
@@ -70,8 +71,12 @@ def _curves(run: Run) -> list[Curve]:
 @leads_only
 @require_POST
 def advance(request: SignedInRequest, round_id: int) -> HttpResponse:
+    """Take the next step; before a training it is a look at what would be trained."""
     round = get_object_or_404(queries.visible_rounds(request.user), pk=round_id)
     include_simulated = request.POST.get("include_simulated") == "on"
+    if is_ready_to_train(round):
+        look = reverse("launch", args=[round.pk])
+        return redirect(f"{look}?include_simulated=on" if include_simulated else look)
     try:
         step = advance_round(round, include_simulated=include_simulated, actor=request.user)
     except RoundError as error:

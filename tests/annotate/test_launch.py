@@ -88,6 +88,18 @@ def test_what_was_looked_at_is_launched(lea, round, sent):
     assert page.status_code == 422 and "wait for it, or cancel it" in page.content.decode()
 
 
+def test_advancing_to_the_training_is_a_look_at_it(lea, round, sent):
+    browser = browser_of(lea)
+    address = f"/rounds/{round.pk}/advance/"
+    assert browser.post(address).headers["Location"] == f"/rounds/{round.pk}/launch/"
+    with_simulated = browser.post(address, {"include_simulated": "on"}).headers["Location"]
+    assert "use simulated" in browser.get(with_simulated).content.decode() and not sent
+    run = runs.claim_run(runs.queue_dpo(round, export_round(round)).pk, uuid4())
+    assert runs.end_run(run, run.worker, RunStatus.FAILED, "the loss is nan")
+    page = browser.post(address, follow=True).content.decode()
+    assert "the loss is nan; retry it" in page
+
+
 def test_other_pairs_than_those_seen_are_not_trained_on(lea, round, sent):
     browser = browser_of(lea)
     form = form_of(look(browser, round))
