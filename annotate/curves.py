@@ -85,7 +85,7 @@ class Span:
     value: float | None
     low: float | None
     high: float | None
-    level: float
+    level: float | None
 
 
 @dataclass(frozen=True)
@@ -128,16 +128,16 @@ def span(
     low: float | None,
     high: float | None,
     *,
-    level: float,
+    level: float | None,
     scale: tuple[float, float] = (0, 1),
 ) -> Span:
-    """What lies beyond the scale is drawn at its end; `level` is the value that means nothing special."""
+    """What lies beyond the scale is drawn at its end; `level` is what chance alone would give."""
     start, end = scale
 
     def place(at: float | None) -> float | None:
         return None if at is None else round(100 * (min(max(at, start), end) - start) / (end - start), 1)
 
-    return Span(place(value), place(low), place(high), place(level) or 0.0)
+    return Span(place(value), place(low), place(high), place(level))
 
 
 def bars(title: str, counts: Sequence[tuple[str, int]]) -> Bars:

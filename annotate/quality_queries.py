@@ -88,7 +88,7 @@ def funnel(round: Round) -> list[FunnelStage]:
         FunnelStage("Instances", pairs.values("instance").distinct().count(), None),
         FunnelStage("Videos made", counts["made"], counts["all"]),
         FunnelStage("Pairs", num_pairs, None),
-        FunnelStage("Judged: every wanted vote is there", judged, num_pairs),
+        FunnelStage("Judged in full", judged, num_pairs),
         FunnelStage("Decided on both tracks", decided, judged),
         FunnelStage("Dominant", dominant, decided),
         FunnelStage("Exported", exported, dominant),

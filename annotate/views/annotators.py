@@ -13,12 +13,13 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from annotate import judging_queries, quality_queries, queries
+from annotate import gold_queries, judging_queries, quality_queries, queries
 from annotate.curves import Curve, Span, curve, span
 from annotate.models import Disqualification, Export, FlagOutcome, User
 from annotate.quality_tasks import send_settling
 from annotate.services import quality
 from annotate.views.access import SignedInRequest, leads_only, signed_in
+from rlhf.records import Track
 
 PEOPLE_A_PAGE = 50
 SESSIONS_SHOWN = 8
@@ -99,6 +100,7 @@ def _page(
         "flags": quality_queries.flags_of(person),
         "outcomes": [choice for choice in FlagOutcome.choices if choice[0] != FlagOutcome.DISQUALIFIED],
         "rows": [_row(figures) for figures in quality_queries.reports_of(person)],
+        "repeats": [(track, gold_queries.self_consistency(person, track)) for track in Track],
         "times": _times(quality_queries.times_of(person)),
         "sessions": sessions[:SESSIONS_SHOWN],
         "num_sessions": len(sessions),

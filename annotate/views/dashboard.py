@@ -23,7 +23,7 @@ from rlhf.records import Track
 AGREEMENT = {
     "alpha": ("Krippendorff's alpha", "1 is full agreement, 0 is chance; falls when one verdict is common"),
     "ac1": ("Gwet's AC1", "the same, and holds when one verdict is common"),
-    "raw": ("Raw agreement", "share of two votes on a pair that are equal; knows no chance"),
+    "raw": ("Raw agreement", "how often two votes on a pair are equal; leaves chance in"),
 }
 VERDICTS = ("first", "second", "tie", "both_bad", "unsure")
 ANSWERS = ("left", "right", *VERDICTS[2:])
@@ -90,7 +90,8 @@ def _track(track: Track, figures: Mapping[str, Any]) -> TrackFigures:
     rows = []
     for name, (title, hint) in AGREEMENT.items():
         figure = figures["agreement"][name]
-        drawn = span(figure["value"], figure["low"], figure["high"], level=0, scale=(-0.2, 1))
+        level = None if name == "raw" else 0.0
+        drawn = span(figure["value"], figure["low"], figure["high"], level=level, scale=(-0.2, 1))
         rows.append(AgreementRow(title, hint, figure, drawn))
     return TrackFigures(
         track, rows, _parts(figures["verdicts"], VERDICTS), _parts(figures["answers"], ANSWERS)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Mapping
 from uuid import uuid4
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
 from annotate import quality_queries
 from annotate.judging_queries import is_disqualified, why_empty
@@ -178,14 +179,12 @@ def test_the_funnel_counts_each_stage():
     vote(make_pair(round), Track.IDENTITY, Verdict.FIRST)
     make_pair(round, is_made=False)
     export_round(round)
-    stages = {
-        stage.title.partition(":")[0]: (stage.count, stage.of) for stage in quality_queries.funnel(round)
-    }
+    stages = {stage.title: (stage.count, stage.of) for stage in quality_queries.funnel(round)}
     assert stages == {
         "Instances": (4, None),
         "Videos made": (6, 8),
         "Pairs": (4, None),
-        "Judged": (2, 4),
+        "Judged in full": (2, 4),
         "Decided on both tracks": (2, 2),
         "Dominant": (1, 2),
         "Exported": (1, 1),
@@ -293,3 +292,39 @@ def test_an_export_is_made_again_without_them_and_the_old_one_stays(lea, ana):
     with pytest.raises(QualityError, match="superseded already"):
         rebuild_export(old, ana, lea)
     assert quality_queries.funnel(round)[-1].count == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_votes_given_in_the_very_moment_do_not_count_either():
+    """One judges pair after pair while a lead leaves them out: no pair rests on what was stored."""
+    lead, person, other = make_user(role=User.Role.LEAD), make_user(), make_user()
+    round, instance = make_round(votes_wanted=2), make_instance(num_references=1)
+    for _ in range(12):
+        make_pair(round, instance)
+    for _ in range(12):
+        submit_judgment(other, held(other).lease, "tie", idempotency_key=uuid4())
+    begun = threading.Event()
+
+    def judge() -> None:
+        try:
+            while (slot := lease_slot(person, Track.IDENTITY)) is not None:
+                submit_judgment(person, slot.lease, "tie", idempotency_key=uuid4())
+                begun.set()
+        except LeaseLostError:
+            pass
+        finally:
+            begun.set()
+            connection.close()
+
+    thread = threading.Thread(target=judge)
+    thread.start()
+    begun.wait()
+    disqualification = disqualify(person, "answers without looking", lead)
+    settle(disqualification.pk)
+    thread.join()
+    given = Slot.objects.filter(annotator=person).exclude(judged_at=None).count()
+    assert given >= 1
+    assert not Consensus.objects.exists()
+    # Every pair waits for one vote on this track, beside the two on the other.
+    waiting = Slot.objects.filter(track=Track.IDENTITY, judged_at=None)
+    assert waiting.count() == waiting.values("pair").distinct().count() == 12
