@@ -63,7 +63,7 @@ def self_consistency(annotator: User, track: Track, round: Round | None = None) 
 
 
 def _first_answer(repeat: Judgment) -> str | None:
-    original = repeat.slot.pair.gold.repeats
+    original = repeat.slot.pair.gold.repeats  # type: ignore[attr-defined]
     found = next((v for v in latest_judgments(original.pair_id) if v.slot_id == original.pk), None)
     return found.verdict if found else None
 

@@ -10,6 +10,7 @@ from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from annotate.models import Disqualification, Exposure, Judgment, Round, Slot, User, VideoSample
+from annotate.qualification_queries import standing_of
 from rlhf.records import Track
 
 #: Open slots are counted up to here: more would only be another number, and cost what it says.
@@ -122,6 +123,8 @@ def why_empty(annotator: User, track: str) -> str:
     """Why there is no next pair: the first reason that holds, as one sentence."""
     if is_disqualified(annotator):
         return "Your answers are not counted at present, so you are given no more pairs. Ask a lead why."
+    if not (standing := standing_of(annotator, track)).is_qualified:
+        return standing.says
     wanted = wanted_slots(track)
     if not wanted.exists():
         if VideoSample.objects.filter(path="", error="").exists():

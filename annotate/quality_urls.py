@@ -2,9 +2,11 @@
 
 from django.urls import path
 
-from annotate.views import annotators, dashboard, planner
+from annotate.views import annotators, dashboard, gold, planner
 
 urlpatterns = [
+    path("rounds/<int:round_id>/gold/", gold.gold, name="gold"),
+    path("gold/<int:gold_id>/retire/", gold.gold_retire, name="gold_retire"),
     path("rounds/<int:round_id>/numbers/", dashboard.dashboard, name="dashboard"),
     path("rounds/<int:round_id>/numbers/compute/", dashboard.compute, name="dashboard_compute"),
     path("rounds/<int:round_id>/plan/", planner.planner, name="planner"),

@@ -8,6 +8,7 @@ from annotate import media
 from annotate.views import (
     accounts,
     adjudication,
+    gold,
     health,
     home,
     judge,
@@ -41,6 +42,7 @@ urlpatterns = [
     path("", include("annotate.door_urls")),
     path("", include("annotate.quality_urls")),
     path("judge/<track:track>/", judge.judge, name="judge"),
+    path("qualification/<track:track>/", gold.qualification, name="qualification"),
     path("rounds/", rounds.round_list, name="rounds"),
     path("rounds/<int:round_id>/", rounds.round_detail, name="round"),
     path("rounds/<int:round_id>/advance/", rounds.advance, name="round_advance"),

@@ -13,8 +13,8 @@ from django.utils import timezone
 from annotate.door_queries import has_open_pair, num_judged
 from annotate.judging_queries import is_disqualified
 from annotate.models import Entry, EntryLink, JudgingWork, Participant, Round, User
+from annotate.qualification_queries import standing_of
 from annotate.services.audit import record_event
-from annotate.services.qualification import standing_of
 from rlhf.records import Track
 
 _EXTERNAL_ID = re.compile(r"[A-Za-z0-9_.-]{1,100}\Z")

@@ -18,8 +18,8 @@ from django.utils import timezone
 from annotate.door_queries import scope_of
 from annotate.judging_queries import leased_slots
 from annotate.models import PreferencePair, Side, Slot, User, VideoPair
+from annotate.qualification_queries import Standing, standing_of
 from annotate.services.gold_slots import is_golds_turn, lease_gold
-from annotate.services.qualification import Standing, standing_of
 from rlhf.records import JointState, Track, Verdict
 from rlhf.stopping import leading_track
 
@@ -146,7 +146,7 @@ def lease_slot(
     Who came in by an entry link is given what the link says, whatever they ask for.
     """
     if settings.QUALIFY and not (standing := standing_of(annotator, track)).is_qualified:
-        return _lease_training(annotator, track, standing)
+        return _lease_training(annotator, track, standing, ahead_of)
     person_cap, is_used_up = settings.MAX_PAIRS_A_PERSON, False
     if annotator.is_participant:
         scope = scope_of(annotator, track)
@@ -185,8 +185,10 @@ def lease_slot(
     return None
 
 
-def _lease_training(annotator: User, track: Track, standing: Standing) -> Slot | None:
+def _lease_training(annotator: User, track: Track, standing: Standing, ahead_of: UUID | None) -> Slot | None:
     """A training pair of a try at the track: the one that is held, or the next; none is fetched ahead."""
+    if ahead_of is not None:
+        return None
     held = leased_slots(annotator).filter(track=track, judged_at=None).first()
     if held is not None or standing.again_at is not None or standing.judged >= standing.asked:
         return held

@@ -6,6 +6,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 
 from annotate import door_queries, judging_queries, queries
+from annotate.qualification_queries import standing_of
 from annotate.views.access import SignedInRequest, signed_in
 from annotate.views.rounds import waiting_rounds
 from rlhf.records import Track
@@ -26,6 +27,7 @@ def home(request: SignedInRequest) -> HttpResponse:
                 "track": track,
                 "own": counts[str(track)],
                 "open": judging_queries.open_slots_for(user, track),
+                "standing": standing_of(user, track),
             }
             for track in Track
         ],

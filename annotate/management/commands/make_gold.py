@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from annotate.management.loop_command import LoopCommand, add_round_argument, chosen_round
+from annotate.services.gold import ITEMS, make_gold
+
+
+class Command(LoopCommand):
+    help = "Make pairs whose answer is known from the videos of a round; again adds only what is missing."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        add_round_argument(parser)
+        parser.add_argument("--items", type=int, default=ITEMS, help=f"of each kind (default {ITEMS})")
+
+    def run(self, **options: Any) -> dict[str, Any]:
+        if options["items"] < 1:
+            raise ValueError(f"--items is {options['items']}; it must be at least 1")
+        round = chosen_round(options)
+        return {"round": round.name, "new": make_gold(round, items=options["items"])}
