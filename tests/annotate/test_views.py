@@ -21,6 +21,8 @@ LEADS_PAGES = (
     "/rounds/",
     "/rounds/{round}/",
     "/rounds/{round}/launch/",
+    "/rounds/{round}/adjudication/",
+    "/rounds/{round}/gold/",
     "/rounds/{round}/numbers/",
     "/rounds/{round}/plan/",
     "/annotators/",
