@@ -33,7 +33,7 @@ from tests.factories import make_pair, make_user
 pytestmark = pytest.mark.django_db
 
 #: Enough to find a wrong type and a missing field; a longer hunt is `--max-examples` in a terminal.
-REQUESTS = 20
+REQUESTS = 12
 CHECKS = [
     checks.not_a_server_error,
     status_code_conformance,
