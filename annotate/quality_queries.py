@@ -1,12 +1,11 @@
-"""Reads for leads: how a round goes, how people vote, and what their votes reached."""
+"""Reads for leads: how people vote, and what their votes reached."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from statistics import median
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import (
@@ -16,15 +15,13 @@ from django.db.models import (
     FloatField,
     IntegerField,
     Max,
-    Min,
     OuterRef,
     Q,
     QuerySet,
     Subquery,
 )
 from django.db.models.fields.json import KT
-from django.db.models.functions import Cast, Coalesce, Least, TruncDate
-from django.utils import timezone
+from django.db.models.functions import Cast, Coalesce, Least
 
 from annotate.judging_queries import disqualified
 from annotate.models import (
@@ -41,142 +38,19 @@ from annotate.models import (
     Side,
     Slot,
     User,
-    VideoPair,
-    VideoSample,
 )
-from rlhf.records import JointState, Track, Verdict
+from rlhf.records import Track, Verdict
 from rlhf.votes import Estimate, Vote, share
-from rlhf.yield_plan import PilotPair
 
-#: Votes are counted by day as far back as this.
-DAYS = 30
-#: The present pace is that of the last day, or of the time since the first vote.
-PACE = timedelta(days=1)
 #: A pause of this length begins another session.
 SESSION_PAUSE = timedelta(minutes=30)
-#: The newest votes that a usual time is taken from.
-RECENT = 500
-
-
-@dataclass(frozen=True)
-class FunnelStage:
-    """One stage of the funnel: how many came through, and of how many before."""
-
-    title: str
-    count: int
-    of: int | None
-
-    @property
-    def share(self) -> float | None:
-        return self.count / self.of if self.of else None
-
-
-def funnel(round: Round) -> list[FunnelStage]:
-    """From instances to exported pairs, as things stand; gold is none of it."""
-    pairs = round.pairs.filter(gold=None)
-    samples = VideoSample.objects.filter(Exists(_pairs_of_sample(round)))
-    wanted = Slot.objects.filter(pair=OuterRef("pk"))
-    states = PreferencePair.objects.filter(pair__in=pairs)
-    counts = samples.aggregate(all=Count("id"), made=Count("id", filter=~Q(path="")))
-    num_pairs = pairs.count()
-    judged = pairs.filter(Exists(wanted)).exclude(Exists(wanted.filter(judged_at=None))).count()
-    decided = states.exclude(joint_state=JointState.UNDECIDED).count()
-    dominant = states.filter(joint_state=JointState.DOMINANT).count()
-    export = round.exports.filter(withdrawn="", superseded=None).last()
-    exported = states.filter(joint_state=JointState.DOMINANT, exports=export).count() if export else 0
-    return [
-        FunnelStage("Instances", pairs.values("instance").distinct().count(), None),
-        FunnelStage("Videos made", counts["made"], counts["all"]),
-        FunnelStage("Pairs", num_pairs, None),
-        FunnelStage("Judged in full", judged, num_pairs),
-        FunnelStage("Decided on both tracks", decided, judged),
-        FunnelStage("Dominant", dominant, decided),
-        FunnelStage("Exported", exported, dominant),
-    ]
-
-
-def _pairs_of_sample(round: Round) -> QuerySet[VideoPair]:
-    of_sample = Q(first=OuterRef("pk")) | Q(second=OuterRef("pk"))
-    return VideoPair.objects.filter(of_sample, round=round, gold=None)
-
-
-def votes_by_day(round: Round) -> dict[Track, list[tuple[date, int]]]:
-    """Votes of each of the last days, on both tracks the same days; none where there was none."""
-    today = timezone.localdate()
-    counts = dict.fromkeys(((str(track), day) for track in Track for day in _days(today)), 0)
-    judged = Slot.objects.filter(round=round, judged_at__date__gt=today - timedelta(days=DAYS)).order_by()
-    for track, day, count in judged.values_list("track", TruncDate("judged_at")).annotate(Count("id")):
-        counts[track, day] = count
-    return {track: [(day, counts[str(track), day]) for day in _days(today)] for track in Track}
-
-
-def _days(today: date) -> list[date]:
-    return [today - timedelta(days=ago) for ago in reversed(range(DAYS))]
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How fast a round is being judged, and what is left.
-
-    `per_hour` are votes of the last day by the clock; `hours_left` are hours by the clock at that pace,
-    `hours_of_looking` those of people's active time.
-    """
-
-    open_votes: int
-    per_hour: Estimate
-    hours_left: Estimate
-    hours_of_looking: Estimate
-
-    @property
-    def seconds_of_looking(self) -> float | None:
-        return None if self.hours_of_looking.value is None else 3600 * self.hours_of_looking.value
-
-
-def votes_a_dominant_pair(round: Round) -> float | None:
-    """What an exported pair costs: all votes given so far over the dominant pairs."""
-    given = Slot.objects.filter(round=round, pair__gold=None, judged_at__isnull=False).count()
-    dominant = PreferencePair.objects.filter(pair__round=round, joint_state=JointState.DOMINANT).count()
-    return given / dominant if dominant else None
-
-
-def pace(round: Round) -> Pace:
-    slots = Slot.objects.filter(round=round).order_by()
-    open_votes = slots.filter(judged_at=None).count()
-    now = timezone.now()
-    recent = slots.filter(judged_at__gte=now - PACE).aggregate(count=Count("id"), first=Min("judged_at"))
-    began = slots.aggregate(first=Min("judged_at"))["first"]
-    per_hour = _per_hour(recent["count"], began, now)
-    if per_hour.value is None:
-        hours_left = Estimate.undefined("nobody voted in the last 24 hours", 0)
-    else:
-        hours_left = _figure(open_votes / per_hour.value, recent["count"])
-    return Pace(open_votes, per_hour, hours_left, _hours_of_looking(round, open_votes))
-
-
-def _per_hour(count: int, began: datetime | None, now: datetime) -> Estimate:
-    if not count or began is None:
-        return Estimate.undefined("nobody voted in the last 24 hours", 0)
-    hours = min(PACE, max(now - began, timedelta(minutes=1))) / timedelta(hours=1)
-    return _figure(count / hours, count)
-
-
-def _hours_of_looking(round: Round, open_votes: int) -> Estimate:
-    timed = Judgment.objects.filter(slot__round=round, evidence__has_key="active_ms").order_by("-id")
-    times = list(timed.values_list("evidence__active_ms", flat=True)[:RECENT])
-    if not times:
-        return Estimate.undefined("no vote recorded how long it took", 0)
-    return _figure(open_votes * median(times) / 3_600_000, len(times))
-
-
-def _figure(value: float, count: int) -> Estimate:
-    return Estimate(value, None, None, count, "a count, without an interval")
 
 
 # -- votes as the statistics read them --------------------------------------------------------------
 
 
-def round_votes(round: Round, *, is_simulated: bool) -> list[Vote]:
-    """The newest answer of every judged slot, counting or not, in the order in which they were given.
+def round_votes(round: Round, *, is_simulated: bool, pairs: Collection[int] | None = None) -> list[Vote]:
+    """The newest answer of every judged slot, counting or not, in order; of all pairs or of some.
 
     Training says nothing of work, and a repeated pair has no answer that is known.
     """
@@ -198,6 +72,8 @@ def round_votes(round: Round, *, is_simulated: bool) -> list[Vote]:
             "slot__pair__gold_verdicts",
         )
     )
+    if pairs is not None:
+        rows = rows.filter(slot__pair__in=pairs)
     return [_vote(row) for row in sorted(rows, key=lambda row: row[:2])]
 
 
@@ -426,37 +302,3 @@ def _trained_on(export: Export) -> list[ModelVersion]:
     for model in found:
         found.extend(child for child in model.children.order_by("id") if child not in found)
     return found
-
-
-# -- planning ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Pilot:
-    """Finished pairs of a round; votes without a time count with the usual one, if there is any."""
-
-    pairs: list[PilotPair]
-    untimed: int
-    timed: int
-
-
-def pilot_of(round: Round, *, is_simulated: bool) -> Pilot:
-    open_slots = Slot.objects.filter(pair=OuterRef("pair"), judged_at=None)
-    finished = (
-        PreferencePair.objects.filter(pair__round=round, pair__gold=None, is_simulated=is_simulated)
-        .exclude(Exists(open_slots))
-        .values_list("pair_id", "joint_state")
-    )
-    times: dict[int, list[float | None]] = {}
-    lost = disqualified_people()
-    for vote in round_votes(round, is_simulated=is_simulated):
-        if vote.annotator not in lost:
-            times.setdefault(vote.pair, []).append(vote.active_s)
-    known = [time for given in times.values() for time in given if time is not None]
-    usual = median(known) if known else 0.0
-    pairs = [
-        PilotPair(state == JointState.DOMINANT, tuple(usual if t is None else t for t in times[pair]))
-        for pair, state in finished
-        if pair in times
-    ]
-    return Pilot(pairs, untimed=sum(map(len, times.values())) - len(known), timed=len(known))

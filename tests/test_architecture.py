@@ -31,7 +31,15 @@ FORBIDDEN = {
     },
     **{
         f"annotate/{reads}.py": {"annotate.services", "annotate.tasks", "annotate.views", "annotate.api"}
-        for reads in ("queries", "curation_queries", "judging_queries", "launch_queries", "door_queries")
+        for reads in (
+            "queries",
+            "curation_queries",
+            "judging_queries",
+            "launch_queries",
+            "door_queries",
+            "progress_queries",
+            "quality_queries",
+        )
     },
     "annotate/services": {"annotate.tasks", "annotate.views", "annotate.api"},
     # It starts what Django runs in, so it must come up where Django's settings cannot.

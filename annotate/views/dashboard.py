@@ -11,7 +11,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from annotate import quality_queries, queries
+from annotate import progress_queries, quality_queries, queries
 from annotate.curves import Part, Span, bars, parts, span
 from annotate.models import Round, RoundFigures
 from annotate.quality_tasks import send_figures
@@ -55,11 +55,11 @@ def dashboard(request: SignedInRequest, round_id: int) -> HttpResponse:
 
 
 def _live(round: Round) -> dict[str, Any]:
-    days = quality_queries.votes_by_day(round)
+    days = progress_queries.votes_by_day(round)
     return {
-        "stages": quality_queries.funnel(round),
-        "votes_a_dominant_pair": quality_queries.votes_a_dominant_pair(round),
-        "pace": quality_queries.pace(round),
+        "stages": progress_queries.funnel(round),
+        "votes_a_dominant_pair": progress_queries.votes_a_dominant_pair(round),
+        "pace": progress_queries.pace(round),
         "days": [
             bars(str(track).capitalize(), [(f"{day:%-d %b}", count) for day, count in counts])
             for track, counts in days.items()

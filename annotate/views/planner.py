@@ -9,7 +9,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from annotate import quality_queries, queries
+from annotate import progress_queries, quality_queries, queries
 from annotate.views.access import SignedInRequest, leads_only
 from rlhf.votes import Estimate
 from rlhf.yield_plan import YieldPlan, plan_yield
@@ -38,13 +38,13 @@ def planner(request: SignedInRequest, round_id: int) -> HttpResponse:
     round = get_object_or_404(queries.visible_rounds(request.user), pk=round_id)
     form = PlanForm(request.GET if "wanted" in request.GET else {"wanted": 1000})
     is_simulated = not quality_queries.has_votes(round, is_simulated=False)
-    pilot = quality_queries.pilot_of(round, is_simulated=is_simulated)
+    pilot = progress_queries.pilot_of(round, is_simulated=is_simulated)
     plan = _plan(pilot, form.cleaned_data["wanted"]) if form.is_valid() else None
     context = {"round": round, "form": form, "pilot": pilot, "plan": plan, "is_simulated": is_simulated}
     return render(request, "annotate/planner.html", context, status=422 if form.errors else 200)
 
 
-def _plan(pilot: quality_queries.Pilot, wanted: int) -> YieldPlan:
+def _plan(pilot: progress_queries.Pilot, wanted: int) -> YieldPlan:
     """Hours are only told where some votes say how long they took."""
     plan = plan_yield(pilot.pairs, wanted)
     if pilot.timed or plan.hours.value is None:

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from annotate import quality_queries
+from annotate import progress_queries, quality_queries
 from annotate.judging_queries import is_disqualified, why_empty
 from annotate.models import (
     AnnotatorFlag,
@@ -179,7 +179,7 @@ def test_the_funnel_counts_each_stage():
     vote(make_pair(round), Track.IDENTITY, Verdict.FIRST)
     make_pair(round, is_made=False)
     export_round(round)
-    stages = {stage.title: (stage.count, stage.of) for stage in quality_queries.funnel(round)}
+    stages = {stage.title: (stage.count, stage.of) for stage in progress_queries.funnel(round)}
     assert stages == {
         "Instances": (4, None),
         "Videos made": (6, 8),
@@ -189,7 +189,7 @@ def test_the_funnel_counts_each_stage():
         "Dominant": (1, 2),
         "Exported": (1, 1),
     }
-    assert sum(count for _, count in quality_queries.votes_by_day(round)[Track.IDENTITY]) == 3
+    assert sum(count for _, count in progress_queries.votes_by_day(round)[Track.IDENTITY]) == 3
 
 
 # -- votes that do not count -------------------------------------------------------------------------
@@ -291,7 +291,7 @@ def test_an_export_is_made_again_without_them_and_the_old_one_stays(lea, ana):
     assert old.superseded.by_export == new and not old.withdrawn
     with pytest.raises(QualityError, match="superseded already"):
         rebuild_export(old, ana, lea)
-    assert quality_queries.funnel(round)[-1].count == 0
+    assert progress_queries.funnel(round)[-1].count == 0
 
 
 @pytest.mark.django_db(transaction=True)
