@@ -45,6 +45,10 @@ for table in (
     models.Consensus,
     models.PreferencePair,
     models.Export,
+    models.RoundFigures,
+    models.AnnotatorFlag,
+    models.Disqualification,
+    models.Supersession,
     models.AuditEvent,
 ):
     admin.site.register(table, ReadOnlyAdmin)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.db import transaction
@@ -42,10 +42,17 @@ def compute_round(round: Round) -> list[RoundFigures]:
     return [one for one in made if one is not None]
 
 
-@transaction.atomic
+@dataclass(frozen=True)
+class _Found:
+    """One track: the figures, what was noticed, and how many votes of each person were looked at."""
+
+    figures: dict[str, Any]
+    flags: list[Flag]
+    num_votes: dict[int, int]
+
+
 def _compute(round: Round, *, is_simulated: bool) -> RoundFigures | None:
-    """The round's row makes two jobs at once wait for each other; voters do not wait for it."""
-    Round.objects.select_for_update(no_key=True).get(pk=round.pk)
+    """Nobody waits for it: votes that come meanwhile are not in the hash, so they are for the next time."""
     digest = inputs_hash(round, is_simulated=is_simulated, version=FIGURES_VERSION)
     newest = newest_figures(round, is_simulated=is_simulated)
     if newest is not None and newest.inputs_hash == digest:
@@ -54,38 +61,49 @@ def _compute(round: Round, *, is_simulated: bool) -> RoundFigures | None:
     if not votes and newest is None:
         return None
     coverage = coverage_of_people(round, is_simulated=is_simulated)
-    figures = {
-        str(track): _figures_of(round, track, [vote for vote in votes if vote.track is track], coverage)
+    found = {
+        track: _figures_of(track, [vote for vote in votes if vote.track is track], coverage)
         for track in Track
     }
+    return _store(round, found, is_simulated=is_simulated, digest=digest, num_votes=len(votes))
+
+
+@transaction.atomic
+def _store(
+    round: Round, found: Mapping[Track, _Found], *, is_simulated: bool, digest: str, num_votes: int
+) -> RoundFigures:
+    """The round's row makes two jobs at once wait for each other here; voters do not wait for it."""
+    Round.objects.select_for_update(no_key=True).get(pk=round.pk)
+    for track, one in found.items():
+        raise_flags(round, track, one.flags, one.num_votes)
     made, _ = RoundFigures.objects.update_or_create(
         round=round,
         is_simulated=is_simulated,
-        defaults={"inputs_hash": digest, "num_votes": len(votes), "figures": figures},
+        defaults={
+            "inputs_hash": digest,
+            "num_votes": num_votes,
+            "figures": {str(track): one.figures for track, one in found.items()},
+        },
     )
     return made
 
 
-def _figures_of(
-    round: Round, track: Track, votes: Sequence[Vote], coverage: Mapping[tuple[str, int], float]
-) -> dict[str, Any]:
-    """One track; who is disqualified counts nowhere but in the row about them."""
+def _figures_of(track: Track, votes: Sequence[Vote], coverage: Mapping[tuple[str, int], float]) -> _Found:
+    """Who is disqualified counts nowhere but in the row about them."""
     lost = disqualified_people()
     counting = [vote for vote in votes if vote.annotator not in lost]
     reports = report(counting)
     flags = [flag for one in reports for flag in one.flags] + colluding(counting, fit_votes(counting))
-    raise_flags(round, track, flags, {one.annotator: one.votes for one in reports})
-    reports += [one for one in report(votes) if one.annotator in lost]
     asked = [vote for vote in counting if vote.gold is None]
     verdicts = Counter(vote.verdict for vote in asked)
-    return {
+    rows = reports + [one for one in report(votes) if one.annotator in lost]
+    figures = {
         "agreement": asdict(agreement(asked)),
         "verdicts": {str(verdict): verdicts[verdict] for verdict in Verdict},
         "answers": dict(Counter(vote.answer for vote in asked)),
-        "people": {
-            str(one.annotator): _row(one, coverage.get((str(track), one.annotator))) for one in reports
-        },
+        "people": {str(one.annotator): _row(one, coverage.get((str(track), one.annotator))) for one in rows},
     }
+    return _Found(figures, flags, {one.annotator: one.votes for one in reports})
 
 
 def _row(one: AnnotatorReport, coverage: float | None) -> dict[str, Any]:

@@ -10,17 +10,20 @@ from uuid import uuid4
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from annotate import progress_queries, quality_queries
+from annotate import progress_queries, quality_queries, quality_tasks
 from annotate.judging_queries import is_disqualified, why_empty
 from annotate.models import (
     AnnotatorFlag,
     AuditEvent,
     Consensus,
     Disqualification,
+    GoldKind,
+    GoldPair,
     Judgment,
     PreferencePair,
     Slot,
     User,
+    VideoPair,
 )
 from annotate.services.figures import compute_round
 from annotate.services.judgments import LeaseLostError, submit_judgment
@@ -35,6 +38,7 @@ from annotate.services.quality import (
 )
 from annotate.services.slots import lease_slot
 from rlhf.records import JointState, Track, Verdict
+from rlhf.yield_plan import PilotPair, plan_yield
 from tests.annotate.test_judgments import held, vote
 from tests.factories import make_instance, make_pair, make_round, make_user
 
@@ -168,6 +172,56 @@ def test_people_and_simulated_annotators_are_apart():
     vote(pair, Track.IDENTITY, Verdict.SECOND, make_user(is_simulated=True))
     made = compute_round(round)
     assert [(one.is_simulated, one.num_votes) for one in made] == [(False, 1), (True, 1)]
+
+
+def test_gold_tells_of_people_and_of_nothing_else(ana):
+    round = make_round()
+    for verdict in (Verdict.TIE, Verdict.FIRST, Verdict.TIE):
+        pair = make_pair(round)
+        VideoPair.objects.filter(pk=pair.pk).update(gold_verdicts={str(Track.IDENTITY): str(Verdict.TIE)})
+        GoldPair.objects.create(pair=pair, kind=GoldKind.SELF_PAIR, track=Track.IDENTITY, budget=5)
+        vote(pair, Track.IDENTITY, verdict, ana)
+        Slot.objects.filter(pair=pair, judged_at=None).delete()
+    compute_round(round)
+    figures = figures_of(round)
+    accuracy = figures["people"][str(ana.pk)]["gold_accuracy"]
+    assert accuracy["value"] == pytest.approx(2 / 3) and accuracy["low"] < 2 / 3 < accuracy["high"]
+    assert sum(figures["verdicts"].values()) == 0
+    assert {stage.count for stage in progress_queries.funnel(round)} == {0}
+
+
+def test_a_plan_takes_the_times_of_finished_pairs():
+    """Four pairs of two votes, each of half an hour, all dominant: an hour a pair."""
+    round = make_round()
+    for _ in range(4):
+        make_pair(round)
+        for track in Track:
+            person = make_user()
+            slot = held(person, track)
+            choice, evidence = side_of(slot, Verdict.FIRST), {"active_ms": 1_800_000}
+            submit_judgment(person, slot.lease, choice, idempotency_key=uuid4(), evidence=evidence)
+    vote(make_pair(round), Track.IDENTITY, Verdict.FIRST)
+    pilot = progress_queries.pilot_of(round, is_simulated=False)
+    assert pilot.pairs == [PilotPair(is_dominant=True, active_s=(1800.0, 1800.0))] * 4
+    plan = plan_yield(pilot.pairs, 10)
+    assert plan.hours.value == plan.pairs.value and plan.pairs.low >= 10
+
+
+def test_the_jobs_do_what_is_missing(monkeypatch, lea, ana):
+    round, sent = dominant_but_for(ana), []
+    for name in ("compute_figures.apply_async", "settle_disqualification.delay"):
+        monkeypatch.setattr(f"annotate.quality_tasks.{name}", lambda *given, **_: sent.append(given[0]))
+    disqualification = disqualify(ana, "answers without looking", lea)
+    quality_tasks.refresh_figures()
+    quality_tasks.settle_all()
+    assert sent == [(round.pk,), disqualification.pk]
+    quality_tasks.compute_figures(round.pk)
+    quality_tasks.settle_disqualification(disqualification.pk)
+    sent.clear()
+    quality_tasks.settle_all()
+    assert sent == [] and figures_of(round)["people"][str(ana.pk)]["votes"] == 2
+    # Who is disqualified is in no figure but their own.
+    assert sum(figures_of(round)["verdicts"].values()) == 4
 
 
 def test_the_funnel_counts_each_stage():
