@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from uuid import uuid4
 
 import pytest
@@ -38,6 +39,7 @@ from annotate.services.quality import (
 )
 from annotate.services.slots import lease_slot
 from rlhf.records import JointState, Track, Verdict
+from rlhf.stopping import Rule
 from rlhf.yield_plan import PilotPair, plan_yield
 from tests.annotate.test_judgments import held, vote
 from tests.factories import make_instance, make_pair, make_round, make_user
@@ -286,6 +288,27 @@ def test_votes_of_a_disqualified_person_stay_and_do_not_count(lea, ana):
         submit_judgment(other, slot.lease, side_of(slot, Verdict.FIRST), idempotency_key=uuid4())
     assert states(round) == {JointState.DOMINANT}
     assert AuditEvent.objects.filter(verb="disqualify", row_id=ana.pk).exists()
+
+
+def test_a_round_that_asks_one_by_one_asks_again_by_its_rule(lea, ana):
+    round = make_round(stopping=asdict(Rule()))
+    pair = make_pair(round)
+    people = [ana, *(make_user() for _ in range(9))]
+    for person in people:
+        for track in Track:
+            if (slot := lease_slot(person, track)) is not None:
+                choice = side_of(slot, Verdict.FIRST)
+                submit_judgment(person, slot.lease, choice, idempotency_key=uuid4())
+    before = PreferencePair.objects.get()
+    assert before.stop == "dominant" and not Slot.objects.filter(judged_at=None).exists()
+    disqualification = disqualify(ana, "answers without looking", lea)
+    settle(disqualification.pk)
+    after = PreferencePair.objects.get()
+    assert after.stop == "" and after.joint_state == JointState.UNDECIDED
+    (asked,) = Slot.objects.filter(judged_at=None)
+    assert asked.track == Slot.objects.get(pair=pair, annotator=ana).track
+    settle(disqualification.pk)
+    assert Slot.objects.filter(judged_at=None).count() == 1
 
 
 def test_a_killed_settling_goes_on_where_it_stopped(lea, ana):
