@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from celery import shared_task
+import logging
+
+from celery import Task, shared_task
+from kombu.exceptions import OperationalError
 
 from annotate.models import Disqualification, Round
 from annotate.quality_queries import rounds_with_votes
 from annotate.services import figures, quality
+
+logger = logging.getLogger(__name__)
 
 
 @shared_task
@@ -25,7 +30,7 @@ def compute_figures(round_id: int) -> None:
 
 def send_figures(round: Round) -> None:
     """Compute a round's figures now."""
-    compute_figures.delay_on_commit(round.pk)  # type: ignore[attr-defined]
+    _send(compute_figures, round.pk)
 
 
 @shared_task
@@ -35,7 +40,15 @@ def settle_disqualification(disqualification_id: int) -> None:
 
 
 def send_settling(disqualification: Disqualification) -> None:
-    settle_disqualification.delay_on_commit(disqualification.pk)  # type: ignore[attr-defined]
+    _send(settle_disqualification, disqualification.pk)
+
+
+def _send(task: Task[[int], None], key: int) -> None:
+    """Once the transaction has ended; without a broker it is done by the clock, when there is one again."""
+    try:
+        task.delay_on_commit(key)  # type: ignore[attr-defined]
+    except OperationalError as error:
+        logger.warning("%s waits, because the broker cannot be reached: %s", task.name, error)
 
 
 @shared_task
