@@ -16,6 +16,7 @@ BENCHMARKS = (
     "wan5b",
     "dpo_step",
     "dpo5b",
+    "dpo_round",
     "web",
     "export",
     "stopping",

@@ -1,0 +1,94 @@
+"""The world of the DPO benchmark: rules, votes of people of known skill, and requests of runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from types import SimpleNamespace
+
+import pytest
+
+from bench.dpo_round import describe_pairs, plot, table
+from bench.dpo_world import (
+    ANNOTATORS,
+    VOTES_A_TRACK,
+    choose,
+    draw_questions,
+    evaluation_request,
+    judge,
+    sample_request,
+)
+from rlhf.consensus import resolve_track
+from rlhf.records import Track, Verdict
+
+FIRST, SECOND, TIE = Verdict.FIRST, Verdict.SECOND, Verdict.TIE
+
+
+def found(identity: list[Verdict], controllability: list[Verdict]):
+    return {
+        Track.IDENTITY: resolve_track(identity, VOTES_A_TRACK),
+        Track.CONTROLLABILITY: resolve_track(controllability, VOTES_A_TRACK),
+    }
+
+
+@pytest.mark.parametrize(
+    ("votes", "by_rule"),
+    [
+        (([FIRST] * 3, [FIRST] * 3), {"pareto": "first", "pooled": "first", "identity": "first"}),
+        (([FIRST] * 3, [TIE] * 3), {"pareto": None, "pooled": "first", "controllability": None}),
+        (
+            ([FIRST] * 3, [SECOND] * 2 + [TIE]),
+            {"pareto": None, "pooled": "first", "controllability": "second"},
+        ),
+        (([FIRST] * 3, [SECOND] * 3), {"pareto": None, "pooled": None, "identity": "first"}),
+        (([SECOND, SECOND, TIE], [SECOND] * 3), {"pareto": "second", "pooled": "second"}),
+    ],
+)
+def test_each_rule_prefers_what_it_says(votes, by_rule):
+    assert {rule: choose(found(*votes), rule) for rule in by_rule} == by_rule
+
+
+def test_votes_find_the_truth_as_often_as_their_people_do():
+    truths = [{Track.IDENTITY: "left", Track.CONTROLLABILITY: "right"}] * 2_000
+    judged = judge(truths)
+    assert judged == judge(truths), "the same seed, the same votes"
+    counts = Counter[Verdict]()
+    for pair in judged:
+        counts.update(pair[Track.IDENTITY].counts)
+    assert counts.total() == len(truths) * VOTES_A_TRACK
+    # Each is habitually undecided, then habitually left (right half of the time by the shuffled sides), then
+    # as accurate as stated.
+    expected = sum(
+        (1 - one.tie_rate) * (one.side_bias / 2 + (1 - one.side_bias) * one.accuracy) for one in ANNOTATORS
+    ) / len(ANNOTATORS)
+    assert counts[FIRST] / counts.total() == pytest.approx(expected, abs=0.02)
+    right = sum(pair[Track.IDENTITY].verdict is FIRST for pair in judged) / len(judged)
+    assert right > expected, "a majority sees more than one person"
+
+
+def test_the_pairs_of_a_rule_are_counted_against_the_oracle():
+    truths = [{Track.IDENTITY: "left", Track.CONTROLLABILITY: side} for side in ("left", "right", "tie")]
+    clear = found([FIRST] * 3, [FIRST] * 3)
+    bench = SimpleNamespace(judged=[clear] * 3, truths=truths)
+    assert describe_pairs(bench)["pareto"] == {"pairs": 3, "better_on_both": 1}
+
+
+def test_people_of_the_pairs_are_in_no_comparison(tmp_path):
+    pairs = draw_questions(tmp_path / "a", "train", people=2, each=2, seed=7)
+    tests = draw_questions(tmp_path / "b", "eval", people=2, each=1, seed=9)
+    assert {item.person.name for item in pairs}.isdisjoint(item.person.name for item in tests)
+    model, settings = {"base": "tiny", "adapters": []}, {"guidance_scale": 5.0}
+    request = sample_request(pairs, model, settings)
+    assert len(request["samples"]) == 8 and len({item["seed"] for item in request["samples"]}) == 8
+    assert all((pairs[0].person / name).is_file() for name in pairs[0].kinds)
+    compared = evaluation_request(tests, model, {**model, "adapters": ["x"]}, settings, [0])
+    (first, _) = compared["instances"]
+    changed = {change.element: change.target for change in tests[0].plan.prompt.changed}
+    assert first["expected"].items() >= changed.items() and len(first["expected"]) == 7
+
+
+def test_the_table_and_the_plot_hold_every_row():
+    figure = {"win_rate": 0.55, "low": 0.4, "high": 0.7}
+    row = {"arm": "the round", "seed": 0, "num_pairs": 113, "accuracy": 0.98}
+    rows = [row | {str(track): figure for track in Track}]
+    assert "| the round | 0 | 113 | 0.98 | 0.55 [0.40, 0.70] | 0.55 [0.40, 0.70] |" in table(rows)
+    assert plot(rows).count("<polyline") == 3 and plot(rows * 2) != plot(rows)
