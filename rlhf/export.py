@@ -31,6 +31,7 @@ from rlhf.export_row import (
     row_from_json,
     row_to_json,
 )
+from rlhf.export_rule import ExportRule
 from rlhf.parquet import write_parquet
 
 __all__ = [
@@ -67,7 +68,9 @@ class Manifest:
         rule_version: of consensus and Pareto rule.
         pairs_sha256: of `pairs.jsonl`, whose rows hold the sha256 of every media file.
         parquet_sha256: of `pairs.parquet`; not in `content_hash`, since Parquet names its writer's version.
-        content_hash: sha256 of everything above but `parquet_sha256`: equal sets, equal hash.
+        content_hash: sha256 of everything here but `parquet_sha256`: equal sets, equal hash.
+        rule: by which the chosen videos were chosen; `pareto` is left out of `content_hash`, so that
+            sets from before rules had names keep theirs.
     """
 
     num_pairs: int
@@ -81,6 +84,7 @@ class Manifest:
     parquet_sha256: str
     content_hash: str = ""
     format: str = FORMAT
+    rule: str = ExportRule.PARETO.value
 
     def __post_init__(self) -> None:
         """Derive the content hash where it is not given."""
@@ -90,6 +94,8 @@ class Manifest:
     def derive_content_hash(self) -> str:
         """Sha256 (hex) over the manifest's own facts."""
         facts = {k: v for k, v in asdict(self).items() if k not in ("content_hash", "parquet_sha256")}
+        if self.rule == ExportRule.PARETO:
+            del facts["rule"]
         return hashlib.sha256(encode_line(facts)).hexdigest()
 
 
@@ -121,6 +127,7 @@ def write_export(
     joint_states: Mapping[str, int],
     reasons: Mapping[str, int] | None = None,
     rule_version: str = RULE_VERSION,
+    rule: ExportRule = ExportRule.PARETO,
 ) -> Manifest:
     """Write a set into a new folder; nothing is visible there until it is complete.
 
@@ -133,6 +140,7 @@ def write_export(
         joint_states: pairs per joint state, over everything that was considered.
         reasons: pairs that are not in the set, per reason.
         rule_version: of the rule behind the verdicts.
+        rule: by which the chosen videos were chosen.
 
     Returns:
         The manifest as written.
@@ -158,6 +166,7 @@ def write_export(
             rule_version=rule_version,
             pairs_sha256=file_sha256(partial / "pairs.jsonl"),
             parquet_sha256=file_sha256(partial / "pairs.parquet"),
+            rule=rule.value,
         )
         text = json.dumps(asdict(manifest), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
         (partial / "manifest.json").write_text(text, encoding="utf-8", newline="\n")

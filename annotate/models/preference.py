@@ -10,6 +10,7 @@ from django.db.models import F, Q
 from annotate.models.constraints import check, one_of
 from annotate.models.round import Round, VideoPair, VideoSample
 from annotate.models.webhook import WebhookEvent, announces
+from rlhf.export_rule import ExportRule
 from rlhf.records import JointState, Track, Verdict
 from rlhf.stopping import Stop
 
@@ -91,6 +92,7 @@ class Export(models.Model):
     content_hash = models.CharField(max_length=64)
     manifest = models.JSONField()
     num_pairs = models.PositiveIntegerField()
+    rule = models.CharField(max_length=16, default=ExportRule.PARETO)
     includes_simulated = models.BooleanField()
     # Why the files are gone, once a person's data had to be erased from them.
     withdrawn = models.CharField(max_length=300, blank=True)
@@ -101,7 +103,10 @@ class Export(models.Model):
 
     class Meta:
         ordering = ["id"]
-        constraints = [models.UniqueConstraint(fields=["round", "content_hash"], name="one_export_a_set")]
+        constraints = [
+            models.UniqueConstraint(fields=["round", "content_hash"], name="one_export_a_set"),
+            one_of("rule", ExportRule),
+        ]
         triggers = [
             announces(
                 WebhookEvent.EXPORT_READY,

@@ -1,12 +1,13 @@
-"""From Pareto pairs to frozen exports."""
+"""From votes on pairs to frozen exports."""
 
 from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 from uuid import uuid4
 
 from django.conf import settings
@@ -19,35 +20,43 @@ from annotate.models import (
     User,
     VideoSample,
 )
-from annotate.queries import dominant_pairs
 from annotate.services.audit import record_event
 from generator.frozen_set import MediaFile
 from generator.records import ElementChange, ReferenceKind
 from rlhf import records
+from rlhf.consensus import ADJUDICATED_RULE_VERSION
 from rlhf.export import write_export
 from rlhf.export_row import ExportReference, ExportRow, ExportSample, TrackVotes
+from rlhf.export_rule import ExportRule, choose
 from rlhf.records import Track, Verdict
+
+Side = Literal["first", "second"]
 
 
 @transaction.atomic
-def export_round(round: Round, *, include_simulated: bool = False, actor: User | None = None) -> Export:
-    """Freeze the round's dominant pairs into a folder; the same set gives the same export again.
+def export_round(
+    round: Round,
+    *,
+    rule: ExportRule = ExportRule.PARETO,
+    include_simulated: bool = False,
+    actor: User | None = None,
+) -> Export:
+    """Freeze what a rule makes of the round's pairs into a folder; the same set gives the same export again.
 
     Simulated votes are left out unless they are asked for by name.
     """
     Round.objects.select_for_update().get(pk=round.pk)
-    pairs = dominant_pairs(round, include_simulated=include_simulated)
+    chosen, reasons = _chosen_by(rule, round, include_simulated=include_simulated)
     every = PreferencePair.objects.filter(pair__round=round)
-    left_out = every.exclude(pk__in=pairs.values("pk"))
-    reasons = Counter(_reason_out(pair) for pair in left_out)
     parent = settings.STORAGE_ROOT / "exports" / f"round-{round.pk}"
     pending = parent / f"pending-{uuid4().hex}"
     try:
         manifest = write_export(
             pending,
-            _export_rows(pairs.iterator(chunk_size=200)),
+            _export_rows(chosen),
             joint_states=Counter(every.values_list("joint_state", flat=True)),
             reasons=reasons,
+            rule=rule,
         )
         folder = parent / manifest.content_hash[:16]
         if not folder.exists():
@@ -61,27 +70,63 @@ def export_round(round: Round, *, include_simulated: bool = False, actor: User |
             "folder": str(folder.relative_to(settings.STORAGE_ROOT)),
             "manifest": asdict(manifest),
             "num_pairs": manifest.num_pairs,
+            "rule": rule,
             "includes_simulated": include_simulated,
             "created_by": actor,
         },
     )
     if created:
-        export.pairs.set(pairs)
-        record_event("export_round", export, actor=actor, content_hash=manifest.content_hash)
+        export.pairs.set(chosen)
+        record_event("export_round", export, actor=actor, content_hash=manifest.content_hash, rule=str(rule))
     return export
 
 
-def _reason_out(pair: PreferencePair) -> str:
-    if pair.joint_state == records.JointState.DOMINANT:
-        return "simulated votes"
-    return f"{pair.joint_state}: {pair.reason}"
+def _chosen_by(
+    rule: ExportRule, round: Round, *, include_simulated: bool
+) -> tuple[dict[int, Side], Counter[str]]:
+    """The chosen side of every pair that the rule exports, by preference; and why the others are left out."""
+    chosen: dict[int, Side] = {}
+    reasons: Counter[str] = Counter()
+    pairs = PreferencePair.objects.filter(pair__round=round).select_related("pair")
+    pairs = pairs.prefetch_related("pair__consensuses").order_by("pair_id")
+    for preference in pairs.iterator(chunk_size=1_000):
+        side, reason = _side(rule, preference)
+        if side and preference.is_simulated and not include_simulated:
+            side, reason = None, "simulated votes"
+        if side:
+            chosen[preference.pk] = side
+        else:
+            reasons[reason] += 1
+    return chosen, reasons
 
 
-def _export_rows(pairs: Iterator[PreferencePair]) -> Iterator[ExportRow]:
-    for preference in pairs:
+def _side(rule: ExportRule, preference: PreferencePair) -> tuple[Side | None, str]:
+    """The chosen side by the rule. Of Pareto, and wherever a track waits, the joint state says it."""
+    found = {Track(consensus.track): consensus for consensus in preference.pair.consensuses.all()}
+    if rule is ExportRule.PARETO or len(found) < len(Track):
+        if preference.joint_state != records.JointState.DOMINANT:
+            return None, f"{preference.joint_state}: {preference.reason}"
+        return "first" if preference.chosen_id == preference.pair.first_id else "second", ""
+    verdicts = {track: Verdict(consensus.verdict) for track, consensus in found.items()}
+    votes = {
+        track: {verdicts[track]: 1}
+        if consensus.rule_version == ADJUDICATED_RULE_VERSION
+        else {Verdict(name): count for name, count in consensus.votes.items()}
+        for track, consensus in found.items()
+    }
+    return choose(rule, verdicts, votes)
+
+
+def _export_rows(chosen: Mapping[int, Side]) -> Iterator[ExportRow]:
+    pairs = PreferencePair.objects.filter(pk__in=chosen).select_related(
+        "pair__instance__group", "pair__instance__prompt", "pair__first__model_version", "pair__second"
+    )
+    pairs = pairs.prefetch_related("pair__consensuses").order_by("pair_id")
+    for preference in pairs.iterator(chunk_size=200):
         pair = preference.pair
         instance = pair.instance
-        assert preference.chosen is not None and preference.rejected is not None
+        samples = (pair.first, pair.second)
+        best, worst = samples if chosen[preference.pk] == "first" else samples[::-1]
         found = {consensus.track: consensus for consensus in pair.consensuses.all()}
         places = instance.places.exclude(position=None).select_related("reference").order_by("position")
         yield ExportRow(
@@ -93,8 +138,8 @@ def _export_rows(pairs: Iterator[PreferencePair]) -> Iterator[ExportRow]:
             ),
             differential_prompt=instance.prompt.text,
             elements=tuple(ElementChange(**element) for element in instance.prompt.elements),
-            chosen=_export_sample(preference.chosen),
-            rejected=_export_sample(preference.rejected),
+            chosen=_export_sample(best),
+            rejected=_export_sample(worst),
             tracks={
                 track: TrackVotes(
                     Verdict(found[track].verdict),
@@ -103,7 +148,7 @@ def _export_rows(pairs: Iterator[PreferencePair]) -> Iterator[ExportRow]:
                 )
                 for track in Track
             },
-            model_version=preference.chosen.model_version.name,
+            model_version=pair.first.model_version.name,
             licence=instance.group.licence,
             is_simulated=preference.is_simulated,
         )

@@ -21,6 +21,7 @@ from annotate.services.audit import record_event
 from annotate.services.preferences import export_round
 from annotate.services.resolution import resolve_pair
 from annotate.services.slots import release_all
+from rlhf.export_rule import ExportRule
 from rlhf.records import Track
 
 
@@ -142,7 +143,7 @@ def _ask_again(pair: VideoPair) -> None:
 
 @transaction.atomic
 def rebuild_export(export: Export, person: User, actor: User) -> Export:
-    """Freeze the round's dominant pairs again, without this person's votes; the old export stays, superseded.
+    """Freeze the round's pairs again, without this person's votes; the old export stays, superseded.
 
     Raises:
         QualityError: their votes still count or are still in the pairs, the old export was superseded or
@@ -157,7 +158,12 @@ def rebuild_export(export: Export, person: User, actor: User) -> Export:
         raise QualityError(f"{export} is withdrawn: {export.withdrawn}; there is nothing to rebuild")
     if Supersession.objects.filter(export=export).exists():
         raise QualityError(f"{export} is superseded already; see the newer one")
-    made = export_round(export.round, include_simulated=export.includes_simulated, actor=actor)
+    made = export_round(
+        export.round,
+        rule=ExportRule(export.rule),
+        include_simulated=export.includes_simulated,
+        actor=actor,
+    )
     if made == export:
         raise QualityError(f"{export} comes out the same without {person}: their votes changed nothing in it")
     reason = f"made again without the votes of {person}"

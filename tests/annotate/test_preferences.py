@@ -10,9 +10,11 @@ import pytest
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
-from annotate.models import Export, PreferencePair, VideoPair
+from annotate.models import Export, PreferencePair, User, VideoPair
+from annotate.services.adjudication import adjudicate
 from annotate.services.preferences import export_round
 from annotate.services.resolution import resolve_pair
+from rlhf.export_rule import ExportRule
 from rlhf.records import Track, Verdict
 from tests.annotate.test_judgments import vote
 from tests.factories import make_instance, make_pair, make_round, make_user
@@ -100,3 +102,52 @@ def test_the_database_refuses_chosen_without_dominance(round):
     conflicting = PreferencePair.objects.get(joint_state="conflicting")
     with pytest.raises(IntegrityError, match="chosen_only_when_dominant"), transaction.atomic():
         PreferencePair.objects.filter(pk=conflicting.pk).update(chosen=conflicting.pair.first)
+
+
+VERDICTS = {"a": Verdict.FIRST, "b": Verdict.SECOND, "t": Verdict.TIE, "x": Verdict.BOTH_BAD}
+#: What was said of identity and controllability, and which video each rule chooses.
+CHOSEN = {
+    ExportRule.PARETO: {"aa": "first"},
+    ExportRule.IDENTITY: {"aa": "first", "ab": "first", "ba": "second", "at": "first", "ax": "first"},
+    ExportRule.CONTROLLABILITY: {"aa": "first", "ab": "second", "ba": "first", "ta": "first"},
+    ExportRule.POOLED: {"aa": "first", "at": "first", "ta": "first", "ax": "first"},
+}
+
+
+@pytest.mark.parametrize("rule", ExportRule)
+def test_a_rule_exports_what_it_says(rule):
+    round = make_round()
+    said = ("aa", "ab", "ba", "at", "ta", "ax", "tt", "xx")
+    pairs = {judged_pair(round, [VERDICTS[one] for one in word]).pk: word for word in said}
+    judged_pair(round, (Verdict.FIRST, Verdict.FIRST), is_simulated=True)
+    vote(make_pair(round, make_instance(num_references=2)), Track.IDENTITY, Verdict.FIRST, make_user())
+
+    export = export_round(round, rule=rule)
+    found = {}
+    for row in lines(export):
+        pair = VideoPair.objects.get(pk=row["pair_id"])
+        found[pairs[pair.pk]] = "first" if row["win"]["sha256"] == pair.first.sha256 else "second"
+        assert {row["win"]["sha256"], row["lose"]["sha256"]} == {pair.first.sha256, pair.second.sha256}
+    assert found == CHOSEN[rule]
+    assert export.rule == export.manifest["rule"] == rule
+    assert export.pairs.count() == export.num_pairs == len(found)
+    left_out = export.manifest["reasons"]
+    assert left_out["simulated votes"] == 1 and sum(left_out.values()) == len(said) + 2 - len(found)
+
+
+def test_rules_make_different_sets_of_the_same_pairs(round):
+    dominant, pooled = (export_round(round, rule=rule) for rule in (ExportRule.PARETO, ExportRule.POOLED))
+    assert lines(dominant) == lines(pooled)
+    assert dominant.content_hash != pooled.content_hash
+
+
+def test_a_word_counts_instead_of_the_votes_below_it():
+    round = make_round(votes_wanted=3)
+    pair = make_pair(round, make_instance(num_references=2))
+    for track in Track:
+        for verdict in (Verdict.FIRST, Verdict.FIRST, Verdict.SECOND):
+            vote(pair, track, verdict, make_user())
+    lead = make_user(role=User.Role.LEAD)
+    adjudicate(pair, {Track.IDENTITY: Verdict.SECOND, Track.CONTROLLABILITY: Verdict.TIE}, "seen twice", lead)
+    (row,) = lines(export_round(round, rule=ExportRule.POOLED))
+    assert row["win"]["sha256"] == pair.second.sha256

@@ -7,20 +7,34 @@ from django.core.management.base import CommandParser
 
 from annotate.management.loop_command import LoopCommand, add_round_argument, chosen_round
 from annotate.services.preferences import export_round
+from rlhf.export_rule import ExportRule
 
 
 class Command(LoopCommand):
-    help = "Freeze a round's Pareto-dominant pairs; the same set gives the same bytes."
+    help = "Freeze a round's pairs, Pareto-dominant ones by default; the same set gives the same bytes."
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         add_round_argument(parser)
+        parser.add_argument(
+            "--rule",
+            type=ExportRule,
+            choices=list(ExportRule),
+            default=ExportRule.PARETO,
+            help="what makes a video the chosen one: better on both tracks (pareto, the default), one "
+            "track's verdict, or the votes of both tracks in one heap (pooled)",
+        )
         parser.add_argument("--include-simulated", action="store_true", help="let simulated votes in as well")
 
     def run(self, **options: Any) -> dict[str, Any]:
-        export = export_round(chosen_round(options), include_simulated=options["include_simulated"])
+        export = export_round(
+            chosen_round(options),
+            rule=ExportRule(options["rule"]),
+            include_simulated=options["include_simulated"],
+        )
         return {
             "export": str(export),
+            "rule": export.rule,
             "folder": str(settings.STORAGE_ROOT / export.folder),
             "content_hash": export.content_hash,
             "pairs": export.num_pairs,
