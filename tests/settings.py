@@ -16,3 +16,5 @@ CELERY_BROKER_URL = "memory://"
 WHITENOISE_AUTOREFRESH = True
 # tests/conftest.py puts the address of its own PostgreSQL and its own folders in place of these.
 DATABASES = {"default": {"ENGINE": "annotate.database", "NAME": "anyid", "USER": "postgres"}}
+# Gold comes by chance; the tests of gold switch it on.
+GOLD_EVERY = 0

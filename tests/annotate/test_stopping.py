@@ -160,22 +160,34 @@ def planted(round: Round, pairs: int, annotators: Sequence[tuple[User, float, fl
     return truths
 
 
-def test_a_fit_finds_who_is_careless_and_the_round_saves_votes():
+def test_an_adaptive_round_saves_votes_and_exports_what_is_true():
     round = make_round(stopping=vars(RULE), votes_wanted=3)
-    people = [(make_user(f"good-{n}"), 0.95, 0.0) for n in range(11)] + [(make_user("leftist"), 0.9, 0.95)]
-    truths = planted(round, 30, people)
+    truths = planted(round, 30, [(make_user(f"good-{n}"), 0.95, 0.0) for n in range(12)])
     assert [fit.track for fit in fit_round(round)] == [str(track) for track in Track]
     assert fit_round(round) == [], "nothing new, nothing fitted"
-    models = newest_models(round.pk, is_simulated=False)
-    leftist = people[-1][0].pk
-    biases = {key: person.left_bias for key, person in models[Track.IDENTITY].annotators.items()}
-    assert max(biases, key=biases.__getitem__) == leftist
     assert newest_models(round.pk, is_simulated=True)[Track.IDENTITY] == VoteModel()
     dominant = PreferencePair.objects.filter(joint_state=JointState.DOMINANT)
     right = [found.chosen_id == _sample(found.pair, truths[found.pair_id]) for found in dominant]
     assert len(right) >= 20 and sum(right) / len(right) >= 0.9
     saved = votes_saved(round)
     assert saved is not None and saved["saved"] > 0.2 and not Slot.objects.filter(judged_at=None).exists()
+
+
+def test_a_fit_finds_who_clicks_left():
+    round = make_round(votes_wanted=4)
+    pairs = [make_pair(round, make_instance(num_references=2)) for _ in range(24)]
+    people = [make_user() for _ in range(4)]
+    for person in people:
+        for _ in pairs:
+            slot = lease_slot(person, Track.IDENTITY)
+            assert slot is not None
+            choice = "left" if person is people[0] else choice_of(slot, FIRST)
+            submit_judgment(person, slot.lease, choice, idempotency_key=uuid4())
+    fit_round(round)
+    found = newest_models(round.pk, is_simulated=False)[Track.IDENTITY].annotators
+    low, high = found[people[0].pk].left_bias_interval
+    assert low > 0 and all(found[person.pk].left_bias < low for person in people[1:])
+    assert found[people[0].pk].skill < min(found[person.pk].skill for person in people[1:])
 
 
 def _sample(pair: VideoPair, verdict: Verdict) -> int:
