@@ -26,9 +26,8 @@ from annotate.models.quality import (
 )
 from annotate.models.round import (
     LIVE,
-    ModelKind,
-    ModelVersion,
     Round,
+    RoundKind,
     Run,
     RunMetric,
     RunStatus,
@@ -37,6 +36,7 @@ from annotate.models.round import (
     VideoSample,
 )
 from annotate.models.statistics import Adjudication, VoteFit
+from annotate.models.version import ModelKind, ModelState, ModelVersion
 from annotate.models.webhook import WebhookEndpoint, WebhookEvent, WebhookMessage
 
 __all__ = [
@@ -66,12 +66,14 @@ __all__ = [
     "Judgment",
     "JudgmentFile",
     "ModelKind",
+    "ModelState",
     "ModelVersion",
     "Participant",
     "PreferencePair",
     "Qualification",
     "Reference",
     "Round",
+    "RoundKind",
     "RoundFigures",
     "Run",
     "RunMetric",

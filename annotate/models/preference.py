@@ -108,12 +108,23 @@ class Export(models.Model):
             one_of("rule", ExportRule),
         ]
         triggers = [
+            pgtrigger.Trigger(
+                name="never_of_a_comparison",
+                when=pgtrigger.Before,
+                operation=pgtrigger.Insert | pgtrigger.Update,
+                func="""
+                    IF (SELECT kind FROM annotate_round WHERE id = NEW.round_id) = 'comparison' THEN
+                        RAISE EXCEPTION 'a comparison of models is never exported' USING ERRCODE = '23514';
+                    END IF;
+                    RETURN NEW;
+                """,
+            ),
             announces(
                 WebhookEvent.EXPORT_READY,
                 """jsonb_build_object('kind', 'preferences', 'round', NEW.round_id, 'export', NEW.id,
                     'num_pairs', NEW.num_pairs, 'content_hash', NEW.content_hash)""",
                 operation=pgtrigger.Insert,
-            )
+            ),
         ]
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Stages 3, 4, 9 and 10: models, rounds, jobs, and the videos they make."""
+"""Stages 3, 4, 9 and 10: rounds, jobs, and the videos they make."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from django.db.models import F, Q
 
 from annotate.models.constraints import check, one_of
 from annotate.models.identity import Instance
+from annotate.models.version import ModelVersion
 from annotate.models.webhook import WebhookEvent, announces
 from rlhf.stopping import Rule
 
 
-class ModelKind(models.TextChoices):
-    BASE = "base"
-    SFT = "sft"
-    DPO = "dpo"
+class RoundKind(models.TextChoices):
+    PREFERENCE = "preference"
+    COMPARISON = "comparison"  # of two models' videos; nothing is ever exported from it
 
 
 class Stage(models.TextChoices):
@@ -40,46 +40,10 @@ class RunStatus(models.TextChoices):
 LIVE = (RunStatus.WAITING, RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.CANCELLING)
 
 
-class ModelVersion(models.Model):
-    """A base model with its adapters. What it came from is always known."""
-
-    name = models.CharField(max_length=100, unique=True)
-    kind = models.CharField(max_length=8)
-    base_model = models.CharField(max_length=500)
-    weights_sha256 = models.CharField(max_length=64)
-    parent = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="children")
-    adapter_path = models.CharField(max_length=500, blank=True)
-    export = models.ForeignKey(
-        "Export", models.PROTECT, null=True, blank=True, related_name="trained_versions"
-    )
-    run = models.OneToOneField("Run", models.PROTECT, null=True, blank=True, related_name="model_version")
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        ordering = ["id"]
-        constraints = [
-            one_of("kind", ModelKind.values),
-            # Imported weights have no parent; everything trained here has one, and a run.
-            check(
-                Q(parent__isnull=True, run__isnull=True) | Q(parent__isnull=False, run__isnull=False),
-                "has_origin",
-            ),
-            check(
-                Q(kind=ModelKind.DPO, parent__isnull=False, export__isnull=False) | ~Q(kind=ModelKind.DPO),
-                "dpo",
-            ),
-            check(Q(kind=ModelKind.BASE, parent__isnull=True) | ~Q(kind=ModelKind.BASE), "base"),
-            check(Q(parent__isnull=True) | ~Q(adapter_path=""), "trained_has_adapter"),
-            check(~Q(parent=F("id")), "not_its_own_parent"),
-        ]
-
-    def __str__(self) -> str:
-        return self.name
-
-
 class Round(models.Model):
-    """One turn of the loop with one policy."""
+    """One turn of the loop with one policy; or people's comparison of that model with its parent."""
 
+    kind = models.CharField(max_length=16, default=RoundKind.PREFERENCE)
     name = models.CharField(max_length=100, unique=True)
     policy = models.ForeignKey(ModelVersion, models.PROTECT, related_name="rounds")
     votes_wanted = models.PositiveSmallIntegerField(default=3)
@@ -95,7 +59,10 @@ class Round(models.Model):
 
     class Meta:
         ordering = ["id"]
-        constraints = [check(Q(votes_wanted__gte=1, votes_wanted__lte=15), "votes_in_range")]
+        constraints = [
+            one_of("kind", RoundKind.values),
+            check(Q(votes_wanted__gte=1, votes_wanted__lte=15), "votes_in_range"),
+        ]
         triggers = [
             announces(
                 WebhookEvent.ROUND_STARTED,

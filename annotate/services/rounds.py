@@ -10,7 +10,17 @@ from typing import Any
 
 from django.db import transaction
 
-from annotate.models import Instance, ModelKind, ModelVersion, Round, User, VideoPair, VideoSample
+from annotate.models import (
+    Instance,
+    ModelKind,
+    ModelState,
+    ModelVersion,
+    Round,
+    RoundKind,
+    User,
+    VideoPair,
+    VideoSample,
+)
 from annotate.services.audit import record_event
 from annotate.services.slots import open_slots
 from generator.media import file_sha256
@@ -60,6 +70,7 @@ def start_round(
     stopping: Rule | None = None,
     sampler: SamplerSettings | None = None,
     dpo: dict[str, Any] | None = None,
+    kind: RoundKind = RoundKind.PREFERENCE,
     actor: User | None = None,
 ) -> Round:
     """Open a round; a round of this name that exists is returned as it is.
@@ -68,7 +79,10 @@ def start_round(
 
     Raises:
         ValueError: a setting out of its range.
+        RoundError: the policy is archived.
     """
+    if policy.state == ModelState.ARCHIVED:
+        raise RoundError(f"{policy} is archived; restore it on its page, or name another policy")
     if not 1 <= votes_wanted <= 15:
         raise ValueError(f"votes_wanted is {votes_wanted}; it must be 1 to 15")
     FlowDPOConfig.from_json(dpo or {})
@@ -76,6 +90,7 @@ def start_round(
         name=name,
         defaults={
             "policy": policy,
+            "kind": kind,
             "votes_wanted": votes_wanted,
             "stopping": asdict(stopping) if stopping else None,
             "sampler": asdict(sampler or SamplerSettings()),
@@ -86,6 +101,19 @@ def start_round(
     if created:
         record_event("start_round", round, actor=actor, policy=policy.name)
     return round
+
+
+def refuse_comparison(round: Round) -> None:
+    """What people said of two models is never trained on: else the next model is judged by its teachers.
+
+    Raises:
+        RoundError: the round compares two models.
+    """
+    if round.kind == RoundKind.COMPARISON:
+        raise RoundError(
+            f"{round} compares two models, and what people said in it is kept out of training; "
+            "take a round of preferences, or start one with manage.py start_round"
+        )
 
 
 def sample_seed(instance: Instance, number: int) -> int:
@@ -100,7 +128,11 @@ def plan_pairs(round: Round, instances: Iterable[Instance]) -> int:
 
     Returns:
         How many pairs are new; planning again adds none.
+
+    Raises:
+        RoundError: the round compares two models.
     """
+    refuse_comparison(round)
     settings = SamplerSettings(**round.sampler)
     before = round.pairs.count()
     for instance in instances:

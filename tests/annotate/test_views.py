@@ -26,6 +26,8 @@ LEADS_PAGES = (
     "/rounds/{round}/numbers/",
     "/rounds/{round}/plan/",
     "/annotators/",
+    "/models/",
+    "/models/{policy}/",
     "/people/",
     "/people/prompts/",
     "/accounts/",
@@ -48,13 +50,13 @@ def test_people_open_what_is_theirs(ana, lea, pair, page):
 
 @pytest.mark.parametrize("page", PAGES + LEADS_PAGES)
 def test_strangers_are_asked_to_sign_in(db, pair, page):
-    answer = browser_of(None).get(page.format(round=pair.round_id))
+    answer = browser_of(None).get(page.format(round=pair.round_id, policy=pair.round.policy_id))
     assert answer.status_code == 302 and answer.headers["Location"].startswith("/login/")
 
 
 @pytest.mark.parametrize("page", LEADS_PAGES)
 def test_leads_pages_exist_only_for_leads(ana, lea, pair, page):
-    page = page.format(round=pair.round_id)
+    page = page.format(round=pair.round_id, policy=pair.round.policy_id)
     assert browser_of(lea).get(page).status_code == 200
     assert browser_of(ana).get(page).status_code == 404
 

@@ -1,0 +1,84 @@
+"""Versions of models, and the line that each comes from."""
+
+from __future__ import annotations
+
+import pgtrigger
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce
+
+from annotate.models.constraints import check, one_of
+
+
+class ModelKind(models.TextChoices):
+    BASE = "base"
+    SFT = "sft"
+    DPO = "dpo"
+
+
+class ModelState(models.TextChoices):
+    CANDIDATE = "candidate"
+    PROMOTED = "promoted"  # the one of its lineage that is meant to be used
+    ARCHIVED = "archived"  # starts no round any more
+
+
+class ModelVersion(models.Model):
+    """A base model with its adapters. What it came from is always known."""
+
+    name = models.CharField(max_length=100, unique=True)
+    kind = models.CharField(max_length=8)
+    state = models.CharField(max_length=16, default=ModelState.CANDIDATE)
+    base_model = models.CharField(max_length=500)
+    weights_sha256 = models.CharField(max_length=64)
+    parent = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="children")
+    # The imported model that the line of parents begins with, null for that model; the database fills it.
+    root = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, editable=False, related_name="descendants"
+    )
+    adapter_path = models.CharField(max_length=500, blank=True)
+    export = models.ForeignKey(
+        "Export", models.PROTECT, null=True, blank=True, related_name="trained_versions"
+    )
+    run = models.OneToOneField("Run", models.PROTECT, null=True, blank=True, related_name="model_version")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            one_of("kind", ModelKind.values),
+            one_of("state", ModelState.values),
+            models.UniqueConstraint(
+                Coalesce("root", "id"), condition=Q(state=ModelState.PROMOTED), name="one_promoted_a_lineage"
+            ),
+            # Imported weights have no parent; everything trained here has one, and a run.
+            check(
+                Q(parent__isnull=True, run__isnull=True) | Q(parent__isnull=False, run__isnull=False),
+                "has_origin",
+            ),
+            check(
+                Q(kind=ModelKind.DPO, parent__isnull=False, export__isnull=False) | ~Q(kind=ModelKind.DPO),
+                "dpo",
+            ),
+            check(Q(kind=ModelKind.BASE, parent__isnull=True) | ~Q(kind=ModelKind.BASE), "base"),
+            check(Q(parent__isnull=True) | ~Q(adapter_path=""), "trained_has_adapter"),
+            check(~Q(parent=F("id")), "not_its_own_parent"),
+        ]
+        triggers = [
+            pgtrigger.Trigger(
+                name="root_of_its_parent",
+                when=pgtrigger.Before,
+                operation=pgtrigger.Insert | pgtrigger.Update,
+                func="""
+                    NEW.root_id := (SELECT coalesce(root_id, id) FROM annotate_modelversion
+                                    WHERE id = NEW.parent_id);
+                    RETURN NEW;
+                """,
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def lineage_id(self) -> int:
+        return self.root_id or self.pk

@@ -1,0 +1,15 @@
+"""Pages of the registry of models."""
+
+from django.urls import path
+
+from annotate.views import versions
+
+urlpatterns = [
+    path("models/", versions.version_list, name="versions"),
+    path("models/<int:version_id>/", versions.version_detail, name="version"),
+    *(
+        path(f"models/<int:version_id>/{wish}/", versions.change, {"wish": wish}, name=f"version_{wish}")
+        for wish in versions.CHANGES
+    ),
+    path("models/<int:version_id>/next-round/", versions.next_round, name="version_next_round"),
+]
