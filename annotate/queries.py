@@ -17,6 +17,7 @@ from annotate.models import (
     PreferencePair,
     Reference,
     Round,
+    RoundKind,
     Run,
     RunStatus,
     Slot,
@@ -70,10 +71,10 @@ def instances_of_split(split: str, source: str | None = None) -> QuerySet[Instan
 
 
 def find_round(name: str | None) -> Round | None:
-    """A round by name or number; without a name the newest open one."""
+    """A round by name or number; without a name the newest open one that is no comparison."""
     rounds = Round.objects.select_related("policy")
     if name is None:
-        return rounds.filter(is_open=True).last()
+        return rounds.filter(is_open=True, kind=RoundKind.PREFERENCE).last()
     return rounds.filter(name=name).first() or (
         rounds.filter(pk=int(name)).first() if name.isdecimal() else None
     )
@@ -199,9 +200,11 @@ def run_progress(run: Run) -> dict[str, Any]:
 
 def accounts() -> QuerySet[User]:
     """Who signs in by name; those who come in by an entry link are on its page."""
-    return User.objects.exclude(role=User.Role.PARTICIPANT).annotate(
-        num_judged=Count("slots", filter=Q(slots__judged_at__isnull=False))
-    ).order_by("role", "username")
+    return (
+        User.objects.exclude(role=User.Role.PARTICIPANT)
+        .annotate(num_judged=Count("slots", filter=Q(slots__judged_at__isnull=False)))
+        .order_by("role", "username")
+    )
 
 
 def counts_for_metrics() -> dict[str, tuple[str, dict[str, int]]]:

@@ -13,7 +13,7 @@ from django.conf import settings
 from kombu.exceptions import OperationalError
 
 from annotate.models import Round, Run, RunStatus, Stage
-from annotate.services import curation, run_logs, runs, statistics
+from annotate.services import comparisons, curation, run_logs, runs, statistics
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,8 @@ def execute_run(run_id: int) -> None:
     if status is RunStatus.CANCELLED:
         runs.end_run(run, worker, RunStatus.CANCELLED)
     elif status is RunStatus.DONE and child.returncode == 0:
-        runs.finish_run(run, worker)
+        if runs.finish_run(run, worker):
+            send_run(comparisons.queue_other_model(run))
     elif status is not None:
         runs.end_run(run, worker, RunStatus.FAILED, run_logs.why_it_ended(run, child.returncode))
 

@@ -8,6 +8,7 @@ from annotate import media
 from annotate.views import (
     accounts,
     adjudication,
+    comparisons,
     gold,
     health,
     home,
@@ -50,6 +51,7 @@ urlpatterns = [
     path("rounds/<int:round_id>/launch/", launch.launch, name="launch"),
     path("runs/<int:run_id>/", runs.run_detail, name="run"),
     path("runs/<int:run_id>/approve/", runs.approve, name="run_approve"),
+    path("runs/<int:run_id>/compare/", comparisons.start, name="comparison_start"),
     path("rounds/<int:round_id>/adjudication/", adjudication.queue, name="adjudication"),
     path("pairs/<int:pair_id>/adjudicate/", adjudication.pair, name="adjudicate"),
     path("runs/<int:run_id>/cancel/", runs.cancel, name="run_cancel"),

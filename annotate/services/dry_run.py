@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from annotate import queries
 from annotate.launch_queries import PairSet, finished_trainings, pair_facts
 from annotate.models import Round, Run
+from annotate.services.rounds import refuse_comparison
 from annotate.services.runs import run_dir
 from generator.rundir import RunError
 from rlhf.config_form import read_form
@@ -37,7 +38,9 @@ def dry_run(round: Round, chosen: PairSet, settings: Mapping[str, str]) -> DryRu
 
     Raises:
         ValueError: a setting that cannot be used; the message names it.
+        RoundError: the round compares models.
     """
+    refuse_comparison(round)
     config = read_form(settings, FlowDPOConfig.from_json(round.dpo))
     facts = pair_facts(round, chosen)
     past = past_runs(round)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.db.models import Count
 
 from annotate import queries
-from annotate.models import LIVE, Round, Run, RunStatus, Slot, Stage, User
+from annotate.models import LIVE, Round, RoundKind, Run, RunStatus, Slot, Stage, User
 from annotate.services.preferences import export_round
 from annotate.services.rounds import RoundError
 from annotate.services.runs import queue_dpo, queue_evaluation, queue_sampling
@@ -47,13 +47,16 @@ def advance_round(round: Round, *, include_simulated: bool = False, actor: User 
         return Step("sampling is queued", run)
     if (waiting := _votes_wanted(round)) is not None:
         return waiting
+    if round.kind == RoundKind.COMPARISON:
+        return Step("the comparison is complete; its page says who won", is_finished=True)
     return _train(round, include_simulated=include_simulated, actor=actor)
 
 
 def is_ready_to_train(round: Round) -> bool:
     """Whether the next step would be the round's first Flow-DPO."""
     return (
-        round.pairs.exists()
+        round.kind == RoundKind.PREFERENCE
+        and round.pairs.exists()
         and not round.runs.filter(status__in=[*LIVE]).exists()
         and not round.runs.filter(stage=Stage.DPO).exists()
         and not queries.missing_samples(round, include_failed=False).exists()

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Model
 
 from annotate.judging_queries import latest_judgments
-from annotate.models import Consensus, Judgment, PreferencePair, VideoPair
+from annotate.models import Consensus, Judgment, PreferencePair, RoundKind, VideoPair
 from annotate.services.slots import ask_for_votes, stop_asking
 from annotate.vote_queries import newest_models, vote_of
 from rlhf import records
@@ -137,6 +137,8 @@ def _store(pair: VideoPair, made: Resolution, by_track: Votes) -> None:
     ]
     if decided:
         _upsert(Consensus, decided, unique=["pair", "track"])
+    if pair.round.kind == RoundKind.COMPARISON:
+        return  # it says which model is better, and is no preference to train on
     samples = {"first": pair.first_id, "second": pair.second_id}
     preference = PreferencePair(
         pair=pair,

@@ -34,7 +34,7 @@ from annotate.models import (
 )
 from annotate.services.audit import record_event
 from annotate.services.described import store_described
-from annotate.services.rounds import RoundError, open_ready_pairs
+from annotate.services.rounds import RoundError, open_ready_pairs, refuse_comparison
 from generator.rundir import RunDir
 from generator.video import MediaError, probe
 
@@ -53,15 +53,19 @@ def run_dir(run: Run) -> RunDir:
 def queue_sampling(round: Round, actor: User | None = None, *, retry_failed: bool = False) -> Run | None:
     """Queue a run for the videos of the round that are not made yet, or None when all are.
 
+    A run loads one model: where a round compares several, one run follows another.
     Videos that failed are left alone unless they are to be tried again.
     """
-    samples = list(queries.missing_samples(round, include_failed=retry_failed))
-    if not samples:
+    missing = queries.missing_samples(round, include_failed=retry_failed)
+    versions = ModelVersion.objects.filter(pk__in=missing.order_by().values("model_version"))
+    version = versions.order_by("id").first()
+    if version is None:
         return None
+    samples = list(missing.filter(model_version=version))
 
     def request(folder: RunDir) -> dict[str, Any]:
         return {
-            "model": _model_request(round.policy, folder),
+            "model": _model_request(version, folder),
             "settings": round.sampler,
             "samples": [
                 {
@@ -85,8 +89,10 @@ def queue_dpo(
     Where rounds need approval, the run waits for somebody else's.
 
     Raises:
-        RoundError: the export is empty or withdrawn, or approval is needed and nobody launches by name.
+        RoundError: the export is empty or withdrawn, the round compares models, or approval is needed and
+            nobody launches by name.
     """
+    refuse_comparison(round)
     if settings.APPROVE_ROUNDS and actor is None:
         raise RoundError(
             "APPROVE_ROUNDS is on, so a person has to launch Flow-DPO and another one to approve it; "

@@ -12,10 +12,11 @@ from django.views.decorators.http import require_POST
 
 from annotate import queries, tasks, vote_queries
 from annotate.curves import Curve, curve
-from annotate.models import LIVE, Round, Run, Stage, User
+from annotate.models import LIVE, Round, RoundKind, Run, Stage, User
 from annotate.services.loop import advance_round, is_ready_to_train
 from annotate.services.rounds import RoundError
 from annotate.views.access import SignedInRequest, leads_only
+from annotate.views.comparisons import comparison_page
 
 
 def waiting_rounds(user: User) -> list[dict[str, Any]]:
@@ -31,6 +32,8 @@ def round_list(request: SignedInRequest) -> HttpResponse:
 def round_detail(request: SignedInRequest, round_id: int) -> HttpResponse:
     """The whole page; while a run is live, its `#progress` part is asked for again and again."""
     round = get_object_or_404(queries.visible_rounds(request.user), pk=round_id)
+    if round.kind == RoundKind.COMPARISON:
+        return comparison_page(request, round)
     template = "annotate/round.html" + ("#progress" if request.htmx else "")
     return render(request, template, _context(round))
 
@@ -50,6 +53,7 @@ def _context(round: Round) -> dict[str, Any]:
         "curves": _curves(dpo) if dpo else [],
         "exports": round.exports.select_related("superseded").order_by("-id"),
         "evaluation": evaluation.result if evaluation else None,
+        "tuned": queries.done_run(round, Stage.DPO),
         "pairs": queries.pairs_side_by_side(round),
         "saved": vote_queries.votes_saved(round),
         "num_unsettled": vote_queries.unsettled_pairs(round).count(),

@@ -7,6 +7,7 @@ from django.core.management.base import CommandParser
 
 from annotate.management.loop_command import LoopCommand, add_round_argument, chosen_round
 from annotate.services.preferences import export_round
+from annotate.services.rounds import refuse_comparison
 from rlhf.export_rule import ExportRule
 
 
@@ -27,8 +28,10 @@ class Command(LoopCommand):
         parser.add_argument("--include-simulated", action="store_true", help="let simulated votes in as well")
 
     def run(self, **options: Any) -> dict[str, Any]:
+        round = chosen_round(options)
+        refuse_comparison(round)
         export = export_round(
-            chosen_round(options),
+            round,
             rule=ExportRule(options["rule"]),
             include_simulated=options["include_simulated"],
         )

@@ -1,0 +1,78 @@
+"""Does it help people? A model against its parent, judged by people like any other pairs."""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from annotate.comparison_queries import instances_to_compare_on
+from annotate.models import (
+    Instance,
+    ModelVersion,
+    Round,
+    RoundKind,
+    Run,
+    Stage,
+    User,
+    VideoPair,
+    VideoSample,
+)
+from annotate.services.rounds import RoundError, sample_seed, start_round
+from annotate.services.runs import queue_sampling
+from generator.records import SamplerSettings
+
+
+@transaction.atomic
+def start_comparison(version: ModelVersion, actor: User | None = None) -> Round:
+    """Open a round of pairs, one video by the model and one by its parent, of people held out of training.
+
+    Settings and votes are those of the round that trained it. Doing it again returns the same round.
+
+    Raises:
+        RoundError: the model has no parent, or nobody is held out.
+    """
+    if version.parent is None or version.run is None or version.run.round is None:
+        raise RoundError(f"{version} was not trained here: there is no parent to compare it with")
+    instances = list(instances_to_compare_on())
+    if not instances:
+        raise RoundError(
+            "no instance of a held-out person; import people of split eval or benchmark and build instances"
+        )
+    trained_in = version.run.round
+    round = start_round(
+        f"comparison-of-model-{version.pk}",
+        version,
+        votes_wanted=trained_in.votes_wanted,
+        sampler=SamplerSettings(**trained_in.sampler),
+        kind=RoundKind.COMPARISON,
+        actor=actor,
+    )
+    for instance in instances:
+        _plan_pair(round, instance, [version.parent, version])
+    return round
+
+
+def _plan_pair(round: Round, instance: Instance, versions: list[ModelVersion]) -> None:
+    """Both models are given the same noise. Which of them a pair names first is as good as a coin's word."""
+    seed = sample_seed(instance, 0)
+    if seed % 2:
+        versions = versions[::-1]
+    digest = SamplerSettings(**round.sampler).digest
+    samples = [
+        VideoSample.objects.get_or_create(
+            instance=instance,
+            model_version=version,
+            seed=seed,
+            settings_digest=digest,
+            defaults={"settings": round.sampler},
+        )[0]
+        for version in versions
+    ]
+    first, second = sorted(samples, key=lambda sample: sample.pk)
+    VideoPair.objects.get_or_create(round=round, first=first, second=second, defaults={"instance": instance})
+
+
+def queue_other_model(run: Run) -> Run | None:
+    """After one model's videos of a comparison, those of the other; a door sends the run."""
+    if run.round is None or run.round.kind != RoundKind.COMPARISON or run.stage != Stage.SAMPLE:
+        return None
+    return queue_sampling(run.round, run.launched_by)
