@@ -11,5 +11,7 @@ urlpatterns = [
         path(f"models/<int:version_id>/{wish}/", versions.change, {"wish": wish}, name=f"version_{wish}")
         for wish in versions.CHANGES
     ),
+    path("models/<int:version_id>/download/<str:form>/", versions.download, name="version_download"),
+    path("models/<int:version_id>/card/", versions.card, name="version_card"),
     path("models/<int:version_id>/next-round/", versions.next_round, name="version_next_round"),
 ]

@@ -18,6 +18,7 @@ several devices: `accelerate launch -m rlhf.dpo RUNDIR`.
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from peft import LoraConfig
 
+from generator.adapter_files import ADAPTER_FILE, COMFYUI_FILE
 from generator.media import file_sha256
 from generator.records import SamplerSettings
 from generator.rundir import RunDir, RunError, run_command
@@ -39,7 +41,7 @@ from rlhf.draws import PairDraws, Tensors
 from rlhf.export import Export, ExportError, ExportRow, read_export
 from rlhf.held_out import NUM_PROBES, SEED, HeldOut, split_by_identity
 from rlhf.latents import CachedPairs, cache_pairs, empty_condition
-from rlhf.lora import ADAPTER_FILE, add_adapter, save_adapter
+from rlhf.lora import add_adapter, save_adapter
 from rlhf.policy import FlowPolicy
 from rlhf.records import Verdict
 from rlhf.reference import identify, open_bank
@@ -50,6 +52,8 @@ from rlhf.sigterm import Stop
 
 if TYPE_CHECKING:
     from generator.model.pipeline import AnyIDPipeline
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,18 @@ def main(run: RunDir, attached: bool) -> None:
         if processes.is_main():
             with trainer.average.in_place():
                 save_adapter(run.path / "adapter", transformer, lora, save)
+            add_comfyui(run.path / "adapter")
             run.write_result(_result(run, config, data, trainer.early_end, result_step))
+
+
+def add_comfyui(adapter: Path) -> None:
+    """Put ComfyUI's form of an adapter beside it; where a layer has no name there, say so and go on."""
+    from generator.model.lora import convert  # with Diffusers, which a run loads with its model
+
+    try:
+        convert(adapter, adapter / COMFYUI_FILE)
+    except ValueError as error:
+        logger.warning("the adapter has no form for ComfyUI: %s", error)
 
 
 def prepare(

@@ -23,10 +23,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from generator.adapter_files import ADAPTER_FILE
+
 #: Name of the adapter that is being trained, while it is.
 ADAPTER = "trained"
-#: The file of an adapter folder, as Diffusers names it.
-ADAPTER_FILE = "pytorch_lora_weights.safetensors"
 
 
 def add_adapter(

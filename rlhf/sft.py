@@ -26,13 +26,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from generator.adapter_files import ADAPTER_FILE
 from generator.media import file_sha256
 from generator.records import SamplerSettings
 from generator.rundir import RunDir, RunError, run_command
 from generator.sample import load_model
 from rlhf import processes
 from rlhf.arithmetic import set_up, to_bfloat16
-from rlhf.lora import ADAPTER_FILE, add_adapter, save_adapter
+from rlhf.lora import add_adapter, save_adapter
 from rlhf.run_samples import Samples, sampling_pipeline
 from rlhf.run_trainer import train
 from rlhf.sft_config import SFTConfig

@@ -50,6 +50,7 @@ FORBIDDEN = {
 # What may be loaded where there is neither Django nor torch.
 PLAIN = {
     "generator.records",
+    "generator.adapter_files",
     "generator.rundir",
     "generator.media",
     "generator.video",
@@ -70,6 +71,8 @@ PLAIN = {
     "rlhf.yield_plan",
     "rlhf.export",
     "rlhf.export_row",
+    "rlhf.export_rule",
+    "rlhf.model_card",
     "rlhf.run_config",
     "rlhf.dpo_config",
     "rlhf.dpo_plan",

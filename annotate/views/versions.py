@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import messages
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from annotate import version_queries
-from annotate.models import ModelVersion
-from annotate.services import versions
-from annotate.services.dry_run import run_config
+from annotate.services import model_cards, versions
 from annotate.services.rounds import RoundError
 from annotate.views.access import SignedInRequest, leads_only
-from rlhf.config_form import settings_of, written
-from rlhf.dpo_config import FlowDPOConfig
 
-#: Closing figures of a training, and what they are called.
-FIGURES = {
-    "num_pairs": "pairs trained on",
-    "num_held_out_pairs": "pairs held out",
-    "steps": "steps",
-    "result_step": "weights of step",
-    "first_loss": "first loss",
-    "last_loss": "last loss",
-    "accuracy": "pairs put in order at the end",
-}
 CHANGES = {"promote": versions.promote, "archive": versions.archive, "restore": versions.restore}
 
 
@@ -41,13 +26,12 @@ def version_list(request: SignedInRequest) -> HttpResponse:
 @require_safe
 def version_detail(request: SignedInRequest, version_id: int) -> HttpResponse:
     version = get_object_or_404(version_queries.visible_versions(request.user), pk=version_id)
-    config = run_config(version.run) if version.run else None
     context = {
         "version": version,
         "ancestors": version_queries.ancestors(version),
         "votes": version_queries.votes_of(version.export) if version.export else None,
-        "figures": _figures(version),
-        "settings": _changed_settings(config) if config else [],
+        "figures": model_cards.figures_of(version),
+        "settings": model_cards.changed_settings_of(version),
         "evaluations": version_queries.evaluations_of(version),
         "uses": version_queries.uses_of(version),
         "last_round": versions.last_round(version),
@@ -55,17 +39,36 @@ def version_detail(request: SignedInRequest, version_id: int) -> HttpResponse:
     return render(request, "annotate/version.html", context)
 
 
-def _figures(version: ModelVersion) -> list[tuple[str, Any]]:
-    result = (version.run.result or {}) if version.run else {}
-    return [(title, result[name]) for name, title in FIGURES.items() if result.get(name) is not None]
+@leads_only
+@require_safe
+def card(request: SignedInRequest, version_id: int) -> HttpResponse:
+    """The model card as it would go with a download now."""
+    version = get_object_or_404(version_queries.visible_versions(request.user), pk=version_id)
+    try:
+        text = model_cards.card_of(version)
+    except model_cards.AdapterError as error:
+        messages.error(request, f"There is no card: {error}.")
+        return redirect("version", version_id=version.pk)
+    return HttpResponse(text, content_type="text/plain; charset=utf-8")
 
 
-def _changed_settings(config: FlowDPOConfig) -> list[tuple[str, str, str]]:
-    """Settings that differ from the defaults; the run's page has all of them."""
-    values = [
-        (one.name, written(getattr(config, one.name)), one.default) for one in settings_of(FlowDPOConfig)
-    ]
-    return [(name, value, default) for name, value, default in values if value != default]
+@leads_only
+@require_safe
+def download(request: SignedInRequest, version_id: int, form: str) -> HttpResponseBase:
+    """The adapters of a version's line and its card as a zip, for Diffusers or for ComfyUI."""
+    version = get_object_or_404(version_queries.visible_versions(request.user), pk=version_id)
+    if form not in model_cards.FORMS:
+        raise Http404
+    try:
+        archive = model_cards.adapters_zip(version, form)
+    except model_cards.AdapterError as error:
+        messages.error(request, f"Nothing can be downloaded: {error}.")
+        return redirect("version", version_id=version.pk)
+    response = StreamingHttpResponse(archive, content_type="application/zip")
+    response.headers["Content-Length"] = str(len(archive))
+    response.headers["Content-Disposition"] = f'attachment; filename="model-{version.pk}-{form}.zip"'
+    response.headers["Cache-Control"] = "private, no-store"
+    return response
 
 
 @leads_only

@@ -26,8 +26,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-#: The file of an adapter folder, as Diffusers names it.
-ADAPTER_FILE = "pytorch_lora_weights.safetensors"
+from generator.adapter_files import ADAPTER_FILE
 
 #: Where Diffusers keeps peft's configuration in the header of a file, and its prefix there and in the names.
 _METADATA_KEY, _PREFIX = "lora_adapter_metadata", "transformer."

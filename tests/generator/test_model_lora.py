@@ -16,7 +16,8 @@ from peft.utils import get_peft_model_state_dict  # noqa: E402
 from safetensors import safe_open  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from generator.model.lora import ADAPTER_FILE, adapter_file, convert, main, to_comfyui  # noqa: E402
+from generator.adapter_files import ADAPTER_FILE  # noqa: E402
+from generator.model.lora import adapter_file, convert, main, to_comfyui  # noqa: E402
 from generator.model.transformer import AnyIDTransformer  # noqa: E402
 
 CONFIG = {

@@ -9,6 +9,9 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
 
+from safetensors.torch import load_file  # noqa: E402
+
+from generator.adapter_files import ADAPTER_FILE, COMFYUI_FILE  # noqa: E402
 from generator.model.checkpoint import load_pipeline  # noqa: E402
 from generator.rundir import RunDir, RunError, run_command  # noqa: E402
 from rlhf.dpo import main  # noqa: E402
@@ -76,6 +79,13 @@ def test_it_ends_with_the_figures_of_the_contract(whole):
     )
     adapter = (whole.path / result["adapter"] / "pytorch_lora_weights.safetensors").read_bytes()
     assert result["adapter_sha256"] == hashlib.sha256(adapter).hexdigest()
+
+
+def test_its_adapter_has_a_form_for_comfyui(whole):
+    ours = load_file(whole.path / "adapter" / ADAPTER_FILE)
+    theirs = load_file(whole.path / "adapter" / COMFYUI_FILE)
+    assert all(name.startswith("diffusion_model.blocks.") for name in theirs)
+    assert sum(name.endswith(".lora_A.weight") for name in theirs) == len(ours) // 2
 
 
 def test_its_adapter_loads_with_its_scale(whole, model_folder, export_folder, tmp_path):

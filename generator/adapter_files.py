@@ -1,0 +1,6 @@
+"""Files of an adapter's folder, by name."""
+
+#: As Diffusers names and reads it.
+ADAPTER_FILE = "pytorch_lora_weights.safetensors"
+#: The same weights under the names that ComfyUI's loader looks for.
+COMFYUI_FILE = "comfyui.safetensors"
