@@ -1,0 +1,27 @@
+"""The registry of models in a real browser."""
+
+from __future__ import annotations
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from annotate.models import User
+from tests.annotate.test_versions import judged_round, train
+from tests.browser.conftest import Visit
+
+
+def test_a_lead_follows_a_line_promotes_and_goes_on(visit: Visit, lea: User) -> None:
+    child = train(judged_round())
+    train(judged_round(policy=child))
+    page = visit(lea, "/models/")
+    for path in ("/models/", f"/models/{child.pk}/"):
+        page.goto(path)
+        faults = Axe().run(page).response["violations"]
+        assert [fault["id"] for fault in faults if fault["impact"] in ("serious", "critical")] == [], path
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+    page.get_by_role("button", name="Promote").click()
+    expect(page.get_by_text("The one of its lineage that is meant to be used.")).to_be_visible()
+    page.get_by_label("Name").fill("the next one")
+    page.get_by_role("button", name="Start the round").click()
+    expect(page.get_by_role("heading", level=1, name="the next one")).to_be_visible()
+    expect(page.get_by_text(child.name).first).to_be_visible()
