@@ -10,7 +10,7 @@ from django.db.models import Count, Exists, Min, OuterRef, Q
 from django.db.models.functions import TruncDate
 from django.utils import timezone
 
-from annotate.models import Judgment, PreferencePair, Round, Slot, VideoSample
+from annotate.models import Judgment, PreferencePair, Round, RoundKind, Slot, VideoSample
 from annotate.quality_queries import disqualified_people, round_votes
 from rlhf.records import JointState, Track
 from rlhf.votes import Estimate
@@ -40,23 +40,31 @@ class FunnelStage:
 
 
 def funnel(round: Round) -> list[FunnelStage]:
-    """From instances to exported pairs, as things stand; gold is none of it."""
+    """From instances to exported pairs, as things stand; gold is none of it.
+
+    A comparison of models ends with its votes.
+    """
     pairs = round.pairs.filter(gold=None)
     samples = VideoSample.objects.filter(Q(pk__in=pairs.values("first")) | Q(pk__in=pairs.values("second")))
     wanted = Slot.objects.filter(pair=OuterRef("pk"))
-    states = PreferencePair.objects.filter(pair__in=pairs)
     counts = samples.aggregate(all=Count("id"), made=Count("id", filter=~Q(path="")))
     num_pairs = pairs.count()
     judged = pairs.filter(Exists(wanted)).exclude(Exists(wanted.filter(judged_at=None))).count()
+    begun = [
+        FunnelStage("Instances", pairs.values("instance").distinct().count(), None),
+        FunnelStage("Videos made", counts["made"], counts["all"]),
+        FunnelStage("Pairs", num_pairs, None),
+        FunnelStage("Judged in full", judged, num_pairs),
+    ]
+    if round.kind == RoundKind.COMPARISON:
+        return begun
+    states = PreferencePair.objects.filter(pair__in=pairs)
     decided = states.exclude(joint_state=JointState.UNDECIDED).count()
     dominant = states.filter(joint_state=JointState.DOMINANT).count()
     export = round.exports.filter(withdrawn="", superseded=None).last()
     exported = states.filter(joint_state=JointState.DOMINANT, exports=export).count() if export else 0
     return [
-        FunnelStage("Instances", pairs.values("instance").distinct().count(), None),
-        FunnelStage("Videos made", counts["made"], counts["all"]),
-        FunnelStage("Pairs", num_pairs, None),
-        FunnelStage("Judged in full", judged, num_pairs),
+        *begun,
         FunnelStage("Decided on both tracks", decided, judged),
         FunnelStage("Dominant", dominant, decided),
         FunnelStage("Exported", exported, dominant),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from django.db import IntegrityError, transaction
 
-from annotate import queries
+from annotate import queries, tasks
 from annotate.comparison_queries import track_results
 from annotate.models import (
     Consensus,
@@ -20,11 +20,12 @@ from annotate.models import (
     PreferencePair,
     Round,
     Run,
+    RunStatus,
     Slot,
     VideoSample,
 )
 from annotate.services import runs
-from annotate.services.comparisons import queue_other_model, start_comparison
+from annotate.services.comparisons import start_comparison
 from annotate.services.judgments import submit_judgment
 from annotate.services.loop import advance_round, is_ready_to_train
 from annotate.services.preferences import export_round
@@ -95,17 +96,13 @@ def judge(round: Round, track: Track, planned: Mapping[str, int]) -> None:
 
 
 def make_videos(run: Run) -> None:
-    """What the worker and the command do for a whole sampling run."""
-    worker = uuid4()
-    claimed = runs.claim_run(run.pk, worker)
-    assert claimed is not None
-    folder = runs.run_dir(claimed)
+    """What the command does for a whole sampling run."""
+    folder = runs.run_dir(run)
     (folder.path / "samples").mkdir()
     ids = [item["sample_id"] for item in folder.read_request()["samples"]]
     for sample_id in ids:
         write_clip(folder.path / "samples" / f"{sample_id}.mp4", np.full((9, 64, 64, 3), 7, np.uint8), 8)
     folder.write_result({"samples": [{"sample_id": sample_id} for sample_id in ids], "failed": []})
-    assert runs.finish_run(claimed, worker)
 
 
 def test_a_pair_is_one_video_of_each_model_of_a_held_out_person_with_one_noise():
@@ -125,22 +122,26 @@ def test_a_pair_is_one_video_of_each_model_of_a_held_out_person_with_one_noise()
     assert {pair.first.model_version for pair in pairs} == {child, child.parent}
 
 
-def test_each_model_has_a_run_of_its_own_and_the_pairs_open_after_the_second():
+def test_each_model_has_a_run_of_its_own_and_the_pairs_open_after_the_second(monkeypatch):
+    """The worker's task runs the command, which finds its videos made, and sends the other model's run."""
+    sent: list[int] = []
+    monkeypatch.setattr("annotate.tasks.execute_run.delay_on_commit", sent.append)
     hold_out(2)
     child = make_child()
     round = start_comparison(child)
-    runs_made = []
-    run = runs.queue_sampling(round)
-    while run is not None:
-        runs_made.append(run)
+    tasks.send_run(runs.queue_sampling(round))
+    for number in (0, 1):
+        run = Run.objects.get(pk=sent[number])
         request = runs.run_dir(run).read_request()
         samples = VideoSample.objects.filter(pk__in=[int(item["sample_id"]) for item in request["samples"]])
         (version,) = {sample.model_version for sample in samples}
         assert len(samples) == 2 and len(request["model"]["adapters"]) == (1 if version == child else 0)
         assert not Slot.objects.filter(round=round).exists()
         make_videos(run)
-        run = queue_other_model(run)
-    assert len(runs_made) == 2
+        tasks.execute_run(run.pk)
+        run.refresh_from_db()
+        assert run.status == RunStatus.DONE, run.error
+    assert len(sent) == 2
     assert Slot.objects.filter(round=round).count() == 2 * len(Track)
 
 
@@ -242,12 +243,17 @@ def test_a_lead_opens_it_with_one_click_and_reads_the_result(ana, lea, monkeypat
     page = lead.get(f"/rounds/{round.pk}/").content.decode()
     assert "every 2s" in page and "No votes yet" in page
     round.runs.update(status="cancelled")
+    assert "Make the missing videos" in lead.get(f"/rounds/{round.pk}/").content.decode()
     for sample in queries.missing_samples(round, include_failed=False):
         sample.path, sample.sha256 = write_test_clip()
         sample.save()
     open_ready_pairs(round)
     judge(round, Track.IDENTITY, {"child": 2, "parent": 1, "tie": 1})
     part = lead.get(f"/rounds/{round.pk}/", headers={"HX-Request": "true"}).content.decode()
+    assert "Make the missing videos" not in part
     assert "<html" not in part and "0.625" in part and "4 pairs, 4 votes" in part
     assert "Strengths are undefined because there are no votes" in part
+    numbers = lead.get(f"/rounds/{round.pk}/numbers/").content.decode()
+    assert "Judged in full" in numbers and "Decided on both tracks" not in numbers
+    assert "it compares" in lead.get("/rounds/").content.decode()
     assert browser_of(ana).get(f"/rounds/{round.pk}/").status_code == 404
