@@ -138,7 +138,7 @@ def test_lineage_is_counted_both_ways(lea):
     assert (use.round, use.num_samples, use.num_pairs) == (round, 4, 2)
     assert (use.votes, use.exports, use.children) == (votes, [child.export], [child])
     page = browser_of(lea).get(f"/models/{child.pk}/").content.decode()
-    assert "8 votes: 4 of 4 people" in page and "0.6931" in page
+    assert "8 votes: 4 by 4 people" in page and "0.6931" in page
     for person in User.objects.filter(slots__round=round):
         assert person.username not in page
     page = browser_of(lea).get(f"/models/{round.policy_id}/").content.decode()
