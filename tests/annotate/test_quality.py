@@ -38,6 +38,7 @@ from annotate.services.quality import (
     settle,
 )
 from annotate.services.slots import lease_slot
+from rlhf.export_rule import ExportRule
 from rlhf.records import JointState, Track, Verdict
 from rlhf.stopping import Rule
 from rlhf.yield_plan import PilotPair, plan_yield
@@ -369,6 +370,13 @@ def test_an_export_is_made_again_without_them_and_the_old_one_stays(lea, ana):
     with pytest.raises(QualityError, match="superseded already"):
         rebuild_export(old, ana, lea)
     assert progress_queries.funnel(round)[-1].count == 0
+
+
+def test_an_export_is_made_again_by_its_own_rule(lea, ana):
+    round = dominant_but_for(ana)
+    old = export_round(round, rule=ExportRule.IDENTITY)
+    settle(disqualify(ana, "answers without looking", lea).pk)
+    assert rebuild_export(old, ana, lea).rule == ExportRule.IDENTITY
 
 
 @pytest.mark.django_db(transaction=True)

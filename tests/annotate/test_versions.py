@@ -6,6 +6,7 @@ import threading
 
 import pytest
 from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from annotate import version_queries
 from annotate.models import AuditEvent, Export, ModelState, ModelVersion, Round, Run, RunStatus, User
@@ -185,3 +186,15 @@ def test_only_leads_change_versions(ana, lea, act):
     assert browser_of(lea).get(address).status_code == 405
     assert states(version) == ["candidate"]
     assert browser_of(lea).post(address).status_code == 302
+
+
+def test_the_registry_asks_no_more_questions_for_more_versions(lea):
+    browser, counts = browser_of(lea), []
+    for _ in range(2):
+        train(judged_round())
+        browser.get("/models/")
+        with CaptureQueriesContext(connection) as asked:
+            page = browser.get("/models/").content.decode()
+        counts.append(len(asked))
+    assert counts[1] == counts[0]
+    assert page.count("2 pairs of") == 2
