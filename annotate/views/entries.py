@@ -74,10 +74,10 @@ def _own_entry(request: HttpRequest, link: EntryLink, external_id: str) -> Entry
     """The entry of whoever is signed in, unless the address names somebody else."""
     if not isinstance(request.user, User) or not request.user.is_participant:
         return None
-    own = door_queries.own_entries(request.user).filter(link=link)
-    if external_id:
-        own = own.filter(participant__external_id=external_id)
-    return own.first()
+    own = door_queries.own_entries(request.user).filter(link=link).first()
+    if own is None or (external_id and own.participant.external_id != external_id):
+        return None
+    return own
 
 
 def _entered(request: HttpRequest, link: EntryLink, entry: Entry) -> HttpResponse:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpResponse, QueryDict
+from django.http import Http404, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods
 
@@ -61,7 +61,9 @@ def launch(request: SignedInRequest, round_id: int) -> HttpResponse:
     exports = launch_queries.usable_exports(request.user, round)
     include_simulated = given.get("include_simulated") == "on"
     chosen_export = given.get("export", "")
-    export = get_object_or_404(exports, pk=chosen_export) if chosen_export.isdecimal() else None
+    export = next((one for one in exports if str(one.pk) == chosen_export), None)
+    if chosen_export and export is None:
+        raise Http404
     chosen = launch_queries.pair_set(round, export, include_simulated=include_simulated)
     look, problem = None, ""
     try:

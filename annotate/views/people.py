@@ -169,7 +169,7 @@ def decide(request: SignedInRequest, reference_id: int) -> HttpResponse:
 def choose_primary(request: SignedInRequest, group_id: int) -> HttpResponse:
     group = get_object_or_404(curation_queries.visible_people(request.user), pk=group_id)
     wanted = request.POST.get("reference", "")
-    reference = group.references.filter(pk=int(wanted)).first() if wanted.isdecimal() else None
+    reference = next((one for one in group.references.all() if str(one.pk) == wanted), None)
     if wanted and reference is None:
         messages.error(request, f"{wanted!r} is no reference of {group}; nothing was changed.")
     else:

@@ -59,7 +59,7 @@ def _draw(given: dict[str, str]) -> tuple[Draw, str | None]:
 
 def _number(given: dict[str, str], name: str, low: int, high: int) -> int:
     text = given.get(name, "").strip()
-    if not (text.isascii() and text.isdecimal() and low <= int(text) <= high):
+    if not (text.isascii() and text.isdecimal() and len(text) <= 10 and low <= int(text) <= high):
         words = name.replace("_", " ")
         raise ValueError(f"{words} is {text!r}; it must be a whole number from {low} to {high}")
     return int(text)

@@ -27,9 +27,9 @@ def prompt(request: SignedInRequest, instance_id: int) -> HttpResponse:
     text = request.POST.get("text", "")
     try:
         base = request.POST.get("base", "")
-        edited = edit_prompt(
-            instance, int(base) if base.isdecimal() else 0, _edit(instance, rows, text), request.user
-        )
+        # Python refuses to read a number of thousands of digits; a row's has at most 19.
+        base_id = int(base) if base.isdecimal() and len(base) < 20 else 0
+        edited = edit_prompt(instance, base_id, _edit(instance, rows, text), request.user)
     except PromptError as error:
         context = _context(instance) | {"rows": rows, "text": text, "problem": str(error)}
         return render(request, "annotate/prompt.html", context, status=422)
