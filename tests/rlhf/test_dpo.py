@@ -9,12 +9,12 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
 
-from safetensors.torch import load_file  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
 
 from generator.adapter_files import ADAPTER_FILE, COMFYUI_FILE  # noqa: E402
 from generator.model.checkpoint import load_pipeline  # noqa: E402
 from generator.rundir import RunDir, RunError, run_command  # noqa: E402
-from rlhf.dpo import main  # noqa: E402
+from rlhf.dpo import add_comfyui, main  # noqa: E402
 from rlhf.export import read_export  # noqa: E402
 from rlhf.latents import cache_pairs  # noqa: E402
 from rlhf.sigterm import STOPPED  # noqa: E402
@@ -86,6 +86,15 @@ def test_its_adapter_has_a_form_for_comfyui(whole):
     theirs = load_file(whole.path / "adapter" / COMFYUI_FILE)
     assert all(name.startswith("diffusion_model.blocks.") for name in theirs)
     assert sum(name.endswith(".lora_A.weight") for name in theirs) == len(ours) // 2
+
+
+def test_an_adapter_without_a_form_for_comfyui_ends_no_training(tmp_path, caplog):
+    halves = {"A": torch.zeros(2, 8), "B": torch.zeros(8, 2)}
+    layer = "transformer.rope.odd"
+    save_file({f"{layer}.lora_{half}.weight": one for half, one in halves.items()}, tmp_path / ADAPTER_FILE)
+    add_comfyui(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [ADAPTER_FILE]
+    assert "'rope.odd' has no name in ComfyUI's form" in caplog.text
 
 
 def test_its_adapter_loads_with_its_scale(whole, model_folder, export_folder, tmp_path):
