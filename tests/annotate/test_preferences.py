@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
 
 from annotate.models import Export, PreferencePair, User, VideoPair
@@ -151,3 +153,12 @@ def test_a_word_counts_instead_of_the_votes_below_it():
     adjudicate(pair, {Track.IDENTITY: Verdict.SECOND, Track.CONTROLLABILITY: Verdict.TIE}, "seen twice", lead)
     (row,) = lines(export_round(round, rule=ExportRule.POOLED))
     assert row["win"]["sha256"] == pair.second.sha256
+
+
+def test_the_command_exports_by_a_rule_and_names_the_others(round):
+    said = io.StringIO()
+    call_command("export_pairs", "--round", round.name, "--rule", "identity", "--json", stdout=said)
+    told = json.loads(said.getvalue())
+    assert (told["rule"], told["pairs"]) == ("identity", 2)
+    with pytest.raises(CommandError, match="'best'.*choose from.*pooled"):
+        call_command("export_pairs", "--round", round.name, "--rule", "best")

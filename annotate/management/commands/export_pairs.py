@@ -19,9 +19,8 @@ class Command(LoopCommand):
         add_round_argument(parser)
         parser.add_argument(
             "--rule",
-            type=ExportRule,
-            choices=list(ExportRule),
-            default=ExportRule.PARETO,
+            choices=[str(rule) for rule in ExportRule],
+            default=str(ExportRule.PARETO),
             help="what makes a video the chosen one: better on both tracks (pareto, the default), one "
             "track's verdict, or the votes of both tracks in one heap (pooled)",
         )
