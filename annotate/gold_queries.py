@@ -63,7 +63,8 @@ def self_consistency(annotator: User, track: Track, round: Round | None = None) 
 
 
 def _first_answer(repeat: Judgment) -> str | None:
-    original = repeat.slot.pair.gold.repeats  # type: ignore[attr-defined]
+    original = repeat.slot.pair.gold.repeats
+    assert original is not None, "a repeat repeats, by constraint"
     found = next((v for v in latest_judgments(original.pair_id) if v.slot_id == original.pk), None)
     return found.verdict if found else None
 

@@ -14,6 +14,7 @@ from annotate.models import (
     Judgment,
     ModelVersion,
     Round,
+    RoundKind,
     Run,
     RunStatus,
     Stage,
@@ -31,7 +32,7 @@ def visible_versions(user: User) -> QuerySet[ModelVersion]:
 def registry(user: User) -> QuerySet[ModelVersion]:
     """All versions, a lineage after the other, the newest lineage first, each from its root on."""
     samples = VideoSample.objects.filter(model_version=OuterRef("pk")).exclude(path="")
-    rounds = Round.objects.filter(policy=OuterRef("pk"))
+    rounds = Round.objects.filter(policy=OuterRef("pk"), kind=RoundKind.PREFERENCE)
     return (
         visible_versions(user)
         .annotate(
@@ -110,7 +111,7 @@ class Use:
 def uses_of(version: ModelVersion) -> list[Use]:
     """Samples, votes, exports and further versions of every round that started from this one."""
     found = []
-    for round in version.rounds.order_by("id"):
+    for round in version.rounds.filter(kind=RoundKind.PREFERENCE).order_by("id"):
         samples = VideoSample.objects.filter(Q(pairs_as_first__round=round) | Q(pairs_as_second__round=round))
         found.append(
             Use(

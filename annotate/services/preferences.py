@@ -21,6 +21,7 @@ from annotate.models import (
     VideoSample,
 )
 from annotate.services.audit import record_event
+from annotate.services.rounds import refuse_comparison
 from generator.frozen_set import MediaFile
 from generator.records import ElementChange, ReferenceKind
 from rlhf import records
@@ -44,7 +45,11 @@ def export_round(
     """Freeze what a rule makes of the round's pairs into a folder; the same set gives the same export again.
 
     Simulated votes are left out unless they are asked for by name.
+
+    Raises:
+        RoundError: the round compares models.
     """
+    refuse_comparison(round)
     Round.objects.select_for_update().get(pk=round.pk)
     chosen, reasons = _chosen_by(rule, round, include_simulated=include_simulated)
     every = PreferencePair.objects.filter(pair__round=round)
