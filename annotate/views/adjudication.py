@@ -77,6 +77,6 @@ def _context(request: SignedInRequest, found: VideoPair) -> dict[str, Any]:
         "statements": statements_of(found.instance),
         "votes": {track: vote_queries.vote_counts(found, track) for track in Track},
         "words": found.adjudications.select_related("author").order_by("-id"),
-        "verdicts": list(Verdict),
+        "verdicts": {verdict: verdict.replace("_", " ") for verdict in Verdict},
         "tracks": list(Track),
     }

@@ -37,7 +37,10 @@ class LinkForm(forms.Form):
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
     )
     id_parameter = forms.RegexField(
-        r"^[A-Za-z][A-Za-z0-9_.-]{0,39}$", initial="PROLIFIC_PID", label="Id parameter of the platform"
+        r"^[A-Za-z][A-Za-z0-9_.-]{0,39}$",
+        initial="PROLIFIC_PID",
+        label="Id parameter of the platform",
+        error_messages={"invalid": "Begin with a letter; then letters, digits and _ . - follow, at most 39."},
     )
     completion_code = forms.CharField(max_length=100)
     completion_url = forms.URLField(

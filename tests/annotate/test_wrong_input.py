@@ -76,3 +76,17 @@ def test_a_participants_address_may_hold_anything():
     assert browser.post(address, {"PID": "a\0b"}).status_code == 400
     assert browser.get("/enter/%00/").status_code == 404
     assert "Begin" in browser.get(address, {"PID": "abc"}).content.decode()
+
+
+def test_an_empty_room_says_what_to_do_next_and_offers_nothing_that_cannot_be(lea, ana):
+    round, group = make_round(), make_group()
+    make_reference(group)
+    lead = browser_of(lea)
+    assert "no pairs yet" in lead.get("/rounds/").content.decode()
+    assert "Choose one below" in lead.get(f"/people/{group.pk}/").content.decode()
+    assert "Change my last answer" not in browser_of(ana).get("/judge/identity/").content.decode()
+    for part in ("", "gold/", "adjudication/", "plan/"):
+        page = lead.get(f"/rounds/{round.pk}/{part}").content.decode()
+        assert 'href="/rounds/" aria-current="page"' in page, part
+    refused = lead.post("/entry-links/", {"id_parameter": "1 2"})
+    assert refused.status_code == 422 and "Begin with a letter" in refused.content.decode()

@@ -40,6 +40,44 @@ def test_a_participant_agrees_judges_and_takes_the_code(visit: Any, transactiona
     expect(page.get_by_text("C0DE42")).to_be_visible()
 
 
+def test_axe_finds_no_serious_fault_on_a_participants_way(visit: Any, transactional_db: None) -> None:
+    terms = LinkTerms(
+        name="Faces in motion",
+        id_parameter="PROLIFIC_PID",
+        max_people=5,
+        closes_at=timezone.now() + timedelta(days=1),
+        consent_text="You will see videos.",
+        completion_code="C0DE42",
+        completion_url="https://example.org/done",
+    )
+    link = entries.make_link(terms, make_pair(make_round()).round, "identity", 1, None)
+    place = f"/enter/{link.token}/"
+    refused = visit(None, place)
+    expect(refused.get_by_role("heading", name="You cannot take part")).to_be_visible()
+    assert serious_faults(refused) == []
+    page = visit(None, f"{place}?PROLIFIC_PID=abc")
+    assert serious_faults(page) == []
+    page.get_by_role("button", name="I agree").click()
+    page.wait_for_selector("#task[data-ready]")
+    assert serious_faults(page) == []
+    page.goto(place)
+    expect(page.get_by_role("link", name="Begin")).to_be_visible()
+    assert serious_faults(page) == []
+    page.get_by_role("link", name="Begin").click()
+    page.wait_for_selector("#task[data-ready]")
+    page.keyboard.press("1")
+    page.keyboard.press("Enter")
+    code = page.get_by_role("link", name="Go on to your completion code")
+    expect(code).to_be_visible()
+    assert serious_faults(page) == []
+    code.click()
+    expect(page.get_by_role("button", name="Finish")).to_be_visible()
+    assert serious_faults(page) == []
+    page.get_by_role("button", name="Finish").click()
+    expect(page.get_by_text("C0DE42")).to_be_visible()
+    assert serious_faults(page) == []
+
+
 def test_a_lead_adds_a_webhook_and_asks_for_a_file(
     visit: Any, lea: User, settings: Any, monkeypatch: Any
 ) -> None:
