@@ -63,8 +63,10 @@ def make_gold(round: Round, actor: User | None = None, *, items: int = ITEMS) ->
     training = items if settings.QUALIFY else 0
     for kind_items in _items(round):
         wanted = list(_take(kind_items, items + training))
+        # A small round's items are shared, or nobody could ever qualify.
+        working = min(items, (len(wanted) + 1) // 2) if training else items
         for number, item in enumerate(wanted):
-            new[item.kind] += _make(round, item, is_training=number >= items)
+            new[item.kind] += _make(round, item, is_training=number >= working)
     for slot in slots_to_repeat(round, before=timezone.now() - REPEAT_AFTER):
         new[GoldKind.REPEAT] += _make_repeat(slot)
     if any(new.values()):

@@ -47,7 +47,7 @@ class LinkForm(forms.Form):
         max_length=500, required=False, assume_scheme="https", label="Completion address, if any"
     )
     screened_out_url = forms.URLField(
-        max_length=500, required=False, assume_scheme="https", label="Address for those who cannot take part"
+        max_length=500, required=False, assume_scheme="https", label="Screened-out address, if any"
     )
     consent_text = forms.CharField(
         max_length=20_000,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -34,6 +35,7 @@ def gold(request: SignedInRequest, round_id: int) -> HttpResponse:
     context = {
         "round": round,
         "rows": [row for row in rows if not row.gold.is_training],
+        "qualify": settings.QUALIFY,
         "num_training": sum(row.gold.is_training for row in rows),
         "repeats": gold_queries.repeats_of(round),
     }

@@ -100,6 +100,19 @@ def test_every_kind_is_made_once(round):
         assert gold.pair.first.facts["num_frames"] == gold.pair.second.facts["num_frames"]
 
 
+def test_a_small_round_has_gold_both_for_training_and_for_work(round, settings, lea):
+    page = f"/rounds/{round.pk}/gold/"
+    assert "none while QUALIFY is 0" in browser_of(lea).get(page).content.decode()
+    settings.QUALIFY = 2
+    assert "QUALIFY asks for 2 a track" in browser_of(lea).get(page).content.decode()
+    make_gold(round)
+    for track in Track:
+        for is_training in (False, True):
+            assert GoldPair.objects.filter(track=track, is_training=is_training).count() >= 2
+    assert "QUALIFY asks for" not in browser_of(lea).get(page).content.decode()
+    assert sum(make_gold(round).values()) == 0
+
+
 def test_nobody_is_an_impostor_who_may_not_be_shown(round):
     out = round.pairs.first().instance.group
     Reference.objects.filter(group=out).update(reject_reasons=["blurred"])

@@ -90,6 +90,9 @@ def test_a_lead_adds_a_webhook_and_asks_for_a_file(
     expect(page.locator(".secret")).to_contain_text("whsec_")
     page.get_by_role("link", name="http://127.0.0.1:9/hook").click()
     expect(page.get_by_text("Nothing yet")).to_be_visible()
+    page.get_by_role("button", name="Tell this address nothing any more").click()
+    expect(page.get_by_role("status")).to_contain_text("told nothing any more")
+    assert serious_faults(page) == []
     page.goto("/judgments/")
     page.get_by_role("button", name="Write a file").click()
     expect(page.get_by_role("button", name="Cancel file")).to_be_visible()
