@@ -35,7 +35,7 @@ class Standing:
         if self.again_at is not None and self.last is not None:
             return (
                 f"You answered {self.last.right} of {self.last.asked} training pairs as expected. Look at "
-                f"what was missed, then try again from {self.again_at:%Y-%m-%d %H:%M} on."
+                f"what was missed, then try again from {self.again_at:%Y-%m-%d %H:%M} UTC on."
             )
         return (
             "There are no training pairs left for you, so you cannot qualify just now. Ask a lead for more."

@@ -20,6 +20,7 @@ from annotate import door_queries, judging_queries
 from annotate.evidence import Break, Evidence, NotWatchedError
 from annotate.media import media_url
 from annotate.models import Judgment, Side, Slot, Strength
+from annotate.qualification_queries import standing_of
 from annotate.services.judgments import (
     AlreadyJudgedError,
     LeaseLostError,
@@ -214,6 +215,7 @@ def _shown_page(
         else [],
         "revises": revises,
         "said": _said(revises) if revises else {"breaks": "[]"},
+        "standing": None if slot else standing_of(request.user, track),
         "why_empty": "" if slot else judging_queries.why_empty(request.user, track),
         "entry": door_queries.own_entries(request.user).first() if request.user.is_participant else None,
     }

@@ -333,7 +333,9 @@ def test_who_fails_waits_and_tries_again_on_other_pairs(qualify, ana):
     assert lease_slot(ana, Track.IDENTITY) is None
     refused = machine_of(ana).post("/api/tracks/identity/lease/", {}, format="json")
     assert refused.status_code == 204
-    assert "1 of 3 training pairs as expected" in browser_of(ana).get("/judge/identity/").content.decode()
+    page = browser_of(ana).get("/judge/identity/").content.decode()
+    assert "1 of 3 training pairs as expected" in page and "/qualification/identity/" in page
+    assert "Change my last answer" not in page, "the try has ended"
     Qualification.objects.update(ended_at=timezone.now() - timedelta(hours=25))
     again = next_slot(ana)
     assert again.pair.gold.is_training and again.pair_id not in met
