@@ -24,7 +24,9 @@ def create_account(
         ValueError: the name is taken or not allowed, or the role is unknown.
     """
     if role not in SIGNING_IN:
-        raise ValueError(f"role is {role!r}; it must be one of: {', '.join(SIGNING_IN)}")
+        raise ValueError(f"role is {role[:40]!r}; it must be one of: {', '.join(SIGNING_IN)}")
+    if not username:
+        raise ValueError("the name is empty; give one of letters, digits and @ . + - _, at most 150 of them")
     if User.objects.filter(username__iexact=username).exists():
         raise ValueError(f"the name {username!r} is taken; choose another one")
     password = secrets.token_urlsafe(9)
@@ -33,7 +35,7 @@ def create_account(
     try:
         user.full_clean()
     except ValidationError as error:
-        raise ValueError(f"{username!r}: {' '.join(error.messages)}") from None
+        raise ValueError(f"{username[:40]!r}: {' '.join(error.messages)}") from None
     user.save()
     record_event("create_account", user, actor=actor, role=role, is_simulated=is_simulated)
     return user, password

@@ -90,3 +90,11 @@ def test_an_empty_room_says_what_to_do_next_and_offers_nothing_that_cannot_be(le
         assert 'href="/rounds/" aria-current="page"' in page, part
     refused = lead.post("/entry-links/", {"id_parameter": "1 2"})
     assert refused.status_code == 422 and "Begin with a letter" in refused.content.decode()
+
+
+def test_an_accounts_name_is_refused_in_few_words(lea):
+    browser = browser_of(lea)
+    empty = browser.post("/accounts/", {"username": " ", "role": "annotator"})
+    assert empty.status_code == 422 and "the name is empty" in empty.content.decode()
+    endless = browser.post("/accounts/", {"username": "x" * 5000, "role": "annotator"}).content.decode()
+    assert "at most 150 characters" in endless and "x" * 41 not in endless
