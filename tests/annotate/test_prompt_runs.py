@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 #: In this draw no primary is as grey as its target.
 DRAW = Draw(count=2, seed=1, num_references=3, with_target=True)
-#: To the server all elements differ, but clothing, whose words are equal, and hairstyle, which it finds alike.
+#: To the server all elements differ, but clothing, of equal words, and hairstyle, which it finds alike.
 CHANGED = [element for element in ELEMENTS if element not in ("clothing", "hairstyle")]
 
 
