@@ -36,14 +36,15 @@ def fill_round(database: psycopg.Connection[Any], name: str, num_pairs: int) -> 
         policy = _one(
             database,
             "INSERT INTO annotate_modelversion "
-            "(name, kind, base_model, weights_sha256, adapter_path, created_at) "
-            "VALUES (%s, 'sft', 'none', '0', '', now()) RETURNING id",
+            "(name, kind, state, base_model, weights_sha256, adapter_path, created_at) "
+            "VALUES (%s, 'sft', 'candidate', 'none', '0', '', now()) RETURNING id",
             name,
         )
         round = _one(
             database,
-            "INSERT INTO annotate_round (name, policy_id, votes_wanted, sampler, dpo, is_open, created_at) "
-            "VALUES (%s, %s, %s, '{}', '{}', true, now()) RETURNING id",
+            "INSERT INTO annotate_round "
+            "(name, kind, policy_id, votes_wanted, sampler, dpo, is_open, created_at) "
+            "VALUES (%s, 'preference', %s, %s, '{}', '{}', true, now()) RETURNING id",
             name,
             policy,
             VOTES_A_TRACK,
