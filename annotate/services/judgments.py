@@ -135,6 +135,7 @@ def _locked(annotator: User, lease: UUID) -> tuple[Slot, list[Judgment]]:
             "pair__gold_verdicts",
             "pair__round__votes_wanted",
             "pair__round__stopping",
+            "pair__round__kind",
         )
         .filter(lease=lease, annotator=annotator)
         .annotate(is_closed=disqualified("annotator"))

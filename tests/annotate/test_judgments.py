@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from annotate.evidence import NotWatchedError
@@ -337,3 +338,15 @@ def test_it_resolves_when_the_last_votes_of_both_tracks_arrive_at_once():
     for thread in threads:
         thread.join()
     assert PreferencePair.objects.get(pair=pair).chosen == pair.first
+
+
+def test_a_vote_reads_its_slot_and_the_other_votes_and_nothing_else():
+    """A column that is not read with the slot would be fetched on its own, for every vote."""
+    make_pair(make_round(votes_wanted=3))
+    person = make_user()
+    slot = held(person)
+    with CaptureQueriesContext(connection) as captured:
+        submit_judgment(person, slot.lease, "left", idempotency_key=uuid4())
+    reads = [query["sql"] for query in captured if query["sql"].startswith("SELECT")]
+    assert ['FROM "annotate_slot"' in reads[0], 'FROM "annotate_judgment"' in reads[1]] == [True, True]
+    assert len(reads) == 2
