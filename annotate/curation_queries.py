@@ -9,6 +9,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import Count, Exists, F, Func, OuterRef, Prefetch, Q, QuerySet, Subquery, Value
+from django.db.models.fields.json import KT
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -171,6 +172,12 @@ def visible_instances(user: User) -> QuerySet[Instance]:
 def prompt_runs() -> QuerySet[Run]:
     """Runs in which models write prompts, the newest first."""
     return Run.objects.filter(stage=Stage.PROMPTS).order_by("-id")
+
+
+def num_instances_of(run: Run) -> int:
+    """How many instances came of the prompts that a run has announced."""
+    announced = run.metrics.annotate(digest=KT("values__pair_id")).order_by().values("digest")
+    return Instance.objects.filter(digest__in=announced).count()
 
 
 def all_measures() -> list[Measures]:

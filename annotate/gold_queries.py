@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Count, Prefetch, QuerySet
+from django.db.models import Count, Exists, OuterRef, Prefetch, QuerySet
 
 from annotate.judging_queries import latest_judgments
 from annotate.models import GoldKind, GoldPair, Judgment, Round, Slot, User
@@ -23,12 +23,13 @@ SUSPECT_FROM = 3
 def slots_to_repeat(round: Round, *, before: datetime) -> Iterator[Slot]:
     """Every person's first answer of each `REPEAT_EVERY`, once it is old enough and not repeated yet."""
     judged = Slot.objects.filter(round=round, pair__gold=None, judged_at__lt=before)
+    judged = judged.annotate(is_repeated=Exists(GoldPair.objects.filter(repeats=OuterRef("pk"))))
     seen: Counter[tuple[int | None, str]] = Counter()
     wanted = judged.select_related("pair__first", "pair__second", "pair__instance", "pair__round")
     for slot in wanted.order_by("annotator", "track", "judged_at").iterator(chunk_size=2_000):
         place = seen[slot.annotator_id, slot.track]
         seen[slot.annotator_id, slot.track] += 1
-        if place % REPEAT_EVERY == 0 and not GoldPair.objects.filter(repeats=slot).exists():
+        if place % REPEAT_EVERY == 0 and not slot.is_repeated:
             yield slot
 
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from annotate.curation_queries import usable_references
-from annotate.models import IdentityGroup, Instance
+from annotate.models import IdentityGroup
 from annotate.services.instances import Planned, store_instance
 from generator.curation.augmentation import Recipe
 from generator.media import replacing
@@ -44,11 +44,6 @@ def write_plans(folder: RunDir, plans: Iterable[Planned]) -> None:
 def people_of(folder: RunDir) -> set[int]:
     """The ids of the people that a run of prompts is about; nobody once its folder is gone."""
     return {row["group"] for row in _read_plans(folder).values()}
-
-
-def outcome_of(folder: RunDir) -> int:
-    """How many instances came of the run's prompts."""
-    return Instance.objects.filter(digest__in=_read_plans(folder)).count()
 
 
 def missing_of(folder: RunDir) -> tuple[dict[str, Any] | None, list[dict[str, str]]]:

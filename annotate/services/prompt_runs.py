@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -97,10 +99,10 @@ def _answered(digests: list[str]) -> set[str]:
     """Those that models answered before, for good: what was alike stays so, what can be made now is made."""
     known = set(Instance.objects.filter(digest__in=digests).values_list("digest", flat=True))
     lines = RunMetric.objects.filter(run__stage=Stage.PROMPTS, values__pair_id__in=digests)
-    for line in lines.select_related("run").order_by("run", "line"):
-        if line.values["pair_id"] not in known:
-            store_described(run_dir(line.run), [line.values])
-            known.add(line.values["pair_id"])
+    for run, of_run in groupby(lines.select_related("run").order_by("run", "line"), attrgetter("run")):
+        answers = {line.values["pair_id"]: line.values for line in of_run}
+        store_described(run_dir(run), [answers[name] for name in answers.keys() - known])
+        known |= answers.keys()
     return known
 
 

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods
 
 from annotate import curation_queries, queries, tasks
 from annotate.models import LIVE, Run, RunStatus, Split
-from annotate.services.described import missing_of, outcome_of
+from annotate.services.described import missing_of
 from annotate.services.prompt_runs import prompt_models, queue_prompts
 from annotate.services.runs import run_dir
 from annotate.views.access import SignedInRequest, leads_only
@@ -85,7 +85,7 @@ def _shown(run: Run) -> ShownRun:
     return ShownRun(
         run,
         queries.run_progress(run),
-        outcome_of(run_dir(run)),
+        curation_queries.num_instances_of(run),
         summary,
         missing[:MISSING_SHOWN],
         len(missing),
