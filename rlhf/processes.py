@@ -34,6 +34,7 @@ def hold(run: RunDir, *, attached: bool) -> Iterator[dict[str, Any]]:
             yield request
     else:
         yield run.read_request()
+    _part()
 
 
 def is_main() -> bool:
@@ -65,6 +66,13 @@ def any_of_us(flag: bool) -> bool:
 def all_of_us(items: list[Any]) -> list[Any]:
     """The items of all processes, one after the other; all must ask at the same place."""
     return items if number() == 1 else gather_object(items)
+
+
+def _part() -> None:
+    """Leave together: a process that is gone while another still listens makes gloo abort that one."""
+    if number() > 1:
+        wait()
+        _state().destroy_process_group()
 
 
 def _state() -> PartialState:
