@@ -25,6 +25,7 @@ def become(monkeypatch):
             process_index=rank,
             num_processes=of,
             wait_for_everyone=lambda: waited.append(rank),
+            destroy_process_group=lambda: waited.append(f"{rank} has left"),
         )
         monkeypatch.setattr(processes, "PartialState", lambda **_: state)
         return waited
@@ -40,12 +41,13 @@ def run(tmp_path):
 
 
 def test_the_processes_of_a_run_share_its_folder_and_others_stay_out(run, become):
-    become(0, of=2)
+    waited = become(0, of=2)
     with processes.hold(run, attached=False) as request:
         assert request == {"stage": "sft"}
         become(1, of=2)
         with processes.hold(run, attached=False) as same:
             assert same == request
+        assert waited == [1, "1 has left"], "nobody leaves before everybody is done"
         become(0, of=2)
         with pytest.raises(RunError, match="another process"), processes.hold(run, attached=False):
             pass
