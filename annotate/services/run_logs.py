@@ -16,7 +16,8 @@ TAIL_BYTES = 32_768
 FULL_BYTES = 1_000_000
 #: What an end for want of memory says: of a GPU (torch), or of the machine (the kernel kills without a word).
 OUT_OF_MEMORY = ("OutOfMemoryError", "out of memory", "not enough memory", "SIGKILL")
-DISK_FULL = ("No space left on", "File too large")
+#: What an end for want of disk says; the last is what `torch.save` says of a file that took only a part.
+DISK_FULL = ("No space left on", "File too large", "Disk quota exceeded", "unexpected pos")
 
 
 def log_tail(run: Run, lines: int = 24) -> list[str]:

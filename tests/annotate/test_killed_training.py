@@ -174,7 +174,7 @@ def test_it_survives_whatever_is_killed(round: Round, site: Site) -> None:
     assert runs.retry_run(run)
     site.send(run)
     wait_until(lambda: lines(run) >= 10, "ten steps")
-    room = (folder.path / LOG).stat().st_size + 4096  # for the last word
+    room = (folder.path / LOG).stat().st_size + 16_384  # for the last word
     resource.prlimit(site.training().pid, resource.RLIMIT_FSIZE, (room, room))
     wait_until(lambda: status(run) == RunStatus.FAILED, "the end of the run")
     assert "Free space on the disk" in page_of(run, lead)

@@ -116,8 +116,15 @@ def run_error(run: Run) -> str:
     return str(Run.objects.values_list("error", flat=True).get(pk=run.pk))
 
 
-def test_a_full_disk_is_named(lea, run, monkeypatch):
-    (runs.run_dir(run).path / "log.txt").write_text("error: [Errno 28] No space left on device\n")
+@pytest.mark.parametrize(
+    "last",
+    [
+        "error: [Errno 28] No space left on device",
+        "RuntimeError: [enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534",
+    ],
+)
+def test_a_full_disk_is_named(lea, run, monkeypatch, last):
+    (runs.run_dir(run).path / "log.txt").write_text(f"{last}\n")
     fail(run, why_it_ended(run, 1))
     assert "Free space on the disk" in page_of(run, lea)
     monkeypatch.setattr("annotate.services.run_logs.FULL_BYTES", 1 << 60)
