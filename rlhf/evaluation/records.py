@@ -1,0 +1,162 @@
+"""What an evaluation is made of: instances, metrics, and what a metric says of a video."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+from generator.records import ReferenceKind
+
+
+class Task(StrEnum):
+    """The paper's two tasks: identity alone, or identity and named elements."""
+
+    IPT2V = "IPT2V"
+    IEPT2V = "IEPT2V"
+
+
+class MetricError(ValueError):
+    """A metric cannot be used, or has nothing to say of a video; one line that names why and a remedy."""
+
+
+@dataclass(frozen=True)
+class NamedElement:
+    """A thing that a video must show as a picture shows it.
+
+    Attributes:
+        name: what to look for, such as "red scarf".
+        path: the picture; None where the primary reference shows it.
+    """
+
+    name: str
+    path: str | None = None
+
+
+@dataclass(frozen=True)
+class EvaluationInstance:
+    """One input, and what a perfect video of it shows.
+
+    Attributes:
+        instance_id: names the files.
+        prompt: the differential prompt's text.
+        references: (path, kind), the first is the primary.
+        id_group: every reference of the person; identity is judged against all of them.
+        expected: the state of each of the seven elements; empty where nobody knows it.
+        changed: the elements that the prompt names.
+        identity: whose instance it is; instances of one person are not independent.
+        task: of the paper's two.
+        standard_prompt: the whole scene in words, for models that know no primary reference; "" where none
+            was written.
+        elements: what `Ele-` metrics look for.
+    """
+
+    instance_id: str
+    prompt: str
+    references: tuple[tuple[str, ReferenceKind], ...]
+    id_group: tuple[str, ...]
+    expected: Mapping[str, str] = field(default_factory=dict)
+    changed: tuple[str, ...] = ()
+    identity: str = ""
+    task: Task = Task.IPT2V
+    standard_prompt: str = ""
+    elements: tuple[NamedElement, ...] = ()
+
+    @classmethod
+    def from_json(cls, item: Mapping[str, Any]) -> EvaluationInstance:
+        """Read one entry of a request or of a benchmark set.
+
+        Raises:
+            ValueError: a field is missing or of another kind.
+        """
+        try:
+            return cls(
+                str(item["instance_id"]),
+                str(item["prompt"]),
+                tuple((str(r["path"]), ReferenceKind(r["kind"])) for r in item["references"]),
+                tuple(str(r["path"]) for r in item["id_group"]),
+                {str(element): str(state) for element, state in item.get("expected", {}).items()},
+                tuple(str(element) for element in item.get("changed", [])),
+                str(item.get("identity", item["instance_id"])),
+                Task(item.get("task", Task.IPT2V)),
+                str(item.get("standard_prompt", "")),
+                tuple(NamedElement(str(e["name"]), e.get("path")) for e in item.get("elements", [])),
+            )
+        except KeyError as missing:
+            raise ValueError(f"instance {item.get('instance_id', '?')} has no {missing}") from None
+
+
+@dataclass(frozen=True)
+class MetricFacts:
+    """What a figure rests on; figures that rest on different things are never put into one table.
+
+    Attributes:
+        metric: its name in `rlhf.evaluation.metrics`.
+        columns: of the table, with the paper's names where the paper has them.
+        model: what looks at the videos.
+        weights_sha256: of its weights; "" where there are none.
+        licence: of its weights or, where there are none, of its code.
+        frames: which frames it looks at.
+        missing: what becomes of a frame without the thing that is looked for.
+        settings: whatever else changes a figure.
+    """
+
+    metric: str
+    columns: tuple[str, ...]
+    model: str
+    weights_sha256: str
+    licence: str
+    frames: str
+    missing: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields, and the fingerprint of them."""
+        return {**asdict(self), "columns": list(self.columns), "sha256": self.sha256}
+
+    @property
+    def sha256(self) -> str:
+        """Equal for equal facts."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class VideoScores:
+    """What a metric says of one video.
+
+    Attributes:
+        values: by column, in [0, 1], higher is better; the table shows them times 100.
+        holes: by column, why there is no value; every column of the metric is in one of the two.
+        details: whatever else is worth keeping (JSON): curves, tables, transcripts.
+    """
+
+    values: Mapping[str, float]
+    holes: Mapping[str, str] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Metric(Protocol):
+    """Something that looks at videos one by one."""
+
+    @property
+    def facts(self) -> MetricFacts:
+        """What its figures rest on."""
+        ...
+
+    def score(self, video: Path, instance: EvaluationInstance, resolve: Callable[[str], Path]) -> VideoScores:
+        """Look at one video.
+
+        Args:
+            video: the file.
+            instance: what was asked for.
+            resolve: finds the file of a path of the instance.
+
+        Raises:
+            MetricError: it can say nothing of this video.
+            ValueError: the video or a reference is not readable; the message names the file.
+        """
+        ...
