@@ -21,11 +21,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # its parts are loaded when they are used: the web reads this file with every start
 from numpy.typing import NDArray
-from scipy.linalg import null_space
-from scipy.optimize import brentq, linprog, minimize
-from scipy.special import log_softmax, softmax
-from scipy.stats import chi2
 
 from rlhf.records import Verdict
 from rlhf.votes import COVERAGE, Estimate, share
@@ -174,7 +171,7 @@ class _Likelihood:
         counts = np.array(list(found.values()))
         # Without a tie the likelihood is greatest at nu = 0, where ties are no outcome at all.
         num_outcomes = _TIE + 1 if counts[:, _TIE].any() else _TIE
-        basis = null_space(np.ones((1, len(names))))
+        basis = scipy.linalg.null_space(np.ones((1, len(names))))
         centre = np.pad(basis, ((0, 0), (0, num_outcomes - _TIE)))
         first, second = np.array(list(found)).T
         logits = [centre[first], centre[second]]
@@ -192,14 +189,14 @@ class _Likelihood:
 
         def loss(u: Floats) -> tuple[float, Floats]:
             logits = self.features @ (origin + basis @ u)
-            told = self.counts.sum(1, keepdims=True) * softmax(logits, axis=1)
+            told = self.counts.sum(1, keepdims=True) * scipy.special.softmax(logits, axis=1)
             slope = np.einsum("mo,mof->f", told - self.counts, self.features)
-            return -float((self.counts * log_softmax(logits, axis=1)).sum()), slope @ basis
+            return -float((self.counts * scipy.special.log_softmax(logits, axis=1)).sum()), slope @ basis
 
         start = np.zeros(basis.shape[1])
         if not start.size:
             return -loss(start)[0], origin
-        found = minimize(loss, start, jac=True, method="BFGS", options={"gtol": 1e-7})
+        found = scipy.optimize.minimize(loss, start, jac=True, method="BFGS", options={"gtol": 1e-7})
         return -float(found.fun), origin + basis @ found.x
 
     def why_unbounded(self) -> str:
@@ -216,7 +213,7 @@ class _Likelihood:
         gains = gains.reshape(-1, self.size)
         if np.linalg.matrix_rank(gains) < self.size:
             return "the models were not all compared with one another, directly or by way of others"
-        found = linprog(-gains.sum(0), A_ub=-gains, b_ub=np.zeros(len(gains)), bounds=(-1, 1))
+        found = scipy.optimize.linprog(-gains.sum(0), A_ub=-gains, b_ub=np.zeros(len(gains)), bounds=(-1, 1))
         if -found.fun <= _FLAT:
             return ""
         way = self.centre @ found.x
@@ -229,9 +226,9 @@ def _estimate(likelihood: _Likelihood, best: Floats, parameter: Floats, count: i
     """A linear function of the free parameters at the maximum, with its profile interval."""
     value = float(parameter @ best)
     top = likelihood.maximum(best, np.zeros((likelihood.size, 0)))[0]
-    allowed = float(chi2.ppf(COVERAGE, df=1))
+    allowed = float(scipy.stats.chi2.ppf(COVERAGE, df=1))
     along = parameter / (parameter @ parameter)
-    rest = null_space(parameter[None])
+    rest = scipy.linalg.null_space(parameter[None])
 
     def excess(step: float) -> float:
         """How far a value is outside of the interval; it starts below 0 and grows without end."""
@@ -241,6 +238,8 @@ def _estimate(likelihood: _Likelihood, best: Floats, parameter: Floats, count: i
         far = 1.0
         while excess(sign * far) < 0:
             far *= 2
-        return value + sign * float(brentq(lambda step: excess(sign * step), 0.0, far, xtol=1e-6))
+        return value + sign * float(
+            scipy.optimize.brentq(lambda step: excess(sign * step), 0.0, far, xtol=1e-6)
+        )
 
     return Estimate(value, end(-1), end(1), count)
