@@ -86,12 +86,12 @@ _broker_url = env.url("CELERY_BROKER_URL", ("redis", "rediss", "redis+socket"), 
 EMBEDDED_POSTGRES = not _database_url
 EMBEDDED_REDIS = not _broker_url
 
+_database = database_from_url("DATABASE_URL", _database_url or postgres_url(POSTGRES_DIR, "anyid"))
+# The statements of a vote take longer to plan than to do: one that comes again on a connection is prepared.
+# For that its values go beside the text, since no two texts with values in them are the same.
+_database["OPTIONS"] |= {"server_side_binding": True, "prepare_threshold": 2}
 DATABASES: dict[str, dict[str, Any]] = {
-    "default": {
-        **database_from_url("DATABASE_URL", _database_url or postgres_url(POSTGRES_DIR, "anyid")),
-        "CONN_MAX_AGE": 60,
-        "CONN_HEALTH_CHECKS": True,
-    }
+    "default": {**_database, "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

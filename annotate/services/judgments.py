@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from annotate.evidence import NotWatchedError, check_watched
-from annotate.judging_queries import disqualified, latest_judgments
+from annotate.judging_queries import is_disqualified, latest_judgments
 from annotate.models import Judgment, Slot, User
 from annotate.services.qualification import end_try
 from annotate.services.resolution import resolve_votes
@@ -87,6 +87,7 @@ def revise_judgment(
     """
     with _one_answer(idempotency_key):
         slot, votes = _locked(annotator, lease)
+        _refuse_disqualified(annotator)
         earlier = list(slot.judgments.order_by("revision"))
         if not earlier:
             raise LeaseLostError("this pair has no answer of yours to change")
@@ -138,15 +139,18 @@ def _locked(annotator: User, lease: UUID) -> tuple[Slot, list[Judgment]]:
             "pair__round__kind",
         )
         .filter(lease=lease, annotator=annotator)
-        .annotate(is_closed=disqualified("annotator"))
         .first()
     )
     if slot is None:
+        _refuse_disqualified(annotator)  # who is disqualified holds nothing
         raise LeaseLostError("this pair was given to someone else, because the lease ran out")
-    if slot.is_closed:
-        raise LeaseLostError("your answers are not counted at present, so none is taken; ask a lead why")
     slot.annotator = annotator
     return slot, list(latest_judgments(slot.pair_id))
+
+
+def _refuse_disqualified(annotator: User) -> None:
+    if is_disqualified(annotator):
+        raise LeaseLostError("your answers are not counted at present, so none is taken; ask a lead why")
 
 
 def _append(

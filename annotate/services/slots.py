@@ -9,7 +9,6 @@ from random import random
 from typing import Any
 from uuid import UUID
 
-import psycopg
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Q, QuerySet
@@ -173,7 +172,7 @@ def lease_slot(
     )
     for _ in range(5):
         try:
-            found = _prepared(statement, values)
+            found = _lease(statement, values)
         except IntegrityError:
             # The same person leased another slot of this pair at this very moment: take another pair.
             continue
@@ -196,16 +195,12 @@ def _lease_training(annotator: User, track: Track, standing: Standing, ahead_of:
     return leased_slots(annotator).get(pk=training) if training is not None else None
 
 
-def _prepared(statement: str, values: Mapping[str, Any]) -> int | None:
-    """The value of a statement that takes longer to plan than to do: it is planned once a connection.
-
-    Django's own cursors put values into the text, so that no two statements are the same.
-    """
-    connection.ensure_connection()
+def _lease(statement: str, values: Mapping[str, Any]) -> int | None:
     # A statement on its own is a transaction; within one, a conflict must not end that.
     inside = transaction.atomic() if connection.in_atomic_block else nullcontext()
-    with inside, connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        row = cursor.execute(statement, values, prepare=True).fetchone()
+    with inside, connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        row = cursor.fetchone()
     return row[0] if row else None
 
 
