@@ -13,6 +13,10 @@ from typing import Any, Protocol
 from generator.records import ReferenceKind
 
 
+#: How the reason of a hole begins where the instance asks for nothing that the column measures: no failure.
+NOT_ASKED = "not asked: "
+
+
 class Task(StrEnum):
     """The paper's two tasks: identity alone, or identity and named elements."""
 
@@ -130,8 +134,12 @@ class VideoScores:
 
     Attributes:
         values: by column, in [0, 1], higher is better; the table shows them times 100.
-        holes: by column, why there is no value; every column of the metric is in one of the two.
-        details: whatever else is worth keeping (JSON): curves, tables, transcripts.
+        holes: by column, why there is no value; every column of the metric is in one of the two. The reason
+            begins with `NOT_ASKED` where the instance asks for nothing of the kind.
+        details: whatever else is worth keeping (JSON): curves, tables, transcripts. Metrics of identity have
+            `per_reference` (path to similarity), `per_frame` (a similarity for each frame looked at, None
+            without a face), `frames` (their numbers), `ceiling` (of real references among each other, None
+            with one), and `copy_paste` (whether the video is above it).
     """
 
     values: Mapping[str, float]

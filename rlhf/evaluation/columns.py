@@ -1,0 +1,62 @@
+"""The columns of the table, in the paper's order, and what the paper's ablation table says of some."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Column:
+    """One figure of a video.
+
+    Attributes:
+        name: in scores and results.
+        label: for people.
+        metric: which one of `rlhf.evaluation.metrics.registry` fills it.
+        paper: the paper's column that it stands for; None where the paper has none.
+    """
+
+    name: str
+    label: str
+    metric: str
+    paper: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields."""
+        return asdict(self)
+
+
+COLUMNS = (
+    Column("holi_arc", "Holi-Arc", "holi_arc", "Holi-Arc"),
+    Column("holi_cur", "Holi-Cur", "holi_cur", "Holi-Cur"),
+    Column("holi_sface", "Holi-SFace", "holi_sface", "Holi-Arc"),
+    Column("holi_oracle", "Holi (oracle)", "oracle", "Holi-Arc"),
+    Column("ele_clip", "Ele-CLIP", "elements", "Ele-CLIP"),
+    Column("ele_dino", "Ele-DINO", "elements", "Ele-DINO"),
+    Column("ele_oracle", "Ele (oracle)", "oracle", "Ele-DINO"),
+    Column("app", "App.", "rubric", "App."),
+    Column("mot", "Mot.", "rubric", "Mot."),
+    Column("bg", "Bg.", "rubric", "Bg."),
+    Column("app_oracle", "App. (oracle)", "oracle", "App."),
+    Column("mot_oracle", "Mot. (oracle)", "oracle", "Mot."),
+    Column("bg_oracle", "Bg. (oracle)", "oracle", "Bg."),
+    Column("sta", "Sta.", "quality", "Sta."),
+    Column("dyn", "Dyn.", "quality", "Dyn."),
+    Column("identity", "Identity track (oracle)", "oracle"),
+    Column("controllability", "Controllability track (oracle)", "oracle"),
+)
+
+#: What the paper's full model has, and what each ablation leaves of it; in points of 100.
+PAPER_FULL: Mapping[str, float] = {"Holi-Arc": 73.22, "Ele-DINO": 69.50, "App.": 86.56, "Dyn.": 91.12}
+PAPER_ABLATIONS: Mapping[str, Mapping[str, float]] = {
+    "w/o P&D": {"Holi-Arc": 72.58, "Ele-DINO": 64.03, "App.": 80.82, "Dyn.": 89.39},
+    "w/o RL": {"Holi-Arc": 72.61, "Ele-DINO": 65.96, "App.": 80.77, "Dyn.": 90.44},
+    "w/o AR": {"Holi-Arc": 72.38, "Ele-DINO": 69.55, "App.": 86.19, "Dyn.": 91.11},
+}
+
+
+def columns_of(metric: str) -> tuple[Column, ...]:
+    """The columns that a metric fills."""
+    return tuple(column for column in COLUMNS if column.metric == metric)

@@ -1,0 +1,67 @@
+"""Metrics by name. Each is imported when a run asks for it, since some load large models."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rlhf.evaluation.records import Metric, MetricError
+
+
+@dataclass(frozen=True)
+class MetricOptions:
+    """What a metric is made with.
+
+    Attributes:
+        models_folder: the folder of weights with its manifest, see `generator.curation.weights`.
+        allow_non_commercial: whether weights that forbid commercial use may be used.
+        settings: of this metric, from the request's `metric_settings`.
+    """
+
+    models_folder: Path | None = None
+    allow_non_commercial: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+#: `module:function`; the function takes `MetricOptions`, gives a `Metric` and raises `MetricError`.
+METRICS: Mapping[str, str] = {
+    "oracle": "rlhf.evaluation.metrics.oracle:make",
+}
+
+
+def make_metrics(
+    names: Sequence[str],
+    models_folder: Path | None = None,
+    *,
+    allow_non_commercial: bool = False,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+) -> tuple[dict[str, Metric], dict[str, str]]:
+    """Make the metrics of a run.
+
+    Args:
+        names: of `METRICS`.
+        models_folder: the folder of weights.
+        allow_non_commercial: whether weights that forbid commercial use may be used.
+        settings: by metric.
+
+    Returns:
+        The metrics by name, and why each of the others cannot be used.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    if unknown := [name for name in [*names, *(settings or {})] if name not in METRICS]:
+        raise ValueError(f"there is no metric {unknown[0]!r}; known: {', '.join(METRICS)}")
+    made: dict[str, Metric] = {}
+    absent: dict[str, str] = {}
+    for name in names:
+        module, _, function = METRICS[name].partition(":")
+        options = MetricOptions(models_folder, allow_non_commercial, (settings or {}).get(name, {}))
+        try:
+            made[name] = getattr(importlib.import_module(module), function)(options)
+        except MetricError as error:
+            absent[name] = str(error)
+    return made, absent
