@@ -2,8 +2,7 @@
 
 Rows: the right answers as the renderer draws them and as the VAE gives them back (what a perfect model could
 reach), the full model with four references, with an empty condition as long as those, without assistant
-references, and the model that was trained without a primary and without differential prompts. The last one is
-not shipped; its weights come from `python -m generator.portraits.train ablation`.
+references, and with the LoRA that was trained without a primary and without differential prompts.
 """
 
 from __future__ import annotations
@@ -11,23 +10,20 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from bench.timing import OUTPUT, machine
 from generator.model.checkpoint import load_pipeline
 from generator.model.pipeline import AnyIDPipeline
 from generator.portraits.oracle import Oracle
 from generator.portraits.train.measure import Trial, draw_sheet, draw_trials, sample_trials, score
-from generator.portraits.world import CHECKPOINT
+from generator.portraits.world import ABLATION, CHECKPOINT
 
 TRIALS_A_PERSON = 5
 VIDEOS_A_TRIAL = 2
 REFERENCES = 4
-ABLATION = Path("var/train/standard")
 SHEET_VIDEOS = 24
 MEASURES = ("identity_top1", "identity_similarity", "changed", "unchanged")
 
@@ -44,11 +40,8 @@ def main() -> None:
     pipeline.register_to_config(empty_references="same")
     rows["full, empty condition as long as the references"], _ = _measure(pipeline, trials, oracle)
     pipeline.register_to_config(empty_references="one")
-    if (ABLATION / "transformer").is_dir():
-        _take_ablation(pipeline)
-        rows["without primary and differential"], _ = _measure(pipeline, trials, oracle)
-    else:
-        print(f"{ABLATION} is not there, so the model without primary and differential is left out")
+    ablated = load_pipeline(CHECKPOINT, [ABLATION])
+    rows["without primary and differential"], _ = _measure(ablated, trials, oracle)
     OUTPUT.mkdir(parents=True, exist_ok=True)
     figures = {"machine": machine(), "oracle": oracle.trust, "rows": rows}
     (OUTPUT / "portraits.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
@@ -77,17 +70,6 @@ def _measure(
     videos = sample_trials(pipeline, trials, videos=VIDEOS_A_TRIAL)
     seconds = (time.perf_counter() - start) / (len(trials) * VIDEOS_A_TRIAL)
     return {**score(trials, videos, oracle), "seconds_a_video": round(seconds, 3)}, videos
-
-
-def _take_ablation(pipeline: AnyIDPipeline) -> None:
-    """Put the ablation's transformer and text encoder into the pipeline."""
-    from transformers import UMT5EncoderModel
-
-    from generator.model.transformer import AnyIDTransformer
-
-    transformer = AnyIDTransformer.from_pretrained(ABLATION / "transformer", dtype=torch.float32)
-    encoder = UMT5EncoderModel.from_pretrained(ABLATION / "text_encoder", dtype=torch.float32)
-    pipeline.register_modules(transformer=transformer.eval(), text_encoder=encoder.eval())
 
 
 def table(rows: dict[str, Figures]) -> str:

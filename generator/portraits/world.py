@@ -17,6 +17,8 @@ from generator.records import ELEMENTS
 
 #: The shipped tiny AnyID, in the Diffusers layout.
 CHECKPOINT = Path(__file__).parent / "checkpoint"
+#: A LoRA on it that knows no primary reference and no differential prompt, for the ablation.
+ABLATION = Path(__file__).parent / "ablation"
 
 Split = Literal["train", "eval", "benchmark"]
 

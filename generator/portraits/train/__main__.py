@@ -1,18 +1,18 @@
 """Train the shipped checkpoint: `python -m generator.portraits.train PART --folder DIR`.
 
-Parts, in order: vae, narrow, vae again, oracle, transformer, ablation (the same without primary and
-differential prompts), ship (puts them together). `python -m bench portraits` then measures.
+Parts, in order: vae, narrow, vae again, oracle, transformer, ship (puts them together), ablation (a LoRA
+without primary and differential prompts). `python -m bench portraits` then measures.
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
+from generator.portraits.train.ablation import train_ablation
 from generator.portraits.train.oracle import train_oracle
 from generator.portraits.train.ship import ship
 from generator.portraits.train.transformer import train_transformer
@@ -22,7 +22,7 @@ TRAINED: dict[str, Callable[..., None]] = {
     "vae": train_vae,
     "oracle": train_oracle,
     "transformer": train_transformer,
-    "ablation": functools.partial(train_transformer, kind="standard"),
+    "ablation": train_ablation,
 }
 OTHERS: dict[str, Callable[..., None]] = {"narrow": narrow, "ship": ship}
 
@@ -51,7 +51,7 @@ def main() -> None:
         name: getattr(arguments, name) for name in ("seed", "start") if getattr(arguments, name) is not None
     }
     if "start" in chosen and arguments.part not in ("transformer", "ablation"):
-        parser.error(f"--start is for the transformer; {arguments.part} begins with random weights")
+        parser.error(f"--start is for the transformer and the ablation; {arguments.part} begins at random")
     TRAINED[arguments.part](arguments.folder, arguments.steps, lr=arguments.lr, **chosen)
 
 

@@ -2,16 +2,12 @@
 
 Rectified flow on the target's latents alone; references of mixed kind and number, primary first; the prompt
 says what changes from the primary; references and prompt nulled together in a tenth of the steps.
-
-The ablation `standard` is trained on the same clips without a primary and without differential prompts: the
-prompt captions the target, and the references come in any order.
 """
 
 from __future__ import annotations
 
 import copy
 import json
-import shutil
 import time
 from pathlib import Path
 
@@ -29,13 +25,11 @@ from generator.model.tiny import (
     build_transformer,
 )
 from generator.model.transformer import AnyIDTransformer, ReferencePosition
-from generator.portraits.train.batches import Batch, Prompts, cache_latents, draw_batch
+from generator.portraits.train.batches import Batch, cache_latents, draw_batch
 from generator.portraits.train.optimiser import Optimiser, join_processes, trapezoid
 
 EMPTY_SHARE = 0.1
 EMA = 0.999
-#: The state half-way, from which the ablation goes on.
-HALF = "transformer-state-half.pt"
 
 
 def draw_times(count: int, generator: torch.Generator) -> Tensor:
@@ -100,7 +94,6 @@ def train_transformer(
     seed: int = 2,
     people: int = 2000,
     batch_size: int = 32,
-    kind: Prompts = "differential",
     start: Path | None = None,
 ) -> None:
     """Train, or go on from the last state; averaged weights come out as `transformer/` and `text_encoder/`.
@@ -112,17 +105,16 @@ def train_transformer(
         seed: of weights and batches.
         people: how many of the drawn people are encoded.
         batch_size: over all processes.
-        kind: of the prompts; the ablation's files lie in `standard/` of the folder.
         start: a checkpoint to begin with instead of random weights; its optimiser's state is not known.
     """
     rank, world = join_processes()
     torch.manual_seed(seed)
     latents = cache_latents(folder, people, rank, world)
-    training = Training.resume(folder, kind, lr, start)
+    training = Training.resume(folder, lr, start)
     losses, began = [], time.monotonic()
     for step in range(training.step, steps):
         rng = np.random.default_rng([seed, step, rank])
-        batch = draw_batch(latents, batch_size // world, rng, kind)
+        batch = draw_batch(latents, batch_size // world, rng)
         if np.random.default_rng([seed, step]).random() < EMPTY_SHARE:
             empty = latents.empty.expand(len(batch.clean), -1, -1, -1, -1)
             batch = Batch(batch.clean, empty, [""] * len(batch.clean))
@@ -137,8 +129,6 @@ def train_transformer(
             )
         if rank == 0 and ((step + 1) % 250 == 0 or step + 1 == steps):
             training.save()
-        if rank == 0 and kind == "differential" and step + 1 == steps // 2:
-            shutil.copy(training.state, folder / HALF)
 
 
 class Training:
@@ -167,19 +157,12 @@ class Training:
         self.optimiser = Optimiser([self.model], lr, plain=plain)
 
     @classmethod
-    def resume(cls, folder: Path, kind: Prompts, lr: float, start: Path | None = None) -> Training:
-        """Go on from the last state, else begin with the weights of a checkpoint, else with random ones.
-
-        The ablation starts where the full model stood half-way, so that both have taken equally many steps at
-        the end; half of them with differential prompts is a head start for it.
-        """
-        training = cls(folder if kind == "differential" else folder / kind, lr)
+    def resume(cls, folder: Path, lr: float, start: Path | None = None) -> Training:
+        """Go on from the last state, else begin with the weights of a checkpoint, else with random ones."""
+        training = cls(folder, lr)
         training.folder.mkdir(exist_ok=True)
-        first = training.state
-        if kind == "standard" and not first.is_file():
-            first = folder / HALF
-        if first.is_file():
-            saved = torch.load(first, weights_only=True)
+        if training.state.is_file():
+            saved = torch.load(training.state, weights_only=True)
             training.model.load_state_dict(saved["model"])
             training.average.load_state_dict(saved["average"])
             training.optimiser.load_state_dict(saved["optimiser"])
