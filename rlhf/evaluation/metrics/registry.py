@@ -29,6 +29,7 @@ class MetricOptions:
 #: `module:function`; the function takes `MetricOptions`, gives a `Metric` and raises `MetricError`.
 METRICS: Mapping[str, str] = {
     "oracle": "rlhf.evaluation.metrics.oracle:make",
+    "quality": "rlhf.evaluation.metrics.quality:make",
 }
 
 
