@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 from generator.records import ReferenceKind
 
-
 #: How the reason of a hole begins where the instance asks for nothing that the column measures: no failure.
 NOT_ASKED = "not asked: "
 
@@ -92,6 +91,17 @@ class EvaluationInstance:
             )
         except KeyError as missing:
             raise ValueError(f"instance {item.get('instance_id', '?')} has no {missing}") from None
+
+    def to_json(self) -> dict[str, Any]:
+        """The inverse of `from_json`."""
+        return {
+            **asdict(self),
+            "references": [{"path": path, "kind": str(kind)} for path, kind in self.references],
+            "id_group": [{"path": path} for path in self.id_group],
+            "changed": list(self.changed),
+            "task": str(self.task),
+            "elements": [asdict(element) for element in self.elements],
+        }
 
 
 @dataclass(frozen=True)
