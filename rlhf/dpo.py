@@ -19,7 +19,6 @@ several devices: `accelerate launch -m rlhf.dpo RUNDIR`.
 from __future__ import annotations
 
 import logging
-import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -43,7 +42,6 @@ from rlhf.held_out import NUM_PROBES, SEED, HeldOut, split_by_identity
 from rlhf.latents import CachedPairs, cache_pairs, empty_condition
 from rlhf.lora import add_adapter, save_adapter
 from rlhf.policy import FlowPolicy
-from rlhf.records import Verdict
 from rlhf.reference import identify, open_bank
 from rlhf.run_samples import Samples, sampling_pipeline
 from rlhf.run_trainer import train
@@ -192,18 +190,8 @@ def make_trainer(
 
 
 def posterior_weights(rows: Sequence[ExportRow]) -> list[float]:
-    """How sure the votes of each pair are, against the average: product of the tracks' posteriors.
-
-    A track that prefers neither video has nothing to be sure of; sets made on one track have such pairs.
-    """
-    sure = [
-        math.prod(
-            votes.posterior[votes.verdict]
-            for votes in row.tracks.values()
-            if votes.verdict in (Verdict.FIRST, Verdict.SECOND)
-        )
-        for row in rows
-    ]
+    """How sure the votes of each pair are, against the average."""
+    sure = [row.certainty for row in rows]
     return [value * len(sure) / sum(sure) for value in sure]
 
 

@@ -200,14 +200,14 @@ def read_export(folder: Path | str, *, verify_media: bool = True) -> Export:
         ("pairs.jsonl", manifest.pairs_sha256),
         ("pairs.parquet", manifest.parquet_sha256),
     ):
-        _expect_hash(folder / name, expected)
+        expect_hash(folder / name, expected)
     export = Export(folder, manifest)
     if verify_media:
         verified: set[Path] = set()
         for row in export.rows():
             for file in row.files:
                 if file.path not in verified:
-                    _expect_hash(file.path, file.sha256)
+                    expect_hash(file.path, file.sha256)
                     verified.add(file.path)
     return export
 
@@ -230,7 +230,7 @@ def _write_rows(rows: Iterable[ExportRow], folder: Path) -> _Tally:
                 raise ExportError(
                     f"pair {row.pair_id} comes after pair {tally.last_pair_id}; give pairs in ascending order"
                 )
-            tally.num_media += sum(_copy_media(file, folder) for file in row.files)
+            tally.num_media += sum(place_media(file, folder) for file in row.files)
             lines.write(encode_line(row_to_json(row)))
             tally.last_pair_id = row.pair_id
             tally.num_simulated += row.is_simulated
@@ -239,8 +239,12 @@ def _write_rows(rows: Iterable[ExportRow], folder: Path) -> _Tally:
     return tally
 
 
-def _copy_media(file: MediaFile, folder: Path) -> bool:
-    """Copy a file into the set unless it is there; say whether it was new."""
+def place_media(file: MediaFile, folder: Path) -> bool:
+    """Copy a file into a set's media unless it is there, and verify it; say whether it was new.
+
+    Raises:
+        ExportError: it is missing, or has other bytes than stated.
+    """
     target = folder / file.name
     if target.exists():
         return False
@@ -272,7 +276,12 @@ def _read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def _expect_hash(path: Path, expected: str) -> None:
+def expect_hash(path: Path, expected: str) -> None:
+    """Verify a file of a set.
+
+    Raises:
+        ExportError: it is missing or was changed.
+    """
     try:
         found = file_sha256(path)
     except FileNotFoundError:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -92,6 +93,18 @@ class ExportRow:
     def files(self) -> tuple[MediaFile, ...]:
         """Every media file of the pair; a file may appear more than once."""
         return (*(reference.file for reference in self.references), self.chosen.file, self.rejected.file)
+
+    @property
+    def certainty(self) -> float:
+        """How sure the votes are, in (0, 1]: product of the posteriors of the tracks' verdicts.
+
+        A track that prefers neither video has nothing to be sure of; sets made on one track have such pairs.
+        """
+        return math.prod(
+            votes.posterior[votes.verdict]
+            for votes in self.tracks.values()
+            if votes.verdict in (Verdict.FIRST, Verdict.SECOND)
+        )
 
 
 def row_to_json(row: ExportRow) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rlhf.records import EXPRESSED, Track, Verdict
 
@@ -24,12 +25,24 @@ def write_parquet(lines: Path, target: Path) -> None:
         lines: `pairs.jsonl`, complete.
         target: file to write; equal lines give equal bytes under one pyarrow version.
     """
+    with open(lines, encoding="utf-8") as source:
+        write_groups(map(json.loads, source), target, _schema())
+
+
+def write_groups(rows: Iterable[Mapping[str, Any]], target: Path, schema: pa.Schema) -> None:
+    """Write rows with stated columns; memory holds one row group.
+
+    Args:
+        rows: values by column.
+        target: file to write.
+        schema: of the columns, in their order.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = _schema()
-    with open(lines, encoding="utf-8") as source, pq.ParquetWriter(target, schema) as writer:
-        while group := [json.loads(line) for line in islice(source, ROWS_A_GROUP)]:
+    rows = iter(rows)
+    with pq.ParquetWriter(target, schema) as writer:
+        while group := [dict(row) for row in islice(rows, ROWS_A_GROUP)]:
             writer.write_table(pa.Table.from_pylist(group, schema=schema))
 
 
