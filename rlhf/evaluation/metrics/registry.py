@@ -28,6 +28,9 @@ class MetricOptions:
 
 #: `module:function`; the function takes `MetricOptions`, gives a `Metric` and raises `MetricError`.
 METRICS: Mapping[str, str] = {
+    "holi_arc": "rlhf.evaluation.metrics.face:make_arc",
+    "holi_cur": "rlhf.evaluation.metrics.face:make_cur",
+    "holi_sface": "rlhf.evaluation.metrics.face:make_sface",
     "oracle": "rlhf.evaluation.metrics.oracle:make",
     "quality": "rlhf.evaluation.metrics.quality:make",
 }

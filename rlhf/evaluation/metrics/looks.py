@@ -1,0 +1,85 @@
+"""How metrics of likeness look: at which frames, and on which scale they say how alike two things are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from generator.video import read_clip
+
+#: Ways to bring a cosine to [0, 1]: half of it and a half, or max(0, cos).
+SCALES = ("half", "clip")
+
+
+@dataclass(frozen=True)
+class LookSettings:
+    """How a metric of likeness looks.
+
+    Attributes:
+        frames: of a clip, so many at most are looked at, evenly spread, first and last among them.
+        scale: "half", (1 + cos) / 2, in which strangers score about 0.5; or "clip", max(0, cos).
+
+    Raises:
+        ValueError: a value out of its range; the message names it.
+    """
+
+    frames: int = 16
+    scale: str = "half"
+
+    def __post_init__(self) -> None:
+        """Refuse what nothing can be said with."""
+        if not isinstance(self.frames, int) or isinstance(self.frames, bool) or self.frames < 1:
+            raise ValueError(f"frames is {self.frames!r}; give a whole number, at least 1")
+        if self.scale not in SCALES:
+            raise ValueError(f"scale is {self.scale!r}; it must be {' or '.join(SCALES)}")
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Read a metric's settings of a request; what is not given keeps its default.
+
+        Raises:
+            ValueError: an unknown setting, or a value out of its range.
+        """
+        known = [item.name for item in fields(cls)]
+        if unknown := sorted(set(values) - set(known)):
+            raise ValueError(f"there is no setting {', '.join(unknown)}; known are {', '.join(known)}")
+        return cls(**values)
+
+    @property
+    def words(self) -> str:
+        """Which frames, for the facts."""
+        return f"{self.frames} at most, evenly spread, first and last among them"
+
+
+def spread_frames(path: Path, count: int) -> tuple[list[int], NDArray[np.uint8]]:
+    """Evenly spread frames, first and last among them; all of a shorter clip.
+
+    Args:
+        path: a clip, or a photo as a clip of one frame.
+        count: so many at most, at least 1.
+
+    Returns:
+        Their numbers, and the frames in RGB, shape (F, H, W, 3).
+
+    Raises:
+        ValueError: the file is not readable; the message names it.
+    """
+    try:
+        frames = read_clip(path).frames
+    except OSError as error:
+        raise ValueError(f"{path.name} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ValueError(f"{path.name} cannot be read: {error}") from None
+    picks = np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int)
+    return picks.tolist(), frames[picks]
+
+
+def scaled(cosines: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
+    """Cosines as similarities in [0, 1], see `LookSettings`; what rounding puts beyond is cut off."""
+    similarity = (1 + cosines) / 2 if scale == "half" else cosines
+    return np.clip(similarity, 0.0, 1.0)
