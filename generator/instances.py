@@ -112,6 +112,20 @@ def draw_instances(group: IdentityGroup, draw: Draw, vocabulary: Vocabulary) -> 
     return plans
 
 
+def draw_references(group: IdentityGroup, count: int, seed: int) -> tuple[Reference, ...]:
+    """Choose references that stand for a person: the primary, then others of every kind in turn.
+
+    Args:
+        group: the person; at least one reference.
+        count: how many; fewer where the person has fewer.
+        seed: persons of different names draw differently.
+    """
+    rng = random.Random(f"{seed}/{group.name}/references")
+    primary = _draw_primary(group, rng)
+    others = [reference for reference in group.references if reference is not primary]
+    return (primary, *_draw_assistants(others, count, rng))
+
+
 def draw_observed(group: IdentityGroup, draw: Draw) -> list[InstancePlan]:
     """Draw plans whose prompts are still to be written, by whoever looks at the primary and the target.
 
