@@ -1,10 +1,12 @@
-"""Pages of the registry of models."""
+"""Pages of exports, and of the registry of models."""
 
 from django.urls import path
 
-from annotate.views import versions
+from annotate.views import exports, versions
 
 urlpatterns = [
+    path("exports/<int:export_id>/", exports.export_detail, name="export"),
+    path("exports/<int:export_id>/download/<str:form>/", exports.download, name="export_download"),
     path("models/", versions.version_list, name="versions"),
     path("models/<int:version_id>/", versions.version_detail, name="version"),
     *(

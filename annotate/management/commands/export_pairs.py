@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from annotate.management.loop_command import LoopCommand, add_round_argument, chosen_round
 from annotate.services.preferences import export_round
 from annotate.services.rounds import refuse_comparison
+from rlhf.export_formats import ExportFormat, write_format
 from rlhf.export_rule import ExportRule
 
 
@@ -25,8 +27,16 @@ class Command(LoopCommand):
             "track's verdict, or the votes of both tracks in one heap (pooled)",
         )
         parser.add_argument("--include-simulated", action="store_true", help="let simulated votes in as well")
+        parser.add_argument(
+            "--format",
+            choices=[str(one) for one in ExportFormat],
+            help="write the set into --out as well, as this trainer reads it",
+        )
+        parser.add_argument("--out", type=Path, help="folder to make for --format")
 
     def run(self, **options: Any) -> dict[str, Any]:
+        if bool(options["format"]) != bool(options["out"]):
+            raise CommandError("--format and --out go together: give both, or neither")
         round = chosen_round(options)
         refuse_comparison(round)
         export = export_round(
@@ -34,11 +44,15 @@ class Command(LoopCommand):
             rule=ExportRule(options["rule"]),
             include_simulated=options["include_simulated"],
         )
+        folder = settings.STORAGE_ROOT / export.folder
+        if options["format"]:
+            write_format(folder, options["out"], ExportFormat(options["format"]))
         return {
             "export": str(export),
             "rule": export.rule,
-            "folder": str(settings.STORAGE_ROOT / export.folder),
+            "folder": str(folder),
             "content_hash": export.content_hash,
             "pairs": export.num_pairs,
             "joint_states": export.manifest["joint_states"],
+            **({"written": str(options["out"])} if options["format"] else {}),
         }
