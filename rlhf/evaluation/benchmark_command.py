@@ -11,9 +11,11 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from rlhf.evaluation.benchmark import read_benchmark
+from rlhf.evaluation.benchmark_entry import EntryFacts, ReferencesUsed, read_entry
+from rlhf.evaluation.benchmark_names import NameBy, enter_videos
 from rlhf.evaluation.benchmark_people import MakePlan
 from rlhf.evaluation.benchmark_portraits import make_portraits
 
@@ -97,11 +99,44 @@ def _make(arguments: list[str]) -> dict[str, Any]:
 
 
 def _check(arguments: list[str]) -> dict[str, Any]:
-    parser = argparse.ArgumentParser(prog=f"{PROGRAM} check", description="Read a set, and every file of it.")
+    parser = argparse.ArgumentParser(
+        prog=f"{PROGRAM} check", description="Read a set and every file of it, and the videos of an entry."
+    )
     parser.add_argument("folder", type=Path)
-    found = read_benchmark(parser.parse_args(arguments).folder)
+    parser.add_argument("--entry", type=Path, help="folder of a model's videos")
+    options = parser.parse_args(arguments)
+    found = read_benchmark(options.folder)
     card = found.card
-    return {**found.identity, "instances": card.num_instances, "identities": card.num_identities}
+    said = {**found.identity, "instances": card.num_instances, "identities": card.num_identities}
+    return said if options.entry is None else {**said, "entry": read_entry(options.entry, found).to_json()}
 
 
-_COMMANDS: dict[str, Callable[[list[str]], dict[str, Any]]] = {"check": _check}
+def _enter(arguments: list[str]) -> dict[str, Any]:
+    parser = argparse.ArgumentParser(
+        prog=f"{PROGRAM} enter", description="Copy a model's videos under the names of a set."
+    )
+    parser.add_argument("folder", type=Path, help="of the entry")
+    parser.add_argument("set", type=Path)
+    parser.add_argument("videos", type=Path)
+    parser.add_argument(
+        "--name-by", choices=get_args(NameBy), required=True, help="what the names of the videos say"
+    )
+    parser.add_argument("--first", type=int, default=0, help="number of the first prompt (default 0)")
+    parser.add_argument("--model", required=True, help="who made them")
+    parser.add_argument("--licence", default="", help="of its weights")
+    parser.add_argument("--source", default="", help="where to find it")
+    parser.add_argument("--references-used", choices=get_args(ReferencesUsed), default="primary")
+    options = parser.parse_args(arguments)
+    benchmark = read_benchmark(options.set)
+    facts = EntryFacts(
+        model=options.model,
+        licence=options.licence,
+        source=options.source,
+        references_used=options.references_used,
+        of_set=benchmark.identity,
+    )
+    brought = enter_videos(options.folder, benchmark, options.videos, options.name_by, facts, options.first)
+    return {**brought.to_json(), "entry": read_entry(options.folder, benchmark).to_json()}
+
+
+_COMMANDS: dict[str, Callable[[list[str]], dict[str, Any]]] = {"check": _check, "enter": _enter}
