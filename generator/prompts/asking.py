@@ -11,7 +11,6 @@ from typing import Any, Protocol
 
 from generator.prompts.forms import Form, ReplyError, read_reply
 from generator.prompts.pictures import Medium, digest
-from generator.prompts.transcript import Transcript
 
 
 @dataclass(frozen=True)
@@ -107,6 +106,13 @@ class Model(Protocol):
         """
 
 
+class Record(Protocol):
+    """Where attempts are written down: a `Transcript`, or a list."""
+
+    def append(self, entry: dict[str, Any], /) -> None:
+        """Add one attempt."""
+
+
 class UnansweredError(Exception):
     """A question was given up; the message is one line that says why.
 
@@ -175,7 +181,7 @@ class Asker:
     def __init__(
         self,
         model: Model,
-        transcript: Transcript,
+        transcript: Record,
         patience: Patience | None = None,
         wait: Callable[[float], object] = time.sleep,
     ) -> None:

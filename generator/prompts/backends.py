@@ -35,7 +35,7 @@ class Desk:
 
     def asker(self, spec: Spec) -> Asker:
         """Someone who asks the model of a backend."""
-        return Asker(_load_model(spec, self.resolve), self.transcript, self.patience, self.wait)
+        return Asker(load_model(spec, self.resolve), self.transcript, self.patience, self.wait)
 
 
 def load_describer(spec: Spec, desk: Desk) -> Describer:
@@ -67,8 +67,13 @@ def read_prices(*specs: Spec | None) -> dict[str, Price]:
     return {spec["model"]: Price(**spec["price"]) for spec in specs if spec and "price" in spec}
 
 
-def _load_model(spec: Spec, resolve: Callable[[str], Path]) -> Model:
-    """A model that answers questions; torch is loaded only for one that runs here."""
+def load_model(spec: Spec, resolve: Callable[[str], Path]) -> Model:
+    """A model that answers questions; torch is loaded only for one that runs here.
+
+    Raises:
+        ValueError: a value cannot be used; the message names it.
+        OSError: the model or the key is not there.
+    """
     options = {
         name: value for name, value in spec.items() if name not in ("backend", "api_key_file", "price")
     }

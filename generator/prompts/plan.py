@@ -136,8 +136,8 @@ def read_plan(request: Mapping[str, Any], resolve: Callable[[str], Path]) -> Pla
         raise ValueError("request.json: mode two_stage needs a comparer, and mode one_step has none")
     media = {name: Medium(name, resolve(path)) for name, path in request["media"].items()}
     return Plan(
-        describer=_backend("describer", request["describer"], is_comparer=False),
-        comparer=_backend("comparer", request["comparer"], is_comparer=True) if is_two_stage else None,
+        describer=read_backend("describer", request["describer"], is_comparer=False),
+        comparer=read_backend("comparer", request["comparer"], is_comparer=True) if is_two_stage else None,
         gamma=request.get("gamma", GAMMA),
         concurrency=request.get("concurrency", CONCURRENCY),
         patience=Patience(**request.get("patience", {})),
@@ -145,7 +145,17 @@ def read_plan(request: Mapping[str, Any], resolve: Callable[[str], Path]) -> Pla
     )
 
 
-def _backend(role: str, spec: Mapping[str, Any], *, is_comparer: bool) -> Mapping[str, Any]:
+def read_backend(role: str, spec: Mapping[str, Any], *, is_comparer: bool = False) -> Mapping[str, Any]:
+    """Check who is to answer.
+
+    Args:
+        role: names it in a refusal.
+        spec: of `backends.load_model`, or of `backends.load_comparer`.
+        is_comparer: whether sentence embeddings would do.
+
+    Raises:
+        ValueError: the backend or a field of it is unknown, missing or wrong.
+    """
     known = [name for name in _BACKENDS if is_comparer or name != "embedding"]
     if spec.get("backend") not in known:
         raise ValueError(f"{role}: backend is {spec.get('backend')!r}; it must be one of {', '.join(known)}")

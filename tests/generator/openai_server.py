@@ -195,6 +195,10 @@ def _answer(form: str, parts: list[dict[str, Any]]) -> tuple[str, dict[str, Any]
             for element in ELEMENTS
         }
         return f"changes {before} {after}", changes | {"clothing": None}
+    if form == "rubric":
+        # The darker a video, the worse it is.
+        said = {"reason": f"grey {greys[-1]}", "score": greys[-1] // 40}
+        return f"rubric {greys[-1]}", dict.fromkeys(("app", "mot", "bg"), said)
     facts = next(value for part in parts if (value := _facts(part)))
     subject = "comparison " + " ".join(text.rsplit(" ", 1)[1] for text in facts["background"].values())
     return subject, {element: 0.9 if element == "hairstyle" else 0.1 for element in facts}

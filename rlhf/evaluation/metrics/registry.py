@@ -33,6 +33,7 @@ METRICS: Mapping[str, str] = {
     "holi_sface": "rlhf.evaluation.metrics.face:make_sface",
     "oracle": "rlhf.evaluation.metrics.oracle:make",
     "quality": "rlhf.evaluation.metrics.quality:make",
+    "rubric": "rlhf.evaluation.metrics.rubric:make",
 }
 
 
