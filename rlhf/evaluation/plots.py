@@ -1,0 +1,229 @@
+"""Figures as SVG text: no script, no chart library, and equal bytes for equal numbers.
+
+What a figure shows is also its `<title>`, for those who listen. Colours are the page's: lines and dots of
+arm k have the class `arm-k`. Values are points of 100 unless said otherwise, sizes pixels.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+#: A value of a line that may have gaps, at its place across.
+Point = tuple[float, float | None]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """An axis with even ticks.
+
+    Attributes:
+        low: where it starts.
+        high: where it ends, above `low`.
+        step: between two ticks, the first of which is at `low`.
+    """
+
+    low: float
+    high: float
+    step: float
+
+    @property
+    def ticks(self) -> list[float]:
+        """From `low` to `high`."""
+        count = round((self.high - self.low) / self.step)
+        return [round(self.low + number * self.step, 9) for number in range(count + 1)]
+
+    def place(self, value: float, start: float, end: float) -> float:
+        """Where a value lies between the pixels `start` and `end`; what is beyond lies at the edge."""
+        share = (min(max(value, self.low), self.high) - self.low) / (self.high - self.low)
+        return start + share * (end - start)
+
+
+def scale_of(values: Iterable[float], *, ticks: int = 4) -> Scale:
+    """The narrowest axis with about so many steps of 1, 2 or 5 times a power of 10 that holds all values."""
+    found = list(values) or [0.0, 100.0]
+    low, high = min(found), max(found)
+    rough = max(high - low, 1e-6) / ticks
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * (1 - 1e-9))
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return Scale(first * step, max(last, first + 1) * step, step)
+
+
+def interval(title: str, gain: float, low: float | None, high: float | None, scale: Scale) -> Markup:
+    """One row of a forest plot: a dot with its interval, and the line of no difference."""
+    width, height = 240, 24
+    middle = height / 2
+
+    def across(value: float) -> float:
+        return scale.place(value, 8, width - 8)
+
+    zero = _line("level", across(0), 0, across(0), height)
+    whiskers = (
+        _line("whisker", across(low), middle, across(high), middle)
+        if low is not None and high is not None
+        else Markup("")
+    )
+    return _svg("forest", title, width, height, [zero, whiskers, _dot("point", across(gain), middle, 4)])
+
+
+def axis(scale: Scale) -> Markup:
+    """The ticks above the rows of a forest plot."""
+    width, height = 240, 24
+    parts = []
+    for tick in scale.ticks:
+        at = scale.place(tick, 8, width - 8)
+        parts += [_text("tick middle", at, 12, _number(tick)), _line("axis", at, 18, at, height)]
+    return _svg("forest", f"Axis from {_number(scale.low)} to {_number(scale.high)}", width, height, parts)
+
+
+def radar(title: str, labels: Sequence[str], arms: Sequence[Sequence[float | None]]) -> Markup:
+    """Every arm as a polygon over the columns, each axis on a scale of its own, named beside its label.
+
+    Args:
+        title: what it shows.
+        labels: of three axes or more.
+        arms: the values of each arm, one an axis; an arm with a gap is drawn open there.
+    """
+    width, height, radius = 640, 440, 150.0
+    spokes = [_direction(number, len(labels)) for number in range(len(labels))]
+    scales = [
+        scale_of([value for arm in arms if (value := arm[number]) is not None], ticks=2)
+        for number in range(len(labels))
+    ]
+
+    def at(number: int, share: float) -> tuple[float, float]:
+        x, y = spokes[number]
+        return width / 2 + x * radius * share, height / 2 + y * radius * share
+
+    rings = [
+        _path("ring", [at(number, share) for number in range(len(labels))], closed=True)
+        for share in (0.25, 0.5, 0.75, 1.0)
+    ]
+    parts = [*rings, *(_line("axis", *at(n, 0), *at(n, 1)) for n in range(len(labels)))]
+    for number, (label, scale) in enumerate(zip(labels, scales, strict=True)):
+        x, y = at(number, 1.12)
+        side = "middle" if abs(spokes[number][0]) < 0.2 else "start" if spokes[number][0] > 0 else "end"
+        ends = f"{_number(scale.low)} to {_number(scale.high)}"
+        parts += [_text(f"label {side}", x, y, label), _text(f"tick {side}", x, y + 14, ends)]
+    for index, arm in enumerate(arms):
+        corners = [
+            None if value is None else at(number, scales[number].place(value, 0, 1))
+            for number, value in enumerate(arm)
+        ]
+        parts += [_path(f"line arm-{index}", run) for run in _runs([*corners, corners[0]])]
+        parts += [_dot(f"mark arm-{index}", *corner, 3) for corner in corners if corner]
+    return _svg("radar", title, width, height, parts)
+
+
+def dots(title: str, labels: Sequence[str], arms: Sequence[Sequence[float | None]]) -> Markup:
+    """One line a person, one dot an arm.
+
+    Args:
+        title: what it shows.
+        labels: of the lines.
+        arms: the values of each arm, one a line.
+    """
+    left, width, step, top = 160, 960, 20, 28
+    height = top + step * len(labels) + 8
+    scale = scale_of([value for arm in arms for value in arm if value is not None], ticks=6)
+    parts = []
+    for tick in scale.ticks:
+        x = scale.place(tick, left, width - 16)
+        parts += [_text("tick middle", x, 14, _number(tick)), _line("ring", x, 20, x, height)]
+    for row, label in enumerate(labels):
+        y = top + step * row + step / 2
+        found = [value for arm in arms if (value := arm[row]) is not None]
+        ends = [scale.place(end, left, width - 16) for end in (min(found), max(found))] if found else []
+        parts.append(_text("label end", left - 12, y + 4, label if len(label) < 22 else f"{label[:20]}…"))
+        parts += [_line("axis", ends[0], y, ends[1], y)] if ends else []
+        parts += [
+            _dot(f"mark arm-{index}", scale.place(value, left, width - 16), y, 5)
+            for index, arm in enumerate(arms)
+            if (value := arm[row]) is not None
+        ]
+    return _svg("dots", title, width, height, parts)
+
+
+def curves(title: str, arms: Sequence[Sequence[Point]], *, level: float | None = None) -> Markup:
+    """Lines over the frames, one an arm, with gaps where there is no value.
+
+    Args:
+        title: what it shows.
+        arms: (frame, value) of each arm.
+        level: a value that means something, drawn across.
+    """
+    width, height, left, foot = 480, 176, 40, 24
+    points = [point for arm in arms for point in arm]
+    values = [value for _, value in points if value is not None]
+    up = scale_of([*values, *([level] if level is not None else [])])
+    last = max((frame for frame, _ in points), default=0) or 1
+
+    def at(frame: float, value: float) -> tuple[float, float]:
+        return left + frame / last * (width - left - 8), up.place(value, height - foot, 8)
+
+    parts = []
+    for tick in up.ticks:
+        _, y = at(0, tick)
+        parts += [_line("ring", left, y, width - 8, y), _text("tick end", left - 8, y + 4, _number(tick))]
+    for frame in sorted({0, int(last)}):
+        x, _ = at(frame, up.low)
+        parts.append(_text("tick middle", x, height - 6, str(frame)))
+    if level is not None:
+        parts.append(_line("level", *at(0, level), *at(last, level)))
+    for index, arm in enumerate(arms):
+        places = [None if value is None else at(frame, value) for frame, value in arm]
+        parts += [_path(f"line arm-{index}", run) for run in _runs(places)]
+        parts += [_dot(f"mark arm-{index}", *place, 2.5) for place in places if place]
+    return _svg("curves", title, width, height, parts)
+
+
+def swatch(index: int) -> Markup:
+    """The mark of an arm, for a legend."""
+    return Markup('<svg class="swatch" viewBox="0 0 28 12" aria-hidden="true">{}{}</svg>').format(
+        _line(f"line arm-{index}", 0, 6, 28, 6), _dot(f"mark arm-{index}", 14, 6, 4)
+    )
+
+
+def _direction(number: int, total: int) -> tuple[float, float]:
+    """Of a spoke, clockwise from the top."""
+    angle = 2 * math.pi * number / total
+    return math.sin(angle), -math.cos(angle)
+
+
+def _runs(places: Sequence[tuple[float, float] | None]) -> list[list[tuple[float, float]]]:
+    """The stretches between gaps."""
+    groups = itertools.groupby(places, key=lambda place: place is not None)
+    return [[place for place in group if place] for is_there, group in groups if is_there]
+
+
+def _number(value: float) -> str:
+    return f"{value:.6g}".replace("-", "−")
+
+
+def _svg(kind: str, title: str, width: int, height: int, parts: Sequence[Markup]) -> Markup:
+    return Markup('<svg class="{}" viewBox="0 0 {} {}" role="img"><title>{}</title>{}</svg>').format(
+        kind, width, height, title, Markup("").join(parts)
+    )
+
+
+def _line(kind: str, x1: float, y1: float, x2: float, y2: float) -> Markup:
+    ends = (f"{value:.1f}" for value in (x1, y1, x2, y2))
+    return Markup('<line class="{}" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(kind, *ends)
+
+
+def _dot(kind: str, x: float, y: float, radius: float) -> Markup:
+    return Markup('<circle class="{}" cx="{}" cy="{}" r="{}"/>').format(kind, f"{x:.1f}", f"{y:.1f}", radius)
+
+
+def _text(kind: str, x: float, y: float, words: str) -> Markup:
+    return Markup('<text class="{}" x="{}" y="{}">{}</text>').format(kind, f"{x:.1f}", f"{y:.1f}", words)
+
+
+def _path(kind: str, places: Sequence[tuple[float, float]], *, closed: bool = False) -> Markup:
+    steps = "M" + " L".join(f"{x:.1f},{y:.1f}" for x, y in places) + ("Z" if closed else "")
+    return Markup('<path class="{}" d="{}"/>').format(kind, steps)

@@ -1,0 +1,216 @@
+"""What the report's tables hold, shaped from a run's result; numbers stay as they are there, in [0, 1]."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from markupsafe import Markup
+
+from rlhf.evaluation import plots
+from rlhf.evaluation.records import NOT_ASKED
+
+Result = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ArmRow:
+    """One arm as people read of it.
+
+    Attributes:
+        name: in the result.
+        label: for people.
+        index: of its colour, see `plots`.
+        source: the model, or where its videos came from.
+        inputs: what it was shown.
+        is_reference: whether the differences are taken against it.
+    """
+
+    name: str
+    label: str
+    index: int
+    source: str
+    inputs: str
+    is_reference: bool
+
+    @property
+    def swatch(self) -> Markup:
+        """Its mark in a legend."""
+        return plots.swatch(self.index)
+
+
+@dataclass(frozen=True)
+class Hole:
+    """Why some values are missing.
+
+    Attributes:
+        arm: its label.
+        columns: their labels.
+        why: in words.
+        videos: `<instance_id>-<seed>` of each.
+    """
+
+    arm: str
+    columns: tuple[str, ...]
+    why: str
+    videos: tuple[str, ...]
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether a value was asked for."""
+        return not self.why.startswith(NOT_ASKED)
+
+
+def arm_rows(result: Result) -> list[ArmRow]:
+    """The arms in the table's order; a result from before there were arms has its two models."""
+    arms = result.get("arms") or {name: {} for name in ("baseline", "candidate")}
+    reference = reference_arm(result)
+    return [
+        ArmRow(
+            name,
+            arm.get("label") or name.replace("_", " "),
+            index,
+            _source(arm),
+            _inputs(arm),
+            name == reference,
+        )
+        for index, (name, arm) in enumerate(arms.items())
+    ]
+
+
+def reference_arm(result: Result) -> str | None:
+    """The arm that the differences are taken against: the only one that differs from none."""
+    differences = result.get("differences") or {}
+    rest = [name for name in result.get("arms") or {} if name not in differences]
+    return rest[0] if differences and len(rest) == 1 else None
+
+
+def _source(arm: Mapping[str, Any]) -> str:
+    if "videos" in arm:
+        return f"videos made elsewhere ({PurePath(arm['videos']).name})"
+    model = arm.get("model")
+    if not model:
+        return "not recorded"
+    # An adapter lies in the folder of the run that trained it, and is named by that.
+    adapters = ["/".join(PurePath(path).parts[-3:]) for path in model.get("adapters", [])]
+    return " + ".join([PurePath(model["base"]).name, *adapters])
+
+
+def _inputs(arm: Mapping[str, Any]) -> str:
+    if "videos" in arm:
+        return "as their maker chose"
+    shown = arm.get("references")
+    references = {None: "all references", 1: "the primary alone"}.get(shown, f"{shown} references")
+    return f"{references}, {arm.get('prompts') or 'differential'} prompt"
+
+
+def shown_columns(result: Result) -> tuple[list[Mapping[str, Any]], dict[str, str]]:
+    """The columns that may stand in one table, and why the others may not.
+
+    Returns:
+        Columns in the result's order, and a reason by label: metrics that rest on different facts fill them.
+    """
+    fills: dict[str, dict[str, str]] = {}
+    for facts in result.get("metrics") or []:
+        for column in facts["columns"]:
+            fills.setdefault(column, {})[facts["sha256"]] = f"{facts['metric']} by {facts['model']}"
+    columns = result.get("columns") or []
+    refused = {
+        column["label"]: ", ".join(fills[column["name"]].values())
+        for column in columns
+        if len(fills.get(column["name"], {})) > 1
+    }
+    return [column for column in columns if column["label"] not in refused], refused
+
+
+def best_means(result: Result) -> dict[str, float]:
+    """The highest mean of each column."""
+    means: dict[str, list[float]] = {}
+    for cells in (result.get("table") or {}).values():
+        for column, cell in cells.items():
+            if cell.get("mean") is not None:
+                means.setdefault(column, []).append(cell["mean"])
+    return {column: max(values) for column, values in means.items() if len(values) > 1}
+
+
+def difference_scale(result: Result, columns: Sequence[Mapping[str, Any]]) -> plots.Scale:
+    """An axis in points that holds 0 and every interval."""
+    names = {column["name"] for column in columns}
+    ends = [
+        100 * cell[name]
+        for cells in (result.get("differences") or {}).values()
+        for column, cell in cells.items()
+        for name in ("gain", "gain_low", "gain_high")
+        if column in names and cell.get(name) is not None
+    ]
+    return plots.scale_of([0.0, *ends])
+
+
+def interval_plot(cell: Mapping[str, Any], title: str, scale: plots.Scale) -> Markup:
+    """One difference on that axis; nothing where there is none."""
+    if cell.get("gain") is None:
+        return Markup("")
+    low, high = (None if cell.get(name) is None else 100 * cell[name] for name in ("gain_low", "gain_high"))
+    return plots.interval(title, 100 * cell["gain"], low, high, scale)
+
+
+def holes_of(result: Result, arms: Iterable[ArmRow]) -> list[Hole]:
+    """All holes with a reason in common as one, failures first."""
+    labels = {arm.name: arm.label for arm in arms}
+    columns = {column["name"]: column["label"] for column in result.get("columns") or []}
+    videos: dict[tuple[str, str], dict[str, None]] = {}
+    filled: dict[tuple[str, str], dict[str, None]] = {}
+    for hole in result.get("holes") or []:
+        key = labels.get(hole["arm"], hole["arm"]), hole["why"]
+        videos.setdefault(key, {})[f"{hole['instance_id']}-{hole['seed']}"] = None
+        filled.setdefault(key, {})[columns.get(hole["column"], hole["column"])] = None
+    found = [Hole(key[0], tuple(filled[key]), key[1], tuple(names)) for key, names in videos.items()]
+    return sorted(found, key=lambda hole: not hole.is_failure)
+
+
+def radar_plot(result: Result, columns: Sequence[Mapping[str, Any]], arms: Sequence[ArmRow]) -> Markup | None:
+    """The means of the columns that the paper has too; None with fewer than three."""
+    table = result.get("table") or {}
+    drawn = [
+        column
+        for column in columns
+        if column.get("paper") and any(_mean(table, arm, column) is not None for arm in arms)
+    ]
+    if len(drawn) < 3:
+        return None
+    return plots.radar(
+        "Mean of every column, by arm: " + ", ".join(arm.label for arm in arms),
+        [column["label"] for column in drawn],
+        [[_mean(table, arm, column) for column in drawn] for arm in arms],
+    )
+
+
+def _mean(table: Mapping[str, Any], arm: ArmRow, column: Mapping[str, Any]) -> float | None:
+    mean = table.get(arm.name, {}).get(column["name"], {}).get("mean")
+    return None if mean is None else 100 * mean
+
+
+def identity_plots(
+    result: Result, columns: Sequence[Mapping[str, Any]], arms: Sequence[ArmRow]
+) -> list[tuple[str, Markup]]:
+    """For each column with values, every person's mean by arm."""
+    values: dict[tuple[str, str, str], list[float]] = {}
+    for video in result.get("videos") or []:
+        for column, value in video["values"].items():
+            values.setdefault((column, video["identity"], video["arm"]), []).append(100 * value)
+    people = sorted({video["identity"] for video in result.get("videos") or []})
+    means = {key: sum(found) / len(found) for key, found in values.items()}
+    return [
+        (
+            column["label"],
+            plots.dots(
+                f"{column['label']}: mean of each person's videos, by arm",
+                people,
+                [[means.get((column["name"], person, arm.name)) for person in people] for arm in arms],
+            ),
+        )
+        for column in columns
+        if any(key[0] == column["name"] for key in means)
+    ]
