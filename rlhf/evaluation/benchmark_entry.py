@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from generator.media import MediaError, MediaFacts, replacing
+from generator.media import MediaError, replacing
 from generator.video import probe
 from rlhf.evaluation.benchmark import Benchmark, BenchmarkError, check_same
 
@@ -107,28 +107,46 @@ def read_entry(folder: Path | str, benchmark: Benchmark) -> Entry:
     facts = _read_facts(folder)
     if facts.of_set:
         check_same(facts.of_set, benchmark.identity)
-    found = _find(folder, benchmark)
-    probed: dict[Key, MediaFacts] = {}
+    names = [instance.instance_id for instance in benchmark.instances]
+    videos, holes = find_videos(folder, names, benchmark.seeds, facts.settings.get("num_frames"))
+    known = {ENTRY_FILE, *(path.name for path in videos.values())}
+    known |= {name for key in holes for name in _names(key, benchmark.seeds)}
+    strangers = (path.name for path in folder.iterdir() if path.name not in known)
+    return Entry(folder, facts, videos, holes, tuple(sorted(strangers)))
+
+
+def find_videos(
+    folder: Path, instance_ids: Iterable[str], seeds: Sequence[int], num_frames: int | None = None
+) -> tuple[dict[Key, Path], dict[Key, str]]:
+    """Find the video of every instance and seed, and decode it.
+
+    Args:
+        folder: of the videos.
+        instance_ids: in the order of the set.
+        seeds: of each instance.
+        num_frames: of every video; None: as many as most have.
+
+    Returns:
+        The videos that can be scored, and why each of the others cannot.
+    """
+    found: dict[Key, tuple[Path, int]] = {}
     holes: dict[Key, str] = {}
-    for key, path in found.items():
+    keys = [(name, seed) for name in instance_ids for seed in seeds]
+    for key in keys:
+        path = next((folder / name for name in _names(key, seeds) if (folder / name).is_file()), None)
+        if path is None:
+            holes[key] = f"there is no {video_name(key)}"
+            continue
         try:
-            probed[key] = _probe_video(path)
+            found[key] = path, _count_frames(path)
         except (MediaError, OSError) as error:
             holes[key] = f"{path.name} cannot be read: {' '.join(str(error).split())}"
-    wanted = facts.settings.get("num_frames") or _commonest([item.num_frames for item in probed.values()])
-    for key, item in probed.items():
-        if item.num_frames != wanted:
-            holes[key] = f"{found[key].name} has {item.num_frames} frames; {wanted} are expected"
-    keys = [(instance.instance_id, seed) for instance in benchmark.instances for seed in benchmark.seeds]
-    holes |= {key: "there is no video" for key in keys if key not in found}
-    taken = set(found.values())
-    return Entry(
-        folder=folder,
-        facts=facts,
-        videos={key: found[key] for key in keys if key not in holes},
-        holes={key: holes[key] for key in keys if key in holes},
-        strangers=tuple(sorted(p.name for p in folder.iterdir() if p not in taken and p.name != ENTRY_FILE)),
-    )
+    wanted = num_frames or _commonest([length for _, length in found.values()])
+    for key, (path, length) in found.items():
+        if length != wanted:
+            holes[key] = f"{path.name} has {length} frames; {wanted} are expected"
+    videos = {key: path for key, (path, _) in found.items() if key not in holes}
+    return videos, {key: holes[key] for key in keys if key in holes}
 
 
 def video_name(key: Key) -> str:
@@ -136,25 +154,16 @@ def video_name(key: Key) -> str:
     return f"{key[0]}-{key[1]}.mp4"
 
 
-def _find(folder: Path, benchmark: Benchmark) -> dict[Key, Path]:
-    found = {}
-    for instance in benchmark.instances:
-        for seed in benchmark.seeds:
-            names = [video_name((instance.instance_id, seed))]
-            names += [f"{instance.instance_id}.mp4"] if seed == benchmark.seeds[0] else []
-            for path in (folder / name for name in names):
-                if path.is_file():
-                    found[instance.instance_id, seed] = path
-                    break
-    return found
+def _names(key: Key, seeds: Sequence[int]) -> list[str]:
+    """What its file may be called."""
+    return [video_name(key), f"{key[0]}.mp4"] if len(seeds) == 1 else [video_name(key)]
 
 
-def _probe_video(path: Path) -> MediaFacts:
-    """As `probe`, but a video whose end is missing is not readable."""
+def _count_frames(path: Path) -> int:
     facts = probe(path)
     if facts.is_damaged:
         raise OSError(f"it breaks off after {facts.num_frames} frames")
-    return facts
+    return facts.num_frames
 
 
 def _commonest(counts: list[int]) -> int:

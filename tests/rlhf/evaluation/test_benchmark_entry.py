@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ def test_what_is_there_and_what_is_not(portraits: Benchmark, tmp_path: Path) -> 
     write_video(tmp_path / "ipt2v-001-0.mp4")
     write_video(tmp_path / "ipt2v-001.mp4")
     write_video(tmp_path / "ipt2v-001-4.mp4")
-    write_video(tmp_path / "ipt2v-002.mp4")
+    write_video(tmp_path / "ipt2v-002-0.mp4")
     write_video(tmp_path / "ipt2v-003-0.mp4", 9)
     (tmp_path / "ipt2v-003-4.mp4").write_bytes(b"no video")
     whole = (tmp_path / "ipt2v-001-4.mp4").read_bytes()
@@ -46,13 +47,15 @@ def test_what_is_there_and_what_is_not(portraits: Benchmark, tmp_path: Path) -> 
     assert names == {
         ("ipt2v-001", 0): "ipt2v-001-0.mp4",
         ("ipt2v-001", 4): "ipt2v-001-4.mp4",
-        ("ipt2v-002", 0): "ipt2v-002.mp4",
+        ("ipt2v-002", 0): "ipt2v-002-0.mp4",
     }
     assert entry.holes.pop(("ipt2v-003", 0)) == "ipt2v-003-0.mp4 has 9 frames; 5 are expected"
     assert entry.holes.pop(("ipt2v-003", 4)).startswith("ipt2v-003-4.mp4 cannot be read: ")
     assert entry.holes.pop(("iept2v-001", 4)).startswith("iept2v-001-4.mp4 cannot be read: ")
-    missing = dict.fromkeys([("ipt2v-002", 4), ("iept2v-001", 0)], "there is no video")
-    assert entry.holes == missing
+    assert entry.holes == {
+        ("ipt2v-002", 4): "there is no ipt2v-002-4.mp4",
+        ("iept2v-001", 0): "there is no iept2v-001-0.mp4",
+    }
     assert entry.strangers == ("ipt2v-001.mp4", "ipt2v-009-0.mp4")
     assert entry.facts == FACTS
 
@@ -65,6 +68,15 @@ def test_the_stated_length_is_expected(portraits: Benchmark, tmp_path: Path) -> 
         entry = read_entry(tmp_path, portraits)
         assert list(entry.videos) == [("ipt2v-001", 4 - wrong)]
         assert f"{length} are expected" in entry.holes["ipt2v-001", wrong]
+
+
+def test_where_there_is_one_seed_names_need_none(portraits: Benchmark, tmp_path: Path) -> None:
+    FACTS.write(tmp_path)
+    for name in ("ipt2v-001", "ipt2v-002-0", "ipt2v-002"):
+        write_video(tmp_path / f"{name}.mp4")
+    entry = read_entry(tmp_path, replace(portraits, seeds=(0,)))
+    assert [path.name for path in entry.videos.values()] == ["ipt2v-001.mp4", "ipt2v-002-0.mp4"]
+    assert len(entry.holes) == 2 and entry.strangers == ("ipt2v-002.mp4",)
 
 
 def test_an_empty_entry_is_all_holes(portraits: Benchmark, tmp_path: Path) -> None:
