@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from annotate import queries
+from annotate.export_queries import Place, chosen_by, dominant_place
 from annotate.judging_queries import disqualified
 from annotate.models import (
     Export,
@@ -26,6 +28,7 @@ from annotate.models import (
 from generator.records import SamplerSettings
 from rlhf.agreement import raw_agreement, verdict_counts
 from rlhf.dpo_traps import PairFacts
+from rlhf.export_rule import ExportRule
 from rlhf.records import Track, Verdict
 from rlhf.votes import Vote
 
@@ -37,23 +40,37 @@ TRAINING_WORDS = ("train", "research", "synthetic", "any", "all")
 
 @dataclass(frozen=True)
 class PairSet:
-    """Pairs that a run may train on; `digest` says whether they are still the same ones."""
+    """Pairs that a run may train on, and the chosen video of each, by preference.
+
+    An export's pair that is dominant no more has none.
+    """
 
     pairs: QuerySet[PreferencePair]
-    export: Export | None
+    places: Mapping[int, Place]
+    rule: ExportRule
+    export: Export | None = None
 
     @property
     def digest(self) -> str:
-        rows = self.pairs.order_by("pair_id").values_list("pair_id", "chosen_id", "rejected_id")
-        return hashlib.sha256(repr(list(rows)).encode()).hexdigest()[:16]
+        """Whether they are still the same ones."""
+        return hashlib.sha256(repr(sorted(self.places.items())).encode()).hexdigest()[:16]
 
 
-def pair_set(round: Round, export: Export | None, *, include_simulated: bool) -> PairSet:
-    """An export's pairs, or those that an export of the round would hold now."""
+def pair_set(
+    round: Round,
+    export: Export | None,
+    *,
+    include_simulated: bool,
+    rule: ExportRule = ExportRule.PARETO,
+) -> PairSet:
+    """An export's pairs, or those that an export of the round by a rule would hold now."""
+    every = PreferencePair.objects.select_related("pair__first", "pair__second", "pair__instance__group")
     if export is None:
-        return PairSet(queries.dominant_pairs(round, include_simulated=include_simulated), None)
-    pairs = PreferencePair.objects.filter(exports=export)
-    return PairSet(pairs.select_related("chosen", "rejected", "pair__instance__group"), export)
+        places, _ = chosen_by(rule, round, include_simulated=include_simulated)
+        return PairSet(every.filter(pk__in=places).order_by("pair_id"), places, rule)
+    pairs = every.filter(exports=export).order_by("pair_id")
+    places = {pair.pk: place for pair in pairs if (place := dominant_place(pair))}
+    return PairSet(pairs, places, ExportRule(export.rule), export)
 
 
 def usable_exports(user: User, round: Round) -> QuerySet[Export]:
@@ -83,7 +100,7 @@ def pair_facts(round: Round, chosen: PairSet) -> PairFacts:
         left_votes=answers["left"],
         agreement={str(track): _raw([v for v in votes.values() if v.track == track]) for track in Track},
         disqualified_votes=_disqualified_votes(chosen),
-        **_file_facts(pairs, round),
+        **_file_facts(pairs, chosen.places, round),
         licences=dict(Counter(group.licence for group in groups)),
         consent_ended=tuple(sorted(group.name for group in people if _has_ended(group))),
         consent_elsewhere=tuple(sorted(group.name for group in people if not _covers_training(group))),
@@ -91,16 +108,17 @@ def pair_facts(round: Round, chosen: PairSet) -> PairFacts:
     )
 
 
-def _file_facts(pairs: list[PreferencePair], round: Round) -> dict[str, int]:
+def _file_facts(pairs: list[PreferencePair], places: Mapping[int, Place], round: Round) -> dict[str, int]:
     sizes, uneven, foreign = [], 0, 0
-    for pair in pairs:
-        if pair.chosen is None or pair.rejected is None:  # dominant no more since the export, or never
+    for preference in pairs:
+        if preference.pk not in places:
             continue
-        chosen, rejected = pair.chosen.facts, pair.rejected.facts
+        videos = (preference.pair.first, preference.pair.second)
+        chosen, rejected = (one.facts for one in videos[:: 1 if places[preference.pk] == "first" else -1])
         if chosen.get("size_bytes") and rejected.get("size_bytes"):
             sizes.append((chosen["size_bytes"], rejected["size_bytes"]))
         uneven += any(chosen.get(n) != rejected.get(n) for n in ("num_frames", "width", "height"))
-        foreign += any(sample.model_version_id != round.policy_id for sample in (pair.chosen, pair.rejected))
+        foreign += any(video.model_version_id != round.policy_id for video in videos)
     different = [(chosen, rejected) for chosen, rejected in sizes if chosen != rejected]
     return {
         "sized": len(different),

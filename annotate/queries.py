@@ -140,6 +140,11 @@ def done_run(round: Round, stage: str) -> Run | None:
     return round.runs.filter(stage=stage, status=RunStatus.DONE).last()
 
 
+def done_evaluation(round: Round) -> Run | None:
+    """The newest finished comparison of what the round tuned; ablations before that compare nothing."""
+    return round.runs.filter(stage=Stage.EVALUATE, status=RunStatus.DONE).exclude(candidate=None).last()
+
+
 def live_run(round: Round, stage: str) -> Run | None:
     return round.runs.filter(stage=stage, status__in=[*LIVE]).last()
 
@@ -161,16 +166,6 @@ def pairs_side_by_side(round: Round, limit: int = 6) -> QuerySet[VideoPair]:
         .annotate(is_dominant=Exists(dominant.filter(pair=OuterRef("pk"))))
         .order_by("-is_dominant", "id")[:limit]
     )
-
-
-def dominant_pairs(round: Round, *, include_simulated: bool) -> QuerySet[PreferencePair]:
-    """What an export holds, in its fixed order."""
-    pairs = PreferencePair.objects.filter(pair__round=round, joint_state=JointState.DOMINANT)
-    if not include_simulated:
-        pairs = pairs.filter(is_simulated=False)
-    return pairs.select_related(
-        "chosen", "rejected", "pair__instance__group", "pair__instance__prompt", "chosen__model_version"
-    ).order_by("pair_id")
 
 
 def people() -> QuerySet[IdentityGroup]:
@@ -244,7 +239,7 @@ def stuck_runs(round: Round) -> QuerySet[Run]:
 def round_report(round: Round) -> dict[str, Any]:
     """The figures of a finished round, as `report.json` holds them."""
     funnel = round_funnel(round)
-    dpo, evaluation = done_run(round, Stage.DPO), done_run(round, Stage.EVALUATE)
+    dpo, evaluation = done_run(round, Stage.DPO), done_evaluation(round)
     return {
         "round": round.name,
         **{name: funnel[name] for name in ("instances", "samples", "pairs", "judgments", "joint_states")},
@@ -252,7 +247,12 @@ def round_report(round: Round) -> dict[str, Any]:
         "dpo": {name: dpo.result[name] for name in ("first_loss", "last_loss", "accuracy", "steps")}
         if dpo and dpo.result
         else {},
-        "evaluation": {str(track): _track_result(evaluation.result[str(track)]) for track in Track}
+        # A track is missing where no video could be compared on it.
+        "evaluation": {
+            str(track): _track_result(evaluation.result[str(track)])
+            for track in Track
+            if str(track) in evaluation.result
+        }
         if evaluation and evaluation.result
         else {},
     }

@@ -46,7 +46,9 @@ def launch_dpo(
         raise RoundError(f"{trap.says} {trap.remedy}")
     if look.traps and not accepted:
         raise RoundError("Tick that you have read the warnings, or change the settings.")
-    export = chosen.export or export_round(round, include_simulated=include_simulated, actor=actor)
+    export = chosen.export or export_round(
+        round, rule=chosen.rule, include_simulated=include_simulated, actor=actor
+    )
     run = queue_dpo(round, export, actor, config=look.config.to_json())
     record_event("launch_dpo", run, actor=actor, warnings=[trap.name for trap in look.traps])
     return run

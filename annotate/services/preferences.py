@@ -7,31 +7,21 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
 from uuid import uuid4
 
 from django.conf import settings
 from django.db import transaction
 
-from annotate.models import (
-    Export,
-    PreferencePair,
-    Round,
-    User,
-    VideoSample,
-)
+from annotate.export_queries import Place, chosen_by
+from annotate.models import Export, PreferencePair, Round, User, VideoSample
 from annotate.services.audit import record_event
 from annotate.services.rounds import refuse_comparison
 from generator.frozen_set import MediaFile
 from generator.records import ElementChange, ReferenceKind
-from rlhf import records
-from rlhf.consensus import ADJUDICATED_RULE_VERSION
 from rlhf.export import write_export
 from rlhf.export_row import ExportReference, ExportRow, ExportSample, TrackVotes
-from rlhf.export_rule import ExportRule, choose
+from rlhf.export_rule import ExportRule
 from rlhf.records import Track, Verdict
-
-Side = Literal["first", "second"]
 
 
 @transaction.atomic
@@ -51,7 +41,7 @@ def export_round(
     """
     refuse_comparison(round)
     Round.objects.select_for_update().get(pk=round.pk)
-    chosen, reasons = _chosen_by(rule, round, include_simulated=include_simulated)
+    chosen, reasons = chosen_by(rule, round, include_simulated=include_simulated)
     every = PreferencePair.objects.filter(pair__round=round)
     parent = settings.STORAGE_ROOT / "exports" / f"round-{round.pk}"
     pending = parent / f"pending-{uuid4().hex}"
@@ -86,43 +76,7 @@ def export_round(
     return export
 
 
-def _chosen_by(
-    rule: ExportRule, round: Round, *, include_simulated: bool
-) -> tuple[dict[int, Side], Counter[str]]:
-    """The chosen side of every pair that the rule exports, by preference; and why the others are left out."""
-    chosen: dict[int, Side] = {}
-    reasons: Counter[str] = Counter()
-    pairs = PreferencePair.objects.filter(pair__round=round).select_related("pair")
-    pairs = pairs.prefetch_related("pair__consensuses").order_by("pair_id")
-    for preference in pairs.iterator(chunk_size=1_000):
-        side, reason = _side(rule, preference)
-        if side and preference.is_simulated and not include_simulated:
-            side, reason = None, "simulated votes"
-        if side:
-            chosen[preference.pk] = side
-        else:
-            reasons[reason] += 1
-    return chosen, reasons
-
-
-def _side(rule: ExportRule, preference: PreferencePair) -> tuple[Side | None, str]:
-    """The chosen side by the rule. Of Pareto, and wherever a track waits, the joint state says it."""
-    found = {Track(consensus.track): consensus for consensus in preference.pair.consensuses.all()}
-    if rule is ExportRule.PARETO or len(found) < len(Track):
-        if preference.joint_state != records.JointState.DOMINANT:
-            return None, f"{preference.joint_state}: {preference.reason}"
-        return "first" if preference.chosen_id == preference.pair.first_id else "second", ""
-    verdicts = {track: Verdict(consensus.verdict) for track, consensus in found.items()}
-    votes = {
-        track: {verdicts[track]: 1}
-        if consensus.rule_version == ADJUDICATED_RULE_VERSION
-        else {Verdict(name): count for name, count in consensus.votes.items()}
-        for track, consensus in found.items()
-    }
-    return choose(rule, verdicts, votes)
-
-
-def _export_rows(chosen: Mapping[int, Side]) -> Iterator[ExportRow]:
+def _export_rows(chosen: Mapping[int, Place]) -> Iterator[ExportRow]:
     pairs = PreferencePair.objects.filter(pk__in=chosen).select_related(
         "pair__instance__group", "pair__instance__prompt", "pair__first__model_version", "pair__second"
     )

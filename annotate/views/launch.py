@@ -19,7 +19,15 @@ from annotate.services.rounds import RoundError
 from annotate.views.access import SignedInRequest, leads_only
 from rlhf.config_form import Setting, settings_of, written
 from rlhf.dpo_config import FlowDPOConfig
+from rlhf.export_rule import ExportRule
 
+#: By what a pair's video is the chosen one; of the votes as they are now.
+RULES = {
+    ExportRule.PARETO: "better on both tracks",
+    ExportRule.IDENTITY: "the identity track alone",
+    ExportRule.CONTROLLABILITY: "the controllability track alone",
+    ExportRule.POOLED: "most votes, both tracks in one heap",
+}
 #: What most launches look at; the other settings wait behind a fold.
 FIRST = (
     "beta",
@@ -62,9 +70,12 @@ def launch(request: SignedInRequest, round_id: int) -> HttpResponse:
     include_simulated = given.get("include_simulated") == "on"
     chosen_export = given.get("export", "")
     export = next((one for one in exports if str(one.pk) == chosen_export), None)
-    if chosen_export and export is None:
+    wanted_rule = given.get("rule") or str(ExportRule.PARETO)
+    if (chosen_export and export is None) or wanted_rule not in RULES:
         raise Http404
-    chosen = launch_queries.pair_set(round, export, include_simulated=include_simulated)
+    chosen = launch_queries.pair_set(
+        round, export, include_simulated=include_simulated, rule=ExportRule(wanted_rule)
+    )
     look, problem = None, ""
     try:
         look = dry_run(round, chosen, given.dict())
@@ -77,6 +88,8 @@ def launch(request: SignedInRequest, round_id: int) -> HttpResponse:
         "exports": exports,
         "export": export,
         "include_simulated": include_simulated,
+        "rules": RULES,
+        "rule": chosen.rule,
         "look": look,
         "problem": problem,
         "live": queries.live_run(round, Stage.DPO),

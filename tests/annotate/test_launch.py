@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.conf import settings
 from django.db import IntegrityError, ProgrammingError, transaction
 from django.utils import timezone
 
@@ -19,6 +20,7 @@ from annotate.services.loop import advance_round
 from annotate.services.preferences import export_round
 from annotate.services.quality import disqualify
 from annotate.services.rounds import RoundError
+from rlhf.export import read_export
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import browser_of
 from tests.annotate.test_judgments import vote
@@ -123,6 +125,25 @@ def test_an_export_made_before_can_be_trained_on_again(lea, round, sent):
     assert Run.objects.get().export == before and Export.objects.count() == 1
     other = export_round(make_round())
     assert browser.get(f"/rounds/{round.pk}/launch/", {"export": other.pk}).status_code == 404
+
+
+def test_another_rule_chooses_what_is_looked_at_and_launched(lea, round, sent):
+    """On one pair the tracks disagree: only a rule of one track takes it, and takes that track's word."""
+    torn = make_pair(round)
+    vote(torn, Track.IDENTITY, Verdict.SECOND)
+    vote(torn, Track.CONTROLLABILITY, Verdict.FIRST)
+    browser = browser_of(lea)
+    assert "3 pairs: a LoRA" in look(browser, round)
+    forms = {rule: form_of(look(browser, round, rule=rule)) for rule in ("identity", "controllability")}
+    assert forms["identity"]["seen"] != forms["controllability"]["seen"]
+    mixed = forms["controllability"] | {"rule": "identity"}
+    assert "The votes have changed" in browser.post(f"/rounds/{round.pk}/launch/", mixed).content.decode()
+    browser.post(f"/rounds/{round.pk}/launch/", forms["identity"])
+    export = Run.objects.get().export
+    assert (export.rule, export.num_pairs) == ("identity", 4)
+    *_, row = read_export(settings.STORAGE_ROOT / export.folder).rows()
+    assert (row.pair_id, row.chosen.seed, row.rejected.seed) == (torn.pk, torn.second.seed, torn.first.seed)
+    assert browser.get(f"/rounds/{round.pk}/launch/", {"rule": "beauty"}).status_code == 404
 
 
 @pytest.mark.parametrize(
