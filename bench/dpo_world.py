@@ -101,8 +101,9 @@ def evaluation_request(
     """A request of `rlhf.evaluate`."""
     return {
         "stage": "evaluate",
-        "baseline": dict(baseline),
-        "candidate": dict(candidate),
+        "arms": {"baseline": {"model": dict(baseline)}, "candidate": {"model": dict(candidate)}},
+        "compare": ["baseline", "candidate"],
+        "metrics": ["oracle"],
         "settings": dict(settings),
         "seeds": list(seeds),
         "instances": [
@@ -115,6 +116,8 @@ def evaluation_request(
                     for name, kind in question.kinds.items()
                 ],
                 "expected": {change.element: change.target for change in question.plan.prompt.elements},
+                "changed": [change.element for change in question.plan.prompt.changed],
+                "identity": question.person.name,
             }
             for number, question in enumerate(questions)
         ],

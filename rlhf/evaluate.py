@@ -1,171 +1,200 @@
-"""Is the candidate better than the baseline? `python -m rlhf.evaluate RUNDIR [--attached]`.
+"""Measure models on the same inputs: `python -m rlhf.evaluate RUNDIR [--attached]`.
 
-    request.json    {"stage": "evaluate", "baseline": model, "candidate": model, "settings": {...}, "seeds":
-    [...],
-                     "instances": [{"instance_id", "prompt", "references", "id_group", "expected"}]}
-    baseline/       <instance_id>-<seed>.mp4, the same seeds for both models
-    candidate/
-    metrics.jsonl   one line a video
-    result.json     win rate and gain on each track with intervals, the oracle's reliability, every score
+    request.json    {"stage": "evaluate", "settings": {...}, "seeds": [...],
+                     "instances": [...] or "set": {"path": folder of a benchmark set},
+                     "arms": {name: {"model": {...}} or {"videos": folder}}, "compare": [baseline, candidate],
+                     "reference": arm, "metrics": [...], "ablations": {arm: name in the paper}}
+    <arm>/          <instance_id>-<seed>.mp4, the same seeds for all models
+    scores/<arm>/   <instance_id>-<seed>.json, what each metric says of a video
+    metrics.jsonl   one line a video that is made, and one that is looked at
+    result.json     the table with intervals, differences, directions, every value and every hole
 
-A killed run is resumed by the same command: finished videos stay.
+What cannot be made, read or measured is a hole with its reason; it is counted, and never a zero. A killed run
+is resumed by the same command: finished videos and scores stay.
 """
 
 from __future__ import annotations
 
-import itertools
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
-from generator.portraits.oracle import Oracle
-from generator.records import ReferenceKind, SampleRequest, SamplerSettings
 from generator.rundir import RunDir, RunError, run_command
-from generator.sample import load_model, make_videos
+from rlhf.evaluation import table
+from rlhf.evaluation.arms import Wanted, videos_of
+from rlhf.evaluation.columns import COLUMNS, Column, columns_of
+from rlhf.evaluation.metrics.registry import make_metrics
 from rlhf.evaluation.paired import compare
-from rlhf.evaluation.score import OracleScorer
+from rlhf.evaluation.records import NOT_ASKED, Metric
+from rlhf.evaluation.request import EvaluationRequest, read_request
+from rlhf.evaluation.score_files import score_file, score_video
+from rlhf.evaluation.table import ScoredVideo
 from rlhf.records import Track
-
-MODELS = ("baseline", "candidate")
-
-
-@dataclass(frozen=True)
-class EvaluationInstance:
-    """One held-out input and what a perfect video of it shows.
-
-    Attributes:
-        instance_id: names the files.
-        prompt: the differential prompt's text.
-        references: (path, kind), the first is the primary.
-        id_group: every reference of the person.
-        expected: the state of each of the seven elements.
-    """
-
-    instance_id: str
-    prompt: str
-    references: tuple[tuple[str, ReferenceKind], ...]
-    id_group: tuple[str, ...]
-    expected: Mapping[str, str]
-
-    @classmethod
-    def from_json(cls, item: Mapping[str, Any]) -> EvaluationInstance:
-        """Read one entry of the request.
-
-        Raises:
-            ValueError: a field is missing or of another kind.
-        """
-        try:
-            return cls(
-                str(item["instance_id"]),
-                str(item["prompt"]),
-                tuple((str(r["path"]), ReferenceKind(r["kind"])) for r in item["references"]),
-                tuple(str(r["path"]) for r in item["id_group"]),
-                {str(element): str(state) for element, state in item["expected"].items()},
-            )
-        except KeyError as missing:
-            raise ValueError(f"instance {item.get('instance_id', '?')} has no {missing}") from None
 
 
 def main(run: RunDir, attached: bool) -> None:
-    """Sample with both models, score, compare.
+    """Sample, score, and put it into a table.
 
     Raises:
-        RunError: nothing can be compared.
+        RunError: the request cannot be fulfilled at all; what fails in single videos is in the result.
     """
-    with run.open(attached=attached) as request:
+    with run.open(attached=attached) as item:
         if run.is_done:
             return
+        began = time.monotonic()
+        request = read_request(run, item)
+        measures = Measures.of(request)  # before hours of sampling, not after them
+        progress = Progress(run, request)
+        wanted = [video for arm in request.arms for video in videos_of(run, request, arm, progress.note)]
+        videos = [score(run, video, measures, progress) for video in wanted]
+        result = {
+            **tables(request, videos, measures.columns),
+            "metrics": [facts.to_json() for _, facts in measures.ready.values()],
+            "videos": [_video(run, *pair) for pair in zip(wanted, videos, strict=True)],
+            "failed": [
+                {"arm": video.arm.name, "sample_id": video.name, "error": video.why}
+                for video in wanted
+                if video.path is None
+            ],
+            **({"oracle": dict(measures.trust)} if measures.trust else {}),
+            "seconds": round(time.monotonic() - began, 1),
+        }
+        run.write_result(result)
+
+
+class Measures:
+    """The metrics of a run.
+
+    Attributes:
+        ready: metrics and their facts, by name.
+        absent: by column, why nothing fills it.
+        columns: of the table.
+        trust: what the oracle says of itself; empty where it is not used.
+    """
+
+    def __init__(self, ready: Mapping[str, Metric], absent: Mapping[str, str]) -> None:
+        """Take what `make_metrics` gave.
+
+        Raises:
+            RunError: two metrics fill one column.
+        """
+        self.ready = {name: (metric, metric.facts) for name, metric in ready.items()}
         try:
-            settings = SamplerSettings(**request["settings"])
-            instances = [EvaluationInstance.from_json(item) for item in request["instances"]]
-            seeds = [int(seed) for seed in request["seeds"]]
-            models = {name: request[name] for name in MODELS}
-        except (KeyError, TypeError) as error:
-            raise RunError(f"{run.path / 'request.json'} is no request to evaluate: {error}") from None
-        if not instances or not seeds:
-            raise RunError(f"{len(instances)} instances and {len(seeds)} seeds: there is nothing to evaluate")
-        scorer = OracleScorer(Oracle.load())  # before hours of sampling, not after them
-        failed = _sample(run, models, instances, seeds, settings)
-        rows = _score(run, instances, seeds, scorer, failed={item["sample_id"] for item in failed})
-        run.write_result(
-            {**_compare(rows), "oracle": scorer.oracle.trust, "instances": rows, "failed": failed}
+            filled = table.one_metric_a_column(facts for _, facts in self.ready.values())
+        except ValueError as error:
+            raise RunError(str(error)) from None
+        self.absent = {
+            column.name: f"{name} cannot be used: {why}"
+            for name, why in absent.items()
+            for column in columns_of(name)
+            if column.name not in filled
+        }
+        known = [column for column in COLUMNS if column.name in filled or column.name in self.absent]
+        named = {column.name for column in COLUMNS}
+        self.columns = [
+            *(replace(c, metric=filled[c.name].metric) if c.name in filled else c for c in known),
+            *(Column(name, name, facts.metric) for name, facts in filled.items() if name not in named),
+        ]
+        self.trust: Mapping[str, Any] = getattr(ready.get("oracle"), "trust", {})
+
+    @classmethod
+    def of(cls, request: EvaluationRequest) -> Measures:
+        """Load what the request asks for."""
+        return cls(
+            *make_metrics(
+                request.metrics,
+                request.models_folder,
+                allow_non_commercial=request.allow_non_commercial,
+                settings=request.metric_settings,
+            )
         )
 
 
-def sample_requests(instances: list[EvaluationInstance], seeds: list[int]) -> list[SampleRequest]:
-    """What each model makes: every instance with every seed, the seeds of an instance as neighbours."""
-    return [
-        SampleRequest(_sample_id(instance, seed), seed, instance.prompt, instance.references)
-        for instance in instances
-        for seed in seeds
-    ]
+class Progress:
+    """One line for each video that is made, and one for each that is looked at."""
+
+    def __init__(self, run: RunDir, request: EvaluationRequest) -> None:
+        """Begin anew: a resumed run writes the lines of finished videos again."""
+        each = len(request.instances) * len(request.seeds)
+        sampled = sum(arm.model is not None for arm in request.arms)
+        self.run, self.done, self.total = run, 0, each * (sampled + len(request.arms))
+        run.truncate_metrics(lambda line: False)
+
+    def note(self, arm: str, sample_id: str, seconds: float, what: str = "made") -> None:
+        """Say that a video was made or looked at."""
+        self.done += 1
+        line = {"arm": arm, "sample_id": sample_id, "what": what, "seconds": round(seconds, 3)}
+        self.run.append_metrics({**line, "done": self.done, "total": self.total})
 
 
-def _sample_id(instance: EvaluationInstance, seed: int) -> str:
-    return f"{instance.instance_id}-{seed}"
+def score(run: RunDir, video: Wanted, measures: Measures, progress: Progress) -> ScoredVideo:
+    """What all metrics say of one video, or why they say nothing."""
+    began = time.monotonic()
+    values: dict[str, float] = {}
+    holes = dict(measures.absent)
+    if video.path is None:
+        holes |= dict.fromkeys((column.name for column in measures.columns), video.why)
+    else:
+        for said in score_video(run, video, measures.ready).values():
+            values |= said["values"]
+            holes |= said["holes"]
+    progress.note(video.arm.name, video.name, time.monotonic() - began, "scored")
+    identity = video.instance.identity or video.instance.instance_id
+    return ScoredVideo(video.arm.name, video.instance.instance_id, identity, video.seed, values, holes)
 
 
-def _sample(
-    run: RunDir,
-    models: Mapping[str, Any],
-    instances: list[EvaluationInstance],
-    seeds: list[int],
-    settings: SamplerSettings,
-) -> list[dict[str, str]]:
-    """Make what is missing under `baseline/` and `candidate/`; return what could not be made."""
-    requests = sample_requests(instances, seeds)
-    run.truncate_metrics(lambda line: False)
-    done = itertools.count(1)
-    failed = []
-    for name, model in models.items():
-
-        def note(facts: dict[str, Any], seconds: float, name: str = name) -> None:
-            line = {"model": name, "sample_id": facts["sample_id"], "seconds": round(seconds, 3)}
-            run.append_metrics({**line, "done": next(done), "total": len(models) * len(requests)})
-
-        _, missing = make_videos(
-            lambda model=model: load_model(run, model),  # type: ignore[misc]
-            requests,
-            settings,
-            run.path / name,
-            resolve=run.resolve,
-            on_sample=note,
-        )
-        failed += [{"model": name, **item} for item in missing]
-    return failed
-
-
-def _score(
-    run: RunDir, instances: list[EvaluationInstance], seeds: list[int], scorer: OracleScorer, failed: set[str]
-) -> list[dict[str, Any]]:
-    """Both models' scores of every video; an instance with a hole is left out whole, and named as failed."""
-    rows = []
-    for instance in instances:
-        if any(_sample_id(instance, seed) in failed for seed in seeds):
-            continue
-        id_group = [run.resolve(path) for path in instance.id_group]
-        for seed in seeds:
-            row: dict[str, Any] = {"instance_id": instance.instance_id, "seed": seed}
-            for name in MODELS:
-                video = Path(name) / f"{_sample_id(instance, seed)}.mp4"
-                scores = scorer.score(run.path / video, id_group, instance.expected)
-                row[name] = {"path": str(video), **{str(t): round(score, 6) for t, score in scores.items()}}
-            rows.append(row)
-    return rows
-
-
-def _compare(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """One comparison a track."""
-    if not rows:
-        raise RunError("no instance could be sampled by both models; see the errors of the references")
-    groups = [list(group) for _, group in itertools.groupby(rows, key=lambda row: row["instance_id"])]
+def tables(
+    request: EvaluationRequest, videos: Sequence[ScoredVideo], columns: Sequence[Column]
+) -> dict[str, Any]:
+    """Everything of the result that follows from scores alone."""
+    gained = table.differences(videos, columns, request.reference) if request.reference else {}
     return {
-        str(track): compare(
-            *([[row[name][track] for row in group] for group in groups] for name in MODELS)
-        ).to_json()
-        for track in Track
+        "set": {
+            "name": request.set_name,
+            "sha256": request.set_sha256,
+            "num_instances": len(request.instances),
+            "num_identities": len({video.identity for video in videos}),
+            "seeds": list(request.seeds),
+        },
+        "arms": {arm.name: arm.to_json() for arm in request.arms},
+        "settings": asdict(request.settings) if request.settings else None,
+        "compare": list(request.compare) if request.compare else None,
+        "reference": request.reference,
+        "columns": [column.to_json() for column in columns],
+        "table": table.summary(videos, columns),
+        "differences": gained,
+        "directions": table.directions(gained, request.ablations, columns),
+        **_headline(request, videos),
+        "holes": [
+            {"arm": v.arm, "instance_id": v.instance_id, "seed": v.seed, "column": column, "why": why}
+            for v in videos
+            for column, why in v.holes.items()
+            if not why.startswith(NOT_ASKED)
+        ],
+    }
+
+
+def _headline(request: EvaluationRequest, videos: Sequence[ScoredVideo]) -> dict[str, Any]:
+    """The candidate against the baseline on each track, where both have videos."""
+    if request.compare is None:
+        return {}
+    pairs = {str(track): table.paired(videos, str(track), *request.compare) for track in Track}
+    return {track: compare(*pair).to_json() for track, pair in pairs.items() if pair[0]}
+
+
+def _video(run: RunDir, wanted: Wanted, scored: ScoredVideo) -> dict[str, Any]:
+    there = wanted.path is not None
+    return {
+        "arm": scored.arm,
+        "instance_id": scored.instance_id,
+        "identity": scored.identity,
+        "seed": scored.seed,
+        "path": run.relative(wanted.path) if wanted.path else None,
+        "values": {column: round(value, table.DECIMALS) for column, value in scored.values.items()},
+        "holes": dict(scored.holes),
+        "details": run.relative(score_file(run, wanted)) if there else None,
     }
 
 

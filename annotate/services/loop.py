@@ -8,13 +8,11 @@ from django.db.models import Count
 
 from annotate import queries
 from annotate.models import LIVE, Round, RoundKind, Run, RunStatus, Slot, Stage, User
+from annotate.services.evaluations import EVALUATION_SEEDS, queue_evaluation
 from annotate.services.preferences import export_round
 from annotate.services.rounds import RoundError
-from annotate.services.runs import queue_dpo, queue_evaluation, queue_sampling
+from annotate.services.runs import queue_dpo, queue_sampling
 from rlhf.records import Track
-
-#: Seeds of the videos that an evaluation makes of each held-out instance.
-EVALUATION_SEEDS = [0, 1]
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ def _train(round: Round, *, include_simulated: bool, actor: User | None) -> Step
         return Step(
             f"{export} holds {export.num_pairs} pairs; Flow-DPO is queued", queue_dpo(round, export, actor)
         )
-    if queries.done_run(round, Stage.EVALUATE) is None and queries.held_out_instances().exists():
+    if queries.done_evaluation(round) is None and queries.held_out_instances().exists():
         candidate = tuned.model_version
         return Step(
             "evaluation is queued", queue_evaluation(round, candidate, seeds=EVALUATION_SEEDS, actor=actor)

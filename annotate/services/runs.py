@@ -65,14 +65,14 @@ def queue_sampling(round: Round, actor: User | None = None, *, retry_failed: boo
 
     def request(folder: RunDir) -> dict[str, Any]:
         return {
-            "model": _model_request(version, folder),
+            "model": model_request(version, folder),
             "settings": round.sampler,
             "samples": [
                 {
                     "sample_id": str(sample.pk),
                     "seed": sample.seed,
                     "prompt": sample.instance.prompt.text,
-                    "references": _references_request(sample.instance_id, folder),
+                    "references": references_request(sample.instance_id, folder),
                 }
                 for sample in samples
             ],
@@ -107,7 +107,7 @@ def queue_dpo(
 
     def request(folder: RunDir) -> dict[str, Any]:
         return {
-            "model": _model_request(round.policy, folder),
+            "model": model_request(round.policy, folder),
             "export": folder.relative(settings.STORAGE_ROOT / export.folder),
             "cache": folder.relative(settings.STORAGE_ROOT / export.cache_folder),
             "config": round.dpo if config is None else dict(config),
@@ -122,52 +122,6 @@ def queue_dpo(
         needs_approval=settings.APPROVE_ROUNDS,
         status=RunStatus.WAITING if settings.APPROVE_ROUNDS else RunStatus.QUEUED,
     )
-
-
-def queue_evaluation(
-    round: Round, candidate: ModelVersion, *, seeds: list[int], actor: User | None = None
-) -> Run:
-    """Queue the comparison of a tuned model with its parent on held-out people.
-
-    Raises:
-        RoundError: there is no held-out person whose truth is known.
-    """
-    # What nobody described cannot be expected of a video.
-    instances = [
-        instance
-        for instance in queries.held_out_instances().order_by("id")
-        if all(element["target"] is not None for element in instance.prompt.elements)
-    ]
-    if not instances:
-        raise RoundError(
-            "no held-out person with a known truth; import people of split eval and build instances"
-        )
-    if candidate.parent is None:
-        raise RoundError(f"{candidate} was not trained here: there is no parent to compare it with")
-    parent = candidate.parent
-
-    def request(folder: RunDir) -> dict[str, Any]:
-        return {
-            "baseline": _model_request(parent, folder),
-            "candidate": _model_request(candidate, folder),
-            "settings": round.sampler,
-            "seeds": seeds,
-            "instances": [
-                {
-                    "instance_id": str(instance.pk),
-                    "prompt": instance.prompt.text,
-                    "references": _references_request(instance.pk, folder),
-                    "id_group": [
-                        {"path": folder.relative(settings.STORAGE_ROOT / item.path), "kind": item.kind}
-                        for item in instance.group.references.all()
-                    ],
-                    "expected": {e["element"]: e["target"] for e in instance.prompt.elements},
-                }
-                for instance in instances
-            ],
-        }
-
-    return queue_run(round, Stage.EVALUATE, request, actor=actor, candidate=candidate)
 
 
 @transaction.atomic
@@ -203,7 +157,7 @@ def _free_ordinal(ordinal: int, prefix: str) -> int:
     return ordinal
 
 
-def _model_request(version: ModelVersion, folder: RunDir) -> dict[str, Any]:
+def model_request(version: ModelVersion, folder: RunDir) -> dict[str, Any]:
     base = Path(version.base_model)
     return {
         "base": str(base.resolve()) if base.exists() else version.base_model,
@@ -211,7 +165,7 @@ def _model_request(version: ModelVersion, folder: RunDir) -> dict[str, Any]:
     }
 
 
-def _references_request(instance_id: int, folder: RunDir) -> list[dict[str, str]]:
+def references_request(instance_id: int, folder: RunDir) -> list[dict[str, str]]:
     places = InstanceReference.objects.filter(instance_id=instance_id).exclude(position=None)
     return [
         {"path": folder.relative(settings.STORAGE_ROOT / place.shown.path), "kind": place.shown.kind}

@@ -41,7 +41,7 @@ def round_detail(request: SignedInRequest, round_id: int) -> HttpResponse:
 def _context(round: Round) -> dict[str, Any]:
     shown = list(round.runs.order_by("-id"))
     dpo = next((run for run in shown if run.stage == Stage.DPO), None)
-    evaluation = queries.done_run(round, Stage.EVALUATE)
+    evaluation = queries.done_evaluation(round)
     stuck = set(queries.stuck_runs(round))
     return {
         "round": round,

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
+#: Scores in groups of one person each; those of one person are not independent.
+Groups = Sequence[Sequence[float]]
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,8 @@ class Comparison:
         win_rate: share of comparisons that the candidate wins; a tie counts half.
         low: lower end of the 95 % interval of `win_rate`.
         high: upper end.
-        n: comparisons: instances times seeds.
-        num_instances: independent ones among them; below about ten, no interval is to be trusted.
+        n: comparisons: videos of an instance and seed that both models have.
+        num_identities: independent ones among them; below about ten, no interval is to be trusted.
         baseline_mean: mean score of the baseline.
         candidate_mean: mean score of the candidate.
         gain: candidate_mean - baseline_mean.
@@ -33,61 +35,78 @@ class Comparison:
     low: float
     high: float
     n: int
-    num_instances: int
+    num_identities: int
     baseline_mean: float
     candidate_mean: float
     gain: float
     gain_low: float
     gain_high: float
-    interval: str = "percentile bootstrap over instances, 95 %"
+    interval: str = "percentile bootstrap over identities, 95 %"
 
     def to_json(self) -> dict[str, float | int | str]:
         """All fields, rounded to what the numbers can bear."""
         return {name: round(v, 4) if isinstance(v, float) else v for name, v in asdict(self).items()}
 
 
-def compare(baseline: Sequence[Sequence[float]], candidate: Sequence[Sequence[float]]) -> Comparison:
+def compare(baseline: Groups, candidate: Groups) -> Comparison:
     """Compare paired scores.
 
-    Seeds of one instance are not independent, so the bootstrap draws whole instances.
+    Videos of one person are not independent, so the bootstrap draws whole people.
 
     Args:
-        baseline: scores (instances, seeds), higher is better.
+        baseline: scores by person, higher is better; people may have different numbers of them.
         candidate: as `baseline`, of the same instances and seeds.
 
     Returns:
         Win rate and gain with their intervals; equal inputs give equal intervals.
 
     Raises:
-        ValueError: shapes differ, or there is nothing to compare.
+        ValueError: the scores are no pairs, or there is nothing to compare.
     """
-    before, after = (np.asarray(scores, dtype=np.float64) for scores in (baseline, candidate))
-    if before.shape != after.shape or before.ndim != 2 or not before.size:
+    before, after = (
+        [np.asarray(group, dtype=np.float64) for group in groups] for groups in (baseline, candidate)
+    )
+    if not before or [len(group) for group in before] != [len(group) for group in after]:
         raise ValueError(
-            f"scores have shapes {before.shape} and {after.shape}; both must be (instances, seeds)"
+            f"{len(before)} and {len(after)} people have scores, and not equally many each; give pairs"
         )
-    wins = ((np.sign(after - before) + 1) / 2).mean(axis=1)
-    gains = (after - before).mean(axis=1)
-    low, high = _interval(wins)
-    gain_low, gain_high = _interval(gains)
+    wins = [(np.sign(b - a) + 1) / 2 for a, b in zip(before, after, strict=True)]
+    gains = [b - a for a, b in zip(before, after, strict=True)]
+    win_rate, low, high = mean_with_interval(wins)
+    gain, gain_low, gain_high = mean_with_interval(gains)
     return Comparison(
-        win_rate=float(wins.mean()),
+        win_rate=win_rate,
         low=low,
         high=high,
-        n=before.size,
-        num_instances=len(before),
-        baseline_mean=float(before.mean()),
-        candidate_mean=float(after.mean()),
-        gain=float(gains.mean()),
+        n=sum(map(len, before)),
+        num_identities=len(before),
+        baseline_mean=float(np.concatenate(before).mean()),
+        candidate_mean=float(np.concatenate(after).mean()),
+        gain=gain,
         gain_low=gain_low,
         gain_high=gain_high,
     )
 
 
-def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of `values`."""
+def mean_with_interval(groups: Sequence[NDArray[np.float64]] | Groups) -> tuple[float, float, float]:
+    """The mean of all values, and its percentile bootstrap interval over whole groups.
+
+    Args:
+        groups: values of one person each, at least one.
+
+    Returns:
+        Mean, lower and upper end of the 95 % interval.
+
+    Raises:
+        ValueError: an empty group, or none.
+    """
+    counts = np.array([len(group) for group in groups])
+    if not counts.size or not counts.all():
+        raise ValueError("a mean was asked for where there are no values")
+    sums = np.array([np.sum(group) for group in groups])
     rng = np.random.default_rng(0)
-    means = values[rng.integers(len(values), size=(RESAMPLES, len(values)))].mean(axis=1)
+    draws = rng.integers(len(counts), size=(RESAMPLES, len(counts)))
+    means = sums[draws].sum(axis=1) / counts[draws].sum(axis=1)
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
-    return float(low), float(high)
+    return float(sums.sum() / counts.sum()), float(low), float(high)

@@ -41,7 +41,8 @@ def test_it_turns_the_whole_loop():
     evaluation = advance_round(pair.round)
     assert evaluation.run is not None and evaluation.run.stage == Stage.EVALUATE
     request = runs.run_dir(evaluation.run).read_request()
-    assert len(request["candidate"]["adapters"]) == len(request["baseline"]["adapters"]) + 1
+    arms = {name: arm["model"]["adapters"] for name, arm in request["arms"].items()}
+    assert len(arms["candidate"]) == len(arms["baseline"]) + 1
     assert set(request["instances"][0]["expected"]) == {
         *("camera_shot", "hairstyle", "clothing", "accessories", "expression", "action", "background")
     }

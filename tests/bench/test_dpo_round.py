@@ -84,6 +84,7 @@ def test_people_of_the_pairs_are_in_no_comparison(tmp_path):
     (first, _) = compared["instances"]
     changed = {change.element: change.target for change in tests[0].plan.prompt.changed}
     assert first["expected"].items() >= changed.items() and len(first["expected"]) == 7
+    assert set(first["changed"]) == set(changed) and first["identity"] == tests[0].person.name
 
 
 def test_the_table_and_the_plot_hold_every_row():

@@ -8,9 +8,17 @@ def test_it_counts_wins_and_half_of_the_ties():
     """Three wins, one tie, two losses in six comparisons: 3.5 / 6."""
     found = compare([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]], [[0.2, 0.3], [0.4, 0.4], [0.4, 0.5]])
     assert found.win_rate == pytest.approx(3.5 / 6)
-    assert (found.n, found.num_instances) == (6, 3)
+    assert (found.n, found.num_identities) == (6, 3)
     assert (found.baseline_mean, found.candidate_mean) == pytest.approx((0.35, 2.2 / 6))
     assert found.gain == pytest.approx(0.1 / 6)
+
+
+def test_every_video_counts_once_however_many_a_person_has():
+    """One person wins twice, another loses once: two wins of three, not one person of two."""
+    found = compare([[0.1, 0.2], [0.5]], [[0.2, 0.4], [0.2]])
+    assert found.win_rate == pytest.approx(2 / 3)
+    assert found.gain == pytest.approx((0.1 + 0.2 - 0.3) / 3)
+    assert (found.low, found.high) == (0.0, 1.0), "either person alone can be drawn"
 
 
 def test_equal_models_win_half():
@@ -38,7 +46,7 @@ def test_seeds_of_one_instance_are_not_taken_for_independent():
     assert (often.low, often.high) == (once.low, once.high)
 
 
-@pytest.mark.parametrize(("before", "after"), [([], []), ([[1.0]], [[1.0, 2.0]]), ([1.0], [1.0])])
+@pytest.mark.parametrize(("before", "after"), [([], []), ([[1.0]], [[1.0, 2.0]]), ([[]], [[]])])
 def test_it_refuses_what_is_not_paired(before, after):
-    with pytest.raises(ValueError, match="instances, seeds"):
+    with pytest.raises(ValueError, match="give pairs|no values"):
         compare(before, after)

@@ -1,0 +1,188 @@
+"""The oracle of the portrait world under the interface of all metrics.
+
+It stands in for what the paper measures with networks that cannot be shipped: Holi- by how much each single
+reference looks like the video's person, Ele- by what must stay as in the primary, App., Mot. and Bg. by what
+the prompt changes. The two tracks are there too, each on the evidence that people get.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from generator.media import file_sha256
+from generator.portraits.oracle import (
+    GLANCES,
+    WEIGHTS,
+    Oracle,
+    Reading,
+    controllability_score,
+    identity_similarity,
+)
+from generator.video import read_clip
+from rlhf.evaluation.columns import columns_of
+from rlhf.evaluation.metrics.registry import MetricOptions
+from rlhf.evaluation.records import NOT_ASKED, EvaluationInstance, MetricError, MetricFacts, VideoScores
+from rlhf.records import Track
+
+NAME = "oracle"
+#: Which changed elements each column looks at.
+CHANGES: Mapping[str, tuple[str, ...]] = {
+    "app_oracle": ("hairstyle", "clothing", "accessories", "expression"),
+    "mot_oracle": ("camera_shot", "action"),
+    "bg_oracle": ("background",),
+}
+#: Frames of a video's curve, at most.
+CURVE_FRAMES = 16
+
+
+def make(options: MetricOptions) -> OracleMetric:
+    """Load the shipped oracle.
+
+    Raises:
+        MetricError: its weights are missing, or settings were given.
+    """
+    if options.settings:
+        raise MetricError(f"oracle takes no setting, but {', '.join(options.settings)} was given")
+    try:
+        return OracleMetric(Oracle.load())
+    except ValueError as error:
+        raise MetricError(str(error)) from None
+
+
+class OracleMetric:
+    """Scores videos of drawn people; references are read once."""
+
+    def __init__(self, oracle: Oracle) -> None:
+        """Take a trained oracle."""
+        self.oracle = oracle
+        self._readings: dict[Path, Reading] = {}
+        self._ceilings: dict[tuple[Path, ...], float | None] = {}
+
+    @property
+    def trust(self) -> Mapping[str, Any]:
+        """How far the oracle can be trusted, as measured when it was trained."""
+        return self.oracle.trust
+
+    @property
+    def facts(self) -> MetricFacts:
+        """What its figures rest on."""
+        return MetricFacts(
+            metric=NAME,
+            columns=tuple(column.name for column in columns_of(NAME)),
+            model="oracle of the portrait world",
+            weights_sha256=file_sha256(WEIGHTS),
+            licence="Apache-2.0",
+            frames=f"{GLANCES} at most, evenly spread, first and last among them",
+            missing="a frame without a person counts as one in which nothing is certain",
+        )
+
+    def score(self, video: Path, instance: EvaluationInstance, resolve: Callable[[str], Path]) -> VideoScores:
+        """Look at one video.
+
+        Args:
+            video: the file.
+            instance: what was asked for; its states are those of the portrait world.
+            resolve: finds the file of a path of the instance.
+
+        Raises:
+            MetricError: the instance has no reference.
+            ValueError: the video or a reference is not readable; the message names the file.
+        """
+        if not instance.id_group:
+            raise MetricError(f"instance {instance.instance_id} has an empty id_group; name its references")
+        frames = _frames(video)
+        reading = self.oracle.read(frames)
+        paths = tuple(resolve(path) for path in instance.id_group)
+        group = [self._reference(path) for path in paths]
+        each = [identity_similarity(reading, [reference]) for reference in group]
+        holi, ceiling = float(np.mean(each)), self._ceiling(paths)
+        values = {"holi_oracle": holi, str(Track.IDENTITY): identity_similarity(reading, group)}
+        shown, holes = element_scores(reading, instance)
+        details = {
+            "per_reference": dict(zip(instance.id_group, each, strict=True)),
+            **self._curve(frames, group),
+            "ceiling": ceiling,
+            "copy_paste": ceiling is not None and holi > ceiling,
+            "elements": {
+                name: reading.elements[name] for name in instance.expected if name in reading.elements
+            },
+        }
+        return VideoScores(values | shown, holes, details)
+
+    def _reference(self, path: Path) -> Reading:
+        if path not in self._readings:
+            self._readings[path] = self.oracle.read(_frames(path))
+        return self._readings[path]
+
+    def _ceiling(self, paths: tuple[Path, ...]) -> float | None:
+        """How alike real references of one person are to each other, each left out once."""
+        if paths not in self._ceilings:
+            readings = [self._reference(path) for path in paths]
+            alike = [
+                identity_similarity(one, [other])
+                for one in readings
+                for other in readings
+                if one is not other
+            ]
+            self._ceilings[paths] = float(np.mean(alike)) if alike else None
+        return self._ceilings[paths]
+
+    def _curve(self, frames: np.ndarray, group: Sequence[Reading]) -> dict[str, list[float] | list[int]]:
+        """Similarity to all references, and how certain the look was, frame by frame."""
+        picks = np.linspace(0, len(frames) - 1, min(len(frames), CURVE_FRAMES)).round().astype(int).tolist()
+        looks = [self.oracle.read(frames[pick : pick + 1]) for pick in picks]
+        return {
+            "frames": picks,
+            "per_frame": [identity_similarity(look, group) for look in looks],
+            "certainty": [float(look.certainty.mean()) for look in looks],
+        }
+
+
+def _frames(path: Path) -> np.ndarray:
+    try:
+        return read_clip(path).frames
+    except OSError as error:
+        raise ValueError(f"{path.name} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ValueError(f"{path.name} cannot be read: {error}") from None
+
+
+def element_scores(reading: Reading, instance: EvaluationInstance) -> tuple[dict[str, float], dict[str, str]]:
+    """Values and holes of the columns that look at elements.
+
+    Args:
+        reading: of the video.
+        instance: what was asked for.
+    """
+    values: dict[str, float] = {}
+    holes: dict[str, str] = {}
+    for column, expected in _asked_for(instance).items():
+        if not instance.expected:
+            holes[column] = f"{NOT_ASKED}nobody wrote down what this video shall show"
+        elif not expected:
+            holes[column] = (
+                f"{NOT_ASKED}nothing of this kind {'stays' if column == 'ele_oracle' else 'changes'}"
+            )
+        else:
+            try:
+                values[column] = controllability_score(reading, expected)
+            except ValueError as error:
+                holes[column] = str(error)
+    return values, holes
+
+
+def _asked_for(instance: EvaluationInstance) -> dict[str, dict[str, str]]:
+    """The expected states that each column looks at."""
+    changed = set(instance.changed)
+    return {
+        str(Track.CONTROLLABILITY): dict(instance.expected),
+        "ele_oracle": {e: state for e, state in instance.expected.items() if e not in changed},
+        **{
+            column: {e: state for e, state in instance.expected.items() if e in changed.intersection(kind)}
+            for column, kind in CHANGES.items()
+        },
+    }

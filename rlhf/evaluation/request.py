@@ -1,0 +1,247 @@
+"""What a run of `rlhf.evaluate` is asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from generator.media import file_sha256
+from generator.records import SamplerSettings
+from generator.rundir import RunDir, RunError
+from rlhf.evaluation.benchmark import read_benchmark
+from rlhf.evaluation.columns import PAPER_ABLATIONS
+from rlhf.evaluation.records import EvaluationInstance
+
+Prompts = Literal["differential", "standard"]
+
+#: Folders of a run folder that no arm may be called by.
+_TAKEN = {"scores"}
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One row of the table: a model, or videos that were made elsewhere.
+
+    Attributes:
+        name: of its folder.
+        label: for people.
+        model: `base` and `adapters`, see `generator.sample`; None where there are videos.
+        videos: folder of `<instance_id>-<seed>.mp4`, or `<instance_id>.mp4` with one seed; None with a model.
+        references: how many the model is shown, from the primary on; None shows all.
+        prompts: `standard` gives the model the whole scene in words instead of what changes.
+    """
+
+    name: str
+    label: str
+    model: Mapping[str, Any] | None = None
+    videos: str | None = None
+    references: int | None = None
+    prompts: Prompts = "differential"
+
+    @classmethod
+    def from_json(cls, name: str, item: Mapping[str, Any]) -> Arm:
+        """Read one entry of `arms`.
+
+        Raises:
+            ValueError: neither a model nor videos or both, or a value out of its range.
+        """
+        if not _NAME.fullmatch(name) or name in _TAKEN:
+            raise ValueError(f"arm {name!r} is no folder's name; use letters, digits, - and _")
+        if unknown := set(item) - {"label", "model", "videos", "references", "prompts"}:
+            raise ValueError(f"arm {name} has an unknown field {sorted(unknown)[0]!r}")
+        if ("model" in item) == ("videos" in item):
+            raise ValueError(f"arm {name} must have either a model or a folder of videos")
+        references, prompts = item.get("references"), item.get("prompts", "differential")
+        if references is not None and (not isinstance(references, int) or references < 1):
+            raise ValueError(f"arm {name} shows {references!r} references; show the primary at least")
+        if prompts not in ("differential", "standard"):
+            raise ValueError(f"arm {name} has prompts {prompts!r}; they are differential or standard")
+        label = str(item.get("label", name.replace("_", " ")))
+        return cls(name, label, item.get("model"), item.get("videos"), references, cast(Prompts, prompts))
+
+    def to_json(self) -> dict[str, Any]:
+        """What the result says of it."""
+        return {key: value for key, value in asdict(self).items() if key != "name" and value is not None}
+
+
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """A whole request.
+
+    Attributes:
+        set_name: of the instances.
+        set_sha256: see `set_sha256`.
+        instances: what is asked of every arm.
+        seeds: of each instance's videos.
+        arms: by name.
+        settings: of the sampler; None where no arm has a model.
+        compare: baseline and candidate of the headline's win rates.
+        reference: the arm against which differences are taken.
+        metrics: by name.
+        metric_settings: by metric.
+        models_folder: of weights.
+        allow_non_commercial: whether weights that forbid commercial use may be used.
+        ablations: the paper's name of each arm that is one.
+    """
+
+    set_name: str
+    set_sha256: str
+    instances: tuple[EvaluationInstance, ...]
+    seeds: tuple[int, ...]
+    arms: tuple[Arm, ...]
+    settings: SamplerSettings | None
+    compare: tuple[str, str] | None
+    reference: str | None
+    metrics: tuple[str, ...]
+    metric_settings: Mapping[str, Mapping[str, Any]]
+    models_folder: Path | None
+    allow_non_commercial: bool
+    ablations: Mapping[str, str]
+
+
+def read_request(run: RunDir, item: Mapping[str, Any]) -> EvaluationRequest:
+    """Read a run's request, and the set of instances that it names.
+
+    Raises:
+        RunError: a field is missing or does not fit; one line names it.
+        ValueError: likewise.
+    """
+    try:
+        asked = _read_set(run, item)
+        seeds = tuple(int(seed) for seed in item.get("seeds", asked.seeds))
+        arms = tuple(Arm.from_json(name, arm) for name, arm in sorted(item["arms"].items()))
+        settings = SamplerSettings(**item["settings"]) if "settings" in item else None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{run.path / 'request.json'} is no request to evaluate: {error}") from None
+    _check(asked.instances, seeds, arms, settings)
+    compare = _compared(item.get("compare"), arms)
+    return EvaluationRequest(
+        set_name=asked.name,
+        set_sha256=asked.sha256,
+        instances=asked.instances,
+        seeds=seeds,
+        arms=arms,
+        settings=settings,
+        compare=compare,
+        reference=_arm(item.get("reference", compare[1] if compare else None), arms, "reference"),
+        metrics=tuple(dict.fromkeys(item.get("metrics", ["oracle"]))),
+        metric_settings=item.get("metric_settings", {}),
+        models_folder=run.resolve(item["models_folder"]) if item.get("models_folder") else None,
+        allow_non_commercial=bool(item.get("allow_non_commercial", False)),
+        ablations=_ablations(item.get("ablations", {}), arms),
+    )
+
+
+def set_sha256(instances: tuple[EvaluationInstance, ...], resolve: Callable[[str], Path]) -> str:
+    """Equal for sets that ask for the same of the same files, wherever these lie."""
+    digests = [instance_sha256(instance, resolve) for instance in instances]
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def instance_sha256(instance: EvaluationInstance, resolve: Callable[[str], Path]) -> str:
+    """Equal for instances that ask for the same, with the same files in the same order."""
+
+    def content(path: str | None) -> str | None:
+        if path is None:
+            return None
+        file = resolve(path)
+        return file_sha256(file) if file.is_file() else "missing"
+
+    told = asdict(instance) | {
+        "references": [(content(path), str(kind)) for path, kind in instance.references],
+        "id_group": [content(path) for path in instance.id_group],
+        "elements": [(element.name, content(element.path)) for element in instance.elements],
+    }
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class _Set:
+    name: str
+    sha256: str
+    instances: tuple[EvaluationInstance, ...]
+    seeds: tuple[int, ...] = ()
+
+
+def _read_set(run: RunDir, item: Mapping[str, Any]) -> _Set:
+    """The instances of the request, or of the benchmark set that it names, with paths from the run folder."""
+    named = item.get("set", {})
+    if "path" in named:
+        found = read_benchmark(run.resolve(named["path"]))
+        instances = tuple(
+            _moved(one, lambda path: run.relative(found.resolve(path))) for one in found.instances
+        )
+        asked = _Set(found.card.name, found.card.sha256, instances, found.seeds)
+    else:
+        instances = tuple(EvaluationInstance.from_json(one) for one in item["instances"])
+        asked = _Set(str(named.get("name", "")), set_sha256(instances, run.resolve), instances)
+    wanted = named.get("sha256", asked.sha256)
+    if wanted != asked.sha256:
+        raise RunError(
+            f"the set {asked.name!r} hashes to {asked.sha256}, not to {wanted}: its instances or files are "
+            "others; results on different sets are not compared"
+        )
+    return asked
+
+
+def _moved(instance: EvaluationInstance, move: Callable[[str], str]) -> EvaluationInstance:
+    return replace(
+        instance,
+        references=tuple((move(path), kind) for path, kind in instance.references),
+        id_group=tuple(map(move, instance.id_group)),
+        elements=tuple(
+            replace(element, path=None if element.path is None else move(element.path))
+            for element in instance.elements
+        ),
+    )
+
+
+def _check(
+    instances: tuple[EvaluationInstance, ...],
+    seeds: tuple[int, ...],
+    arms: tuple[Arm, ...],
+    settings: SamplerSettings | None,
+) -> None:
+    if not (instances and seeds and arms):
+        raise RunError(
+            f"{len(instances)} instances, {len(seeds)} seeds and {len(arms)} arms: there is nothing to "
+            "evaluate; give one of each at least"
+        )
+    names = [instance.instance_id for instance in instances]
+    for what, given in (("instance", Counter(names)), ("seed", Counter(map(str, seeds)))):
+        if twice := [value for value, times in given.items() if times > 1]:
+            raise RunError(f"{what} {twice[0]} is there twice; give each once")
+    if bad := [name for name in names if not _NAME.fullmatch(name)]:
+        raise RunError(f"instance {bad[0]!r} cannot name a file; use letters, digits, - and _")
+    if settings is None and (sampled := [arm.name for arm in arms if arm.model is not None]):
+        raise RunError(f"arm {sampled[0]} has a model but the request has no settings to sample with")
+
+
+def _arm(name: Any, arms: tuple[Arm, ...], what: str) -> str | None:
+    if name is not None and name not in [arm.name for arm in arms]:
+        raise RunError(f"{what} names arm {name!r}; there are {', '.join(arm.name for arm in arms)}")
+    return None if name is None else str(name)
+
+
+def _compared(names: Any, arms: tuple[Arm, ...]) -> tuple[str, str] | None:
+    if names is None:
+        return None
+    if not isinstance(names, list) or len(names) != 2:
+        raise RunError(f"compare is {names!r}; name a baseline and a candidate")
+    baseline, candidate = (str(_arm(name, arms, "compare")) for name in names)
+    return baseline, candidate
+
+
+def _ablations(found: Mapping[str, str], arms: tuple[Arm, ...]) -> Mapping[str, str]:
+    for name, ablation in found.items():
+        _arm(name, arms, "ablations")
+        if ablation not in PAPER_ABLATIONS:
+            raise RunError(f"arm {name} is ablation {ablation!r}; the paper has {', '.join(PAPER_ABLATIONS)}")
+    return found

@@ -1,0 +1,205 @@
+"""Scores of videos become a table: means and differences with intervals, and what they say of the paper's.
+
+Nothing here looks at a video. A hole is counted and never becomes a zero, and a difference is formed only
+from videos that both sides have.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rlhf.evaluation.columns import PAPER_ABLATIONS, PAPER_FULL, Column
+from rlhf.evaluation.paired import Groups, compare, mean_with_interval
+from rlhf.evaluation.records import NOT_ASKED, MetricFacts
+
+#: Points of 100 below which the paper's own difference is none.
+SAME = 0.1
+#: Decimals that are kept of a figure.
+DECIMALS = 6
+
+
+@dataclass(frozen=True)
+class ScoredVideo:
+    """What all metrics say of one video, or why they say nothing.
+
+    Attributes:
+        arm: whose video it is.
+        instance_id: what was asked for.
+        identity: whose instance it is.
+        seed: of the video.
+        values: by column.
+        holes: by column, why there is no value.
+    """
+
+    arm: str
+    instance_id: str
+    identity: str
+    seed: int
+    values: Mapping[str, float] = field(default_factory=dict)
+    holes: Mapping[str, str] = field(default_factory=dict)
+
+
+def summary(videos: Iterable[ScoredVideo], columns: Sequence[Column]) -> dict[str, dict[str, Any]]:
+    """Mean, interval and holes of every column, by arm.
+
+    Returns:
+        `{arm: {column: {"mean", "low", "high", "n", "num_identities", "holes", "not_asked"}}}`; the first
+        three are None without a value, the interval also where one person has all of them.
+    """
+    arms: dict[str, list[ScoredVideo]] = {}
+    for video in videos:
+        arms.setdefault(video.arm, []).append(video)
+    return {arm: {column.name: _cell(mine, column.name) for column in columns} for arm, mine in arms.items()}
+
+
+def _cell(videos: Sequence[ScoredVideo], column: str) -> dict[str, Any]:
+    groups = _by_identity(
+        (video.identity, video.values[column]) for video in videos if column in video.values
+    )
+    whys = [video.holes[column] for video in videos if column in video.holes]
+    not_asked = sum(why.startswith(NOT_ASKED) for why in whys)
+    mean, low, high = mean_with_interval(groups) if groups else (None, None, None)
+    if len(groups) < 2:
+        low = high = None
+    return {
+        **_rounded({"mean": mean, "low": low, "high": high}),
+        "n": sum(map(len, groups)),
+        "num_identities": len(groups),
+        "holes": len(whys) - not_asked,
+        "not_asked": not_asked,
+    }
+
+
+def differences(
+    videos: Sequence[ScoredVideo], columns: Sequence[Column], reference: str
+) -> dict[str, dict[str, Any]]:
+    """How much the reference arm gains on every other arm, on the instances and seeds that both have.
+
+    Returns:
+        `{arm: {column: {"gain", "gain_low", "gain_high", "win_rate", "low", "high", "n",
+        "num_identities"}}}`; figures are None without a pair, intervals also where one person has all.
+    """
+    arms = [arm for arm in dict.fromkeys(video.arm for video in videos) if arm != reference]
+    return {
+        arm: {column.name: _difference(paired(videos, column.name, arm, reference)) for column in columns}
+        for arm in arms
+    }
+
+
+def paired(
+    videos: Sequence[ScoredVideo], column: str, baseline: str, candidate: str
+) -> tuple[list[list[float]], list[list[float]]]:
+    """One column's values of two arms, of the instances and seeds that both have, grouped by person."""
+    found = {
+        arm: {
+            (v.identity, v.instance_id, v.seed): v.values[column]
+            for v in videos
+            if v.arm == arm and column in v.values
+        }
+        for arm in (baseline, candidate)
+    }
+    both = [key for key in found[baseline] if key in found[candidate]]
+    before, after = (_by_identity((key[0], found[arm][key]) for key in both) for arm in (baseline, candidate))
+    return before, after
+
+
+def _difference(pairs: tuple[Groups, Groups]) -> dict[str, Any]:
+    names = ("gain", "gain_low", "gain_high", "win_rate", "low", "high")
+    before, after = pairs
+    if not before:
+        return {**dict.fromkeys(names), "n": 0, "num_identities": 0}
+    found = compare(before, after)
+    is_sure = found.num_identities > 1
+    figures = {name: getattr(found, name) for name in names if is_sure or name in ("gain", "win_rate")}
+    return {**dict.fromkeys(names), **_rounded(figures), "n": found.n, "num_identities": found.num_identities}
+
+
+def directions(
+    gained: Mapping[str, Mapping[str, Any]], ablations: Mapping[str, str], columns: Sequence[Column]
+) -> list[dict[str, Any]]:
+    """Whether what an ablation loses is what the paper's loses, cell by cell.
+
+    Args:
+        gained: of `differences`, taken against the full model.
+        ablations: the paper's name of each arm that is one.
+        columns: those with a column of the paper's ablation table count.
+
+    Returns:
+        For each arm and column the paper's two figures, the gain of the full model over the ablated one, and
+        `holds`, see `verdict`.
+    """
+    return [
+        _direction(arm, ablation, column.name, column.paper, gained[arm][column.name])
+        for arm, ablation in ablations.items()
+        if arm in gained
+        for column in columns
+        if column.paper is not None and column.paper in PAPER_FULL
+    ]
+
+
+def _direction(
+    arm: str, ablation: str, column: str, paper: str, found: Mapping[str, float | None]
+) -> dict[str, Any]:
+    full, ablated = PAPER_FULL[paper], PAPER_ABLATIONS[ablation][paper]
+    return {
+        "ablation": ablation,
+        "arm": arm,
+        "column": column,
+        "paper_column": paper,
+        "paper_full": full,
+        "paper_ablated": ablated,
+        **{name: found[name] for name in ("gain", "gain_low", "gain_high")},
+        "holds": verdict(full - ablated, found["gain_low"], found["gain_high"]),
+    }
+
+
+def verdict(paper_gain: float, low: float | None, high: float | None) -> str:
+    """Whether a measured gain points where the paper's does.
+
+    Args:
+        paper_gain: points of 100 that the paper's full model has more.
+        low: lower end of the measured interval; None where nothing could be measured.
+        high: upper end.
+
+    Returns:
+        `yes`, `no`, or `undecided` where the interval holds 0. Where the paper's own gain is below 0.1 points
+        it is none: then an interval that holds 0 says `same`, and any other `no`.
+    """
+    if low is None or high is None:
+        return "undecided"
+    is_none = abs(paper_gain) < SAME
+    if low <= 0 <= high:
+        return "same" if is_none else "undecided"
+    return "yes" if not is_none and (low > 0) == (paper_gain > 0) else "no"
+
+
+def one_metric_a_column(metrics: Iterable[MetricFacts]) -> dict[str, MetricFacts]:
+    """The facts behind each column.
+
+    Raises:
+        ValueError: two metrics fill one column; figures that rest on different things share no column.
+    """
+    found: dict[str, MetricFacts] = {}
+    for facts in metrics:
+        for column in facts.columns:
+            if column in found and found[column].sha256 != facts.sha256:
+                raise ValueError(
+                    f"column {column} is filled by {found[column].metric} and by {facts.metric}, which rest "
+                    "on different things; ask for one of them"
+                )
+            found[column] = facts
+    return found
+
+
+def _by_identity(values: Iterable[tuple[str, float]]) -> list[list[float]]:
+    ordered = sorted(values, key=lambda pair: pair[0])
+    return [
+        [value for _, value in group] for _, group in itertools.groupby(ordered, key=lambda pair: pair[0])
+    ]
+
+
+def _rounded(figures: Mapping[str, float | None]) -> dict[str, float | None]:
+    return {name: None if value is None else round(value, DECIMALS) for name, value in figures.items()}
