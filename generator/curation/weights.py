@@ -69,7 +69,7 @@ def find_weights(folder: Path | None, name: str, *, allow_non_commercial: bool) 
     if entry["non_commercial"] and not allow_non_commercial:
         raise ValueError(
             f"{name}: the licence {entry['licence']} forbids commercial use; allow non-commercial weights in "
-            "the settings if yours is none, or use another detector"
+            "the settings if yours is none, or use another model"
         )
     if (found := weights_sha256(path)) != entry["sha256"]:
         raise ValueError(
@@ -103,7 +103,7 @@ def _read_entry(manifest: Path, name: str) -> Mapping[str, Any]:
     except ValueError as error:
         raise ValueError(f"{manifest} is not valid JSON: {error}") from None
     if not isinstance(entries, dict) or not isinstance(entries.get(name), dict):
-        raise ValueError(f"{manifest} has no entry {name!r}; note the weights there, or use another detector")
+        raise ValueError(f"{manifest} has no entry {name!r}; note the weights there, or use another model")
     entry: dict[str, Any] = entries[name]
     for field, kind in _FIELDS.items():
         if not isinstance(entry.get(field), kind):

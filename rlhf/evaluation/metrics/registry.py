@@ -31,6 +31,7 @@ METRICS: Mapping[str, str] = {
     "holi_arc": "rlhf.evaluation.metrics.face:make_arc",
     "holi_cur": "rlhf.evaluation.metrics.face:make_cur",
     "holi_sface": "rlhf.evaluation.metrics.face:make_sface",
+    "elements": "rlhf.evaluation.metrics.elements:make",
     "oracle": "rlhf.evaluation.metrics.oracle:make",
     "quality": "rlhf.evaluation.metrics.quality:make",
     "rubric": "rlhf.evaluation.metrics.rubric:make",

@@ -1,0 +1,223 @@
+"""Ele-CLIP and Ele-DINO: how much the named things of a video are those of their pictures.
+
+    score = mean over the elements of mean over the frames of s(cos(element in the frame, in its picture))
+
+with s as in `looks.LookSettings`. An element is found by its name, cut out and compared on white; a frame
+without it counts 0. Its picture is the one that the instance names, or else the primary reference.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from generator.curation.detection import needed
+from generator.curation.weights import Weights, find_weights
+from rlhf.evaluation.metrics.elements_cutout import Cutout
+from rlhf.evaluation.metrics.looks import LookSettings, scaled, spread_frames
+from rlhf.evaluation.metrics.registry import MetricOptions
+from rlhf.evaluation.records import (
+    NOT_ASKED,
+    EvaluationInstance,
+    MetricError,
+    MetricFacts,
+    NamedElement,
+    VideoScores,
+)
+
+NAME = "elements"
+#: Each column with its embedder's name in the weights manifest.
+EMBEDDERS: Mapping[str, str] = {"ele_clip": "clip", "ele_dino": "dinov2"}
+#: Likewise of what finds and cuts out.
+_FINDERS = ("grounding_dino", "sam2")
+
+
+class ElementFinder(Protocol):
+    """Finds a thing by its name."""
+
+    def find(self, picture: NDArray[np.uint8], name: str) -> Cutout | None:
+        """Cut out the one that is most surely it.
+
+        Args:
+            picture: RGB, shape (H, W, 3).
+            name: such as "red scarf".
+
+        Returns:
+            None where there is none.
+        """
+        ...
+
+
+class Embedder(Protocol):
+    """Pictures as vectors; those of one thing lie close."""
+
+    def embed(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
+        """Embed pictures, each by itself.
+
+        Args:
+            pictures: RGB, shape (S, S, 3) each, at least one.
+
+        Returns:
+            Unit vectors, shape (B, D).
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class ElementSettings(LookSettings):
+    """How elements are looked at, in the frames of a video and of a clip that shows them as asked for.
+
+    Attributes:
+        box_threshold: the least confidence of a found box, in [0, 1].
+        text_threshold: the least confidence of a word of its label, in [0, 1].
+    """
+
+    frames: int = 8
+    box_threshold: float = 0.25
+    text_threshold: float = 0.25
+
+    def __post_init__(self) -> None:
+        """Refuse what finds nothing or everything by mistake."""
+        super().__post_init__()
+        for name in ("box_threshold", "text_threshold"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 <= value <= 1:
+                raise ValueError(f"{name} is {value!r}; it must be in [0, 1]")
+
+
+def make(options: MetricOptions) -> ElementMetric:
+    """Load all four models: `grounding_dino`, `sam2`, `clip` and `dinov2` of the weights manifest.
+
+    Raises:
+        MetricError: weights or a library are missing, altered or not allowed, or a setting is wrong.
+    """
+    try:
+        settings = ElementSettings.from_json(options.settings)
+        weights = {
+            name: find_weights(options.models_folder, name, allow_non_commercial=options.allow_non_commercial)
+            for name in (*_FINDERS, *EMBEDDERS.values())
+        }
+        models = needed("rlhf.evaluation.metrics.elements_models", "torch transformers")
+        finder = models.GroundedSegmenter(
+            *(weights[name] for name in _FINDERS), settings.box_threshold, settings.text_threshold
+        )
+        embedders = {
+            "ele_clip": models.clip_embedder(weights["clip"]),
+            "ele_dino": models.dino_embedder(weights["dinov2"]),
+        }
+    except (ValueError, ImportError) as error:
+        raise MetricError(f"{NAME}: {error}") from None
+    return ElementMetric(finder, embedders, tuple(weights.values()), settings)
+
+
+@dataclass
+class ElementMetric:
+    """A `rlhf.evaluation.records.Metric`; the pictures of elements are looked at once.
+
+    Attributes:
+        finder: finds and cuts out.
+        embedders: by column.
+        weights: of all that looks.
+        settings: how it looks.
+    """
+
+    finder: ElementFinder
+    embedders: Mapping[str, Embedder]
+    weights: tuple[Weights, ...]
+    settings: ElementSettings = field(default_factory=ElementSettings)
+    _known: dict[tuple[Path, str], dict[str, NDArray[np.float64]] | None] = field(default_factory=dict)
+
+    @property
+    def facts(self) -> MetricFacts:
+        """What its figures rest on."""
+        lines = "".join(f"{weights.sha256}  {weights.name}\n" for weights in self.weights)
+        return MetricFacts(
+            metric=NAME,
+            columns=tuple(self.embedders),
+            model="Grounding DINO, SAM 2, CLIP, DINOv2",
+            weights_sha256=hashlib.sha256(lines.encode()).hexdigest(),
+            licence=", ".join(sorted({weights.licence for weights in self.weights})),
+            frames=self.settings.words,
+            missing="a frame without the element counts 0; one that its picture does not show is a hole",
+            settings={
+                "scale": self.settings.scale,
+                "box_threshold": self.settings.box_threshold,
+                "text_threshold": self.settings.text_threshold,
+                "element": "the most confident box, cut out by its mask, in the middle of a white square",
+                "picture": "the one that the instance names, else the primary; of a clip the surest frame",
+                "weights": {
+                    weights.name: {"sha256": weights.sha256, "licence": weights.licence}
+                    for weights in self.weights
+                },
+            },
+        )
+
+    def score(self, video: Path, instance: EvaluationInstance, resolve: Callable[[str], Path]) -> VideoScores:
+        """Compare the elements of one video with their pictures; see `Metric.score`."""
+        if not instance.elements:
+            return VideoScores({}, dict.fromkeys(self.embedders, f"{NOT_ASKED}no element is named"))
+        shown = [self._shown(element, instance, resolve) for element in instance.elements]
+        numbers, frames = spread_frames(video, self.settings.frames)
+        elements = [
+            {"name": element.name, **self._compare(frames, element.name, wanted)}
+            for element, wanted in zip(instance.elements, shown, strict=True)
+        ]
+        values = {
+            column: float(np.mean([found[column]["value"] for found in elements]))
+            for column in self.embedders
+        }
+        return VideoScores(values, details={"frames": numbers, "elements": elements})
+
+    def _compare(
+        self, frames: NDArray[np.uint8], name: str, wanted: Mapping[str, NDArray[np.float64]]
+    ) -> dict[str, Any]:
+        """One element over all frames: by column its value, and raw cosines where it was found."""
+        cutouts = [self.finder.find(frame, name) for frame in frames]
+        pictures = [cutout.picture for cutout in cutouts if cutout is not None]
+        found: dict[str, Any] = {
+            "detection_rate": len(pictures) / len(frames),
+            "confidence": [None if cutout is None else cutout.confidence for cutout in cutouts],
+        }
+        for column, embedder in self.embedders.items():
+            cosines = embedder.embed(pictures) @ wanted[column] if pictures else np.empty(0)
+            rest = iter(cosines.tolist())
+            found[column] = {
+                # Frames without the element stay in the denominator.
+                "value": float(scaled(cosines, self.settings.scale).sum()) / len(frames),
+                "cosines": [None if cutout is None else next(rest) for cutout in cutouts],
+            }
+        return found
+
+    def _shown(
+        self, element: NamedElement, instance: EvaluationInstance, resolve: Callable[[str], Path]
+    ) -> Mapping[str, NDArray[np.float64]]:
+        """An element as its picture shows it, by column.
+
+        Raises:
+            MetricError: there is no picture, or it does not show the element.
+        """
+        named = element.path or next((path for path, _ in instance.references), None)
+        if named is None:
+            raise MetricError(
+                f"{element.name!r} of {instance.instance_id} has no picture and no primary reference"
+            )
+        key = (resolve(named), element.name)
+        if key not in self._known:
+            self._known[key] = self._look(*key)
+        if (known := self._known[key]) is None:
+            raise MetricError(f"{named} shows no {element.name!r}; name another picture of it, or rename it")
+        return known
+
+    def _look(self, path: Path, name: str) -> dict[str, NDArray[np.float64]] | None:
+        _, frames = spread_frames(path, self.settings.frames)
+        found = [cutout for frame in frames if (cutout := self.finder.find(frame, name)) is not None]
+        if not found:
+            return None
+        surest = max(found, key=lambda cutout: cutout.confidence)
+        return {column: embedder.embed([surest.picture])[0] for column, embedder in self.embedders.items()}
