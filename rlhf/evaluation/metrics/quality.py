@@ -5,12 +5,13 @@ mapping is part of the facts: Sta. is the mean of what single frames show, Dyn. 
 
 Of VBench's dimensions flicker and how much moves need no network. Smoothness keeps VBench's idea (drop every
 second frame, fill it in again, compare) with optical flow in place of a network that must not be used
-commercially. Imaging quality stands in for MUSIQ, whose weights must not be either. How much moves is only
-reported: where nothing moves a video is steady, not good.
+commercially. Imaging quality stands in for MUSIQ, whose weights must not be either. `quality_learned` adds
+what needs weights. How much moves is only reported: where nothing moves a video is steady, not good.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,6 +22,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from generator.curation.detection import needed
+from generator.curation.weights import Weights
 from generator.video import fit, read_clip
 from rlhf.evaluation.metrics.motion import FARNEBACK, optical_flow, to_grey
 from rlhf.evaluation.metrics.registry import MetricOptions
@@ -77,52 +80,44 @@ class Quality:
 
 
 def make(options: MetricOptions) -> Quality:
-    """The metric that needs no weights.
+    """Without weights, or with those of `quality_learned` where the setting `learned` is true.
 
     Raises:
-        MetricError: a setting is given; there is none.
+        MetricError: another setting, or weights are missing, altered or not allowed.
     """
-    refuse_settings("quality", options)
-    facts = describe("quality", "weight-free", "", "Apache-2.0", IMAGING, TEMPORAL)
-    return Quality(facts, IMAGING, TEMPORAL)
-
-
-def refuse_settings(metric: str, options: MetricOptions) -> None:
-    """A setting that changes nothing would stand in the facts of nothing.
-
-    Raises:
-        MetricError: there is one.
-    """
-    if options.settings:
-        raise MetricError(f"{metric} has no setting {next(iter(options.settings))!r}; leave it out")
+    if unknown := sorted(options.settings.keys() - {"learned"}):
+        raise MetricError(f"quality has no setting {unknown[0]!r}; there is learned, true or false")
+    if not isinstance(learned := options.settings.get("learned", False), bool):
+        raise MetricError(f"quality: learned is {learned!r}; it must be true or false")
+    if not learned:
+        return Quality(describe(IMAGING, TEMPORAL), IMAGING, TEMPORAL)
+    try:
+        module = needed("rlhf.evaluation.metrics.quality_learned", "torch transformers")
+        made: Quality = module.make(options)
+    except (ValueError, ImportError) as error:
+        raise MetricError(f"quality: {error}") from None
+    return made
 
 
 def describe(
-    metric: str,
-    model: str,
-    weights_sha256: str,
-    licence: str,
-    frame_wise: Iterable[str],
-    temporal: Iterable[str],
+    frame_wise: Iterable[str], temporal: Iterable[str], weights: Sequence[Weights] = ()
 ) -> MetricFacts:
-    """The facts of any mix of dimensions; the mix is part of them.
+    """The facts of a mix of dimensions; the mix is part of them.
 
     Args:
-        metric: its name in the registry.
-        model: what looks at the frames.
-        weights_sha256: of its weights, or "".
-        licence: of its weights, or of this code.
         frame_wise: names of the dimensions in Sta.
         temporal: names of the dimensions in Dyn.
+        weights: of the dimensions that need some.
     """
+    lines = "".join(f"{entry.sha256}  {entry.name}\n" for entry in weights)
     return MetricFacts(
-        metric,
-        ("sta", "dyn"),
-        model,
-        weights_sha256,
-        licence,
+        metric="quality",
+        columns=("sta", "dyn"),
+        model=", ".join(entry.name for entry in weights) or "weight-free",
+        weights_sha256=hashlib.sha256(lines.encode()).hexdigest() if weights else "",
+        licence=", ".join(sorted({entry.licence for entry in weights})) or "Apache-2.0",
         frames="all",
-        missing="a clip of fewer than 3 frames has no Dyn.",
+        missing=f"a clip of fewer than {MIN_FRAMES} frames has no Dyn.",
         settings={
             "sta": list(frame_wise),
             "dyn": list(temporal),

@@ -142,6 +142,8 @@ def test_a_large_frame_is_looked_at_as_a_smaller_one(tmp_path: Path) -> None:
     assert one.values["sta"] == pytest.approx(other.values["sta"], abs=0.02)
 
 
-def test_a_setting_that_changes_nothing_is_refused() -> None:
-    with pytest.raises(MetricError, match="quality has no setting 'frames'; leave it out"):
+def test_a_wrong_setting_is_refused() -> None:
+    with pytest.raises(MetricError, match="quality has no setting 'frames'; there is learned"):
         make(MetricOptions(settings={"frames": 8}))
+    with pytest.raises(MetricError, match="learned is 'yes'; it must be true or false"):
+        make(MetricOptions(settings={"learned": "yes"}))
