@@ -15,9 +15,8 @@ import jinja2
 from generator.media import replacing
 from generator.rundir import RunDir
 from rlhf.evaluation import report_cases, report_tables
-from rlhf.evaluation.report_tables import Result
+from rlhf.evaluation.report_tables import REPORT_FILE, ArmRow, Result, points, signed
 
-REPORT_FILE = "report.html"
 TEMPLATE = "report.html.jinja"
 
 
@@ -74,6 +73,7 @@ def _context(run: RunDir, result: Result) -> dict[str, Any]:
         "against": against,
         "best_means": report_tables.best_means(result),
         "scale": report_tables.difference_scale(result, columns),
+        "directions": report_tables.shown_directions(result, columns),
         "interval_plot": report_tables.interval_plot,
         "axis": report_tables.plots.axis,
         "radar": report_tables.radar_plot(result, columns, arms),
@@ -85,25 +85,13 @@ def _context(run: RunDir, result: Result) -> dict[str, Any]:
     }
 
 
-def _against(
-    run: RunDir, arms: list[report_tables.ArmRow], reference: report_tables.ArmRow | None
-) -> report_tables.ArmRow | None:
+def _against(run: RunDir, arms: list[ArmRow], reference: ArmRow | None) -> ArmRow | None:
     """The arm that cases are looked for against: the headline's baseline, or the first other one."""
     others = [arm for arm in arms if arm is not reference]
     compared: list[str] = []
     if (run.path / "request.json").is_file():
         compared = run.read_request().get("compare") or []
     return next((arm for arm in others if arm.name in compared), others[0] if others else None)
-
-
-def points(value: float | None, decimals: int = 2) -> str:
-    """A share of 1 as points of 100."""
-    return "–" if value is None else f"{100 * value:.{decimals}f}".replace("-", "−")
-
-
-def signed(value: float | None) -> str:
-    """A difference as points of 100, with its sign."""
-    return "–" if value is None else f"{100 * value:+.2f}".replace("-", "−")
 
 
 def duration(seconds: float) -> str:

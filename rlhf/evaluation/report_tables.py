@@ -13,6 +13,8 @@ from rlhf.evaluation import plots
 from rlhf.evaluation.records import NOT_ASKED
 
 Result = Mapping[str, Any]
+#: Of the report in a run folder.
+REPORT_FILE = "report.html"
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,16 @@ class Hole:
     def is_failure(self) -> bool:
         """Whether a value was asked for."""
         return not self.why.startswith(NOT_ASKED)
+
+
+def points(value: float | None, decimals: int = 2) -> str:
+    """A share of 1 as points of 100."""
+    return "–" if value is None else f"{100 * value:.{decimals}f}".replace("-", "−")
+
+
+def signed(value: float | None) -> str:
+    """A difference as points of 100, with its sign."""
+    return "–" if value is None else f"{100 * value:+.2f}".replace("-", "−")
 
 
 def arm_rows(result: Result) -> list[ArmRow]:
@@ -123,6 +135,13 @@ def shown_columns(result: Result) -> tuple[list[Mapping[str, Any]], dict[str, st
         if len(fills.get(column["name"], {})) > 1
     }
     return [column for column in columns if column["label"] not in refused], refused
+
+
+def shown_directions(result: Result, columns: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The cells of the ablation table that rest on columns that are shown, with their labels."""
+    labels = {column["name"]: column["label"] for column in columns}
+    cells = result.get("directions") or []
+    return [{**cell, "label": labels[cell["column"]]} for cell in cells if cell["column"] in labels]
 
 
 def best_means(result: Result) -> dict[str, float]:
