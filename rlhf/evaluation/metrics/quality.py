@@ -233,7 +233,8 @@ def dynamic_degree(frames: Frames, fps: float) -> float:
     """Whether much moves, as VBench says it but with Farneback's flow in place of RAFT's: 0 or 1.
 
     About 8 frames a second are looked at. A pair of them moves when the strongest 5 % of its flow are longer
-    than 6/256 of the shorter side on average; the clip does when 4 pairs in 16 move.
+    than 6/256 of the shorter side on average (more, where frames are fewer than 8 a second); the clip does
+    when 4 pairs in 16 move.
 
     Args:
         frames: RGB, shape (H, W, 3) each, at least two.
@@ -241,7 +242,7 @@ def dynamic_degree(frames: Frames, fps: float) -> float:
     """
     chosen = frames[:: max(1, round(fps / 8))]
     grey = [to_grey(frame) for frame in chosen]
-    least = 6 * min(frames[0].shape[:2]) / 256
+    least = max(1.0, 8 / fps) * 6 * min(frames[0].shape[:2]) / 256
     moving = sum(_strongest(optical_flow(*pair)) > least for pair in pairwise(grey))
     return float(moving >= max(1, round(4 * len(chosen) / 16)))
 
