@@ -16,7 +16,7 @@ from typing import Any, get_args
 from rlhf.evaluation.benchmark import read_benchmark
 from rlhf.evaluation.benchmark_entry import EntryFacts, ReferencesUsed, read_entry
 from rlhf.evaluation.benchmark_names import NameBy, enter_videos
-from rlhf.evaluation.benchmark_people import MakePlan
+from rlhf.evaluation.benchmark_plan import add_plan_arguments, read_plan
 from rlhf.evaluation.benchmark_portraits import make_portraits
 
 PROGRAM = "python -m rlhf.evaluation.benchmark"
@@ -36,47 +36,6 @@ def main(arguments: list[str]) -> int:
         return 1
     print(json.dumps(said, indent=1, ensure_ascii=False))
     return 0
-
-
-def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of a `MakePlan`."""
-    plan = MakePlan()
-    parser.add_argument("--identities", type=int, default=plan.num_identities, help="people (default 50)")
-    parser.add_argument(
-        "--references", type=int, default=plan.num_references, help="of each person, 1 to 5 (default 5)"
-    )
-    parser.add_argument(
-        "--prompts",
-        type=int,
-        nargs=2,
-        default=(plan.num_ipt2v, plan.num_iept2v),
-        metavar=("IPT2V", "IEPT2V"),
-        help="prompts of each task (default 50 50)",
-    )
-    parser.add_argument("--seed", type=int, default=plan.seed, help="another one gives another set")
-    parser.add_argument(
-        "--seeds", type=int, nargs="+", default=plan.seeds, help="of each instance's videos (default 0)"
-    )
-    parser.add_argument("--name", default=plan.name, help="of the set")
-    parser.add_argument("--set-version", default=plan.version, help="of the set (default 1)")
-
-
-def read_plan(options: dict[str, Any]) -> MakePlan:
-    """The plan that `add_plan_arguments` asked for.
-
-    Raises:
-        ValueError: a number out of its range.
-    """
-    return MakePlan(
-        num_identities=options["identities"],
-        num_references=options["references"],
-        num_ipt2v=options["prompts"][0],
-        num_iept2v=options["prompts"][1],
-        seed=options["seed"],
-        seeds=tuple(options["seeds"]),
-        name=options["name"],
-        version=options["set_version"],
-    )
 
 
 def _make(arguments: list[str]) -> dict[str, Any]:

@@ -1,62 +1,54 @@
-"""People and prompts become a benchmark set: who gets which prompt, and what the instances are called."""
+"""People and prompts become instances: who gets which prompt, and what the instances are called."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
 
-from generator.records import MAX_REFERENCES
-from rlhf.evaluation.records import Task
+from generator.frozen_set import MediaFile
+from generator.records import IdentityGroup
+from rlhf.evaluation.benchmark_prompts import BenchmarkPrompt
+from rlhf.evaluation.records import EvaluationInstance, NamedElement, Task
 
 
-@dataclass(frozen=True)
-class MakePlan:
-    """How many of what a set has; the paper's numbers by default.
+def ask_of_people(
+    people: Sequence[IdentityGroup], prompts: Sequence[BenchmarkPrompt], seed: int
+) -> tuple[list[EvaluationInstance], list[MediaFile]]:
+    """Ask every prompt of one person.
 
-    Attributes:
-        num_identities: people.
-        num_references: of each person, the primary among them.
-        num_ipt2v: prompts that ask for the person alone.
-        num_iept2v: prompts that name elements, too.
-        seed: another one gives other people, pairs and words.
-        seeds: of the videos of each instance.
-        name: of the set; its maker has one where it is empty.
-        version: of what was changed on purpose.
+    Args:
+        people: with the references to show, the primary first, named by the sha256 of their files.
+        prompts: for anybody.
+        seed: of who gets which.
 
-    Raises:
-        ValueError: a number out of its range.
+    Returns:
+        One instance a prompt, in their order, and the files of all people.
     """
-
-    num_identities: int = 50
-    num_references: int = MAX_REFERENCES
-    num_ipt2v: int = 50
-    num_iept2v: int = 50
-    seed: int = 0
-    seeds: tuple[int, ...] = (0,)
-    name: str = ""
-    version: str = "1"
-
-    def __post_init__(self) -> None:
-        """Refuse what is no set."""
-        if self.num_identities < 1:
-            raise ValueError(f"identities is {self.num_identities}; it must be at least 1")
-        if not 1 <= self.num_references <= MAX_REFERENCES:
-            raise ValueError(f"references is {self.num_references}; it must be from 1 to {MAX_REFERENCES}")
-        if min(self.num_ipt2v, self.num_iept2v) < 0 or not self.num_prompts:
-            raise ValueError(
-                f"prompts are {self.num_ipt2v} {self.num_iept2v}; give 0 or more of each, not 0 0"
+    media = [
+        [MediaFile(Path(item.path), item.reference_id) for item in person.references] for person in people
+    ]
+    numbers: Counter[Task] = Counter()
+    instances = []
+    for prompt, owner in zip(prompts, pair_up(len(prompts), len(people), seed), strict=True):
+        names = [file.name for file in media[owner]]
+        kinds = [item.kind for item in people[owner].references]
+        instances.append(
+            EvaluationInstance(
+                instance_id=instance_id(prompt.task, numbers[prompt.task]),
+                prompt=prompt.text,
+                references=tuple(zip(names, kinds, strict=True)),
+                id_group=tuple(names),
+                changed=prompt.changed,
+                identity=people[owner].name,
+                task=prompt.task,
+                standard_prompt=prompt.standard,
+                elements=tuple(NamedElement(name) for name in prompt.named),
             )
-
-    @property
-    def num_prompts(self) -> int:
-        """Of both tasks."""
-        return self.num_ipt2v + self.num_iept2v
-
-    def to_json(self) -> Mapping[str, Any]:
-        """What decides what is in the set, beside the people and the words."""
-        return {name: value for name, value in asdict(self).items() if name not in ("name", "version")}
+        )
+        numbers[prompt.task] += 1
+    return instances, [file for files in media for file in files]
 
 
 def pair_up(num_prompts: int, num_identities: int, seed: int) -> list[int]:

@@ -25,7 +25,8 @@ from generator.records import (
     ReferenceKind,
 )
 from rlhf.evaluation.benchmark import Benchmark, Card, write_benchmark
-from rlhf.evaluation.benchmark_people import MakePlan, instance_id, pair_up
+from rlhf.evaluation.benchmark_people import instance_id, pair_up
+from rlhf.evaluation.benchmark_plan import MakePlan
 from rlhf.evaluation.records import EvaluationInstance, NamedElement, Task
 
 #: Who wears what the pictures of elements show: a person of no split.

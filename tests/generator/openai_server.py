@@ -114,7 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_fault(self.script.next_fault(form, subject), answer)
 
     def _send_fault(self, fault: str | None, answer: dict[str, Any]) -> None:
-        first, second = list(answer)[:2]
+        first, second = (list(answer) * 2)[:2]
         whole = json.dumps(answer)
         if fault is None:
             self._send(200, _completion(whole))
@@ -140,6 +140,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, _completion(json.dumps({k: v for k, v in answer.items() if k != first})))
         elif fault == "invented":
             self._send(200, _completion(json.dumps({**answer, "jewellery": answer[first]})))
+        elif fault == "repeated":
+            said = "The person waits."
+            same = {**answer[first], "prompt": said, "standard_prompt": f"A scene. {said}"}
+            self._send(200, _completion(json.dumps(dict.fromkeys(answer, same))))
         elif fault == "wrong_value":
             self._send(200, _completion(json.dumps({**answer, second: [7]})))
         elif fault == "cut":
@@ -200,8 +204,21 @@ def _answer(form: str, parts: list[dict[str, Any]]) -> tuple[str, dict[str, Any]
         said = {"reason": f"grey {greys[-1]}", "score": greys[-1] // 40}
         return f"rubric {greys[-1]}", dict.fromkeys(("app", "mot", "bg"), said)
     facts = next(value for part in parts if (value := _facts(part)))
+    if form == "benchmark_prompts":
+        return f"benchmark_prompts {facts['seed']}", _prompts(facts, parts[-1]["text"].split("schema: ")[1])
     subject = "comparison " + " ".join(text.rsplit(" ", 1)[1] for text in facts["background"].values())
     return subject, {element: 0.9 if element == "hairstyle" else 0.1 for element in facts}
+
+
+def _prompts(facts: dict[str, Any], schema: str) -> dict[str, Any]:
+    """As many as are asked for, none of them written before."""
+    wanted = json.loads(schema.partition("\n")[0])
+    answer = {}
+    for number, name in enumerate(wanted["required"], start=len(facts["earlier prompts"])):
+        text = f"The person is in place {number}."
+        free = wanted["properties"][name]["properties"]["changed"]["items"]["enum"]
+        answer[name] = {"prompt": text, "standard_prompt": f"A scene. {text}", "changed": free[-2:]}
+    return answer
 
 
 def _facts(part: dict[str, Any]) -> dict[str, Any] | None:

@@ -24,7 +24,8 @@ from rlhf.evaluation.benchmark import (
     write_benchmark,
 )
 from rlhf.evaluation.benchmark_command import main
-from rlhf.evaluation.benchmark_people import MakePlan, pair_up
+from rlhf.evaluation.benchmark_people import pair_up
+from rlhf.evaluation.benchmark_plan import MakePlan
 from rlhf.evaluation.benchmark_portraits import make_portraits
 from rlhf.evaluation.records import EvaluationInstance, Task
 

@@ -14,7 +14,7 @@ from rlhf.evaluation.benchmark import Benchmark, BenchmarkError
 from rlhf.evaluation.benchmark_command import main
 from rlhf.evaluation.benchmark_entry import EntryFacts, read_entry
 from rlhf.evaluation.benchmark_names import enter_videos
-from rlhf.evaluation.benchmark_people import MakePlan
+from rlhf.evaluation.benchmark_plan import MakePlan
 from rlhf.evaluation.benchmark_portraits import make_portraits
 
 FACTS = EntryFacts("ConsisID", "Apache-2.0", "somewhere")
