@@ -36,11 +36,24 @@ from annotate.models.round import (
     VideoSample,
 )
 from annotate.models.statistics import Adjudication, VoteFit
+from annotate.models.study import (
+    STUDY_VERDICTS,
+    Study,
+    StudyAnswer,
+    StudyModel,
+    StudyPair,
+    StudySeat,
+    StudyTask,
+    StudyVideo,
+)
 from annotate.models.version import ModelKind, ModelState, ModelVersion
+from annotate.models.version_comparison import MOST_SEEDS, VersionComparison
 from annotate.models.webhook import WebhookEndpoint, WebhookEvent, WebhookMessage
 
 __all__ = [
     "LIVE",
+    "STUDY_VERDICTS",
+    "MOST_SEEDS",
     "Adjudication",
     "AnnotatorFlag",
     "AppliedThresholds",
@@ -83,8 +96,16 @@ __all__ = [
     "Split",
     "Stage",
     "Strength",
+    "Study",
+    "StudyAnswer",
+    "StudyModel",
+    "StudyPair",
+    "StudySeat",
+    "StudyTask",
+    "StudyVideo",
     "Supersession",
     "User",
+    "VersionComparison",
     "VideoPair",
     "VideoSample",
     "VoteFit",

@@ -1,0 +1,192 @@
+"""User studies: several models' videos, compared pair by pair, by four criteria."""
+
+from __future__ import annotations
+
+import uuid
+
+import pgtrigger
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+
+from annotate.models.constraints import append_only, check, one_of
+from annotate.models.entry import EntryLink
+from annotate.models.identity import Instance
+from annotate.models.judgment import Side
+from annotate.models.round import Run
+from rlhf.records import Verdict
+from rlhf.study_plan import Criterion
+
+#: What may be said of a pair by one criterion.
+STUDY_VERDICTS = (Verdict.FIRST, Verdict.SECOND, Verdict.TIE)
+
+
+class Study(models.Model):
+    """Videos of an evaluation run, planned for so many participants; open once its videos are stored."""
+
+    name = models.CharField(max_length=100, unique=True)
+    run = models.ForeignKey(Run, models.PROTECT, related_name="studies")
+    seed = models.PositiveIntegerField()
+    pairs_each = models.PositiveSmallIntegerField()
+    link = models.OneToOneField(EntryLink, models.PROTECT, related_name="study")
+    # Why its videos could not be stored; empty otherwise.
+    error = models.TextField(blank=True)
+    opened_at = models.DateTimeField(null=True, blank=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            check(Q(pairs_each__gte=1, pairs_each__lte=500), "pairs_in_range"),
+            check(Q(opened_at=None) | Q(error=""), "opened_without_error"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class StudyModel(models.Model):
+    """One of the models: an arm of the run."""
+
+    study = models.ForeignKey(Study, models.CASCADE, related_name="models")
+    arm = models.CharField(max_length=100)
+    label = models.CharField(max_length=200)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["study", "arm"], name="one_model_an_arm"),
+            models.UniqueConstraint(fields=["study", "label"], name="one_model_a_label"),
+        ]
+
+    def __str__(self) -> str:
+        return self.label
+
+
+class StudyVideo(models.Model):
+    """A model's video of one instance and seed. An empty path means that it is not stored yet."""
+
+    model = models.ForeignKey(StudyModel, models.CASCADE, related_name="videos")
+    instance = models.ForeignKey(Instance, models.CASCADE, related_name="study_videos")
+    seed = models.PositiveBigIntegerField()
+    # Relative to the run's folder.
+    source = models.CharField(max_length=500)
+    path = models.CharField(max_length=255, blank=True)
+    facts = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["model", "instance", "seed"], name="one_study_video_a_seed")
+        ]
+
+    def __str__(self) -> str:
+        return f"study video {self.pk}"
+
+
+class StudyPair(models.Model):
+    """Two models' videos of one instance and seed; every participant who is shown them judges this row."""
+
+    study = models.ForeignKey(Study, models.CASCADE, related_name="pairs")
+    first = models.ForeignKey(StudyVideo, models.CASCADE, related_name="+")
+    second = models.ForeignKey(StudyVideo, models.CASCADE, related_name="+")
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["first", "second"], name="one_study_pair_of_two_videos"),
+            check(Q(first__lt=F("second")), "in_video_order"),
+        ]
+        triggers = [
+            pgtrigger.Trigger(
+                name="videos_of_one_input",
+                when=pgtrigger.Before,
+                operation=pgtrigger.Insert | pgtrigger.Update,
+                func="""
+                    IF NOT EXISTS (
+                        SELECT 1 FROM annotate_studyvideo f
+                        JOIN annotate_studymodel a ON a.id = f.model_id
+                        JOIN annotate_studyvideo s ON s.id = NEW.second_id
+                        JOIN annotate_studymodel b ON b.id = s.model_id
+                        WHERE f.id = NEW.first_id AND a.id <> b.id
+                          AND a.study_id = NEW.study_id AND b.study_id = NEW.study_id
+                          AND f.instance_id = s.instance_id AND f.seed = s.seed
+                    ) THEN
+                        RAISE EXCEPTION 'a study''s pair holds two of its models'' videos of one input'
+                            USING ERRCODE = '23514';
+                    END IF;
+                    RETURN NEW;
+                """,
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"study pair {self.pk}"
+
+
+class StudySeat(models.Model):
+    """The share of one participant, planned before anybody comes."""
+
+    study = models.ForeignKey(Study, models.CASCADE, related_name="seats")
+    number = models.PositiveSmallIntegerField()
+    participant = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="study_seats"
+    )
+
+    class Meta:
+        ordering = ["study", "number"]
+        constraints = [
+            models.UniqueConstraint(fields=["study", "number"], name="one_seat_a_number"),
+            models.UniqueConstraint(fields=["study", "participant"], name="one_seat_a_participant"),
+        ]
+
+    def __str__(self) -> str:
+        return f"seat {self.number} of {self.study}"
+
+
+class StudyTask(models.Model):
+    """One pair of a seat. Its media are found under `lease`, which its participant alone may use."""
+
+    seat = models.ForeignKey(StudySeat, models.CASCADE, related_name="tasks")
+    position = models.PositiveSmallIntegerField()
+    pair = models.ForeignKey(StudyPair, models.CASCADE, related_name="tasks")
+    first_side = models.CharField(max_length=8)
+    lease = models.UUIDField(unique=True, default=uuid.uuid4)
+
+    class Meta:
+        ordering = ["seat", "position"]
+        constraints = [
+            models.UniqueConstraint(fields=["seat", "position"], name="one_task_a_position"),
+            models.UniqueConstraint(fields=["seat", "pair"], name="one_task_a_seat_and_pair"),
+            one_of("first_side", Side.values),
+        ]
+
+    def __str__(self) -> str:
+        return f"study task {self.pk}"
+
+
+class StudyAnswer(models.Model):
+    """What a participant said of a pair by all four criteria, at once and for good."""
+
+    task = models.OneToOneField(StudyTask, models.CASCADE, related_name="answer")
+    identity_fidelity = models.CharField(max_length=8)
+    prompt_controllability = models.CharField(max_length=8)
+    element_consistency = models.CharField(max_length=8)
+    visual_quality = models.CharField(max_length=8)
+    note = models.CharField(max_length=1000, blank=True)
+    # See `annotate/evidence.py`.
+    evidence = models.JSONField(default=dict)
+    is_simulated = models.BooleanField()
+    idempotency_key = models.UUIDField(unique=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [one_of(criterion, STUDY_VERDICTS) for criterion in Criterion]
+        triggers = [append_only()]
+
+    def __str__(self) -> str:
+        return f"answer to {self.task}"

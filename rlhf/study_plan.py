@@ -1,0 +1,153 @@
+"""Which pairs each participant of a user study is shown, in which order and on which sides.
+
+A pair is two models' videos of one item (an input with its noise). Whoever takes part is given consecutive
+places of two endless cycles, one of the model pairs and one of the items, so that
+
+    every model pair, and every item, comes equally often, to within one, for each participant and over all;
+
+which of a participant's items goes with which of their model pairs is the assignment that uses combinations
+least used so far. Of each model pair either model stands on the left equally often, to within one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import combinations
+
+import numpy as np
+import scipy  # its parts are loaded when they are used: the web reads this file with every start
+from numpy.typing import NDArray
+
+#: Tries at a plan in which nobody is shown a pair twice; a first one nearly always is.
+_TRIES = 20
+#: Costs more than any number of earlier uses.
+_NEVER = 1e9
+
+
+class Criterion(StrEnum):
+    """What a participant compares two videos by."""
+
+    IDENTITY_FIDELITY = "identity_fidelity"
+    PROMPT_CONTROLLABILITY = "prompt_controllability"
+    ELEMENT_CONSISTENCY = "element_consistency"
+    VISUAL_QUALITY = "visual_quality"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One pair that one participant is shown.
+
+    Attributes:
+        item: index of the input.
+        first: the model that comes earlier in the list of models.
+        second: the other one.
+        first_on_left: whether the first model's video stands on the left.
+    """
+
+    item: int
+    first: str
+    second: str
+    first_on_left: bool
+
+
+def plan_study(
+    models: Sequence[str], num_items: int, participants: int, pairs_each: int, *, seed: int = 0
+) -> list[list[Planned]]:
+    """Plan a study; the same arguments give the same plan.
+
+    Args:
+        models: names, at least 2.
+        num_items: inputs of which every model has a video.
+        participants: people, at least 1.
+        pairs_each: pairs that each of them is shown.
+        seed: of everything that is left to chance.
+
+    Returns:
+        Of each participant their pairs, in the order in which they are shown.
+
+    Raises:
+        ValueError: too few models or items for so many different pairs.
+    """
+    if len(set(models)) < 2 or len(set(models)) < len(models):
+        raise ValueError(f"models are {', '.join(models) or 'none'}; give two or more different ones")
+    if participants < 1 or pairs_each < 1:
+        raise ValueError(f"{participants} participants x {pairs_each} pairs is no study; give 1 or more")
+    matches = list(combinations(models, 2))
+    if pairs_each > len(matches) * num_items:
+        raise ValueError(
+            f"{pairs_each} pairs a participant are more than the {len(matches) * num_items} that there are "
+            f"({len(matches)} of models x {num_items} inputs); ask for fewer, or add inputs"
+        )
+    rng = np.random.default_rng(seed)
+    order, items = rng.permutation(len(matches)), rng.permutation(num_items)
+    used = np.zeros((num_items, len(matches)))
+    sides: Counter[int] = Counter()
+    plans = []
+    for number in range(participants):
+        places = number * pairs_each + np.arange(pairs_each)
+        pairs = _combine(items[places % num_items], order[places % len(matches)], used, rng)
+        for item, match in pairs:
+            used[item, match] += 1
+        shuffled = [pairs[index] for index in rng.permutation(pairs_each)]
+        plans.append(_on_sides(shuffled, matches, sides, rng))
+    return plans
+
+
+def _combine(
+    items: NDArray[np.int64], matches: NDArray[np.int64], used: NDArray[np.float64], rng: np.random.Generator
+) -> list[tuple[int, int]]:
+    """Items with model pairs, the least used combinations first and none twice.
+
+    Args:
+        items: (K) in runs of all different ones.
+        matches: (K) model pairs.
+        used: (items, model pairs) how often others were shown each combination.
+        rng: breaks ties.
+
+    Raises:
+        ValueError: none was found without a combination that comes twice.
+    """
+    for _ in range(_TRIES):
+        cost = used + rng.random(used.shape) / 2
+        found: list[tuple[int, int]] = []
+        for start in range(0, len(items), len(used)):
+            run = slice(start, start + len(used))
+            rows, columns = items[run], matches[run]
+            picked = scipy.optimize.linear_sum_assignment(cost[np.ix_(rows, columns)])
+            pairs = [(int(rows[row]), int(columns[column])) for row, column in zip(*picked, strict=True)]
+            found += pairs
+            for item, match in pairs:
+                cost[item, match] += _NEVER
+        if len(set(found)) == len(found):
+            return found
+    raise ValueError(f"found no {len(items)} different pairs a participant; ask for fewer")
+
+
+def _on_sides(
+    pairs: Sequence[tuple[int, int]],
+    matches: Sequence[tuple[str, str]],
+    sides: Counter[int],
+    rng: np.random.Generator,
+) -> list[Planned]:
+    """Put videos on sides: of a model pair in turn; on even terms, as evens out what this person sees.
+
+    Args:
+        pairs: (item, model pair), in order.
+        matches: the model pairs.
+        sides: how much oftener the first model of each pair stood on the left than on the right; updated.
+        rng: decides where nothing else does.
+    """
+    lefts: Counter[str] = Counter()
+    planned = []
+    for item, match in pairs:
+        first, second = matches[match]
+        surplus = sides[match] or lefts[first] - lefts[second]
+        first_on_left = surplus < 0 or (surplus == 0 and rng.random() < 0.5)
+        sides[match] += 1 if first_on_left else -1
+        lefts[first if first_on_left else second] += 1
+        lefts[second if first_on_left else first] -= 1
+        planned.append(Planned(item, first, second, first_on_left))
+    return planned
