@@ -44,6 +44,13 @@ COLUMNS = (
     Column("bg_oracle", "Bg. (oracle)", "oracle", "Bg."),
     Column("sta", "Sta.", "quality", "Sta."),
     Column("dyn", "Dyn.", "quality", "Dyn."),
+    Column("vbench_subject_consistency", "VBench subject consistency", "vbench"),
+    Column("vbench_background_consistency", "VBench background consistency", "vbench"),
+    Column("vbench_temporal_flickering", "VBench temporal flickering", "vbench"),
+    Column("vbench_motion_smoothness", "VBench motion smoothness", "vbench"),
+    Column("vbench_dynamic_degree", "VBench dynamic degree", "vbench"),
+    Column("vbench_aesthetic_quality", "VBench aesthetic quality", "vbench"),
+    Column("vbench_imaging_quality", "VBench imaging quality", "vbench"),
     Column("identity", "Identity track (oracle)", "oracle"),
     Column("controllability", "Controllability track (oracle)", "oracle"),
 )

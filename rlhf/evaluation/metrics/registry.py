@@ -35,6 +35,7 @@ METRICS: Mapping[str, str] = {
     "oracle": "rlhf.evaluation.metrics.oracle:make",
     "quality": "rlhf.evaluation.metrics.quality:make",
     "rubric": "rlhf.evaluation.metrics.rubric:make",
+    "vbench": "rlhf.evaluation.metrics.vbench:make",
 }
 
 
