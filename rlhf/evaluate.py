@@ -7,6 +7,7 @@
     <arm>/          <instance_id>-<seed>.mp4, the same seeds for all models
     scores/<arm>/   <instance_id>-<seed>.json, what each metric says of a video
     metrics.jsonl   one line a video that is made, and one that is looked at
+    report.html     all of it for people, in one file that needs no network
     result.json     the table with intervals, differences, directions, every value and every hole
 
 What cannot be made, read or measured is a hole with its reason; it is counted, and never a zero. A killed run
@@ -28,6 +29,7 @@ from rlhf.evaluation.columns import COLUMNS, Column, columns_of
 from rlhf.evaluation.metrics.registry import make_metrics
 from rlhf.evaluation.paired import compare
 from rlhf.evaluation.records import NOT_ASKED, Metric
+from rlhf.evaluation.report import write_report
 from rlhf.evaluation.request import EvaluationRequest, read_request
 from rlhf.evaluation.score_files import score_file, score_video
 from rlhf.evaluation.table import ScoredVideo
@@ -61,6 +63,7 @@ def main(run: RunDir, attached: bool) -> None:
             **({"oracle": dict(measures.trust)} if measures.trust else {}),
             "seconds": round(time.monotonic() - began, 1),
         }
+        write_report(run.path, result)
         run.write_result(result)
 
 

@@ -12,6 +12,7 @@ from generator.video import read_clip, write_clip  # noqa: E402
 from rlhf.evaluate import main  # noqa: E402
 from rlhf.evaluation.metrics.registry import METRICS  # noqa: E402
 from rlhf.evaluation.records import MetricError  # noqa: E402
+from rlhf.evaluation.report import write_report  # noqa: E402
 
 STATES = {element: states[0] for element, states in ELEMENT_STATES.items()}
 SETTINGS = {
@@ -57,9 +58,11 @@ def painted(monkeypatch):
         painted.extend((sample.sample_id, sample.prompt, len(references)) for sample in group)
         return np.stack([np.full((5, 32, 32, 3), pipeline.brightness, np.uint8) for _ in group])
 
-    monkeypatch.setattr("rlhf.evaluation.arms.load_model", lambda run, model: Painter(model["base"]))
+    monkeypatch.setattr("rlhf.evaluation.arms.load_model", lambda run, model: Painter(int(model["base"])))
     monkeypatch.setattr("generator.sample.sample_batch", paint)
     monkeypatch.setattr("rlhf.evaluation.metrics.oracle.Oracle.load", PlantedOracle)
+    # One test writes it; the report has tests of its own.
+    monkeypatch.setattr("rlhf.evaluate.write_report", lambda folder, result: None)
     return painted
 
 
@@ -72,7 +75,7 @@ def make_run(tmp_path):
         reference = {"path": "../reference.mp4", "kind": "clip"}
         run = RunDir(tmp_path / "run")
         arms = {
-            name: {"model": {"base": arm, "adapters": []}} if isinstance(arm, int) else arm
+            name: {"model": {"base": str(arm), "adapters": []}} if isinstance(arm, int) else arm
             for name, arm in dict(arms).items()
         }
         request = {
@@ -148,12 +151,18 @@ def test_the_table_says_what_the_tracks_say(make_run, painted):
     assert result["table"]["candidate"]["bg_oracle"]["n"] == 8
 
 
+def test_a_report_is_written_beside_the_result(make_run, painted, monkeypatch):
+    monkeypatch.setattr("rlhf.evaluate.write_report", write_report)
+    run = make_run(2, (1,))
+    assert evaluated(run)["set"]["sha256"][:12] in (run.path / "report.html").read_text()
+
+
 def test_a_model_against_itself_wins_half(make_run, painted):
     assert evaluated(make_run(arms={"baseline": 100, "candidate": 100}))["identity"]["win_rate"] == 0.5
 
 
 def test_arms_say_how_many_references_and_which_prompt_a_model_sees(make_run, painted):
-    model = {"model": {"base": 100, "adapters": []}}
+    model = {"model": {"base": "100", "adapters": []}}
     arms = {"full": 100, "single": {**model, "references": 1}, "captioned": {**model, "prompts": "standard"}}
     result = evaluated(make_run(2, (1,), arms, compare=None, reference="full"))
     differential = [(f"{n}-1", f"The person now has look {n}.") for n in (0, 1)]
