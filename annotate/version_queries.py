@@ -19,6 +19,7 @@ from annotate.models import (
     RunStatus,
     Stage,
     User,
+    VersionComparison,
     VideoSample,
 )
 
@@ -130,3 +131,12 @@ def evaluations_of(version: ModelVersion) -> QuerySet[Run]:
     """Finished comparisons of a version with its parent, the newest first."""
     done = Run.objects.filter(candidate=version, stage=Stage.EVALUATE, status=RunStatus.DONE)
     return done.select_related("round").order_by("-id")
+
+
+def visible_comparisons(user: User) -> QuerySet[VersionComparison]:
+    """Looks at two versions, the newest first."""
+    found = VersionComparison.objects.select_related(
+        "run__round", "run__launched_by", "baseline", "candidate"
+    )
+    found = found.annotate(num_instances=Count("instances")).order_by("-id")
+    return found if user.is_lead else found.none()

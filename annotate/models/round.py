@@ -160,13 +160,14 @@ class Run(models.Model):
                 operation=pgtrigger.Update,
                 where="NEW.round_id IS NOT NULL AND NEW.status = 'failed' AND OLD.status <> 'failed'",
             ),
-            # The last stage is the evaluation, or the training where nobody is held out.
+            # The last stage is the evaluation of what was tuned, or the training where nobody is held out.
             announces(
                 WebhookEvent.ROUND_FINISHED,
                 _RUN_DATA,
                 operation=pgtrigger.Update,
                 where="""NEW.round_id IS NOT NULL AND NEW.status = 'done' AND OLD.status <> 'done'
-                    AND (NEW.stage = 'evaluate' OR NEW.stage = 'dpo' AND NOT EXISTS (
+                    AND (NEW.stage = 'evaluate' AND NEW.candidate_id IS NOT NULL
+                        OR NEW.stage = 'dpo' AND NOT EXISTS (
                         SELECT 1 FROM annotate_instance i JOIN annotate_identitygroup g ON g.id = i.group_id
                         WHERE g.split = 'eval' AND g.truth IS NOT NULL))""",
             ),

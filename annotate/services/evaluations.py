@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from generator.rundir import RunDir
 
 #: Seeds of the videos that an evaluation makes of each held-out instance.
 EVALUATION_SEEDS = [0, 1]
-#: What looks at the videos; neither needs weights that are not shipped.
+#: What looks at the videos; neither needs weights that are not shipped. The oracle knows drawn people only.
 METRICS = ["oracle", "quality"]
 #: Arms of a run, by name; each says how a request of `rlhf.evaluate` has it.
 Arms = Callable[[RunDir], Mapping[str, Mapping[str, Any]]]
@@ -41,12 +41,15 @@ def queue_evaluation(
     *,
     seeds: list[int],
     baseline: ModelVersion | None = None,
+    instances: Sequence[Instance] | None = None,
     actor: User | None = None,
 ) -> Run:
     """Queue the comparison of a tuned model with its parent, or with another one, on held-out people.
 
+    Without `instances` it is on all whose truth is known.
+
     Raises:
-        RoundError: there is no held-out person whose truth is known, or nothing to compare with.
+        RoundError: there is nobody to compare on, or nothing to compare with.
     """
     other = baseline or candidate.parent
     if other is None:
@@ -55,7 +58,7 @@ def queue_evaluation(
     def arms(folder: RunDir) -> dict[str, dict[str, Any]]:
         return {"baseline": _arm(other, folder), "candidate": _arm(candidate, folder)}
 
-    request = _request(round, seeds, arms, compare=["baseline", "candidate"])
+    request = _request(round, seeds, arms, instances, compare=["baseline", "candidate"])
     # A run is an evaluation of its candidate where that is held against its parent.
     links = {} if baseline else {"candidate": candidate}
     return queue_run(round, Stage.EVALUATE, request, actor=actor, **links)
@@ -117,32 +120,41 @@ def _arm(version: ModelVersion, folder: RunDir, **switches: Any) -> dict[str, An
     return {"label": version.name, "model": model_request(version, folder), **switches}
 
 
-def _request(round: Round, seeds: list[int], arms: Arms, **more: Any) -> Callable[[RunDir], dict[str, Any]]:
-    # What nobody described cannot be expected of a video.
-    instances = [
-        instance
-        for instance in queries.held_out_instances().order_by("id")
-        if all(element["target"] is not None for element in instance.prompt.elements)
-    ]
-    groups = _id_groups(instances)
-    asked = [instance for instance in instances if instance.group_id in groups]
+def _request(
+    round: Round, seeds: list[int], arms: Arms, instances: Sequence[Instance] | None = None, **more: Any
+) -> Callable[[RunDir], dict[str, Any]]:
+    wanted = _instances_with_known_truth() if instances is None else instances
+    groups = _id_groups(wanted)
+    asked = [instance for instance in wanted if instance.group_id in groups]
     if not asked:
         raise RoundError(
             "no held-out person with a known truth; import people of split eval and build instances"
+            if instances is None
+            else "none of the people chosen has a reference that may be used; choose others"
         )
+    is_drawn = all(instance.group.truth is not None for instance in asked)
 
     def request(folder: RunDir) -> dict[str, Any]:
         return {
             "arms": arms(folder),
             "settings": round.sampler,
             "seeds": seeds,
-            "metrics": METRICS,
+            "metrics": [name for name in METRICS if is_drawn or name != "oracle"],
             "set": {"name": "held-out people"},
             "instances": [_instance(instance, groups[instance.group_id], folder) for instance in asked],
             **more,
         }
 
     return request
+
+
+def _instances_with_known_truth() -> list[Instance]:
+    """What nobody described cannot be expected of a video."""
+    return [
+        instance
+        for instance in queries.held_out_instances().order_by("id")
+        if all(element["target"] is not None for element in instance.prompt.elements)
+    ]
 
 
 def _id_groups(instances: Iterable[Instance]) -> dict[int, list[Reference]]:
@@ -166,14 +178,14 @@ def _instance(instance: Instance, group: list[Reference], folder: RunDir) -> dic
         "id_group": [
             {"path": folder.relative(settings.STORAGE_ROOT / item.path), "kind": item.kind} for item in group
         ],
-        "expected": {element["element"]: element["target"] for element in elements},
+        "expected": {e["element"]: e["target"] for e in elements if e["target"] is not None},
         "changed": [element["element"] for element in elements if element["changed"]],
     }
 
 
 def standard_prompt(prompt: DifferentialPrompt) -> str:
     """The whole scene in words, for a model that knows no primary reference."""
-    return " ".join(_say(element["element"], element["target"]) for element in prompt.elements)
+    return " ".join(_say(e["element"], e["target"]) for e in prompt.elements if e["target"] is not None)
 
 
 def _say(element: str, state: str) -> str:
