@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from django import template
 
+from rlhf.evaluation.report_tables import points, signed
+
 register = template.Library()
+register.filter("points", points)
+register.filter("signed", signed)
 
 
 @register.filter

@@ -23,6 +23,7 @@ from annotate.services.rounds import RoundError
 from annotate.services.run_clips import shown_pairs
 from annotate.services.run_logs import is_disk_full, is_out_of_memory, log_tail
 from annotate.views.access import SignedInRequest, leads_only
+from annotate.views.evaluations import evaluation_tables
 from rlhf.config_form import settings_of, written
 from rlhf.dpo_config import FlowDPOConfig
 from rlhf.dpo_plan import less_memory, with_less_memory
@@ -59,6 +60,7 @@ def _context(run: Run, request: SignedInRequest) -> dict[str, Any]:
         "can_approve": run.status == RunStatus.WAITING and run.launched_by_id != request.user.pk,
         "remedy": _remedy(run, config),
         "early_end": (run.result or {}).get("early_end"),
+        "evaluation": evaluation_tables(run) if run.stage == Stage.EVALUATE and run.result else None,
     }
 
 
