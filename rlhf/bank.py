@@ -18,6 +18,7 @@ from torch import Tensor
 from generator.media import replacing
 from generator.rundir import RunError
 from rlhf import processes
+from rlhf.arm_parallel import Partner
 from rlhf.draws import Tensors
 
 #: Errors of draws under the frozen policy, (2, B): row 0 chosen, row 1 rejected.
@@ -59,25 +60,28 @@ class ReferenceBank:
         """Draws whose errors are in the table; a run meets them in the order of its draws."""
         return int((~np.isnan(self._table).any(axis=1)).sum())
 
-    def errors(self, draws: Sequence[Tensors], compute: Compute) -> Tensor:
+    def errors(self, draws: Sequence[Tensors], compute: Compute, partner: Partner | None = None) -> Tensor:
         """Errors of the draws, read where all of them are known, else computed and kept.
 
         Args:
             draws: B items of `rlhf.draws.PairDraws`.
             compute: asked for all of them or for none, so that a batch stays a batch.
+            partner: asks for the same draws at the same time; both compute where one of them does not know.
 
         Returns:
             (2, B) float32, on the device of the draws.
         """
-        places = _places(draws)
+        places, device = _places(draws), draws[0]["clean"].device
         unknown = np.isnan(self._table[places])
+        if partner:
+            unknown = partner.exchange(torch.from_numpy(unknown).to(device)).any(0).cpu().numpy()
         if unknown.any():
             fresh = compute(draws).detach().float().cpu().numpy().T
             self._table[places] = np.where(unknown, fresh, self._table[places])
             self.num_computed += len(places)
         else:
             self.num_read += len(places)
-        return torch.from_numpy(self._table[places].T.copy()).to(draws[0]["clean"].device)
+        return torch.from_numpy(self._table[places].T.copy()).to(device)
 
     def check(self, batches: Sequence[Sequence[Tensors]], compute: Compute) -> int:
         """Compute entries again.

@@ -13,7 +13,7 @@
     result.json     adapter hash and closing figures
 
 SIGTERM ends the run after the step under way, with a checkpoint; starting the command again resumes it. For
-several devices: `accelerate launch -m rlhf.dpo RUNDIR`.
+several devices: `accelerate launch -m rlhf.dpo RUNDIR`; with `arm_parallel`, two of them share each pair.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from generator.rundir import RunDir, RunError, run_command
 from generator.sample import load_model
 from rlhf import processes
 from rlhf.arithmetic import set_up, to_bfloat16
+from rlhf.arm_parallel import Partner
 from rlhf.dpo_config import FlowDPOConfig
 from rlhf.dpo_trainer import FlowDPOTrainer
 from rlhf.draws import PairDraws, Tensors
@@ -88,6 +89,7 @@ def main(run: RunDir, attached: bool) -> None:
             folder, model = run.resolve(request["export"]), request["model"]
         except KeyError as missing:
             raise RunError(f"{run.path / 'request.json'} has no {missing}") from None
+        partner = Partner() if config.arm_parallel else None
         export = _open_export(folder)
         pipeline = load_model(run, model)
         config = replace(config, time_shift=config.time_shift or float(pipeline.scheduler.config.flow_shift))
@@ -98,7 +100,7 @@ def main(run: RunDir, attached: bool) -> None:
         data = prepare(pipeline, rows, config, cache, stop)
         transformer, save = pipeline.transformer, type(pipeline).save_lora_weights
         del pipeline  # VAE and text encoder have done their work
-        trainer, lora = make_trainer(run, transformer, config, data, stop, cache / "bank")
+        trainer, lora = make_trainer(run, transformer, config, data, stop, cache / "bank", partner)
         samples = Samples(
             run.path / "samples",
             to_show(rows, config),
@@ -154,7 +156,13 @@ def prepare(
 
 
 def make_trainer(
-    run: RunDir, transformer: Any, config: FlowDPOConfig, data: Data, stop: Stop, banks: Path
+    run: RunDir,
+    transformer: Any,
+    config: FlowDPOConfig,
+    data: Data,
+    stop: Stop,
+    banks: Path,
+    partner: Partner | None,
 ) -> tuple[FlowDPOTrainer, LoraConfig]:
     """The trainer around a transformer with a new adapter, and the adapter's configuration.
 
@@ -168,7 +176,7 @@ def make_trainer(
     )
     set_up(transformer, config)
     guard_mu = config.guard_mu if config.guard == "sdpo" else None
-    policy = FlowPolicy(transformer, guard_mu=guard_mu, split_arms=config.split_arms)
+    policy = FlowPolicy(transformer, guard_mu=guard_mu, split_arms=config.split_arms or partner is not None)
     bank, held_bank, frozen = None, None, identify(policy)
     if config.draws_per_pair:
         bank = open_bank(banks, config, frozen, data.train.keys, config.draws_per_pair)
@@ -183,6 +191,7 @@ def make_trainer(
         weights=data.weights,
         bank=bank,
         held_out=HeldOut(data.held_out, config, bank=held_bank, probes=data.probes),
+        partner=partner,
         callbacks=[stop],
     )
     trainer.check_banks()

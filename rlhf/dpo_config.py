@@ -49,6 +49,8 @@ class FlowDPOConfig(SampledConfig):
             `time_strata`; where a run comes back to one, the frozen policy's error is read from the bank. 0
             draws anew each time, without a bank.
         split_arms: see `rlhf.policy.FlowPolicy`: half the memory for one more forward pass.
+        arm_parallel: the two arms of a pair on two devices, see `rlhf.arm_parallel`: half the memory on each.
+            Needs an even number of processes, which meet half as many pairs a step as without it.
         held_out: share of the identities, in [0, 0.5], whose pairs are never trained on but watched.
         evaluate_every: steps between looks at them, at least 1; the last step always has one.
         max_excess: the run ends early when the error on held-out chosen videos is above the frozen policy's
@@ -71,6 +73,7 @@ class FlowDPOConfig(SampledConfig):
     pair_weighting: str = "none"
     draws_per_pair: int = 8
     split_arms: bool = False
+    arm_parallel: bool = False
     held_out: float = 0.1
     evaluate_every: int = 25
     max_excess: float = 0.005
@@ -98,6 +101,7 @@ class FlowDPOConfig(SampledConfig):
         self._expect_counts("draws_per_pair", least=0)
         strata = f"a multiple of time_strata ({self.time_strata})"
         self._expect("draws_per_pair", self.draws_per_pair % self.time_strata == 0, strata)
+        self._expect("split_arms", not (self.split_arms and self.arm_parallel), "off beside arm_parallel")
         self._expect("held_out", 0 <= self.held_out <= 0.5, "in [0, 0.5]")
         self._expect_counts("evaluate_every")
         self._expect("max_excess", self.max_excess > 0, "above 0")

@@ -18,6 +18,7 @@ COST = (
     "compiled",
     "attention",
     "split_arms",
+    "arm_parallel",
 )
 
 
@@ -103,7 +104,7 @@ def less_memory(config: FlowDPOConfig) -> Mapping[str, object]:
         return {"gradient_checkpointing": True, "kept_activations": kept}
     if config.kept_activations != "none":
         return {"kept_activations": "none"}
-    if not config.split_arms:
+    if not (config.split_arms or config.arm_parallel):
         return {"split_arms": True}
     divisor = next((n for n in range(2, config.batch_size + 1) if config.batch_size % n == 0), None)
     if divisor:

@@ -22,6 +22,7 @@ from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 
 from generator.rundir import RunError
+from rlhf.arm_parallel import Partner, SharedDraws
 from rlhf.bank import ReferenceBank
 from rlhf.best import Best
 from rlhf.dpo_config import FlowDPOConfig
@@ -47,6 +48,7 @@ class FlowDPOTrainer(RunTrainer, DPOTrainer):
         weights: of each pair's gradient; None for 1 each.
         bank: of the pairs' reference errors; None asks the frozen policy every time.
         held_out: what is watched; None for nothing.
+        partner: with whom the arms of a pair are shared; None computes both.
         callbacks: further callbacks of transformers.
 
     Attributes:
@@ -66,6 +68,7 @@ class FlowDPOTrainer(RunTrainer, DPOTrainer):
         weights: Sequence[float] | None = None,
         bank: ReferenceBank | None = None,
         held_out: HeldOut | None = None,
+        partner: Partner | None = None,
         callbacks: list[TrainerCallback] | None = None,
     ) -> None:
         """Set up transformers' trainer, then the few fields that TRL's loss reads.
@@ -82,18 +85,18 @@ class FlowDPOTrainer(RunTrainer, DPOTrainer):
             label_smoothing=config.label_smoothing,
             ddp_find_unused_parameters=False,  # every half of the adapter is in every pass
         )
-        number = num_draws(config, arguments)
-        draws = PairDraws(pairs, config, number, distinct=config.draws_per_pair, weights=weights)
+        number = num_draws(config, arguments) // (2 if partner else 1)  # partners meet the same
+        self.draws = PairDraws(pairs, config, number, distinct=config.draws_per_pair, weights=weights)
         super().__init__(
             policy,
             arguments,
-            draws,
+            SharedDraws(self.draws, config.batch_size) if partner else self.draws,
             folder,
             ema_decay=config.ema_decay,
             on_step=on_step,
             callbacks=callbacks,
         )
-        self.config, self.bank, self.held_out = config, bank, held_out
+        self.config, self.bank, self.held_out, self.partner = config, bank, held_out, partner
         self.best = Best(config.max_excess)
         self._met: list[Tensor] = []
         self._set_up_loss()
@@ -127,8 +130,8 @@ class FlowDPOTrainer(RunTrainer, DPOTrainer):
             RunError: the loss is not finite.
         """
         draws = inputs["draws"]
-        ref_error = ref_errors(self.policy, draws, self.bank)
-        policy_error, scale = model(draws)
+        ref_error = ref_errors(self.policy, draws, self.bank, self.partner)
+        policy_error, scale = model(draws, self.partner)
         time, quantile, weight = (
             torch.stack([one[name] for one in draws]).to(policy_error)
             for name in ("time", "quantile", "weight")
@@ -148,7 +151,7 @@ class FlowDPOTrainer(RunTrainer, DPOTrainer):
             RunError: a bank is not what the frozen policy answers.
         """
         if self.bank:
-            check_bank(self.policy, self.train_dataset, self.bank, self.config)
+            check_bank(self.policy, self.draws, self.bank, self.config)
         if self.held_out and self.held_out.bank:
             check_bank(self.policy, self.held_out.draws, self.held_out.bank, self.config)
 

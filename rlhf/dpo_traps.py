@@ -296,6 +296,16 @@ def _guards(facts: PairFacts, config: FlowDPOConfig) -> Iterator[Trap]:
         )
 
 
+def _devices(facts: PairFacts, config: FlowDPOConfig) -> Iterator[Trap]:
+    if config.arm_parallel:
+        yield Trap(
+            "arm_parallel",
+            "arm_parallel needs an even number of processes, and a worker starts one.",
+            "Switch it off, or start the run from a shell with torchrun.",
+            blocks=True,
+        )
+
+
 _LOOKS: tuple[Callable[[PairFacts, FlowDPOConfig], Iterator[Trap]], ...] = (
     _consent,
     _licences,
@@ -304,6 +314,7 @@ _LOOKS: tuple[Callable[[PairFacts, FlowDPOConfig], Iterator[Trap]], ...] = (
     _policy,
     _strength,
     _guards,
+    _devices,
 )
 
 

@@ -137,7 +137,7 @@ def guard_scale(chosen_residual: Tensor, rejected_residual: Tensor, *, mu: float
     return torch.where(agreement > 0, safe.clamp(max=1), torch.ones_like(safe))
 
 
-def scale_gradient(value: Tensor, scale: Tensor) -> Tensor:
+def scale_gradient(value: Tensor, scale: Tensor | float) -> Tensor:
     """Keep the value and multiply its gradient by `scale`."""
     return value.detach() + scale * (value - value.detach())
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from rlhf.arm_parallel import Partner
 from rlhf.draws import Tensors
 from rlhf.objectives import flow_error, flow_velocity, guard_scale, interpolate, scale_gradient
 
@@ -61,7 +62,7 @@ class FlowPolicy(nn.Module):
         self.transformer, self.guard_mu, self.split_arms = transformer, guard_mu, split_arms
         self.config = SimpleNamespace(model_type="anyid", use_cache=False, to_dict=dict)
 
-    def forward(self, draws: Sequence[Tensors]) -> tuple[Tensor, Tensor]:
+    def forward(self, draws: Sequence[Tensors], partner: Partner | None = None) -> tuple[Tensor, Tensor]:
         """Flow errors of the draws.
 
         Chosen and rejected get the same noise, time, references and prompt. Draws with equal shapes (mostly:
@@ -69,6 +70,7 @@ class FlowPolicy(nn.Module):
 
         Args:
             draws: B items of `PairDraws`.
+            partner: computes the other arm of the same draws meanwhile; None computes both here.
 
         Returns:
             errors (2, B), row 0 chosen, row 1 rejected, and the guard's scale (B,), 1 where there is none.
@@ -76,14 +78,17 @@ class FlowPolicy(nn.Module):
         errors = draws[0]["clean"].new_empty((2, len(draws)), dtype=torch.float32)
         scales = torch.ones_like(errors[0])
         for places in equal_shapes(draws):
-            error, scale = self._errors({k: torch.stack([draws[i][k] for i in places]) for k in draws[0]})
+            group = {name: torch.stack([draws[place][name] for place in places]) for name in draws[0]}
+            error, scale = self._errors(group, partner)
             index = torch.tensor(places, device=errors.device)
             errors = errors.index_copy(1, index, error)
             scales = scales.index_copy(0, index, scale)
         return errors, scales
 
-    def _errors(self, group: Tensors) -> tuple[Tensor, Tensor]:
-        if self.split_arms:
+    def _errors(self, group: Tensors, partner: Partner | None) -> tuple[Tensor, Tensor]:
+        if partner:
+            errors, residuals = self._with_partner(group, partner)
+        elif self.split_arms:
             rejected = checkpoint(self._arm, group, slice(1, 2), use_reentrant=False)
             chosen = self._arm(group, slice(0, 1))
             errors, residuals = ([*pair] for pair in zip(chosen, rejected, strict=True))
@@ -94,6 +99,16 @@ class FlowPolicy(nn.Module):
         if self.guard_mu is not None:
             scale = guard_scale(*residuals, mu=self.guard_mu)
         return torch.stack([errors[0], scale_gradient(errors[1], scale)]), scale
+
+    def _with_partner(self, group: Tensors, partner: Partner) -> tuple[list[Tensor], list[Tensor]]:
+        """Errors and residuals of both arms, of which this process's own has a gradient.
+
+        It counts double: processes average their gradients, and this one has a half of the pair's.
+        """
+        error, residual = self._arm(group, slice(partner.arm, partner.arm + 1))
+        errors = [*partner.exchange(error.detach())]
+        errors[partner.arm] = scale_gradient(error, 2.0)
+        return errors, [] if self.guard_mu is None else [*partner.exchange(residual)]
 
     def _arm(self, group: Tensors, arms: slice) -> tuple[Tensor, Tensor]:
         """Errors and residuals of one arm of all pairs, or of both: chosen of all, then rejected of all."""

@@ -12,6 +12,7 @@ from accelerate.utils import send_to_device
 from torch import Tensor
 
 from rlhf import processes
+from rlhf.arm_parallel import Partner
 from rlhf.bank import ReferenceBank
 from rlhf.dpo_config import FlowDPOConfig
 from rlhf.draws import PairDraws, Tensors
@@ -21,20 +22,33 @@ from rlhf.policy import FlowPolicy
 
 #: What of a config decides which draws there are and in which batches and by which arithmetic they are met.
 _DECISIVE = (
-    *("seed", "batch_size", "draws_per_pair", "split_arms", "bf16", "attention", "compiled"),
+    *("seed", "batch_size", "draws_per_pair", "split_arms", "arm_parallel"),
+    *("bf16", "attention", "compiled"),
     *("time_mean", "time_std", "time_shift", "time_low", "time_high", "time_strata"),
 )
 
 
-def ref_errors(policy: FlowPolicy, draws: Sequence[Tensors], bank: ReferenceBank | None) -> Tensor:
-    """Errors of the frozen policy, (2, B), from the bank where there is one that knows them."""
+def ref_errors(
+    policy: FlowPolicy,
+    draws: Sequence[Tensors],
+    bank: ReferenceBank | None,
+    partner: Partner | None = None,
+) -> Tensor:
+    """Errors of the frozen policy, (2, B), from the bank where there is one that knows them.
+
+    Args:
+        policy: with the adapter in any state, since its scale is 0 meanwhile.
+        draws: B items of `rlhf.draws.PairDraws`.
+        bank: None asks the policy.
+        partner: see `FlowPolicy.forward`.
+    """
 
     def compute(draws: Sequence[Tensors]) -> Tensor:
         with frozen_policy(policy):
-            errors: Tensor = policy(draws)[0]
+            errors: Tensor = policy(draws, partner)[0]
         return errors
 
-    return bank.errors(draws, compute) if bank else compute(draws)
+    return bank.errors(draws, compute, partner) if bank else compute(draws)
 
 
 def open_bank(

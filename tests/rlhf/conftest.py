@@ -82,6 +82,7 @@ def make_trainer(transformer, pairs, tmp_path):
 
     `with_bank` gives it a bank of reference errors; `held_out` are pairs that it watches.
     """
+    from rlhf.arm_parallel import Partner
     from rlhf.dpo_config import FlowDPOConfig
     from rlhf.dpo_trainer import FlowDPOTrainer
     from rlhf.held_out import HeldOut
@@ -99,7 +100,7 @@ def make_trainer(transformer, pairs, tmp_path):
         model.load_state_dict(weights)
         add_adapter(model, rank=config.rank, alpha=config.alpha, targets=config.targets, seed=config.seed)
         guard_mu = config.guard_mu if config.guard == "sdpo" else None
-        policy = FlowPolicy(model, guard_mu=guard_mu, split_arms=config.split_arms)
+        policy = FlowPolicy(model, guard_mu=guard_mu, split_arms=config.split_arms or config.arm_parallel)
         bank = None
         if with_bank:
             keys = [str(number) for number in range(len(data))]
@@ -114,6 +115,7 @@ def make_trainer(transformer, pairs, tmp_path):
             weights=pair_weights,
             bank=bank,
             held_out=HeldOut(held_out, config) if held_out else None,
+            partner=Partner() if config.arm_parallel else None,
             callbacks=callbacks,
         )
         trainer.lines = lines

@@ -28,7 +28,13 @@ def test_it_scales_with_pairs_a_step_and_with_pairs():
 
 @pytest.mark.parametrize(
     "change",
-    [{"rank": 64, "alpha": 64}, {"bf16": True}, {"split_arms": True}, {"gradient_checkpointing": True}],
+    [
+        {"rank": 64, "alpha": 64},
+        {"bf16": True},
+        {"split_arms": True},
+        {"arm_parallel": True},
+        {"gradient_checkpointing": True},
+    ],
 )
 def test_runs_that_cost_something_else_say_nothing(change):
     assert estimate(replace(CONFIG, **change), 25, [PAST]) is None
@@ -57,6 +63,11 @@ def test_each_step_down_saves_memory_and_learns_the_same():
         config = smaller
     assert seen == ["gradient_checkpointing", "kept_activations", "split_arms", "batch_size", "batch_size"]
     assert config.batch_size == 1 and less_memory(config) == {}
+
+
+def test_devices_that_share_the_arms_split_nothing_further():
+    config = replace(CONFIG, arm_parallel=True, gradient_checkpointing=True, kept_activations="none")
+    assert "batch_size" in less_memory(config)
 
 
 def test_compiled_blocks_keep_nothing():

@@ -82,6 +82,11 @@ def test_some_traps_block(name, changes):
     assert trap.name == name and trap.blocks
 
 
+def test_a_worker_starts_no_partner():
+    (trap,) = find_traps(GOOD, replace(CONFIG, arm_parallel=True))
+    assert trap.name == "arm_parallel" and trap.blocks
+
+
 def test_without_a_pair_that_is_all_there_is_to_say():
     (trap,) = find_traps(PairFacts(), replace(CONFIG, guard="none"))
     assert trap.name == "no_pairs" and trap.blocks

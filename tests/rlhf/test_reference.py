@@ -72,6 +72,7 @@ def test_another_model_has_another_bank(key, change):
         {"time_high": 0.9},
         {"time_strata": 8},
         {"split_arms": True},
+        {"arm_parallel": True},
         {"bf16": True},
         {"attention": "native"},
         {"compiled": True},

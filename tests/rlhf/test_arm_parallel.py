@@ -1,0 +1,129 @@
+"""Real processes, which meet over gloo, share the arms of what one process trains."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import socket
+from math import log
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("trl")
+
+from accelerate import PartialState  # noqa: E402
+from accelerate.data_loader import BatchSamplerShard  # noqa: E402
+from accelerate.state import AcceleratorState  # noqa: E402
+from safetensors.torch import load_file  # noqa: E402
+from torch.utils.data import BatchSampler, SequentialSampler  # noqa: E402
+from transformers import TrainerCallback  # noqa: E402
+
+from generator.rundir import RunError  # noqa: E402
+from rlhf.arm_parallel import SharedDraws  # noqa: E402
+from rlhf.lora import save_trainable  # noqa: E402
+from rlhf.reference import check_bank  # noqa: E402
+from rlhf.run_trainer import last_checkpoint  # noqa: E402
+
+STEPS = {"steps": 4, "accumulation": 2, "warmup_steps": 0, "evaluate_every": 2}
+#: Few enough for the bank to be read as well as written.
+FEW_DRAWS = {"time_strata": 2, "draws_per_pair": 2}
+#: Of the machine or of the clock.
+OTHER = {"seconds", "memory_bytes"}
+
+
+class StopAtTwo(TrainerCallback):
+    def on_step_end(self, args, state, control, **_):
+        control.should_training_stop = state.global_step == 2
+
+
+def together(number, work):
+    """Do the work in processes that are forked from this one, since everything is imported here already."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    fork = multiprocessing.get_context("fork").Process
+    processes = [fork(target=_one, args=(rank, number, port, work)) for rank in range(number)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+        process.kill()
+    assert [process.exitcode for process in processes] == [0] * number
+
+
+def _one(rank, number, port, work):
+    names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    values = (rank, rank, number, number, "127.0.0.1", port)
+    os.environ |= {"OMP_NUM_THREADS": "1", **dict(zip(names, map(str, values), strict=True))}
+    AcceleratorState._reset_state(reset_partial_state=True)
+    work(rank)
+    PartialState().wait_for_everyone()
+    PartialState().destroy_process_group()
+
+
+@pytest.mark.parametrize(("number", "batch_size"), [(2, 4), (4, 2)])
+def test_they_train_what_one_process_trains(make_trainer, pairs, tmp_path, number, batch_size):
+    """Loss, figures and weights; the bank holds what the frozen policy answers, for all of them."""
+    options = {**STEPS, **FEW_DRAWS, "held_out": pairs[:2], "pair_weights": [0.5, 1.5, 1.0, 0.8, 1.2]}
+
+    def work(rank):
+        trainer = make_trainer("shared", arm_parallel=True, with_bank=True, batch_size=batch_size, **options)
+        trainer.train()
+        checked = check_bank(trainer.policy, trainer.draws, trainer.bank, trainer.config)
+        save_trainable(trainer.policy, tmp_path / f"{rank}.safetensors")
+        facts = [trainer.lines, checked, trainer.bank.num_computed, trainer.bank.num_read]
+        (tmp_path / f"{rank}.json").write_text(json.dumps(facts))
+
+    together(number, work)
+    one = make_trainer("one", batch_size=4, **options)
+    one.train()
+    save_trainable(one.policy, tmp_path / "one.safetensors")
+    found = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(number)]
+    lines = found[0][0]
+    assert lines[0]["loss"] == pytest.approx(log(2), abs=1e-7) and lines[-1]["loss"] < 0.6
+    for line, expected in zip(lines, one.lines, strict=True):
+        assert {n: v for n, v in line.items() if n not in OTHER} == pytest.approx(
+            {n: v for n, v in expected.items() if n not in OTHER}, rel=1e-3, abs=1e-4
+        )
+    weights = [load_file(tmp_path / f"{name}.safetensors") for name in ("one", *range(number))]
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=1e-3, atol=1e-5)
+        assert all(torch.equal(weights[1][name], other[name]) for other in weights[2:])
+    assert all(checked and computed and read for _, checked, computed, read in found)
+
+
+def test_a_resumed_run_ends_with_the_same_bits(make_trainer, tmp_path):
+    def work(rank):
+        options = {**STEPS, **FEW_DRAWS, "arm_parallel": True, "batch_size": 2}
+        whole = make_trainer("whole", **options)
+        whole.train()
+        make_trainer("parts", callbacks=[StopAtTwo()], **options).train()
+        rest = make_trainer("parts", **options)
+        rest.train(resume_from_checkpoint=str(last_checkpoint(rest.folder)))
+        for name, trainer in {"whole": whole, "parts": rest}.items():
+            save_trainable(trainer.policy, tmp_path / f"{name}-{rank}.safetensors")
+        assert rank or [line["step"] for line in rest.lines] == [3, 4]
+
+    together(2, work)
+    assert len({path.read_bytes() for path in tmp_path.glob("*-?.safetensors")}) == 1
+
+
+@pytest.mark.parametrize("number", [2, 6])
+def test_partners_are_dealt_the_same_batches_and_the_run_is_dealt_once(number):
+    run = list(range(3 * number * 5))
+    shared = SharedDraws(run, batch_size=5)
+    batches = BatchSampler(SequentialSampler(shared), 5, drop_last=False)
+    dealt = [
+        [[shared[place] for place in batch] for batch in BatchSamplerShard(batches, number, rank)]
+        for rank in range(number)
+    ]
+    assert dealt[0::2] == dealt[1::2]
+    in_order = [place for step in zip(*dealt[0::2], strict=True) for batch in step for place in batch]
+    assert in_order == run
+
+
+def test_an_odd_number_of_processes_is_refused_in_one_line(make_trainer):
+    with pytest.raises(RunError, match="the number of processes is 1; start an even number"):
+        make_trainer(arm_parallel=True)
