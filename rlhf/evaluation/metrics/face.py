@@ -103,7 +103,7 @@ class FaceMetric:
         return MetricFacts(
             metric=self.column,
             columns=(self.column,),
-            model=self.embedder.name,
+            model=f"{self.embedder.name}, faces by {self.detector.info.name}",
             weights_sha256=self.embedder.weights.sha256,
             licence=self.embedder.weights.licence,
             frames=self.settings.words,

@@ -8,26 +8,29 @@ from numpy.typing import NDArray
 
 from generator.curation.annotation import Box
 from generator.curation.detection import FaceDetector, FoundFace
+from generator.video import fit
 
 #: Pixels of a crop, and where in it ArcFace and its kin were shown eyes, nose and mouth corners.
 CROP_SIDE = 112
 PLACES = np.array(
     [(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)]
 )
-#: Around a box without landmarks, on each side, as a share of its longer side.
-BOX_MARGIN = 0.1
-#: Around a picture that shows no face, on each side, before it is looked at again: detectors miss faces that
-#: fill the picture, as crops of faces do.
-RETRY_MARGIN, _RETRY_GREY = 0.25, (128, 128, 128)
+#: How a picture is shown to a detector, until it finds a face: pixels of the long side, never enlarged, and the
+#: grey around it on each side. Detectors miss faces that fill the picture, as crops of faces do.
+LOOKS = ((960, 0.0), (320, 0.25))
+_GREY = (128, 128, 128)
 #: What the facts of a metric say of all this.
 ALIGNMENT = {
     "face": "the largest",
-    "retry": f"with {RETRY_MARGIN:.0%} of grey on each side",
-    "alignment": f"similarity by five landmarks, else the box and {BOX_MARGIN:.0%} on each side",
+    "looks": " then ".join(f"at {side} pixels, {margin:.0%} of grey around" for side, margin in LOOKS),
+    "alignment": "similarity by five landmarks; of a box without any, the square of its longer side",
 }
+_Picture = NDArray[np.uint8]
+#: Matrices of maps of the plane, (2, 3) or (3, 3), from pixels to pixels.
+_Map = NDArray[np.float64]
 
 
-def face_crop(picture: NDArray[np.uint8], detector: FaceDetector) -> NDArray[np.uint8] | None:
+def face_crop(picture: _Picture, detector: FaceDetector) -> _Picture | None:
     """Cut out the largest face.
 
     Args:
@@ -37,27 +40,48 @@ def face_crop(picture: NDArray[np.uint8], detector: FaceDetector) -> NDArray[np.
     Returns:
         RGB, shape (112, 112, 3); None where there is no face.
     """
-    found = detector.find(picture)
-    if not found:
-        above, beside = (round(RETRY_MARGIN * side) for side in picture.shape[:2])
-        picture = cv2.copyMakeBorder(
-            picture, above, above, beside, beside, cv2.BORDER_CONSTANT, value=_RETRY_GREY
-        ).astype(np.uint8, copy=False)
-        found = detector.find(picture)
-    if not found:
-        return None
-    move = to_crop(max(found, key=lambda face: face.box.area))
+    for side, margin in LOOKS:
+        shown, to_shown = _shown(picture, side, margin)
+        if found := detector.find(shown):
+            return _cropped(picture, to_crop(max(found, key=lambda face: face.box.area)) @ to_shown)
+    return None
+
+
+def _shown(picture: _Picture, side: int, margin: float) -> tuple[_Picture, _Map]:
+    """A picture as a detector sees it, and where its pixels are there."""
+    height, width = picture.shape[:2]
+    small, to_small = _shrunk(picture, fit((width, height), side))
+    above, beside = (round(margin * length) for length in small.shape[:2])
+    framed = cv2.copyMakeBorder(small, above, above, beside, beside, cv2.BORDER_CONSTANT, value=_GREY)
+    return framed.astype(np.uint8, copy=False), np.array(
+        [(1, 0, beside), (0, 1, above), (0, 0, 1)]
+    ) @ to_small
+
+
+def _shrunk(picture: _Picture, size: tuple[int, int]) -> tuple[_Picture, _Map]:
+    """A picture at (width, height), and where its pixels are there: their middles, not their corners."""
+    across, down = size[0] / picture.shape[1], size[1] / picture.shape[0]
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    return small, np.array([(across, 0, (across - 1) / 2), (0, down, (down - 1) / 2), (0, 0, 1)])
+
+
+def _cropped(picture: _Picture, move: _Map) -> _Picture:
+    """By way of a smaller picture where the face is large, since a map alone would skip pixels of it."""
+    height, width = picture.shape[:2]
+    if (twice := 2 * float(np.hypot(move[0, 0], move[1, 0]))) < 1:
+        picture, to_small = _shrunk(picture, (max(1, round(twice * width)), max(1, round(twice * height))))
+        move = move @ np.linalg.inv(to_small)
     return cv2.warpAffine(picture, move, (CROP_SIDE, CROP_SIDE)).astype(np.uint8, copy=False)
 
 
-def to_crop(face: FoundFace) -> NDArray[np.float64]:
+def to_crop(face: FoundFace) -> _Map:
     """Where points of the picture lie in the crop, as a (2, 3) matrix."""
     if face.landmarks is None:
         return _box_to_crop(face.box)
     return similarity(np.asarray(face.landmarks, np.float64), PLACES)
 
 
-def similarity(points: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.float64]:
+def similarity(points: NDArray[np.float64], places: NDArray[np.float64]) -> _Map:
     """Turn, scale and shift `points` to lie closest to `places`, in the sense of least squares.
 
     In the plane a turn with a scale is one complex number a: min over a, b of sum |places - a points - b|^2.
@@ -76,9 +100,9 @@ def similarity(points: NDArray[np.float64], places: NDArray[np.float64]) -> NDAr
     return np.array([(turn.real, -turn.imag, shift.real), (turn.imag, turn.real, shift.imag)])
 
 
-def _box_to_crop(box: Box) -> NDArray[np.float64]:
-    """The square around the box's middle, upright."""
-    scale = CROP_SIDE / ((1 + 2 * BOX_MARGIN) * max(box.width, box.height))
+def _box_to_crop(box: Box) -> _Map:
+    """The upright square around the box's middle: of a cascade's box it has eyes and mouth near `PLACES`."""
+    scale = CROP_SIDE / max(box.width, box.height)
     across, down = box.left + box.width / 2, box.top + box.height / 2
     middle = (CROP_SIDE - 1) / 2
     return np.array([(scale, 0, middle - scale * across), (0, scale, middle - scale * down)])

@@ -196,7 +196,7 @@ def test_a_planted_turn_is_found_again():
 
 
 class Found:
-    """Finds what it was told to."""
+    """Finds what it was told to, in pictures of the (height, width) that it was told."""
 
     info = DetectorInfo("found", "1", {})
 
@@ -207,18 +207,26 @@ class Found:
         return list(self.faces) if self.sides in (None, picture.shape[:2]) else []
 
 
-def test_eyes_nose_and_mouth_come_where_embedders_expect_them():
-    """A large, tilted face: each of its points is marked by a colour, and found at its place in the crop."""
+@pytest.mark.parametrize("larger", [1, 6])
+def test_eyes_nose_and_mouth_come_where_embedders_expect_them(larger: int):
+    """A tilted face: each of its points is marked by a colour, and found at its place in the crop.
+
+    Of a picture of 2400 pixels the detector sees 960, and the crop skips none of it.
+    """
     turn = np.array([(2.0, 1.0), (-1.0, 2.0)])
     points = PLACES @ turn.T + (60, 160)
-    picture = np.zeros((400, 400, 3), np.uint8)
-    for number, (across, down) in enumerate(points):
-        cv2.circle(picture, (round(across), round(down)), 6, (50 + 40 * number, 0, 0), -1)
-    face = FoundFace(Box(0, 0, 9, 9), landmarks=tuple((x, y) for x, y in points))
-    crop = face_crop(picture, Found(face))
+    picture = np.zeros((400 * larger, 400 * larger, 3), np.uint8)
+    for number, (across, down) in enumerate(points * larger):
+        cv2.circle(picture, (round(across), round(down)), 6 * larger, (50 + 40 * number, 0, 0), -1)
+    picture[::2, ::2, 1] = 200  # a pattern that only an average over all pixels makes even
+    seen = min(400 * larger, 960)
+    face = FoundFace(Box(0, 0, 9, 9), landmarks=tuple((x * seen / 400, y * seen / 400) for x, y in points))
+    crop = face_crop(picture, Found(face, sides=(seen, seen)))
     assert crop is not None and crop.shape == (112, 112, 3)
     for number, (across, down) in enumerate(PLACES):
         assert abs(int(crop[round(down), round(across), 0]) - (50 + 40 * number)) <= 2
+    if larger > 1:
+        assert np.abs(crop[10:-10, 10:-10, 1].astype(int) - 200 / 4).max() <= 10
 
 
 def test_the_largest_face_counts():
@@ -229,9 +237,10 @@ def test_the_largest_face_counts():
     assert crop is not None
     middle = crop[56, 56].tolist()
     assert middle == [0, 0, 255]
-    # A tenth of the box lies around it on each side.
-    edge = round(112 * 0.1 / 1.2)
-    assert crop[56, edge - 3].tolist() == [0, 0, 0] and crop[56, edge + 3].tolist() == [0, 0, 255]
+    # The box fills the crop, and a wide one lies in its middle.
+    assert (crop == (0, 0, 255)).all(axis=2).mean() > 0.95
+    wide = face_crop(picture, Found(FoundFace(Box(10, 20, 60, 20))))
+    assert wide is not None and wide[56, 20].tolist() == [255, 0, 0] and wide[56, 90].tolist() == [0, 0, 0]
 
 
 def test_a_face_that_fills_the_picture_is_found_within_a_margin():
