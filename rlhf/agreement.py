@@ -48,7 +48,17 @@ def agreement(votes: Iterable[Vote], *, seed: int = 0) -> Agreement:
         votes: of one track, each person at most once a pair.
         seed: of the bootstrap.
     """
-    counts = verdict_counts(votes)
+    return agreement_of(verdict_counts(votes), seed=seed)
+
+
+def agreement_of(counts: Counts, *, seed: int = 0) -> Agreement:
+    """Agreement of counted verdicts.
+
+    Args:
+        counts: (N, K) how many people gave each pair each verdict that could be given, in the order of
+            `EXPRESSED`.
+        seed: of the bootstrap.
+    """
     return Agreement(
         alpha=_estimate(counts, krippendorff_alpha, seed),
         ac1=_estimate(counts, gwet_ac1, seed),
