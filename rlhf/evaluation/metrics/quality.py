@@ -86,16 +86,16 @@ def make(options: MetricOptions) -> Quality:
         MetricError: another setting, or weights are missing, altered or not allowed.
     """
     if unknown := sorted(options.settings.keys() - {"learned"}):
-        raise MetricError(f"quality has no setting {unknown[0]!r}; there is learned, true or false")
+        raise MetricError(f"there is no setting {unknown[0]!r}; there is learned, true or false")
     if not isinstance(learned := options.settings.get("learned", False), bool):
-        raise MetricError(f"quality: learned is {learned!r}; it must be true or false")
+        raise MetricError(f"learned is {learned!r}; it must be true or false")
     if not learned:
         return Quality(describe(IMAGING, TEMPORAL), IMAGING, TEMPORAL)
     try:
         module = needed("rlhf.evaluation.metrics.quality_learned", "torch transformers")
         made: Quality = module.make(options)
     except (ValueError, ImportError) as error:
-        raise MetricError(f"quality: {error}") from None
+        raise MetricError(str(error)) from None
     return made
 
 

@@ -124,13 +124,13 @@ def make(options: MetricOptions) -> Rubric:
         MetricError: a setting is missing or wrong, or the model's weights cannot be used.
     """
     if found := complaints(dict(options.settings), _SETTINGS):
-        raise MetricError(f"rubric: {found[0]}; its settings are model and repeats")
+        raise MetricError(f"{found[0]}; its settings are model and repeats")
     spec, folder = options.settings["model"], options.models_folder
     if spec.get("backend") not in ("server", "local"):
-        raise MetricError(f"rubric: backend is {spec.get('backend')!r}; it must be server or local")
+        raise MetricError(f"backend is {spec.get('backend')!r}; it must be server or local")
     sha256, licence = "", "of the model behind the server; not known here"
     try:
-        read_backend("rubric", spec)
+        read_backend("model", spec)
         loaded = dict(spec)
         if spec["backend"] == "local":
             weights = find_weights(folder, spec["model"], allow_non_commercial=options.allow_non_commercial)

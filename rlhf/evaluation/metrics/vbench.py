@@ -101,10 +101,10 @@ def make(options: MetricOptions) -> VBench:
         MetricError: it is not, its licences are not allowed, or a setting is missing or wrong.
     """
     if found := complaints(dict(options.settings), _SETTINGS):
-        raise MetricError(f"vbench: {found[0]}; its settings are python and timeout_s")
+        raise MetricError(f"{found[0]}; its settings are python and timeout_s")
     if not options.allow_non_commercial:
         raise MetricError(
-            "vbench: two of its networks (AMT, CC BY-NC 4.0; MUSIQ, CC BY-NC-SA 4.0) must not be used "
+            "two of its networks (AMT, CC BY-NC 4.0; MUSIQ, CC BY-NC-SA 4.0) must not be used "
             "commercially; allow non-commercial weights if your use is none, or use quality"
         )
     # Not resolved: an environment's python is a link, and knows by its own place which environment it is.
