@@ -52,7 +52,7 @@ def _context(round: Round) -> dict[str, Any]:
         "is_live": any(run.status in LIVE for run in shown),
         "curves": _curves(dpo) if dpo else [],
         "exports": round.exports.select_related("superseded").order_by("-id"),
-        "evaluation": evaluation.result if evaluation else None,
+        "evaluation": evaluation,
         "tuned": queries.done_run(round, Stage.DPO),
         "pairs": queries.pairs_side_by_side(round),
         "saved": vote_queries.votes_saved(round),
