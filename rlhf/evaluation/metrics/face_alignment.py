@@ -15,8 +15,8 @@ CROP_SIDE = 112
 PLACES = np.array(
     [(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)]
 )
-#: How a picture is shown to a detector, until it finds a face: pixels of the long side, never enlarged, and the
-#: grey around it on each side. Detectors miss faces that fill the picture, as crops of faces do.
+#: How a picture is shown to a detector until it finds a face: pixels of the long side, never enlarged, and
+#: the grey around it on each side. Detectors miss faces that fill the picture, as crops of faces do.
 LOOKS = ((960, 0.0), (320, 0.25))
 _GREY = (128, 128, 128)
 #: What the facts of a metric say of all this.
@@ -53,9 +53,8 @@ def _shown(picture: _Picture, side: int, margin: float) -> tuple[_Picture, _Map]
     small, to_small = _shrunk(picture, fit((width, height), side))
     above, beside = (round(margin * length) for length in small.shape[:2])
     framed = cv2.copyMakeBorder(small, above, above, beside, beside, cv2.BORDER_CONSTANT, value=_GREY)
-    return framed.astype(np.uint8, copy=False), np.array(
-        [(1, 0, beside), (0, 1, above), (0, 0, 1)]
-    ) @ to_small
+    shift = np.array([(1, 0, beside), (0, 1, above), (0, 0, 1)])
+    return framed.astype(np.uint8, copy=False), shift @ to_small
 
 
 def _shrunk(picture: _Picture, size: tuple[int, int]) -> tuple[_Picture, _Map]:

@@ -23,7 +23,7 @@ from rlhf.evaluation.metrics.elements_models import (  # noqa: E402
     clip_embedder,
     dino_embedder,
 )
-from rlhf.evaluation.metrics.registry import MetricOptions  # noqa: E402
+from rlhf.evaluation.metrics.registry import MetricOptions, make_metrics  # noqa: E402
 from rlhf.evaluation.records import EvaluationInstance, MetricError, NamedElement  # noqa: E402
 from tests.rlhf.evaluation.metrics.models_folder import noted  # noqa: E402
 from tests.rlhf.evaluation.metrics.tiny_models import TINY  # noqa: E402
@@ -140,3 +140,11 @@ def test_the_video_form_of_sam_2_will_do(models, tmp_path):
     expected, found = (segmenter(folder, 0.25).find(picture, "scarf") for folder in (models, tmp_path))
     assert expected is not None and found is not None
     assert (found.picture == expected.picture).all()
+
+
+def test_a_run_without_weights_says_of_each_metric_what_is_missing():
+    names = ["holi_arc", "holi_cur", "holi_sface", "elements"]
+    made, absent = make_metrics(names)
+    assert made == {}
+    for name, needs in zip(names, ("yunet", "yunet", "yunet", "grounding_dino"), strict=True):
+        assert absent[name].startswith(f"{name}: {needs} needs weights and no folder of models is set")

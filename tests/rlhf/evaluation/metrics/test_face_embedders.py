@@ -226,7 +226,8 @@ def test_eyes_nose_and_mouth_come_where_embedders_expect_them(larger: int):
     for number, (across, down) in enumerate(PLACES):
         assert abs(int(crop[round(down), round(across), 0]) - (50 + 40 * number)) <= 2
     if larger > 1:
-        assert np.abs(crop[10:-10, 10:-10, 1].astype(int) - 200 / 4).max() <= 10
+        # A quarter of the pixels is bright; single pixels of it would be 0 or 200.
+        assert np.abs(crop[10:-10, 10:-10, 1].astype(int) - 200 / 4).max() <= 20
 
 
 def test_the_largest_face_counts():
@@ -244,7 +245,7 @@ def test_the_largest_face_counts():
 
 
 def test_a_face_that_fills_the_picture_is_found_within_a_margin():
-    """Half as large again; the crop is that of the face within the margin."""
+    """Half as large again in the second look; the crop is of the picture as it is."""
     picture = np.full((80, 60, 3), 200, np.uint8)
     box = Box(15, 20, 60, 80)
     assert face_crop(picture, Found(FoundFace(box), sides=(81, 60))) is None
