@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,8 +22,12 @@ from generator.rundir import RunDir
 
 #: Seeds of the videos that an evaluation makes of each held-out instance.
 EVALUATION_SEEDS = [0, 1]
+#: More for the ablations: what they change is smaller than what two seeds differ by.
+ABLATION_SEEDS = [0, 1, 2]
 #: What looks at the videos; neither needs weights that are not shipped. The oracle knows drawn people only.
 METRICS = ["oracle", "quality"]
+#: How often a caption names an element that stays.
+CAPTION_SHARE = 0.5
 #: Arms of a run, by name; each says how a request of `rlhf.evaluate` has it.
 Arms = Callable[[RunDir], Mapping[str, Mapping[str, Any]]]
 
@@ -184,8 +189,14 @@ def _instance(instance: Instance, group: list[Reference], folder: RunDir) -> dic
 
 
 def standard_prompt(prompt: DifferentialPrompt) -> str:
-    """The whole scene in words, for a model that knows no primary reference."""
-    return " ".join(_say(e["element"], e["target"]) for e in prompt.elements if e["target"] is not None)
+    """The scene in words: what changes, and half of what stays, since no caption says everything.
+
+    So are the captions that the shipped model's ablation was trained with.
+    """
+    elements = prompt.elements
+    chance = random.Random("/".join(str(element["target"]) for element in elements))
+    named = [element for element in elements if element["changed"] or chance.random() < CAPTION_SHARE]
+    return " ".join(_say(element["element"], element["target"]) for element in named)
 
 
 def _say(element: str, state: str) -> str:

@@ -152,28 +152,32 @@ def _direction(
         "paper_full": full,
         "paper_ablated": ablated,
         **{name: found[name] for name in ("gain", "gain_low", "gain_high")},
-        "holds": verdict(full - ablated, found["gain_low"], found["gain_high"]),
+        "holds": verdict(full - ablated, found["gain"], found["gain_low"], found["gain_high"]),
     }
 
 
-def verdict(paper_gain: float, low: float | None, high: float | None) -> str:
+def verdict(paper_gain: float, gain: float | None, low: float | None, high: float | None) -> str:
     """Whether a measured gain points where the paper's does.
 
     Args:
         paper_gain: points of 100 that the paper's full model has more.
-        low: lower end of the measured interval; None where nothing could be measured.
+        gain: measured, in [-1, 1]; None where nothing could be.
+        low: lower end of its interval; None where there is none.
         high: upper end.
 
     Returns:
-        `yes`, `no`, or `undecided` where the interval holds 0. Where the paper's own gain is below 0.1 points
-        it is none: then an interval that holds 0 says `same`, and any other `no`.
+        `yes` or `no` by the side of 0 on which the interval lies, `undecided` where it holds 0. Where the
+        paper's own gain is below 0.1 points it is none: then `same` where the interval holds 0 or the
+        measured gain is as small, and `no` otherwise.
     """
-    if low is None or high is None:
+    if gain is None or low is None or high is None:
         return "undecided"
-    is_none = abs(paper_gain) < SAME
-    if low <= 0 <= high:
-        return "same" if is_none else "undecided"
-    return "yes" if not is_none and (low > 0) == (paper_gain > 0) else "no"
+    holds_zero = low <= 0 <= high
+    if abs(paper_gain) < SAME:
+        return "same" if holds_zero or 100 * abs(gain) < SAME else "no"
+    if holds_zero:
+        return "undecided"
+    return "yes" if (low > 0) == (paper_gain > 0) else "no"
 
 
 def one_metric_a_column(metrics: Iterable[MetricFacts]) -> dict[str, MetricFacts]:

@@ -12,7 +12,12 @@ from annotate.management.loop_command import (
     send_and_maybe_wait,
 )
 from annotate.models import Round, Stage
-from annotate.services.evaluations import EVALUATION_SEEDS, queue_ablations, queue_evaluation
+from annotate.services.evaluations import (
+    ABLATION_SEEDS,
+    EVALUATION_SEEDS,
+    queue_ablations,
+    queue_evaluation,
+)
 from annotate.services.rounds import RoundError
 from rlhf.evaluation.text import ablation_lines, direction_lines
 from rlhf.records import Track
@@ -49,7 +54,7 @@ def _compare(round: Round, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ablations(round: Round, options: dict[str, Any]) -> dict[str, Any]:
-    queued = queue_ablations(round, seeds=EVALUATION_SEEDS)
+    queued = queue_ablations(round, seeds=ABLATION_SEEDS)
     send_and_maybe_wait(queued.run, options | {"wait": True})
     queued.run.refresh_from_db()
     result: dict[str, Any] = queued.run.result or {}

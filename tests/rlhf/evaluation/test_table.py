@@ -90,19 +90,21 @@ def test_the_order_of_videos_changes_nothing():
 
 
 @pytest.mark.parametrize(
-    ("paper", "low", "high", "said"),
+    ("paper", "gain", "low", "high", "said"),
     [
-        (0.84, 0.001, 0.02, "yes"),
-        (0.84, -0.02, -0.001, "no"),
-        (0.84, -0.01, 0.02, "undecided"),
-        (0.84, None, None, "undecided"),
-        (-0.84, -0.02, -0.001, "yes"),
-        (-0.05, -0.01, 0.02, "same"),
-        (0.01, 0.001, 0.02, "no"),
+        (0.84, 0.01, 0.001, 0.02, "yes"),
+        (0.84, -0.01, -0.02, -0.001, "no"),
+        (0.84, 0.005, -0.01, 0.02, "undecided"),
+        (0.84, None, None, None, "undecided"),
+        (0.84, 0.01, None, None, "undecided"),
+        (-0.84, -0.01, -0.02, -0.001, "yes"),
+        (-0.05, 0.005, -0.01, 0.02, "same"),
+        (0.01, 0.01, 0.001, 0.02, "no"),
+        (0.01, -0.0008, -0.0015, -0.0001, "same"),
     ],
 )
-def test_a_direction_holds_where_the_interval_lies_on_the_papers_side(paper, low, high, said):
-    assert verdict(paper, low, high) == said
+def test_a_direction_holds_where_the_interval_lies_on_the_papers_side(paper, gain, low, high, said):
+    assert verdict(paper, gain, low, high) == said
 
 
 def test_planted_ablations_are_found_again():

@@ -1,0 +1,201 @@
+"""What an evaluation asks for: arms, instances, and what is left out with its reason."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from annotate import queries
+from annotate.models import DifferentialPrompt, ModelVersion, Reference, Round, Run, Stage
+from annotate.services import evaluations, runs
+from annotate.services.evaluations import queue_ablations, queue_evaluation, standard_prompt
+from annotate.services.loop import advance_round
+from annotate.services.rounds import RoundError
+from generator.portraits.world import CHECKPOINT, ELEMENT_STATES
+from generator.records import ELEMENTS
+from rlhf.records import Track, Verdict
+from tests.annotate.test_judgments import vote
+from tests.annotate.test_loop import end
+from tests.factories import make_group, make_instance, make_model, make_pair, make_prompt, make_round
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def ablation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An adapter of the shipped model without primary and differential prompt."""
+    folder = tmp_path / "ablation"
+    folder.mkdir()
+    (folder / "pytorch_lora_weights.safetensors").write_bytes(b"weights")
+    monkeypatch.setattr(evaluations, "ABLATION", folder)
+    return folder
+
+
+@pytest.fixture
+def round() -> Round:
+    """A round of the shipped model, and somebody held out."""
+    make_instance(make_group(split="eval"))
+    return make_pair(make_round(policy=make_model(name="tiny", base_model=str(CHECKPOINT)))).round
+
+
+def tuned(round: Round) -> ModelVersion:
+    """A model that the round trained."""
+    for track in Track:
+        vote(round.pairs.get(), track, Verdict.SECOND)
+    run = advance_round(round).run
+    assert run is not None and run.stage == Stage.DPO
+    end(run, adapter="adapter", adapter_sha256="b" * 64, num_pairs=1)
+    return ModelVersion.objects.get(run=run)
+
+
+def request_of(run: Run) -> dict[str, Any]:
+    return runs.run_dir(run).read_request()
+
+
+def test_the_ablations_are_switches_of_one_model(round, ablation):
+    model = tuned(round)
+    queued = queue_ablations(round, seeds=[0])
+    request = request_of(queued.run)
+    arms = request["arms"]
+    assert queued.left_out == [] and queued.run.candidate == model
+    assert request["compare"] == ["baseline", "candidate"] and request["reference"] == "candidate"
+    assert request["ablations"] == {
+        "without_assistants": "w/o AR",
+        "baseline": "w/o RL",
+        "without_pd": "w/o P&D",
+    }
+    assert arms["without_assistants"] == {
+        "label": "w/o AR: only the primary",
+        "model": arms["candidate"]["model"],
+        "references": 1,
+    }
+    full = arms["candidate"]["model"]["adapters"]
+    assert len(full) == 1 and arms["baseline"]["model"]["adapters"] == []
+    assert arms["without_pd"]["model"]["adapters"] == [str(ablation), *full]
+    assert arms["without_pd"]["prompts"] == "standard"
+
+
+def test_before_a_training_only_the_policy_is_taken_apart(round):
+    queued = queue_ablations(round, seeds=[0])
+    request = request_of(queued.run)
+    assert set(request["arms"]) == {"candidate", "without_assistants", "without_pd"}
+    assert "compare" not in request and queued.run.candidate is None
+    (why,) = queued.left_out
+    assert why.startswith("w/o RL: tiny is not tuned")
+    end(queued.run, table={})
+    assert queries.done_evaluation(round) is None, "nothing that was tuned is compared yet"
+    model = tuned(round)
+    step = advance_round(round)
+    assert step.run is not None and step.run.candidate == model
+
+
+@pytest.mark.parametrize(
+    ("base", "has_adapter", "says"),
+    [
+        ("elsewhere", True, "for the shipped portrait model, and tiny rests on elsewhere"),
+        (str(CHECKPOINT), False, "has no pytorch_lora_weights.safetensors"),
+    ],
+)
+def test_what_cannot_be_taken_away_is_left_out_with_a_reason(ablation, base, has_adapter, says):
+    make_instance(make_group(split="eval"))
+    if not has_adapter:
+        (ablation / "pytorch_lora_weights.safetensors").unlink()
+    round = make_round(policy=make_model(name="tiny", base_model=base))
+    queued = queue_ablations(round, seeds=[0])
+    assert "without_pd" not in request_of(queued.run)["arms"]
+    assert queued.left_out[1].startswith("w/o P&D: ") and says in queued.left_out[1]
+
+
+def test_ablations_wait_for_another_evaluation(round):
+    model = tuned(round)
+    run = queue_evaluation(round, model, seeds=[0])
+    with pytest.raises(RoundError, match=r"evaluate-1 is queued; wait for it"):
+        queue_ablations(round, seeds=[0])
+    end(run, identity={}, controllability={})
+    queued = queue_ablations(round, seeds=[0])
+    assert queue_ablations(round, seeds=[0]).run == queued.run, "asked twice, made once"
+
+
+def test_people_are_shown_by_what_may_be_used_of_them(round):
+    """A rejected reference is no part of the person, and nobody is evaluated after their consent."""
+    rejected = Reference.objects.filter(group__split="eval").latest("id")
+    Reference.objects.filter(pk=rejected.pk).update(reject_reasons=["blurred"])
+    make_instance(make_group(split="eval", consent_expires_on="2020-01-01"))
+    (asked,) = request_of(queue_ablations(round, seeds=[0]).run)["instances"]
+    assert len(asked["references"]) == 3 and len(asked["id_group"]) == 2
+    assert asked["identity"] == f"person-{rejected.group_id}"
+    assert asked["changed"] == ["background"] and set(asked["expected"]) == set(ELEMENTS)
+
+
+def test_a_standard_prompt_says_what_changes_and_half_of_the_rest():
+    def caption(number: int) -> str:
+        told = [{"element": e, "target": f"look {number}", "changed": e == "clothing"} for e in ELEMENTS]
+        return standard_prompt(DifferentialPrompt(elements=told))
+
+    captions = [caption(number) for number in range(100)]
+    assert all(f"Clothing: look {number}." in said for number, said in enumerate(captions))
+    # Six of seven stay, each named with probability 0.5: within four standard deviations of 600 draws.
+    named = sum(said.count(":") - 1 for said in captions)
+    assert named / 600 == pytest.approx(0.5, abs=4 * (0.25 / 600) ** 0.5)
+    assert captions == [caption(number) for number in range(100)], "the same prompt, the same caption"
+
+
+def test_a_standard_prompt_has_the_words_of_the_drawn_world():
+    states = {element: found[1] for element, found in ELEMENT_STATES.items()}
+    assert standard_prompt(make_prompt(**states)).startswith(
+        "The camera shows a medium shot. The person now has"
+    )
+
+
+CELL = {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 2, "num_identities": 2, "holes": 0, "not_asked": 0}
+RESULT = {
+    "set": {"name": "held-out people", "sha256": "0" * 64},
+    "arms": {"candidate": {"label": "tiny (full)"}, "without_assistants": {"label": "w/o AR"}},
+    "reference": "candidate",
+    "columns": [{"name": "holi_oracle", "label": "Holi (oracle)", "paper": "Holi-Arc", "metric": "oracle"}],
+    "table": {
+        "candidate": {"holi_oracle": CELL},
+        "without_assistants": {"holi_oracle": CELL | {"mean": 0.4567}},
+    },
+    "differences": {},
+    "directions": [
+        {
+            **{"ablation": "w/o AR", "arm": "without_assistants", "column": "holi_oracle"},
+            **{"paper_column": "Holi-Arc", "paper_full": 73.22, "paper_ablated": 72.38},
+            **{"gain": 0.0433, "gain_low": 0.01, "gain_high": 0.08, "holds": "yes"},
+        }
+    ],
+    "holes": [],
+    "seconds": 61.5,
+}
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs are done as soon as they are sent."""
+    monkeypatch.setattr("annotate.management.loop_command.tasks.send_run", lambda run: end(run, **RESULT))
+
+
+def called(*arguments: str) -> str:
+    output = StringIO()
+    call_command("evaluate_round", *arguments, stdout=output)
+    return output.getvalue()
+
+
+def test_the_command_prints_the_table_in_miniature(round, worker):
+    printed = called("--ablations", "--round", str(round.pk))
+    assert "w/o AR" in printed and "45.67 [40.00, 60.00]" in printed
+    assert "+4.33 [+1.00, +8.00]  paper +0.84  holds" in printed
+    assert "left out: \n  w/o RL: tiny is not tuned" in printed and "61.5" in printed
+    told = json.loads(called("--ablations", "--round", str(round.pk), "--json"))
+    assert told["directions"] == RESULT["directions"] and told["table"] == RESULT["table"]
+
+
+def test_the_command_says_what_is_missing(round):
+    with pytest.raises(CommandError, match="has no tuned model yet"):
+        called("--round", str(round.pk))
