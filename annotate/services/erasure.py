@@ -31,6 +31,7 @@ from annotate.services.rounds import RoundError
 from annotate.services.runs import run_dir
 from generator.curation.annotation import ANNOTATION_NAME
 
+from rlhf.evaluation.report_tables import REPORT_FILE
 
 def erase_identity(name: str, *, source: str | None = None, really: bool = False) -> dict[str, Any]:
     """Erase one person: rows, stored files, and the files of every export that holds them.
@@ -131,11 +132,15 @@ def _stored_files(group: IdentityGroup) -> list[str]:
 
 
 def _run_files(group: IdentityGroup) -> Iterator[str]:
-    """What jobs keep of a person beside rows: clips of trainings, videos of evaluations."""
+    """What jobs keep of a person beside rows: clips of trainings, and all that evaluations keep of them."""
     pairs = VideoPair.objects.filter(instance__group=group).values_list("pk", flat=True)
     instances = group.instances.values_list("pk", flat=True)
     patterns = [f"runs/*/*/samples/step-*/{pk}.mp4" for pk in pairs]
-    patterns += [f"runs/*/*/{model}/{pk}-*.mp4" for pk in instances for model in ("baseline", "candidate")]
-    for pattern in patterns:
-        for path in settings.STORAGE_ROOT.glob(pattern):
+    patterns += [f"runs/*/evaluate-*/*/{pk}-*.mp4" for pk in instances]
+    patterns += [f"runs/*/evaluate-*/scores/*/{pk}-*.json" for pk in instances]
+    found = {path for pattern in patterns for path in settings.STORAGE_ROOT.glob(pattern)}
+    # A report holds pictures of the best and the worst videos.
+    found |= {path.parent.parent / REPORT_FILE for path in found if path.match("evaluate-*/*/*.mp4")}
+    for path in found:
+        if path.is_file():
             yield str(path.relative_to(settings.STORAGE_ROOT))

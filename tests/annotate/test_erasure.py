@@ -64,12 +64,16 @@ def test_it_erases_what_jobs_keep_of_a_person(exported):
     mine = [
         cache / f"{'a' * 64}.safetensors",
         run / f"dpo-1/samples/step-0/{pair.pk}.mp4",
-        run / f"evaluate-1/baseline/{pair.instance_id}-7.mp4",
+        run / f"evaluate-1/without_pd/{pair.instance_id}-7.mp4",
+        run / f"evaluate-1/scores/without_pd/{pair.instance_id}-7.json",
+        run / "evaluate-1/report.html",
     ]
     theirs = [
         cache.with_name("another.cache") / f"{'a' * 64}.safetensors",
         run / f"dpo-1/samples/step-0/{pair.pk}0.mp4",
         run / f"evaluate-1/candidate/{pair.instance_id}1-7.mp4",
+        run / f"evaluate-2/candidate/{pair.instance_id}1-7.mp4",
+        run / "evaluate-2/report.html",
     ]
     for path in [*mine, *theirs]:
         path.parent.mkdir(parents=True, exist_ok=True)
