@@ -107,7 +107,7 @@ class Rubric:
             ]
         except UnansweredError as error:
             if error.is_hopeless or transcript[-1]["faults"] == ["connection"]:
-                self._gone = f"{error}; see to the model of the rubric, then run again"
+                self._gone = f"{error}; see to the model of the rubric, then evaluate again"
                 raise MetricError(self._gone) from None
             return VideoScores({}, dict.fromkeys(COLUMNS, str(error)), {"transcript": transcript})
         scores = {column: [reply[column]["score"] for reply in replies] for column in COLUMNS}
