@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,7 @@ def test_it_is_the_mean_over_elements_in_any_order(studio):
     scores = studio.score(video, primary, RED, GREEN)
     assert scores.values == pytest.approx({"ele_clip": 1 / 2, "ele_dino": 1 / 2}, abs=LOSS)
     assert studio.score(video, primary, GREEN, RED).values == pytest.approx(scores.values)
+    assert json.loads(json.dumps(scores.details)) == scores.details
 
 
 def test_an_element_has_its_own_picture(studio):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -131,6 +132,7 @@ def test_it_is_the_mean_over_all_references_in_any_order(studio):
     expected = {"a.png": 1, "b.png": (1 + NEAR) / 2, "c.png": 1 / 2}
     assert scores.details["per_reference"] == pytest.approx(expected, abs=LOSS)
     assert scores.values["holi_sface"] == pytest.approx(np.mean(list(expected.values())), abs=LOSS)
+    assert json.loads(json.dumps(scores.details)) == scores.details
     for cosines in scores.details["cosines"]:
         assert cosines == pytest.approx([1, NEAR, 0], abs=LOSS)
     assert studio.score(video, *reversed(group)).values == pytest.approx(scores.values, abs=1e-12)

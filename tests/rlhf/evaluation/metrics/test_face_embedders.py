@@ -230,6 +230,20 @@ def test_eyes_nose_and_mouth_come_where_embedders_expect_them(larger: int):
         assert np.abs(crop[10:-10, 10:-10, 1].astype(int) - 200 / 4).max() <= 20
 
 
+def test_opencv_aligns_faces_in_the_same_way(tmp_path):
+    """Landmarks that no similarity brings to their places, in a smooth picture."""
+    rng = np.random.default_rng(2)
+    picture = cv2.resize(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8), (320, 240))
+    points = PLACES @ np.array([(1.1, 0.4), (-0.4, 1.1)]) + (70, 20) + rng.normal(0, 4, (5, 2))
+    box = Box(60, 30, 120, 120)
+    network = cv2.FaceRecognizerSF.create(str(tiny_onnx(tmp_path / "sface.onnx")), "")
+    row = np.array([box.left, box.top, box.width, box.height, *points.reshape(-1), 1.0], np.float32)
+    theirs = network.alignCrop(np.ascontiguousarray(picture[..., ::-1]), row)[..., ::-1]
+    crop = face_crop(picture, Found(FoundFace(box, landmarks=tuple((x, y) for x, y in points))))
+    assert crop is not None
+    assert np.abs(crop.astype(int) - theirs).max() <= 4
+
+
 def test_the_largest_face_counts():
     picture = np.zeros((100, 200, 3), np.uint8)
     picture[10:40, 10:40], picture[20:80, 120:180] = (255, 0, 0), (0, 0, 255)
