@@ -89,8 +89,7 @@ def _differences(
                 for cell in [_NO_FIGURES | found[arm.name].get(column["name"], {})]
             ],
         }
-        for column in columns
-        if found
+        for column in report_tables.paired_columns(result, columns)
     ]
 
 

@@ -58,7 +58,7 @@ def _context(run: RunDir, result: Result) -> dict[str, Any]:
     arms = report_tables.arm_rows(result)
     columns, refused = report_tables.shown_columns(result)
     reference = next((arm for arm in arms if arm.is_reference), None)
-    against = _against(run, arms, reference)
+    against = _against(result, arms, reference)
     best, worst = (
         report_cases.cases(run, result, columns, arms, against.name, reference.name)
         if reference and against
@@ -71,6 +71,8 @@ def _context(run: RunDir, result: Result) -> dict[str, Any]:
         "refused": refused,
         "reference": reference,
         "against": against,
+        "compared": report_tables.compared_labels(result, arms),
+        "paired": report_tables.paired_columns(result, columns),
         "best_means": report_tables.best_means(result),
         "scale": report_tables.difference_scale(result, columns),
         "directions": report_tables.shown_directions(result, columns),
@@ -85,12 +87,10 @@ def _context(run: RunDir, result: Result) -> dict[str, Any]:
     }
 
 
-def _against(run: RunDir, arms: list[ArmRow], reference: ArmRow | None) -> ArmRow | None:
+def _against(result: Result, arms: list[ArmRow], reference: ArmRow | None) -> ArmRow | None:
     """The arm that cases are looked for against: the headline's baseline, or the first other one."""
     others = [arm for arm in arms if arm is not reference]
-    compared: list[str] = []
-    if (run.path / "request.json").is_file():
-        compared = run.read_request().get("compare") or []
+    compared = result.get("compare") or []
     return next((arm for arm in others if arm.name in compared), others[0] if others else None)
 
 

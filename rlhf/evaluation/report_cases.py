@@ -201,8 +201,9 @@ def _case(
 def _case_video(run: RunDir, arm: ArmRow, video: Mapping[str, Any] | None) -> CaseVideo:
     if video is None:
         return CaseVideo(arm, Strip(why="no video"), {}, {})
-    shown = strip(run.resolve(video["path"]), PICTURES) if video.get("path") else Strip(why="no video")
-    return CaseVideo(arm, shown, video["values"], video["holes"])
+    if video["path"] is None:
+        return CaseVideo(arm, Strip(why=next(iter(video["holes"].values()), "no video")), {}, video["holes"])
+    return CaseVideo(arm, strip(run.resolve(video["path"]), PICTURES), video["values"], video["holes"])
 
 
 def strip(path: Path, pictures: int) -> Strip:

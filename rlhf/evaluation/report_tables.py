@@ -93,10 +93,15 @@ def arm_rows(result: Result) -> list[ArmRow]:
 
 
 def reference_arm(result: Result) -> str | None:
-    """The arm that the differences are taken against: the only one that differs from none."""
-    differences = result.get("differences") or {}
-    rest = [name for name in result.get("arms") or {} if name not in differences]
-    return rest[0] if differences and len(rest) == 1 else None
+    """The arm that the differences are taken against."""
+    return result.get("reference") if result.get("differences") else None
+
+
+def compared_labels(result: Result, arms: Iterable[ArmRow]) -> tuple[str, str]:
+    """Of the two arms whose win rates are the headline, the baseline first."""
+    labels = {arm.name: arm.label for arm in arms}
+    baseline, candidate = result.get("compare") or ("baseline", "candidate")
+    return labels.get(baseline, baseline), labels.get(candidate, candidate)
 
 
 def _source(arm: Mapping[str, Any]) -> str:
@@ -176,17 +181,28 @@ def interval_plot(cell: Mapping[str, Any], title: str, scale: plots.Scale) -> Ma
 
 
 def holes_of(result: Result, arms: Iterable[ArmRow]) -> list[Hole]:
-    """All holes with a reason in common as one, failures first."""
+    """Holes with arm and reason in common as one: failures first, then what was not asked for."""
     labels = {arm.name: arm.label for arm in arms}
     columns = {column["name"]: column["label"] for column in result.get("columns") or []}
     videos: dict[tuple[str, str], dict[str, None]] = {}
     filled: dict[tuple[str, str], dict[str, None]] = {}
-    for hole in result.get("holes") or []:
-        key = labels.get(hole["arm"], hole["arm"]), hole["why"]
-        videos.setdefault(key, {})[f"{hole['instance_id']}-{hole['seed']}"] = None
-        filled.setdefault(key, {})[columns.get(hole["column"], hole["column"])] = None
+    for video in result.get("videos") or []:
+        for column, why in video["holes"].items():
+            key = labels.get(video["arm"], video["arm"]), why
+            videos.setdefault(key, {})[f"{video['instance_id']}-{video['seed']}"] = None
+            filled.setdefault(key, {})[columns.get(column, column)] = None
     found = [Hole(key[0], tuple(filled[key]), key[1], tuple(names)) for key, names in videos.items()]
     return sorted(found, key=lambda hole: not hole.is_failure)
+
+
+def paired_columns(result: Result, columns: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Those in which the reference arm can be held against another."""
+    found = (result.get("differences") or {}).values()
+    return [
+        column
+        for column in columns
+        if any(cells.get(column["name"], {}).get("gain") is not None for cells in found)
+    ]
 
 
 def radar_plot(result: Result, columns: Sequence[Mapping[str, Any]], arms: Sequence[ArmRow]) -> Markup | None:

@@ -46,7 +46,7 @@ def planted_run(folder: Path) -> dict[str, Any]:
         }
         for instance in GAINS
     ]
-    request = {"stage": "evaluate", "compare": ["baseline", "candidate"], "instances": instances}
+    request = {"stage": "evaluate", "instances": instances}
     (folder / "request.json").write_text(json.dumps(request))
     return _result(videos, facts)
 
@@ -94,6 +94,8 @@ def _result(videos: list[dict[str, Any]], facts: list[MetricFacts]) -> dict[str,
             "seeds": [7],
         },
         "arms": ARMS,
+        "compare": ["baseline", "candidate"],
+        "reference": "candidate",
         "columns": [column.to_json() for column in columns],
         "metrics": [one.to_json() for one in facts],
         "table": summary(scored, columns),
@@ -104,17 +106,6 @@ def _result(videos: list[dict[str, Any]], facts: list[MetricFacts]) -> dict[str,
             for track in ("identity", "controllability")
         },
         "videos": videos,
-        "holes": [
-            {
-                "arm": v["arm"],
-                "instance_id": v["instance_id"],
-                "seed": v["seed"],
-                "column": column,
-                "why": why,
-            }
-            for v in videos
-            for column, why in v["holes"].items()
-        ],
         "failed": [],
         "seconds": 75.0,
     }

@@ -59,13 +59,12 @@ def test_a_hole_is_counted_and_named_and_no_zero(planted):
 
 
 def test_what_was_not_asked_is_no_failure(planted):
-    hole = {"arm": "alone", "seed": 7, "column": "dyn"}
-    given = [
-        {**hole, "instance_id": "11", "why": "not asked: nothing of this kind changes"},
-        {**hole, "instance_id": "12", "why": WHY},
-        {**hole, "instance_id": "13", "why": WHY},
+    whys = {"11": "not asked: nothing of this kind changes", "12": WHY, "13": WHY}
+    videos = [
+        {"arm": "alone", "instance_id": instance, "seed": 7, "holes": {"dyn": why}}
+        for instance, why in whys.items()
     ]
-    found = holes_of({**planted[1], "holes": given}, [])
+    found = holes_of({**planted[1], "videos": videos}, [])
     assert [(one.is_failure, one.videos) for one in found] == [(True, ("12-7", "13-7")), (False, ("11-7",))]
 
 
