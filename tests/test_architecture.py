@@ -54,6 +54,7 @@ PLAIN = {
     "generator.rundir",
     "generator.media",
     "generator.video",
+    "generator.normalise",
     "generator.instances",
     "generator.curation",
     "generator.prompts",

@@ -17,8 +17,9 @@ from generator.curation.folder import Person, PersonFile, RejectedFile, scan_peo
 from generator.curation.shots import SHOT_SIDE, find_shots
 from generator.decoder import VideoDecoder
 from generator.media import MediaError, MediaFacts, MediaFormat, MediaLimits, RejectReason
+from generator.normalise import normalise, normalise_shots
 from generator.records import ReferenceKind
-from generator.video import fit, normalise, normalise_shots, read_clip, write_poster
+from generator.video import fit, read_clip, write_poster
 
 Follow = Callable[[Iterable[Person | RejectedFile]], Iterable[Person | RejectedFile]]
 

@@ -20,7 +20,8 @@ from generator.curation.filters import Thresholds, judge, measure
 from generator.curation.settings import CurationSettings
 from generator.curation.sharpness import sharpness
 from generator.media import MediaError
-from generator.video import normalise, read_clip, write_clip
+from generator.normalise import normalise
+from generator.video import read_clip, write_clip
 from tests.generator.media_files import MediaMaker, moving
 
 REALDATA = Path(__file__).parents[3] / "shared" / "realdata"

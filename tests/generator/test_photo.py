@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from generator.video import MediaError, MediaLimits, RejectReason, normalise, probe, read_clip
+from generator.normalise import normalise
+from generator.video import MediaError, MediaLimits, RejectReason, probe, read_clip
 from tests.generator.media_files import MediaMaker, picture
 
 #: EXIF orientation -> degrees clockwise, and where the stored top left corner is shown.

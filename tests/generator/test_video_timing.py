@@ -5,7 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from generator.video import constant_rate_picks, fit, steady_rate
+from generator.normalise import constant_rate_picks, steady_rate
+from generator.video import fit
 
 
 @pytest.mark.parametrize(
