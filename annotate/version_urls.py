@@ -2,12 +2,19 @@
 
 from django.urls import path
 
-from annotate.views import exports, versions
+from annotate.views import exports, version_comparisons, versions
 
 urlpatterns = [
     path("exports/<int:export_id>/", exports.export_detail, name="export"),
     path("exports/<int:export_id>/download/<str:form>/", exports.download, name="export_download"),
     path("models/", versions.version_list, name="versions"),
+    path("models/compare/", version_comparisons.choose, name="version_comparisons"),
+    path("models/compare/<int:comparison_id>/", version_comparisons.comparison, name="version_comparison"),
+    path(
+        "media/comparisons/<int:comparison_id>/<str:arm>/<int:instance_id>/<int:seed>",
+        version_comparisons.clip,
+        name="version_comparison_clip",
+    ),
     path("models/<int:version_id>/", versions.version_detail, name="version"),
     *(
         path(f"models/<int:version_id>/{wish}/", versions.change, {"wish": wish}, name=f"version_{wish}")
