@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from generator.model.local import accelerator, check_pipeline, load_local
 from generator.records import SamplerSettings
 
 #: As released: 6 seconds at 8 frames a second.
@@ -33,7 +34,7 @@ _FACE_FILES = (
     "face_encoder/models/antelopev2/glintr100.onnx",
     "face_encoder/models/antelopev2/scrfd_10g_bnkps.onnx",
 )
-_FACE_PACKAGES = ("insightface", "onnxruntime", "facexlib", "consisid_eva_clip")
+_FACE_PACKAGES = ("insightface", "onnxruntime", "facexlib", "torchvision", "consisid_eva_clip")
 
 
 @dataclass(frozen=True)
@@ -118,40 +119,10 @@ def load_consisid(
     Raises:
         ValueError: a part or a package is missing; the message names it.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    pipeline_folder(weights)
+    check_pipeline(weights)
+    device, dtype = accelerator()
     see = load_face_models(weights, device, dtype, allow_non_commercial=allow_non_commercial)
-    return ConsisID(load_consisid_pipeline(weights, device, dtype), see, settings)
-
-
-def load_consisid_pipeline(
-    weights: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
-) -> ConsisIDPipeline:
-    """The pipeline alone; see `load_consisid`."""
-    pipeline = ConsisIDPipeline.from_pretrained(
-        pipeline_folder(weights), dtype=dtype, use_safetensors=True, local_files_only=True
-    )
-    pipeline.to(device)
-    pipeline.set_progress_bar_config(disable=True)
-    if torch.device(device).type != "cpu":
-        pipeline.vae.enable_slicing()
-        pipeline.vae.enable_tiling()
-    return pipeline
-
-
-def pipeline_folder(weights: Path) -> Path:
-    """A folder that holds a pipeline.
-
-    Raises:
-        ValueError: it does not.
-    """
-    if not (weights / "model_index.json").is_file():
-        raise ValueError(
-            f"{weights} has no model_index.json; give a local folder in the Diffusers layout: nothing is "
-            "downloaded"
-        )
-    return weights
+    return ConsisID(load_local(ConsisIDPipeline, weights, device, dtype), see, settings)
 
 
 def load_face_models(

@@ -131,12 +131,21 @@ def _load_consisid(weights: Path, changes: Mapping[str, Any], allow_non_commerci
     return load_consisid(weights, settings, allow_non_commercial=allow_non_commercial)
 
 
+def _load_vace(weights: Path, changes: Mapping[str, Any], allow_non_commercial: bool) -> VideoModel:
+    from generator.model.vace import RELEASED, load_vace
+
+    return load_vace(weights, replace(RELEASED, **changes))
+
+
 RUNNERS: Mapping[str, Runner] = {
     "consisid": Runner(
         "ConsisID",
         "Apache-2.0, with face models for non-commercial research only",
         "https://huggingface.co/BestWishYsh/ConsisID-preview",
         _load_consisid,
+    ),
+    "vace": Runner(
+        "Wan VACE", "Apache-2.0", "https://huggingface.co/Wan-AI/Wan2.1-VACE-1.3B-diffusers", _load_vace
     ),
 }
 
@@ -168,7 +177,7 @@ def main(arguments: list[str]) -> int:
         said = run_model(
             runner, model, benchmark, options.folder, note=lambda line: print(line, file=sys.stderr)
         )
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:  # a checkpoint may need a package of its own
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     print(json.dumps(said, indent=1, ensure_ascii=False))

@@ -1,6 +1,6 @@
-"""Runners: the real ConsisID pipeline with tiny random weights makes an entry, and what is absent is named.
+"""Runners: the real pipelines with tiny random weights make entries, and what is absent is named.
 
-Its face models have no weights that may be shipped; here a planted one sees the mean colour of a picture.
+ConsisID's face models have no weights that may be shipped; here a planted one sees a picture's mean colour.
 """
 
 from __future__ import annotations
@@ -16,15 +16,25 @@ torch = pytest.importorskip("torch")
 
 from diffusers import (  # noqa: E402
     AutoencoderKLCogVideoX,
+    AutoencoderKLWan,
     CogVideoXDPMScheduler,
     ConsisIDPipeline,
     ConsisIDTransformer3DModel,
+    WanVACEPipeline,
+    WanVACETransformer3DModel,
 )
 from PIL import Image  # noqa: E402
 from transformers import T5Config, T5EncoderModel, T5Tokenizer  # noqa: E402
 
 from generator.model import consisid  # noqa: E402
-from generator.model.consisid import ConsisID, Face, load_consisid_pipeline, load_face_models  # noqa: E402
+from generator.model.consisid import ConsisID, Face, load_face_models  # noqa: E402
+from generator.model.local import load_local  # noqa: E402
+from generator.model.tiny import (  # noqa: E402
+    TEXT_WIDTH,
+    build_scheduler,
+    build_text_encoder,
+    build_tokenizer,
+)
 from generator.records import SamplerSettings  # noqa: E402
 from generator.video import probe  # noqa: E402
 from rlhf.evaluation.benchmark import Benchmark, BenchmarkError  # noqa: E402
@@ -109,7 +119,7 @@ def see(picture: np.ndarray) -> Face:
 
 @pytest.fixture(scope="module")
 def model(weights: Path) -> ConsisID:
-    return ConsisID(load_consisid_pipeline(weights), see, SETTINGS)
+    return ConsisID(load_local(ConsisIDPipeline, weights, "cpu", torch.float32), see, SETTINGS)
 
 
 def test_a_video_depends_on_face_prompt_and_seed_alone(model: ConsisID) -> None:
@@ -163,6 +173,36 @@ def test_a_picture_without_a_face_stops_no_other(
     assert set(read_entry(tmp_path / "entry", portraits).holes) == {("ipt2v-001", 0), ("ipt2v-002", 0)}
 
 
+def test_vace_makes_an_entry_from_its_folder(
+    portraits: Benchmark, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    transformer = WanVACETransformer3DModel(
+        num_attention_heads=2,
+        attention_head_dim=12,
+        text_dim=TEXT_WIDTH,
+        freq_dim=16,
+        ffn_dim=32,
+        num_layers=2,
+        vace_layers=[0, 1],
+    )
+    vae = AutoencoderKLWan(
+        base_dim=3, z_dim=16, dim_mult=[1, 1, 1, 1], num_res_blocks=1, temperal_downsample=[False, True, True]
+    )
+    WanVACEPipeline(
+        build_tokenizer(), build_text_encoder(), vae, build_scheduler(), transformer
+    ).save_pretrained(tmp_path / "vace")
+    arguments = ["vace", str(portraits.folder), str(tmp_path / "entry"), "--weights", str(tmp_path / "vace")]
+    tiny = {"height": 32, "width": 32, "num_frames": 5, "fps": 8, "num_inference_steps": 1}
+    assert main([*arguments, "--settings", json.dumps(tiny)]) == 0
+    assert json.loads(capsys.readouterr().out) == {"made": 4, "kept": 0, "failed": {}}
+    entry = read_entry(tmp_path / "entry", portraits)
+    assert len({path.read_bytes() for path in entry.videos.values()}) == 4 and not entry.holes
+    assert (entry.facts.model, entry.facts.settings["guidance_scale"]) == ("Wan VACE", 5.0)
+    assert main([*arguments, "--settings", json.dumps(tiny)]) == 0
+    assert json.loads(capsys.readouterr().out)["kept"] == 4
+
+
 def test_absent_parts_are_named(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def load(folder: Path, allowed: bool) -> None:
         load_face_models(folder, torch.device("cpu"), torch.float32, allow_non_commercial=allowed)
@@ -178,7 +218,7 @@ def test_absent_parts_are_named(weights: Path, tmp_path: Path, monkeypatch: pyte
     with pytest.raises(ValueError, match="need facexlib; python -m pip install facexlib"):
         load(tmp_path, True)
     with pytest.raises(ValueError, match=r"has no model_index\.json; give a local folder"):
-        load_consisid_pipeline(tmp_path)
+        load_local(ConsisIDPipeline, tmp_path, "cpu", torch.float32)
 
 
 def test_the_command_refuses_in_one_line(
