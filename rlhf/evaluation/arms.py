@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 from generator.records import SampleRequest
 from generator.rundir import RunDir
 from generator.sample import load_model, make_videos
-from generator.video import probe
+from rlhf.evaluation.benchmark import check_same
+from rlhf.evaluation.benchmark_entry import ENTRY_FILE, find_videos, read_facts
 from rlhf.evaluation.records import EvaluationInstance
 from rlhf.evaluation.request import Arm, EvaluationRequest
 
@@ -52,7 +52,7 @@ def videos_of(run: RunDir, request: EvaluationRequest, arm: Arm, note: OnVideo) 
     """Every video that an arm should have, sampled first where the arm has a model.
 
     Raises:
-        ValueError: the model cannot be loaded.
+        ValueError: the model cannot be loaded, or the videos were made on another set.
     """
     if arm.model is None:
         return _entered(run.resolve(str(arm.videos)), request, arm)
@@ -100,35 +100,23 @@ def _sampled(
 
 
 def _entered(folder: Path, request: EvaluationRequest, arm: Arm) -> list[Wanted]:
-    """Videos of another model: each as long as most of them are, or it is a hole."""
-    looked = [
-        (instance, seed, *_look(folder, _names(instance, seed, request.seeds)))
+    """Videos of another model; what is wrong with one is a hole, what was made on another set is refused."""
+    num_frames = None
+    if (folder / ENTRY_FILE).is_file():
+        facts = read_facts(folder)
+        num_frames = facts.settings.get("num_frames")
+        if facts.of_set:
+            check_same(facts.of_set, {"name": request.set_name, "sha256": request.set_sha256})
+    names = [instance.instance_id for instance in request.instances]
+    videos, holes = find_videos(folder, names, request.seeds, num_frames)
+    return [
+        Wanted(
+            arm,
+            instance,
+            seed,
+            videos.get((instance.instance_id, seed)),
+            holes.get((instance.instance_id, seed), ""),
+        )
         for instance in request.instances
         for seed in request.seeds
     ]
-    lengths = Counter(length for *_, length in looked if length)
-    usual = lengths.most_common(1)[0][0] if lengths else 0
-    wanted = []
-    for instance, seed, path, why, length in looked:
-        if path is None or length == usual:
-            wanted.append(Wanted(arm, instance, seed, path, why))
-        else:
-            why = f"{path.name} has {length} frames where this arm's videos have {usual}"
-            wanted.append(Wanted(arm, instance, seed, None, why))
-    return wanted
-
-
-def _names(instance: EvaluationInstance, seed: int, seeds: Sequence[int]) -> list[str]:
-    names = [f"{video_name(instance, seed)}.mp4"]
-    return [*names, f"{instance.instance_id}.mp4"] if len(seeds) == 1 else names
-
-
-def _look(folder: Path, names: Sequence[str]) -> tuple[Path | None, str, int]:
-    """The first of the files that is there, or why none can be used, and its number of frames."""
-    there = [folder / name for name in names if (folder / name).is_file()]
-    if not there:
-        return None, f"there is no {' or '.join(names)} in {folder.name}", 0
-    try:
-        return there[0], "", probe(there[0]).num_frames
-    except (ValueError, OSError) as error:
-        return None, f"{there[0].name} cannot be read: {' '.join(str(error).split())}", 0

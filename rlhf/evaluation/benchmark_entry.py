@@ -104,7 +104,7 @@ def read_entry(folder: Path | str, benchmark: Benchmark) -> Entry:
         BenchmarkError: there is no `entry.json`, or the videos were made on another set.
     """
     folder = Path(folder)
-    facts = _read_facts(folder)
+    facts = read_facts(folder)
     if facts.of_set:
         check_same(facts.of_set, benchmark.identity)
     names = [instance.instance_id for instance in benchmark.instances]
@@ -171,7 +171,12 @@ def _commonest(counts: list[int]) -> int:
     return max(Counter(counts).items(), key=lambda item: (item[1], item[0]))[0] if counts else 0
 
 
-def _read_facts(folder: Path) -> EntryFacts:
+def read_facts(folder: Path) -> EntryFacts:
+    """Read `entry.json`.
+
+    Raises:
+        BenchmarkError: there is none, or it describes no entry.
+    """
     path = folder / ENTRY_FILE
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

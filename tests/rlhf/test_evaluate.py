@@ -1,17 +1,23 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from generator.frozen_set import MediaFile  # noqa: E402
+from generator.media import file_sha256  # noqa: E402
 from generator.portraits.oracle import Reading  # noqa: E402
 from generator.portraits.world import ELEMENT_STATES  # noqa: E402
+from generator.records import ReferenceKind  # noqa: E402
 from generator.rundir import RunDir, RunError, run_command  # noqa: E402
 from generator.video import read_clip, write_clip  # noqa: E402
 from rlhf.evaluate import main  # noqa: E402
+from rlhf.evaluation.benchmark import Card, write_benchmark  # noqa: E402
+from rlhf.evaluation.benchmark_entry import EntryFacts  # noqa: E402
 from rlhf.evaluation.metrics.registry import METRICS  # noqa: E402
-from rlhf.evaluation.records import MetricError  # noqa: E402
+from rlhf.evaluation.records import EvaluationInstance, MetricError  # noqa: E402
 from rlhf.evaluation.report import write_report  # noqa: E402
 
 STATES = {element: states[0] for element, states in ELEMENT_STATES.items()}
@@ -255,9 +261,46 @@ def test_pairs_are_formed_on_what_both_arms_have(make_run, painted, tmp_path):
         3,
     )
     why = {hole["instance_id"]: hole["why"] for hole in result["holes"] if hole["column"] == "identity"}
-    assert why["3"] == "3-7.mp4 has 3 frames where this arm's videos have 5"
+    assert why["3"] == "3-7.mp4 has 3 frames; 5 are expected"
     assert "4-7.mp4 cannot be read" in why["4"]
-    assert why["5"] == "there is no 5-7.mp4 or 5.mp4 in theirs"
+    assert why["5"] == "there is no 5-7.mp4"
+
+
+def test_videos_of_another_set_are_refused(make_run, painted, tmp_path):
+    clip(tmp_path / "theirs" / "0.mp4", 50)
+    facts = EntryFacts("another model", of_set={"name": "other", "sha256": "0" * 64})
+    facts.write(tmp_path / "theirs")
+    run = make_run(1, (7,), {"baseline": {"videos": "../theirs"}, "candidate": 200})
+    with pytest.raises(ValueError, match="are different sets; compare what was made on one set"):
+        main(run, False)
+
+
+def test_a_benchmark_set_gives_instances_and_seeds(make_run, painted, tmp_path):
+    run = make_run(2, (1,))
+    asked = [EvaluationInstance.from_json(item) for item in run.read_request()["instances"]]
+    media = MediaFile(tmp_path / "reference.mp4", file_sha256(tmp_path / "reference.mp4"))
+    place = f"media/{media.sha256}.mp4"
+    moved = [
+        replace(one, references=((place, ReferenceKind.CLIP),), id_group=(place,), instance_id=f"b{number}")
+        for number, one in enumerate(asked)
+    ]
+    made = write_benchmark(
+        tmp_path / "set",
+        Card("ours", "1", "CC0-1.0", "tests", {}),
+        moved,
+        [4, 5],
+        [media],
+    )
+    request = run.read_request()
+    del request["instances"], request["seeds"]
+    request["set"] = {"path": "../set", "sha256": made.card.sha256}
+    (run.path / "request.json").write_text(json.dumps(request))
+    result = evaluated(run)
+    assert result["set"] == {
+        **{"name": "ours", "sha256": made.card.sha256, "seeds": [4, 5]},
+        **{"num_instances": 2, "num_identities": 1},
+    }
+    assert result["holes"] == [] and {name for name, *_ in painted} == {"b0-4", "b0-5", "b1-4", "b1-5"}
 
 
 def test_a_metric_without_weights_leaves_holes(make_run, painted, monkeypatch):
