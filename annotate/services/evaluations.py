@@ -104,7 +104,7 @@ def queue_ablations(round: Round, *, seeds: list[int], actor: User | None = None
         ablations.pop("baseline")
     if why:
         ablations.pop("without_pd")
-    compare = {"compare": ["baseline", "candidate"]} if parent else {}
+    compare: dict[str, Any] = {"compare": ["baseline", "candidate"]} if parent else {}
     request = _request(round, seeds, arms, reference="candidate", ablations=ablations, **compare)
     links = {"candidate": full} if dpo else {}
     return Ablations(queue_run(round, Stage.EVALUATE, request, actor=actor, **links), left_out)

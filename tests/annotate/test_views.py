@@ -27,6 +27,7 @@ LEADS_PAGES = (
     "/rounds/{round}/plan/",
     "/annotators/",
     "/models/",
+    "/models/compare/",
     "/models/{policy}/",
     "/people/",
     "/people/prompts/",

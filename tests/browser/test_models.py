@@ -8,17 +8,21 @@ from playwright.sync_api import expect
 from annotate.models import User
 from tests.annotate.test_versions import judged_round, train
 from tests.browser.conftest import Visit
+from tests.factories import make_group, make_instance
 
 
 def test_a_lead_follows_a_line_promotes_and_goes_on(visit: Visit, lea: User) -> None:
     child = train(judged_round())
     train(judged_round(policy=child))
     page = visit(lea, "/models/")
-    for path in ("/models/", f"/models/{child.pk}/"):
+    pages = ("/models/", f"/models/{child.pk}/", "/models/compare/", f"/exports/{child.export_id}/")
+    make_instance(make_group(split="eval"))
+    for path in pages:
         page.goto(path)
         faults = Axe().run(page).response["violations"]
         assert [fault["id"] for fault in faults if fault["impact"] in ("serious", "critical")] == [], path
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+    page.goto(f"/models/{child.pk}/")
     page.get_by_role("button", name="Promote").click()
     expect(page.get_by_text("The one of its lineage that is meant to be used.")).to_be_visible()
     page.get_by_label("Name").fill("the next one")
