@@ -3,7 +3,8 @@
     score = mean over the elements of mean over the frames of s(cos(element in the frame, in its picture))
 
 with s as in `looks.LookSettings`. An element is found by its name, cut out and compared on white; a frame
-without it counts 0. Its picture is the one that the instance names, or else the primary reference.
+without it counts 0. Its picture is the one that the instance names, or else the primary reference; of a clip
+the look closest to the frame's counts.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from generator.curation.detection import needed
 from generator.curation.weights import Weights, find_weights
 from rlhf.evaluation.metrics.elements_cutout import Cutout
-from rlhf.evaluation.metrics.looks import LookSettings, scaled, spread_frames
+from rlhf.evaluation.metrics.looks import LookSettings, closest, scaled, spread_frames
 from rlhf.evaluation.metrics.registry import MetricOptions
 from rlhf.evaluation.records import (
     NOT_ASKED,
@@ -112,7 +113,7 @@ def make(options: MetricOptions) -> ElementMetric:
             "ele_dino": models.dino_embedder(weights["dinov2"]),
         }
     except (ValueError, ImportError) as error:
-        raise MetricError(f"{NAME}: {error}") from None
+        raise MetricError(str(error)) from None
     return ElementMetric(finder, embedders, tuple(weights.values()), settings)
 
 
@@ -150,7 +151,8 @@ class ElementMetric:
                 "box_threshold": self.settings.box_threshold,
                 "text_threshold": self.settings.text_threshold,
                 "element": "the most confident box, cut out by its mask, in the middle of a white square",
-                "picture": "the one that the instance names, else the primary; of a clip the surest frame",
+                "picture": "the one that the instance names, else the primary",
+                "picture_clip": "its look closest to the frame's",
                 "weights": {
                     weights.name: {"sha256": weights.sha256, "licence": weights.licence}
                     for weights in self.weights
@@ -185,7 +187,8 @@ class ElementMetric:
             "confidence": [None if cutout is None else cutout.confidence for cutout in cutouts],
         }
         for column, embedder in self.embedders.items():
-            cosines = embedder.embed(pictures) @ wanted[column] if pictures else np.empty(0)
+            looks = embedder.embed(pictures) if pictures else np.empty((0, 0))
+            cosines = closest(looks, [wanted[column]])[:, 0]
             rest = iter(cosines.tolist())
             found[column] = {
                 # Frames without the element stay in the denominator.
@@ -197,7 +200,7 @@ class ElementMetric:
     def _shown(
         self, element: NamedElement, instance: EvaluationInstance, resolve: Callable[[str], Path]
     ) -> Mapping[str, NDArray[np.float64]]:
-        """An element as its picture shows it, by column.
+        """The looks of an element in its picture, by column, shape (K, D).
 
         Raises:
             MetricError: there is no picture, or it does not show the element.
@@ -216,8 +219,8 @@ class ElementMetric:
 
     def _look(self, path: Path, name: str) -> dict[str, NDArray[np.float64]] | None:
         _, frames = spread_frames(path, self.settings.frames)
-        found = [cutout for frame in frames if (cutout := self.finder.find(frame, name)) is not None]
-        if not found:
+        cutouts = [self.finder.find(frame, name) for frame in frames]
+        pictures = [cutout.picture for cutout in cutouts if cutout is not None]
+        if not pictures:
             return None
-        surest = max(found, key=lambda cutout: cutout.confidence)
-        return {column: embedder.embed([surest.picture])[0] for column, embedder in self.embedders.items()}
+        return {column: embedder.embed(pictures) for column, embedder in self.embedders.items()}

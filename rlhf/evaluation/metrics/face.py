@@ -22,7 +22,7 @@ from generator.curation.settings import DetectorSettings
 from generator.curation.weights import Weights, find_weights
 from rlhf.evaluation.metrics.face_alignment import ALIGNMENT, face_crop
 from rlhf.evaluation.metrics.face_embedders import ArcFace, CurricularFace, Embedder, SFace
-from rlhf.evaluation.metrics.looks import LookSettings, scaled, spread_frames
+from rlhf.evaluation.metrics.looks import LookSettings, closest, scaled, spread_frames
 from rlhf.evaluation.metrics.registry import MetricOptions
 from rlhf.evaluation.records import EvaluationInstance, MetricError, MetricFacts, VideoScores
 
@@ -76,7 +76,7 @@ def _make(column: str, entry: str, load: Callable[[Weights], Embedder], options:
         )
         embedder = load(find_weights(models, entry, allow_non_commercial=allowed))
     except (ValueError, ImportError) as error:
-        raise MetricError(f"{column}: {error}") from None
+        raise MetricError(str(error)) from None
     return FaceMetric(column, detectors.faces, embedder, settings)
 
 
@@ -180,18 +180,3 @@ class FaceMetric:
     def _embedded(self, crops: Sequence[NDArray[np.uint8] | None]) -> _Vectors:
         faces = [crop for crop in crops if crop is not None]
         return self.embedder.embed(np.stack(faces)) if faces else np.empty((0, 0))
-
-
-def closest(faces: _Vectors, references: Sequence[_Vectors]) -> _Vectors:
-    """The cosine of each face with the closest face of each reference.
-
-    Args:
-        faces: unit vectors, shape (F, D).
-        references: unit vectors of each, shape (K, D) with K at least 1.
-
-    Returns:
-        Shape (F, R).
-    """
-    if not len(faces):
-        return np.empty((0, len(references)))
-    return np.stack([(faces @ known.T).max(axis=1) for known in references], axis=1)

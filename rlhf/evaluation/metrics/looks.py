@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
@@ -83,3 +83,18 @@ def scaled(cosines: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
     """Cosines as similarities in [0, 1], see `LookSettings`; what rounding puts beyond is cut off."""
     similarity = (1 + cosines) / 2 if scale == "half" else cosines
     return np.clip(similarity, 0.0, 1.0)
+
+
+def closest(vectors: NDArray[np.float64], references: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """The cosine of each vector with the closest one of each reference.
+
+    Args:
+        vectors: unit vectors, shape (F, D).
+        references: unit vectors of each, shape (K, D) with K at least 1.
+
+    Returns:
+        Shape (F, R).
+    """
+    if not len(vectors):
+        return np.empty((0, len(references)))
+    return np.stack([(vectors @ known.T).max(axis=1) for known in references], axis=1)

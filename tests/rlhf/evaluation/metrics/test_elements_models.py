@@ -106,12 +106,12 @@ def test_missing_altered_or_other_models_are_refused_in_a_line(models, tmp_path)
         assert "\n" not in str(caught.value)
         return str(caught.value)
 
-    assert refusal(None).startswith("elements: grounding_dino needs weights and no folder of models is set")
+    assert refusal(None).startswith("grounding_dino needs weights and no folder of models is set")
     assert "there is no setting boxes; known are frames, scale, box_threshold" in refusal(models, boxes=1)
     folder = tmp_path / "models"
     shutil.copytree(models, folder)
     (folder / "clip" / "model.safetensors").write_bytes(b"altered")
-    assert refusal(folder).startswith("elements: clip: clip has sha256 ")
+    assert refusal(folder).startswith("clip: clip has sha256 ")
     noted(folder, "clip", "clip")
     assert "clip cannot be loaded: " in refusal(folder)
     noted(folder, "clip", "dinov2")
@@ -147,4 +147,4 @@ def test_a_run_without_weights_says_of_each_metric_what_is_missing():
     made, absent = make_metrics(names)
     assert made == {}
     for name, needs in zip(names, ("yunet", "yunet", "yunet", "grounding_dino"), strict=True):
-        assert absent[name].startswith(f"{name}: {needs} needs weights and no folder of models is set")
+        assert absent[name].startswith(f"{needs} needs weights and no folder of models is set")
