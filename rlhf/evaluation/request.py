@@ -14,7 +14,7 @@ from typing import Any, Literal, cast
 from generator.media import file_sha256
 from generator.records import SamplerSettings
 from generator.rundir import RunDir, RunError
-from rlhf.evaluation.benchmark import read_benchmark
+from rlhf.evaluation.benchmark import Benchmark, read_benchmark
 from rlhf.evaluation.columns import PAPER_ABLATIONS
 from rlhf.evaluation.records import EvaluationInstance
 
@@ -139,6 +139,18 @@ def read_request(run: RunDir, item: Mapping[str, Any]) -> EvaluationRequest:
     )
 
 
+def read_instances(run: RunDir, item: Mapping[str, Any]) -> tuple[EvaluationInstance, ...]:
+    """The instances of a request, or of the benchmark set that it names.
+
+    Raises:
+        KeyError: the request has neither.
+        ValueError: an instance or the set cannot be read.
+    """
+    if "path" in item.get("set", {}):
+        return _placed(run, read_benchmark(run.resolve(item["set"]["path"]), check_media=False))
+    return tuple(EvaluationInstance.from_json(one) for one in item["instances"])
+
+
 def set_sha256(instances: tuple[EvaluationInstance, ...], resolve: Callable[[str], Path]) -> str:
     """Equal for sets that ask for the same of the same files, wherever these lie."""
     digests = [instance_sha256(instance, resolve) for instance in instances]
@@ -171,16 +183,13 @@ class _Set:
 
 
 def _read_set(run: RunDir, item: Mapping[str, Any]) -> _Set:
-    """The instances of the request, or of the benchmark set that it names, with paths from the run folder."""
+    """What is asked for, and that it is what was named."""
     named = item.get("set", {})
     if "path" in named:
-        found = read_benchmark(run.resolve(named["path"]))
-        instances = tuple(
-            _moved(one, lambda path: run.relative(found.resolve(path))) for one in found.instances
-        )
-        asked = _Set(found.card.name, found.card.sha256, instances, found.seeds)
+        card = (found := read_benchmark(run.resolve(named["path"]))).card
+        asked = _Set(card.name, card.sha256, _placed(run, found), found.seeds)
     else:
-        instances = tuple(EvaluationInstance.from_json(one) for one in item["instances"])
+        instances = read_instances(run, item)
         asked = _Set(str(named.get("name", "")), set_sha256(instances, run.resolve), instances)
     wanted = named.get("sha256", asked.sha256)
     if wanted != asked.sha256:
@@ -189,6 +198,11 @@ def _read_set(run: RunDir, item: Mapping[str, Any]) -> _Set:
             "others; results on different sets are not compared"
         )
     return asked
+
+
+def _placed(run: RunDir, found: Benchmark) -> tuple[EvaluationInstance, ...]:
+    """The instances of a set, with paths that start at the run folder."""
+    return tuple(_moved(one, lambda path: run.relative(found.resolve(path))) for one in found.instances)
 
 
 def _moved(instance: EvaluationInstance, move: Callable[[str], str]) -> EvaluationInstance:
