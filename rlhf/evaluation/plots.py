@@ -54,21 +54,20 @@ def scale_of(values: Iterable[float], *, ticks: int = 4) -> Scale:
     return Scale(first * step, max(last, first + 1) * step, step)
 
 
-def interval(title: str, gain: float, low: float | None, high: float | None, scale: Scale) -> Markup:
+def interval(title: str, gain: float | None, low: float | None, high: float | None, scale: Scale) -> Markup:
     """One row of a forest plot: a dot with its interval, and the line of no difference."""
-    width, height = 240, 24
+    width, height = 240, 28
     middle = height / 2
 
     def across(value: float) -> float:
         return scale.place(value, 8, width - 8)
 
-    zero = _line("level", across(0), 0, across(0), height)
-    whiskers = (
-        _line("whisker", across(low), middle, across(high), middle)
-        if low is not None and high is not None
-        else Markup("")
-    )
-    return _svg("forest", title, width, height, [zero, whiskers, _dot("point", across(gain), middle, 4)])
+    parts = [_line("level", across(0), 0, across(0), height)]
+    if low is not None and high is not None:
+        parts.append(_line("whisker", across(low), middle, across(high), middle))
+    if gain is not None:
+        parts.append(_dot("point", across(gain), middle, 4))
+    return _svg("forest", title, width, height, parts)
 
 
 def axis(scale: Scale) -> Markup:
@@ -149,19 +148,23 @@ def dots(title: str, labels: Sequence[str], arms: Sequence[Sequence[float | None
     return _svg("dots", title, width, height, parts)
 
 
-def curves(title: str, arms: Sequence[Sequence[Point]], *, level: float | None = None) -> Markup:
+def curves(
+    title: str, arms: Sequence[Sequence[Point]], *, level: float | None = None, end: float = 0
+) -> Markup:
     """Lines over the frames, one an arm, with gaps where there is no value.
 
     Args:
         title: what it shows.
         arms: (frame, value) of each arm.
         level: a value that means something, drawn across.
+        end: how far the axis goes at least.
     """
     width, height, left, foot = 480, 176, 40, 24
     points = [point for arm in arms for point in arm]
     values = [value for _, value in points if value is not None]
     up = scale_of([*values, *([level] if level is not None else [])])
-    last = max((frame for frame, _ in points), default=0) or 1
+    last = max((frame for frame, _ in points), default=0)
+    last = max(last, end) or 1
 
     def at(frame: float, value: float) -> tuple[float, float]:
         return left + frame / last * (width - left - 8), up.place(value, height - foot, 8)

@@ -76,8 +76,12 @@ def signed(value: float | None) -> str:
 
 
 def arm_rows(result: Result) -> list[ArmRow]:
-    """The arms in the table's order; a result from before there were arms has its two models."""
+    """The arms in the table's order; a result from before there were arms has its two models.
+
+    The order is that of the videos: a database does not keep the order of names.
+    """
     arms = result.get("arms") or {name: {} for name in ("baseline", "candidate")}
+    order = dict.fromkeys([video["arm"] for video in result.get("videos") or []] + list(arms))
     reference = reference_arm(result)
     return [
         ArmRow(
@@ -88,7 +92,7 @@ def arm_rows(result: Result) -> list[ArmRow]:
             _inputs(arm),
             name == reference,
         )
-        for index, (name, arm) in enumerate(arms.items())
+        for index, (name, arm) in enumerate((name, arms[name]) for name in order)
     ]
 
 
@@ -173,11 +177,11 @@ def difference_scale(result: Result, columns: Sequence[Mapping[str, Any]]) -> pl
 
 
 def interval_plot(cell: Mapping[str, Any], title: str, scale: plots.Scale) -> Markup:
-    """One difference on that axis; nothing where there is none."""
-    if cell.get("gain") is None:
-        return Markup("")
-    low, high = (None if cell.get(name) is None else 100 * cell[name] for name in ("gain_low", "gain_high"))
-    return plots.interval(title, 100 * cell["gain"], low, high, scale)
+    """One difference on that axis; only the line of no difference where there is none."""
+    gain, low, high = (
+        None if cell.get(name) is None else 100 * cell[name] for name in ("gain", "gain_low", "gain_high")
+    )
+    return plots.interval(title, gain, low, high, scale)
 
 
 def holes_of(result: Result, arms: Iterable[ArmRow]) -> list[Hole]:

@@ -11,7 +11,7 @@ import pytest
 
 from rlhf.evaluation import plots
 from rlhf.evaluation.report import write_report
-from rlhf.evaluation.report_tables import holes_of
+from rlhf.evaluation.report_tables import arm_rows, holes_of
 from tests.rlhf.evaluation.planted_result import GAINS, PROMPT, WHY, facts_of, planted_run
 
 
@@ -134,3 +134,10 @@ def test_a_line_is_broken_where_there_is_no_face():
     drawn = plots.curves("identity", [[(0, 50.0), (1, 60.0), (2, None), (3, 70.0), (4, 80.0)]])
     assert drawn.count('class="line arm-0"') == 2 and drawn.count("<circle") == 4
     assert "<title>identity</title>" in drawn
+
+
+def test_the_order_of_the_arms_survives_a_database(planted):
+    """PostgreSQL orders the names of an object by itself."""
+    result = planted[1]
+    shuffled = {**result, "arms": {name: result["arms"][name] for name in sorted(result["arms"])}}
+    assert [arm.name for arm in arm_rows(shuffled)] == ["baseline", "candidate", "alone"]
