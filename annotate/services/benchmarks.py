@@ -27,14 +27,8 @@ from generator.prompts.transcript import Transcript
 from generator.records import IdentityGroup as GroupRecord
 from generator.records import Reference as ReferenceRecord
 from generator.records import ReferenceKind
-from rlhf.evaluation.benchmark import (
-    CARD_FILE,
-    Benchmark,
-    BenchmarkError,
-    Card,
-    read_benchmark,
-    write_benchmark,
-)
+from rlhf.evaluation.benchmark import Benchmark, read_benchmark, write_benchmark
+from rlhf.evaluation.benchmark_card import CARD_FILE, BenchmarkError, Card
 from rlhf.evaluation.benchmark_people import ask_of_people
 from rlhf.evaluation.benchmark_plan import MakePlan
 from rlhf.evaluation.benchmark_prompts import BenchmarkPrompt, ask_prompts, read_prompts

@@ -14,19 +14,13 @@ import pytest
 from generator.media import file_sha256
 from generator.portraits.__main__ import write_people
 from generator.records import ELEMENTS
-from rlhf.evaluation.benchmark import (
-    Benchmark,
-    BenchmarkError,
-    Card,
-    _rows_sha256,
-    check_same,
-    read_benchmark,
-    write_benchmark,
-)
+from rlhf.evaluation.benchmark import Benchmark, check_same, read_benchmark, write_benchmark
+from rlhf.evaluation.benchmark_card import BenchmarkError, Card
 from rlhf.evaluation.benchmark_command import main
 from rlhf.evaluation.benchmark_people import pair_up
 from rlhf.evaluation.benchmark_plan import MakePlan
 from rlhf.evaluation.benchmark_portraits import make_portraits
+from rlhf.evaluation.benchmark_table import rows_sha256
 from rlhf.evaluation.records import EvaluationInstance, Task
 
 PLAN = MakePlan(num_identities=3, num_ipt2v=4, num_iept2v=5, seed=2, seeds=(0, 7))
@@ -54,7 +48,7 @@ def rewrite(folder: Path, **changes: object) -> None:
     rows[0] |= changes
     pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), folder / "instances.parquet")
     card = Card(**json.loads((folder / "benchmark.json").read_text()))
-    card = replace(card, rows_sha256=_rows_sha256(rows))
+    card = replace(card, rows_sha256=rows_sha256(rows))
     card = replace(card, sha256=card.derive_sha256())
     (folder / "benchmark.json").write_text(json.dumps(asdict(card)))
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from generator.video import write_clip
-from rlhf.evaluation.benchmark import Benchmark, BenchmarkError
+from rlhf.evaluation.benchmark import Benchmark
+from rlhf.evaluation.benchmark_card import BenchmarkError
 from rlhf.evaluation.benchmark_command import main
 from rlhf.evaluation.benchmark_entry import EntryFacts, read_entry
 from rlhf.evaluation.benchmark_names import enter_videos

@@ -37,7 +37,8 @@ from generator.model.tiny import (  # noqa: E402
 )
 from generator.records import SamplerSettings  # noqa: E402
 from generator.video import probe  # noqa: E402
-from rlhf.evaluation.benchmark import Benchmark, BenchmarkError  # noqa: E402
+from rlhf.evaluation.benchmark import Benchmark  # noqa: E402
+from rlhf.evaluation.benchmark_card import BenchmarkError  # noqa: E402
 from rlhf.evaluation.benchmark_entry import read_entry  # noqa: E402
 from rlhf.evaluation.benchmark_plan import MakePlan  # noqa: E402
 from rlhf.evaluation.benchmark_portraits import make_portraits  # noqa: E402
