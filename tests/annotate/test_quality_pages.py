@@ -10,8 +10,8 @@ from annotate.services.preferences import export_round
 from annotate.services.quality import settle
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import browser_of
+from tests.annotate.planted_votes import dominant_but_for, judge_all, left, truthful
 from tests.annotate.test_judgments import vote
-from tests.annotate.test_quality import dominant_but_for, judge_all, left, truthful
 from tests.factories import make_pair, make_round, make_user
 
 pytestmark = pytest.mark.django_db

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from annotate.models import User
 from annotate.services.figures import compute_round
 from annotate.services.preferences import export_round
-from tests.annotate.test_quality import judge_all, left, truthful
+from tests.annotate.planted_votes import judge_all, left, truthful
 from tests.browser.conftest import Visit
 from tests.factories import make_round, make_user
 

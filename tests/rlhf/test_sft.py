@@ -1,5 +1,4 @@
 import hashlib
-import json
 import os
 import shutil
 import signal
@@ -13,82 +12,20 @@ pytest.importorskip("diffusers")
 from safetensors.torch import load_file  # noqa: E402
 
 from generator.model.checkpoint import load_pipeline  # noqa: E402
-from generator.portraits.people import Item, plan_person  # noqa: E402
-from generator.portraits.world import draw_identity  # noqa: E402
-from generator.records import ReferenceKind  # noqa: E402
 from generator.rundir import RunDir, RunError, run_command  # noqa: E402
 from generator.sample import make_videos  # noqa: E402
-from generator.video import probe, read_clip, write_clip, write_poster  # noqa: E402
+from generator.video import probe, read_clip, write_clip  # noqa: E402
 from rlhf.run_trainer import last_checkpoint  # noqa: E402
 from rlhf.sft import check, main, make_trainable  # noqa: E402
 from rlhf.sft_config import SFTConfig  # noqa: E402
-from rlhf.sft_draws import InstanceDraws, Layout  # noqa: E402
 from rlhf.sft_latents import cache_instances  # noqa: E402
-from rlhf.sft_trainer import FlowLearner, SFTTrainer  # noqa: E402
 from rlhf.sigterm import STOPPED  # noqa: E402
-
-CONFIG = {
-    "steps": 4,
-    "batch_size": 2,
-    "rank": 2,
-    "alpha": 6,
-    "learning_rate": 1e-2,
-    "warmup_steps": 0,
-    "save_every": 2,
-    "stills": 2,
-    "p_empty": 0.3,
-    "ema_decay": 0.5,
-    "sample_every": 3,
-    "sample_count": 1,
-    "sample_steps": 2,
-}
-
-
-def draw_person(folder, seed, size=32):
-    """Two clips, a photo and a half-body portrait of one drawn person."""
-    folder.mkdir()
-    items: tuple[Item, ...] = plan_person(seed)
-    clips, stills = [items[0], items[-6]], [items[-5], items[-1]]
-    for number, item in enumerate(clips):
-        write_clip(folder / f"clip-{number}.mp4", item.render(draw_identity(seed), size), 8)
-    for number, item in enumerate(stills):
-        write_poster(folder / f"still-{number}.png", item.render(draw_identity(seed), size)[0])
-    assert [item.kind for item in stills] == [ReferenceKind.PHOTO, ReferenceKind.HALF_BODY]
+from tests.rlhf.sft_runs import CONFIG, create, write_dataset  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
-    """Three instances of two people: one, two and three references of every kind."""
-    folder = tmp_path_factory.mktemp("dataset")
-    for seed in (1, 2):
-        draw_person(folder / f"p{seed}", seed)
-    photo, half, clip = (
-        {"path": f"p{{}}/{name}", "kind": kind}
-        for name, kind in (("still-0.png", "photo"), ("still-1.png", "half_body"), ("clip-1.mp4", "clip"))
-    )
-    lines = []
-    for number, (person, shown) in enumerate([(1, [clip]), (1, [photo, clip]), (2, [half, clip, photo])]):
-        references = [{**item, "path": item["path"].format(person)} for item in shown]
-        line = {
-            "instance_id": f"i{number}",
-            "references": references,
-            "prompt": "The background changes to a beach." if number else "",
-            "target": {"path": f"p{person}/clip-0.mp4"},
-        }
-        lines.append(line)
-    (folder / "instances.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return folder
-
-
-def create(run, model, dataset, adapters=(), **config):
-    request = {
-        "stage": "sft",
-        "model": {"base": os.path.relpath(model, run.path), "adapters": [str(a) for a in adapters]},
-        "dataset": os.path.relpath(dataset, run.path),
-        "config": {**CONFIG, **config},
-    }
-    run.create(request)
-    return run
+    return write_dataset(tmp_path_factory.mktemp("dataset"))
 
 
 @pytest.fixture
@@ -105,30 +42,6 @@ def whole(tmp_path_factory, model_folder, dataset):
     run = create(RunDir(tmp_path_factory.mktemp("whole") / "run"), model_folder, dataset)
     main(run, False)
     return run
-
-
-@pytest.fixture
-def learn(tmp_path, model_folder, dataset):
-    """A trainer on the dataset, and the pipeline's transformer that it trains."""
-
-    def learn(**config):
-        config = {"time_shift": 3.0, **config}
-        run = create(RunDir(tmp_path / "learn"), model_folder, dataset, **config)
-        task = check(run, run.read_request())
-        pipeline = load_pipeline(model_folder)
-        cached = cache_instances(pipeline, task.instances, run.path / "cache", stills=task.config.stills)
-        transformer, _ = make_trainable(pipeline, task.config)
-        trainer = SFTTrainer(
-            FlowLearner(transformer),
-            task.config,
-            cached,
-            run.path / "checkpoints",
-            layout=Layout(),
-            on_step=lambda line: None,
-        )
-        return trainer, transformer
-
-    return learn
 
 
 def losses(run):
@@ -315,70 +228,8 @@ def test_full_training_starts_from_what_the_adapters_made(whole, model_folder):
     assert not any("lora" in name for name in transformer.state_dict())
 
 
-def test_training_lowers_the_loss_on_draws_that_stay_the_same(learn):
-    """A planted truth: three instances and many looks at them can be learned by heart."""
-    trainer, _ = learn(mode="full", steps=60, batch_size=4, learning_rate=3e-3, ema_decay=0.9, p_empty=0.0)
-    others = InstanceDraws(
-        trainer.train_dataset.instances,
-        SFTConfig(seed=99, time_shift=3.0, stills=2),
-        24,
-        layout=Layout(),
-    )
-    fixed = [others[index] for index in range(24)]
-    before = trainer.policy(fixed).mean().item()
-    trainer.train()
-    with trainer.average.in_place():
-        after = trainer.policy(fixed).mean().item()
-    assert after < 0.8 * before
-
-
-# --- the loss
+# --- the cache
 # -------------------------------------------------------------------------------------------------------
-
-
-def test_references_steer_the_target_but_no_error_is_taken_on_them(learn):
-    """What the model answers at reference tokens may be anything: neither loss nor gradient sees it."""
-    trainer, transformer = learn(mode="full", p_empty=0.0)
-    draw = trainer.train_dataset[0]
-    moved = {**draw, "references": draw["references"] + 1}
-    error = trainer.policy([draw])
-    assert not torch.equal(trainer.policy([moved]), error)
-
-    target_tokens = 3 * 2 * 2  # references stand after the target: latent frames x rows x columns of patches
-    answers = []
-
-    def spoil(module, inputs, output):
-        output = output.clone()
-        output[:, target_tokens:] += 100.0
-        output.retain_grad()
-        answers.append(output)
-        return output
-
-    with_hook = transformer.blocks[-1].register_forward_hook(spoil)
-    spoiled = trainer.policy([draw])
-    with_hook.remove()
-    assert torch.equal(spoiled, error)
-    spoiled.mean().backward()
-    assert answers[0].shape[1] > target_tokens
-    assert (answers[0].grad[:, target_tokens:] == 0).all()
-    assert (answers[0].grad[:, :target_tokens] != 0).any()
-
-
-def test_a_batch_gives_the_loss_of_its_draws(learn):
-    """Draws with different numbers of references in one batch; their mean is the loss of the definition."""
-    from rlhf.objectives import flow_velocity, interpolate, sft_loss
-    from rlhf.policy import predict
-
-    trainer, transformer = learn(mode="full")
-    draws = [trainer.train_dataset[index] for index in range(5)]
-    assert len({one["references"].shape for one in draws}) > 1
-    expected = []
-    for one in draws:
-        one = {name: value[None] for name, value in one.items()}
-        noisy = interpolate(one["clean"], one["noise"], one["time"])
-        prediction = predict(transformer, noisy, one["time"], one["prompt_embeds"], one["references"])
-        expected.append(sft_loss(prediction, flow_velocity(one["clean"], one["noise"])))
-    torch.testing.assert_close(trainer.policy(draws), torch.stack(expected))
 
 
 def test_cached_latents_are_what_the_sampler_would_be_given(whole, model_folder, dataset):
