@@ -14,7 +14,7 @@ import jinja2
 
 from generator.media import replacing
 from generator.rundir import RunDir
-from rlhf.evaluation import report_cases, report_tables
+from rlhf.evaluation import plots, report_cases, report_tables
 from rlhf.evaluation.report_tables import REPORT_FILE, ArmRow, Result, points, signed
 
 TEMPLATE = "report.html.jinja"
@@ -77,7 +77,7 @@ def _context(run: RunDir, result: Result) -> dict[str, Any]:
         "scale": report_tables.difference_scale(result, columns),
         "directions": report_tables.shown_directions(result, columns),
         "interval_plot": report_tables.interval_plot,
-        "axis": report_tables.plots.axis,
+        "axis": plots.axis,
         "radar": report_tables.radar_plot(result, columns, arms),
         "identities": report_tables.identity_plots(result, columns, arms),
         "cases": [("best", best), ("worst", worst)],

@@ -19,6 +19,7 @@ from generator.video import fit, read_clip
 from rlhf.evaluation import plots
 from rlhf.evaluation.records import EvaluationInstance
 from rlhf.evaluation.report_tables import ArmRow, Result
+from rlhf.evaluation.request import read_instances
 
 #: Cases each way, pictures of a video, and pixels of their longer side.
 CASES, PICTURES, SIDE = 3, 5, 176
@@ -152,10 +153,11 @@ def cases(
     best = [one for one in order if one[0] > 0]
     worst = [one for one in reversed(order) if one[0] < 0]
     instances = _instances(run)
-    return tuple(  # type: ignore[return-value]
-        [_case(run, result, arms, instances.get(one[1]), *one) for one in _first_of_each(found)]
-        for found in (best, worst)
-    )
+
+    def shown(found: Sequence[tuple[float, str, int]]) -> list[Case]:
+        return [_case(run, result, arms, instances.get(one[1]), *one) for one in _first_of_each(found)]
+
+    return shown(best), shown(worst)
 
 
 def _first_of_each(found: Sequence[tuple[float, str, int]]) -> list[tuple[float, str, int]]:
@@ -167,8 +169,10 @@ def _first_of_each(found: Sequence[tuple[float, str, int]]) -> list[tuple[float,
 def _instances(run: RunDir) -> dict[str, EvaluationInstance]:
     if not (run.path / "request.json").is_file():
         return {}
-    items = [EvaluationInstance.from_json(item) for item in run.read_request().get("instances", [])]
-    return {item.instance_id: item for item in items}
+    request = run.read_request()
+    if not {"instances", "set"} & request.keys():  # from before sets had names
+        return {}
+    return {item.instance_id: item for item in read_instances(run, request)}
 
 
 def _case(
@@ -236,7 +240,10 @@ def _looks(run: RunDir, video: Mapping[str, Any]) -> dict[str, Mapping[str, Any]
 
 
 def _metric_names(result: Result) -> dict[str, str]:
-    return {facts["sha256"]: facts["metric"].replace("_", " ") for facts in result.get("metrics") or []}
+    """What people call a metric of identity: its first column."""
+    labels = {column["name"]: column["label"] for column in result.get("columns") or []}
+    metrics = result.get("metrics") or []
+    return {facts["sha256"]: labels.get(facts["columns"][0], facts["metric"]) for facts in metrics}
 
 
 def _case_curves(
@@ -271,7 +278,7 @@ def frame_figures(run: RunDir, result: Result, arms: Sequence[ArmRow]) -> list[F
         if sha in looks:
             mine = [_faces(arm, looks[sha].get(arm.name, [])) for arm in arms]
             title = f"Mean similarity to the references over the clip, by {name}"
-            found.append(FrameFigure(name, plots.curves(title, [one.line for one in mine]), mine))
+            found.append(FrameFigure(name, plots.curves(title, [one.line for one in mine], end=100), mine))
     return found
 
 
