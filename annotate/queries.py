@@ -231,9 +231,11 @@ def root_model() -> ModelVersion | None:
 
 
 def stuck_runs(round: Round) -> QuerySet[Run]:
-    """Failed or cancelled runs of stages that never came to an end."""
-    done = Run.objects.filter(round=OuterRef("round"), stage=OuterRef("stage"), status=RunStatus.DONE)
-    return round.runs.filter(~Exists(done), status__in=[RunStatus.FAILED, RunStatus.CANCELLED])
+    """Failed or cancelled runs of stages that never came to an end; of evaluations only its own model's."""
+    mine = Run.objects.exclude(stage=Stage.EVALUATE, candidate=None)
+    done = mine.filter(round=OuterRef("round"), stage=OuterRef("stage"), status=RunStatus.DONE)
+    ended = mine.filter(round=round, status__in=[RunStatus.FAILED, RunStatus.CANCELLED])
+    return ended.filter(~Exists(done)).order_by("id")
 
 
 def round_report(round: Round) -> dict[str, Any]:

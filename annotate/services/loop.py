@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.db.models import Count
 
 from annotate import queries
-from annotate.models import LIVE, Round, RoundKind, Run, RunStatus, Slot, Stage, User
+from annotate.models import LIVE, Round, RoundKind, Run, Slot, Stage, User
 from annotate.services.evaluations import EVALUATION_SEEDS, queue_evaluation
 from annotate.services.preferences import export_round
 from annotate.services.rounds import RoundError
@@ -34,8 +34,7 @@ def advance_round(round: Round, *, include_simulated: bool = False, actor: User 
     live = round.runs.filter(status__in=[*LIVE]).last()
     if live:
         return Step(f"{live.stage} is {live.status}", live)
-    stuck = round.runs.filter(status__in=[RunStatus.FAILED, RunStatus.CANCELLED]).last()
-    if stuck and not round.runs.filter(stage=stuck.stage, status=RunStatus.DONE).exists():
+    if stuck := queries.stuck_runs(round).last():
         raise RoundError(
             f"{stuck} {stuck.status}: {stuck.error or 'by a lead'}; retry it on the round's page"
         )
