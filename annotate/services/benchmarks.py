@@ -28,7 +28,7 @@ from generator.records import IdentityGroup as GroupRecord
 from generator.records import Reference as ReferenceRecord
 from generator.records import ReferenceKind
 from rlhf.evaluation.benchmark import Benchmark, read_benchmark, write_benchmark
-from rlhf.evaluation.benchmark_card import CARD_FILE, BenchmarkError, Card
+from rlhf.evaluation.benchmark_card import BenchmarkError, Card
 from rlhf.evaluation.benchmark_people import ask_of_people
 from rlhf.evaluation.benchmark_plan import MakePlan
 from rlhf.evaluation.benchmark_prompts import BenchmarkPrompt, ask_prompts, read_prompts
@@ -67,7 +67,7 @@ def make_benchmark(folder: Path, plan: MakePlan, *, split: str, prompts_file: Pa
         "people": _digest([[person.name, [r.reference_id for r in person.references]] for person in people]),
         "prompts": _writer_name() if prompts is None else _digest([asdict(prompt) for prompt in prompts]),
     }
-    if (folder / CARD_FILE).exists():
+    if folder.exists() and any(folder.iterdir()):
         return Made(_expect_same(folder, created), False, left_out)
     instances, media = ask_of_people(people, prompts or _ask(folder, plan), plan.seed)
     card = Card(

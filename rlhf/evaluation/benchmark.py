@@ -79,17 +79,18 @@ def read_benchmark(folder: Path | str, *, check_media: bool = True) -> Benchmark
     folder = Path(folder)
     card = read_card(folder)
     rows = read_rows(folder / TABLE_FILE)
-    if rows_sha256(rows) != card.rows_sha256:
-        raise BenchmarkError(f"{folder / TABLE_FILE} has other rows than {CARD_FILE} says; get the set again")
     try:
-        instances = tuple(instance_of(row) for row in rows)
+        is_whole = rows_sha256(rows) == card.rows_sha256
+        instances, seeds = tuple(instance_of(row) for row in rows), common_seeds(rows)
         files = media_of(instances, folder)
-    except (KeyError, TypeError, ValueError) as error:
-        raise BenchmarkError(f"{folder / TABLE_FILE}: {error}") from None
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise BenchmarkError(f"{folder / TABLE_FILE}: {error}; get the set again") from None
+    if not is_whole:
+        raise BenchmarkError(f"{folder / TABLE_FILE} has other rows than {CARD_FILE} says; get the set again")
     _check_instances(instances)
     for file in files:
         _check_file(file, check_media)
-    return Benchmark(folder, card, instances, common_seeds(rows))
+    return Benchmark(folder, card, instances, seeds)
 
 
 def write_benchmark(

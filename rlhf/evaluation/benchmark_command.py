@@ -1,7 +1,8 @@
-"""`python -m rlhf.evaluation.benchmark`: make a set of drawn people, or check one.
+"""Make a benchmark set of drawn people, check a set, or enter another model's videos.
 
 python -m rlhf.evaluation.benchmark OUT --portraits --identities 50 --prompts 50 50 --seed 0
-python -m rlhf.evaluation.benchmark check SET
+python -m rlhf.evaluation.benchmark check SET [--entry FOLDER]
+python -m rlhf.evaluation.benchmark enter OUT SET VIDEOS --name-by index --model Phantom
 """
 
 from __future__ import annotations

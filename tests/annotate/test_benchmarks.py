@@ -195,6 +195,14 @@ def test_a_language_model_writes(people, script: Script, tmp_path):
     assert len(lines) == asked and KEY not in "".join(lines)
 
 
+def test_a_folder_of_something_else_is_refused_before_anybody_is_asked(people, script: Script, tmp_path):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "notes.txt").touch()
+    with pytest.raises(CommandError, match="set is no benchmark set"):
+        make(tmp_path / "set", "--ask-models")
+    assert not script.bodies
+
+
 def test_a_model_that_repeats_itself_is_refused(people, script: Script, tmp_path):
     script.first["benchmark_prompts"] = ["repeated"] * 50
     with pytest.raises(CommandError, match="org/writes wrote only 1 different prompts of IPT2V and 5"):

@@ -157,6 +157,8 @@ def test_an_altered_set_is_refused(portraits: Benchmark, tmp_path: Path) -> None
         ({"instance_id": "../x"}, "instance id '../x'"),
         ({"instance_id": "ipt2v-002"}, "instance id 'ipt2v-002' is there twice"),
         ({"seeds": [1]}, "instances have different seeds"),
+        ({"seeds": None}, "'NoneType' object is not iterable"),
+        ({"references": None}, "'NoneType' object is not iterable"),
         ({"task": "T2V"}, "'T2V' is not a valid Task"),
     ],
 )
