@@ -20,11 +20,13 @@ from annotate.api import serializers
 from annotate.api.describing import described, example
 from annotate.api.judging import signed_in
 from annotate.api.problems import Conflict
+from annotate.archives import ZIP, archive_response
 from annotate.door_tasks import send_judgment_file
 from annotate.media import MEDIA_TYPES, judgment_file
 from annotate.models import Export, JudgmentFile, Round, User
 from annotate.queries import visible_exports, visible_rounds
 from annotate.services.downloads import DownloadError, cancel_file, request_file
+from annotate.services.export_files import FORMS, ExportFileError, export_zip
 from annotate.services.loop import advance_round
 from annotate.services.rounds import RoundError
 
@@ -99,6 +101,32 @@ class ExportListView(ForLeads, generics.ListAPIView[Export]):
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Frozen sets of preference pairs."""
         return super().get(request, *args, **kwargs)
+
+
+class ExportContentView(ForLeads):
+    @described(
+        {(200, ZIP): OpenApiResponse(OpenApiTypes.BINARY, "The set with all its media.")},
+        problems=[404, 409],
+        parameters=[
+            OpenApiParameter(
+                "form",
+                OpenApiTypes.STR,
+                "path",
+                enum=[*FORMS],
+                description="Who is to read it; see docs/exports.md.",
+            )
+        ],
+    )
+    def get(self, request: Request, pk: int, form: str) -> HttpResponseBase:
+        """Take a set along, as it was frozen or as another trainer reads it. Who takes it is recorded."""
+        actor = signed_in(request)
+        export = generics.get_object_or_404(visible_exports(actor), pk=pk)
+        if form not in FORMS:
+            raise Http404
+        try:
+            return archive_response(export_zip(export, form, actor), f"export-{export.pk}-{form}.zip")
+        except ExportFileError as error:
+            raise Conflict(str(error)) from None
 
 
 _FILE_EXAMPLE = {

@@ -27,6 +27,7 @@ urlpatterns = [
     path("rounds/<int:pk>/", rounds.RoundView.as_view(), name="api_round"),
     path("rounds/<int:pk>/advance/", rounds.AdvanceView.as_view(), name="api_advance"),
     path("exports/", rounds.ExportListView.as_view(), name="api_exports"),
+    path("exports/<int:pk>/<str:form>/", rounds.ExportContentView.as_view(), name="api_export_content"),
     path("judgment-files/", rounds.JudgmentFileListView.as_view(), name="api_judgment_files"),
     path("judgment-files/<int:pk>/", rounds.JudgmentFileView.as_view(), name="api_judgment_file"),
     path(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.http import Http404, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_safe
 
 from annotate import queries, version_queries
+from annotate.archives import archive_response
 from annotate.services import export_files
 from annotate.views.access import SignedInRequest, leads_only
 
@@ -42,8 +43,4 @@ def download(request: SignedInRequest, export_id: int, form: str) -> HttpRespons
     except export_files.ExportFileError as error:
         messages.error(request, f"Nothing can be downloaded: {error}.")
         return redirect("export", export_id=export.pk)
-    response = StreamingHttpResponse(archive, content_type="application/zip")
-    response.headers["Content-Length"] = str(len(archive))
-    response.headers["Content-Disposition"] = f'attachment; filename="export-{export.pk}-{form}.zip"'
-    response.headers["Cache-Control"] = "private, no-store"
-    return response
+    return archive_response(archive, f"export-{export.pk}-{form}.zip")

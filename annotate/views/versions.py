@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.http import Http404, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from annotate import version_queries
+from annotate.archives import archive_response
 from annotate.services import model_cards, versions
 from annotate.services.rounds import RoundError
 from annotate.views.access import SignedInRequest, leads_only
@@ -64,11 +65,7 @@ def download(request: SignedInRequest, version_id: int, form: str) -> HttpRespon
     except model_cards.AdapterError as error:
         messages.error(request, f"Nothing can be downloaded: {error}.")
         return redirect("version", version_id=version.pk)
-    response = StreamingHttpResponse(archive, content_type="application/zip")
-    response.headers["Content-Length"] = str(len(archive))
-    response.headers["Content-Disposition"] = f'attachment; filename="model-{version.pk}-{form}.zip"'
-    response.headers["Cache-Control"] = "private, no-store"
-    return response
+    return archive_response(archive, f"model-{version.pk}-{form}.zip")
 
 
 @leads_only

@@ -15,7 +15,7 @@ from annotate.models import AuditEvent, Export
 from annotate.services.export_files import FORMS
 from annotate.services.preferences import export_round
 from rlhf.export_formats import ExportFormat, write_format
-from tests.annotate.conftest import browser_of
+from tests.annotate.conftest import browser_of, machine_of
 from tests.annotate.test_versions import judged_round, train
 from tests.factories import make_round
 
@@ -54,6 +54,18 @@ def test_a_download_is_the_folder_that_the_command_writes(lea, export, tmp_path,
         assert {name: archive.read(name) for name in archive.namelist()} == expected
     event = AuditEvent.objects.get(verb="download_export")
     assert (event.actor, event.row_id, event.detail) == (lea, export.pk, {"form": form})
+
+
+def test_a_program_takes_it_along(lea, ana, export):
+    answer = machine_of(lea).get(f"/api/exports/{export.pk}/trl/")
+    with zipfile.ZipFile(io.BytesIO(b"".join(answer.streaming_content))) as archive:
+        assert json.loads(archive.read("format.json"))["set"] == export.content_hash
+    assert machine_of(lea).get(f"/api/exports/{export.pk}/pickle/").status_code == 404
+    assert machine_of(ana).get(f"/api/exports/{export.pk}/trl/").status_code == 404
+    assert machine_of(None).get(f"/api/exports/{export.pk}/trl/").status_code == 401
+    Export.objects.filter(pk=export.pk).update(withdrawn="at a person's wish")
+    answer = machine_of(lea).get(f"/api/exports/{export.pk}/trl/")
+    assert answer.status_code == 409 and "export the round again" in answer.json()["detail"]
 
 
 def test_only_leads_take_it_along(ana, export):
