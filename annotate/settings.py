@@ -28,6 +28,7 @@ ALLOW_PRIVATE_WEBHOOKS
                       0                       1: webhooks may go to loopback and private addresses
 MODEL_PATH            the tiny checkpoint     base model: a folder, or a hub id such as org/name
 PROMPT_MODELS                                 JSON file of the models that write prompts, see docs/prompts.md
+EVALUATION_METRICS    oracle and quality      JSON file of metrics and their settings, see docs/evaluation.md
 FACE_DETECTOR         haar                    haar, yunet, insightface or mediapipe
 HUMAN_DETECTOR        estimated               estimated (from the face), or transformers
 DETECTOR_MODELS       none                    folder of the detectors' weights with its weights.json
@@ -165,6 +166,7 @@ DOWNLOAD_DAYS = env.integer("DOWNLOAD_DAYS", 7, low=1, high=365)
 ALLOW_PRIVATE_WEBHOOKS = env.flag("ALLOW_PRIVATE_WEBHOOKS")
 MODEL_PATH = env.text("MODEL_PATH", str(BASE_DIR / "generator" / "portraits" / "checkpoint"))
 PROMPT_MODELS = Path(env.text("PROMPT_MODELS")) if env.text("PROMPT_MODELS") else None
+EVALUATION_METRICS = Path(env.text("EVALUATION_METRICS")) if env.text("EVALUATION_METRICS") else None
 
 _face_detector = env.one_of("FACE_DETECTOR", ("haar", "yunet", "insightface", "mediapipe"), "haar")
 _human_detector = env.one_of("HUMAN_DETECTOR", ("estimated", "transformers"), "estimated")

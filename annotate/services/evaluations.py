@@ -1,40 +1,33 @@
-"""Evaluations: a tuned model against its parent, or the paper's ablations, on held-out people."""
+"""Evaluations: a tuned model against its parent, the paper's ablations, and other models beside them."""
 
 from __future__ import annotations
 
-import random
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
-
 from annotate import queries
-from annotate.curation_queries import usable_references
-from annotate.models import DifferentialPrompt, Instance, ModelVersion, Reference, Round, Run, Stage, User
+from annotate.models import Instance, ModelVersion, Round, Run, Stage, User
+from annotate.services.evaluation_inputs import Inputs, held_out_people, metrics_request
 from annotate.services.rounds import RoundError
-from annotate.services.runs import model_request, queue_run, references_request, run_dir
+from annotate.services.runs import model_request, queue_run, run_dir
 from generator.adapter_files import ADAPTER_FILE
-from generator.portraits.world import ABLATION, CHECKPOINT, ELEMENT_STATES, phrase_change
+from generator.portraits.world import ABLATION, CHECKPOINT
 from generator.rundir import RunDir
 
 #: Seeds of the videos that an evaluation makes of each held-out instance.
 EVALUATION_SEEDS = [0, 1]
 #: More for the ablations: what they change is smaller than what two seeds differ by.
 ABLATION_SEEDS = [0, 1, 2]
-#: What looks at the videos; neither needs weights that are not shipped. The oracle knows drawn people only.
-METRICS = ["oracle", "quality"]
-#: How often a caption names an element that stays.
-CAPTION_SHARE = 0.5
 #: Arms of a run, by name; each says how a request of `rlhf.evaluate` has it.
 Arms = Callable[[RunDir], Mapping[str, Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
-class Ablations:
-    """A run that makes the paper's ablation table, and why parts of it are left out."""
+class Table:
+    """A run that makes a table of several arms, and why rows of it are left out."""
 
     run: Run
     left_out: list[str]
@@ -54,7 +47,7 @@ def queue_evaluation(
     Without `instances` it is on all whose truth is known.
 
     Raises:
-        RoundError: there is nobody to compare on, or nothing to compare with.
+        RoundError: there is nobody to compare on, nothing to compare with, or another evaluation under way.
     """
     other = baseline or candidate.parent
     if other is None:
@@ -63,59 +56,116 @@ def queue_evaluation(
     def arms(folder: RunDir) -> dict[str, dict[str, Any]]:
         return {"baseline": _arm(other, folder), "candidate": _arm(candidate, folder)}
 
-    request = _request(round, seeds, arms, instances, compare=["baseline", "candidate"])
+    inputs = held_out_people(seeds, instances)
+    request = _request(round, inputs, arms, compare=["baseline", "candidate"])
     # A run is an evaluation of its candidate where that is held against its parent.
     links = {} if baseline else {"candidate": candidate}
-    return queue_run(round, Stage.EVALUATE, request, actor=actor, **links)
+    run = queue_run(round, Stage.EVALUATE, request, actor=actor, **links)
+    if run.candidate != links.get("candidate"):
+        raise RoundError(f"{run} is {run.status} and compares something else; wait for it, or cancel it")
+    return run
 
 
-def queue_ablations(round: Round, *, seeds: list[int], actor: User | None = None) -> Ablations:
-    """Queue the paper's ablation table in miniature: the round's model with and without each part.
+def queue_table(
+    round: Round,
+    inputs: Inputs,
+    *,
+    with_ablations: bool = False,
+    entries: Mapping[str, Path] | None = None,
+    actor: User | None = None,
+) -> Table:
+    """Queue a table: the round's model, and beside it whatever is to be compared with it.
 
-    The full model is what the round tuned, or its policy where nothing is tuned yet.
+    That is what the round tuned beside its parent, or its policy where nothing is tuned yet; with the paper's
+    ablations, each part of it left out; and folders of other models' videos, by name.
 
     Raises:
-        RoundError: there is no held-out person whose truth is known, or another evaluation is under way.
+        RoundError: a folder cannot be used, or another evaluation is under way.
     """
-    live = queries.live_run(round, Stage.EVALUATE)
-    if live is not None and "ablations" not in run_dir(live).read_request():
-        raise RoundError(f"{live} is {live.status}; wait for it, then ask for the ablations again")
     dpo = queries.done_run(round, Stage.DPO)
     full = dpo.model_version if dpo else round.policy
-    parent = full.parent if dpo else None
-    left_out = [] if parent else [f"w/o RL: {full.name} is not tuned on votes; advance the round to Flow-DPO"]
-    if why := _why_no_pd(full):
-        left_out.append(f"w/o P&D: {why}")
+    rows = [*_models(full, full.parent if dpo else None), *_entries(entries or {})]
+    if with_ablations:
+        rows += _ablations(full)
+    made = [row for row in rows if not row.why_not]
 
     def arms(folder: RunDir) -> dict[str, dict[str, Any]]:
-        found = {
-            "candidate": _arm(full, folder, label=f"{full.name} (full)"),
-            "without_assistants": _arm(full, folder, label="w/o AR: only the primary", references=1),
-        }
-        if parent is not None:
-            found["baseline"] = _arm(parent, folder, label=f"w/o RL: {parent.name}")
-        if not why:
-            found["without_pd"] = _arm(full, folder, label="w/o P&D: captions", prompts="standard")
-            found["without_pd"]["model"]["adapters"].insert(0, str(ABLATION.resolve()))
-        return found
+        return {row.name: row.arm(folder) for row in made}
 
-    ablations = {"without_assistants": "w/o AR", "baseline": "w/o RL", "without_pd": "w/o P&D"}
-    if parent is None:
-        ablations.pop("baseline")
-    if why:
-        ablations.pop("without_pd")
-    compare: dict[str, Any] = {"compare": ["baseline", "candidate"]} if parent else {}
-    request = _request(round, seeds, arms, reference="candidate", ablations=ablations, **compare)
-    links = {"candidate": full} if dpo else {}
-    return Ablations(queue_run(round, Stage.EVALUATE, request, actor=actor, **links), left_out)
+    more: dict[str, Any] = {"reference": "candidate"}
+    if with_ablations:
+        more["ablations"] = {row.name: row.ablation for row in made if row.ablation}
+    if any(row.name == "baseline" for row in made):
+        more["compare"] = ["baseline", "candidate"]
+    request = _request(round, inputs, arms, **more)
+    _refuse_another(round, request)
+    # A benchmark set's people are not those that the round's model is held against its parent on.
+    links = {"candidate": full} if dpo and inputs.is_held_out else {}
+    run = queue_run(round, Stage.EVALUATE, request, actor=actor, **links)
+    return Table(run, [f"{row.ablation}: {row.why_not}" for row in rows if row.why_not])
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One arm, as a request has it; `why_not` says why there is none."""
+
+    name: str
+    arm: Callable[[RunDir], dict[str, Any]]
+    ablation: str = ""
+    why_not: str = ""
+
+
+def _models(full: ModelVersion, parent: ModelVersion | None) -> list[_Row]:
+    why_not = "" if parent else f"{full.name} is not tuned on votes; advance the round to Flow-DPO"
+    return [
+        _Row("candidate", lambda folder: _arm(full, folder, label=f"{full.name} (full)")),
+        _Row("baseline", lambda folder: _arm(parent or full, folder), "w/o RL", why_not),
+    ]
+
+
+def _ablations(full: ModelVersion) -> list[_Row]:
+    def without_pd(folder: RunDir) -> dict[str, Any]:
+        arm = _arm(full, folder, label="captions for differential prompts", prompts="standard")
+        arm["model"]["adapters"].insert(0, str(ABLATION.resolve()))
+        return arm
+
+    return [
+        _Row(
+            "without_assistants",
+            lambda folder: _arm(full, folder, label="the primary reference alone", references=1),
+            "w/o AR",
+        ),
+        _Row("without_pd", without_pd, "w/o P&D", _why_no_pd(full)),
+    ]
+
+
+def _entries(entries: Mapping[str, Path]) -> list[_Row]:
+    for name, place in entries.items():
+        if not place.is_dir():
+            raise RoundError(f"{name} has no folder {place}; name one with its videos")
+        if name in ("candidate", "baseline", "without_assistants", "without_pd"):
+            raise RoundError(f"another model cannot be called {name}; give it its own name")
+    return [
+        _Row(name, lambda folder, place=place, name=name: {"videos": str(place.resolve()), "label": name})
+        for name, place in entries.items()
+    ]
+
+
+def _refuse_another(round: Round, request: Callable[[RunDir], dict[str, Any]]) -> None:
+    """Asking again for the run that is under way is fine, asking for another one is not."""
+    live = queries.live_run(round, Stage.EVALUATE)
+    if live is None:
+        return
+    folder = run_dir(live)
+    asked = json.loads(json.dumps({"stage": str(Stage.EVALUATE), **request(folder)}))
+    if folder.read_request() != asked:
+        raise RoundError(f"{live} is {live.status} and compares something else; wait for it, or cancel it")
 
 
 def _why_no_pd(version: ModelVersion) -> str:
     """Why no model without primary and differential prompt goes with this one; empty where one does."""
     if Path(version.base_model).resolve() != CHECKPOINT.resolve():
-        return (
-            f"it is trained for the shipped portrait model, and {version.name} rests on {version.base_model}"
-        )
+        return f"it is made for the shipped portrait model, and {version.name} rests on {version.base_model}"
     if not (ABLATION / ADAPTER_FILE).is_file():
         return f"{ABLATION.name} has no {ADAPTER_FILE}; python -m generator.portraits.train ablation makes it"
     return ""
@@ -125,81 +175,16 @@ def _arm(version: ModelVersion, folder: RunDir, **switches: Any) -> dict[str, An
     return {"label": version.name, "model": model_request(version, folder), **switches}
 
 
-def _request(
-    round: Round, seeds: list[int], arms: Arms, instances: Sequence[Instance] | None = None, **more: Any
-) -> Callable[[RunDir], dict[str, Any]]:
-    wanted = _instances_with_known_truth() if instances is None else instances
-    groups = _id_groups(wanted)
-    asked = [instance for instance in wanted if instance.group_id in groups]
-    if not asked:
-        raise RoundError(
-            "no held-out person with a known truth; import people of split eval and build instances"
-            if instances is None
-            else "none of the people chosen has a reference that may be used; choose others"
-        )
-    is_drawn = all(instance.group.truth is not None for instance in asked)
+def _request(round: Round, inputs: Inputs, arms: Arms, **more: Any) -> Callable[[RunDir], dict[str, Any]]:
+    metrics = metrics_request(is_drawn=inputs.is_drawn)
 
     def request(folder: RunDir) -> dict[str, Any]:
         return {
             "arms": arms(folder),
             "settings": round.sampler,
-            "seeds": seeds,
-            "metrics": [name for name in METRICS if is_drawn or name != "oracle"],
-            "set": {"name": "held-out people"},
-            "instances": [_instance(instance, groups[instance.group_id], folder) for instance in asked],
+            **metrics,
+            **inputs.request(folder),
             **more,
         }
 
     return request
-
-
-def _instances_with_known_truth() -> list[Instance]:
-    """What nobody described cannot be expected of a video."""
-    return [
-        instance
-        for instance in queries.held_out_instances().order_by("id")
-        if all(element["target"] is not None for element in instance.prompt.elements)
-    ]
-
-
-def _id_groups(instances: Iterable[Instance]) -> dict[int, list[Reference]]:
-    """What may be shown of each person."""
-    found: dict[int, list[Reference]] = defaultdict(list)
-    people = {instance.group_id for instance in instances}
-    for reference in usable_references().filter(group__in=people).order_by("id"):
-        found[reference.group_id].append(reference)
-    return dict(found)
-
-
-def _instance(instance: Instance, group: list[Reference], folder: RunDir) -> dict[str, Any]:
-    elements = instance.prompt.elements
-    return {
-        "instance_id": str(instance.pk),
-        # Not the person's name: a result outlives an erasure.
-        "identity": f"person-{instance.group_id}",
-        "prompt": instance.prompt.text,
-        "standard_prompt": standard_prompt(instance.prompt),
-        "references": references_request(instance.pk, folder),
-        "id_group": [
-            {"path": folder.relative(settings.STORAGE_ROOT / item.path), "kind": item.kind} for item in group
-        ],
-        "expected": {e["element"]: e["target"] for e in elements if e["target"] is not None},
-        "changed": [element["element"] for element in elements if element["changed"]],
-    }
-
-
-def standard_prompt(prompt: DifferentialPrompt) -> str:
-    """The scene in words: what changes, and half of what stays, since no caption says everything.
-
-    So are the captions that the shipped model's ablation was trained with.
-    """
-    elements = prompt.elements
-    chance = random.Random("/".join(str(element["target"]) for element in elements))
-    named = [element for element in elements if element["changed"] or chance.random() < CAPTION_SHARE]
-    return " ".join(_say(element["element"], element["target"]) for element in named)
-
-
-def _say(element: str, state: str) -> str:
-    if state in ELEMENT_STATES[element]:
-        return phrase_change(element, state, 0)
-    return f"{element.replace('_', ' ').capitalize()}: {state.rstrip('.')}."

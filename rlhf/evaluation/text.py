@@ -19,11 +19,25 @@ _SAID = {
 def ablation_lines(result: Mapping[str, Any]) -> list[str]:
     """Each arm's means times 100 with intervals, in the columns that the paper's ablation table has."""
     columns = [column for column in result["columns"] if column["paper"] in PAPER_FULL]
+    names = {cell["arm"]: cell["ablation"] for cell in result["directions"]}
     rows = [
-        [found["label"], *(_cell(result["table"][arm][column["name"]]) for column in columns)]
+        [
+            f"{names[arm]}: {found['label']}" if arm in names else found["label"],
+            *(_cell(result["table"][arm][column["name"]]) for column in columns),
+        ]
         for arm, found in _full_last(result)
     ]
     return aligned([["", *(column["label"] for column in columns)], *rows])
+
+
+def table_lines(result: Mapping[str, Any]) -> list[str]:
+    """Every column's means times 100 with intervals, one line a column and one place an arm."""
+    arms = list(_full_last(result))
+    rows = [
+        [column["label"], *(_cell(result["table"][arm][column["name"]]) for arm, _ in arms)]
+        for column in result["columns"]
+    ]
+    return aligned([["", *(found["label"] for _, found in arms)], *rows])
 
 
 def direction_lines(result: Mapping[str, Any]) -> list[str]:
@@ -43,7 +57,7 @@ def direction_lines(result: Mapping[str, Any]) -> list[str]:
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns of equal width, two spaces apart."""
+    """Columns of equal width, two spaces apart; no row, no line."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -51,7 +65,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _full_last(result: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
-    return sorted(result["arms"].items(), key=lambda arm: (arm[0] == result["reference"], arm[1]["label"]))
+    return sorted(result["arms"].items(), key=lambda arm: (arm[0] == result["reference"], arm[0]))
 
 
 def _cell(found: Mapping[str, Any]) -> str:

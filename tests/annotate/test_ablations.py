@@ -1,27 +1,46 @@
-"""What an evaluation asks for: arms, instances, and what is left out with its reason."""
+"""Tables of several arms: ablations and other models, on which inputs, and what is left out and why."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
 
 from annotate import queries
 from annotate.models import DifferentialPrompt, ModelVersion, Reference, Round, Run, Stage
 from annotate.services import evaluations, runs
-from annotate.services.evaluations import queue_ablations, queue_evaluation, standard_prompt
+from annotate.services.evaluation_inputs import (
+    benchmark_set,
+    held_out_people,
+    metrics_request,
+    standard_prompt,
+)
+from annotate.services.evaluations import Table, queue_evaluation, queue_table
 from annotate.services.loop import advance_round
 from annotate.services.rounds import RoundError
+from generator.frozen_set import MediaFile
 from generator.portraits.world import CHECKPOINT, ELEMENT_STATES
-from generator.records import ELEMENTS
+from generator.records import ELEMENTS, ReferenceKind
+from rlhf.evaluation.benchmark import Card, write_benchmark
+from rlhf.evaluation.records import EvaluationInstance
 from rlhf.records import Track, Verdict
 from tests.annotate.test_judgments import vote
 from tests.annotate.test_loop import end
-from tests.factories import make_group, make_instance, make_model, make_pair, make_prompt, make_round
+from tests.factories import (
+    make_group,
+    make_instance,
+    make_model,
+    make_pair,
+    make_prompt,
+    make_round,
+    write_test_clip,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -53,13 +72,17 @@ def tuned(round: Round) -> ModelVersion:
     return ModelVersion.objects.get(run=run)
 
 
+def ablations(round: Round) -> Table:
+    return queue_table(round, held_out_people([0]), with_ablations=True)
+
+
 def request_of(run: Run) -> dict[str, Any]:
     return runs.run_dir(run).read_request()
 
 
 def test_the_ablations_are_switches_of_one_model(round, ablation):
     model = tuned(round)
-    queued = queue_ablations(round, seeds=[0])
+    queued = ablations(round)
     request = request_of(queued.run)
     arms = request["arms"]
     assert queued.left_out == [] and queued.run.candidate == model
@@ -70,7 +93,7 @@ def test_the_ablations_are_switches_of_one_model(round, ablation):
         "without_pd": "w/o P&D",
     }
     assert arms["without_assistants"] == {
-        "label": "w/o AR: only the primary",
+        "label": "the primary reference alone",
         "model": arms["candidate"]["model"],
         "references": 1,
     }
@@ -81,7 +104,7 @@ def test_the_ablations_are_switches_of_one_model(round, ablation):
 
 
 def test_before_a_training_only_the_policy_is_taken_apart(round):
-    queued = queue_ablations(round, seeds=[0])
+    queued = ablations(round)
     request = request_of(queued.run)
     assert set(request["arms"]) == {"candidate", "without_assistants", "without_pd"}
     assert "compare" not in request and queued.run.candidate is None
@@ -97,7 +120,7 @@ def test_before_a_training_only_the_policy_is_taken_apart(round):
 @pytest.mark.parametrize(
     ("base", "has_adapter", "says"),
     [
-        ("elsewhere", True, "for the shipped portrait model, and tiny rests on elsewhere"),
+        ("elsewhere", True, "made for the shipped portrait model, and tiny rests on elsewhere"),
         (str(CHECKPOINT), False, "has no pytorch_lora_weights.safetensors"),
     ],
 )
@@ -106,7 +129,7 @@ def test_what_cannot_be_taken_away_is_left_out_with_a_reason(ablation, base, has
     if not has_adapter:
         (ablation / "pytorch_lora_weights.safetensors").unlink()
     round = make_round(policy=make_model(name="tiny", base_model=base))
-    queued = queue_ablations(round, seeds=[0])
+    queued = ablations(round)
     assert "without_pd" not in request_of(queued.run)["arms"]
     assert queued.left_out[1].startswith("w/o P&D: ") and says in queued.left_out[1]
 
@@ -114,11 +137,11 @@ def test_what_cannot_be_taken_away_is_left_out_with_a_reason(ablation, base, has
 def test_ablations_wait_for_another_evaluation(round):
     model = tuned(round)
     run = queue_evaluation(round, model, seeds=[0])
-    with pytest.raises(RoundError, match=r"evaluate-1 is queued; wait for it"):
-        queue_ablations(round, seeds=[0])
+    with pytest.raises(RoundError, match=r"evaluate-1 is queued and compares something else; wait for it"):
+        ablations(round)
     end(run, identity={}, controllability={})
-    queued = queue_ablations(round, seeds=[0])
-    assert queue_ablations(round, seeds=[0]).run == queued.run, "asked twice, made once"
+    queued = ablations(round)
+    assert ablations(round).run == queued.run, "asked twice, made once"
 
 
 def test_people_are_shown_by_what_may_be_used_of_them(round):
@@ -126,7 +149,7 @@ def test_people_are_shown_by_what_may_be_used_of_them(round):
     rejected = Reference.objects.filter(group__split="eval").latest("id")
     Reference.objects.filter(pk=rejected.pk).update(reject_reasons=["blurred"])
     make_instance(make_group(split="eval", consent_expires_on="2020-01-01"))
-    (asked,) = request_of(queue_ablations(round, seeds=[0]).run)["instances"]
+    (asked,) = request_of(ablations(round).run)["instances"]
     assert len(asked["references"]) == 3 and len(asked["id_group"]) == 2
     assert asked["identity"] == f"person-{rejected.group_id}"
     assert asked["changed"] == ["background"] and set(asked["expected"]) == set(ELEMENTS)
@@ -199,3 +222,77 @@ def test_the_command_prints_the_table_in_miniature(round, worker):
 def test_the_command_says_what_is_missing(round):
     with pytest.raises(CommandError, match="has no tuned model yet"):
         called("--round", str(round.pk))
+
+
+@pytest.fixture
+def drawn_set(tmp_path: Path) -> Path:
+    """A benchmark set of one instance in the words of the drawn world."""
+    path, sha256 = write_test_clip()
+    media = MediaFile(settings.STORAGE_ROOT / path, sha256)
+    states = {element: found[0] for element, found in ELEMENT_STATES.items()}
+    clip = ((media.name, ReferenceKind.CLIP),)
+    asked = EvaluationInstance("a", "", clip, (media.name,), expected=states)
+    write_benchmark(tmp_path / "set", Card("ours", "1", "CC0-1.0", "tests", {}), [asked], [3], [media])
+    return tmp_path / "set"
+
+
+def test_other_models_stand_beside_the_rounds_on_a_benchmark_set(round, drawn_set, tmp_path):
+    (tmp_path / "theirs").mkdir()
+    tuned(round)
+    queued = queue_table(round, benchmark_set(drawn_set), entries={"consisid": tmp_path / "theirs"})
+    request = request_of(queued.run)
+    assert set(request["arms"]) == {"candidate", "baseline", "consisid"}
+    assert request["arms"]["consisid"] == {"videos": str(tmp_path / "theirs"), "label": "consisid"}
+    assert request["set"]["path"] == str(drawn_set) and "instances" not in request and "seeds" not in request
+    assert request["metrics"] == ["oracle", "quality"] and queued.run.candidate is None
+    assert "ablations" not in request
+
+
+@pytest.mark.parametrize(
+    ("entries", "says"),
+    [
+        ({"x": Path("/nowhere")}, "x has no folder /nowhere"),
+        ({"baseline": Path("/")}, "cannot be called baseline"),
+    ],
+)
+def test_entries_that_cannot_be_used_are_refused(round, entries, says):
+    with pytest.raises(RoundError, match=says):
+        queue_table(round, held_out_people([0]), entries=entries)
+
+
+def test_the_command_prints_other_models_too(round, worker, drawn_set, tmp_path):
+    printed = called("--set", str(drawn_set), "--videos", f"theirs={tmp_path}", "--wait")
+    assert "Holi (oracle)  45.67 [40.00, 60.00]  50.00 [40.00, 60.00]" in printed
+    with pytest.raises(CommandError, match="--videos 'theirs' is no name and folder"):
+        called("--videos", "theirs")
+    with pytest.raises(CommandError, match="is no benchmark set"):
+        called("--set", str(tmp_path / "gone"))
+
+
+def test_a_site_chooses_its_metrics(round, tmp_path, settings):
+    settings.EVALUATION_METRICS = tmp_path / "metrics.json"
+    settings.EVALUATION_METRICS.write_text('{"oracle": {}, "rubric": {"repeats": 2}}')
+    settings.DETECTORS = replace(settings.DETECTORS, models=tmp_path)
+    found = metrics_request(is_drawn=False)
+    assert found == {
+        "metrics": ["rubric"],  # the oracle knows drawn people only
+        "metric_settings": {"rubric": {"repeats": 2}},
+        "models_folder": str(tmp_path),
+        "allow_non_commercial": False,
+    }
+    assert request_of(ablations(round).run)["metrics"] == ["oracle", "rubric"]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("{", "cannot be read"),
+        ('["oracle"]', "must hold an object"),
+        ('{"fid": {}}', "names 'fid'; there are"),
+    ],
+)
+def test_a_file_of_metrics_that_is_none_is_refused(tmp_path, settings, content, says):
+    settings.EVALUATION_METRICS = tmp_path / "metrics.json"
+    settings.EVALUATION_METRICS.write_text(content)
+    with pytest.raises(ValueError, match=says):
+        metrics_request(is_drawn=True)
