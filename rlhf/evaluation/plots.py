@@ -1,7 +1,7 @@
 """Figures as SVG text: no script, no chart library, and equal bytes for equal numbers.
 
 What a figure shows is also its `<title>`, for those who listen. Colours are the page's: lines and dots of
-arm k have the class `arm-k`. Values are points of 100 unless said otherwise, sizes pixels.
+colour k have the class `arm-k`. Values are points of 100 unless said otherwise, sizes pixels.
 """
 
 from __future__ import annotations
@@ -15,6 +15,12 @@ from markupsafe import Markup
 
 #: A value of a line that may have gaps, at its place across.
 Point = tuple[float, float | None]
+#: An arm's colour and its values.
+Values = tuple[int, Sequence[float | None]]
+#: Points that the axis of a mean covers at least.
+SPAN = 4.0
+#: Arms that have a colour of their own.
+COLOURS = 8
 
 
 @dataclass(frozen=True)
@@ -43,10 +49,20 @@ class Scale:
         return start + share * (end - start)
 
 
-def scale_of(values: Iterable[float], *, ticks: int = 4) -> Scale:
-    """The narrowest axis with about so many steps of 1, 2 or 5 times a power of 10 that holds all values."""
+def scale_of(values: Iterable[float], *, ticks: int = 4, span: float = 0) -> Scale:
+    """The narrowest axis with about so many steps of 1, 2 or 5 times a power of 10 that holds all values.
+
+    Args:
+        values: points; none gives an axis from 0 to 100.
+        ticks: about so many steps.
+        span: points that it covers at least, within 0 to 100, so that nothing is blown up beyond sense.
+    """
     found = list(values) or [0.0, 100.0]
     low, high = min(found), max(found)
+    if high - low < span:
+        low, high = (low + high - span) / 2, (low + high + span) / 2
+        shift = max(0.0, -low) - max(0.0, high - 100)
+        low, high = low + shift, high + shift
     rough = max(high - low, 1e-6) / ticks
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * (1 - 1e-9))
@@ -80,18 +96,18 @@ def axis(scale: Scale) -> Markup:
     return _svg("forest", f"Axis from {_number(scale.low)} to {_number(scale.high)}", width, height, parts)
 
 
-def radar(title: str, labels: Sequence[str], arms: Sequence[Sequence[float | None]]) -> Markup:
+def radar(title: str, labels: Sequence[str], arms: Sequence[Values]) -> Markup:
     """Every arm as a polygon over the columns, each axis on a scale of its own, named beside its label.
 
     Args:
         title: what it shows.
         labels: of three axes or more.
-        arms: the values of each arm, one an axis; an arm with a gap is drawn open there.
+        arms: colour and values of each, one an axis; an arm with a gap is drawn open there.
     """
     width, height, radius = 640, 440, 150.0
     spokes = [_direction(number, len(labels)) for number in range(len(labels))]
     scales = [
-        scale_of([value for arm in arms if (value := arm[number]) is not None], ticks=2)
+        scale_of([value for _, arm in arms if (value := arm[number]) is not None], ticks=2, span=SPAN)
         for number in range(len(labels))
     ]
 
@@ -109,60 +125,60 @@ def radar(title: str, labels: Sequence[str], arms: Sequence[Sequence[float | Non
         side = "middle" if abs(spokes[number][0]) < 0.2 else "start" if spokes[number][0] > 0 else "end"
         ends = f"{_number(scale.low)} to {_number(scale.high)}"
         parts += [_text(f"label {side}", x, y, label), _text(f"tick {side}", x, y + 14, ends)]
-    for index, arm in enumerate(arms):
+    for colour, arm in arms:
         corners = [
             None if value is None else at(number, scales[number].place(value, 0, 1))
             for number, value in enumerate(arm)
         ]
-        parts += [_path(f"line arm-{index}", run) for run in _runs([*corners, corners[0]])]
-        parts += [_dot(f"mark arm-{index}", *corner, 3) for corner in corners if corner]
+        parts += [_path(f"line arm-{colour}", run) for run in _runs([*corners, corners[0]])]
+        parts += [_dot(f"mark arm-{colour}", *corner, 3) for corner in corners if corner]
     return _svg("radar", title, width, height, parts)
 
 
-def dots(title: str, labels: Sequence[str], arms: Sequence[Sequence[float | None]]) -> Markup:
+def dots(title: str, labels: Sequence[str], arms: Sequence[Values]) -> Markup:
     """One line a person, one dot an arm.
 
     Args:
         title: what it shows.
         labels: of the lines.
-        arms: the values of each arm, one a line.
+        arms: colour and values of each, one a line.
     """
     left, width, step, top = 160, 960, 20, 28
     height = top + step * len(labels) + 8
-    scale = scale_of([value for arm in arms for value in arm if value is not None], ticks=6)
+    scale = scale_of([value for _, arm in arms for value in arm if value is not None], ticks=6, span=SPAN)
     parts = []
     for tick in scale.ticks:
         x = scale.place(tick, left, width - 16)
         parts += [_text("tick middle", x, 14, _number(tick)), _line("ring", x, 20, x, height)]
     for row, label in enumerate(labels):
         y = top + step * row + step / 2
-        found = [value for arm in arms if (value := arm[row]) is not None]
+        found = [value for _, arm in arms if (value := arm[row]) is not None]
         ends = [scale.place(end, left, width - 16) for end in (min(found), max(found))] if found else []
         parts.append(_text("label end", left - 12, y + 4, label if len(label) < 22 else f"{label[:20]}…"))
         parts += [_line("axis", ends[0], y, ends[1], y)] if ends else []
         parts += [
-            _dot(f"mark arm-{index}", scale.place(value, left, width - 16), y, 5)
-            for index, arm in enumerate(arms)
+            _dot(f"mark arm-{colour}", scale.place(value, left, width - 16), y, 5)
+            for colour, arm in arms
             if (value := arm[row]) is not None
         ]
     return _svg("dots", title, width, height, parts)
 
 
 def curves(
-    title: str, arms: Sequence[Sequence[Point]], *, level: float | None = None, end: float = 0
+    title: str, arms: Sequence[tuple[int, Sequence[Point]]], *, level: float | None = None, end: float = 0
 ) -> Markup:
     """Lines over the frames, one an arm, with gaps where there is no value.
 
     Args:
         title: what it shows.
-        arms: (frame, value) of each arm.
+        arms: colour of each, and its (frame, value).
         level: a value that means something, drawn across.
         end: how far the axis goes at least.
     """
     width, height, left, foot = 480, 176, 40, 24
-    points = [point for arm in arms for point in arm]
+    points = [point for _, arm in arms for point in arm]
     values = [value for _, value in points if value is not None]
-    up = scale_of([*values, *([level] if level is not None else [])])
+    up = scale_of([*values, *([level] if level is not None else [])], span=SPAN)
     last = max((frame for frame, _ in points), default=0)
     last = max(last, end) or 1
 
@@ -178,17 +194,17 @@ def curves(
         parts.append(_text("tick middle", x, height - 6, str(frame)))
     if level is not None:
         parts.append(_line("level", *at(0, level), *at(last, level)))
-    for index, arm in enumerate(arms):
+    for colour, arm in arms:
         places = [None if value is None else at(frame, value) for frame, value in arm]
-        parts += [_path(f"line arm-{index}", run) for run in _runs(places)]
-        parts += [_dot(f"mark arm-{index}", *place, 2.5) for place in places if place]
+        parts += [_path(f"line arm-{colour}", run) for run in _runs(places)]
+        parts += [_dot(f"mark arm-{colour}", *place, 2.5) for place in places if place]
     return _svg("curves", title, width, height, parts)
 
 
-def swatch(index: int) -> Markup:
+def swatch(colour: int) -> Markup:
     """The mark of an arm, for a legend."""
     return Markup('<svg class="swatch" viewBox="0 0 28 12" aria-hidden="true">{}{}</svg>').format(
-        _line(f"line arm-{index}", 0, 6, 28, 6), _dot(f"mark arm-{index}", 14, 6, 4)
+        _line(f"line arm-{colour}", 0, 6, 28, 6), _dot(f"mark arm-{colour}", 14, 6, 4)
     )
 
 

@@ -256,7 +256,7 @@ def _case_curves(
         if not mine:
             continue
         ceiling = next(iter(mine.values())).get("ceiling")
-        lines = [_line(mine[arm.name]) if arm.name in mine else [] for arm in arms]
+        lines = [(arm.colour, _line(mine[arm.name])) for arm in arms if arm.name in mine]
         title = f"Similarity to the references, frame by frame, by {name}"
         found.append((name, plots.curves(title, lines, level=_points(ceiling))))
     return found
@@ -277,8 +277,9 @@ def frame_figures(run: RunDir, result: Result, arms: Sequence[ArmRow]) -> list[F
     for sha, name in _metric_names(result).items():
         if sha in looks:
             mine = [_faces(arm, looks[sha].get(arm.name, [])) for arm in arms]
+            lines = [(one.arm.colour, one.line) for one in mine]
             title = f"Mean similarity to the references over the clip, by {name}"
-            found.append(FrameFigure(name, plots.curves(title, [one.line for one in mine], end=100), mine))
+            found.append(FrameFigure(name, plots.curves(title, lines, end=100), mine))
     return found
 
 

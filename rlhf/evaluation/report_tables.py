@@ -24,7 +24,7 @@ class ArmRow:
     Attributes:
         name: in the result.
         label: for people.
-        index: of its colour, see `plots`.
+        colour: its number, see `plots`.
         source: the model, or where its videos came from.
         inputs: what it was shown.
         is_reference: whether the differences are taken against it.
@@ -32,7 +32,7 @@ class ArmRow:
 
     name: str
     label: str
-    index: int
+    colour: int
     source: str
     inputs: str
     is_reference: bool
@@ -40,7 +40,7 @@ class ArmRow:
     @property
     def swatch(self) -> Markup:
         """Its mark in a legend."""
-        return plots.swatch(self.index)
+        return plots.swatch(self.colour)
 
 
 @dataclass(frozen=True)
@@ -81,18 +81,22 @@ def arm_rows(result: Result) -> list[ArmRow]:
     The order is that of the videos: a database does not keep the order of names.
     """
     arms = result.get("arms") or {name: {} for name in ("baseline", "candidate")}
-    order = dict.fromkeys([video["arm"] for video in result.get("videos") or []] + list(arms))
+    order = list(dict.fromkeys([video["arm"] for video in result.get("videos") or []] + list(arms)))
     reference = reference_arm(result)
+    colours = [number % plots.COLOURS for number in range(len(order))]
+    if reference in order and len(order) > 1:  # has the accent
+        place = order.index(reference)
+        colours[place], colours[1] = colours[1], colours[place]
     return [
         ArmRow(
             name,
-            arm.get("label") or name.replace("_", " "),
-            index,
-            _source(arm),
-            _inputs(arm),
+            arms[name].get("label") or name.replace("_", " "),
+            colour,
+            _source(arms[name]),
+            _inputs(arms[name]),
             name == reference,
         )
-        for index, (name, arm) in enumerate((name, arms[name]) for name in order)
+        for name, colour in zip(order, colours, strict=True)
     ]
 
 
@@ -222,7 +226,7 @@ def radar_plot(result: Result, columns: Sequence[Mapping[str, Any]], arms: Seque
     return plots.radar(
         "Mean of every column, by arm: " + ", ".join(arm.label for arm in arms),
         [column["label"] for column in drawn],
-        [[_mean(table, arm, column) for column in drawn] for arm in arms],
+        [(arm.colour, [_mean(table, arm, column) for column in drawn]) for arm in arms],
     )
 
 
@@ -241,13 +245,17 @@ def identity_plots(
             values.setdefault((column, video["identity"], video["arm"]), []).append(100 * value)
     people = sorted({video["identity"] for video in result.get("videos") or []})
     means = {key: sum(found) / len(found) for key, found in values.items()}
+
+    def of_arm(arm: ArmRow, column: str) -> plots.Values:
+        return arm.colour, [means.get((column, person, arm.name)) for person in people]
+
     return [
         (
             column["label"],
             plots.dots(
                 f"{column['label']}: mean of each person's videos, by arm",
                 people,
-                [[means.get((column["name"], person, arm.name)) for person in people] for arm in arms],
+                [of_arm(arm, column["name"]) for arm in arms],
             ),
         )
         for column in columns

@@ -130,9 +130,16 @@ def test_an_axis_holds_its_values_and_has_round_ticks(values):
     assert f"{scale.step:e}"[0] in "125"
 
 
+@pytest.mark.parametrize("values", [[99.97], [0.1, 0.2], [50.0, 50.01]])
+def test_small_differences_are_not_blown_up(values):
+    scale = plots.scale_of(values, span=plots.SPAN)
+    assert scale.high - scale.low >= plots.SPAN - 1e-9
+    assert 0 <= scale.low <= min(values) and max(values) <= scale.high <= 100
+
+
 def test_a_line_is_broken_where_there_is_no_face():
-    drawn = plots.curves("identity", [[(0, 50.0), (1, 60.0), (2, None), (3, 70.0), (4, 80.0)]])
-    assert drawn.count('class="line arm-0"') == 2 and drawn.count("<circle") == 4
+    drawn = plots.curves("identity", [(3, [(0, 50.0), (1, 60.0), (2, None), (3, 70.0), (4, 80.0)])])
+    assert drawn.count('class="line arm-3"') == 2 and drawn.count("<circle") == 4
     assert "<title>identity</title>" in drawn
 
 
