@@ -145,10 +145,11 @@ def _entries(entries: Mapping[str, Path]) -> list[_Row]:
             raise RoundError(f"{name} has no folder {place}; name one with its videos")
         if name in ("candidate", "baseline", "without_assistants", "without_pd"):
             raise RoundError(f"another model cannot be called {name}; give it its own name")
-    return [
-        _Row(name, lambda folder, place=place, name=name: {"videos": str(place.resolve()), "label": name})
-        for name, place in entries.items()
-    ]
+    return [_entry(name, place) for name, place in entries.items()]
+
+
+def _entry(name: str, place: Path) -> _Row:
+    return _Row(name, lambda folder: {"videos": str(place.resolve()), "label": name})
 
 
 def _refuse_another(round: Round, request: Callable[[RunDir], dict[str, Any]]) -> None:
