@@ -13,5 +13,6 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.autodiscover_tasks(related_name="door_tasks")
 app.autodiscover_tasks(related_name="quality_tasks")
+app.autodiscover_tasks(related_name="study_tasks")
 # The current app is per thread; the web server's threads find this one only as the default.
 app.set_default()

@@ -15,6 +15,8 @@ from annotate.models import (
     JudgingWork,
     JudgmentFile,
     Slot,
+    Study,
+    StudyAnswer,
     User,
     WebhookEndpoint,
     WebhookMessage,
@@ -61,21 +63,25 @@ def due_endpoints() -> list[int]:
 
 
 def visible_links(user: User) -> QuerySet[EntryLink]:
-    links = EntryLink.objects.select_related("judging__round").annotate(
+    links = EntryLink.objects.select_related("judging__round", "study").annotate(
         num_entered=Count("entries"), num_finished=Count("entries__finished_at")
     )
     return links.order_by("-id") if user.is_lead else links.none()
 
 
 def find_link(token: str) -> EntryLink | None:
-    return EntryLink.objects.select_related("judging__round").filter(token=token).first()
+    return EntryLink.objects.select_related("judging__round", "study").filter(token=token).first()
 
 
 def entries_of(link: EntryLink) -> QuerySet[Entry]:
     """Who came in by a link, with how much they have judged of its work."""
-    work = link.judging
-    slots = _judged(work).filter(annotator=OuterRef("participant__account")).order_by().values("annotator")
-    judged = slots.annotate(count=Count("id")).values("count")
+    work, account = link.work, OuterRef("participant__account")
+    if isinstance(work, Study):
+        answered = StudyAnswer.objects.filter(task__seat__study=work, task__seat__participant=account)
+        given = answered.order_by().values("task__seat")
+    else:
+        given = _judged(work).filter(annotator=account).order_by().values("annotator")
+    judged = given.annotate(count=Count("id")).values("count")
     count = Coalesce(Subquery(judged, output_field=IntegerField()), 0)
     return link.entries.select_related("participant__account").annotate(num_judged=count)
 
@@ -83,7 +89,7 @@ def entries_of(link: EntryLink) -> QuerySet[Entry]:
 def own_entries(account: User) -> QuerySet[Entry]:
     """A participant's ways in, the newest first."""
     entries = Entry.objects.filter(participant__account=account)
-    return entries.select_related("link__judging", "participant__account").order_by("-id")
+    return entries.select_related("link__judging", "link__study", "participant__account").order_by("-id")
 
 
 def _judged(work: JudgingWork) -> QuerySet[Slot]:

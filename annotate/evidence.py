@@ -112,9 +112,15 @@ def check_watched(track: str, choice: str, evidence: Mapping[str, Any]) -> None:
     Raises:
         NotWatchedError: less of a video was shown than `settings.WATCH_GATE` asks for on this track.
     """
-    wanted = settings.WATCH_GATE[Track(track)]
-    if choice == Verdict.UNSURE:
-        return
+    if choice != Verdict.UNSURE:
+        check_shown(settings.WATCH_GATE[Track(track)], evidence)
+
+
+def check_shown(wanted: int, evidence: Mapping[str, Any]) -> None:
+    """
+    Raises:
+        NotWatchedError: less than `wanted` percent of a video was shown.
+    """
     coverage = evidence.get("coverage", {})
     for side in ("left", "right"):
         shown = round(100 * coverage.get(side, 0))

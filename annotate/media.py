@@ -20,6 +20,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 from rest_framework.authentication import TokenAuthentication
 
+from annotate import study_queries
 from annotate.judging_queries import held_slot
 from annotate.models import FileFormat, JudgmentFile, Stage, User
 from annotate.queries import visible_references, visible_runs, visible_samples
@@ -45,6 +46,15 @@ def media_url(lease: UUID, name: str) -> str:
 def leased_media(request: HttpRequest, lease: UUID, name: str) -> HttpResponseBase:
     slot = held_slot(_user(request), lease)
     path = shown_file(slot, name) if slot else None
+    if path is None:
+        raise Http404
+    return stored_file(request, path)
+
+
+@require_safe
+def study_media(request: HttpRequest, lease: UUID, name: str) -> HttpResponseBase:
+    task = study_queries.held_task(_user(request), lease)
+    path = study_queries.shown_file(task, name) if task else None
     if path is None:
         raise Http404
     return stored_file(request, path)

@@ -44,6 +44,7 @@ urlpatterns = [
     path("", include("annotate.door_urls")),
     path("", include("annotate.quality_urls")),
     path("", include("annotate.version_urls")),
+    path("", include("annotate.study_urls")),
     path("judge/<track:track>/", judge.judge, name="judge"),
     path("qualification/<track:track>/", gold.qualification, name="qualification"),
     path("rounds/", rounds.round_list, name="rounds"),

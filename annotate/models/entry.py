@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
@@ -10,6 +12,9 @@ from django.db.models import Q
 from annotate.models.constraints import check, one_of
 from annotate.models.round import Round
 from rlhf.records import Track
+
+if TYPE_CHECKING:
+    from annotate.models.study import Study
 
 
 class EntryLink(models.Model):
@@ -47,6 +52,11 @@ class EntryLink(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def work(self) -> JudgingWork | Study:
+        """What its people judge: pairs of a round's track, or of a study."""
+        return self.study if hasattr(self, "study") else self.judging
 
 
 class JudgingWork(models.Model):

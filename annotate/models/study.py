@@ -27,7 +27,7 @@ class Study(models.Model):
     name = models.CharField(max_length=100, unique=True)
     run = models.ForeignKey(Run, models.PROTECT, related_name="studies")
     seed = models.PositiveIntegerField()
-    pairs_each = models.PositiveSmallIntegerField()
+    pairs_a_person = models.PositiveSmallIntegerField()
     link = models.OneToOneField(EntryLink, models.PROTECT, related_name="study")
     # Why its videos could not be stored; empty otherwise.
     error = models.TextField(blank=True)
@@ -40,7 +40,7 @@ class Study(models.Model):
     class Meta:
         ordering = ["id"]
         constraints = [
-            check(Q(pairs_each__gte=1, pairs_each__lte=500), "pairs_in_range"),
+            check(Q(pairs_a_person__gte=1, pairs_a_person__lte=500), "pairs_in_range"),
             check(Q(opened_at=None) | Q(error=""), "opened_without_error"),
         ]
 

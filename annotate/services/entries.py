@@ -12,9 +12,11 @@ from django.utils import timezone
 
 from annotate.door_queries import has_open_pair, num_judged
 from annotate.judging_queries import is_disqualified
-from annotate.models import Entry, EntryLink, JudgingWork, Participant, Round, User
+from annotate.models import Entry, EntryLink, JudgingWork, Participant, Round, Study, User
 from annotate.qualification_queries import standing_of
 from annotate.services.audit import record_event
+from annotate.services.study_answers import take_seat
+from annotate.study_queries import next_task, num_answered
 from rlhf.records import Track
 
 _EXTERNAL_ID = re.compile(r"[A-Za-z0-9_.-]{1,100}\Z")
@@ -45,16 +47,25 @@ def make_link(terms: LinkTerms, round: Round, track: str, pairs_a_person: int, a
     Raises:
         ValueError: a value cannot be used; the message names it.
     """
+    if not round.is_open:
+        raise ValueError(f"{round} is closed, so nobody could judge anything; choose an open round")
+    link = add_link(terms, actor)
+    JudgingWork.objects.create(link=link, round=round, track=track, pairs_a_person=pairs_a_person)
+    record_event("make_entry_link", link, actor=actor, round=round.pk, track=str(track))
+    return link
+
+
+def add_link(terms: LinkTerms, actor: User | None) -> EntryLink:
+    """Make a link without work, which has to follow in the same transaction.
+
+    Raises:
+        ValueError: a value cannot be used; the message names it.
+    """
     if EntryLink.objects.filter(name=terms.name).exists():
         raise ValueError(f"the name {terms.name!r} is taken; choose another one")
     if terms.closes_at <= timezone.now():
         raise ValueError(f"closes at {terms.closes_at:%Y-%m-%d %H:%M} is over; choose a later time")
-    if not round.is_open:
-        raise ValueError(f"{round} is closed, so nobody could judge anything; choose an open round")
-    link = EntryLink.objects.create(**vars(terms), token=secrets.token_urlsafe(16), created_by=actor)
-    JudgingWork.objects.create(link=link, round=round, track=track, pairs_a_person=pairs_a_person)
-    record_event("make_entry_link", link, actor=actor, round=round.pk, track=str(track))
-    return link
+    return EntryLink.objects.create(**vars(terms), token=secrets.token_urlsafe(16), created_by=actor)
 
 
 def end_link(link: EntryLink, actor: User) -> bool:
@@ -103,7 +114,9 @@ def enter(link: EntryLink, external_id: str) -> Entry:
     if entry is not None:
         return entry
     check_open(link)
-    work = link.judging
+    work = link.work
+    if isinstance(work, Study):
+        return _enter_study(link, work, participant)
     if _is_screened_out(participant.account, Track(work.track)):
         raise EntryRefusedError(
             "You have been screened out: your answers to pairs of this kind are not counted at present."
@@ -116,6 +129,17 @@ def enter(link: EntryLink, external_id: str) -> Entry:
             "You have been screened out: you have already met the videos of this study, and nobody may "
             "judge them twice."
         )
+    return Entry.objects.create(link=link, participant=participant)
+
+
+def _enter_study(link: EntryLink, study: Study, participant: Participant) -> Entry:
+    """Seats are planned, so one who is in has one for good."""
+    if is_disqualified(participant.account):
+        raise EntryRefusedError("You have been screened out: your answers are not counted at present.")
+    if study.opened_at is None:
+        raise EntryRefusedError("This study has not begun yet. Please come back in some minutes.")
+    if not take_seat(study, participant.account):
+        raise EntryRefusedError("This study is full: as many people as it needs have come already.")
     return Entry.objects.create(link=link, participant=participant)
 
 
@@ -158,7 +182,9 @@ class Progress:
 
 
 def progress(entry: Entry) -> Progress:
-    work = entry.link.judging
+    work = entry.link.work
+    if isinstance(work, Study):
+        return _study_progress(entry, work)
     account = entry.participant.account
     judged = num_judged(account, work)
     is_finished = entry.finished_at is not None
@@ -170,6 +196,18 @@ def progress(entry: Entry) -> Progress:
         and has_open_pair(account, work)
     )
     return Progress(judged, work.pairs_a_person, is_finished, is_screened_out, has_more)
+
+
+def _study_progress(entry: Entry, study: Study) -> Progress:
+    account = entry.participant.account
+    is_finished = entry.finished_at is not None
+    return Progress(
+        num_answered(account, study),
+        study.pairs_a_person,
+        is_finished,
+        not is_finished and is_disqualified(account),
+        next_task(entry) is not None,
+    )
 
 
 def _is_screened_out(account: User, track: Track) -> bool:

@@ -22,6 +22,7 @@ from annotate.models import (
     Run,
     RunStatus,
     Stage,
+    StudyVideo,
     VideoPair,
     VideoSample,
 )
@@ -30,8 +31,8 @@ from annotate.services.described import people_of
 from annotate.services.rounds import RoundError
 from annotate.services.runs import run_dir
 from generator.curation.annotation import ANNOTATION_NAME
-
 from rlhf.evaluation.report_tables import REPORT_FILE
+
 
 def erase_identity(name: str, *, source: str | None = None, really: bool = False) -> dict[str, Any]:
     """Erase one person: rows, stored files, and the files of every export that holds them.
@@ -99,6 +100,7 @@ def _erase(group: IdentityGroup, exports: list[Export], report: dict[str, Any]) 
     # Votes, prompts and decisions are append-only for everything but this.
     with pgtrigger.ignore(
         "annotate.Judgment:append_only",
+        "annotate.StudyAnswer:append_only",
         "annotate.DifferentialPrompt:append_only",
         "annotate.CurationDecision:append_only",
     ):
@@ -128,7 +130,8 @@ def _stored_files(group: IdentityGroup) -> list[str]:
     crops = InstanceReference.objects.filter(reference__group=group).exclude(path="")
     mine |= {path for row in crops.values_list("path", "poster") for path in row}
     videos = VideoSample.objects.filter(instance__group=group).exclude(path="").values_list("path", flat=True)
-    return sorted((mine - shared) | set(videos) | set(_run_files(group)))
+    studied = StudyVideo.objects.filter(instance__group=group).exclude(path="").values_list("path", flat=True)
+    return sorted((mine - shared) | set(videos) | set(studied) | set(_run_files(group)))
 
 
 def _run_files(group: IdentityGroup) -> Iterator[str]:

@@ -62,7 +62,7 @@ def submit_judgment(
         NotWatchedError: less of a video was shown than the track's watch gate asks for.
         ValueError: an unknown choice, details that do not go with it, or a key of another answer.
     """
-    with _one_answer(idempotency_key):
+    with one_answer(idempotency_key):
         slot, votes = _locked(annotator, lease)
         if slot.judged_at is not None:
             said = slot.judgments.filter(idempotency_key=idempotency_key).first()
@@ -85,7 +85,7 @@ def revise_judgment(
         TooLateError: the first answer is too old.
         NotWatchedError, ValueError: as `submit_judgment`.
     """
-    with _one_answer(idempotency_key):
+    with one_answer(idempotency_key):
         slot, votes = _locked(annotator, lease)
         _refuse_disqualified(annotator)
         earlier = list(slot.judgments.order_by("revision"))
@@ -104,7 +104,7 @@ def revise_judgment(
 
 
 @contextmanager
-def _one_answer(key: UUID) -> Iterator[None]:
+def one_answer(key: UUID) -> Iterator[None]:
     """A transaction in which an answer is stored under its key.
 
     Raises:

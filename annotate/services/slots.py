@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from annotate.door_queries import scope_of
 from annotate.judging_queries import leased_slots
-from annotate.models import PreferencePair, Side, Slot, User, VideoPair
+from annotate.models import PreferencePair, Side, Slot, StudyTask, User, VideoPair
 from annotate.qualification_queries import Standing, standing_of
 from annotate.services.gold_slots import is_golds_turn, lease_gold
 from rlhf.records import JointState, Track, Verdict
@@ -282,7 +282,7 @@ def refuse_pair(pair: VideoPair, reason: str) -> None:
     )
 
 
-def sample_at(slot: Slot, side: str) -> Verdict:
+def sample_at(slot: Slot | StudyTask, side: str) -> Verdict:
     """A screen side becomes a sample here, and nowhere else.
 
     Raises:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from django.contrib.auth import login, logout
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from annotate import door_queries
-from annotate.models import Entry, EntryLink, User
+from annotate.models import Entry, EntryLink, Study, User
 from annotate.services import entries
 from annotate.services.entries import EntryRefusedError
 
@@ -31,7 +32,7 @@ def enter(request: HttpRequest, token: str) -> HttpResponse:
         if request.method == "POST":
             entry = entries.enter(link, external_id)
             login(request, entry.participant.account, backend=_BACKEND)
-            return redirect("judge", track=link.judging.track)
+            return redirect(_room(link))
         if not link.entries.filter(participant__external_id=external_id).exists():
             entries.check_open(link)
     except EntryRefusedError as refused:
@@ -49,7 +50,7 @@ def finish(request: HttpRequest, token: str) -> HttpResponse:
     if entry is None:
         raise Http404
     if not entries.finish(entry):
-        return redirect("judge", track=link.judging.track)
+        return redirect(_room(link))
     return redirect("entry", token=token)
 
 
@@ -70,6 +71,14 @@ def _link(token: str) -> EntryLink:
     return link
 
 
+def _room(link: EntryLink) -> str:
+    """The address at which its people judge."""
+    work = link.work
+    if isinstance(work, Study):
+        return reverse("study_room", args=[work.pk])
+    return reverse("judge", args=[work.track])
+
+
 def _own_entry(request: HttpRequest, link: EntryLink, external_id: str) -> Entry | None:
     """The entry of whoever is signed in, unless the address names somebody else."""
     if not isinstance(request.user, User) or not request.user.is_participant:
@@ -81,5 +90,5 @@ def _own_entry(request: HttpRequest, link: EntryLink, external_id: str) -> Entry
 
 
 def _entered(request: HttpRequest, link: EntryLink, entry: Entry) -> HttpResponse:
-    context = {"link": link, "entry": entry, "progress": entries.progress(entry)}
+    context = {"link": link, "entry": entry, "progress": entries.progress(entry), "room": _room(link)}
     return render(request, "annotate/entry.html", context)

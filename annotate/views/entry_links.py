@@ -26,12 +26,11 @@ Your answers are kept under a pseudonym and used to research and train video mod
 I am at least 18 years old, I have read this, and I agree to take part."""
 
 
-class LinkForm(forms.Form):
+class TermsForm(forms.Form):
+    """Who may come in, and what they get: `LinkTerms`."""
+
     name = forms.CharField(max_length=100, help_text="Participants see it.")
-    round = forms.ModelChoiceField(Round.objects.none(), empty_label=None)
-    track = forms.ChoiceField(choices=[(str(track), str(track)) for track in Track])
     max_people = forms.IntegerField(min_value=1, max_value=100_000, initial=20, label="People")
-    pairs_a_person = forms.IntegerField(min_value=1, max_value=500, initial=15, label="Pairs a person")
     closes_at = forms.DateTimeField(
         label="Closes at (UTC)",
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
@@ -56,12 +55,23 @@ class LinkForm(forms.Form):
         label="What people agree to",
     )
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["closes_at"].initial = timezone.now() + timedelta(days=7)
+
+
+class LinkForm(TermsForm):
+    round = forms.ModelChoiceField(Round.objects.none(), empty_label=None)
+    track = forms.ChoiceField(choices=[(str(track), str(track)) for track in Track])
+    pairs_a_person = forms.IntegerField(min_value=1, max_value=500, initial=15, label="Pairs a person")
+
+    field_order = ("name", "round", "track", "max_people", "pairs_a_person")
+
     def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         field = self.fields["round"]
         assert isinstance(field, forms.ModelChoiceField)
         field.queryset = queries.visible_rounds(user).filter(is_open=True).order_by("-id")
-        self.fields["closes_at"].initial = timezone.now() + timedelta(days=7)
 
 
 @leads_only

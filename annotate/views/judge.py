@@ -70,9 +70,33 @@ MAX_BREAKS = 20
 NOT_JSON = {"invalid": "What the page sent is not valid JSON; reload the page."}
 
 
-class JudgmentForm(forms.Form):
+class AnswerForm(forms.Form):
+    """What comes with every answer about two videos."""
+
     lease = forms.UUIDField()
     idempotency_key = forms.UUIDField()
+    note = forms.CharField(required=False, max_length=1000)
+    evidence = forms.JSONField(required=False, error_messages=NOT_JSON)
+
+    def clean_evidence(self) -> dict[str, Any]:
+        evidence: dict[str, Any] = self._checked(
+            Evidence(data=self.cleaned_data["evidence"] or {}), "evidence"
+        )
+        return evidence
+
+    def _checked(self, given: BaseSerializer[Any], what: str) -> Any:
+        if not given.is_valid():
+            raise forms.ValidationError(
+                f"The page's {what} cannot be used; reload the page. {json.dumps(given.errors)[:200]}"
+            )
+        return given.validated_data
+
+    @property
+    def problem(self) -> str:
+        return " ".join(str(message) for errors in self.errors.values() for message in errors)
+
+
+class JudgmentForm(AnswerForm):
     choice = forms.ChoiceField(
         choices=[(choice, choice) for choice in CHOICES],
         error_messages={
@@ -86,15 +110,7 @@ class JudgmentForm(forms.Form):
         ],
         required=False,
     )
-    note = forms.CharField(required=False, max_length=1000)
     breaks = forms.JSONField(required=False, error_messages=NOT_JSON)
-    evidence = forms.JSONField(required=False, error_messages=NOT_JSON)
-
-    def clean_evidence(self) -> dict[str, Any]:
-        evidence: dict[str, Any] = self._checked(
-            Evidence(data=self.cleaned_data["evidence"] or {}), "evidence"
-        )
-        return evidence
 
     def clean_breaks(self) -> list[dict[str, Any]]:
         given: BaseSerializer[Any] = ListSerializer(
@@ -102,13 +118,6 @@ class JudgmentForm(forms.Form):
         )
         breaks: list[dict[str, Any]] = self._checked(given, "marks of breaks")
         return breaks
-
-    def _checked(self, given: BaseSerializer[Any], what: str) -> Any:
-        if not given.is_valid():
-            raise forms.ValidationError(
-                f"The page's {what} cannot be used; reload the page. {json.dumps(given.errors)[:200]}"
-            )
-        return given.validated_data
 
 
 class Wanted(forms.Form):
@@ -139,8 +148,7 @@ def _answer(
     """Store an answer; a program gets the pair that follows, ahead of the one that it shows by now."""
     form = JudgmentForm(request.POST)
     if not form.is_valid():
-        problem = " ".join(str(message) for errors in form.errors.values() for message in errors)
-        return _page(request, track, problem=problem, status=422)
+        return _page(request, track, problem=form.problem, status=422)
     fields = form.cleaned_data
     store = revise_judgment if revises else submit_judgment
     try:
@@ -197,15 +205,7 @@ def _shown_page(
         "reasons": [r for r in REASONS if track == Track.CONTROLLABILITY or r != PROMPT_UNCLEAR],
         "why": WHY[track],
         "watch": settings.WATCH_GATE[track],
-        "guidelines": {
-            "template": f"annotate/_guidelines_{track}.html",
-            "version": guideline_version(track),
-        },
-        "session": {
-            "break_after_min": settings.SESSION_BREAK_MIN,
-            "limit_min": settings.SESSION_LIMIT_MIN,
-            "lease_s": settings.LEASE_S,
-        },
+        **room_context(track),
         "own": judging_queries.own_counts(request.user)[str(track)],
         "task": _shown(slot) if slot else None,
         "sides": [
@@ -236,10 +236,25 @@ def _said(judgment: Judgment) -> dict[str, Any]:
     }
 
 
+def room_context(guidelines: str) -> dict[str, Any]:
+    """What every page needs on which pairs are judged; `guidelines` names how: a track, or `study`."""
+    return {
+        "guidelines": {
+            "template": f"annotate/_guidelines_{guidelines}.html",
+            "version": guideline_version(guidelines),
+        },
+        "session": {
+            "break_after_min": settings.SESSION_BREAK_MIN,
+            "limit_min": settings.SESSION_LIMIT_MIN,
+            "lease_s": settings.LEASE_S,
+        },
+    }
+
+
 @cache
-def guideline_version(track: Track) -> str:
+def guideline_version(guidelines: str) -> str:
     """It follows from the words, so that no change of theirs goes without one."""
-    source = (settings.BASE_DIR / "templates" / "annotate" / f"_guidelines_{track}.html").read_bytes()
+    source = (settings.BASE_DIR / "templates" / "annotate" / f"_guidelines_{guidelines}.html").read_bytes()
     return sha256(source).hexdigest()[:8]
 
 

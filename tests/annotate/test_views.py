@@ -35,6 +35,7 @@ LEADS_PAGES = (
     "/webhooks/",
     "/judgments/",
     "/entry-links/",
+    "/studies/",
 )
 
 

@@ -46,6 +46,16 @@ class Answer {
     return this.form.querySelector(".reasons :checked") ? "" : "Say why you cannot judge";
   }
 
+  /** What to do first, said to somebody who sends too early. */
+  get remedy() {
+    return `${this.missing}${this.choice ? "." : ` first: ${CHOICES.map(keyed).join(", ")}.`}`;
+  }
+
+  /** Whether an act belongs to this kind of answer. */
+  offers() {
+    return true;
+  }
+
   choose(value) {
     for (const radio of this.form.elements.choice) radio.checked = radio.value === value;
     this.closePanels();

@@ -93,7 +93,7 @@ let isWaiting = false;
 function send() {
   const { answer } = room;
   if (isWaiting) return;
-  if (answer.missing) return answer.tell(`${answer.missing}${answer.choice ? "." : ` first: ${CHOICES.map(keyed).join(", ")}.`}`, true);
+  if (answer.missing) return answer.tell(answer.remedy, true);
   const packed = answer.pack(room.evidence(), answer.isRevision ? "" : ahead?.lease);
   sessionStorage.removeItem("draft");
   if (answer.isRevision && shelved) {
@@ -189,7 +189,7 @@ function cancel() {
 /** Keep what somebody looks at. A pair that is lost is said at once, not after the work. */
 async function renew() {
   for (const one of [room, ahead, shelved]) {
-    if (!one || one.answer.isRevision) continue;
+    if (!one?.task.dataset.renew || one.answer.isRevision) continue;
     const response = await reach(one.task.dataset.renew, { method: "POST", headers: { "X-CSRFToken": token } });
     if (response?.status !== 404) continue;
     if (one === ahead) ahead = null;

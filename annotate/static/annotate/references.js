@@ -15,7 +15,7 @@ class References {
    */
   constructor(cell, links, { isFixed, changed, failed }) {
     Object.assign(this, { cell, isFixed, changed, failed });
-    this.items = links.map((link) => ({ link, isClip: link.dataset.kind === "clip", url: link.href, share: 0 }));
+    this.items = links.map((link) => ({ link, isClip: link.dataset.kind === "clip", name: link.dataset.name ?? "Reference", url: link.href, share: 0 }));
     this.current = 0;
     this.isOpen = false;
     this.isPlaying = false;
@@ -106,7 +106,7 @@ class References {
 
   caption(item) {
     const number = this.items.length > 1 ? ` ${this.current + 1} of ${this.items.length}` : "";
-    this.cell.querySelector("figcaption").textContent = `Reference${number}`;
+    this.cell.querySelector("figcaption").textContent = `${item.name}${number}`;
     if (this.isFixed) return;
     this.items.forEach((other) => other.link.setAttribute("aria-current", String(other === item)));
     item.link.scrollIntoView({ block: "nearest", inline: "nearest" });

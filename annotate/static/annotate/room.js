@@ -22,10 +22,9 @@ class Room {
       changed: () => this.draw(),
       failed: ({ message }) => this.say(`A reference cannot be shown (${message}). Reload, or say so with “Cannot judge”.`),
     });
-    this.answer = new Answer(task.querySelector("form.answer"), {
-      unwatched: () => this.unwatched,
-      changed: () => this.draw(),
-    });
+    const form = task.querySelector("form.answer");
+    const options = { unwatched: () => this.unwatched, changed: () => this.draw() };
+    this.answer = form.matches(".by-criteria") ? new CriteriaAnswer(form, options) : new Answer(form, options);
     this.own = Number(task.dataset.own);
     this.wire();
     this.say("Loading both videos …");
@@ -56,12 +55,14 @@ class Room {
   /** Come onto the page. */
   async enter() {
     this.isEntered = true;
-    this.task.querySelector(".own").textContent = `${this.own} judged by you`;
+    const { of } = this.task.dataset;
+    this.task.querySelector(".own").textContent = `${this.own}${of ? ` of ${of}` : ""} judged by you`;
     if (!this.answer.hint.classList.contains("problem")) this.answer.say();
     this.missing = this.answer.missing;
     this.answer.keep();
     this.task.focus({ preventScroll: true });
     this.draw();
+    if (this.task.dataset.opens === "reference" && !this.references.isOpen) this.references.open(0);
     await this.playable;
     if (this.isEntered && !matchMedia("(prefers-reduced-motion: reduce)").matches) await this.player.play();
   }
@@ -110,7 +111,8 @@ class Room {
   /** Whether this page has such an act. */
   offers(act) {
     if (["gallery", "previous", "next"].includes(act)) return !this.references.isFixed;
-    return act !== "changes" || this.references.isFixed;
+    if (act === "changes") return this.task.querySelector(".changes") !== null;
+    return this.answer.offers(act);
   }
 
   act(name) {

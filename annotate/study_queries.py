@@ -1,0 +1,170 @@
+"""Reads of user studies: what may be compared, what a participant is shown, and what was answered."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from uuid import UUID
+
+from django.db.models import Count, Q, QuerySet
+from django.utils import timezone
+
+from annotate.curation_queries import usable_references
+from annotate.judging_queries import disqualified, is_disqualified
+from annotate.models import Entry, Instance, Run, RunStatus, Side, Stage, Study, StudyAnswer, StudyTask, User
+from annotate.tracks import ShownReference
+from rlhf.records import Verdict
+from rlhf.study_figures import Answer
+from rlhf.study_plan import Criterion
+
+#: An input of a study: an instance and the seed of its videos.
+Input = tuple[int, int]
+
+
+def visible_studies(user: User) -> QuerySet[Study]:
+    studies = Study.objects.select_related("run__round", "link").order_by("-id")
+    return studies if user.is_lead else studies.none()
+
+
+def runs_to_study() -> QuerySet[Run]:
+    """Finished evaluations, the newest first."""
+    return (
+        Run.objects.filter(stage=Stage.EVALUATE, status=RunStatus.DONE)
+        .select_related("round")
+        .order_by("-id")
+    )
+
+
+def arms_of(run: Run) -> dict[str, str]:
+    """The arms of an evaluation that have videos, with what they are called."""
+    result = run.result or {}
+    there = {video["arm"] for video in result.get("videos", []) if video["path"]}
+    arms = result.get("arms") or {}
+    return {name: str(arms.get(name, {}).get("label", name)) for name in sorted(there)}
+
+
+def videos_by_input(run: Run, arms: Iterable[str]) -> dict[Input, dict[str, str]]:
+    """The inputs of which every one of these arms has a video, with its path below the run's folder.
+
+    Inputs that are no instances of this site any more, or of people whose consent has ended, are left out.
+    """
+    wanted = set(arms)
+    found: dict[Input, dict[str, str]] = defaultdict(dict)
+    for video in (run.result or {}).get("videos", []):
+        name = str(video["instance_id"])
+        if video["path"] and video["arm"] in wanted and name.isdecimal():
+            found[int(name), int(video["seed"])][video["arm"]] = video["path"]
+    today = timezone.localdate()
+    in_force = Q(group__consent_expires_on=None) | Q(group__consent_expires_on__gte=today)
+    known = Instance.objects.filter(in_force, pk__in={instance for instance, _ in found})
+    there = set(known.values_list("pk", flat=True))
+    return {key: found[key] for key in sorted(found) if found[key].keys() == wanted and key[0] in there}
+
+
+# -- a participant's room ------------------------------------------------------------------------------
+
+
+def entry_of(participant: User, study_id: int) -> Entry | None:
+    """A participant's way into a study; None for everybody else."""
+    entries = Entry.objects.filter(participant__account=participant, link__study=study_id)
+    return entries.select_related("link__study", "participant__account").first()
+
+
+def tasks_of(participant: User, study: Study) -> QuerySet[StudyTask]:
+    """The pairs of a participant's seat, without people whose consent has ended meanwhile."""
+    ended = Q(pair__first__instance__group__consent_expires_on__lt=timezone.localdate())
+    tasks = StudyTask.objects.filter(seat__participant=participant, seat__study=study).exclude(ended)
+    return tasks.select_related("pair__first__instance__prompt", "pair__second").order_by("position")
+
+
+def is_going_on(entry: Entry) -> bool:
+    """Whether a participant may look at pairs of their study, and answer."""
+    study, link = entry.link.study, entry.link
+    stopped = entry.finished_at or link.ended_at or is_disqualified(entry.participant.account)
+    return study.opened_at is not None and not stopped
+
+
+def next_task(entry: Entry, *, ahead_of: UUID | None = None) -> StudyTask | None:
+    """The first pair that a participant has not answered, or the one that follows it."""
+    if not is_going_on(entry):
+        return None
+    waiting = tasks_of(entry.participant.account, entry.link.study).filter(answer=None)
+    if ahead_of is not None:
+        current = StudyTask.objects.filter(lease=ahead_of).values("position")[:1]
+        waiting = waiting.filter(position__gt=current)
+    return waiting.first()
+
+
+def held_task(user: User, lease: UUID) -> StudyTask | None:
+    """A pair by its lease, for its participant alone, while they take part."""
+    tasks = StudyTask.objects.filter(lease=lease, seat__participant=user).select_related(
+        "seat", "pair__first__instance__prompt", "pair__second"
+    )
+    task = tasks.first()
+    entry = entry_of(user, task.seat.study_id) if task else None
+    return task if entry and is_going_on(entry) else None
+
+
+def num_answered(participant: User, study: Study) -> int:
+    return StudyAnswer.objects.filter(task__seat__participant=participant, task__seat__study=study).count()
+
+
+def shown_references(instance: Instance) -> list[ShownReference]:
+    """All that shows the person, the primary first: four criteria ask for it, and for the rest."""
+    primary = instance.places.select_related("reference").get(position=0)
+    others = usable_references().filter(group=instance.group_id).exclude(pk=primary.reference_id)
+    return [
+        ShownReference(f"reference-{number}", reference, is_primary=number == 0)
+        for number, reference in enumerate((primary.shown, *others.order_by("id")))
+    ]
+
+
+def shown_file(task: StudyTask, name: str) -> str | None:
+    """The stored file behind a name of a pair, or None where the page shows no such thing."""
+    first_is_left = task.first_side == Side.LEFT
+    if name in Side.values:
+        return (task.pair.first if (name == Side.LEFT) == first_is_left else task.pair.second).path
+    name, _, part = name.partition(".")
+    for shown in shown_references(task.pair.first.instance):
+        if shown.name == name:
+            return shown.reference.poster if part == "poster" else shown.reference.path
+    return None
+
+
+# -- what was answered ---------------------------------------------------------------------------------
+
+
+def with_counts(studies: QuerySet[Study]) -> QuerySet[Study]:
+    """With how many took a seat, and how much of all that is asked for was answered."""
+    tasks = Count("seats__tasks", distinct=True)
+    answered = Count("seats__tasks__answer", distinct=True)
+    came = Count("seats__participant", distinct=True)
+    seats = Count("seats", distinct=True)
+    return studies.annotate(num_tasks=tasks, num_answered=answered, num_came=came, num_seats=seats)
+
+
+def counting_answers(study: Study) -> QuerySet[StudyAnswer]:
+    """The answers that count, with what is needed of them; those of who is disqualified do not."""
+    answers = StudyAnswer.objects.filter(
+        ~disqualified("task__seat__participant"), task__seat__study=study
+    ).select_related("task__seat", "task__pair__first__model", "task__pair__second__model")
+    return answers.order_by("task__seat__number", "task__position")
+
+
+def is_answered_by_people(study: Study) -> bool:
+    return counting_answers(study).filter(is_simulated=False).exists()
+
+
+def answers_on(study: Study, *, is_simulated: bool) -> list[Answer]:
+    """What people, or simulated participants, said of the models."""
+    return [
+        Answer(
+            participant=answer.task.seat.number,
+            pair=answer.task.pair_id,
+            first=answer.task.pair.first.model.label,
+            second=answer.task.pair.second.model.label,
+            first_on_left=answer.task.first_side == Side.LEFT,
+            verdicts={criterion: Verdict(getattr(answer, criterion)) for criterion in Criterion},
+        )
+        for answer in counting_answers(study).filter(is_simulated=is_simulated)
+    ]

@@ -1,0 +1,142 @@
+"""A user study as a participant sees it: one pair, four criteria, no way to tell whose videos they are."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid4
+
+from django import forms
+from django.conf import settings
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from annotate import study_queries
+from annotate.evidence import NotWatchedError
+from annotate.models import Entry, Side, StudyTask
+from annotate.services.judgments import AlreadyJudgedError, LeaseLostError
+from annotate.services.study_answers import STUDY_CHOICES, submit_answer
+from annotate.tracks import statements_of
+from annotate.views.access import SignedInRequest, signed_in
+from annotate.views.judge import AnswerForm, room_context
+from rlhf.study_plan import Criterion
+
+#: What each criterion asks for, in a few words.
+ASKS = {
+    Criterion.IDENTITY_FIDELITY: "the references’ person",
+    Criterion.PROMPT_CONTROLLABILITY: "the changes asked for",
+    Criterion.ELEMENT_CONSISTENCY: "things stay as asked",
+    Criterion.VISUAL_QUALITY: "sharp, natural, no faults",
+}
+
+
+def label_of(criterion: Criterion) -> str:
+    return criterion.replace("_", " ").capitalize()
+
+
+class StudyAnswerForm(AnswerForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for criterion in Criterion:
+            missing = f"Answer by {label_of(criterion).lower()}, too: left, same or right."
+            self.fields[criterion] = forms.ChoiceField(
+                choices=[(choice, choice) for choice in STUDY_CHOICES], error_messages={"required": missing}
+            )
+
+
+class Wanted(forms.Form):
+    ahead_of = forms.UUIDField(required=False)
+
+
+@signed_in
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def study_room(request: SignedInRequest, study_id: int) -> HttpResponse:
+    entry = study_queries.entry_of(request.user, study_id)
+    if entry is None:
+        raise Http404
+    wanted = Wanted(request.POST if request.method == "POST" else request.GET)
+    if not wanted.is_valid():
+        return _page(request, entry, problem="This address is not whole; this is your pair.", status=422)
+    ahead_of = wanted.cleaned_data["ahead_of"]
+    if request.method == "POST":
+        return _answer(request, entry, ahead_of)
+    return _page(request, entry, ahead_of=ahead_of)
+
+
+def _answer(request: SignedInRequest, entry: Entry, ahead_of: UUID | None) -> HttpResponse:
+    """Store an answer; a program gets the pair that follows, ahead of the one that it shows by now."""
+    form = StudyAnswerForm(request.POST)
+    if not form.is_valid():
+        return _page(request, entry, problem=form.problem, status=422)
+    fields = form.cleaned_data
+    choices = {criterion: fields.pop(criterion) for criterion in Criterion}
+    try:
+        submit_answer(request.user, fields.pop("lease"), choices, **fields)
+    except AlreadyJudgedError:
+        pass  # The Back button or a second tab: the first answer stands, and the next pair follows.
+    except LeaseLostError as lost:
+        return _page(request, entry, problem=f"Your answer was not stored: {lost}.", status=409)
+    except (NotWatchedError, ValueError) as problem:
+        return _page(request, entry, problem=f"Your answer was not stored: {problem}.", status=422)
+    if not request.htmx:
+        return redirect("study_room", study_id=entry.link.study.pk)
+    return _page(request, entry, ahead_of=ahead_of)
+
+
+def _page(
+    request: SignedInRequest,
+    entry: Entry,
+    *,
+    problem: str = "",
+    status: int = 200,
+    ahead_of: UUID | None = None,
+) -> HttpResponse:
+    """The participant's next pair, or the one after `ahead_of` (204 where there is none)."""
+    task = study_queries.next_task(entry, ahead_of=ahead_of)
+    if task is None and ahead_of:
+        return HttpResponse(status=204)
+    study = entry.link.study
+    context = {
+        **room_context("study"),
+        "study": study,
+        "entry": entry,
+        "problem": problem,
+        "criteria": [{"name": c, "label": label_of(c), "asks": ASKS[c]} for c in Criterion],
+        "watch": max(settings.WATCH_GATE.values()),
+        "own": study_queries.num_answered(request.user, study),
+        "wanted": study.pairs_a_person,
+        "task": _shown(task) if task else None,
+        "sides": [{"name": side.value, "label": side.label, "url": _media_url(task, side)} for side in Side]
+        if task
+        else [],
+    }
+    template = "annotate/study_room.html" + ("#task" if request.htmx else "")
+    return render(request, template, context, status=status)
+
+
+def _media_url(task: StudyTask, name: str) -> str:
+    return reverse("study_media", args=[task.lease, name])
+
+
+def _shown(task: StudyTask) -> dict[str, Any]:
+    """A pair in the words of the page."""
+    instance, facts = task.pair.first.instance, task.pair.first.facts
+    return {
+        "lease": task.lease,
+        "idempotency_key": uuid4(),
+        "references": [
+            {
+                "url": _media_url(task, shown.name),
+                "poster": _media_url(task, f"{shown.name}.poster"),
+                "is_clip": shown.reference.is_clip,
+                "is_primary": shown.is_primary,
+            }
+            for shown in study_queries.shown_references(instance)
+        ],
+        "statements": statements_of(instance),
+        "fps": facts["fps"],
+        "num_frames": facts["num_frames"],
+    }

@@ -1,0 +1,81 @@
+"""Evaluations and studies for tests, and participants who think as they were told to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from math import exp, sqrt
+from random import Random
+
+from django.conf import settings
+from django.utils import timezone
+
+from annotate.models import Instance, Run, Stage, Study, StudyTask
+from annotate.services.entries import LinkTerms
+from annotate.services.runs import run_dir
+from annotate.services.studies import StudyPlan, make_study, store_videos
+from rlhf.study_plan import Criterion
+from tests.factories import make_instance, make_round, write_test_clip
+
+ARMS = {"anyid": "AnyID", "consisid": "ConsisID", "phantom": "Phantom"}
+TERMS = {
+    "name": "Faces in motion",
+    "id_parameter": "PROLIFIC_PID",
+    "max_people": 2,
+    "closes_at": timezone.now() + timedelta(days=1),
+    "consent_text": "You will see videos.",
+    "completion_code": "C0DE42",
+}
+
+
+def make_evaluation(
+    arms: Mapping[str, str] = ARMS, *, instances: Sequence[Instance] | None = None, num_instances: int = 3
+) -> Run:
+    """A finished evaluation with one video of each instance by each arm."""
+    round = make_round()
+    instances = instances or [make_instance() for _ in range(num_instances)]
+    folder = f"runs/round-{round.pk}/evaluate-1"
+    run = Run(round=round, stage=Stage.EVALUATE, ordinal=1, folder=folder, status="done")
+    videos = [
+        {
+            "arm": arm,
+            "instance_id": str(instance.pk),
+            "seed": 0,
+            "path": run_dir(run).relative(settings.STORAGE_ROOT / write_test_clip()[0]),
+        }
+        for arm in arms
+        for instance in instances
+    ]
+    run.result = {"arms": {arm: {"label": label} for arm, label in arms.items()}, "videos": videos}
+    run.save()
+    return run
+
+
+def open_study(run: Run | None = None, *, pairs: int = 3, people: int = 2) -> Study:
+    """A study that participants can come to."""
+    run = run or make_evaluation()
+    terms = LinkTerms(**(TERMS | {"max_people": people}))
+    study = make_study(StudyPlan(run, list(run.result["arms"]), pairs), terms)
+    assert store_videos(study), study.error
+    return study
+
+
+@dataclass
+class Thinker:
+    """A participant who answers by planted strengths: log pi of each arm by each criterion, and nu."""
+
+    log_pi: Mapping[Criterion, Mapping[str, float]]
+    nu: float = 0.3
+    random: Random = field(default_factory=Random)
+
+    def choices(self, task: StudyTask) -> dict[str, str]:
+        """Left, right or tie by each criterion, by Davidson's model."""
+        first, second = task.pair.first.model.arm, task.pair.second.model.arm
+        left, right = (first, second) if task.first_side == "left" else (second, first)
+        said = {}
+        for criterion, strengths in self.log_pi.items():
+            weights = [exp(strengths[left]), exp(strengths[right])]
+            weights.append(self.nu * sqrt(weights[0] * weights[1]))
+            said[str(criterion)] = self.random.choices(("left", "right", "tie"), weights)[0]
+        return said
