@@ -32,7 +32,7 @@ class ReferenceBank:
 
     An entry is written once, in the batch in which the run first meets its draw, and all readers get what
     is written. So a resumed run, which meets draws in the same batches, ends with the same bits. The
-    processes of one machine share the file; each writes the entries of its own draws.
+    processes of one machine share the file; each writes the entries of its own draws, partners the same ones.
 
     Args:
         folder: made when missing.

@@ -8,6 +8,7 @@ import os
 import socket
 from math import log
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -21,7 +22,8 @@ from torch.utils.data import BatchSampler, SequentialSampler  # noqa: E402
 from transformers import TrainerCallback  # noqa: E402
 
 from generator.rundir import RunError  # noqa: E402
-from rlhf.arm_parallel import SharedDraws  # noqa: E402
+from rlhf.arm_parallel import Partner, SharedDraws  # noqa: E402
+from rlhf.bank import ReferenceBank  # noqa: E402
 from rlhf.lora import save_trainable  # noqa: E402
 from rlhf.reference import check_bank  # noqa: E402
 from rlhf.run_trainer import last_checkpoint  # noqa: E402
@@ -108,6 +110,21 @@ def test_a_resumed_run_ends_with_the_same_bits(make_trainer, tmp_path):
 
     together(2, work)
     assert len({path.read_bytes() for path in tmp_path.glob("*-?.safetensors")}) == 1
+
+
+def test_where_one_of_them_knows_an_error_both_ask_all_the_same(tmp_path):
+    """Another run may write to the table between their looks; one that waits alone would wait for ever."""
+    (tmp_path / "1").mkdir()
+    np.save(tmp_path / "1" / "key.npy", np.full((3, 2), 5.0, np.float32))
+
+    def work(rank):
+        partner, bank = Partner(), ReferenceBank(tmp_path / str(rank), "key", 3)
+        draws = [{"clean": torch.zeros(1), "entry": torch.tensor(entry)} for entry in (2, 0)]
+        found = bank.errors(draws, lambda _: partner.exchange(torch.full((2,), 1.0 + rank)), partner)
+        assert found.tolist() == [[1, 1], [2, 2]] and bank.num_computed == 2
+        assert bank.errors(draws, lambda _: pytest.fail("asked again"), partner).tolist() == found.tolist()
+
+    together(2, work)
 
 
 @pytest.mark.parametrize("number", [2, 6])
