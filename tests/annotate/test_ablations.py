@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
+from django.template.loader import render_to_string
 
 from annotate import queries
 from annotate.models import DifferentialPrompt, ModelVersion, Reference, Round, Run, Stage
@@ -296,3 +297,7 @@ def test_a_file_of_metrics_that_is_none_is_refused(tmp_path, settings, content, 
     settings.EVALUATION_METRICS.write_text(content)
     with pytest.raises(ValueError, match=says):
         metrics_request(is_drawn=True)
+
+
+def test_a_track_on_which_nothing_could_be_compared_says_so():
+    assert "No video could be compared" in render_to_string("annotate/_win_rate.html", {"title": "Identity"})
