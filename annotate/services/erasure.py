@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from annotate.models import (
+    AuditEvent,
     DifferentialPrompt,
     Export,
     IdentityGroup,
@@ -37,8 +38,8 @@ from rlhf.evaluation.report_tables import REPORT_FILE
 def erase_identity(name: str, *, source: str | None = None, really: bool = False) -> dict[str, Any]:
     """Erase one person: rows, stored files, and the files of every export that holds them.
 
-    Exports stay as rows, marked as withdrawn, and adapters that were trained on them are named, so that
-    whoever keeps one can decide. Without `really` only the counts are returned.
+    Exports stay as rows, marked as withdrawn. Adapters that were trained on them and benchmark sets that hold
+    the person are named, so that whoever keeps one can decide. Without `really` only the counts are returned.
 
     Raises:
         RoundError: nobody, or more than one person, has this name.
@@ -51,6 +52,7 @@ def erase_identity(name: str, *, source: str | None = None, really: bool = False
         raise RoundError(f"{len(groups)} people are called {name!r}; {remedy}")
     group = groups[0]
     exports = Export.objects.filter(pairs__pair__instance__group=group).distinct()
+    sets = AuditEvent.objects.filter(verb="make_benchmark", row_id=group.pk).order_by("id")
     files = _stored_files(group)
     report = {
         "person": group.name,
@@ -62,6 +64,7 @@ def erase_identity(name: str, *, source: str | None = None, really: bool = False
         "models_trained_on_them": list(
             ModelVersion.objects.filter(export__in=exports).values_list("name", flat=True)
         ),
+        "benchmark_sets_that_left": [f"{item.detail['set']} ({item.detail['sha256']})" for item in sets],
         "erased": really,
     }
     if really:

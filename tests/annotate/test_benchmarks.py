@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from annotate.curation_queries import primary_of
 from annotate.models import AuditEvent, Choice, CurationDecision, IdentityGroup, Reference, Split
+from annotate.services.erasure import erase_identity
 from rlhf.evaluation.benchmark import read_benchmark
 from rlhf.evaluation.records import Task
 from tests.annotate.described_people import import_described
@@ -100,6 +101,14 @@ def test_making_it_again_changes_nothing(people, prompts, tmp_path):
     prompts.write_text(LINES.replace("waves", "sings"))
     with pytest.raises(CommandError, match="holds a set of other people, prompts or numbers"):
         make(tmp_path / "set", *options)
+
+
+def test_erasing_somebody_names_the_sets_that_hold_them(people, prompts, tmp_path):
+    said = make(tmp_path / "set", "--prompts-file", prompts, "--prompts", 3, 1)
+    report = erase_identity("mia", really=True)
+    assert report["benchmark_sets_that_left"] == [f"set ({said['sha256']})"]
+    assert erase_identity("tom")["benchmark_sets_that_left"] == report["benchmark_sets_that_left"]
+    assert "mia" not in str(AuditEvent.objects.get(verb="erase_identity").detail)
 
 
 def test_who_is_left_out(people, prompts, tmp_path):
