@@ -8,7 +8,7 @@ import sys
 import time
 from uuid import UUID, uuid4
 
-from celery import shared_task
+from celery import current_app, shared_task
 from django.conf import settings
 from kombu.exceptions import OperationalError
 
@@ -100,6 +100,16 @@ def send_run(run: Run | None) -> None:
             execute_run.delay_on_commit(run.pk)  # type: ignore[attr-defined]
         except OperationalError as error:
             logger.warning("%s is queued, but the broker cannot be reached: %s", run, error)
+
+
+def has_worker() -> bool:
+    """Whether somebody takes runs from the queue; one that is too busy to answer counts as nobody."""
+    queue = settings.CELERY_TASK_ROUTES[execute_run.name]["queue"]
+    try:
+        found = current_app.control.inspect(timeout=2.0).active_queues() or {}
+    except OperationalError:
+        return False
+    return any(one["name"] == queue for queues in found.values() for one in queues)
 
 
 @shared_task

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
+import threading
 import time
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connection
 from tqdm import tqdm
 
 from annotate import curation_queries, queries, tasks
@@ -106,5 +109,18 @@ def curate_with_bar(people: list[int], *, quiet: bool = False) -> dict[str, Any]
 
 def send_and_maybe_wait(run: Run | None, options: dict[str, Any]) -> None:
     tasks.send_run(run)
-    if run is not None and options["wait"]:
-        wait_for_run(run, quiet=options["json"])
+    if run is None or not options["wait"]:
+        return
+    run.refresh_from_db()
+    if run.status == RunStatus.QUEUED and not tasks.has_worker():
+        print("no worker is running, so this command does its work", file=sys.stderr)
+        # Ends with this process, and the run's own command with it.
+        threading.Thread(target=_work, args=[run.pk], daemon=True).start()
+    wait_for_run(run, quiet=options["json"])
+
+
+def _work(run_id: int) -> None:
+    try:
+        tasks.execute_run(run_id)
+    finally:
+        connection.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -218,6 +219,21 @@ def test_the_command_prints_the_table_in_miniature(round, worker):
     assert "left out: \n  w/o RL: tiny is not tuned" in printed and "61.5" in printed
     told = json.loads(called("--ablations", "--round", str(round.pk), "--json"))
     assert told["directions"] == RESULT["directions"] and told["table"] == RESULT["table"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_command_works_where_no_worker_runs(round, monkeypatch, capsys):
+    monkeypatch.setattr("annotate.management.loop_command.tasks.send_run", lambda run: None)
+    monkeypatch.setattr("annotate.management.loop_command.tasks.has_worker", lambda: False)
+    done_by = []
+
+    def work(run_id: int) -> None:
+        done_by.append(threading.current_thread())
+        end(Run.objects.get(pk=run_id), **RESULT)
+
+    monkeypatch.setattr("annotate.management.loop_command.tasks.execute_run", work)
+    assert "45.67" in called("--ablations")
+    assert done_by != [threading.main_thread()] and "no worker is running" in capsys.readouterr().err
 
 
 def test_the_command_says_what_is_missing(round):
