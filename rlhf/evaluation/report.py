@@ -1,11 +1,13 @@
 """The report of an evaluation: one file that opens anywhere, without network or script.
 
-Its numbers are those of `result.json`, times 100 with two decimals as the paper prints them.
+An evaluation writes it; `python -m rlhf.evaluation.report RUNDIR` writes it again from a finished one. Its
+numbers are those of `result.json`, times 100 with two decimals as the paper prints them.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,20 @@ from typing import Any
 import jinja2
 
 from generator.media import replacing
-from generator.rundir import RunDir
-from rlhf.evaluation import plots, report_cases, report_tables
+from generator.rundir import RunDir, run_command
+from rlhf.evaluation import plots, report_cases, report_looks, report_tables
 from rlhf.evaluation.report_tables import REPORT_FILE, ArmRow, Result, points, signed
 
 TEMPLATE = "report.html.jinja"
+
+
+def main(run: RunDir, attached: bool) -> None:
+    """Write the report of a finished run.
+
+    Raises:
+        RunError: the run has not ended.
+    """
+    write_report(run.path, run.read_result())
 
 
 def write_report(folder: Path, result: Result) -> Path:
@@ -81,7 +92,7 @@ def _context(run: RunDir, result: Result) -> dict[str, Any]:
         "radar": report_tables.radar_plot(result, columns, arms),
         "identities": report_tables.identity_plots(result, columns, arms),
         "cases": [("best", best), ("worst", worst)],
-        "frames": report_cases.frame_figures(run, result, arms),
+        "frames": report_looks.frame_figures(run, result, arms),
         "holes": report_tables.holes_of(result, arms),
         "labels": {column["name"]: column["label"] for column in result.get("columns") or []},
     }
@@ -109,3 +120,7 @@ def settings_words(settings: Mapping[str, Any]) -> str:
     return "; ".join(
         f"{name} {json.dumps(value, sort_keys=True)}" for name, value in sorted(settings.items())
     )
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main, sys.argv[1:]))

@@ -1,30 +1,26 @@
-"""What the report shows of single videos: the best and worst cases, and identity frame by frame."""
+"""What the report shows of single videos: the cases on which an arm gains or loses most."""
 
 from __future__ import annotations
 
 import base64
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 from PIL import Image
 
 from generator.rundir import RunDir
 from generator.video import fit, read_clip
-from rlhf.evaluation import plots
 from rlhf.evaluation.records import EvaluationInstance
+from rlhf.evaluation.report_looks import CaseLooks, case_looks
 from rlhf.evaluation.report_tables import ArmRow, Result
 from rlhf.evaluation.request import read_instances
 
 #: Cases each way, pictures of a video, and pixels of their longer side.
 CASES, PICTURES, SIDE = 3, 5, 176
-#: Stretches of a clip over which frame curves of all videos are averaged.
-STRETCHES = 10
 
 
 @dataclass(frozen=True)
@@ -71,7 +67,8 @@ class Case:
         prompt: "" where it is not recorded.
         primary: the primary reference.
         videos: one an arm.
-        curves: plots of identity over the frames, by metric.
+        looks: what each metric of identity saw.
+        references: a picture of each reference that they compare with, by its path.
     """
 
     instance_id: str
@@ -81,39 +78,8 @@ class Case:
     prompt: str
     primary: Strip
     videos: Sequence[CaseVideo]
-    curves: Sequence[tuple[str, Markup]]
-
-
-@dataclass(frozen=True)
-class Faces:
-    """What one arm's frames show of identity, by one metric.
-
-    Attributes:
-        arm: whose.
-        looks: frames that were looked at.
-        with_face: those of them with a similarity.
-        videos: that were looked at.
-        above: videos more like the references than real references are like each other.
-        ceiling: mean similarity of real references to each other, in [0, 1]; None with one reference.
-        line: (percent of the clip, mean similarity times 100).
-    """
-
-    arm: ArmRow
-    looks: int
-    with_face: int
-    videos: int
-    above: int
-    ceiling: float | None
-    line: Sequence[plots.Point]
-
-
-@dataclass(frozen=True)
-class FrameFigure:
-    """Identity over the frames by one metric."""
-
-    metric: str
-    plot: Markup
-    arms: Sequence[Faces]
+    looks: Sequence[CaseLooks]
+    references: Mapping[str, Strip]
 
 
 def ranked(
@@ -189,6 +155,8 @@ def _case(
         for video in result["videos"]
         if (video["instance_id"], video["seed"]) == (instance_id, seed)
     }
+    looks = case_looks(run, result, arms, mine)
+    references = dict.fromkeys(path for look in looks for path in look.references)
     primary = instance.references[0][0] if instance and instance.references else None
     return Case(
         instance_id,
@@ -198,7 +166,8 @@ def _case(
         instance.prompt if instance else "",
         strip(run.resolve(primary), 1) if primary else Strip(why="not recorded"),
         [_case_video(run, arm, mine.get(arm.name)) for arm in arms],
-        _case_curves(run, result, arms, mine),
+        looks,
+        {path: strip(run.resolve(path), 1) for path in references},
     )
 
 
@@ -228,84 +197,3 @@ def _jpeg(frame: np.ndarray) -> str:
     data = io.BytesIO()
     picture.save(data, format="JPEG", quality=85, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()
-
-
-def _looks(run: RunDir, video: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Details of each metric that followed identity over the frames, by the sha256 of its facts."""
-    path = run.resolve(video["details"]) if video.get("details") else None
-    if path is None or not path.is_file():
-        return {}
-    metrics = json.loads(path.read_text(encoding="utf-8"))["metrics"]
-    return {sha: said["details"] for sha, said in metrics.items() if said["details"].get("per_frame")}
-
-
-def _metric_names(result: Result) -> dict[str, str]:
-    """What people call a metric of identity: its first column."""
-    labels = {column["name"]: column["label"] for column in result.get("columns") or []}
-    metrics = result.get("metrics") or []
-    return {facts["sha256"]: labels.get(facts["columns"][0], facts["metric"]) for facts in metrics}
-
-
-def _case_curves(
-    run: RunDir, result: Result, arms: Sequence[ArmRow], videos: Mapping[str, Mapping[str, Any]]
-) -> list[tuple[str, Markup]]:
-    looks = {arm: _looks(run, video) for arm, video in videos.items()}
-    found = []
-    for sha, name in _metric_names(result).items():
-        mine = {arm: said[sha] for arm, said in looks.items() if sha in said}
-        if not mine:
-            continue
-        ceiling = next(iter(mine.values())).get("ceiling")
-        lines = [(arm.colour, _line(mine[arm.name])) for arm in arms if arm.name in mine]
-        title = f"Similarity to the references, frame by frame, by {name}"
-        found.append((name, plots.curves(title, lines, level=_points(ceiling))))
-    return found
-
-
-def _line(details: Mapping[str, Any]) -> list[plots.Point]:
-    values = map(_points, details["per_frame"])
-    return list(zip(details["frames"], values, strict=True))
-
-
-def frame_figures(run: RunDir, result: Result, arms: Sequence[ArmRow]) -> list[FrameFigure]:
-    """Identity over the frames of all videos, one figure a metric that follows it."""
-    looks: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
-    for video in result.get("videos") or []:
-        for sha, details in _looks(run, video).items():
-            looks.setdefault(sha, {}).setdefault(video["arm"], []).append(details)
-    found = []
-    for sha, name in _metric_names(result).items():
-        if sha in looks:
-            mine = [_faces(arm, looks[sha].get(arm.name, [])) for arm in arms]
-            lines = [(one.arm.colour, one.line) for one in mine]
-            title = f"Mean similarity to the references over the clip, by {name}"
-            found.append(FrameFigure(name, plots.curves(title, lines, end=100), mine))
-    return found
-
-
-def _faces(arm: ArmRow, details: Sequence[Mapping[str, Any]]) -> Faces:
-    stretches: dict[int, list[float | None]] = {}
-    for one in details:
-        last = max(one["frames"]) or 1
-        for frame, value in zip(one["frames"], one["per_frame"], strict=True):
-            stretches.setdefault(min(frame * STRETCHES // last, STRETCHES - 1), []).append(value)
-    seen = [value for values in stretches.values() for value in values]
-    ceilings = [one["ceiling"] for one in details if one.get("ceiling") is not None]
-    return Faces(
-        arm,
-        len(seen),
-        sum(value is not None for value in seen),
-        len(details),
-        sum(bool(one.get("copy_paste")) for one in details),
-        sum(ceilings) / len(ceilings) if ceilings else None,
-        [((number + 0.5) * 100 / STRETCHES, _mean(values)) for number, values in sorted(stretches.items())],
-    )
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    there = [value for value in values if value is not None]
-    return 100 * sum(there) / len(there) if there else None
-
-
-def _points(value: float | None) -> float | None:
-    return None if value is None else 100 * value

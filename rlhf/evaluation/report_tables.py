@@ -195,10 +195,10 @@ def holes_of(result: Result, arms: Iterable[ArmRow]) -> list[Hole]:
     videos: dict[tuple[str, str], dict[str, None]] = {}
     filled: dict[tuple[str, str], dict[str, None]] = {}
     for video in result.get("videos") or []:
-        for column, why in video["holes"].items():
-            key = labels.get(video["arm"], video["arm"]), why
+        for column in (name for name in columns if name in video["holes"]):
+            key = labels.get(video["arm"], video["arm"]), video["holes"][column]
             videos.setdefault(key, {})[f"{video['instance_id']}-{video['seed']}"] = None
-            filled.setdefault(key, {})[columns.get(column, column)] = None
+            filled.setdefault(key, {})[columns[column]] = None
     found = [Hole(key[0], tuple(filled[key]), key[1], tuple(names)) for key, names in videos.items()]
     return sorted(found, key=lambda hole: not hole.is_failure)
 

@@ -63,6 +63,7 @@ def _video(folder: Path, arm: str, number: int, instance: str, facts: list[Metri
         "per_frame": [level, None, level],
         "ceiling": 0.6,
         "copy_paste": level > 0.6,
+        "per_reference": {"primary.mp4": level},
     }
     said = {facts[0].sha256: {"details": curve}, facts[1].sha256: {"details": {}}}
     (folder / scores).write_text(json.dumps({"metrics": said}))

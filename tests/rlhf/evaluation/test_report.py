@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from generator.rundir import RunDir, run_command
 from rlhf.evaluation import plots
-from rlhf.evaluation.report import write_report
+from rlhf.evaluation.report import main, write_report
 from rlhf.evaluation.report_tables import arm_rows, holes_of
 from tests.rlhf.evaluation.planted_result import GAINS, PROMPT, WHY, facts_of, planted_run
 
@@ -69,7 +70,7 @@ def test_what_was_not_asked_is_no_failure(planted):
 
 
 def test_the_best_and_the_worst_cases_come_first(planted):
-    """By the planted gains; every arm is shown, with five frames each, and the primary reference."""
+    """By the planted gains; every arm is shown, with five frames each, the primary and its references."""
     folder, result = planted
     page = write_report(folder, result).read_text()
     gains, losses = page.split("Largest gains")[1].split("Largest losses")
@@ -78,7 +79,7 @@ def test_the_best_and_the_worst_cases_come_first(planted):
     assert re.findall(r"instance (\d+),", gains) == [one for one in order if GAINS[one] > 0]
     assert re.findall(r"instance (\d+),", losses) == [one for one in order[::-1] if GAINS[one] < 0]
     assert f"+{100 * GAINS[order[0]]:.2f} points" in gains
-    assert losses.count("data:image/jpeg;base64,") == 1 + 3 * 5
+    assert losses.count("data:image/jpeg;base64,") == 1 + 3 * 5 + 1
 
 
 def test_equal_results_give_equal_bytes_and_leave_nothing_else(planted):
@@ -111,6 +112,16 @@ def test_a_video_that_is_gone_is_named(planted, tmp_path):
     (tmp_path / "candidate" / "14-7.mp4").write_bytes(b"no video")
     page = unescape(write_report(tmp_path, result).read_text())
     assert "11-7.mp4 is not there any more" in page and "14-7.mp4 cannot be read" in page
+
+
+def test_it_is_written_again_from_a_finished_run(planted, tmp_path, capsys):
+    result = planted_run(tmp_path)
+    assert run_command(main, [str(tmp_path)]) == 1
+    assert "has no result.json yet" in capsys.readouterr().err
+    RunDir(tmp_path).write_result(result)
+    assert run_command(main, [str(tmp_path)]) == 0
+    written = (tmp_path / "report.html").read_bytes()
+    assert written == write_report(tmp_path, result).read_bytes()
 
 
 def test_a_result_from_before_there_were_columns_has_a_report_too(planted, tmp_path):
