@@ -102,7 +102,7 @@ def _choose_people(
         reasons = "".join(f"; {reason}: {count}" for reason, count in left_out.items())
         raise BenchmarkError(
             f"{plan.num_identities} people are asked for and split {split} has {len(fit)} that fit{reasons}; "
-            f"import more with this split, keep more of their references, or give --identities {len(fit)}"
+            f"import more with this split, keep more of their references, or ask for fewer people"
         )
     return random.Random(f"{plan.seed}/people").sample(fit, plan.num_identities), dict(left_out)
 
