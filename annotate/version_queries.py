@@ -140,3 +140,7 @@ def visible_comparisons(user: User) -> QuerySet[VersionComparison]:
     )
     found = found.annotate(num_instances=Count("instances")).order_by("-id")
     return found if user.is_lead else found.none()
+
+
+def comparisons_with(user: User, version: ModelVersion) -> QuerySet[VersionComparison]:
+    return visible_comparisons(user).filter(Q(baseline=version) | Q(candidate=version))

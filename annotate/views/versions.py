@@ -34,6 +34,7 @@ def version_detail(request: SignedInRequest, version_id: int) -> HttpResponse:
         "figures": model_cards.figures_of(version),
         "settings": model_cards.changed_settings_of(version),
         "evaluations": version_queries.evaluations_of(version),
+        "comparisons": version_queries.comparisons_with(request.user, version)[:20],
         "uses": version_queries.uses_of(version),
         "last_round": versions.last_round(version),
     }

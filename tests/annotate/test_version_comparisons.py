@@ -9,10 +9,11 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from annotate import queries
-from annotate.models import ModelVersion, VersionComparison, WebhookEvent, WebhookMessage
+from annotate.models import ModelVersion, RunStatus, VersionComparison, WebhookEvent, WebhookMessage
 from annotate.services import runs
 from annotate.services.erasure import erase_identity
 from annotate.services.evaluations import queue_evaluation
+from annotate.services.loop import advance_round
 from annotate.services.rounds import RoundError
 from annotate.services.version_comparisons import compare_versions, places
 from annotate.services.webhooks import add_endpoint
@@ -92,6 +93,8 @@ def test_a_lead_chooses_and_looks_at_both(lea, siblings, inputs, sent):
     assert browser.get(clip.replace("/candidate/", "/scores/")).status_code == 404
     assert comparison.run.round.name in browser.get(f"/runs/{comparison.run_id}/").content.decode()
     assert f"Comparison {comparison.pk}" in browser.get("/models/compare/").content.decode()
+    for version in siblings:
+        assert f"/models/compare/{comparison.pk}/" in browser.get(f"/models/{version.pk}/").content.decode()
 
 
 def test_both_make_the_same_inputs_from_the_same_seeds(siblings, inputs):
@@ -130,6 +133,15 @@ def test_it_is_no_evaluation_of_the_round(lea, siblings, inputs, settings):
     finish(comparison)
     assert queries.done_evaluation(comparison.run.round) is None
     assert not evaluations_of(siblings[1]).exists() and not WebhookMessage.objects.exists()
+
+
+def test_one_that_failed_holds_no_round_up(siblings, inputs):
+    comparison = compare_versions(*siblings, inputs, num_seeds=1)
+    round, worker = comparison.run.round, uuid4()
+    with pytest.raises(RoundError, match="compares something else"):
+        queue_evaluation(round, siblings[1], seeds=[0])
+    runs.end_run(runs.claim_run(comparison.run_id, worker), worker, RunStatus.FAILED, "out of memory")
+    assert advance_round(round).run.candidate == siblings[1]
 
 
 def test_asking_twice_is_asking_once(siblings, inputs):
