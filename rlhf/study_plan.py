@@ -5,8 +5,9 @@ places of two endless cycles, one of the model pairs and one of the items, so th
 
     every model pair, and every item, comes equally often, to within one, for each participant and over all;
 
-which of a participant's items goes with which of their model pairs is the assignment that uses combinations
-least used so far. Of each model pair either model stands on the left equally often, to within one.
+which of a participant's items go with which of their model pairs is decided so that combinations come that
+were used least so far, and none twice. Of each model pair either model stands on the left equally often, to
+within one.
 """
 
 from __future__ import annotations
@@ -20,11 +21,6 @@ from itertools import combinations
 import numpy as np
 import scipy  # its parts are loaded when they are used: the web reads this file with every start
 from numpy.typing import NDArray
-
-#: Tries at a plan in which nobody is shown a pair twice; a first one nearly always is.
-_TRIES = 20
-#: Costs more than any number of earlier uses.
-_NEVER = 1e9
 
 
 class Criterion(StrEnum):
@@ -101,29 +97,24 @@ def _combine(
 ) -> list[tuple[int, int]]:
     """Items with model pairs, the least used combinations first and none twice.
 
+    It is a transport of items to model pairs over ways that hold one each, whose linear programme has whole
+    numbers as its corners. As even as both are, there always is one.
+
     Args:
-        items: (K) in runs of all different ones.
+        items: (K) some of them more than once.
         matches: (K) model pairs.
         used: (items, model pairs) how often others were shown each combination.
         rng: breaks ties.
-
-    Raises:
-        ValueError: none was found without a combination that comes twice.
     """
-    for _ in range(_TRIES):
-        cost = used + rng.random(used.shape) / 2
-        found: list[tuple[int, int]] = []
-        for start in range(0, len(items), len(used)):
-            run = slice(start, start + len(used))
-            rows, columns = items[run], matches[run]
-            picked = scipy.optimize.linear_sum_assignment(cost[np.ix_(rows, columns)])
-            pairs = [(int(rows[row]), int(columns[column])) for row, column in zip(*picked, strict=True)]
-            found += pairs
-            for item, match in pairs:
-                cost[item, match] += _NEVER
-        if len(set(found)) == len(found):
-            return found
-    raise ValueError(f"found no {len(items)} different pairs a participant; ask for fewer")
+    rows, columns = used.shape
+    found = scipy.optimize.linprog(
+        (used + rng.random(used.shape) / 2).ravel(),
+        A_eq=np.vstack([np.kron(np.eye(rows), np.ones(columns)), np.kron(np.ones(rows), np.eye(columns))]),
+        b_eq=np.concatenate([np.bincount(items, minlength=rows), np.bincount(matches, minlength=columns)]),
+        bounds=(0, 1),
+        method="highs-ds",
+    )
+    return [(int(item), int(match)) for item, match in np.argwhere(found.x.reshape(used.shape) > 0.5)]
 
 
 def _on_sides(

@@ -12,7 +12,13 @@ from rlhf.study_plan import Planned, plan_study
 
 MODELS = ("anyid", "consisid", "fantasyid", "phantom", "skyreels")
 #: The paper's study, and others whose numbers share factors, leave remainders, or use every pair up.
-STUDIES = [(MODELS, 50, 20, 40), (MODELS[:3], 12, 7, 10), (MODELS[:2], 4, 3, 4), (MODELS[:4], 5, 4, 30)]
+STUDIES = [
+    (MODELS, 50, 20, 40),
+    (MODELS[:3], 12, 7, 10),
+    (MODELS[:2], 4, 3, 4),
+    (MODELS[:4], 5, 4, 30),
+    (MODELS[:3], 4, 9, 11),
+]
 
 
 def spread(counts: Iterable[int]) -> int:

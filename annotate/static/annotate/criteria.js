@@ -50,6 +50,7 @@ class CriteriaAnswer extends Answer {
 
   unchoose() {
     for (const radio of this.form.querySelectorAll("[type=radio]")) radio.checked = false;
+    this.turnTo(this.criteria[0]);
     this.closePanels();
     this.update();
   }
