@@ -30,7 +30,7 @@ from rlhf.evaluation.metrics.registry import make_metrics
 from rlhf.evaluation.paired import compare
 from rlhf.evaluation.records import NOT_ASKED, Metric
 from rlhf.evaluation.report import write_report
-from rlhf.evaluation.request import EvaluationRequest, read_request
+from rlhf.evaluation.request import EvaluationRequest, instance_sha256, read_request
 from rlhf.evaluation.score_files import score_file, score_video
 from rlhf.evaluation.table import ScoredVideo
 from rlhf.records import Track
@@ -50,7 +50,10 @@ def main(run: RunDir, attached: bool) -> None:
         measures = Measures.of(request)  # before hours of sampling, not after them
         progress = Progress(run, request)
         wanted = [video for arm in request.arms for video in videos_of(run, request, arm, progress.note)]
-        videos = [score(run, video, measures, progress) for video in wanted]
+        asked = {one.instance_id: instance_sha256(one, run.resolve) for one in request.instances}
+        videos = [
+            score(run, video, asked[video.instance.instance_id], measures, progress) for video in wanted
+        ]
         result = {
             **tables(request, videos, measures.columns),
             "metrics": [facts.to_json() for _, facts in measures.ready.values()],
@@ -132,7 +135,9 @@ class Progress:
         self.run.append_metrics({**line, "done": self.done, "total": self.total})
 
 
-def score(run: RunDir, video: Wanted, measures: Measures, progress: Progress) -> ScoredVideo:
+def score(
+    run: RunDir, video: Wanted, asked_sha256: str, measures: Measures, progress: Progress
+) -> ScoredVideo:
     """What all metrics say of one video, or why they say nothing."""
     began = time.monotonic()
     values: dict[str, float] = {}
@@ -140,7 +145,7 @@ def score(run: RunDir, video: Wanted, measures: Measures, progress: Progress) ->
     if video.path is None:
         holes |= dict.fromkeys((column.name for column in measures.columns), video.why)
     else:
-        for said in score_video(run, video, measures.ready).values():
+        for said in score_video(run, video, asked_sha256, measures.ready).values():
             values |= said["values"]
             holes |= said["holes"]
     progress.note(video.arm.name, video.name, time.monotonic() - began, "scored")

@@ -19,7 +19,6 @@ from generator.media import file_sha256, replacing
 from generator.rundir import RunDir
 from rlhf.evaluation.arms import Wanted
 from rlhf.evaluation.records import NOT_ASKED, Metric, MetricFacts
-from rlhf.evaluation.request import instance_sha256
 
 
 def score_file(run: RunDir, video: Wanted) -> Path:
@@ -28,13 +27,14 @@ def score_file(run: RunDir, video: Wanted) -> Path:
 
 
 def score_video(
-    run: RunDir, video: Wanted, metrics: Mapping[str, tuple[Metric, MetricFacts]]
+    run: RunDir, video: Wanted, instance_sha256: str, metrics: Mapping[str, tuple[Metric, MetricFacts]]
 ) -> dict[str, dict[str, Any]]:
     """What each metric says of a video that is there, by the sha256 of its facts.
 
     Args:
         run: the folder.
         video: with a path.
+        instance_sha256: of what was asked for, see `rlhf.evaluation.request.instance_sha256`.
         metrics: by name.
 
     Returns:
@@ -42,10 +42,7 @@ def score_video(
     """
     assert video.path is not None, "a video that is not there has no score"
     target = score_file(run, video)
-    key = {
-        "video_sha256": file_sha256(video.path),
-        "instance_sha256": instance_sha256(video.instance, run.resolve),
-    }
+    key = {"video_sha256": file_sha256(video.path), "instance_sha256": instance_sha256}
     known = _read(target, key)
     found = {
         facts.sha256: known.get(facts.sha256) or _look(run, video, video.path, metric, facts)
