@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import socket
 from math import log
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -139,6 +140,24 @@ def test_partners_are_dealt_the_same_batches_and_the_run_is_dealt_once(number):
     assert dealt[0::2] == dealt[1::2]
     in_order = [place for step in zip(*dealt[0::2], strict=True) for batch in step for place in batch]
     assert in_order == run
+
+
+def test_each_keeps_the_activations_of_its_own_arm(make_trainer):
+    """Bytes that autograd holds for the backward pass, told by its own hooks."""
+    trainer, held = make_trainer(), []
+    draws = [trainer.draws[index] for index in range(5)]
+    echo = SimpleNamespace(arm=1, exchange=lambda mine: torch.stack([mine, mine]))
+    for partner in (None, echo):
+        kept = []
+
+        def pack(tensor, kept=kept):
+            kept.append(tensor.numel() * tensor.element_size())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            trainer.policy(draws, partner)
+        held.append(sum(kept))
+    assert held[1] < 0.6 * held[0]
 
 
 def test_an_odd_number_of_processes_is_refused_in_one_line(make_trainer):
