@@ -9,8 +9,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from generator.model.checkpoint import load_pipeline  # noqa: E402
 from generator.model.tiny import LATENT_CHANNELS, build_vae  # noqa: E402
 from generator.portraits.oracle import Oracle, Reading  # noqa: E402
+from generator.portraits.train.ablation import adapted, save  # noqa: E402
 from generator.portraits.train.batches import (  # noqa: E402
     CLIPS,
     STILLS,
@@ -28,7 +30,7 @@ from generator.portraits.train.optimiser import Muon, orthogonalise, trapezoid  
 from generator.portraits.train.oracle import blur  # noqa: E402
 from generator.portraits.train.transformer import Conditioned, draw_times  # noqa: E402
 from generator.portraits.train.vae import reconstruction_loss  # noqa: E402
-from generator.portraits.world import ELEMENT_STATES, phrase_change  # noqa: E402
+from generator.portraits.world import CHECKPOINT, ELEMENT_STATES, phrase_change  # noqa: E402
 
 
 @pytest.mark.parametrize("shape", [(8, 24), (24, 8)])
@@ -236,3 +238,25 @@ def test_it_narrows_a_vae_without_loss_where_channels_are_redundant() -> None:
         )
         # Borders and first frames differ: there the wide VAE pads zeros behind its bias.
         torch.testing.assert_close(found[inner], wanted[inner], atol=1e-4, rtol=1e-4)
+
+
+def test_the_ablation_trains_a_lora_alone_and_loads_again(tmp_path) -> None:
+    """It goes on from the shipped model, whose weights it leaves as they are."""
+    model = adapted(CHECKPOINT)
+    frozen = {name: value.clone() for name, value in model.named_parameters() if not value.requires_grad}
+    trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    assert trained and all("lora_" in name for name in trained)
+    generator = torch.Generator().manual_seed(0)
+    clean, shown = (torch.randn(1, 24, frames, 8, 8, generator=generator) for frames in (3, 2))
+    optimiser = torch.optim.AdamW(trained.values(), lr=1e-2)
+    for _ in range(2):  # B of a LoRA begins at zero, so A learns from the second step on
+        model.loss(Batch(clean, shown, ["A beach."]), generator).backward()
+        optimiser.step()
+    assert all(value.grad is not None and value.grad.abs().sum() > 0 for value in trained.values())
+    assert all(torch.equal(value, frozen[name]) for name, value in model.named_parameters() if name in frozen)
+    save(model, CHECKPOINT, tmp_path / "lora")
+    loaded = load_pipeline(CHECKPOINT, [tmp_path / "lora"]).transformer
+    weight = dict(loaded.named_parameters())["blocks.0.attn1.to_q.lora_B.adapter_0.weight"]
+    torch.testing.assert_close(
+        weight, trained["transformer.blocks.0.attn1.to_q.lora_B.default.weight"].half().float()
+    )
