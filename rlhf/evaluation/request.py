@@ -234,6 +234,8 @@ def _check(
             raise RunError(f"{what} {twice[0]} is there twice; give each once")
     if bad := [name for name in names if not _NAME.fullmatch(name)]:
         raise RunError(f"instance {bad[0]!r} cannot name a file; use letters, digits, - and _")
+    if blind := [instance.instance_id for instance in instances if not instance.references]:
+        raise RunError(f"instance {blind[0]} has no reference; give at least the primary one")
     if settings is None and (sampled := [arm.name for arm in arms if arm.model is not None]):
         raise RunError(f"arm {sampled[0]} has a model but the request has no settings to sample with")
 

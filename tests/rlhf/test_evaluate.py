@@ -358,6 +358,10 @@ def test_every_metric_says_which_columns_it_fills():
     [
         ({"instances": [{"instance_id": "7"}]}, "instance 7 has no 'prompt'"),
         ({"instances": []}, "0 instances, 2 seeds and 2 arms: there is nothing to evaluate"),
+        (
+            {"instances": [{"instance_id": "7", "prompt": "", "references": [], "id_group": []}]},
+            "instance 7 has no reference; give at least the primary one",
+        ),
         ({"settings": {**SETTINGS, "num_frames": 6}}, "num_frames is 6"),
         ({"settings": {"size": 64}}, "no request to evaluate"),
         ({"seeds": [1, 1]}, "seed 1 is there twice"),
