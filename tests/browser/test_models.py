@@ -6,6 +6,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from annotate.models import User
+from annotate.services.version_comparisons import compare_versions
+from tests.annotate.test_version_comparisons import finish
 from tests.annotate.test_versions import judged_round, train
 from tests.browser.conftest import Visit
 from tests.factories import make_group, make_instance
@@ -15,9 +17,11 @@ def test_a_lead_follows_a_line_promotes_and_goes_on(visit: Visit, lea: User) -> 
     child = train(judged_round())
     train(judged_round(policy=child))
     page = visit(lea, "/models/")
-    pages = ("/models/", f"/models/{child.pk}/", "/models/compare/", f"/exports/{child.export_id}/")
-    make_instance(make_group(split="eval"))
-    for path in pages:
+    held_out = make_instance(make_group(split="eval"))
+    comparison = compare_versions(child.parent, child, [held_out], num_seeds=2)
+    finish(comparison)
+    comparing = ("/models/compare/", f"/models/compare/{comparison.pk}/")
+    for path in ("/models/", f"/models/{child.pk}/", f"/exports/{child.export_id}/", *comparing):
         page.goto(path)
         faults = Axe().run(page).response["violations"]
         assert [fault["id"] for fault in faults if fault["impact"] in ("serious", "critical")] == [], path
