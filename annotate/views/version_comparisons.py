@@ -81,6 +81,7 @@ def choose(request: SignedInRequest) -> HttpResponse:
         "form": form,
         "problem": problem,
         "offered": [(instance, str(instance.pk) in ticked) for instance in offered],
+        "num_held_out": instances_to_compare_on().count(),
         "num_versions": version_queries.visible_versions(request.user).count(),
         "comparisons": version_queries.visible_comparisons(request.user)[:50],
         "most": MOST,

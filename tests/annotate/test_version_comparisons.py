@@ -188,6 +188,17 @@ def test_without_a_round_no_size_is_known(lea, inputs):
     assert answer.status_code == 422 and "so no size of videos is known" in answer.content.decode()
 
 
+def test_what_is_not_offered_is_said(lea, siblings, inputs, monkeypatch):
+    monkeypatch.setattr("annotate.views.version_comparisons.OFFERED", 1)
+    page = browser_of(lea).get("/models/compare/").content.decode()
+    assert "The first 1 of 2 held-out inputs." in page and f'id="input-{inputs[1].pk}"' not in page
+    monkeypatch.setattr("annotate.views.version_comparisons.MOST", 1)
+    answer = browser_of(lea).post("/models/compare/", form_of(*siblings, inputs))
+    assert (
+        answer.status_code == 422 and "2 inputs are ticked; compare on 1 at most." in answer.content.decode()
+    )
+
+
 def test_empty_pages_say_what_to_do(lea):
     assert "There is only one version" in browser_of(lea).get("/models/compare/").content.decode()
     make_model(), make_model()
