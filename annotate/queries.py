@@ -249,15 +249,18 @@ def round_report(round: Round) -> dict[str, Any]:
         "dpo": {name: dpo.result[name] for name in ("first_loss", "last_loss", "accuracy", "steps")}
         if dpo and dpo.result
         else {},
-        # A track is missing where no video could be compared on it.
-        "evaluation": {
-            str(track): _track_result(evaluation.result[str(track)])
-            for track in Track
-            if str(track) in evaluation.result
-        }
-        if evaluation and evaluation.result
-        else {},
+        **_evaluation_report(evaluation.result if evaluation else None),
+        "evaluation_folder": evaluation.folder if evaluation else None,
     }
+
+
+def _evaluation_report(result: dict[str, Any] | None) -> dict[str, Any]:
+    """Each track that could be compared, and the whole table with all that a reader of it needs."""
+    found = result or {}
+    tracks = {str(track): _track_result(found[str(track)]) for track in Track if str(track) in found}
+    names = ("columns", "arms", "reference", "table")
+    table = {name: found[name] for name in names if name in found}
+    return {"evaluation": tracks, "evaluation_table": table}
 
 
 def _track_result(found: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from django.core.management import CommandError, call_command
 from django.template.loader import render_to_string
 
 from annotate import queries
+from annotate.management.commands.demo import _lines as demo_lines
 from annotate.models import DifferentialPrompt, ModelVersion, Reference, Round, Run, Stage
 from annotate.services import evaluations, runs
 from annotate.services.evaluation_inputs import (
@@ -70,7 +71,8 @@ def tuned(round: Round) -> ModelVersion:
         vote(round.pairs.get(), track, Verdict.SECOND)
     run = advance_round(round).run
     assert run is not None and run.stage == Stage.DPO
-    end(run, adapter="adapter", adapter_sha256="b" * 64, num_pairs=1)
+    losses = {"first_loss": 0.6931, "last_loss": 0.5, "steps": 3, "accuracy": 1.0}
+    end(run, adapter="adapter", adapter_sha256="b" * 64, num_pairs=1, **losses)
     return ModelVersion.objects.get(run=run)
 
 
@@ -177,6 +179,7 @@ def test_a_standard_prompt_has_the_words_of_the_drawn_world():
     )
 
 
+TRACK = {"win_rate": 0.6, "low": 0.5, "high": 0.7, "n": 4, "gain": 0.1}
 CELL = {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 2, "num_identities": 2, "holes": 0, "not_asked": 0}
 RESULT = {
     "set": {"name": "held-out people", "sha256": "0" * 64},
@@ -317,3 +320,18 @@ def test_a_file_of_metrics_that_is_none_is_refused(tmp_path, settings, content, 
 
 def test_a_track_on_which_nothing_could_be_compared_says_so():
     assert "No video could be compared" in render_to_string("annotate/_win_rate.html", {"title": "Identity"})
+
+
+def test_the_report_of_a_round_has_the_whole_table(round):
+    """What was tuned is compared; ablations before that are not its evaluation."""
+    assert queries.round_report(round)["evaluation_table"] == {}
+    end(queue_evaluation(round, tuned(round), seeds=[0]), **RESULT, identity=TRACK, controllability=TRACK)
+    report = queries.round_report(round)
+    assert report["evaluation"]["identity"] == {
+        name: TRACK[name] for name in ("win_rate", "low", "high", "n")
+    }
+    assert report["evaluation_table"]["table"] == RESULT["table"]
+    printed = "\n".join(demo_lines(report | {"wall_s": {}}))
+    assert "tuned model wins 0.60 [0.50, 0.70] of 4" in printed
+    assert "Holi (oracle)  45.67 [40.00, 60.00]  50.00 [40.00, 60.00]" in printed
+    assert f"{report['evaluation_folder']}/report.html" in printed

@@ -9,6 +9,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotate import demo
 from annotate.management.loop_command import FAILURES
+from rlhf.evaluation.report_tables import REPORT_FILE
+from rlhf.evaluation.text import table_lines
 
 
 class Command(BaseCommand):
@@ -65,5 +67,8 @@ def _lines(report: dict[str, Any]) -> list[str]:
             f"held-out {track:<16} tuned model wins {found['win_rate']:.2f} "
             f"[{found['low']:.2f}, {found['high']:.2f}] of {found['n']}"
         )
+    if report["evaluation_table"]:
+        lines += ["", *table_lines(report["evaluation_table"]), ""]
+        lines.append(f"its report      {settings.STORAGE_ROOT / report['evaluation_folder'] / REPORT_FILE}")
     wall = ", ".join(f"{name} {seconds:.0f}" for name, seconds in report["wall_s"].items())
     return [*lines, f"seconds         {wall}"]
