@@ -22,10 +22,6 @@ from torch import Tensor
 from generator.model.local import accelerator, check_pipeline, load_local
 from generator.records import SamplerSettings
 
-#: As released: 6 seconds at 8 frames a second.
-RELEASED = SamplerSettings(
-    height=480, width=720, num_frames=49, fps=8, num_inference_steps=50, guidance_scale=6.0
-)
 #: What the face models are loaded from. Their libraries would download what is missing.
 _FACE_FILES = (
     "face_encoder/detection_Resnet50_Final.pth",
@@ -67,7 +63,7 @@ class ConsisID:
         settings: of the videos.
     """
 
-    def __init__(self, pipeline: ConsisIDPipeline, see: See, settings: SamplerSettings = RELEASED) -> None:
+    def __init__(self, pipeline: ConsisIDPipeline, see: See, settings: SamplerSettings) -> None:
         """Nothing is made yet."""
         self.settings = settings
         self._pipeline, self._see = pipeline, see
@@ -107,7 +103,7 @@ class ConsisID:
 
 
 def load_consisid(
-    weights: Path, settings: SamplerSettings = RELEASED, *, allow_non_commercial: bool = False
+    weights: Path, settings: SamplerSettings, *, allow_non_commercial: bool = False
 ) -> ConsisID:
     """Load ConsisID and its face models from a local folder, on the accelerator where there is one.
 

@@ -16,11 +16,6 @@ from PIL import Image
 from generator.model.local import accelerator, load_local
 from generator.records import SamplerSettings
 
-#: As released: 5 seconds at 16 frames a second.
-RELEASED = SamplerSettings(
-    height=480, width=832, num_frames=81, fps=16, num_inference_steps=50, guidance_scale=5.0
-)
-
 
 class Vace:
     """Makes videos of one picture.
@@ -30,7 +25,7 @@ class Vace:
         settings: of the videos.
     """
 
-    def __init__(self, pipeline: WanVACEPipeline, settings: SamplerSettings = RELEASED) -> None:
+    def __init__(self, pipeline: WanVACEPipeline, settings: SamplerSettings) -> None:
         """Nothing is made yet."""
         self.settings = settings
         self._pipeline = pipeline
@@ -61,7 +56,7 @@ class Vace:
         return np.asarray((video * 255).round(), np.uint8)
 
 
-def load_vace(weights: Path, settings: SamplerSettings = RELEASED) -> Vace:
+def load_vace(weights: Path, settings: SamplerSettings) -> Vace:
     """Load VACE from a local folder, on the accelerator where there is one; raises as `load_local` does."""
     pipeline = load_local(WanVACEPipeline, weights, *accelerator())
     pipeline.vae.float()  # as released: in bfloat16 it decodes visibly worse

@@ -23,8 +23,7 @@ from generator.records import SamplerSettings
 from generator.video import read_clip, write_clip
 from rlhf.evaluation.benchmark import Benchmark, read_benchmark
 from rlhf.evaluation.benchmark_card import BenchmarkError
-from rlhf.evaluation.benchmark_entry import ENTRY_FILE, EntryFacts, find_videos, read_entry, video_name
-from rlhf.evaluation.records import EvaluationInstance
+from rlhf.evaluation.benchmark_entry import ENTRY_FILE, EntryFacts, Key, read_entry, video_name
 
 
 class VideoModel(Protocol):
@@ -50,29 +49,42 @@ class Runner:
         model: its name in tables.
         licence: of its weights.
         source: of its weights.
-        load: from a local folder, with settings to change and whether non-commercial parts are allowed.
+        settings: of the videos that it was released with.
+        load: from a local folder, with settings and whether non-commercial parts are allowed.
     """
 
     model: str
     licence: str
     source: str
-    load: Callable[[Path, Mapping[str, Any], bool], VideoModel]
+    settings: SamplerSettings
+    load: Callable[[Path, SamplerSettings, bool], VideoModel]
+
+    def facts(self, settings: SamplerSettings, benchmark: Benchmark) -> EntryFacts:
+        """What its entry says of itself."""
+        return EntryFacts(
+            model=self.model,
+            licence=self.licence,
+            source=self.source,
+            references_used="primary",
+            settings=asdict(settings),
+            of_set=benchmark.identity,
+        )
 
 
-def run_model(
-    runner: Runner,
-    model: VideoModel,
-    benchmark: Benchmark,
+def make_entry(
     folder: Path,
+    facts: EntryFacts,
+    benchmark: Benchmark,
+    load: Callable[[], VideoModel],
     note: Callable[[str], object] = print,
 ) -> dict[str, Any]:
     """Make every video of a set that the folder does not hold yet.
 
     Args:
-        runner: what the model is.
-        model: loaded.
-        benchmark: the set.
         folder: of the entry; made when missing.
+        facts: of the model that is loaded.
+        benchmark: the set.
+        load: gives the model; called only when a video is missing.
         note: told of every video that is made.
 
     Returns:
@@ -81,61 +93,48 @@ def run_model(
     Raises:
         BenchmarkError: the folder holds videos of another model, set or settings.
     """
-    _open_entry(runner, model.settings, benchmark, folder)
-    names = [instance.instance_id for instance in benchmark.instances]
-    kept, _ = find_videos(folder, names, benchmark.seeds, model.settings.num_frames)
+    kept = _kept(folder, facts, benchmark)
+    everything = [(instance, seed) for instance in benchmark.instances for seed in benchmark.seeds]
+    wanted = [(instance, seed) for instance, seed in everything if (instance.instance_id, seed) not in kept]
     made, failed = 0, {}
-    for instance in benchmark.instances:
-        for seed in benchmark.seeds:
-            name = video_name((instance.instance_id, seed))
-            if (instance.instance_id, seed) in kept:
-                continue
-            try:
-                picture = read_clip(benchmark.resolve(instance.references[0][0]), max_frames=1).frames[0]
-                frames = model.make(picture, _scene(instance), seed)
-            except (ValueError, OSError) as error:
-                failed[name] = " ".join(str(error).split())
-                continue
-            write_clip(folder / name, frames, model.settings.fps)
-            made += 1
-            note(f"{name}: {made + len(kept)} of {len(names) * len(benchmark.seeds)}")
+    if wanted:
+        model = load()
+        folder.mkdir(parents=True, exist_ok=True)
+        facts.write(folder)
+    for instance, seed in wanted:
+        name = video_name((instance.instance_id, seed))
+        try:
+            picture = read_clip(benchmark.resolve(instance.references[0][0]), max_frames=1).frames[0]
+            frames = model.make(picture, instance.standard_prompt or instance.prompt, seed)
+        except (ValueError, OSError) as error:
+            failed[name] = " ".join(str(error).split())
+            continue
+        write_clip(folder / name, frames, model.settings.fps)
+        made += 1
+        note(f"{name}: {made + len(kept)} of {len(everything)}")
     return {"made": made, "kept": len(kept), "failed": failed}
 
 
-def _scene(instance: EvaluationInstance) -> str:
-    return instance.standard_prompt or instance.prompt
+def _kept(folder: Path, facts: EntryFacts, benchmark: Benchmark) -> set[Key]:
+    """Videos that are there and as they should be."""
+    if not (folder / ENTRY_FILE).exists():
+        return set()
+    entry = read_entry(folder, benchmark)
+    if entry.facts != facts:
+        raise BenchmarkError(f"{folder} holds videos of another model or other settings; use a new folder")
+    return set(entry.videos)
 
 
-def _open_entry(runner: Runner, settings: SamplerSettings, benchmark: Benchmark, folder: Path) -> None:
-    facts = EntryFacts(
-        model=runner.model,
-        licence=runner.licence,
-        source=runner.source,
-        references_used="primary",
-        settings=asdict(settings),
-        of_set=benchmark.identity,
-    )
-    if (folder / ENTRY_FILE).exists():
-        if read_entry(folder, benchmark).facts != facts:
-            raise BenchmarkError(
-                f"{folder} holds videos of another model or other settings; use a new folder"
-            )
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    facts.write(folder)
+def _load_consisid(weights: Path, settings: SamplerSettings, allow_non_commercial: bool) -> VideoModel:
+    from generator.model.consisid import load_consisid
 
-
-def _load_consisid(weights: Path, changes: Mapping[str, Any], allow_non_commercial: bool) -> VideoModel:
-    from generator.model.consisid import RELEASED, load_consisid
-
-    settings = replace(RELEASED, **changes)
     return load_consisid(weights, settings, allow_non_commercial=allow_non_commercial)
 
 
-def _load_vace(weights: Path, changes: Mapping[str, Any], allow_non_commercial: bool) -> VideoModel:
-    from generator.model.vace import RELEASED, load_vace
+def _load_vace(weights: Path, settings: SamplerSettings, allow_non_commercial: bool) -> VideoModel:
+    from generator.model.vace import load_vace
 
-    return load_vace(weights, replace(RELEASED, **changes))
+    return load_vace(weights, settings)
 
 
 RUNNERS: Mapping[str, Runner] = {
@@ -143,10 +142,19 @@ RUNNERS: Mapping[str, Runner] = {
         "ConsisID",
         "Apache-2.0, with face models for non-commercial research only",
         "https://huggingface.co/BestWishYsh/ConsisID-preview",
+        SamplerSettings(
+            height=480, width=720, num_frames=49, fps=8, num_inference_steps=50, guidance_scale=6.0
+        ),
         _load_consisid,
     ),
     "vace": Runner(
-        "Wan VACE", "Apache-2.0", "https://huggingface.co/Wan-AI/Wan2.1-VACE-1.3B-diffusers", _load_vace
+        "Wan VACE",
+        "Apache-2.0",
+        "https://huggingface.co/Wan-AI/Wan2.1-VACE-1.3B-diffusers",
+        SamplerSettings(
+            height=480, width=832, num_frames=81, fps=16, num_inference_steps=50, guidance_scale=5.0
+        ),
+        _load_vace,
     ),
 }
 
@@ -173,10 +181,13 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         runner, benchmark = RUNNERS[options.model], read_benchmark(options.set)
-        changes = _read_changes(options.settings)
-        model = runner.load(options.weights, changes, options.allow_non_commercial)
-        said = run_model(
-            runner, model, benchmark, options.folder, note=lambda line: print(line, file=sys.stderr)
+        settings = replace(runner.settings, **_read_changes(options.settings))
+        said = make_entry(
+            options.folder,
+            runner.facts(settings, benchmark),
+            benchmark,
+            lambda: runner.load(options.weights, settings, options.allow_non_commercial),
+            note=lambda line: print(line, file=sys.stderr),
         )
     except (ValueError, OSError, ImportError) as error:  # a checkpoint may need a package of its own
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)

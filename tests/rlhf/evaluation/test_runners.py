@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,10 +43,9 @@ from rlhf.evaluation.benchmark_card import BenchmarkError  # noqa: E402
 from rlhf.evaluation.benchmark_entry import read_entry  # noqa: E402
 from rlhf.evaluation.benchmark_plan import MakePlan  # noqa: E402
 from rlhf.evaluation.benchmark_portraits import make_portraits  # noqa: E402
-from rlhf.evaluation.runners import RUNNERS, main, run_model  # noqa: E402
+from rlhf.evaluation.runners import RUNNERS, main, make_entry  # noqa: E402
 
 SETTINGS = SamplerSettings(height=16, width=16, num_frames=9, num_inference_steps=2, guidance_scale=6.0)
-RUNNER = RUNNERS["consisid"]
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +110,13 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def enter(
+    folder: Path, model: ConsisID, benchmark: Benchmark, lines: list[str] | None = None
+) -> dict[str, Any]:
+    facts = RUNNERS["consisid"].facts(model.settings, benchmark)
+    return make_entry(folder, facts, benchmark, lambda: model, [].append if lines is None else lines.append)
+
+
 def see(picture: np.ndarray) -> Face:
     """A face is a colour; a black picture has none."""
     if not picture.any():
@@ -140,7 +147,7 @@ def test_a_set_becomes_an_entry_and_a_killed_run_goes_on(
     model: ConsisID, portraits: Benchmark, tmp_path: Path
 ) -> None:
     lines: list[str] = []
-    said = run_model(RUNNER, model, portraits, tmp_path / "entry", lines.append)
+    said = enter(tmp_path / "entry", model, portraits, lines)
     assert said == {"made": 4, "kept": 0, "failed": {}} and lines[-1].endswith("4 of 4")
     entry = read_entry(tmp_path / "entry", portraits)
     assert (len(entry.videos), entry.holes, entry.strangers) == (4, {}, ())
@@ -150,11 +157,11 @@ def test_a_set_becomes_an_entry_and_a_killed_run_goes_on(
     assert probe(first).num_frames == 9 and first.read_bytes() != second.read_bytes()
     before = first.read_bytes()
     first.unlink()
-    assert run_model(RUNNER, model, portraits, tmp_path / "entry") == {"made": 1, "kept": 3, "failed": {}}
+    assert enter(tmp_path / "entry", model, portraits) == {"made": 1, "kept": 3, "failed": {}}
     assert first.read_bytes() == before, "a video is made of its own seed, whatever was made before it"
     other = ConsisID(model._pipeline, see, replace(SETTINGS, num_inference_steps=3))
     with pytest.raises(BenchmarkError, match="holds videos of another model or other settings"):
-        run_model(RUNNER, other, portraits, tmp_path / "entry")
+        enter(tmp_path / "entry", other, portraits)
 
 
 def test_a_picture_without_a_face_stops_no_other(
@@ -166,7 +173,7 @@ def test_a_picture_without_a_face_stops_no_other(
         return see(picture if next(seen) else np.zeros_like(picture))
 
     blind = ConsisID(model._pipeline, see_some, SETTINGS)
-    said = run_model(RUNNER, blind, portraits, tmp_path / "entry")
+    said = enter(tmp_path / "entry", blind, portraits)
     assert (said["made"], said["failed"]) == (
         2,
         dict.fromkeys(["ipt2v-001-0.mp4", "ipt2v-002-0.mp4"], "no face is found in the picture"),
@@ -200,7 +207,8 @@ def test_vace_makes_an_entry_from_its_folder(
     entry = read_entry(tmp_path / "entry", portraits)
     assert len({path.read_bytes() for path in entry.videos.values()}) == 4 and not entry.holes
     assert (entry.facts.model, entry.facts.settings["guidance_scale"]) == ("Wan VACE", 5.0)
-    assert main([*arguments, "--settings", json.dumps(tiny)]) == 0
+    (tmp_path / "vace" / "model_index.json").unlink()
+    assert main([*arguments, "--settings", json.dumps(tiny)]) == 0, "what is complete needs no weights"
     assert json.loads(capsys.readouterr().out)["kept"] == 4
 
 
