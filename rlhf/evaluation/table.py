@@ -17,6 +17,8 @@ from rlhf.evaluation.records import NOT_ASKED, MetricFacts
 
 #: Points of 100 below which the paper's own difference is none.
 SAME = 0.1
+#: Points within which a whole interval must lie to be no difference: a wide one shows nothing.
+NEAR = 1.0
 #: Decimals that are kept of a figure.
 DECIMALS = 6
 
@@ -167,16 +169,18 @@ def verdict(paper_gain: float, gain: float | None, low: float | None, high: floa
 
     Returns:
         `yes` or `no` by the side of 0 on which the interval lies, `undecided` where it holds 0. Where the
-        paper's own gain is below 0.1 points it is none: then `same` where the interval holds 0 or the
-        measured gain is as small, and `no` otherwise.
+        paper's own gain is below 0.1 points it is none: then `same` where the whole interval lies within a
+        point of 0, and `no` where it lies beside 0 otherwise.
     """
     if gain is None or low is None or high is None:
         return "undecided"
-    holds_zero = low <= 0 <= high
-    if abs(paper_gain) < SAME:
-        return "same" if holds_zero or 100 * abs(gain) < SAME else "no"
-    if holds_zero:
+    is_none = abs(paper_gain) < SAME
+    if is_none and 100 * max(abs(low), abs(high)) <= NEAR:
+        return "same"
+    if low <= 0 <= high:
         return "undecided"
+    if is_none:
+        return "no"
     return "yes" if (low > 0) == (paper_gain > 0) else "no"
 
 
