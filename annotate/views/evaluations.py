@@ -41,6 +41,7 @@ def evaluation_tables(run: Run) -> dict[str, Any]:
     result = run.result or {}
     columns, refused = report_tables.shown_columns(result)
     arms = report_tables.arm_rows(result)
+    labels = {arm.name: arm.label for arm in arms}
     return {
         "columns": columns,
         "refused": refused,
@@ -50,6 +51,7 @@ def evaluation_tables(run: Run) -> dict[str, Any]:
         "reference": next((arm for arm in arms if arm.is_reference), None),
         "set": result.get("set"),
         "tracks": {name: result[name] for name in ("identity", "controllability") if result.get(name)},
+        "compared": [labels.get(name, name) for name in result.get("compare") or []],
         "seconds": result.get("seconds"),
         "has_report": (settings.STORAGE_ROOT / _report_path(run)).is_file(),
     }
