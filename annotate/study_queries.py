@@ -9,16 +9,14 @@ from uuid import UUID
 from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
-from annotate.curation_queries import usable_references
 from annotate.judging_queries import disqualified, is_disqualified
-from annotate.models import Entry, Instance, Run, RunStatus, Side, Stage, Study, StudyAnswer, StudyTask, User
-from annotate.tracks import ShownReference
+from annotate.models import Entry, Run, RunStatus, Side, Stage, Study, StudyAnswer, StudyTask, User
 from rlhf.records import Verdict
 from rlhf.study_figures import Answer
 from rlhf.study_plan import Criterion
 
-#: An input of a study: an instance and the seed of its videos.
-Input = tuple[int, int]
+#: An input of an evaluation: an instance's id and the seed of its videos.
+Input = tuple[str, int]
 
 
 def visible_studies(user: User) -> QuerySet[Study]:
@@ -44,21 +42,13 @@ def arms_of(run: Run) -> dict[str, str]:
 
 
 def videos_by_input(run: Run, arms: Iterable[str]) -> dict[Input, dict[str, str]]:
-    """The inputs of which every one of these arms has a video, with its path below the run's folder.
-
-    Inputs that are no instances of this site any more, or of people whose consent has ended, are left out.
-    """
+    """The inputs of which every one of these arms has a video, with its path below the run's folder."""
     wanted = set(arms)
     found: dict[Input, dict[str, str]] = defaultdict(dict)
     for video in (run.result or {}).get("videos", []):
-        name = str(video["instance_id"])
-        if video["path"] and video["arm"] in wanted and name.isdecimal():
-            found[int(name), int(video["seed"])][video["arm"]] = video["path"]
-    today = timezone.localdate()
-    in_force = Q(group__consent_expires_on=None) | Q(group__consent_expires_on__gte=today)
-    known = Instance.objects.filter(in_force, pk__in={instance for instance, _ in found})
-    there = set(known.values_list("pk", flat=True))
-    return {key: found[key] for key in sorted(found) if found[key].keys() == wanted and key[0] in there}
+        if video["path"] and video["arm"] in wanted:
+            found[str(video["instance_id"]), int(video["seed"])][video["arm"]] = video["path"]
+    return {key: found[key] for key in sorted(found) if found[key].keys() == wanted}
 
 
 # -- a participant's room ------------------------------------------------------------------------------
@@ -72,9 +62,9 @@ def entry_of(participant: User, study_id: int) -> Entry | None:
 
 def tasks_of(participant: User, study: Study) -> QuerySet[StudyTask]:
     """The pairs of a participant's seat, without people whose consent has ended meanwhile."""
-    ended = Q(pair__first__instance__group__consent_expires_on__lt=timezone.localdate())
+    ended = Q(pair__first__input__group__consent_expires_on__lt=timezone.localdate())
     tasks = StudyTask.objects.filter(seat__participant=participant, seat__study=study).exclude(ended)
-    return tasks.select_related("pair__first__instance__prompt", "pair__second").order_by("position")
+    return tasks.select_related("pair__first__input", "pair__second").order_by("position")
 
 
 def is_going_on(entry: Entry) -> bool:
@@ -98,7 +88,7 @@ def next_task(entry: Entry, *, ahead_of: UUID | None = None) -> StudyTask | None
 def held_task(user: User, lease: UUID) -> StudyTask | None:
     """A pair by its lease, for its participant alone, while they take part."""
     tasks = StudyTask.objects.filter(lease=lease, seat__participant=user).select_related(
-        "seat", "pair__first__instance__prompt", "pair__second"
+        "seat", "pair__first__input", "pair__second"
     )
     task = tasks.first()
     entry = entry_of(user, task.seat.study_id) if task else None
@@ -109,25 +99,16 @@ def num_answered(participant: User, study: Study) -> int:
     return StudyAnswer.objects.filter(task__seat__participant=participant, task__seat__study=study).count()
 
 
-def shown_references(instance: Instance) -> list[ShownReference]:
-    """All that shows the person, the primary first: four criteria ask for it, and for the rest."""
-    primary = instance.places.select_related("reference").get(position=0)
-    others = usable_references().filter(group=instance.group_id).exclude(pk=primary.reference_id)
-    return [
-        ShownReference(f"reference-{number}", reference, is_primary=number == 0)
-        for number, reference in enumerate((primary.shown, *others.order_by("id")))
-    ]
-
-
 def shown_file(task: StudyTask, name: str) -> str | None:
     """The stored file behind a name of a pair, or None where the page shows no such thing."""
     first_is_left = task.first_side == Side.LEFT
     if name in Side.values:
         return (task.pair.first if (name == Side.LEFT) == first_is_left else task.pair.second).path
     name, _, part = name.partition(".")
-    for shown in shown_references(task.pair.first.instance):
-        if shown.name == name:
-            return shown.reference.poster if part == "poster" else shown.reference.path
+    for number, shown in enumerate(task.pair.first.input.shown):
+        if name == f"reference-{number}":
+            path: str = shown["poster" if part == "poster" else "path"]
+            return path
     return None
 
 
@@ -147,7 +128,9 @@ def counting_answers(study: Study) -> QuerySet[StudyAnswer]:
     """The answers that count, with what is needed of them; those of who is disqualified do not."""
     answers = StudyAnswer.objects.filter(
         ~disqualified("task__seat__participant"), task__seat__study=study
-    ).select_related("task__seat", "task__pair__first__model", "task__pair__second__model")
+    ).select_related(
+        "task__seat", "task__pair__first__model", "task__pair__second__model", "task__pair__first__input"
+    )
     return answers.order_by("task__seat__number", "task__position")
 
 

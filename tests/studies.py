@@ -7,14 +7,17 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from math import exp, sqrt
 from random import Random
+from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
 
 from annotate.models import Instance, Run, Stage, Study, StudyTask
 from annotate.services.entries import LinkTerms
-from annotate.services.runs import run_dir
-from annotate.services.studies import StudyPlan, make_study, store_videos
+from annotate.services.runs import references_request, run_dir
+from annotate.services.studies import StudyPlan, make_study
+from annotate.services.study_media import store_media
+from generator.rundir import RunDir
 from rlhf.study_plan import Criterion
 from tests.factories import make_instance, make_round, write_test_clip
 
@@ -35,14 +38,16 @@ def make_evaluation(
     """A finished evaluation with one video of each instance by each arm."""
     round = make_round()
     instances = instances or [make_instance() for _ in range(num_instances)]
-    folder = f"runs/round-{round.pk}/evaluate-1"
-    run = Run(round=round, stage=Stage.EVALUATE, ordinal=1, folder=folder, status="done")
+    place = f"runs/round-{round.pk}/evaluate-1"
+    run = Run(round=round, stage=Stage.EVALUATE, ordinal=1, folder=place, status="done")
+    folder = run_dir(run)
+    folder.create({"stage": "evaluate", "instances": [_asked(instance, folder) for instance in instances]})
     videos = [
         {
             "arm": arm,
             "instance_id": str(instance.pk),
             "seed": 0,
-            "path": run_dir(run).relative(settings.STORAGE_ROOT / write_test_clip()[0]),
+            "path": folder.relative(settings.STORAGE_ROOT / write_test_clip()[0]),
         }
         for arm in arms
         for instance in instances
@@ -52,12 +57,23 @@ def make_evaluation(
     return run
 
 
+def _asked(instance: Instance, folder: RunDir) -> dict[str, Any]:
+    """An instance as a request of `rlhf.evaluate` has it."""
+    group = [folder.relative(settings.STORAGE_ROOT / item.path) for item in instance.group.references.all()]
+    return {
+        "instance_id": str(instance.pk),
+        "prompt": instance.prompt.text,
+        "references": references_request(instance.pk, folder),
+        "id_group": [{"path": path, "kind": "clip"} for path in group],
+    }
+
+
 def open_study(run: Run | None = None, *, pairs: int = 3, people: int = 2) -> Study:
     """A study that participants can come to."""
     run = run or make_evaluation()
     terms = LinkTerms(**(TERMS | {"max_people": people}))
     study = make_study(StudyPlan(run, list(run.result["arms"]), pairs), terms)
-    assert store_videos(study), study.error
+    assert store_media(study), study.error
     return study
 
 

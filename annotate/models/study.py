@@ -11,7 +11,7 @@ from django.db.models import F, Q
 
 from annotate.models.constraints import append_only, check, one_of
 from annotate.models.entry import EntryLink
-from annotate.models.identity import Instance
+from annotate.models.identity import IdentityGroup
 from annotate.models.judgment import Side
 from annotate.models.round import Run
 from rlhf.records import Verdict
@@ -66,12 +66,40 @@ class StudyModel(models.Model):
         return self.label
 
 
+class StudyInput(models.Model):
+    """What every model was asked for, and with which noise; with what is shown of it.
+
+    It may be of a benchmark set, so there need not be an instance, nor a person of this site.
+    """
+
+    study = models.ForeignKey(Study, models.CASCADE, related_name="inputs")
+    instance_id = models.CharField(max_length=100)
+    seed = models.PositiveBigIntegerField()
+    group = models.ForeignKey(
+        IdentityGroup, models.CASCADE, null=True, blank=True, related_name="study_inputs"
+    )
+    statements = models.JSONField()
+    # [{"name", "source": relative to the run's folder}, ...], the primary reference first.
+    sources = models.JSONField()
+    # [{"name", "is_clip", "path", "poster"}, ...]; empty means not stored yet.
+    shown = models.JSONField(default=list)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["study", "instance_id", "seed"], name="one_study_input_a_seed"),
+            check(~Q(sources=[]), "shows_something"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.instance_id}-{self.seed}"
+
+
 class StudyVideo(models.Model):
-    """A model's video of one instance and seed. An empty path means that it is not stored yet."""
+    """A model's video of one input. An empty path means that it is not stored yet."""
 
     model = models.ForeignKey(StudyModel, models.CASCADE, related_name="videos")
-    instance = models.ForeignKey(Instance, models.CASCADE, related_name="study_videos")
-    seed = models.PositiveBigIntegerField()
+    input = models.ForeignKey(StudyInput, models.CASCADE, related_name="videos")
     # Relative to the run's folder.
     source = models.CharField(max_length=500)
     path = models.CharField(max_length=255, blank=True)
@@ -79,16 +107,14 @@ class StudyVideo(models.Model):
 
     class Meta:
         ordering = ["id"]
-        constraints = [
-            models.UniqueConstraint(fields=["model", "instance", "seed"], name="one_study_video_a_seed")
-        ]
+        constraints = [models.UniqueConstraint(fields=["model", "input"], name="one_study_video_an_input")]
 
     def __str__(self) -> str:
         return f"study video {self.pk}"
 
 
 class StudyPair(models.Model):
-    """Two models' videos of one instance and seed; every participant who is shown them judges this row."""
+    """Two models' videos of one input; every participant who is shown them judges this row."""
 
     study = models.ForeignKey(Study, models.CASCADE, related_name="pairs")
     first = models.ForeignKey(StudyVideo, models.CASCADE, related_name="+")
@@ -113,7 +139,7 @@ class StudyPair(models.Model):
                         JOIN annotate_studymodel b ON b.id = s.model_id
                         WHERE f.id = NEW.first_id AND a.id <> b.id
                           AND a.study_id = NEW.study_id AND b.study_id = NEW.study_id
-                          AND f.instance_id = s.instance_id AND f.seed = s.seed
+                          AND f.input_id = s.input_id
                     ) THEN
                         RAISE EXCEPTION 'a study''s pair holds two of its models'' videos of one input'
                             USING ERRCODE = '23514';

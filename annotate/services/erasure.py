@@ -23,6 +23,7 @@ from annotate.models import (
     Run,
     RunStatus,
     Stage,
+    StudyInput,
     StudyVideo,
     VideoPair,
     VideoSample,
@@ -133,8 +134,15 @@ def _stored_files(group: IdentityGroup) -> list[str]:
     crops = InstanceReference.objects.filter(reference__group=group).exclude(path="")
     mine |= {path for row in crops.values_list("path", "poster") for path in row}
     videos = VideoSample.objects.filter(instance__group=group).exclude(path="").values_list("path", flat=True)
-    studied = StudyVideo.objects.filter(instance__group=group).exclude(path="").values_list("path", flat=True)
-    return sorted((mine - shared) | set(videos) | set(studied) | set(_run_files(group)))
+    return sorted((mine - shared) | set(videos) | set(_study_files(group)) | set(_run_files(group)))
+
+
+def _study_files(group: IdentityGroup) -> Iterator[str]:
+    """Copies of videos and references in user studies."""
+    videos = StudyVideo.objects.filter(input__group=group).exclude(path="")
+    yield from videos.values_list("path", flat=True)
+    for shown in StudyInput.objects.filter(group=group).values_list("shown", flat=True):
+        yield from (item[part] for item in shown for part in ("path", "poster"))
 
 
 def _run_files(group: IdentityGroup) -> Iterator[str]:

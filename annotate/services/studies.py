@@ -1,20 +1,22 @@
-"""User studies: planned from the videos of a finished evaluation, opened once the videos are stored."""
+"""User studies: planned from the videos of a finished evaluation, whoever made them."""
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from annotate.models import (
+    IdentityGroup,
+    Instance,
+    Reference,
     Run,
     Side,
     Study,
+    StudyInput,
     StudyModel,
     StudyPair,
     StudySeat,
@@ -25,10 +27,12 @@ from annotate.models import (
 from annotate.services.audit import record_event
 from annotate.services.entries import LinkTerms, add_link
 from annotate.services.runs import run_dir
-from annotate.services.slots import FACTS_ALIKE
 from annotate.study_queries import Input, arms_of, videos_by_input
-from generator.normalise import normalise
-from generator.video import MediaError
+from annotate.tracks import statements_of
+from generator.media import file_sha256
+from generator.rundir import RunDir, RunError
+from rlhf.evaluation.records import EvaluationInstance
+from rlhf.evaluation.request import read_instances
 from rlhf.study_plan import Planned, plan_study
 
 
@@ -42,9 +46,64 @@ class StudyPlan:
     seed: int = 0
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What an instance of an evaluation asked for; `group` is its person where this site knows them."""
+
+    statements: list[str]
+    sources: list[dict[str, str]]
+    group: IdentityGroup | None
+
+
+def asked_of(run: Run) -> dict[str, Asked]:
+    """The instances of an evaluation that may be shown, by id: not those of people whose consent has ended.
+
+    Raises:
+        ValueError: the run's folder does not say what they were.
+    """
+    folder = run_dir(run)
+    try:
+        request = folder.read_request()
+        instances = read_instances(folder, request)
+    except (RunError, KeyError, ValueError) as error:
+        raise ValueError(f"{run} does not say what was asked for ({error}); evaluate again") from None
+    own = {} if "path" in request.get("set", {}) else _own_instances(instances)
+    found = {one.instance_id: _asked(one, own.get(one.instance_id), folder) for one in instances}
+    return {name: asked for name, asked in found.items() if not _has_ended(asked.group)}
+
+
+def _own_instances(instances: Iterable[EvaluationInstance]) -> dict[str, Instance]:
+    """Where no set is named, ids are those of this site's instances."""
+    ids = [one.instance_id for one in instances if one.instance_id.isdecimal()]
+    rows = Instance.objects.filter(pk__in=ids).select_related("prompt", "group")
+    return {str(row.pk): row for row in rows}
+
+
+def _asked(one: EvaluationInstance, own: Instance | None, folder: RunDir) -> Asked:
+    paths = list(dict.fromkeys([*(path for path, _ in one.references), *one.id_group]))
+    names = ["Primary reference", *["Reference"] * (len(paths) - 1)]
+    sources = [{"name": name, "source": path} for name, path in zip(names, paths, strict=True)]
+    sources += [{"name": element.name, "source": element.path} for element in one.elements if element.path]
+    if own is not None:
+        return Asked(list(statements_of(own)), sources, own.group)
+    return Asked([one.prompt], sources, _person_of([folder.resolve(path) for path in paths]))
+
+
+def _person_of(files: list[Path]) -> IdentityGroup | None:
+    """Whose references these files are; sets of this site's people hold copies."""
+    known = Reference.objects.filter(sha256__in=[file_sha256(file) for file in files if file.is_file()])
+    return IdentityGroup.objects.filter(references__in=known).first()
+
+
+def _has_ended(group: IdentityGroup | None) -> bool:
+    """Whether a person's consent is over."""
+    ends = group.consent_expires_on if group else None
+    return ends is not None and ends < timezone.localdate()
+
+
 @transaction.atomic
 def make_study(plan: StudyPlan, terms: LinkTerms, actor: User | None = None) -> Study:
-    """Plan a study for as many participants as its link lets in; `store_videos` opens it.
+    """Plan a study for as many participants as its link lets in; `study_media.store_media` opens it.
 
     Raises:
         ValueError: a value cannot be used; the message names it.
@@ -56,12 +115,10 @@ def make_study(plan: StudyPlan, terms: LinkTerms, actor: User | None = None) -> 
         raise ValueError(f"{plan.run} has no arm {unknown[0]!r}; it has: {there}")
     if Study.objects.filter(name=terms.name).exists():
         raise ValueError(f"the name {terms.name!r} is taken; choose another one")
-    found = videos_by_input(plan.run, arms)
+    asked = asked_of(plan.run)
+    found = {key: paths for key, paths in videos_by_input(plan.run, arms).items() if key[0] in asked}
     if len(arms) >= 2 and not found:
-        raise ValueError(
-            f"the arms {', '.join(arms)} share no input that is an instance of this site; "
-            "choose arms with videos of the same people"
-        )
+        raise ValueError(f"the arms {', '.join(arms)} have no video of the same input; choose others")
     seats = plan_study(arms, len(found), terms.max_people, plan.pairs_a_person, seed=plan.seed)
     study = Study.objects.create(
         name=terms.name,
@@ -71,14 +128,21 @@ def make_study(plan: StudyPlan, terms: LinkTerms, actor: User | None = None) -> 
         link=add_link(terms, actor),
         created_by=actor,
     )
-    videos = _add_videos(study, {arm: known[arm] for arm in arms}, found)
+    rows = StudyInput.objects.bulk_create(
+        StudyInput(study=study, instance_id=key[0], seed=key[1], **vars(asked[key[0]])) for key in found
+    )
+    inputs = dict(zip(found, rows, strict=True))
+    videos = _add_videos(study, {arm: known[arm] for arm in arms}, inputs, found)
     _add_seats(study, seats, list(found), videos)
     record_event("make_study", study, actor=actor, run=plan.run.pk, arms=arms)
     return study
 
 
 def _add_videos(
-    study: Study, labels: dict[str, str], found: dict[Input, dict[str, str]]
+    study: Study,
+    labels: dict[str, str],
+    inputs: dict[Input, StudyInput],
+    found: dict[Input, dict[str, str]],
 ) -> dict[tuple[Input, str], StudyVideo]:
     videos = {}
     for arm, label in labels.items():
@@ -86,8 +150,7 @@ def _add_videos(
         name = label if list(labels.values()).count(label) == 1 else f"{label} ({arm})"
         model = StudyModel.objects.create(study=study, arm=arm, label=name)
         rows = StudyVideo.objects.bulk_create(
-            StudyVideo(model=model, instance_id=key[0], seed=key[1], source=paths[arm])
-            for key, paths in found.items()
+            StudyVideo(model=model, input=inputs[key], source=paths[arm]) for key, paths in found.items()
         )
         videos |= {(key, arm): row for key, row in zip(found, rows, strict=True)}
     return videos
@@ -119,55 +182,3 @@ def _add_seats(
         for seat, plan in zip(places, seats, strict=True)
         for position, planned in enumerate(plan, start=1)
     )
-
-
-def store_videos(study: Study) -> bool:
-    """Keep a copy of every video under a name that says nothing, all in one form, and open the study.
-
-    What is stored already stays, so it may be called again. False, with the reason in `error`, where a video
-    cannot be used.
-    """
-    if study.opened_at is not None:
-        return True
-    videos = StudyVideo.objects.filter(model__study=study).select_related("model", "instance")
-    error = ""
-    try:
-        for video in videos.filter(path=""):
-            _store(study, video)
-        _check_alike(list(videos.all()))
-    except (MediaError, OSError, ValueError) as problem:
-        error = " ".join(str(problem).split())
-    Study.objects.filter(pk=study.pk, opened_at=None).update(
-        error=error, opened_at=None if error else timezone.now()
-    )
-    study.refresh_from_db()
-    return not error
-
-
-def _store(study: Study, video: StudyVideo) -> None:
-    path = f"studies/{study.pk}/{uuid.uuid4()}.mp4"
-    target = settings.STORAGE_ROOT / path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    source = run_dir(study.run).resolve(video.source)
-    try:
-        facts = normalise(source, target)
-    except (MediaError, OSError) as problem:
-        raise ValueError(f"{video.model.arm}/{source.name} cannot be used: {problem}") from None
-    known: dict[str, Any] = {name: getattr(facts, name) for name in FACTS_ALIKE}
-    if not StudyVideo.objects.filter(pk=video.pk, path="").update(path=path, facts=known):
-        target.unlink()  # another worker was faster
-
-
-def _check_alike(videos: list[StudyVideo]) -> None:
-    """
-    Raises:
-        ValueError: two videos could be told apart by their form.
-    """
-    for video in videos:
-        for name in FACTS_ALIKE:
-            here, there = video.facts[name], videos[0].facts[name]
-            if here != there:
-                raise ValueError(
-                    f"videos differ in {name}: {there} in {videos[0].source}, {here} in {video.source}; "
-                    "people would tell models apart by that. Bring all into one form, then try again"
-                )

@@ -18,17 +18,16 @@ from annotate.evidence import NotWatchedError
 from annotate.models import Entry, Side, StudyTask
 from annotate.services.judgments import AlreadyJudgedError, LeaseLostError
 from annotate.services.study_answers import STUDY_CHOICES, submit_answer
-from annotate.tracks import statements_of
 from annotate.views.access import SignedInRequest, signed_in
 from annotate.views.judge import AnswerForm, room_context
 from rlhf.study_plan import Criterion
 
 #: What each criterion asks for, in a few words.
 ASKS = {
-    Criterion.IDENTITY_FIDELITY: "the references’ person",
-    Criterion.PROMPT_CONTROLLABILITY: "the changes asked for",
-    Criterion.ELEMENT_CONSISTENCY: "things stay as asked",
-    Criterion.VISUAL_QUALITY: "sharp, natural, no faults",
+    Criterion.IDENTITY_FIDELITY: "the same person",
+    Criterion.PROMPT_CONTROLLABILITY: "the changes",
+    Criterion.ELEMENT_CONSISTENCY: "things as asked",
+    Criterion.VISUAL_QUALITY: "sharp, natural",
 }
 
 
@@ -123,20 +122,20 @@ def _media_url(task: StudyTask, name: str) -> str:
 
 def _shown(task: StudyTask) -> dict[str, Any]:
     """A pair in the words of the page."""
-    instance, facts = task.pair.first.instance, task.pair.first.facts
+    asked, facts = task.pair.first.input, task.pair.first.facts
     return {
         "lease": task.lease,
         "idempotency_key": uuid4(),
         "references": [
             {
-                "url": _media_url(task, shown.name),
-                "poster": _media_url(task, f"{shown.name}.poster"),
-                "is_clip": shown.reference.is_clip,
-                "is_primary": shown.is_primary,
+                "url": _media_url(task, f"reference-{number}"),
+                "poster": _media_url(task, f"reference-{number}.poster"),
+                "name": shown["name"],
+                "is_clip": shown["is_clip"],
             }
-            for shown in study_queries.shown_references(instance)
+            for number, shown in enumerate(asked.shown)
         ],
-        "statements": statements_of(instance),
+        "statements": asked.statements,
         "fps": facts["fps"],
         "num_frames": facts["num_frames"],
     }

@@ -17,8 +17,9 @@ from annotate.services.entries import LinkTerms, end_link
 from annotate.services.erasure import erase_identity
 from annotate.services.judgments import AlreadyJudgedError, LeaseLostError
 from annotate.services.quality import disqualify
-from annotate.services.studies import StudyPlan, make_study, store_videos
+from annotate.services.studies import StudyPlan, make_study
 from annotate.services.study_answers import submit_answer
+from annotate.services.study_media import store_media
 from rlhf.study_plan import Criterion
 from tests.annotate.conftest import browser_of
 from tests.factories import make_instance, make_user
@@ -226,7 +227,7 @@ def test_nobody_comes_in_before_the_videos_are_stored(db):
     study = plan(make_evaluation())
     answer = Client().post(f"/enter/{study.link.token}/", {"PROLIFIC_PID": "a"})
     assert answer.status_code == 403 and "not begun" in answer.content.decode()
-    assert store_videos(study) and store_videos(study)
+    assert store_media(study) and store_media(study)
     come(study, "a")
 
 
@@ -251,8 +252,8 @@ def test_only_inputs_with_a_video_by_every_model_are_compared(db):
     with pytest.raises(ValueError, match="more than the 3 that there are"):
         plan(run, pairs_a_person=4)
     study = plan(run)
-    instances = StudyVideo.objects.filter(model__study=study).values_list("instance", flat=True)
-    assert {str(pk) for pk in instances} == {run.result["videos"][1]["instance_id"]}
+    instances = study.inputs.values_list("instance_id", flat=True)
+    assert set(instances) == {run.result["videos"][1]["instance_id"]}
 
 
 def test_a_video_that_cannot_be_read_is_named_and_the_study_can_be_tried_again(db, settings):
@@ -260,14 +261,14 @@ def test_a_video_that_cannot_be_read_is_named_and_the_study_can_be_tried_again(d
     run.result["videos"][1]["path"] = "consisid/gone.mp4"
     run.save()
     study = plan(run)
-    assert not store_videos(study) and "consisid/gone.mp4 cannot be used" in study.error
+    assert not store_media(study) and "consisid/gone.mp4 cannot be used" in study.error
     StudyVideo.objects.filter(source="consisid/gone.mp4").update(source=run.result["videos"][0]["path"])
-    assert store_videos(study) and study.error == "" and study.opened_at
+    assert store_media(study) and study.error == "" and study.opened_at
 
 
 def test_a_pair_holds_two_models_videos_of_one_input(study):
     pair = study.pairs.first()
-    stranger = StudyVideo.objects.filter(model=pair.second.model).exclude(instance=pair.second.instance)
+    stranger = StudyVideo.objects.filter(model=pair.second.model).exclude(input=pair.second.input)
     with pytest.raises(IntegrityError, match="one input"), transaction.atomic():
         study.pairs.filter(pk=pair.pk).update(second=stranger.last())
 
@@ -276,10 +277,12 @@ def test_an_erased_person_leaves_their_videos_and_answers(study, settings):
     _, person = come(study)
     for task in tasks_of(person):
         submit(person, task)
-    group = tasks_of(person)[0].pair.first.instance.group
-    of_group = StudyVideo.objects.filter(instance__group=group)
+    group = tasks_of(person)[0].pair.first.input.group
+    of_group = StudyVideo.objects.filter(input__group=group)
     files = [settings.STORAGE_ROOT / path for path in of_group.values_list("path", flat=True)]
-    gone = StudyAnswer.objects.filter(task__pair__first__instance__group=group).count()
+    for shown in study.inputs.filter(group=group).values_list("shown", flat=True):
+        files += [settings.STORAGE_ROOT / item[part] for item in shown for part in ("path", "poster")]
+    gone = StudyAnswer.objects.filter(task__pair__first__input__group=group).count()
     assert gone and all(file.is_file() for file in files)
     erase_identity(group.name, really=True)
     assert StudyAnswer.objects.count() == 3 - gone and not of_group.exists()
@@ -288,7 +291,7 @@ def test_an_erased_person_leaves_their_videos_and_answers(study, settings):
 
 def test_a_lead_makes_a_study_reads_it_and_saves_it(db, lea, monkeypatch):
     stored: list[int] = []
-    monkeypatch.setattr("annotate.study_tasks.store_videos.delay_on_commit", stored.append)
+    monkeypatch.setattr("annotate.study_tasks.store_media.delay_on_commit", stored.append)
     run = make_evaluation()
     browser = browser_of(lea)
     assert f"/studies/from/{run.pk}/" in browser.get("/studies/").content.decode()
@@ -303,7 +306,7 @@ def test_a_lead_makes_a_study_reads_it_and_saves_it(db, lea, monkeypatch):
     assert stored == [study.pk] and "being stored" in browser.get(address).content.decode()
     browser.post(f"{address}store/")
     assert stored == [study.pk] * 2
-    store_videos(study)
+    store_media(study)
     assert "No answers yet" in browser.get(address).content.decode()
     _, person = come(study)
     for task in tasks_of(person):
