@@ -24,8 +24,9 @@ serve: $(STAMP) ## database, queue, web and workers, until Ctrl-C
 worker: $(STAMP) ## only workers
 	@$(PY) -m annotate.supervisor worker
 
+# Two processes of one thread, each with a PostgreSQL and folders of its own; a file's tests stay together.
 test: $(STAMP) chromium ## all tests
-	@$(PY) -m pytest $(ARGS)
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
 bench: $(STAMP) ## benchmarks: a table each, and JSON
 	@$(PY) -m bench
