@@ -60,6 +60,7 @@ def figures_report(study: Study) -> dict[str, Any]:
         "seats": study.seats.count(),
         "participants": len({answer.participant for answer in answers}),
         "pairs_a_person": study.pairs_a_person,
+        "form": study.form,
         "answers": len(answers),
         "is_simulated": is_simulated,
         "criteria": {criterion: _criterion(figures) for criterion, figures in found.items()},

@@ -29,6 +29,8 @@ class Study(models.Model):
     seed = models.PositiveIntegerField()
     pairs_a_person = models.PositiveSmallIntegerField()
     link = models.OneToOneField(EntryLink, models.PROTECT, related_name="study")
+    # A `generator.one_form.ClipForm`, in which every video is shown; null until they were looked at.
+    form = models.JSONField(null=True, blank=True)
     # Why its videos could not be stored; empty otherwise.
     error = models.TextField(blank=True)
     opened_at = models.DateTimeField(null=True, blank=True)
@@ -41,7 +43,7 @@ class Study(models.Model):
         ordering = ["id"]
         constraints = [
             check(Q(pairs_a_person__gte=1, pairs_a_person__lte=500), "pairs_in_range"),
-            check(Q(opened_at=None) | Q(error=""), "opened_without_error"),
+            check(Q(opened_at=None) | Q(error="", form__isnull=False), "opened_as_a_whole"),
         ]
 
     def __str__(self) -> str:
@@ -103,7 +105,6 @@ class StudyVideo(models.Model):
     # Relative to the run's folder.
     source = models.CharField(max_length=500)
     path = models.CharField(max_length=255, blank=True)
-    facts = models.JSONField(default=dict)
 
     class Meta:
         ordering = ["id"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -10,9 +12,9 @@ from django.utils import timezone
 
 from annotate.models import Study, StudyInput, StudyVideo
 from annotate.services.runs import run_dir
-from annotate.services.slots import FACTS_ALIKE
 from generator.media import MediaError, MediaFacts, MediaKind
 from generator.normalise import normalise
+from generator.one_form import ClipForm, common_form, write_in_form
 from generator.video import probe, read_clip, write_poster
 
 
@@ -26,13 +28,12 @@ def store_media(study: Study) -> bool:
         return True
     error = ""
     try:
+        form = _form_of(study)
+        for video in StudyVideo.objects.filter(model__study=study, path=""):
+            _store_video(study, video, form)
         for asked in study.inputs.filter(shown=[]):
             shown = [_store_reference(study, item) for item in asked.sources]
             StudyInput.objects.filter(pk=asked.pk).update(shown=shown)
-        videos = StudyVideo.objects.filter(model__study=study)
-        for video in videos.filter(path=""):
-            _store_video(study, video)
-        _check_alike(list(videos))
     except (OSError, ValueError) as problem:
         error = " ".join(str(problem).split())
     Study.objects.filter(pk=study.pk, opened_at=None).update(
@@ -42,50 +43,51 @@ def store_media(study: Study) -> bool:
     return not error
 
 
-def _copy(study: Study, source: str) -> tuple[str, MediaFacts]:
-    """Copy a file of the run; its new path below the storage root.
+def _form_of(study: Study) -> ClipForm:
+    """What all videos are brought into: models must not be told apart by size, rate or length."""
+    if study.form is None:
+        sources = StudyVideo.objects.filter(model__study=study).values_list("source", flat=True)
+        found = common_form([_probe(_source(study, source)) for source in sources])
+        Study.objects.filter(pk=study.pk, form__isnull=True).update(form=asdict(found))
+        study.refresh_from_db()
+    return ClipForm(**study.form)
 
-    Raises:
-        ValueError: it cannot be used.
+
+def _source(study: Study, source: str) -> Path:
+    return run_dir(study.run).resolve(source)
+
+
+def _probe(place: Path) -> MediaFacts:
     """
-    place = run_dir(study.run).resolve(source)
-    path = f"studies/{study.pk}/{uuid.uuid4()}"
-    target = settings.STORAGE_ROOT / path
-    target.parent.mkdir(parents=True, exist_ok=True)
+    Raises:
+        ValueError: the file cannot be used; the message names it.
+    """
     try:
-        suffix = probe(place).normal_suffix
-        return f"{path}{suffix}", normalise(place, target.with_suffix(suffix))
+        return probe(place)
     except (MediaError, OSError) as problem:
         raise ValueError(f"{place.parent.name}/{place.name} cannot be used: {problem}") from None
 
 
+def _new_path(study: Study, suffix: str) -> str:
+    path = f"studies/{study.pk}/{uuid.uuid4()}{suffix}"
+    (settings.STORAGE_ROOT / path).parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _store_video(study: Study, video: StudyVideo, form: ClipForm) -> None:
+    path = _new_path(study, ".mp4")
+    write_in_form(_source(study, video.source), settings.STORAGE_ROOT / path, form)
+    if not StudyVideo.objects.filter(pk=video.pk, path="").update(path=path):
+        (settings.STORAGE_ROOT / path).unlink()  # another worker was faster
+
+
 def _store_reference(study: Study, item: dict[str, str]) -> dict[str, Any]:
-    path, facts = _copy(study, item["source"])
-    poster = path
+    place = _source(study, item["source"])
+    facts = _probe(place)
+    path = poster = _new_path(study, facts.normal_suffix)
+    normalise(place, settings.STORAGE_ROOT / path)
     if facts.kind is MediaKind.VIDEO:
         poster = path.removesuffix(".mp4") + ".jpg"
         first = read_clip(settings.STORAGE_ROOT / path, max_frames=1).frames[0]
         write_poster(settings.STORAGE_ROOT / poster, first)
     return {"name": item["name"], "is_clip": poster != path, "path": path, "poster": poster}
-
-
-def _store_video(study: Study, video: StudyVideo) -> None:
-    path, facts = _copy(study, video.source)
-    known = {name: getattr(facts, name) for name in FACTS_ALIKE}
-    if not StudyVideo.objects.filter(pk=video.pk, path="").update(path=path, facts=known):
-        (settings.STORAGE_ROOT / path).unlink()  # another worker was faster
-
-
-def _check_alike(videos: list[StudyVideo]) -> None:
-    """
-    Raises:
-        ValueError: two videos could be told apart by their form.
-    """
-    for video in videos:
-        for name in FACTS_ALIKE:
-            here, there = video.facts[name], videos[0].facts[name]
-            if here != there:
-                raise ValueError(
-                    f"videos differ in {name}: {there} in {videos[0].source}, {here} in {video.source}; "
-                    "people would tell models apart by that. Bring all into one form, then try again"
-                )

@@ -107,7 +107,7 @@ def _page(
         "watch": max(settings.WATCH_GATE.values()),
         "own": study_queries.num_answered(request.user, study),
         "wanted": study.pairs_a_person,
-        "task": _shown(task) if task else None,
+        "task": _shown(task, study.form) if task else None,
         "sides": [{"name": side.value, "label": side.label, "url": _media_url(task, side)} for side in Side]
         if task
         else [],
@@ -120,9 +120,9 @@ def _media_url(task: StudyTask, name: str) -> str:
     return reverse("study_media", args=[task.lease, name])
 
 
-def _shown(task: StudyTask) -> dict[str, Any]:
+def _shown(task: StudyTask, form: dict[str, Any]) -> dict[str, Any]:
     """A pair in the words of the page."""
-    asked, facts = task.pair.first.input, task.pair.first.facts
+    asked = task.pair.first.input
     return {
         "lease": task.lease,
         "idempotency_key": uuid4(),
@@ -136,6 +136,7 @@ def _shown(task: StudyTask) -> dict[str, Any]:
             for number, shown in enumerate(asked.shown)
         ],
         "statements": asked.statements,
-        "fps": facts["fps"],
-        "num_frames": facts["num_frames"],
+        # All videos have them alike; frame steps are exact because nothing is guessed in the browser.
+        "fps": form["fps"],
+        "num_frames": form["num_frames"],
     }

@@ -4,25 +4,43 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
+import numpy as np
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.test import Client
 
 from annotate.evidence import NotWatchedError
-from annotate.models import Participant, Study, StudyAnswer, StudySeat, StudyTask, StudyVideo, User
+from annotate.models import (
+    IdentityGroup,
+    Participant,
+    Study,
+    StudyAnswer,
+    StudySeat,
+    StudyTask,
+    StudyVideo,
+    User,
+)
 from annotate.services.entries import LinkTerms, end_link
 from annotate.services.erasure import erase_identity
 from annotate.services.judgments import AlreadyJudgedError, LeaseLostError
 from annotate.services.quality import disqualify
+from annotate.services.runs import run_dir
 from annotate.services.studies import StudyPlan, make_study
 from annotate.services.study_answers import submit_answer
 from annotate.services.study_media import store_media
+from generator.frozen_set import MediaFile
+from generator.records import ReferenceKind
+from generator.video import probe, write_clip
+from rlhf.evaluation.benchmark import write_benchmark
+from rlhf.evaluation.benchmark_card import Card
+from rlhf.evaluation.records import EvaluationInstance, NamedElement, Task
 from rlhf.study_plan import Criterion
 from tests.annotate.conftest import browser_of
-from tests.factories import make_instance, make_user
+from tests.factories import make_instance, make_user, write_test_clip
 from tests.studies import ARMS, TERMS, make_evaluation, open_study
 
 ALL_LEFT = {str(criterion): "left" for criterion in Criterion}
@@ -264,6 +282,50 @@ def test_a_video_that_cannot_be_read_is_named_and_the_study_can_be_tried_again(d
     assert not store_media(study) and "consisid/gone.mp4 cannot be used" in study.error
     StudyVideo.objects.filter(source="consisid/gone.mp4").update(source=run.result["videos"][0]["path"])
     assert store_media(study) and study.error == "" and study.opened_at
+
+
+def test_videos_of_different_forms_are_shown_in_one(db, settings):
+    """Nobody can tell a model by the size, the rate or the length of its videos."""
+    run = make_evaluation({"ours": "Ours", "theirs": "Theirs"}, num_instances=1)
+    theirs = settings.STORAGE_ROOT / "test" / "theirs.mp4"
+    write_clip(theirs, np.zeros((24, 96, 128, 3), np.uint8), 16)
+    run.result["videos"][1]["path"] = str(theirs)
+    run.save()
+    study = open_study(run, pairs=1, people=1)
+    found = [probe(settings.STORAGE_ROOT / video.path) for video in StudyVideo.objects.all()]
+    assert {(f.width, f.height, f.fps, f.num_frames) for f in found} == {(64, 64, 8.0, 9)}
+    assert study.form == {"width": 64, "height": 64, "fps": 8.0, "num_frames": 9}
+
+
+def test_a_benchmark_sets_inputs_are_compared_with_pictures_of_their_elements(db, tmp_path, settings):
+    """Their references are known by their bytes where they are of this site's people."""
+    known = make_instance().group.references.first()
+    path, sha256 = write_test_clip()
+    media = [
+        MediaFile(settings.STORAGE_ROOT / known.path, known.sha256),
+        MediaFile(settings.STORAGE_ROOT / path, sha256),
+    ]
+    asked = EvaluationInstance(
+        "a-1",
+        "A red scarf is worn.",
+        ((media[0].name, ReferenceKind.CLIP),),
+        (media[0].name,),
+        task=Task.IEPT2V,
+        elements=(NamedElement("red scarf", media[1].name),),
+    )
+    write_benchmark(tmp_path / "set", Card("ours", "1", "CC0-1.0", "tests", {}), [asked], [0], media)
+    run = make_evaluation({"ours": "Ours", "theirs": "Theirs"}, num_instances=1)
+    (run_dir(run).path / "request.json").write_text(json.dumps({"set": {"path": str(tmp_path / "set")}}))
+    for video in run.result["videos"]:
+        video["instance_id"] = "a-1"
+    run.save()
+    study = open_study(run, pairs=1, people=1)
+    browser, _ = come(study)
+    page = browser.get(f"/study/{study.pk}/").content.decode()
+    assert "A red scarf is worn." in page and 'data-name="red scarf"' in page
+    assert study.inputs.get().group == known.group
+    IdentityGroup.objects.filter(pk=known.group_id).update(consent_expires_on="2020-01-01")
+    assert "That was the last pair" in browser.get(f"/study/{study.pk}/").content.decode()
 
 
 def test_a_pair_holds_two_models_videos_of_one_input(study):
