@@ -12,6 +12,7 @@ urlpatterns = [
     path("studies/from/<int:run_id>/", studies.make, name="study_make"),
     path("studies/<int:study_id>/", studies.study, name="study"),
     path("studies/<int:study_id>/store/", studies.store, name="study_store"),
+    path("studies/<int:study_id>/seat/", studies.seat, name="study_seat"),
     path("studies/<int:study_id>/figures.json", studies.figures, name="study_figures"),
     path("studies/<int:study_id>/answers.csv", studies.answers, name="study_answers"),
 ]

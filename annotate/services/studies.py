@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from django.db import transaction
+from django.db.models import Count, Q
 from django.utils import timezone
 
 from annotate.models import (
+    EntryLink,
     IdentityGroup,
     Instance,
     Reference,
@@ -136,6 +138,29 @@ def make_study(plan: StudyPlan, terms: LinkTerms, actor: User | None = None) -> 
     _add_seats(study, seats, list(found), videos)
     record_event("make_study", study, actor=actor, run=plan.run.pk, arms=arms)
     return study
+
+
+@transaction.atomic
+def add_seat(study: Study, actor: User | None = None) -> StudySeat:
+    """Let one more person in, for one who came and does not finish: they get the share that lacks most.
+
+    Raises:
+        ValueError: nothing is missing.
+    """
+    link = EntryLink.objects.select_for_update(no_key=True).get(pk=study.link_id)
+    lacking = study.seats.annotate(missing=Count("tasks", filter=Q(tasks__answer=None))).filter(missing__gt=0)
+    share = lacking.exclude(participant=None).order_by("-missing", "number").first()
+    if share is None:
+        raise ValueError("nobody who came has pairs left; share the address for the places that are free")
+    link.max_people += 1
+    link.save(update_fields=["max_people"])
+    seat = StudySeat.objects.create(study=study, number=study.seats.count() + 1)
+    StudyTask.objects.bulk_create(
+        StudyTask(seat=seat, position=task.position, pair_id=task.pair_id, first_side=task.first_side)
+        for task in share.tasks.all()
+    )
+    record_event("add_study_seat", seat, actor=actor, study=study.pk)
+    return seat
 
 
 def _add_videos(

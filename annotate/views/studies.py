@@ -16,7 +16,7 @@ from annotate import study_queries
 from annotate.curves import Span, span
 from annotate.models import Run, Study
 from annotate.services.entries import LinkTerms
-from annotate.services.studies import StudyPlan, make_study
+from annotate.services.studies import StudyPlan, add_seat, make_study
 from annotate.study_export import answer_rows, figures_report
 from annotate.study_tasks import send_study
 from annotate.views.access import SignedInRequest, leads_only
@@ -25,6 +25,9 @@ from annotate.views.study_room import label_of
 from rlhf.study_figures import CriterionFigures, study_figures
 from rlhf.votes import Estimate
 
+#: Of each participant, in the paper.
+PAPERS_PAIRS = 40
+
 
 class StudyForm(TermsForm):
     arms = forms.MultipleChoiceField(
@@ -32,7 +35,7 @@ class StudyForm(TermsForm):
         label="Models",
         error_messages={"required": "Tick two models or more."},
     )
-    pairs_a_person = forms.IntegerField(min_value=1, max_value=500, initial=40, label="Pairs a person")
+    pairs_a_person = forms.IntegerField(min_value=1, max_value=500, label="Pairs a person")
     seed = forms.IntegerField(min_value=0, max_value=2**31 - 1, initial=0, label="Seed of the plan")
 
     field_order = ("name", "arms", "max_people", "pairs_a_person", "seed")
@@ -61,7 +64,9 @@ def study_list(request: SignedInRequest) -> HttpResponse:
 def make(request: SignedInRequest, run_id: int) -> HttpResponse:
     run: Run = get_object_or_404(study_queries.runs_to_study(), pk=run_id)
     arms = study_queries.arms_of(run)
-    form = StudyForm(arms, request.POST or None)
+    inputs = len(study_queries.videos_by_input(run, arms))
+    most = inputs * len(arms) * (len(arms) - 1) // 2
+    form = StudyForm(arms, request.POST or None, initial={"pairs_a_person": min(PAPERS_PAIRS, most)})
     if form.is_valid():
         values = dict(form.cleaned_data)
         plan = StudyPlan(run, **{name: values.pop(name) for name in ("arms", "pairs_a_person", "seed")})
@@ -72,7 +77,6 @@ def make(request: SignedInRequest, run_id: int) -> HttpResponse:
         else:
             send_study(study)
             return redirect("study", study_id=study.pk)
-    inputs = len(study_queries.videos_by_input(run, arms))
     context = {"run": run, "form": form, "arms": arms, "inputs": inputs}
     return render(request, "annotate/study_make.html", context, status=422 if form.errors else 200)
 
@@ -123,6 +127,19 @@ def store(request: SignedInRequest, study_id: int) -> HttpResponse:
     study = _study(request, study_id)
     send_study(study)
     messages.info(request, "A worker stores the videos again.")
+    return redirect("study", study_id=study.pk)
+
+
+@leads_only
+@require_POST
+def seat(request: SignedInRequest, study_id: int) -> HttpResponse:
+    study = _study(request, study_id)
+    try:
+        add_seat(study, request.user)
+    except ValueError as error:
+        messages.error(request, str(error))
+    else:
+        messages.info(request, "One more person can come in by the same address.")
     return redirect("study", study_id=study.pk)
 
 

@@ -388,6 +388,28 @@ def test_a_lead_makes_a_study_reads_it_and_saves_it(db, lea, monkeypatch):
     assert "3 of 3" in browser.get(f"/entry-links/{study.link_id}/").content.decode()
 
 
+def test_one_who_does_not_finish_is_followed_by_another_with_the_same_share(db, lea):
+    study = open_study(people=1)
+    place, browser = f"/studies/{study.pk}/", browser_of(lea)
+    assert "Add a place" not in browser.get(place).content.decode()
+    browser.post(f"{place}seat/")
+    assert study.seats.count() == 1
+    _, person = come(study)
+    submit(person, tasks_of(person)[0])
+    assert "Add a place" in browser.get(place).content.decode()
+    browser.post(f"{place}seat/")
+    _, other = come(study, "other")
+    share = [[(task.pair_id, task.first_side) for task in tasks_of(who)] for who in (person, other)]
+    assert share[0] == share[1]
+    assert not {task.lease for task in tasks_of(person)} & {task.lease for task in tasks_of(other)}
+    for who in (person, other):
+        for task in tasks_of(who)[1:]:
+            submit(who, task)
+    submit(other, tasks_of(other)[0])
+    browser.post(f"{place}seat/")
+    assert study.seats.count() == 2
+
+
 def test_simulated_answers_stand_in_only_where_nobody_answered(study, lea):
     robot = make_user(role=User.Role.PARTICIPANT, is_simulated=True)
     Participant.objects.create(id_parameter="PROLIFIC_PID", external_id="robot", account=robot)
