@@ -154,7 +154,8 @@ def _run_files(group: IdentityGroup) -> Iterator[str]:
     patterns += [f"runs/*/evaluate-*/scores/*/{pk}-*.json" for pk in instances]
     found = {path for pattern in patterns for path in settings.STORAGE_ROOT.glob(pattern)}
     # A report holds pictures of the best and the worst videos.
-    found |= {path.parent.parent / REPORT_FILE for path in found if path.match("evaluate-*/*/*.mp4")}
+    runs = {parent for path in found for parent in path.parents if parent.match("runs/*/evaluate-*")}
+    found |= {run / REPORT_FILE for run in runs}
     for path in found:
         if path.is_file():
             yield str(path.relative_to(settings.STORAGE_ROOT))

@@ -67,6 +67,8 @@ def test_it_erases_what_jobs_keep_of_a_person(exported):
         run / f"evaluate-1/without_pd/{pair.instance_id}-7.mp4",
         run / f"evaluate-1/scores/without_pd/{pair.instance_id}-7.json",
         run / "evaluate-1/report.html",
+        run / f"evaluate-3/scores/consisid/{pair.instance_id}-7.json",  # its video lies elsewhere
+        run / "evaluate-3/report.html",
     ]
     theirs = [
         cache.with_name("another.cache") / f"{'a' * 64}.safetensors",
