@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
@@ -76,13 +77,14 @@ def find_link(token: str) -> EntryLink | None:
 def entries_of(link: EntryLink) -> QuerySet[Entry]:
     """Who came in by a link, with how much they have judged of its work."""
     work, account = link.work, OuterRef("participant__account")
+    judged: QuerySet[Any, Any]
     if isinstance(work, Study):
         answered = StudyAnswer.objects.filter(task__seat__study=work, task__seat__participant=account)
-        given = answered.order_by().values("task__seat")
+        judged = answered.order_by().values("task__seat").annotate(count=Count("id"))
     else:
-        given = _judged(work).filter(annotator=account).order_by().values("annotator")
-    judged = given.annotate(count=Count("id")).values("count")
-    count = Coalesce(Subquery(judged, output_field=IntegerField()), 0)
+        slots = _judged(work).filter(annotator=account).order_by().values("annotator")
+        judged = slots.annotate(count=Count("id"))
+    count = Coalesce(Subquery(judged.values("count"), output_field=IntegerField()), 0)
     return link.entries.select_related("participant__account").annotate(num_judged=count)
 
 

@@ -169,7 +169,7 @@ def _add_videos(
     inputs: dict[Input, StudyInput],
     found: dict[Input, dict[str, str]],
 ) -> dict[tuple[Input, str], StudyVideo]:
-    videos = {}
+    videos: dict[tuple[Input, str], StudyVideo] = {}
     for arm, label in labels.items():
         # Two arms may be called alike; what people read must tell them apart.
         name = label if list(labels.values()).count(label) == 1 else f"{label} ({arm})"

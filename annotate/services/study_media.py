@@ -50,6 +50,7 @@ def _form_of(study: Study) -> ClipForm:
         found = common_form([_probe(_source(study, source)) for source in sources])
         Study.objects.filter(pk=study.pk, form__isnull=True).update(form=asdict(found))
         study.refresh_from_db()
+    assert study.form is not None
     return ClipForm(**study.form)
 
 

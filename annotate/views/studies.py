@@ -51,10 +51,10 @@ class StudyForm(TermsForm):
 @leads_only
 @require_safe
 def study_list(request: SignedInRequest) -> HttpResponse:
-    runs = [{"run": run, "arms": study_queries.arms_of(run)} for run in study_queries.runs_to_study()[:20]]
+    runs = [(run, study_queries.arms_of(run)) for run in study_queries.runs_to_study()[:20]]
     context = {
         "studies": study_queries.with_counts(study_queries.visible_studies(request.user)),
-        "runs": [item for item in runs if len(item["arms"]) > 1],
+        "runs": [{"run": run, "arms": arms} for run, arms in runs if len(arms) > 1],
     }
     return render(request, "annotate/studies.html", context)
 

@@ -71,7 +71,7 @@ def _answer(request: SignedInRequest, entry: Entry, ahead_of: UUID | None) -> Ht
     if not form.is_valid():
         return _page(request, entry, problem=form.problem, status=422)
     fields = form.cleaned_data
-    choices = {criterion: fields.pop(criterion) for criterion in Criterion}
+    choices: dict[str, str] = {criterion: fields.pop(criterion) for criterion in Criterion}
     try:
         submit_answer(request.user, fields.pop("lease"), choices, **fields)
     except AlreadyJudgedError:
@@ -107,7 +107,7 @@ def _page(
         "watch": max(settings.WATCH_GATE.values()),
         "own": study_queries.num_answered(request.user, study),
         "wanted": study.pairs_a_person,
-        "task": _shown(task, study.form) if task else None,
+        "task": _shown(task, study.form) if task and study.form else None,
         "sides": [{"name": side.value, "label": side.label, "url": _media_url(task, side)} for side in Side]
         if task
         else [],
