@@ -69,10 +69,10 @@ def _full_last(result: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
 
 
 def _cell(found: Mapping[str, Any]) -> str:
-    if found["mean"] is None:
-        return "-"
-    interval = "" if found["low"] is None else f" [{100 * found['low']:.2f}, {100 * found['high']:.2f}]"
     holes = f" ({found['holes']} missing)" if found["holes"] else ""
+    if found["mean"] is None:
+        return f"-{holes}"
+    interval = "" if found["low"] is None else f" [{100 * found['low']:.2f}, {100 * found['high']:.2f}]"
     return f"{100 * found['mean']:.2f}{interval}{holes}"
 
 

@@ -17,7 +17,7 @@ from rlhf.evaluation.table import (
     summary,
     verdict,
 )
-from rlhf.evaluation.text import ablation_lines, direction_lines
+from rlhf.evaluation.text import ablation_lines, direction_lines, table_lines
 
 HOLI = Column("holi_oracle", "Holi (oracle)", "oracle", "Holi-Arc")
 DYN = Column("dyn", "Dyn.", "quality", "Dyn.")
@@ -136,6 +136,23 @@ def test_planted_ablations_are_found_again():
     assert f"{100 * result['table']['full']['dyn']['mean']:.2f} [" in full
     assert "w/o AR" in lines[0] and "paper +0.84" in lines[0] and lines[0].endswith("holds")
     assert "paper +0.01" in lines[1] and lines[1].endswith("no difference, as there")
+
+
+def test_a_printed_table_counts_what_is_missing():
+    made = [
+        *videos("full", {"a": [0.5], "b": [0.7]}),
+        ScoredVideo("full", "x", "a", 0, holes={"holi_oracle": "gone"}),
+    ]
+    made.append(ScoredVideo("less", "x", "a", 0, holes={"holi_oracle": "gone"}))
+    result = {
+        "columns": [HOLI.to_json()],
+        "arms": {"full": {"label": "all of it"}, "less": {"label": "less"}},
+        "reference": "full",
+        "table": summary(made, [HOLI]),
+    }
+    head, line = table_lines(result)
+    assert head.split() == ["less", "all", "of", "it"]
+    assert line == "Holi (oracle)  - (1 missing)  60.00 [50.00, 70.00] (1 missing)"
 
 
 def test_the_papers_ablations_are_about_its_own_columns():
