@@ -37,7 +37,7 @@ def make_evaluation(
 ) -> Run:
     """A finished evaluation with one video of each instance by each arm."""
     round = make_round()
-    instances = instances or [make_instance() for _ in range(num_instances)]
+    instances = instances or [make_instance(num_references=1) for _ in range(num_instances)]
     place = f"runs/round-{round.pk}/evaluate-1"
     run = Run(round=round, stage=Stage.EVALUATE, ordinal=1, folder=place, status="done")
     folder = run_dir(run)

@@ -15,6 +15,7 @@ from rlhf.records import Verdict
 from rlhf.study_plan import Criterion
 from tests.browser.conftest import Visit
 from tests.browser.rooms import Room
+from tests.factories import make_instance
 from tests.studies import ARMS, Thinker, make_evaluation, open_study
 
 KEYS = {"left": "1", "right": "2", "tie": "3"}
@@ -29,7 +30,7 @@ LOG_PI = {
     criterion: dict(zip(ranking, (1.5, 0.0, -1.5), strict=True)) for criterion, ranking in RANKINGS.items()
 }
 #: The whole study; the paper's is 20 x 40.
-PEOPLE, PAIRS = 8, 9
+PEOPLE, PAIRS = 7, 8
 
 
 def next_task(person: User) -> StudyTask:
@@ -102,7 +103,7 @@ def serious_faults(page: Page) -> list[str]:
 
 
 def test_keys_go_through_the_criteria_and_back_never_doubles(visit: Visit, transactional_db: None) -> None:
-    study = open_study(pairs=2, people=1)
+    study = open_study(make_evaluation(instances=[make_instance()]), pairs=2, people=1)
     room = enter(page := visit(None, f"/enter/{study.link.token}/?PROLIFIC_PID=a"))
     current = page.locator(".criterion[data-current] legend b")
     expect(page.locator("[data-cell=reference] figcaption")).to_have_text("Primary reference 1 of 3")
