@@ -69,8 +69,15 @@ def asked_of(run: Run) -> dict[str, Asked]:
         instances = read_instances(folder, request)
     except (RunError, KeyError, ValueError) as error:
         raise ValueError(f"{run} does not say what was asked for ({error}); evaluate again") from None
-    own = {} if "path" in request.get("set", {}) else _own_instances(instances)
-    found = {one.instance_id: _asked(one, own.get(one.instance_id), folder) for one in instances}
+    if "path" in request.get("set", {}):
+        found = {one.instance_id: _asked_by_set(one, folder) for one in instances}
+    else:
+        own = _own_instances(instances)  # without those of people who were erased since
+        found = {
+            one.instance_id: _asked_here(one, own[one.instance_id])
+            for one in instances
+            if one.instance_id in own
+        }
     return {name: asked for name, asked in found.items() if not _has_ended(asked.group)}
 
 
@@ -81,14 +88,20 @@ def _own_instances(instances: Iterable[EvaluationInstance]) -> dict[str, Instanc
     return {str(row.pk): row for row in rows}
 
 
-def _asked(one: EvaluationInstance, own: Instance | None, folder: RunDir) -> Asked:
-    paths = list(dict.fromkeys([*(path for path, _ in one.references), *one.id_group]))
-    names = ["Primary reference", *["Reference"] * (len(paths) - 1)]
-    sources = [{"name": name, "source": path} for name, path in zip(names, paths, strict=True)]
-    sources += [{"name": element.name, "source": element.path} for element in one.elements if element.path]
-    if own is not None:
-        return Asked(list(statements_of(own)), sources, own.group)
-    return Asked([one.prompt], sources, _person_of([folder.resolve(path) for path in paths]))
+def _asked_here(one: EvaluationInstance, own: Instance) -> Asked:
+    return Asked(list(statements_of(own)), _sources(one), own.group)
+
+
+def _asked_by_set(one: EvaluationInstance, folder: RunDir) -> Asked:
+    return Asked([one.prompt], _sources(one), _person_of([folder.resolve(path) for path in one.id_group]))
+
+
+def _sources(one: EvaluationInstance) -> list[dict[str, str]]:
+    """Everything that is shown beside the videos, the primary reference first."""
+    paths = dict.fromkeys([*(path for path, _ in one.references), *one.id_group])
+    sources = [{"name": "Reference", "source": path} for path in paths]
+    sources[0]["name"] = "Primary reference"
+    return sources + [{"name": named.name, "source": named.path} for named in one.elements if named.path]
 
 
 def _person_of(files: list[Path]) -> IdentityGroup | None:

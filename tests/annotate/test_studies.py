@@ -48,7 +48,8 @@ ALL_LEFT = {str(criterion): "left" for criterion in Criterion}
 
 @pytest.fixture
 def study(db) -> Study:
-    return open_study()
+    """Three models' videos of one input: three pairs, for each of two people."""
+    return open_study(make_evaluation(num_instances=1))
 
 
 def come(study: Study, external_id: str = "5f1a") -> tuple[Client, User]:
@@ -121,7 +122,7 @@ def test_an_answer_is_never_doubled_and_the_first_one_stands(study):
 
 @pytest.mark.django_db(transaction=True)
 def test_one_answer_sent_from_many_tabs_at_once_is_one_answer():
-    study = open_study()
+    study = open_study(make_evaluation(num_instances=1))
     _, person = come(study)
     task = tasks_of(person)[0]
 
@@ -242,7 +243,7 @@ def plan(run, **changes) -> Study:
 
 
 def test_nobody_comes_in_before_the_videos_are_stored(db):
-    study = plan(make_evaluation())
+    study = plan(make_evaluation(num_instances=1))
     answer = Client().post(f"/enter/{study.link.token}/", {"PROLIFIC_PID": "a"})
     assert answer.status_code == 403 and "not begun" in answer.content.decode()
     assert store_media(study) and store_media(study)
@@ -272,6 +273,14 @@ def test_only_inputs_with_a_video_by_every_model_are_compared(db):
     study = plan(run)
     instances = study.inputs.values_list("instance_id", flat=True)
     assert set(instances) == {run.result["videos"][1]["instance_id"]}
+
+
+def test_whoever_was_erased_or_takes_their_consent_back_comes_into_no_study(db):
+    instances = [make_instance(num_references=1) for _ in range(3)]
+    run = make_evaluation(instances=instances)
+    erase_identity(instances[0].group.name, really=True)
+    IdentityGroup.objects.filter(pk=instances[1].group_id).update(consent_expires_on="2020-01-01")
+    assert [asked.instance_id for asked in plan(run).inputs.all()] == [str(instances[2].pk)]
 
 
 def test_a_video_that_cannot_be_read_is_named_and_the_study_can_be_tried_again(db, settings):
@@ -328,14 +337,16 @@ def test_a_benchmark_sets_inputs_are_compared_with_pictures_of_their_elements(db
     assert "That was the last pair" in browser.get(f"/study/{study.pk}/").content.decode()
 
 
-def test_a_pair_holds_two_models_videos_of_one_input(study):
+def test_a_pair_holds_two_models_videos_of_one_input(db):
+    study = plan(make_evaluation(num_instances=2))
     pair = study.pairs.first()
     stranger = StudyVideo.objects.filter(model=pair.second.model).exclude(input=pair.second.input)
     with pytest.raises(IntegrityError, match="one input"), transaction.atomic():
         study.pairs.filter(pk=pair.pk).update(second=stranger.last())
 
 
-def test_an_erased_person_leaves_their_videos_and_answers(study, settings):
+def test_an_erased_person_leaves_their_videos_and_answers(db, settings):
+    study = open_study(make_evaluation(num_instances=2))
     _, person = come(study)
     for task in tasks_of(person):
         submit(person, task)
@@ -389,7 +400,7 @@ def test_a_lead_makes_a_study_reads_it_and_saves_it(db, lea, monkeypatch):
 
 
 def test_one_who_does_not_finish_is_followed_by_another_with_the_same_share(db, lea):
-    study = open_study(people=1)
+    study = open_study(make_evaluation(num_instances=1), people=1)
     place, browser = f"/studies/{study.pk}/", browser_of(lea)
     assert "Add a place" not in browser.get(place).content.decode()
     browser.post(f"{place}seat/")

@@ -139,7 +139,7 @@ def test_keys_go_through_the_criteria_and_back_never_doubles(visit: Visit, trans
 
 
 def test_a_study_works_without_javascript(visit: Visit, transactional_db: None) -> None:
-    study = open_study(pairs=1, people=1)
+    study = open_study(make_evaluation(num_instances=1), pairs=1, people=1)
     page: Any = visit(None, f"/enter/{study.link.token}/?PROLIFIC_PID=a", java_script_enabled=False)
     page.get_by_role("button", name="I agree").click()
     page.get_by_role("button", name="Submit").click()
