@@ -49,6 +49,8 @@ for table in (
     models.AnnotatorFlag,
     models.Disqualification,
     models.Supersession,
+    models.Study,
+    models.StudyAnswer,
     models.AuditEvent,
 ):
     admin.site.register(table, ReadOnlyAdmin)

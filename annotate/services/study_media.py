@@ -32,8 +32,7 @@ def store_media(study: Study) -> bool:
         for video in StudyVideo.objects.filter(model__study=study, path=""):
             _store_video(study, video, form)
         for asked in study.inputs.filter(shown=[]):
-            shown = [_store_reference(study, item) for item in asked.sources]
-            StudyInput.objects.filter(pk=asked.pk).update(shown=shown)
+            _store_references(study, asked)
     except (OSError, ValueError) as problem:
         error = " ".join(str(problem).split())
     Study.objects.filter(pk=study.pk, opened_at=None).update(
@@ -80,6 +79,13 @@ def _store_video(study: Study, video: StudyVideo, form: ClipForm) -> None:
     write_in_form(_source(study, video.source), settings.STORAGE_ROOT / path, form)
     if not StudyVideo.objects.filter(pk=video.pk, path="").update(path=path):
         (settings.STORAGE_ROOT / path).unlink()  # another worker was faster
+
+
+def _store_references(study: Study, asked: StudyInput) -> None:
+    shown = [_store_reference(study, item) for item in asked.sources]
+    if not StudyInput.objects.filter(pk=asked.pk, shown=[]).update(shown=shown):
+        for path in {item[part] for item in shown for part in ("path", "poster")}:
+            (settings.STORAGE_ROOT / path).unlink()  # another worker was faster
 
 
 def _store_reference(study: Study, item: dict[str, str]) -> dict[str, Any]:

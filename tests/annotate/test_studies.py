@@ -121,6 +121,24 @@ def test_an_answer_is_never_doubled_and_the_first_one_stands(study):
 
 
 @pytest.mark.django_db(transaction=True)
+def test_two_workers_at_once_store_everything_once(settings):
+    study = plan(make_evaluation(num_instances=1))
+
+    def work(_: int) -> bool:
+        try:
+            return store_media(Study.objects.get(pk=study.pk))
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert all(pool.map(work, range(2)))
+    kept = {settings.STORAGE_ROOT / path for path in StudyVideo.objects.values_list("path", flat=True)}
+    for shown in study.inputs.values_list("shown", flat=True):
+        kept |= {settings.STORAGE_ROOT / item[part] for item in shown for part in ("path", "poster")}
+    assert set((settings.STORAGE_ROOT / "studies" / str(study.pk)).iterdir()) == kept
+
+
+@pytest.mark.django_db(transaction=True)
 def test_one_answer_sent_from_many_tabs_at_once_is_one_answer():
     study = open_study(make_evaluation(num_instances=1))
     _, person = come(study)

@@ -72,6 +72,8 @@ def test_planted_rankings_are_recovered_from_the_entry_link_to_the_report(
         task = next_task(person)
         assert room.lease == str(task.lease)
         said.append(minds[0].choices(task))
+        if number == 0:
+            room.watch_whole()
         room.press(*(KEYS[said[-1][criterion]] for criterion in Criterion))
         if number < PAIRS - 1:
             room.wait_until_next_is_fetched()
@@ -86,7 +88,9 @@ def test_planted_rankings_are_recovered_from_the_entry_link_to_the_report(
         sides = {answer.task.first_side: Verdict.FIRST}
         meant = {c: Verdict.TIE if v == "tie" else sides.get(v, Verdict.SECOND) for c, v in choices.items()}
         assert {str(criterion): getattr(answer, criterion) for criterion in Criterion} == meant
-        assert answer.evidence["input"] == "keys" and answer.evidence["coverage"]["left"] > 0
+        assert answer.evidence["input"] == "keys"
+    shown = stored[0].evidence["coverage"]
+    assert (shown["left"], shown["right"]) == (1, 1) and shown["references"][0] > 0
     assert StudyAnswer.objects.count() == PEOPLE * PAIRS
 
     report = visit(lea, f"/studies/{study.pk}/")
@@ -94,7 +98,10 @@ def test_planted_rankings_are_recovered_from_the_entry_link_to_the_report(
         panel = report.locator("section", has=report.get_by_role("heading", name=criterion.replace("_", " ")))
         names = panel.locator(".study-table tbody th").all_inner_texts()
         assert names == [ARMS[arm] for arm in ranking], criterion
-    assert serious_faults(report) == []
+    for path in (None, "/studies/", f"/studies/from/{study.run_id}/"):
+        if path:
+            report.goto(path)
+        assert serious_faults(report) == [], path
 
 
 def serious_faults(page: Page) -> list[str]:
