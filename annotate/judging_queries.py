@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db import connection
+from django.db.models import Count, Exists, Model, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from annotate.models import Disqualification, Exposure, Judgment, Round, Slot, User, VideoSample
+from annotate.models import Disqualification, Exposure, Judgment, Round, Slot, User, VideoPair, VideoSample
 from annotate.qualification_queries import standing_of
 from rlhf.records import Track
+
+# The two statements of every vote: to put them together by the ORM costs more than to run them.
+_LATEST = """
+SELECT DISTINCT ON (s.id) j.id, s.id, s.track, s.annotator_id, s.first_side, j.verdict, j.is_simulated
+FROM annotate_judgment j JOIN annotate_slot s ON s.id = j.slot_id
+WHERE s.pair_id = %s AND NOT EXISTS (
+    SELECT 1 FROM annotate_disqualification d WHERE d.annotator_id = s.annotator_id AND d.lifted_at IS NULL)
+ORDER BY s.id, j.revision DESC
+"""
+_LOCK = """
+SELECT s.id, s.track, s.first_side, s.judged_at,
+       p.id, p.first_id, p.second_id, p.is_adjudicated, p.gold_verdicts,
+       r.id, r.kind, r.votes_wanted, r.stopping
+FROM annotate_slot s
+JOIN annotate_videopair p ON p.id = s.pair_id
+JOIN annotate_round r ON r.id = p.round_id
+WHERE s.lease = %s AND s.annotator_id = %s
+FOR NO KEY UPDATE OF s, p
+"""
+
+Row = TypeVar("Row", bound=Model)
 
 #: Open slots are counted up to here: more would only be another number, and cost what it says.
 MOST_COUNTED = 1_000
@@ -56,15 +80,61 @@ def changeable_judgment(annotator: User, track: str) -> Judgment | None:
     return last
 
 
-def latest_judgments(pair_id: int) -> QuerySet[Judgment]:
+def latest_judgments(pair_id: int) -> list[Judgment]:
     """The votes that count: of each judged slot the highest revision, unless its person is disqualified."""
-    return (
-        Judgment.objects.filter(~disqualified("slot__annotator"), slot__pair_id=pair_id)
-        .select_related("slot")
-        .only("verdict", "is_simulated", "slot__track", "slot__annotator", "slot__first_side")
-        .order_by("slot_id", "-revision")
-        .distinct("slot_id")
+    with connection.cursor() as cursor:
+        cursor.execute(_LATEST, [pair_id])
+        rows = cursor.fetchall()
+    return [
+        _read(
+            Judgment,
+            id=pk,
+            slot=_read(Slot, id=slot, track=track, annotator_id=annotator, first_side=side),
+            verdict=verdict,
+            is_simulated=is_simulated,
+        )
+        for pk, slot, track, annotator, side, verdict, is_simulated in rows
+    ]
+
+
+def lock_slot(annotator: User, lease: UUID) -> Slot | None:
+    """The slot that this person leased, with what storing a vote needs; it and its pair are locked."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK, [lease, annotator.pk])
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    slot, track, side, judged_at, pair, first, second, is_adjudicated, gold = row[:9]
+    round, kind, wanted, stopping = row[9:]
+    rule = json.loads(stopping) if stopping is not None else None
+    return _read(
+        Slot,
+        id=slot,
+        track=track,
+        first_side=side,
+        judged_at=judged_at,
+        annotator=annotator,
+        pair=_read(
+            VideoPair,
+            id=pair,
+            first_id=first,
+            second_id=second,
+            is_adjudicated=is_adjudicated,
+            gold_verdicts=json.loads(gold) if gold is not None else None,
+            round=_read(Round, id=round, kind=kind, votes_wanted=wanted, stopping=rule),
+        ),
     )
+
+
+def _read(table: type[Row], **values: Any) -> Row:
+    """A row of which some columns were read; the others are fetched where somebody asks for them."""
+    related = {name: value for name, value in values.items() if isinstance(value, Model)}
+    plain = {f"{name}_id" if name in related else name: getattr(v, "pk", v) for name, v in values.items()}
+    names = [field.attname for field in table._meta.concrete_fields if field.attname in plain]
+    row = table.from_db(connection.alias, names, [plain[name] for name in names])
+    for name, value in related.items():
+        setattr(row, name, value)
+    return row
 
 
 def disqualified(person: str) -> Exists:

@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from annotate.evidence import NotWatchedError, check_watched
-from annotate.judging_queries import is_disqualified, latest_judgments
+from annotate.judging_queries import is_disqualified, latest_judgments, lock_slot
 from annotate.models import Judgment, Slot, User
 from annotate.services.qualification import end_try
 from annotate.services.resolution import resolve_votes
@@ -123,29 +123,11 @@ def one_answer(key: UUID) -> Iterator[None]:
 
 def _locked(annotator: User, lease: UUID) -> tuple[Slot, list[Judgment]]:
     """The slot of a lease, and the votes on its pair, which wait for each other until this one is stored."""
-    slot = (
-        Slot.objects.select_for_update(of=("self", "pair"), no_key=True)
-        .select_related("pair__round")
-        .only(
-            "track",
-            "first_side",
-            "judged_at",
-            "pair__first",
-            "pair__second",
-            "pair__is_adjudicated",
-            "pair__gold_verdicts",
-            "pair__round__votes_wanted",
-            "pair__round__stopping",
-            "pair__round__kind",
-        )
-        .filter(lease=lease, annotator=annotator)
-        .first()
-    )
+    slot = lock_slot(annotator, lease)
     if slot is None:
         _refuse_disqualified(annotator)  # who is disqualified holds nothing
         raise LeaseLostError("this pair was given to someone else, because the lease ran out")
-    slot.annotator = annotator
-    return slot, list(latest_judgments(slot.pair_id))
+    return slot, latest_judgments(slot.pair_id)
 
 
 def _refuse_disqualified(annotator: User) -> None:

@@ -46,7 +46,7 @@ def resolve_pair(pair_id: int) -> None:
     pair = (
         VideoPair.objects.select_for_update(of=("self",), no_key=True).select_related("round").get(pk=pair_id)
     )
-    resolve_votes(pair, list(latest_judgments(pair_id)), may_retract=True)
+    resolve_votes(pair, latest_judgments(pair_id), may_retract=True)
 
 
 def resolve_votes(pair: VideoPair, votes: Sequence[Judgment], *, may_retract: bool = False) -> None:

@@ -61,11 +61,11 @@ def test_its_schema_is_the_documented_one(record: ClipAnnotation, tmp_path: Path
     [
         b"",
         b"not gzip",
-        gzip.compress(b"not json"),
-        gzip.compress(b"[]"),
-        gzip.compress(b'{"schema_version": 1}'),
-        gzip.compress(b'{"schema_version": 1, "fps": NaN}'),
-        gzip.compress(b"\xff\xfe"),
+        gzip.compress(b"not json", mtime=0),
+        gzip.compress(b"[]", mtime=0),
+        gzip.compress(b'{"schema_version": 1}', mtime=0),
+        gzip.compress(b'{"schema_version": 1, "fps": NaN}', mtime=0),
+        gzip.compress(b"\xff\xfe", mtime=0),
     ],
 )
 def test_it_refuses_a_damaged_record_in_one_line(content: bytes, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_it_refuses_half_a_record_and_another_version(record: ClipAnnotation, tm
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(ValueError, match="is no annotation record"):
         load_annotation(path)
-    path.write_bytes(gzip.compress(b'{"schema_version": 2}'))
+    path.write_bytes(gzip.compress(b'{"schema_version": 2}', mtime=0))
     with pytest.raises(ValueError, match="has schema version 2, not 1"):
         load_annotation(path)
 
