@@ -204,7 +204,7 @@ def _count_statements(site: Site, door: str, round: FilledRound, account: Accoun
     _log_statements(site, "none")
     with site.postgres.log.open("rb") as file:
         file.seek(start)
-        lines = re.findall(rb"LOG:  (?:statement|execute [^:]*): +(\w+)", file.read())
+        lines = re.findall(rb"LOG:  (?:statement|execute [^:]*):\s+(\w+)", file.read())
     ends = sum(line in (b"BEGIN", b"COMMIT", b"ROLLBACK") for line in lines)
     return {
         "statements": (len(lines) - ends) / len(log.votes),
