@@ -81,7 +81,7 @@ PLAIN = {
     "rlhf.config_form",
     "rlhf.sft_config",
     "rlhf.sft_dataset",
-    "rlhf.evaluation.benchmark_command",
+    "rlhf.evaluation.benchmark",
 }
 VAGUE = {"util", "utils", "helper", "helpers", "common", "manager", "handler", "misc"}
 LONGEST_FILE = 500

@@ -27,11 +27,11 @@ from generator.prompts.transcript import Transcript
 from generator.records import IdentityGroup as GroupRecord
 from generator.records import Reference as ReferenceRecord
 from generator.records import ReferenceKind
-from rlhf.evaluation.benchmark import Benchmark, read_benchmark, write_benchmark
 from rlhf.evaluation.benchmark_card import BenchmarkError, Card
 from rlhf.evaluation.benchmark_people import ask_of_people
 from rlhf.evaluation.benchmark_plan import MakePlan
 from rlhf.evaluation.benchmark_prompts import BenchmarkPrompt, ask_prompts, read_prompts
+from rlhf.evaluation.benchmark_set import Benchmark, read_benchmark, write_benchmark
 
 #: One of these in the scope of somebody's consent covers being measured on, or it is empty.
 EVALUATION_WORDS = {"evaluation", "benchmark", "research", "synthetic", "any", "all"}

@@ -19,7 +19,7 @@ from annotate.services.rounds import RoundError
 from annotate.services.runs import references_request
 from generator.portraits.world import ELEMENT_STATES, phrase_change
 from generator.rundir import RunDir
-from rlhf.evaluation.benchmark import read_benchmark
+from rlhf.evaluation.benchmark_set import read_benchmark
 from rlhf.evaluation.metrics.registry import METRICS
 
 #: What looks at the videos unless EVALUATION_METRICS says otherwise; neither needs weights of other people's.

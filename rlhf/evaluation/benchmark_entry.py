@@ -16,8 +16,8 @@ from typing import Any, Literal, get_args
 
 from generator.media import MediaError, replacing
 from generator.video import probe
-from rlhf.evaluation.benchmark import Benchmark, check_same
 from rlhf.evaluation.benchmark_card import BenchmarkError
+from rlhf.evaluation.benchmark_set import Benchmark, check_same
 
 ENTRY_FILE = "entry.json"
 ReferencesUsed = Literal["primary", "all"]

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from generator.media import replacing
-from rlhf.evaluation.benchmark import Benchmark
 from rlhf.evaluation.benchmark_card import BenchmarkError
 from rlhf.evaluation.benchmark_entry import EntryFacts, Key, video_name
+from rlhf.evaluation.benchmark_set import Benchmark
 from rlhf.evaluation.records import EvaluationInstance
 
 NameBy = Literal["index", "prompt"]

@@ -24,10 +24,10 @@ from generator.records import (
     Reference,
     ReferenceKind,
 )
-from rlhf.evaluation.benchmark import Benchmark, write_benchmark
 from rlhf.evaluation.benchmark_card import Card
 from rlhf.evaluation.benchmark_people import instance_id, pair_up
 from rlhf.evaluation.benchmark_plan import MakePlan
+from rlhf.evaluation.benchmark_set import Benchmark, write_benchmark
 from rlhf.evaluation.records import EvaluationInstance, NamedElement, Task
 
 #: Who wears what the pictures of elements show: a person of no split.

@@ -30,7 +30,7 @@ from annotate.services.rounds import RoundError
 from generator.frozen_set import MediaFile
 from generator.portraits.world import CHECKPOINT, ELEMENT_STATES
 from generator.records import ELEMENTS, ReferenceKind
-from rlhf.evaluation.benchmark import Card, write_benchmark
+from rlhf.evaluation.benchmark_set import Card, write_benchmark
 from rlhf.evaluation.records import EvaluationInstance
 from rlhf.records import Track, Verdict
 from tests.annotate.test_judgments import vote

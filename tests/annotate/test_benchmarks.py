@@ -15,7 +15,7 @@ from django.utils import timezone
 from annotate.curation_queries import primary_of
 from annotate.models import AuditEvent, Choice, CurationDecision, IdentityGroup, Reference, Split
 from annotate.services.erasure import erase_identity
-from rlhf.evaluation.benchmark import read_benchmark
+from rlhf.evaluation.benchmark_set import read_benchmark
 from rlhf.evaluation.records import Task
 from tests.annotate.described_people import import_described
 from tests.annotate.test_commands import run

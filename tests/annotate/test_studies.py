@@ -35,8 +35,8 @@ from annotate.services.study_media import store_media
 from generator.frozen_set import MediaFile
 from generator.records import ReferenceKind
 from generator.video import probe, write_clip
-from rlhf.evaluation.benchmark import write_benchmark
 from rlhf.evaluation.benchmark_card import Card
+from rlhf.evaluation.benchmark_set import write_benchmark
 from rlhf.evaluation.records import EvaluationInstance, NamedElement, Task
 from rlhf.study_plan import Criterion
 from tests.annotate.conftest import browser_of

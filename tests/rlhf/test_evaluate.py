@@ -14,8 +14,8 @@ from generator.records import ReferenceKind  # noqa: E402
 from generator.rundir import RunDir, RunError, run_command  # noqa: E402
 from generator.video import read_clip, write_clip  # noqa: E402
 from rlhf.evaluate import main  # noqa: E402
-from rlhf.evaluation.benchmark import Card, write_benchmark  # noqa: E402
 from rlhf.evaluation.benchmark_entry import EntryFacts  # noqa: E402
+from rlhf.evaluation.benchmark_set import Card, write_benchmark  # noqa: E402
 from rlhf.evaluation.metrics.registry import METRICS  # noqa: E402
 from rlhf.evaluation.records import EvaluationInstance, MetricError  # noqa: E402
 from rlhf.evaluation.report import write_report  # noqa: E402

@@ -14,12 +14,12 @@ import pytest
 from generator.media import file_sha256
 from generator.portraits.__main__ import write_people
 from generator.records import ELEMENTS
-from rlhf.evaluation.benchmark import Benchmark, check_same, read_benchmark, write_benchmark
+from rlhf.evaluation.benchmark import main
 from rlhf.evaluation.benchmark_card import BenchmarkError, Card
-from rlhf.evaluation.benchmark_command import main
 from rlhf.evaluation.benchmark_people import pair_up
 from rlhf.evaluation.benchmark_plan import MakePlan
 from rlhf.evaluation.benchmark_portraits import make_portraits
+from rlhf.evaluation.benchmark_set import Benchmark, check_same, read_benchmark, write_benchmark
 from rlhf.evaluation.benchmark_table import rows_sha256
 from rlhf.evaluation.records import EvaluationInstance, Task
 
