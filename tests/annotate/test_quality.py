@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import random
 from uuid import uuid4
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 
 from annotate import progress_queries, quality_queries, quality_tasks
 from annotate.models import AnnotatorFlag, AuditEvent, GoldKind, GoldPair, Slot, VideoPair
@@ -21,14 +20,6 @@ from tests.annotate.test_judgments import held, vote
 from tests.factories import make_pair, make_round, make_user
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def the_same_chance(db) -> None:
-    """Sides and queue are drawn: a truthful person is flagged by chance now and then, not in this draw."""
-    random.seed(0)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT setseed(0)")
 
 
 def figures_of(round, track: Track = Track.IDENTITY) -> dict:
