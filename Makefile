@@ -24,9 +24,12 @@ serve: $(STAMP) ## database, queue, web and workers, until Ctrl-C
 worker: $(STAMP) ## only workers
 	@$(PY) -m annotate.supervisor worker
 
-# Two processes of one thread, each with a PostgreSQL and folders of its own; a file's tests stay together.
+# Two processes of one thread, each with a PostgreSQL and folders of its own; a file's tests stay together. Chromium
+# plays clips in real time, so those tests come after, alone.
 test: $(STAMP) chromium ## all tests
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile $(ARGS)
+	@if [ -n "$(ARGS)" ]; then $(PY) -m pytest $(ARGS); else \
+		OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --ignore tests/browser && \
+		$(PY) -m pytest tests/browser; fi
 
 bench: $(STAMP) ## benchmarks: a table each, and JSON
 	@$(PY) -m bench

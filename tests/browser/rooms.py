@@ -37,7 +37,7 @@ class Room:
 
     def wait_until_next_is_fetched(self) -> None:
         self.page.wait_for_function("() => ahead?.task.dataset.ready === '' && ahead.fetched")
-        self.page.evaluate("() => ahead.fetched")
+        self.page.wait_for_function("() => ahead.fetched.then(() => true)")
 
     def measure_next(self) -> None:
         """From Enter on, `next` becomes the ms to the next pair's page and frames, and what was asked for."""
@@ -53,7 +53,8 @@ class Room:
                     await Promise.all([frame(left), frame(right)]);
                     const requests = performance.getEntriesByType('resource').map(({ name }) => name)
                         .filter((name) => !name.startsWith('blob:') && !name.endsWith('/judge/identity/'));
-                    resolve({ shown, played: performance.now() - pressed, requests });
+                    window.measured = { shown, played: performance.now() - pressed, requests };
+                    resolve();
                 }));
             }, { capture: true })"""
         )

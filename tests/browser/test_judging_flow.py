@@ -39,7 +39,7 @@ def test_the_next_pair_is_there_without_a_request(judge: Judge, ana: User) -> No
     room.page.context.set_offline(True)
     room.measure_next()
     room.press("1", "Enter")
-    waited = room.page.evaluate("() => window.next")
+    waited = room.page.wait_for_function("() => window.measured").json_value()
     print(
         f"next pair: {waited['shown']:.0f} ms to its page, {waited['played']:.0f} ms to both videos' frames"
     )
