@@ -43,12 +43,12 @@ def judge_all(round, habits: Mapping[User, Habit], num_pairs: int, track: Track 
     random.seed(0)  # of the pairs' places in the queue
     instance = make_instance(num_references=1)
     numbers = {make_pair(round, instance).pk: number for number in range(num_pairs)}
-    for person, habit in habits.items():
+    for place, (person, habit) in enumerate(habits.items()):
         for _ in range(num_pairs):
             slot = held(person, track)
             number = numbers[slot.pair_id]
             # The database's own coin cannot be held still: how often it is tossed depends on its plan.
-            slot.first_side = random.Random(f"side {person} {number}").choice(["left", "right"])
+            slot.first_side = random.Random(f"side {place} {number}").choice(["left", "right"])
             slot.save(update_fields=["first_side"])
             choice = habit(drawn(f"truth {number}"), slot, number)
             evidence = {"active_ms": 4000, "coverage": {"left": 1.0, "right": 0.5}}
