@@ -8,19 +8,23 @@ from datetime import timedelta
 from math import exp, sqrt
 from random import Random
 from typing import Any
+from uuid import uuid4
 
 from django.conf import settings
+from django.test import Client
 from django.utils import timezone
 
-from annotate.models import Instance, Run, Stage, Study, StudyTask
+from annotate.models import Instance, Participant, Run, Stage, Study, StudyAnswer, StudyTask, User
 from annotate.services.entries import LinkTerms
 from annotate.services.runs import references_request, run_dir
 from annotate.services.studies import StudyPlan, make_study
+from annotate.services.study_answers import submit_answer
 from annotate.services.study_media import store_media
 from generator.rundir import RunDir
 from rlhf.study_plan import Criterion
 from tests.factories import make_instance, make_round, write_test_clip
 
+ALL_LEFT = {str(criterion): "left" for criterion in Criterion}
 ARMS = {"anyid": "AnyID", "consisid": "ConsisID", "phantom": "Phantom"}
 TERMS = {
     "name": "Faces in motion",
@@ -95,3 +99,27 @@ class Thinker:
             weights.append(self.nu * sqrt(weights[0] * weights[1]))
             said[str(criterion)] = self.random.choices(("left", "right", "tie"), weights)[0]
         return said
+
+
+def come(study: Study, external_id: str = "5f1a") -> tuple[Client, User]:
+    browser = Client()
+    answer = browser.post(f"/enter/{study.link.token}/", {"PROLIFIC_PID": external_id})
+    assert answer.headers["Location"] == f"/study/{study.pk}/"
+    return browser, Participant.objects.get(external_id=external_id).account
+
+
+def tasks_of(person: User) -> list[StudyTask]:
+    return list(StudyTask.objects.filter(seat__participant=person).order_by("position"))
+
+
+def sent(task: StudyTask, **changes: str) -> dict[str, str]:
+    return {"lease": str(task.lease), "idempotency_key": str(uuid4()), **ALL_LEFT, **changes}
+
+
+def submit(person: User, task: StudyTask, key=None, **more) -> StudyAnswer:
+    return submit_answer(person, task.lease, ALL_LEFT, idempotency_key=key or uuid4(), **more)
+
+
+def plan(run, **changes) -> Study:
+    values = {"arms": list(ARMS), "pairs_a_person": 3} | changes
+    return make_study(StudyPlan(run, **values), LinkTerms(**TERMS))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,7 +70,8 @@ def asked_of(run: Run) -> dict[str, Asked]:
     except (RunError, KeyError, ValueError) as error:
         raise ValueError(f"{run} does not say what was asked for ({error}); evaluate again") from None
     if "path" in request.get("set", {}):
-        found = {one.instance_id: _asked_by_set(one, folder) for one in instances}
+        people = _people_of({folder.resolve(path) for one in instances for path in one.id_group})
+        found = {one.instance_id: _asked_by_set(one, folder, people) for one in instances}
     else:
         own = _own_instances(instances)  # without those of people who were erased since
         found = {
@@ -92,8 +93,10 @@ def _asked_here(one: EvaluationInstance, own: Instance) -> Asked:
     return Asked(list(statements_of(own)), _sources(one), own.group)
 
 
-def _asked_by_set(one: EvaluationInstance, folder: RunDir) -> Asked:
-    return Asked([one.prompt], _sources(one), _person_of([folder.resolve(path) for path in one.id_group]))
+def _asked_by_set(one: EvaluationInstance, folder: RunDir, people: Mapping[Path, IdentityGroup]) -> Asked:
+    places = (folder.resolve(path) for path in one.id_group)
+    group = next((people[place] for place in places if place in people), None)
+    return Asked([one.prompt], _sources(one), group)
 
 
 def _sources(one: EvaluationInstance) -> list[dict[str, str]]:
@@ -104,10 +107,12 @@ def _sources(one: EvaluationInstance) -> list[dict[str, str]]:
     return sources + [{"name": named.name, "source": named.path} for named in one.elements if named.path]
 
 
-def _person_of(files: list[Path]) -> IdentityGroup | None:
-    """Whose references these files are; sets of this site's people hold copies."""
-    known = Reference.objects.filter(sha256__in=[file_sha256(file) for file in files if file.is_file()])
-    return IdentityGroup.objects.filter(references__in=known).first()
+def _people_of(files: Iterable[Path]) -> dict[Path, IdentityGroup]:
+    """Whose references these files are, by file; sets of this site's people hold copies."""
+    hashes = {file: file_sha256(file) for file in files if file.is_file()}
+    known = Reference.objects.filter(sha256__in=set(hashes.values())).select_related("group").order_by("-id")
+    groups = {reference.sha256: reference.group for reference in known}
+    return {file: groups[sha256] for file, sha256 in hashes.items() if sha256 in groups}
 
 
 def _has_ended(group: IdentityGroup | None) -> bool:

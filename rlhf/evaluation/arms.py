@@ -40,11 +40,11 @@ class Wanted:
     @property
     def name(self) -> str:
         """Of the file, without its ending."""
-        return video_name(self.instance, self.seed)
+        return sample_id(self.instance, self.seed)
 
 
-def video_name(instance: EvaluationInstance, seed: int) -> str:
-    """Of a video's file, without its ending."""
+def sample_id(instance: EvaluationInstance, seed: int) -> str:
+    """What a request of `generator.sample` calls the video: its file's name without the ending."""
     return f"{instance.instance_id}-{seed}"
 
 
@@ -65,7 +65,7 @@ def sample_requests(
     """What a model makes: every instance with every seed, the seeds of an instance as neighbours."""
     return [
         SampleRequest(
-            video_name(instance, seed), seed, _prompt(arm, instance), instance.references[: arm.references]
+            sample_id(instance, seed), seed, _prompt(arm, instance), instance.references[: arm.references]
         )
         for instance in instances
         for seed in seeds
@@ -93,7 +93,7 @@ def _sampled(
     wanted = []
     for instance in request.instances:
         for seed in request.seeds:
-            name = video_name(instance, seed)
+            name = sample_id(instance, seed)
             why = f"was not made: {errors[name]}" if name in errors else ""
             wanted.append(Wanted(arm, instance, seed, None if why else folder / f"{name}.mp4", why))
     return wanted
