@@ -69,12 +69,15 @@ def main(run: RunDir, attached: bool) -> None:
         run.write_result({"samples": relative, "failed": failed})
 
 
-def load_model(run: RunDir, model: Mapping[str, Any]) -> AnyIDPipeline:
+def load_model(
+    run: RunDir, model: Mapping[str, Any], *, transformer_device: str | None = None
+) -> AnyIDPipeline:
     """Load the model that a request names, on the accelerator when there is one.
 
     Args:
         run: its folder is where relative paths start.
         model: `base` (folder or hub id) and `adapters` (folders).
+        transformer_device: see `generator.model.checkpoint.load_pipeline`.
     """
     from generator.model.checkpoint import load_pipeline
 
@@ -86,6 +89,7 @@ def load_model(run: RunDir, model: Mapping[str, Any]) -> AnyIDPipeline:
         adapters,
         device="cuda" if has_gpu else "cpu",
         dtype=torch.bfloat16 if has_gpu else None,
+        transformer_device=transformer_device,
     )
 
 

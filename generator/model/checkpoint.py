@@ -20,6 +20,7 @@ def load_pipeline(
     dtype: torch.dtype | None = None,
     attention: str | None = None,
     compiled: bool = False,
+    transformer_device: str | torch.device | None = None,
 ) -> AnyIDPipeline:
     """Load a base model and put its adapters on, the oldest first, all at full strength.
 
@@ -31,6 +32,7 @@ def load_pipeline(
         dtype: of all weights; float32 when None.
         attention: a backend of `generator.model.kernels.choose_attention`; Diffusers' default when None.
         compiled: whether to compile the blocks, see `generator.model.kernels.compile_blocks`.
+        transformer_device: where to put the transformer instead, such as "cpu" for one that does not fit.
 
     Returns:
         The pipeline, with adapters named `adapter_0`, `adapter_1`, ...
@@ -50,7 +52,12 @@ def load_pipeline(
         )
     if names:
         pipeline.set_adapters(names)
-    pipeline.to(device)
+    if transformer_device is None:
+        pipeline.to(device)
+    else:
+        for part in (pipeline.text_encoder, pipeline.vae):
+            part.to(device)
+        pipeline.transformer.to(transformer_device)
     if torch.device(device).type != "cpu":
         # A batch of large videos is decoded one by one: all at once would not fit.
         pipeline.vae.enable_slicing()

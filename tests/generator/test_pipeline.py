@@ -304,6 +304,13 @@ def test_it_loads_with_the_kernels_asked_for(pipeline: AnyIDPipeline, tmp_path) 
         load_pipeline(tmp_path, attention="fast")
 
 
+def test_a_transformer_that_does_not_fit_stays_in_main_memory(pipeline: AnyIDPipeline, tmp_path) -> None:
+    pipeline.save_pretrained(tmp_path)
+    loaded = load_pipeline(tmp_path, device="meta", transformer_device="cpu")
+    assert (loaded.vae.device.type, loaded.text_encoder.device.type) == ("meta", "meta")
+    assert loaded.transformer.device.type == "cpu"
+
+
 def test_it_says_what_is_no_model_and_no_adapter(tmp_path) -> None:
     with pytest.raises(ValueError, match="is not a model: it has no model_index.json"):
         load_pipeline(tmp_path)
