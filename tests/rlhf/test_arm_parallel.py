@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
-import socket
 from math import log
 from types import SimpleNamespace
 
@@ -15,9 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
 
-from accelerate import PartialState  # noqa: E402
 from accelerate.data_loader import BatchSamplerShard  # noqa: E402
-from accelerate.state import AcceleratorState  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 from torch.utils.data import BatchSampler, SequentialSampler  # noqa: E402
 from transformers import TrainerCallback  # noqa: E402
@@ -28,6 +23,7 @@ from rlhf.bank import ReferenceBank  # noqa: E402
 from rlhf.lora import save_trainable  # noqa: E402
 from rlhf.reference import check_bank  # noqa: E402
 from rlhf.run_trainer import last_checkpoint  # noqa: E402
+from tests.rlhf.forked import together  # noqa: E402
 
 STEPS = {"steps": 4, "accumulation": 2, "warmup_steps": 0, "evaluate_every": 2}
 #: Few enough for the bank to be read as well as written.
@@ -39,31 +35,6 @@ OTHER = {"seconds", "memory_bytes"}
 class StopAtTwo(TrainerCallback):
     def on_step_end(self, args, state, control, **_):
         control.should_training_stop = state.global_step == 2
-
-
-def together(number, work):
-    """Do the work in processes that are forked from this one, since everything is imported here already."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    fork = multiprocessing.get_context("fork").Process
-    processes = [fork(target=_one, args=(rank, number, port, work)) for rank in range(number)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(120)
-        process.kill()
-    assert [process.exitcode for process in processes] == [0] * number
-
-
-def _one(rank, number, port, work):
-    names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-    values = (rank, rank, number, number, "127.0.0.1", port)
-    os.environ |= {"OMP_NUM_THREADS": "1", **dict(zip(names, map(str, values), strict=True))}
-    AcceleratorState._reset_state(reset_partial_state=True)
-    work(rank)
-    PartialState().wait_for_everyone()
-    PartialState().destroy_process_group()
 
 
 @pytest.mark.parametrize(("number", "batch_size"), [(2, 4), (4, 2)])
