@@ -60,13 +60,21 @@ class ReferenceBank:
         """Draws whose errors are in the table; a run meets them in the order of its draws."""
         return int((~np.isnan(self._table).any(axis=1)).sum())
 
-    def errors(self, draws: Sequence[Tensors], compute: Compute, partner: Partner | None = None) -> Tensor:
+    def errors(
+        self,
+        draws: Sequence[Tensors],
+        compute: Compute,
+        partner: Partner | None = None,
+        *,
+        in_step: bool = False,
+    ) -> Tensor:
         """Errors of the draws, read where all of them are known, else computed and kept.
 
         Args:
             draws: B items of `rlhf.draws.PairDraws`.
             compute: asked for all of them or for none, so that a batch stays a batch.
             partner: asks for the same draws at the same time; both compute where one of them does not know.
+            in_step: all processes ask at the same time, and compute where one of them does not know.
 
         Returns:
             (2, B) float32, on the device of the draws.
@@ -75,7 +83,8 @@ class ReferenceBank:
         unknown = np.isnan(self._table[places])
         if partner:
             unknown = partner.exchange(torch.from_numpy(unknown).to(device)).any(0).cpu().numpy()
-        if unknown.any():
+        asks = bool(unknown.any())
+        if processes.any_of_us(asks) if in_step else asks:
             fresh = compute(draws).detach().float().cpu().numpy().T
             self._table[places] = np.where(unknown, fresh, self._table[places])
             self.num_computed += len(places)

@@ -13,7 +13,8 @@
     result.json     adapter hash and closing figures
 
 SIGTERM ends the run after the step under way, with a checkpoint; starting the command again resumes it. For
-several devices: `accelerate launch -m rlhf.dpo RUNDIR`; with `arm_parallel`, two of them share each pair.
+several devices: `accelerate launch -m rlhf.dpo RUNDIR`; with `arm_parallel`, two of them share each pair,
+and with `sharded` all of them share the frozen weights.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ from rlhf.reference import identify, open_bank
 from rlhf.run_samples import Samples, sampling_pipeline
 from rlhf.run_trainer import train
 from rlhf.sft_dataset import TrainingInstance, target_settings
+from rlhf.sharding import expect_several, shard
 from rlhf.sigterm import Stop
 
 if TYPE_CHECKING:
@@ -90,8 +92,9 @@ def main(run: RunDir, attached: bool) -> None:
         except KeyError as missing:
             raise RunError(f"{run.path / 'request.json'} has no {missing}") from None
         partner = Partner() if config.arm_parallel else None
+        expect_several(config)
         export = _open_export(folder)
-        pipeline = load_model(run, model)
+        pipeline = load_model(run, model, transformer_device="cpu" if config.sharded else None)
         config = replace(config, time_shift=config.time_shift or float(pipeline.scheduler.config.flow_shift))
         if processes.is_main():
             print(explain_beta(config.beta), flush=True)
@@ -178,6 +181,8 @@ def make_trainer(
     guard_mu = config.guard_mu if config.guard == "sdpo" else None
     policy = FlowPolicy(transformer, guard_mu=guard_mu, split_arms=config.split_arms or partner is not None)
     bank, held_bank, frozen = None, None, identify(policy)
+    if config.sharded:
+        shard(policy)
     if config.draws_per_pair:
         bank = open_bank(banks, config, frozen, data.train.keys, config.draws_per_pair)
     if data.held_out:

@@ -19,6 +19,7 @@ COST = (
     "attention",
     "split_arms",
     "arm_parallel",
+    "sharded",
 )
 
 

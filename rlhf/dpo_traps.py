@@ -297,13 +297,14 @@ def _guards(facts: PairFacts, config: FlowDPOConfig) -> Iterator[Trap]:
 
 
 def _devices(facts: PairFacts, config: FlowDPOConfig) -> Iterator[Trap]:
-    if config.arm_parallel:
-        yield Trap(
-            "arm_parallel",
-            "arm_parallel needs an even number of processes, and a worker starts one.",
-            "Switch it off, or start the run from a shell with torchrun.",
-            blocks=True,
-        )
+    for name, number in (("arm_parallel", "an even number of"), ("sharded", "several")):
+        if getattr(config, name):
+            yield Trap(
+                name,
+                f"{name} needs {number} processes, and a worker starts one.",
+                "Switch it off, or start the run from a shell with torchrun.",
+                blocks=True,
+            )
 
 
 _LOOKS: tuple[Callable[[PairFacts, FlowDPOConfig], Iterator[Trap]], ...] = (

@@ -22,6 +22,7 @@ from rlhf.lora import frozen_policy
 from rlhf.objectives import flow_dpo_loss, implicit_rewards, interpolate, time_weight
 from rlhf.policy import FlowPolicy, predict
 from rlhf.reference import ref_errors
+from rlhf.sharding import is_sharded
 
 #: Error on held-out chosen videos beside the frozen policy's: 0.01 is one per cent more.
 EXCESS = "held_out/excess/chosen"
@@ -124,14 +125,15 @@ class HeldOut:
 
     def _errors(self, policy: FlowPolicy, device: torch.device) -> dict[str, float]:
         """Each process answers its share of the batches."""
-        size = self.config.batch_size
+        size, in_step = self.config.batch_size, is_sharded(policy.transformer)
         found = []
-        for first in range(0, len(self.draws), size)[processes.share()]:
+        for first, counts in processes.turns(range(0, len(self.draws), size), in_step=in_step):
             last = min(first + size, len(self.draws))
             draws = [send_to_device(self.draws[place], device) for place in range(first, last)]
             errors = torch.stack([policy(draws)[0], ref_errors(policy, draws, self.bank)])
             facts = torch.stack([torch.stack([one["time"], one["quantile"].float()]) for one in draws], 1)
-            found.append(torch.cat([errors.flatten(0, 1), facts]).cpu())
+            if counts:
+                found.append(torch.cat([errors.flatten(0, 1), facts]).cpu())
         whole = torch.cat(processes.all_of_us(found), dim=1)
         return self._summary(whole[:2], whole[2:4], whole[4], whole[5])
 

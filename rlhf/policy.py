@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from rlhf import processes
 from rlhf.arm_parallel import Partner
 from rlhf.draws import Tensors
 from rlhf.objectives import flow_error, flow_velocity, guard_scale, interpolate, scale_gradient
+from rlhf.sharding import is_sharded
 
 
 def predict(
@@ -77,7 +79,7 @@ class FlowPolicy(nn.Module):
         """
         errors = draws[0]["clean"].new_empty((2, len(draws)), dtype=torch.float32)
         scales = torch.ones_like(errors[0])
-        for places in equal_shapes(draws):
+        for places in passes(draws, self.transformer):
             group = {name: torch.stack([draws[place][name] for place in places]) for name in draws[0]}
             error, scale = self._errors(group, partner)
             index = torch.tensor(places, device=errors.device)
@@ -122,6 +124,22 @@ class FlowPolicy(nn.Module):
         prediction = predict(self.transformer, interpolate(clean, noise, time), time, prompt, references)
         velocity = flow_velocity(clean, noise)
         return flow_error(prediction, velocity), prediction.detach() - velocity
+
+
+def passes(draws: Sequence[Tensors], transformer: nn.Module) -> list[list[int]]:
+    """Places of the draws that share a forward pass, for each pass: those with equal shapes.
+
+    Where weights are shared out, processes pass in step, and one with fewer groups passes its last one again:
+    the same result takes the place of the first, whose gradient then is 0.
+
+    Args:
+        draws: of this process.
+        transformer: see `rlhf.sharding`.
+    """
+    groups = equal_shapes(draws)
+    if is_sharded(transformer):
+        groups += groups[-1:] * (processes.most(len(groups)) - len(groups))
+    return groups
 
 
 def equal_shapes(draws: Sequence[Tensors]) -> list[list[int]]:

@@ -8,14 +8,16 @@ the processes of `torchrun` or `accelerate launch` meet over gloo.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
 
 import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
 
 from generator.rundir import RunDir
+
+Job = TypeVar("Job")
 
 
 @contextlib.contextmanager
@@ -53,6 +55,19 @@ def share() -> slice:
     return slice(state.process_index, None, state.num_processes)
 
 
+def turns(jobs: Sequence[Job], *, in_step: bool) -> list[tuple[Job, bool]]:
+    """This process's part of the jobs, and of each whether it counts.
+
+    Args:
+        jobs: equally many in every process.
+        in_step: give every process equally many: one that has fewer does the last job again, for nothing.
+    """
+    mine = [(job, True) for job in jobs[share()]]
+    if in_step and len(mine) * number() < len(jobs):
+        mine.append((jobs[-1], False))
+    return mine
+
+
 def wait() -> None:
     """Wait until every process is here."""
     _state().wait_for_everyone()
@@ -66,6 +81,11 @@ def any_of_us(flag: bool) -> bool:
 def all_of_us(items: list[Any]) -> list[Any]:
     """The items of all processes, one after the other; all must ask at the same place."""
     return items if number() == 1 else gather_object(items)
+
+
+def most(count: int) -> int:
+    """The largest of all processes' counts; all must ask at the same place."""
+    return max(all_of_us([count]))
 
 
 def _part() -> None:

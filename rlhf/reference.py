@@ -19,11 +19,12 @@ from rlhf.draws import PairDraws, Tensors
 from rlhf.fingerprint import digest, frozen_sha256
 from rlhf.lora import frozen_policy
 from rlhf.policy import FlowPolicy
+from rlhf.sharding import is_sharded
 
 #: What of a config decides which draws there are and in which batches and by which arithmetic they are met.
 _DECISIVE = (
     *("seed", "batch_size", "draws_per_pair", "split_arms", "arm_parallel"),
-    *("bf16", "attention", "compiled"),
+    *("bf16", "attention", "compiled", "sharded"),
     *("time_mean", "time_std", "time_shift", "time_low", "time_high", "time_strata"),
 )
 
@@ -48,7 +49,9 @@ def ref_errors(
             errors: Tensor = policy(draws, partner)[0]
         return errors
 
-    return bank.errors(draws, compute, partner) if bank else compute(draws)
+    if bank is None:
+        return compute(draws)
+    return bank.errors(draws, compute, partner, in_step=is_sharded(policy.transformer))
 
 
 def open_bank(
@@ -81,15 +84,14 @@ def identify(policy: FlowPolicy) -> dict[str, Any]:
     """Which frozen policy this is and where it computes.
 
     Args:
-        policy: on its device.
+        policy: with whole weights, not shared out yet.
     """
-    on_gpu = next(policy.parameters()).is_cuda
     # Heads and the side of the references are in no weight. Names with _ say where it was loaded from.
     config = dict(getattr(policy.transformer, "config", {}))
     return {
         "frozen": frozen_sha256(policy),
         "model": {name: value for name, value in config.items() if not name.startswith("_")},
-        "device": torch.cuda.get_device_name() if on_gpu else "cpu",
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
     }
 
 
@@ -112,6 +114,7 @@ def check_bank(
         RunError: the bank is not what the frozen policy answers.
     """
     size, device = config.batch_size, next(policy.parameters()).device
-    picks = np.random.default_rng(config.seed).permutation(bank.num_known // size)[:batches]
-    met = [[send_to_device(draws[pick * size + k], device) for k in range(size)] for pick in picks.tolist()]
+    picks = np.random.default_rng(config.seed).permutation(bank.num_known // size)[:batches].tolist()
+    picks = processes.all_of_us([picks])[0]  # another run may write meanwhile; all check the same
+    met = [[send_to_device(draws[pick * size + k], device) for k in range(size)] for pick in picks]
     return bank.check(met, lambda draws: ref_errors(policy, draws, None))

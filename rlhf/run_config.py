@@ -39,6 +39,8 @@ class RunConfig:
             recompute, the smallest to keep) or "products" (those of linear layers, too, but for the widest).
         compiled: compile the transformer's block, once for sequences of every length.
         attention: backend, see `generator.model.kernels.choose_attention`; None for Diffusers' default.
+        sharded: share the frozen weights out over several processes, see `rlhf.sharding`: for a base that
+            does not fit one device. The result is the same.
         seed: of first weights, the order of items, noise and times.
 
     Raises:
@@ -67,6 +69,7 @@ class RunConfig:
     kept_activations: str = "attention"
     compiled: bool = False
     attention: str | None = None
+    sharded: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:

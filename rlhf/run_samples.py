@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -64,19 +65,22 @@ class Samples(TrainerCallback):
         if not self.is_due(step):
             return
         load = functools.cache(self.load)  # once for all clips, and not at all when none is missing
-        with self.average.in_place():
-            for number, (instance, settings) in list(enumerate(self.instances))[processes.share()]:
-                self._make(instance, settings, self.config.seed + number, step, load)
+        folder = self.folder / f"step-{step}"
+        jobs = processes.turns(self._missing(folder), in_step=self.config.sharded)
+        with self.average.in_place(), TemporaryDirectory() as nowhere:
+            for number, counts in jobs:
+                self._make(number, folder if counts else Path(nowhere), load)
         processes.wait()
 
-    def _make(
-        self,
-        instance: TrainingInstance,
-        settings: SamplerSettings,
-        seed: int,
-        step: int,
-        load: Callable[[], AnyIDPipeline],
-    ) -> None:
+    def _missing(self, folder: Path) -> list[int]:
+        """Places of the instances without a clip, as the main process sees them."""
+        there = [(folder / f"{instance.instance_id}.mp4").exists() for instance, _ in self.instances]
+        missing: list[int] = processes.all_of_us([[n for n, done in enumerate(there) if not done]])[0]
+        return missing
+
+    def _make(self, number: int, folder: Path, load: Callable[[], AnyIDPipeline]) -> None:
+        instance, settings = self.instances[number]
+        seed = self.config.seed + number
         references = tuple((str(path), kind) for path, kind in instance.references)
         _, failed = make_videos(
             load,
@@ -86,7 +90,7 @@ class Samples(TrainerCallback):
                 num_inference_steps=self.config.sample_steps,
                 guidance_scale=self.config.guidance_scale,
             ),
-            self.folder / f"step-{step}",
+            folder,
         )
         if failed:
             raise RunError(f"no sample of instance {instance.instance_id}: {failed[0]['error']}")

@@ -71,7 +71,7 @@ class RunTrainer(Trainer):
         """Set up transformers' trainer, and no other class's between it and this one.
 
         Raises:
-            RunError: FSDP was asked for.
+            RunError: accelerate's own FSDP was asked for.
         """
         Trainer.__init__(
             self,
@@ -83,7 +83,9 @@ class RunTrainer(Trainer):
         )
         self.remove_callback(PrinterCallback)
         if self.is_fsdp_enabled:
-            raise RunError("FSDP would save shards of the adapter; launch data parallel, without --use_fsdp")
+            raise RunError(
+                "--use_fsdp would shard the adapter, too; launch without it, and set sharded in the config"
+            )
         self.policy, self.folder, self.on_step = model, folder, on_step
         self.average = MovingAverage(model, ema_decay)
         self.early_end: str | None = None

@@ -11,7 +11,7 @@
 
 The dataset is described in `rlhf.sft_dataset`. SIGTERM ends the run after the step under way, with a
 checkpoint; starting the command again resumes it. For several devices:
-`accelerate launch -m rlhf.sft RUNDIR`.
+`accelerate launch -m rlhf.sft RUNDIR`; with `sharded`, they share the frozen weights.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from rlhf.sft_dataset import TrainingInstance, dataset_file, read_dataset, targe
 from rlhf.sft_draws import Layout
 from rlhf.sft_latents import cache_instances
 from rlhf.sft_trainer import FlowLearner, SFTTrainer
+from rlhf.sharding import expect_several, shard
 from rlhf.sigterm import Stop
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ def main(run: RunDir, attached: bool) -> None:
         if run.is_done:
             return
         task = check(run, request)
-        pipeline = load_model(run, task.model)
+        expect_several(task.config)
+        pipeline = load_model(run, task.model, transformer_device="cpu" if task.config.sharded else None)
         cached = cache_instances(
             pipeline,
             task.instances,
@@ -91,8 +93,11 @@ def main(run: RunDir, attached: bool) -> None:
         layout = Layout(pipeline.config.empty_references, pipeline.config.reference_order)
         transformer, save = make_trainable(pipeline, config)
         del pipeline  # VAE and text encoder have done their work, until there are clips to make
+        learner = FlowLearner(transformer)
+        if config.sharded:
+            shard(learner)
         trainer = SFTTrainer(
-            FlowLearner(transformer),
+            learner,
             config,
             cached,
             run.path / "checkpoints",

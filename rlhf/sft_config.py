@@ -41,6 +41,9 @@ class SFTConfig(SampledConfig):
         """Refuse what cannot train."""
         super().__post_init__()
         self._expect("mode", self.mode in MODES, " or ".join(MODES))
+        self._expect(
+            "sharded", not (self.sharded and self.mode == "full"), "off in mode full: nothing is frozen"
+        )
         for name in ("p_empty", "p_drop", "p_still"):
             self._expect(name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
         self._expect_counts("stills")

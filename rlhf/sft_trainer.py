@@ -14,7 +14,7 @@ from transformers import TrainerCallback
 from generator.rundir import RunError
 from rlhf.draws import Tensors
 from rlhf.objectives import flow_error, flow_velocity, interpolate
-from rlhf.policy import equal_shapes, predict
+from rlhf.policy import passes, predict
 from rlhf.run_trainer import RunTrainer, num_draws, training_arguments
 from rlhf.sft_config import SFTConfig
 from rlhf.sft_draws import InstanceDraws, Layout
@@ -52,7 +52,7 @@ class FlowLearner(nn.Module):
             (B,), float32; their mean is `rlhf.objectives.sft_loss` of the batch.
         """
         errors = draws[0]["clean"].new_empty(len(draws), dtype=torch.float32)
-        for places in equal_shapes(draws):
+        for places in passes(draws, self.transformer):
             group = {name: torch.stack([draws[place][name] for place in places]) for name in draws[0]}
             noisy = interpolate(group["clean"], group["noise"], group["time"])
             prediction = predict(

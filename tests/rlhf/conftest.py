@@ -89,6 +89,7 @@ def make_trainer(transformer, pairs, tmp_path):
     from rlhf.lora import add_adapter
     from rlhf.policy import FlowPolicy
     from rlhf.reference import identify, open_bank
+    from rlhf.sharding import shard
 
     weights = {name: value.clone() for name, value in transformer.state_dict().items()}
 
@@ -101,10 +102,12 @@ def make_trainer(transformer, pairs, tmp_path):
         add_adapter(model, rank=config.rank, alpha=config.alpha, targets=config.targets, seed=config.seed)
         guard_mu = config.guard_mu if config.guard == "sdpo" else None
         policy = FlowPolicy(model, guard_mu=guard_mu, split_arms=config.split_arms or config.arm_parallel)
-        bank = None
+        bank, frozen = None, identify(policy)
+        if config.sharded:
+            shard(policy)
         if with_bank:
             keys = [str(number) for number in range(len(data))]
-            bank = open_bank(tmp_path / "bank", config, identify(policy), keys, config.draws_per_pair)
+            bank = open_bank(tmp_path / "bank", config, frozen, keys, config.draws_per_pair)
         lines = []
         trainer = FlowDPOTrainer(
             policy,

@@ -33,6 +33,7 @@ def test_it_scales_with_pairs_a_step_and_with_pairs():
         {"bf16": True},
         {"split_arms": True},
         {"arm_parallel": True},
+        {"sharded": True},
         {"gradient_checkpointing": True},
     ],
 )

@@ -82,9 +82,10 @@ def test_some_traps_block(name, changes):
     assert trap.name == name and trap.blocks
 
 
-def test_a_worker_starts_no_partner():
-    (trap,) = find_traps(GOOD, replace(CONFIG, arm_parallel=True))
-    assert trap.name == "arm_parallel" and trap.blocks
+@pytest.mark.parametrize("name", ["arm_parallel", "sharded"])
+def test_a_worker_starts_one_process(name):
+    (trap,) = find_traps(GOOD, replace(CONFIG, **{name: True}))
+    assert trap.name == name and trap.blocks
 
 
 def test_without_a_pair_that_is_all_there_is_to_say():

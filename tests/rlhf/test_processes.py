@@ -62,6 +62,18 @@ def test_every_job_is_done_by_exactly_one_process(become, number):
     assert sorted(done) == jobs
 
 
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("jobs", [[], [0], [0, 1, 2], list(range(7))], ids=len)
+def test_in_step_all_do_equally_many_jobs_and_each_counts_once(become, number, jobs):
+    taken = []
+    for rank in range(number):
+        become(rank, of=number)
+        taken.append(processes.turns(jobs, in_step=True))
+        assert processes.turns(jobs, in_step=False) == [(job, True) for job in jobs[processes.share()]]
+    assert len({len(mine) for mine in taken}) == 1
+    assert sorted(job for mine in taken for job, counts in mine if counts) == jobs
+
+
 def test_a_cache_is_filled_by_all_and_ready_when_they_have_met(become, tmp_path):
     jobs = [(tmp_path / f"{n}.safetensors", lambda n=n: {"n": torch.tensor(n)}) for n in range(5)]
     for rank in (0, 1):
@@ -86,6 +98,12 @@ def test_a_cached_file_is_complete_or_absent(tmp_path):
 def test_one_process_asks_nobody(become):
     become(0, of=1)
     assert processes.any_of_us(True) and not processes.any_of_us(False)
+
+
+def test_the_largest_count_of_all(become, monkeypatch):
+    become(1, of=2)
+    monkeypatch.setattr(processes, "gather_object", lambda own: [3, *own])
+    assert (processes.most(2), processes.most(5)) == (3, 5)
 
 
 def test_several_stop_together(become, monkeypatch):

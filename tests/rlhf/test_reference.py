@@ -73,6 +73,7 @@ def test_another_model_has_another_bank(key, change):
         {"time_strata": 8},
         {"split_arms": True},
         {"arm_parallel": True},
+        {"sharded": True},
         {"bf16": True},
         {"attention": "native"},
         {"compiled": True},
