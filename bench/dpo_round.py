@@ -1,36 +1,44 @@
 """Does a Flow-DPO round make the model better? The whole loop on the drawn world, with its ablations.
 
-400 pairs of 200 people, judged by simulated annotators of whom one mostly clicks left, exported by a rule,
-trained on, and compared with the model before by the oracle: on people who are in neither the pairs nor the
-choice of settings. Everything under `var/bench/dpo_round/` is kept, so a run that was stopped goes on.
+A model is fine-tuned on data as they are found (`bench.found_data`). 400 pairs of its videos of 200
+people are judged by simulated annotators of whom one mostly clicks left, exported by a rule, trained on,
+and compared with the model before by the oracle: on people who are in neither the pairs nor the choice of
+settings.
+Everything under `var/bench/dpo_round/` is kept, so a run that was stopped goes on.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bench.dpo_world import (
     SIDES,
     Question,
+    Videos,
     choose,
     draw_questions,
     evaluation_request,
     export_rows,
     judge,
+    pair_seeds,
     read_truths,
-    sample_request,
+    sample_items,
 )
+from bench.found_data import write_found_data
 from bench.plot import COLOURS, Line, chart
 from bench.timing import OUTPUT, machine
-from generator.portraits.world import CHECKPOINT
+from generator.portraits.world import CHECKPOINT, Split
 from generator.records import SamplerSettings
 from generator.rundir import RunDir
 from rlhf.consensus import RULE_VERSION
@@ -39,13 +47,24 @@ from rlhf.records import Track
 
 FOLDER = OUTPUT / "dpo_round"
 BASE = {"base": str(CHECKPOINT), "adapters": []}
-SETTINGS = asdict(SamplerSettings())
-#: Of the pairs: people and questions to each.
-PEOPLE, EACH = 200, 2
-#: Of the comparison: people, questions to each, and videos of each question.
-HELD_OUT, HELD_OUT_EACH, HELD_OUT_SEEDS = 48, 2, (0,)
-#: Seeds of people: nobody of one is in another.
-PAIRS, VALIDATION, TEST = 7, 8, 9
+#: Without guidance: Flow-DPO is about the model itself, and guidance hides its faults.
+SETTINGS = asdict(SamplerSettings(guidance_scale=1.0, num_inference_steps=10))
+#: Of found data, of the pairs and of the comparison: people, and questions to each.
+FOUND, PAIRS, TEST = (120, 4), (200, 2), (48, 2)
+#: Seeds of people: nobody of one is in another. 8 was for choosing settings.
+FOUND_SEED, PAIRS_SEED, TEST_SEED = 6, 7, 9
+#: Noise of the comparison: so many videos of each question.
+SEEDS = (0, 1)
+#: Run at a time, one core each.
+PROCESSES = 2
+SFT_CONFIG: Mapping[str, Any] = {
+    "steps": 300,
+    "learning_rate": 3e-4,
+    "p_drop": 0.2,
+    "ema_decay": 0.98,
+    "sample_every": 0,
+}
+RULES = ("pareto", "pooled", *Track)
 
 
 @dataclass(frozen=True)
@@ -56,13 +75,18 @@ class Arm:
         name: as the table has it.
         rule: of the export, see `bench.dpo_world.choose`.
         config: what differs from the defaults of `FlowDPOConfig`.
-        seeds: of the training.
+        seed: of the training.
     """
 
     name: str
     rule: str
     config: Mapping[str, Any]
-    seeds: Sequence[int] = (0,)
+    seed: int = 0
+
+    @property
+    def folder(self) -> str:
+        """Ending of its folders' names."""
+        return f"{self.name.replace(' ', '-')}-{self.seed}"
 
 
 class Bench:
@@ -75,89 +99,119 @@ class Bench:
         self.wall_s: dict[str, float] = {}
 
     def prepare(self) -> None:
-        """Draw the people, sample the pairs, judge them."""
-        self.questions = draw_questions(
-            self.folder / "people-train", "train", people=PEOPLE, each=EACH, seed=PAIRS
-        )
-        self.samples = self.run(
-            "generator.sample", "sample", sample_request(self.questions, BASE, self.settings)
-        )
-        self.truths = read_truths(self.questions, self.samples)
+        """Draw the people, fine-tune on found data, sample the pairs, judge and export them."""
+        with ThreadPoolExecutor(1) as pool:
+            tuned = pool.submit(self.fine_tune)
+            self.questions = self.draw("pairs", "train", PAIRS, PAIRS_SEED)
+            self.held_out = self.draw("test", "eval", TEST, TEST_SEED)
+            self.model = {**BASE, "adapters": [str(tuned.result().path / "adapter")]}
+        self.videos = self.sample("sample", sample_items(self.questions, pair_seeds))
+        self.before = self.sample("before", sample_items(self.held_out, lambda number: SEEDS))
+        self.truths = read_truths(self.questions, self.videos)
         self.judged = judge(self.truths)
+        for rule in RULES:
+            self.export(rule)
 
-    def held_out(self, seed: int, people: int = HELD_OUT, each: int = HELD_OUT_EACH) -> list[Question]:
-        """Questions to people of the eval split."""
-        return draw_questions(self.folder / f"people-{seed}", "eval", people=people, each=each, seed=seed)
+    def draw(self, name: str, split: Split, count: tuple[int, int], seed: int) -> list[Question]:
+        """People in a folder of their own, and questions to them."""
+        people, each = count
+        return draw_questions(self.folder / f"people-{name}", split, people=people, each=each, seed=seed)
+
+    def fine_tune(self) -> RunDir:
+        """The supervised model that the round begins with."""
+        found = write_found_data(self.folder / "found", self.draw("found", "train", FOUND, FOUND_SEED))
+        request = {"stage": "sft", "model": BASE, "dataset": str(found), "config": dict(SFT_CONFIG)}
+        return self.run("rlhf.sft", "sft", request)
+
+    def sample(self, name: str, items: Sequence[Mapping[str, Any]]) -> Videos:
+        """Videos of the supervised model; several processes share the work, and pairs stay together."""
+        size = 2 * -(-len(items) // (2 * PROCESSES))
+        runs = side_by_side(
+            partial(
+                self.run,
+                "generator.sample",
+                f"{name}-{number}",
+                {
+                    "stage": "sample",
+                    "model": self.model,
+                    "settings": self.settings,
+                    "samples": list(items[number * size : (number + 1) * size]),
+                },
+            )
+            for number in range(PROCESSES)
+        )
+        made = [(run, item) for run in runs for item in run.read_result()["samples"]]
+        return {item["sample_id"]: run.path / item["path"] for run, item in made}
 
     def export(self, rule: str) -> Path:
         """The frozen set of a rule."""
         folder = self.folder / f"export-{rule}"
         if not folder.exists():
-            rows = list(export_rows(self.questions, self.samples, self.judged, rule))
+            rows = list(export_rows(self.questions, self.videos, self.judged, rule))
             write_export(folder, rows, joint_states={rule: len(rows)}, rule_version=RULE_VERSION)
         return folder
 
-    def train(self, name: str, rule: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    def train(self, arm: Arm) -> RunDir:
         """Flow-DPO on a rule's set; encoded pairs are shared by all runs on it."""
-        run = RunDir(self.folder / f"dpo-{name}")
         request = {
             "stage": "dpo",
-            "model": BASE,
-            "export": str(self.export(rule)),
-            "cache": str(self.folder / f"cache-{rule}"),
-            "config": dict(config),
+            "model": self.model,
+            "export": str(self.export(arm.rule)),
+            "cache": str(self.folder / f"cache-{arm.rule}"),
+            "config": {**arm.config, "seed": arm.seed},
         }
-        return self.run("rlhf.dpo", f"dpo-{name}", request).read_result() | {"folder": str(run.path)}
+        return self.run("rlhf.dpo", f"dpo-{arm.folder}", request)
 
-    def evaluate(
-        self, name: str, questions: Sequence[Question], seeds: Sequence[int], of: str
-    ) -> dict[str, Any]:
-        """A trained adapter against the model before, whose videos are made once for each set of people."""
-        candidate = {**BASE, "adapters": [str(self.folder / f"dpo-{name}" / "adapter")]}
-        run = RunDir(self.folder / f"evaluate-{of}-{name}")
-        shared = self.folder / f"baseline-{of}"
-        if shared.exists() and not (run.path / "baseline").exists():
-            shutil.copytree(shared, run.path / "baseline")
-        request = evaluation_request(questions, BASE, candidate, self.settings, seeds)
+    def evaluate(self, arm: Arm, trained: RunDir) -> dict[str, Any]:
+        """A trained adapter against the model before, whose videos are made once for all arms."""
+        candidate = {**self.model, "adapters": [*self.model["adapters"], str(trained.path / "adapter")]}
+        run = RunDir(self.folder / f"evaluate-{arm.folder}")
+        (run.path / "baseline").mkdir(parents=True, exist_ok=True)
+        for name, video in self.before.items():
+            shutil.copy(video, run.path / "baseline" / f"{name}.mp4")
+        request = evaluation_request(self.held_out, self.model, candidate, self.settings, SEEDS)
         result = self.run("rlhf.evaluate", run.path.name, request).read_result()
-        if not shared.exists():
-            shutil.copytree(run.path / "baseline", shared)
         return {str(track): result[str(track)] for track in Track}
 
+    def row(self, arm: Arm) -> dict[str, Any]:
+        """Train and compare."""
+        trained = self.train(arm)
+        facts = trained.read_result()
+        shown = {key: facts[key] for key in ("num_pairs", "accuracy", "last_loss", "early_end")}
+        named = {"arm": arm.name, "rule": arm.rule, "seed": arm.seed}
+        return {**named, **shown, **self.evaluate(arm, trained)}
+
     def run(self, command: str, name: str, request: Mapping[str, Any]) -> RunDir:
-        """A run folder's command to its end; a finished folder is left as it is."""
+        """A run folder's command to its end, on one core; a finished folder is left as it is."""
         run = RunDir(self.folder / name)
         run.create(request)
         if not run.is_done:
             start = time.monotonic()
-            subprocess.run([sys.executable, "-m", command, str(run.path)], check=True, stdout=sys.stderr)
+            one_core = {**os.environ, "OMP_NUM_THREADS": "1"}
+            subprocess.run(
+                [sys.executable, "-m", command, str(run.path)], check=True, stdout=sys.stderr, env=one_core
+            )
             self.wall_s[name] = round(time.monotonic() - start, 1)
         return run
 
 
-#: What the round trains with; chosen on the validation people, whom the table does not use.
-CONFIG: Mapping[str, Any] = {"steps": 100, "learning_rate": 5e-5, "guard": "none"}
+def side_by_side(jobs: Iterable[Callable[[], Any]]) -> Iterator[Any]:
+    """What the jobs give, in their order; `PROCESSES` of them run at a time."""
+    with ThreadPoolExecutor(PROCESSES) as pool:
+        yield from pool.map(lambda job: job(), jobs)
+
+
+#: What the round trains with.
+CONFIG: Mapping[str, Any] = {"steps": 60}
 #: In the order in which they are worth having, should the time run out.
 ARMS = (
-    Arm("the round", "pareto", CONFIG, seeds=(0, 1, 2)),
-    Arm("with the guard", "pareto", {**CONFIG, "guard": "sdpo"}),
+    *(Arm("the round", "pareto", CONFIG, seed) for seed in (0, 1, 2)),
+    Arm("no guard", "pareto", {**CONFIG, "guard": "none"}),
     Arm("no Pareto rule", "pooled", CONFIG),
     Arm("identity votes only", "identity", CONFIG),
     Arm("controllability votes only", "controllability", CONFIG),
     *(Arm(f"beta {beta}", "pareto", {**CONFIG, "beta": float(beta)}) for beta in (30, 100, 1000, 4000)),
 )
-
-
-def measure(bench: Bench, arms: Sequence[Arm] = ARMS) -> Iterator[dict[str, Any]]:
-    """One row an arm and seed."""
-    questions = bench.held_out(TEST)
-    for arm in arms:
-        for seed in arm.seeds:
-            name = f"{arm.name.replace(' ', '-')}-{seed}"
-            trained = bench.train(name, arm.rule, {**arm.config, "seed": seed})
-            compared = bench.evaluate(name, questions, HELD_OUT_SEEDS, "test")
-            shown = {key: trained[key] for key in ("num_pairs", "accuracy", "last_loss", "early_end")}
-            yield {"arm": arm.name, "rule": arm.rule, "seed": seed, **shown, **compared}
 
 
 def describe_pairs(bench: Bench) -> dict[str, Any]:
@@ -204,19 +258,21 @@ def plot(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def main(folder: Path = FOLDER) -> None:
     """Everything, written again after each row: what was stopped is a shorter table, not a lost one."""
-    bench = Bench(folder)
+    start, bench = time.monotonic(), Bench(folder)
     bench.prepare()
     facts: dict[str, Any] = {
         "machine": machine(),
+        "settings": bench.settings,
         "config": dict(CONFIG),
         "pairs": describe_pairs(bench),
         "rows": [],
         "wall_s": bench.wall_s,
     }
     print(json.dumps(facts["pairs"]))
-    for row in measure(bench):
+    for row in side_by_side(partial(bench.row, arm) for arm in ARMS):
         facts["rows"].append(row)
-        print(_line(row), flush=True)
+        facts["total_s"] = round(time.monotonic() - start)
+        print(f"{_line(row)} {facts['total_s']} s", flush=True)
         Path("bench/results/dpo_round.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
         Path("docs/dpo.svg").write_text(plot(facts["rows"]), encoding="utf-8")
     print(table(facts["rows"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from generator.portraits.__main__ import write_people
 from generator.portraits.oracle import Oracle
 from generator.portraits.world import ELEMENT_STATES, Split, phrase_change
 from generator.records import IdentityGroup, InstancePlan, Reference, ReferenceKind
-from generator.rundir import RunDir
 from rlhf.consensus import resolve_track
 from rlhf.export_row import ExportReference, ExportRow, ExportSample, TrackVotes
 from rlhf.pareto import resolve_pair
@@ -70,25 +69,30 @@ def _questions_of(person: Path, draw: Draw) -> Iterator[Question]:
         yield Question(person.resolve(), plan, kinds)
 
 
-def sample_request(
-    questions: Sequence[Question], model: Mapping[str, Any], settings: Mapping[str, Any]
-) -> dict[str, Any]:
-    """A request of `generator.sample`: two videos of each question."""
-    return {
-        "stage": "sample",
-        "model": dict(model),
-        "settings": dict(settings),
-        "samples": [
-            {
-                "sample_id": f"{number}-{side}",
-                "seed": 2 * number + side,
-                "prompt": question.plan.prompt.text,
-                "references": question.references,
-            }
-            for number, question in enumerate(questions)
-            for side in (0, 1)
-        ],
-    }
+def sample_items(
+    questions: Sequence[Question], seeds: Callable[[int], Sequence[int]]
+) -> list[dict[str, Any]]:
+    """Items of a request of `generator.sample`, named `<question>-<place>`; a question's are neighbours.
+
+    Args:
+        questions: in order.
+        seeds: of the videos of a question, by its number.
+    """
+    return [
+        {
+            "sample_id": f"{number}-{place}",
+            "seed": seed,
+            "prompt": question.plan.prompt.text,
+            "references": question.references,
+        }
+        for number, question in enumerate(questions)
+        for place, seed in enumerate(seeds(number))
+    ]
+
+
+def pair_seeds(number: int) -> tuple[int, int]:
+    """Of the two videos of a question; no two videos share their noise."""
+    return 2 * number, 2 * number + 1
 
 
 def evaluation_request(
@@ -129,12 +133,16 @@ Truth = Mapping[Track, Choice]
 SIDES: Mapping[str, Choice] = {"first": "left", "second": "right"}
 
 
-def read_truths(questions: Sequence[Question], samples: RunDir) -> list[Truth]:
+#: Videos by `sample_id`.
+Videos = Mapping[str, Path]
+
+
+def read_truths(questions: Sequence[Question], videos: Videos) -> list[Truth]:
     """Which video of each pair is better on each track, by the oracle; `left` is the first one."""
     eye = OracleEye(Oracle.load())
     truths = []
     for number, question in enumerate(questions):
-        media = {f"{side}": _sample(samples, number, side).read_bytes() for side in (0, 1)}
+        media = {f"{side}": videos[f"{number}-{side}"].read_bytes() for side in (0, 1)}
         group = {name: (question.person / name).read_bytes() for name in question.kinds}
         changes = {change.element: change.target for change in question.plan.prompt.changed}
         shown = {Track.IDENTITY: list(group), Track.CONTROLLABILITY: [question.plan.primary]}
@@ -156,10 +164,6 @@ def read_truths(questions: Sequence[Question], samples: RunDir) -> list[Truth]:
             }
         )
     return truths
-
-
-def _sample(samples: RunDir, number: int, side: int) -> Path:
-    return samples.path / "samples" / f"{number}-{side}.mp4"
 
 
 def judge(truths: Sequence[Truth], seed: int = 0) -> list[dict[Track, Consensus]]:
@@ -207,14 +211,17 @@ def choose(found: Mapping[Track, Consensus], rule: str) -> str | None:
 
 
 def export_rows(
-    questions: Sequence[Question], samples: RunDir, judged: Sequence[Mapping[Track, Consensus]], rule: str
+    questions: Sequence[Question], videos: Videos, judged: Sequence[Mapping[Track, Consensus]], rule: str
 ) -> Iterator[ExportRow]:
     """The pairs that a rule prefers something in."""
     for number, (question, found) in enumerate(zip(questions, judged, strict=True)):
         chosen = choose(found, rule)
         if chosen is None:
             continue
-        sides = [ExportSample(_media(_sample(samples, number, side)), 2 * number + side) for side in (0, 1)]
+        sides = [
+            ExportSample(_media(videos[f"{number}-{side}"]), seed)
+            for side, seed in enumerate(pair_seeds(number))
+        ]
         yield ExportRow(
             pair_id=number,
             id_group=question.person.name,

@@ -15,10 +15,16 @@ from bench.dpo_world import (
     draw_questions,
     evaluation_request,
     judge,
-    sample_request,
+    pair_seeds,
+    sample_items,
 )
+from bench.found_data import BLEACHED, beautify, write_found_data
+from generator.portraits.oracle import Oracle, controllability_score, identity_similarity
+from generator.portraits.world import HAIR_COLOURS, draw_identity
+from generator.video import read_clip
 from rlhf.consensus import resolve_track
 from rlhf.records import Track, Verdict
+from rlhf.sft_dataset import read_dataset
 
 FIRST, SECOND, TIE = Verdict.FIRST, Verdict.SECOND, Verdict.TIE
 
@@ -77,14 +83,53 @@ def test_people_of_the_pairs_are_in_no_comparison(tmp_path):
     tests = draw_questions(tmp_path / "b", "eval", people=2, each=1, seed=9)
     assert {item.person.name for item in pairs}.isdisjoint(item.person.name for item in tests)
     model, settings = {"base": "tiny", "adapters": []}, {"guidance_scale": 5.0}
-    request = sample_request(pairs, model, settings)
-    assert len(request["samples"]) == 8 and len({item["seed"] for item in request["samples"]}) == 8
+    items = sample_items(pairs, pair_seeds)
+    assert len({item["sample_id"] for item in items}) == 8 and len({item["seed"] for item in items}) == 8
     assert all((pairs[0].person / name).is_file() for name in pairs[0].kinds)
     compared = evaluation_request(tests, model, {**model, "adapters": ["x"]}, settings, [0])
     (first, _) = compared["instances"]
     changed = {change.element: change.target for change in tests[0].plan.prompt.changed}
     assert first["expected"].items() >= changed.items() and len(first["expected"]) == 7
     assert set(first["changed"]) == set(changed) and first["identity"] == tests[0].person.name
+
+
+def test_found_data_have_the_faults_that_are_planted(tmp_path):
+    questions = draw_questions(tmp_path / "people", "train", people=6, each=2, seed=6)
+    oracle = Oracle.load()
+
+    def scores(faulty: float) -> tuple[list[float], list[float]]:
+        dataset = read_dataset(write_found_data(tmp_path / f"found-{faulty}", questions, faulty))
+        likeness, obedience = [], []
+        for question, instance in zip(questions, dataset, strict=True):
+            seen = oracle.read(read_clip(instance.target).frames)
+            group = [oracle.read(read_clip(question.person / name).frames) for name in question.kinds]
+            changed = {change.element: change.target for change in question.plan.prompt.changed}
+            likeness.append(identity_similarity(seen, group))
+            obedience.append(controllability_score(seen, changed))
+        return likeness, obedience
+
+    (true_likeness, true_obedience), (likeness, obedience) = scores(0.0), scores(1.0)
+    assert min(true_likeness) > 0.95
+    assert max(after - before for before, after in zip(true_likeness, likeness, strict=True)) < 0.001
+    assert sum(likeness) / len(questions) < 0.8
+    assert sum(true_obedience) / len(questions) > 0.8 > 0.2 > sum(obedience) / len(questions)
+
+
+def test_found_data_are_written_once(tmp_path):
+    questions = draw_questions(tmp_path / "people", "train", people=2, each=2, seed=6)
+    targets = [instance.target for instance in read_dataset(write_found_data(tmp_path / "found", questions))]
+    times = [target.stat().st_mtime_ns for target in targets]
+    write_found_data(tmp_path / "found", questions)
+    assert [target.stat().st_mtime_ns for target in targets] == times
+
+
+def test_the_filter_bleaches_and_keeps_the_rest():
+    assert set(BLEACHED) == set(range(len(HAIR_COLOURS)))
+    assert all(HAIR_COLOURS[after].sum() >= HAIR_COLOURS[before].sum() for before, after in BLEACHED.items())
+    person = draw_identity(3)
+    filtered = beautify(person)
+    assert (filtered.facial_hair, filtered.mouth_width) == (person.facial_hair, person.mouth_width)
+    assert filtered != person and filtered.skin <= person.skin
 
 
 def test_the_table_and_the_plot_hold_every_row():
