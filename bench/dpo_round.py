@@ -152,12 +152,12 @@ class Bench:
         return folder
 
     def train(self, arm: Arm) -> RunDir:
-        """Flow-DPO on a rule's set; encoded pairs are shared by all runs on it."""
+        """Flow-DPO on a set; encoded pairs are shared by all runs."""
         request = {
             "stage": "dpo",
             "model": self.model,
             "export": str(self.export(arm.rule)),
-            "cache": str(self.folder / f"cache-{arm.rule}"),
+            "cache": str(self.folder / "cache"),
             "config": {**arm.config, "seed": arm.seed},
         }
         return self.run("rlhf.dpo", f"dpo-{arm.folder}", request)
