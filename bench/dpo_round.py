@@ -35,8 +35,8 @@ from bench.dpo_world import (
     read_truths,
     sample_items,
 )
+from bench.forest import Forest, Interval
 from bench.found_data import write_found_data
-from bench.plot import COLOURS, Line, chart
 from bench.timing import OUTPUT, machine
 from generator.portraits.world import CHECKPOINT, Split
 from generator.records import SamplerSettings
@@ -226,34 +226,32 @@ def describe_pairs(bench: Bench) -> dict[str, Any]:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Markdown."""
+    """Markdown: of each track the win rate with its interval, and by how much the mean score rose."""
     head = "| | seed | pairs | training accuracy | identity | controllability |"
     return "\n".join([head, "| --- | --- | --- | --- | --- | --- |", *map(_line, rows)])
 
 
 def _line(row: Mapping[str, Any]) -> str:
-    cells = ["{win_rate:.2f} [{low:.2f}, {high:.2f}]".format(**row[str(track)]) for track in Track]
+    cell = "{win_rate:.2f} [{low:.2f}, {high:.2f}], {gain:+.3f}"
+    cells = [cell.format(**row[str(track)]) for track in Track]
     return (
         f"| {row['arm']} | {row['seed']} | {row['num_pairs']} | {row['accuracy']:.2f} | {' | '.join(cells)} |"
     )
 
 
 def plot(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Win rates of both tracks, an arm beside the other; the dashed line is no difference."""
-    across = [float(number) for number in range(max(2, len(rows)))]
-    lines = [
-        Line(
-            str(track),
-            [(x, row[str(track)]["win_rate"]) for x, row in zip(across, rows, strict=False)],
-            colour,
+    """Win rates of both tracks with their intervals; the dashed line is no difference."""
+    shown = [
+        (
+            f"{row['arm']}, seed {row['seed']}",
+            [Interval(*(row[str(track)][name] for name in ("win_rate", "low", "high"))) for track in Track],
         )
-        for track, colour in zip(Track, COLOURS, strict=False)
+        for row in rows
     ]
-    even = Line("no difference", [(across[0], 0.5), (across[-1], 0.5)], COLOURS[2], is_dashed=True)
-    ticks = [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
-    return chart(
-        "Flow-DPO against its parent", ("row of the table", "win rate"), across, ticks, [*lines, even]
-    )
+    ticks = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
+    return Forest(
+        "Flow-DPO against its parent: win rates", [str(track) for track in Track], ticks, 0.5, shown
+    ).svg()
 
 
 def main(folder: Path = FOLDER) -> None:
