@@ -15,14 +15,12 @@ pytest.importorskip("trl")
 from accelerate.data_loader import BatchSamplerShard  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 from torch.utils.data import BatchSampler, SequentialSampler  # noqa: E402
-from transformers import TrainerCallback  # noqa: E402
 
 from generator.rundir import RunError  # noqa: E402
 from rlhf.arm_parallel import Partner, SharedDraws  # noqa: E402
 from rlhf.bank import ReferenceBank  # noqa: E402
 from rlhf.lora import save_trainable  # noqa: E402
 from rlhf.reference import check_bank  # noqa: E402
-from rlhf.run_trainer import last_checkpoint  # noqa: E402
 from tests.rlhf.forked import together  # noqa: E402
 
 STEPS = {"steps": 4, "accumulation": 2, "warmup_steps": 0, "evaluate_every": 2}
@@ -30,11 +28,6 @@ STEPS = {"steps": 4, "accumulation": 2, "warmup_steps": 0, "evaluate_every": 2}
 FEW_DRAWS = {"time_strata": 2, "draws_per_pair": 2}
 #: Of the machine or of the clock.
 OTHER = {"seconds", "memory_bytes"}
-
-
-class StopAtTwo(TrainerCallback):
-    def on_step_end(self, args, state, control, **_):
-        control.should_training_stop = state.global_step == 2
 
 
 @pytest.mark.parametrize(("number", "batch_size"), [(2, 4), (4, 2)])
@@ -66,22 +59,6 @@ def test_they_train_what_one_process_trains(make_trainer, pairs, tmp_path, numbe
         torch.testing.assert_close(weights[1][name], value, rtol=1e-3, atol=1e-5)
         assert all(torch.equal(weights[1][name], other[name]) for other in weights[2:])
     assert all(checked and computed and read for _, checked, computed, read in found)
-
-
-def test_a_resumed_run_ends_with_the_same_bits(make_trainer, tmp_path):
-    def work(rank):
-        options = {**STEPS, **FEW_DRAWS, "arm_parallel": True, "batch_size": 2}
-        whole = make_trainer("whole", **options)
-        whole.train()
-        make_trainer("parts", callbacks=[StopAtTwo()], **options).train()
-        rest = make_trainer("parts", **options)
-        rest.train(resume_from_checkpoint=str(last_checkpoint(rest.folder)))
-        for name, trainer in {"whole": whole, "parts": rest}.items():
-            save_trainable(trainer.policy, tmp_path / f"{name}-{rank}.safetensors")
-        assert rank or [line["step"] for line in rest.lines] == [3, 4]
-
-    together(2, work)
-    assert len({path.read_bytes() for path in tmp_path.glob("*-?.safetensors")}) == 1
 
 
 def test_where_one_of_them_knows_an_error_both_ask_all_the_same(tmp_path):

@@ -77,9 +77,10 @@ def test_they_train_what_they_train_without_to_the_bit(make_trainer, pairs, tmp_
     assert all(torch.equal(value, other[name]) for name, value in first.items() for other in others)
 
 
-def test_a_resumed_run_ends_with_the_same_bits(make_trainer, tmp_path):
+@pytest.mark.parametrize("shared", ["sharded", "arm_parallel"])
+def test_a_resumed_run_ends_with_the_same_bits(make_trainer, tmp_path, shared):
     def work(rank):
-        options = {**STEPS, **FEW_DRAWS, "sharded": True, "batch_size": 2}
+        options = {**STEPS, **FEW_DRAWS, shared: True, "batch_size": 2, "accumulation": 2}
         whole = make_trainer("whole", **options)
         whole.train()
         make_trainer("parts", callbacks=[StopAtTwo()], **options).train()
