@@ -3,8 +3,7 @@
 A model is fine-tuned on data as they are found (`bench.found_data`). 400 pairs of its videos of 200
 people are judged by simulated annotators of whom one mostly clicks left, exported by a rule, trained on,
 and compared with the model before by the oracle: on people who are in neither the pairs nor the choice of
-settings.
-Everything under `var/bench/dpo_round/` is kept, so a run that was stopped goes on.
+settings. Everything under `var/bench/dpo_round/` is kept, so a run that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -92,10 +91,9 @@ class Arm:
 class Bench:
     """The folder, and what all arms share."""
 
-    def __init__(self, folder: Path = FOLDER, *, settings: Mapping[str, Any] = SETTINGS) -> None:
+    def __init__(self, folder: Path) -> None:
         """Name the folder; nothing is computed yet."""
         self.folder = folder.resolve()
-        self.settings = dict(settings)
         self.wall_s: dict[str, float] = {}
 
     def prepare(self) -> None:
@@ -134,7 +132,7 @@ class Bench:
                 {
                     "stage": "sample",
                     "model": self.model,
-                    "settings": self.settings,
+                    "settings": SETTINGS,
                     "samples": list(items[number * size : (number + 1) * size]),
                 },
             )
@@ -169,7 +167,7 @@ class Bench:
         (run.path / "baseline").mkdir(parents=True, exist_ok=True)
         for name, video in self.before.items():
             shutil.copy(video, run.path / "baseline" / f"{name}.mp4")
-        request = evaluation_request(self.held_out, self.model, candidate, self.settings, SEEDS)
+        request = evaluation_request(self.held_out, self.model, candidate, SETTINGS, SEEDS)
         result = self.run("rlhf.evaluate", run.path.name, request).read_result()
         return {str(track): result[str(track)] for track in Track}
 
@@ -217,7 +215,7 @@ ARMS = (
 def describe_pairs(bench: Bench) -> dict[str, Any]:
     """How many pairs each rule prefers something in, and in how many of those the oracle does, too."""
     found = {}
-    for rule in ("pareto", "pooled", *Track):
+    for rule in RULES:
         sides = [choose(judged, rule) for judged in bench.judged]
         best = [(SIDES[side], truth) for side, truth in zip(sides, bench.truths, strict=True) if side]
         right = sum(all(truth[track] == side for track in Track) for side, truth in best)
@@ -260,7 +258,7 @@ def main(folder: Path = FOLDER) -> None:
     bench.prepare()
     facts: dict[str, Any] = {
         "machine": machine(),
-        "settings": bench.settings,
+        "settings": SETTINGS,
         "config": dict(CONFIG),
         "pairs": describe_pairs(bench),
         "rows": [],

@@ -84,7 +84,9 @@ class ReferenceBank:
         if partner:
             unknown = partner.exchange(torch.from_numpy(unknown).to(device)).any(0).cpu().numpy()
         asks = bool(unknown.any())
-        if processes.any_of_us(asks) if in_step else asks:
+        if in_step:
+            asks = processes.any_of_us(asks)
+        if asks:
             fresh = compute(draws).detach().float().cpu().numpy().T
             self._table[places] = np.where(unknown, fresh, self._table[places])
             self.num_computed += len(places)

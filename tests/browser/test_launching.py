@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import expect
 
 from annotate.models import Export, Round, Run, RunStatus, User
@@ -46,6 +47,20 @@ def test_the_look_follows_the_form(visit: Visit, lea: User) -> None:
     runs.cancel_run(run)
     expect(page.locator("#live .state")).to_have_text("cancelled")
     assert page.locator("#live[hx-trigger]").count() == 0, "a run that has ended is asked for again"
+
+
+@pytest.mark.parametrize("width", [1440, 1280])
+def test_all_settings_stay_beside_the_look(visit: Visit, lea: User, width: int) -> None:
+    page = visit(lea, f"/rounds/{judged_round().pk}/launch/")
+    page.set_viewport_size({"width": width, "height": 720})
+    page.get_by_text("more settings").click()
+    settings, look = page.locator("form.settings"), page.locator("#look")
+    for table in settings.locator(".scroll").all():
+        box, beside = table.bounding_box(), look.bounding_box()
+        assert box and beside
+        below = box["y"] + box["height"] <= beside["y"]
+        assert below or box["x"] + box["width"] <= beside["x"], "a table lies under the look"
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_it_works_without_javascript(visit: Visit, lea: User) -> None:
