@@ -60,6 +60,7 @@ def test_all_settings_stay_beside_the_look(visit: Visit, lea: User, width: int) 
         assert box and beside
         below = box["y"] + box["height"] <= beside["y"]
         assert below or box["x"] + box["width"] <= beside["x"], "a table lies under the look"
+        assert table.evaluate("table => table.scrollWidth <= table.clientWidth"), "a column is cut off"
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
