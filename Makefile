@@ -9,10 +9,10 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 TORCH  := $(shell grep '^torch==' requirements.lock)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint format serve worker chromium lock clean
+.PHONY: help demo test test-matrix bench lint format serve worker chromium lock clean
 
 help: ## these lines
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: $(STAMP) ## the whole loop, then the site (SERVE=0, IDENTITIES=DIR, FRESH=1)
 	@$(PY) -m annotate.supervisor demo $(if $(filter 0,$(SERVE)),--no-serve) \
@@ -24,12 +24,11 @@ serve: $(STAMP) ## database, queue, web and workers, until Ctrl-C
 worker: $(STAMP) ## only workers
 	@$(PY) -m annotate.supervisor worker
 
-# Two processes of one thread, each with a PostgreSQL and folders of its own; a file's tests stay together. Chromium
-# plays clips in real time, so those tests come after, alone.
-test: $(STAMP) chromium ## all tests
-	@if [ -n "$(ARGS)" ]; then $(PY) -m pytest $(ARGS); else \
-		OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --ignore tests/browser && \
-		$(PY) -m pytest tests/browser; fi
+test: $(STAMP) chromium ## all tests (ARGS="..." for some)
+	@$(PY) -m $(if $(ARGS),pytest $(ARGS),tests.halves)
+
+test-matrix: $(STAMP) ## numerical tests on other instruction sets, threads and orders
+	@$(PY) -m tests.matrix
 
 bench: $(STAMP) ## benchmarks: a table each, and JSON
 	@$(PY) -m bench

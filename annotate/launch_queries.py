@@ -27,6 +27,7 @@ from annotate.models import (
 )
 from generator.records import SamplerSettings
 from rlhf.agreement import raw_agreement, verdict_counts
+from rlhf.dpo_plan import Device
 from rlhf.dpo_traps import PairFacts
 from rlhf.export_rule import ExportRule
 from rlhf.records import Track, Verdict
@@ -104,6 +105,7 @@ def pair_facts(round: Round, chosen: PairSet) -> PairFacts:
         licences=dict(Counter(group.licence for group in groups)),
         consent_ended=tuple(sorted(group.name for group in people if _has_ended(group))),
         consent_elsewhere=tuple(sorted(group.name for group in people if not _covers_training(group))),
+        device=last_device(),
         is_large=size.width * size.height * size.num_frames > LARGE_PIXELS,
     )
 
@@ -174,6 +176,21 @@ def _has_ended(group: IdentityGroup) -> bool:
 def _covers_training(group: IdentityGroup) -> bool:
     scope = group.consent_scope.lower()
     return not scope or any(word in scope for word in TRAINING_WORDS)
+
+
+def last_device() -> Device | None:
+    """What the newest finished run on a GPU worker says of its machine."""
+    took = (
+        Run.objects.filter(
+            status=RunStatus.DONE,
+            stage__in=(Stage.SAMPLE, Stage.DPO, Stage.EVALUATE),
+            result__has_key="precision",
+        )
+        .order_by("-id")
+        .values_list("result__precision", flat=True)
+        .first()
+    )
+    return Device(took["device"], took["suits_bf16"], took["slowdown"]) if took else None
 
 
 def finished_trainings(round: Round, limit: int = 5) -> QuerySet[Run]:

@@ -18,6 +18,7 @@ import torch
 
 from bench.timing import report
 from generator.model.order import ORDERS
+from generator.model.precision import settle_precision
 from generator.model.transformer import ReferencePosition
 from generator.portraits.train.batches import Batch, Latents, cache_latents, draw_batch
 from generator.portraits.train.optimiser import trapezoid
@@ -34,7 +35,7 @@ def main() -> None:
     if not (FOLDER / "latents" / "done").is_file():
         print(f"{FOLDER}/latents is not there; run `python -m generator.portraits.train transformer` first")
         return
-    latents = cache_latents(FOLDER, 0)
+    latents = cache_latents(FOLDER, 0, settle_precision(FOLDER, device="cpu"))
     losses = {
         (position, order): _train_and_ask(latents, position, order)
         for position, order in itertools.product(POSITIONS, ORDERS)
@@ -46,7 +47,7 @@ def main() -> None:
 def _train_and_ask(latents: Latents, position: ReferencePosition, order: str) -> np.ndarray:
     """Mean loss of each held-out person, (HELD_OUT,)."""
     torch.manual_seed(0)
-    training = Training(FOLDER, PEAK_RATE, position)
+    training = Training(FOLDER, PEAK_RATE, settle_precision(FOLDER, device="cpu"), position)
     known = _people(latents, slice(None, -HELD_OUT))
     for step in range(STEPS):
         rng = np.random.default_rng([0, step])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,8 +14,11 @@ from PIL import Image
 from torch import Tensor
 from transformers import AutoModel, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
 
+from generator.model.precision import choose_precision
 from generator.prompts.asking import ModelError, Question, Reply
 from generator.prompts.chat import Part, chat_message
+
+logger = logging.getLogger(__name__)
 
 
 class LocalModel:
@@ -101,9 +105,13 @@ class SentenceComparer:
 
 
 def _ready(kind: Any, model: Path) -> Any:
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    """Load weights as they are stored; those in bfloat16 as float32 on a device that is slow in bfloat16."""
     loaded = kind.from_pretrained(model, local_files_only=True, use_safetensors=True, dtype="auto")
-    return loaded.to(device).eval()
+    precision = choose_precision()
+    if loaded.dtype == torch.bfloat16:
+        loaded = loaded.to(precision.dtype)
+    logger.info("%s %s", model.name, precision)
+    return loaded.to(precision.device).eval()
 
 
 def _folder(model: Path) -> Path:

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 from generator.media import file_sha256
+from generator.model.precision import Precision, choose_precision
 from generator.records import ReferenceKind, SampleRequest, SamplerSettings
 from generator.rundir import RunDir, RunError, run_command
 from generator.video import probe, read_clip, write_clip
@@ -66,7 +67,13 @@ def main(run: RunDir, attached: bool) -> None:
             on_sample=note,
         )
         relative = [{**facts, "path": run.relative(facts["path"])} for facts in made]
-        run.write_result({"samples": relative, "failed": failed})
+        precision = precision_of(request["model"]).to_json()
+        run.write_result({"samples": relative, "failed": failed, "precision": precision})
+
+
+def precision_of(model: Mapping[str, Any]) -> Precision:
+    """What a model that a request names makes videos in: `bf16` of the request, or left to the device."""
+    return choose_precision(model.get("bf16"), exact=True)
 
 
 def load_model(
@@ -76,19 +83,20 @@ def load_model(
 
     Args:
         run: its folder is where relative paths start.
-        model: `base` (folder or hub id) and `adapters` (folders).
+        model: `base` (folder or hub id), `adapters` (folders), and `bf16` where it is not left to the device.
         transformer_device: see `generator.model.checkpoint.load_pipeline`.
     """
     from generator.model.checkpoint import load_pipeline
 
     local = run.resolve(model["base"])
     adapters = [run.resolve(adapter) for adapter in model.get("adapters", [])]
-    has_gpu = torch.cuda.is_available()
+    precision = precision_of(model)
+    print(f"{run.path.name} {precision}", flush=True)
     return load_pipeline(
         local if local.exists() else model["base"],
         adapters,
-        device="cuda" if has_gpu else "cpu",
-        dtype=torch.bfloat16 if has_gpu else None,
+        device=precision.device,
+        dtype=precision.dtype,
         transformer_device=transformer_device,
     )
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
 from generator.model.kernels import choose_attention, compile_blocks
+from generator.model.precision import Precision, settle_precision
+from generator.rundir import RunDir
+from rlhf import processes
 from rlhf.run_config import RunConfig
+
+Config = TypeVar("Config", bound=RunConfig)
 
 
 def to_bfloat16(transformer: nn.Module) -> None:
@@ -24,6 +30,26 @@ def to_bfloat16(transformer: nn.Module) -> None:
     for name, parameter in transformer.named_parameters():
         if not kept.intersection(name.split(".")):
             parameter.data = parameter.data.to(torch.bfloat16)
+
+
+def settle(run: RunDir, config: Config) -> tuple[Config, Precision]:
+    """Choose what the settings leave to the device, once for the whole run, and say so in its log.
+
+    Args:
+        run: its folder remembers the choice.
+        config: as requested.
+
+    Returns:
+        The settings with `bf16` and, where another one than Diffusers' own is faster, `attention`; and why.
+
+    Raises:
+        ValueError: the run began in other numbers than are asked for now.
+    """
+    precision = settle_precision(run.path, config.bf16)
+    if processes.is_main():
+        print(f"{run.path.name} {precision}", flush=True)
+    attention = config.attention or precision.attention
+    return replace(config, bf16=precision.bf16, attention=attention), precision
 
 
 def set_up(transformer: Any, config: RunConfig) -> None:

@@ -34,7 +34,7 @@ from generator.records import SamplerSettings
 from generator.rundir import RunDir, RunError, run_command
 from generator.sample import load_model
 from rlhf import processes
-from rlhf.arithmetic import set_up, to_bfloat16
+from rlhf.arithmetic import set_up, settle, to_bfloat16
 from rlhf.arm_parallel import Partner
 from rlhf.dpo_config import FlowDPOConfig
 from rlhf.dpo_trainer import FlowDPOTrainer
@@ -94,6 +94,7 @@ def main(run: RunDir, attached: bool) -> None:
         partner = Partner() if config.arm_parallel else None
         expect_several(config)
         export = _open_export(folder)
+        config, precision = settle(run, config)
         pipeline = load_model(run, model, transformer_device="cpu" if config.sharded else None)
         config = replace(config, time_shift=config.time_shift or float(pipeline.scheduler.config.flow_shift))
         if processes.is_main():
@@ -120,7 +121,8 @@ def main(run: RunDir, attached: bool) -> None:
             with trainer.average.in_place():
                 save_adapter(run.path / "adapter", transformer, lora, save)
             add_comfyui(run.path / "adapter")
-            run.write_result(_result(run, config, data, trainer.early_end, result_step))
+            result = _result(run, config, data, trainer.early_end, result_step)
+            run.write_result({**result, "precision": precision.to_json()})
 
 
 def add_comfyui(adapter: Path) -> None:

@@ -8,6 +8,8 @@ from statistics import median
 
 from rlhf.dpo_config import FlowDPOConfig
 
+#: How many times as long bfloat16 may take as float32 before a run in it is warned of.
+SLOW = 2.0
 #: What decides how much a pair costs; runs that differ in one of them say nothing about each other.
 COST = (
     "rank",
@@ -45,6 +47,26 @@ class PastRun:
 
 
 @dataclass(frozen=True)
+class Device:
+    """What the last run says of the device that it ran on.
+
+    Attributes:
+        name: "cuda" or "cpu".
+        suits_bf16: whether it computes faster in bfloat16.
+        slowdown: seconds of bfloat16 per second of float32; None where nobody measured.
+    """
+
+    name: str
+    suits_bf16: bool
+    slowdown: float | None
+
+    @property
+    def is_slow_in_bf16(self) -> bool:
+        """Whether bfloat16 is emulated there, which takes many times as long."""
+        return self.slowdown is not None and self.slowdown >= SLOW
+
+
+@dataclass(frozen=True)
 class Estimate:
     """What a run will probably take.
 
@@ -53,30 +75,41 @@ class Estimate:
         seconds_a_step: of them.
         memory_bytes: the most that it will hold; None where nobody measured it.
         runs: that it is estimated from.
+        slowdown: what their steps were multiplied by, since they computed in float32; 1 where they did not.
     """
 
     seconds: float
     seconds_a_step: float
     memory_bytes: int | None
     runs: tuple[str, ...]
+    slowdown: float = 1.0
 
 
-def estimate(config: FlowDPOConfig, num_pairs: int, past: Sequence[PastRun]) -> Estimate | None:
+def estimate(
+    config: FlowDPOConfig, num_pairs: int, past: Sequence[PastRun], device: Device | None = None
+) -> Estimate | None:
     """Scale what a pair took in runs of the same cost; None without one.
 
         seconds = steps * pairs a step * median(seconds a pair) + median(other seconds a pair) * pairs
 
-    Memory is the largest of runs with as large a batch, since it does not scale in proportion.
+    Memory is the largest of runs with as large a batch, since it does not scale in proportion. Where a device
+    emulates bfloat16 and only float32 was run, its measured slowdown multiplies the steps.
 
     Args:
-        config: of the run to come.
+        config: of the run to come, with what its device would choose.
         num_pairs: of its export.
         past: runs of the same model at the same size of videos.
+        device: that it will run on; None where no run has said anything of it.
     """
-    alike = [run for run in past if run.seconds and run.num_pairs and _cost(run.config) == _cost(config)]
+    known_runs = [run for run in past if run.seconds and run.num_pairs]
+    alike, slowdown = [run for run in known_runs if _cost(run.config) == _cost(config)], 1.0
+    if not alike and config.bf16 and device and device.is_slow_in_bf16:
+        plain = replace(config, bf16=False)
+        alike = [run for run in known_runs if _cost(run.config) == _cost(plain)]
+        slowdown = device.slowdown or 1.0
     if not alike:
         return None
-    a_pair = median(second / pairs_a_step(run.config) for run in alike for second in run.seconds)
+    a_pair = slowdown * median(second / pairs_a_step(run.config) for run in alike for second in run.seconds)
     other = median(run.other_seconds / run.num_pairs for run in alike)
     step = a_pair * pairs_a_step(config)
     memory = [run.memory_bytes for run in alike if run.config.batch_size == config.batch_size]
@@ -86,6 +119,7 @@ def estimate(config: FlowDPOConfig, num_pairs: int, past: Sequence[PastRun]) -> 
         seconds_a_step=step,
         memory_bytes=max(known, default=None),
         runs=tuple(run.name for run in alike),
+        slowdown=slowdown,
     )
 
 

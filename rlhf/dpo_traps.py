@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from math import sqrt
 
 from rlhf.dpo_config import FlowDPOConfig
+from rlhf.dpo_plan import Device
 
 FEW_PAIRS = 100
 FEW_IDENTITIES = 10
@@ -52,6 +53,7 @@ class PairFacts:
         consent_ended: names of people whose consent has ended.
         consent_elsewhere: names of people whose consent names other uses than training.
         is_large: whether the videos are larger than the embedded world's, so that a large model made them.
+        device: that the run will probably have; None where no run has said anything of it.
     """
 
     identities: Mapping[str, int] = field(default_factory=dict)
@@ -71,6 +73,7 @@ class PairFacts:
     consent_ended: tuple[str, ...] = ()
     consent_elsewhere: tuple[str, ...] = ()
     is_large: bool = False
+    device: Device | None = None
 
     @property
     def num_pairs(self) -> int:
@@ -305,6 +308,13 @@ def _devices(facts: PairFacts, config: FlowDPOConfig) -> Iterator[Trap]:
                 "Switch it off, or start the run from a shell with torchrun.",
                 blocks=True,
             )
+    if config.bf16 and facts.device and facts.device.is_slow_in_bf16:
+        yield Trap(
+            "slow_bf16",
+            f"bfloat16 takes about {facts.device.slowdown:.0f} times as long as float32 on the "
+            f"{facts.device.name} of the last run, which has no units for it.",
+            "Leave bf16 empty: the device then takes what it is fast at.",
+        )
 
 
 _LOOKS: tuple[Callable[[PairFacts, FlowDPOConfig], Iterator[Trap]], ...] = (

@@ -22,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+from generator.model.precision import choose_precision
 from generator.rundir import RunDir, RunError, run_command
 from rlhf.evaluation import table
 from rlhf.evaluation.arms import Wanted, videos_of
@@ -64,6 +65,7 @@ def main(run: RunDir, attached: bool) -> None:
                 if video.path is None
             ],
             **({"oracle": dict(measures.trust)} if measures.trust else {}),
+            "precision": choose_precision(exact=True).to_json(),
             "seconds": round(time.monotonic() - began, 1),
         }
         write_report(run.path, result)

@@ -33,7 +33,8 @@ class RunConfig:
         ema_decay: of the moving average of what is trained, which is the result, in [0, 1); 0 switches it
             off.
         save_every: steps between checkpoints, at least 1.
-        bf16: arithmetic in bfloat16; what is trained stays float32.
+        bf16: arithmetic in bfloat16; what is trained stays float32. None takes it where the device is faster
+            in it, see `generator.model.precision`; the run's log and result say what it took.
         gradient_checkpointing: recompute activations in the backward pass to save memory.
         kept_activations: what is not recomputed then: "none", "attention" (its outputs: the dearest to
             recompute, the smallest to keep) or "products" (those of linear layers, too, but for the widest).
@@ -64,7 +65,7 @@ class RunConfig:
     time_strata: int = 4
     ema_decay: float = 0.99
     save_every: int = 25
-    bf16: bool = False
+    bf16: bool | None = None
     gradient_checkpointing: bool = False
     kept_activations: str = "attention"
     compiled: bool = False

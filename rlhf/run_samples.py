@@ -14,7 +14,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from generator.records import SampleRequest, SamplerSettings
 from generator.rundir import RunDir, RunError
-from generator.sample import make_videos
+from generator.sample import make_videos, precision_of
 from rlhf import processes
 from rlhf.moving_average import MovingAverage
 from rlhf.run_config import SampledConfig
@@ -127,11 +127,10 @@ def sampling_pipeline(run: RunDir, model: Mapping[str, Any], transformer: torch.
     from generator.model import AnyIDPipeline
 
     base = run.resolve(model["base"])
-    on_gpu = next(transformer.parameters()).is_cuda
     pipeline = AnyIDPipeline.from_pretrained(
         base if base.exists() else model["base"],
         transformer=transformer,
-        dtype=torch.bfloat16 if on_gpu else torch.float32,
+        dtype=precision_of(model).dtype,
     )
     pipeline.to(next(transformer.parameters()).device)
     pipeline.set_progress_bar_config(disable=True)

@@ -32,7 +32,7 @@ from generator.records import SamplerSettings
 from generator.rundir import RunDir, RunError, run_command
 from generator.sample import load_model
 from rlhf import processes
-from rlhf.arithmetic import set_up, to_bfloat16
+from rlhf.arithmetic import set_up, settle, to_bfloat16
 from rlhf.lora import add_adapter, save_adapter
 from rlhf.run_samples import Samples, sampling_pipeline
 from rlhf.run_trainer import train
@@ -80,6 +80,7 @@ def main(run: RunDir, attached: bool) -> None:
             return
         task = check(run, request)
         expect_several(task.config)
+        config, precision = settle(run, task.config)
         pipeline = load_model(run, task.model, transformer_device="cpu" if task.config.sharded else None)
         cached = cache_instances(
             pipeline,
@@ -89,7 +90,7 @@ def main(run: RunDir, attached: bool) -> None:
             on_file=lambda done: stop.leave_if_requested(),
         )
         shift = task.config.time_shift or float(pipeline.scheduler.config.flow_shift)
-        config = replace(task.config, time_shift=shift)
+        config = replace(config, time_shift=shift)
         layout = Layout(pipeline.config.empty_references, pipeline.config.reference_order)
         transformer, save = make_trainable(pipeline, config)
         del pipeline  # VAE and text encoder have done their work, until there are clips to make
@@ -109,7 +110,7 @@ def main(run: RunDir, attached: bool) -> None:
         if processes.is_main():
             with trainer.average.in_place():
                 trained = save(run.path)
-            run.write_result({**trained, **_figures(run, task)})
+            run.write_result({**trained, **_figures(run, task), "precision": precision.to_json()})
 
 
 def check(run: RunDir, request: Mapping[str, Any]) -> Task:

@@ -88,7 +88,7 @@ class SFTTrainer(RunTrainer):
         callbacks: Sequence[TrainerCallback] = (),
     ) -> None:
         """Set up transformers' trainer."""
-        arguments = training_arguments(config, folder, autocast=config.bf16 and config.mode == "full")
+        arguments = training_arguments(config, folder, autocast=bool(config.bf16) and config.mode == "full")
         draws = InstanceDraws(instances, config, num_draws(config, arguments), layout=layout)
         super().__init__(
             learner,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from annotate import queries
 from annotate.launch_queries import PairSet, finished_trainings, pair_facts
@@ -13,7 +13,7 @@ from annotate.services.runs import run_dir
 from generator.rundir import RunError
 from rlhf.config_form import read_form
 from rlhf.dpo_config import FlowDPOConfig
-from rlhf.dpo_plan import Estimate, PastRun, estimate
+from rlhf.dpo_plan import Device, Estimate, PastRun, estimate
 from rlhf.dpo_traps import PairFacts, Trap, find_traps
 
 
@@ -49,17 +49,27 @@ def dry_run(round: Round, chosen: PairSet, settings: Mapping[str, str]) -> DryRu
         facts=facts,
         digest=chosen.digest,
         traps=find_traps(facts, config),
-        estimate=estimate(config, facts.num_pairs, past),
+        estimate=estimate(_on_device(config, facts.device), facts.num_pairs, past, facts.device),
         has_history=bool(past),
     )
 
 
 def run_config(run: Run) -> FlowDPOConfig | None:
-    """The settings that a DPO run was asked to use; None where its folder is gone or of another version."""
+    """The settings of a DPO run, with the numbers that its device chose where it was left to.
+
+    None where its folder is gone or of another version.
+    """
     try:
-        return FlowDPOConfig.from_json(run_dir(run).read_request().get("config", {}))
+        config = FlowDPOConfig.from_json(run_dir(run).read_request().get("config", {}))
     except (RunError, ValueError):
         return None
+    took = (run.result or {}).get("precision")
+    return replace(config, bf16=took["bf16"]) if took else config
+
+
+def _on_device(config: FlowDPOConfig, device: Device | None) -> FlowDPOConfig:
+    """The settings as the device would fill them in."""
+    return replace(config, bf16=device.suits_bf16) if device and config.bf16 is None else config
 
 
 def past_runs(round: Round) -> list[PastRun]:

@@ -53,7 +53,9 @@ class Field:
 
     @property
     def choices(self) -> tuple[str, ...]:
-        return ("off", "on") if self.setting.kind == "switch" else self.setting.choices
+        if self.setting.kind != "switch":
+            return self.setting.choices
+        return ("", "off", "on") if self.setting.optional else ("off", "on")
 
     @property
     def is_changed(self) -> bool:

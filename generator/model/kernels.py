@@ -32,7 +32,7 @@ TRAINABLE = (
 
 
 def choose_attention(transformer: AnyIDTransformer, name: str, *, training: bool = False) -> None:
-    """Run every attention of the transformer by one backend; Diffusers makes it the process's default too.
+    """Run every attention of the transformer by one backend; other models of the process keep theirs.
 
     Args:
         transformer: the model.
@@ -44,7 +44,7 @@ def choose_attention(transformer: AnyIDTransformer, name: str, *, training: bool
         ValueError: no such backend, or one that cannot train.
         RuntimeError: the package that it needs is missing; Diffusers names it.
     """
-    from diffusers.models.attention_dispatch import AttentionBackendName
+    from diffusers.models.attention_dispatch import AttentionBackendName, attention_backend
 
     known = sorted(backend.value for backend in AttentionBackendName)
     if name not in known:
@@ -54,7 +54,8 @@ def choose_attention(transformer: AnyIDTransformer, name: str, *, training: bool
             f"attention {name!r} has no backward pass, so it can sample but not train; "
             f"use one of {', '.join(TRAINABLE[:3])}"
         )
-    transformer.set_attention_backend(name)
+    with attention_backend(name):  # Diffusers would make it the process's default, too; this takes that back
+        transformer.set_attention_backend(name)
 
 
 def compile_blocks(transformer: AnyIDTransformer, *, backend: str | Callable[..., Any] = "inductor") -> None:

@@ -8,14 +8,15 @@ from typing import TypeVar
 import torch
 from diffusers import DiffusionPipeline
 
+from generator.model.precision import choose_precision
+
 Pipeline = TypeVar("Pipeline", bound=DiffusionPipeline)
 
 
 def accelerator() -> tuple[torch.device, torch.dtype]:
-    """Where large models run, and in which numbers: the GPU in bfloat16, or else the CPU in float32."""
-    if torch.cuda.is_available():
-        return torch.device("cuda"), torch.bfloat16
-    return torch.device("cpu"), torch.float32
+    """Where large models run, and in which numbers."""
+    precision = choose_precision(exact=True)
+    return torch.device(precision.device), precision.dtype
 
 
 def check_pipeline(folder: Path) -> None:

@@ -14,7 +14,7 @@ from django.db import IntegrityError, ProgrammingError, transaction
 from django.utils import timezone
 
 from annotate.launch_queries import pair_facts, pair_set
-from annotate.models import AuditEvent, Export, Round, Run, RunStatus, User
+from annotate.models import AuditEvent, Export, Round, Run, RunStatus, Stage, User
 from annotate.services import runs
 from annotate.services.loop import advance_round
 from annotate.services.preferences import export_round
@@ -73,6 +73,23 @@ def test_looking_says_what_it_would_train_on_and_starts_nothing(lea, round):
     ):
         assert says in page
     assert not Run.objects.exists() and not Export.objects.exists()
+
+
+def test_it_warns_of_bfloat16_on_a_worker_that_emulates_it(lea, round):
+    """What the workers' machine is like, the run that made the videos has said."""
+    took = {"bf16": False, "device": "cpu", "suits_bf16": False, "slowdown": 12.6}
+    Run.objects.create(
+        round=round,
+        stage=Stage.SAMPLE,
+        ordinal=1,
+        folder="runs/round/sample-1",
+        status=RunStatus.DONE,
+        result={"precision": took},
+    )
+    browser = browser_of(lea)
+    assert "bfloat16 takes about 13 times as long" in look(browser, round, bf16="on")
+    assert "bfloat16 takes about" not in look(browser, round)
+    assert '<option value="" >as the device is faster</option>' in look(browser, round)
 
 
 def test_what_was_looked_at_is_launched(lea, round, sent):

@@ -72,7 +72,6 @@ def test_it_counts_the_arithmetic_of_a_forward_pass() -> None:
     choose_attention(model, "_native_math")
     with FlopCounterMode(display=False) as counter:
         model(target, torch.tensor([500.0]), torch.randn(1, 7, 8), shown)
-    choose_attention(model, "native")
     assert wan.count_forward_flops(5 * 2 * 3, 7, SMALL) == counter.get_total_flops()
     assert round(wan.count_forward_flops(27_280) / 1e12) == 517
 

@@ -10,6 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from generator.model.checkpoint import load_pipeline  # noqa: E402
+from generator.model.precision import Precision, choose_precision  # noqa: E402
 from generator.model.tiny import LATENT_CHANNELS, build_vae  # noqa: E402
 from generator.portraits.oracle import Oracle, Reading  # noqa: E402
 from generator.portraits.train.ablation import adapted, save  # noqa: E402
@@ -32,22 +33,27 @@ from generator.portraits.train.transformer import Conditioned, draw_times  # noq
 from generator.portraits.train.vae import reconstruction_loss  # noqa: E402
 from generator.portraits.world import CHECKPOINT, ELEMENT_STATES, phrase_change  # noqa: E402
 
+#: Both kinds of numbers that training may compute in, whatever this machine would choose.
+PRECISIONS = [Precision(bf16, "cpu", suits_bf16=bf16) for bf16 in (False, True)]
 
+
+@pytest.mark.parametrize("precision", PRECISIONS, ids=str)
 @pytest.mark.parametrize("shape", [(8, 24), (24, 8)])
-def test_it_pushes_singular_values_towards_one(shape: tuple[int, int]) -> None:
+def test_it_pushes_singular_values_towards_one(shape: tuple[int, int], precision: Precision) -> None:
     """Singular values 1 to 50 come out within Muon's band around 1, directions unchanged."""
     torch.manual_seed(0)
     u, _, v = torch.linalg.svd(torch.randn(shape), full_matrices=False)
-    result = orthogonalise(u @ torch.diag(torch.linspace(1, 50, 8)) @ v)
+    result = orthogonalise(u @ torch.diag(torch.linspace(1, 50, 8)) @ v, precision.dtype)
     assert ((torch.linalg.svdvals(result) - 1).abs() < 0.5).all()
     kept = torch.diag(u.T @ result @ v.T)
     assert (kept > 0.5).all()
 
 
-def test_it_finds_the_least_squares_solution_with_muon() -> None:
+@pytest.mark.parametrize("precision", PRECISIONS, ids=str)
+def test_it_finds_the_least_squares_solution_with_muon(precision: Precision) -> None:
     torch.manual_seed(0)
     wanted, weight = torch.randn(6, 5), torch.nn.Parameter(torch.zeros(6, 5))
-    optimiser = Muon([weight], lr=0.3)
+    optimiser = Muon([weight], lr=0.3, dtype=precision.dtype)
     for step in range(300):
         optimiser.param_groups[0]["lr"] = 0.3 * trapezoid(step, 300, warmup=1)
         optimiser.zero_grad()
@@ -103,17 +109,18 @@ def test_it_never_shows_the_target_as_a_reference() -> None:
 def test_it_embeds_prompts_as_the_pipeline_does() -> None:
     from generator.model.tiny import build_tiny_pipeline
 
-    pipeline, model = build_tiny_pipeline(), Conditioned()
+    pipeline, model = build_tiny_pipeline(), Conditioned(choose_precision(device="cpu"))
     model.text_encoder.load_state_dict(pipeline.text_encoder.state_dict())
     prompts = ["The person now has a bun. Behind the person is a beach.", ""]
     expected = pipeline.encode_prompt(prompts, do_classifier_free_guidance=False)[0]
     torch.testing.assert_close(model.eval().embed(prompts), expected, atol=1e-5, rtol=1e-4)
 
 
-def test_it_learns_to_undo_noise() -> None:
+@pytest.mark.parametrize("precision", PRECISIONS, ids=str)
+def test_it_learns_to_undo_noise(precision: Precision) -> None:
     """Four steps on one batch lower its loss; every parameter of both networks gets a gradient."""
     torch.manual_seed(0)
-    model = Conditioned()
+    model = Conditioned(precision)
     clean, references = torch.randn(2, 2, LATENT_CHANNELS, 1, 4, 4)
     batch = Batch(clean, references, ["The face looks sad.", ""])
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
@@ -242,7 +249,7 @@ def test_it_narrows_a_vae_without_loss_where_channels_are_redundant() -> None:
 
 def test_the_ablation_trains_a_lora_alone_and_loads_again(tmp_path) -> None:
     """It goes on from the shipped model, whose weights it leaves as they are."""
-    model = adapted(CHECKPOINT)
+    model = adapted(CHECKPOINT, choose_precision(device="cpu"))
     frozen = {name: value.clone() for name, value in model.named_parameters() if not value.requires_grad}
     trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
     assert trained and all("lora_" in name for name in trained)

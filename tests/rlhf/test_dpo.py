@@ -118,6 +118,32 @@ def test_a_finished_run_is_left_alone(whole):
     assert {path: path.stat().st_mtime_ns for path in whole.path.rglob("*") if path.name != "lock"} == before
 
 
+@pytest.mark.parametrize(
+    ("asked", "slowdown", "takes"), [(None, 0.3, True), (None, 17.0, False), (True, 17.0, True)]
+)
+def test_its_log_and_result_say_in_which_numbers_it_computed(
+    make_run, monkeypatch, capsys, asked, slowdown, takes
+):
+    """Left to the device, it takes what that is fast at."""
+    monkeypatch.setattr("generator.model.precision.bfloat16_slowdown", lambda: slowdown)
+    run = make_run(bf16=asked, steps=1)
+    main(run, False)
+    took = run.read_result()["precision"]
+    assert (took["bf16"], took["suits_bf16"], took["slowdown"]) == (takes, slowdown < 1, slowdown)
+    said = f"run computes in {took['name']} on cpu, where bfloat16 takes {slowdown:.1f} times as long"
+    assert said in capsys.readouterr().out
+
+
+def test_it_goes_on_elsewhere_in_the_numbers_in_which_it_began(make_run, monkeypatch):
+    monkeypatch.setattr("generator.model.precision.bfloat16_slowdown", lambda: 0.3)
+    run = make_run(bf16=None, steps=1)
+    main(run, False)
+    (run.path / "result.json").unlink()
+    monkeypatch.setattr("generator.model.precision.bfloat16_slowdown", lambda: 17.0)
+    main(run, False)
+    assert run.read_result()["precision"]["bf16"]
+
+
 @pytest.mark.parametrize("killed_at", [1, 3])
 def test_a_killed_run_goes_on_to_the_same_bits(make_run, whole, monkeypatch, killed_at):
     """Killed before the first checkpoint, and after it: the last complete one is taken up, or the start."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from rlhf.dpo_config import FlowDPOConfig
-from rlhf.dpo_plan import PastRun, estimate, less_memory, pairs_a_step, with_less_memory
+from rlhf.dpo_plan import Device, PastRun, estimate, less_memory, pairs_a_step, with_less_memory
 
 CONFIG = FlowDPOConfig(steps=10, batch_size=4, accumulation=2)
 PAST = PastRun("round dpo-1", CONFIG, (8.0, 8.0, 100.0), other_seconds=50.0, num_pairs=25, memory_bytes=3_000)
@@ -40,6 +40,19 @@ def test_it_scales_with_pairs_a_step_and_with_pairs():
 def test_runs_that_cost_something_else_say_nothing(change):
     assert estimate(replace(CONFIG, **change), 25, [PAST]) is None
     assert estimate(CONFIG, 25, []) is None
+
+
+def test_emulated_bfloat16_multiplies_the_steps_of_float32():
+    """Ten steps of 8 s become ten of 8 * 17 s; the rest of the run, mostly reading and writing, stays."""
+    emulating, fast = Device("cpu", False, 17.0), Device("cpu", True, 0.3)
+    asked = replace(CONFIG, bf16=True)
+    found = estimate(asked, 25, [PAST], emulating)
+    assert found is not None and found.slowdown == 17
+    assert (found.seconds, found.seconds_a_step) == (10 * 8 * 17 + 50, 8 * 17)
+    assert estimate(asked, 25, [PAST], fast) is None  # how much it gains is not known
+    known = replace(PAST, name="in bfloat16", config=asked, seconds=(90.0,))
+    measured = estimate(asked, 25, [PAST, known], emulating)
+    assert measured is not None and (measured.seconds_a_step, measured.slowdown) == (90, 1)
 
 
 def test_one_slow_run_does_not_decide():

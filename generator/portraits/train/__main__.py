@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from generator.model.precision import settle_precision
 from generator.portraits.train.ablation import train_ablation
 from generator.portraits.train.oracle import train_oracle
 from generator.portraits.train.ship import ship
@@ -40,6 +41,11 @@ def main() -> None:
     parser.add_argument(
         "--start", type=Path, help="checkpoint whose transformer and text encoder to begin with"
     )
+    parser.add_argument(
+        "--bf16",
+        action=argparse.BooleanOptionalAction,
+        help="numbers of the products; left out, what this CPU is fast at. A folder keeps what it began with",
+    )
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of each process; 0: all")
     arguments = parser.parse_args()
     if arguments.threads:
@@ -52,7 +58,13 @@ def main() -> None:
     }
     if "start" in chosen and arguments.part not in ("transformer", "ablation"):
         parser.error(f"--start is for the transformer and the ablation; {arguments.part} begins at random")
-    TRAINED[arguments.part](arguments.folder, arguments.steps, lr=arguments.lr, **chosen)
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        precision = settle_precision(arguments.folder, arguments.bf16, device="cpu")
+    except ValueError as error:
+        parser.error(str(error))
+    print(f"{arguments.part} {precision}", flush=True)
+    TRAINED[arguments.part](arguments.folder, arguments.steps, precision, lr=arguments.lr, **chosen)
 
 
 if __name__ == "__main__":

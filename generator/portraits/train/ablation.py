@@ -18,6 +18,7 @@ from peft.utils.save_and_load import get_peft_model_state_dict
 from torch import Tensor
 
 from generator.model.checkpoint import load_pipeline
+from generator.model.precision import Precision
 from generator.portraits.train.batches import Batch, Latents, cache_latents, draw_batch
 from generator.portraits.train.optimiser import trapezoid
 from generator.portraits.train.transformer import EMPTY_SHARE, Conditioned
@@ -30,6 +31,7 @@ TARGETS = ["to_q", "to_k", "to_v", "to_out.0", "ffn.net.0.proj", "ffn.net.2"]
 def train_ablation(
     folder: Path,
     steps: int,
+    precision: Precision,
     *,
     lr: float = 1e-3,
     seed: int = 5,
@@ -42,6 +44,7 @@ def train_ablation(
     Args:
         folder: working folder with the people and `vae/`.
         steps: of the whole training.
+        precision: of the products.
         lr: peak learning rate of AdamW.
         seed: of first weights and batches.
         people: how many of the drawn people are encoded.
@@ -49,8 +52,8 @@ def train_ablation(
         start: the model that it goes on from.
     """
     torch.manual_seed(seed)
-    latents = cache_latents(folder, people)
-    model = adapted(start)
+    latents = cache_latents(folder, people, precision)
+    model = adapted(start, precision)
     trained = [value for value in model.parameters() if value.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=lr, weight_decay=0.0)
     state = folder / "ablation-state.pt"
@@ -76,13 +79,11 @@ def train_ablation(
             save(model, start, folder / "ablation")
 
 
-def adapted(start: Path) -> Conditioned:
+def adapted(start: Path, precision: Precision) -> Conditioned:
     """The model of a checkpoint, frozen, with a fresh LoRA that trains."""
-    model = Conditioned()
+    model = Conditioned(precision)
     model.begin_with(start)
     model.requires_grad_(False)
-    # On a CPU the backward pass of short bf16 sequences is half as fast through the fused kernel.
-    model.transformer.set_attention_backend("_native_math")
     model.transformer.add_adapter(LoraConfig(r=RANK, lora_alpha=RANK, target_modules=TARGETS))
     return model
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, distributed
 
 from generator.model.order import in_order
+from generator.model.precision import Precision
 from generator.model.references import empty_reference, encode
 from generator.model.vae import AutoencoderKLWan
 from generator.portraits.people import FRONT_CLIPS, SIZE
@@ -140,12 +141,13 @@ def draw_batch(
     return Batch(torch.stack(clean).float(), torch.stack(references).float(), prompts)
 
 
-def cache_latents(folder: Path, people: int, rank: int = 0, world: int = 1) -> Latents:
+def cache_latents(folder: Path, people: int, precision: Precision, rank: int = 0, world: int = 1) -> Latents:
     """Encode people once, each process its share, and read all shares.
 
     Args:
         folder: working folder with the people and `vae/`.
         people: how many.
+        precision: of the VAE's products.
         rank: of this process.
         world: number of processes.
     """
@@ -155,7 +157,8 @@ def cache_latents(folder: Path, people: int, rank: int = 0, world: int = 1) -> L
     place.mkdir(exist_ok=True)
     if not (place / "done").is_file():
         torch.save(
-            list(_encode_people(rendered, range(rank, people, world), vae)), place / f"{rank}-of-{world}.pt"
+            list(_encode_people(rendered, range(rank, people, world), vae, precision)),
+            place / f"{rank}-of-{world}.pt",
         )
         if distributed.is_initialized():
             distributed.barrier()
@@ -170,7 +173,7 @@ def cache_latents(folder: Path, people: int, rank: int = 0, world: int = 1) -> L
 
 @torch.no_grad()
 def _encode_people(
-    rendered: Rendered, people: Sequence[int], vae: AutoencoderKLWan
+    rendered: Rendered, people: Sequence[int], vae: AutoencoderKLWan, precision: Precision
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Clips, stills and states of each person; every latent is what the pipeline would encode."""
     chosen_clips = [*range(TARGETS), FRONT_CLIPS]
@@ -178,7 +181,7 @@ def _encode_people(
     chosen_stills = list(range(num_stills - STILLS, num_stills))
     began = time.monotonic()
     for number, person in enumerate(people):
-        with torch.autocast("cpu", torch.bfloat16):
+        with precision.autocast():
             clips = encode(to_pixels(rendered.clips[person][chosen_clips]), vae)
             stills = encode(to_pixels(rendered.stills[person][chosen_stills][:, None]), vae)
         rows = [*chosen_clips, *(num_clips + index for index in chosen_stills)]

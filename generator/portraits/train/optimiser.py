@@ -16,17 +16,18 @@ from torch import Tensor, distributed, nn
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 
 
-def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
+def orthogonalise(matrix: Tensor, dtype: torch.dtype, steps: int = 5) -> Tensor:
     """Push all singular values of a matrix towards 1.
 
     Args:
         matrix: (m, n).
+        dtype: of the products; the iteration is stable in bfloat16.
         steps: iterations.
 
     Returns:
         (m, n) float32, approximately U V^T of the matrix' singular value decomposition.
     """
-    x = matrix.bfloat16()
+    x = matrix.to(dtype)
     tall = x.shape[0] > x.shape[1]
     x = x.T if tall else x
     x = x / (x.norm() + 1e-7)
@@ -45,14 +46,21 @@ class Muon(torch.optim.Optimizer):
     Args:
         params: weights of at least two dimensions.
         lr: learning rate.
+        dtype: see `orthogonalise`.
         momentum: of the gradient's moving average, with Nesterov's look-ahead.
         weight_decay: decoupled.
     """
 
     def __init__(
-        self, params: Iterable[Tensor], lr: float, momentum: float = 0.95, weight_decay: float = 0.0
+        self,
+        params: Iterable[Tensor],
+        lr: float,
+        dtype: torch.dtype,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
     ) -> None:
         """Remember the settings."""
+        self.dtype = dtype
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
@@ -69,7 +77,7 @@ class Muon(torch.optim.Optimizer):
                 update = weight.grad.lerp(average, group["momentum"]).flatten(1)
                 scale = 0.2 * math.sqrt(max(update.shape))
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
-                weight.add_(orthogonalise(update).view_as(weight), alpha=-group["lr"] * scale)
+                weight.add_(orthogonalise(update, self.dtype).view_as(weight), alpha=-group["lr"] * scale)
 
 
 class Optimiser:
@@ -78,10 +86,13 @@ class Optimiser:
     Args:
         modules: what is trained.
         lr: peak learning rate.
+        dtype: of Muon's products, see `orthogonalise`.
         plain: parts of parameter names that Adam takes although they are matrices (embeddings, heads).
     """
 
-    def __init__(self, modules: Iterable[nn.Module], lr: float, plain: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, modules: Iterable[nn.Module], lr: float, dtype: torch.dtype, plain: tuple[str, ...] = ()
+    ) -> None:
         """Divide the parameters."""
         matrices: list[nn.Parameter] = []
         others: list[nn.Parameter] = []
@@ -94,7 +105,7 @@ class Optimiser:
                 (matrices if is_matrix and not is_plain else others).append(parameter)
         self.lr, self.parameters = lr, matrices + others
         self.optimisers = (
-            Muon(matrices, lr=lr),
+            Muon(matrices, lr=lr, dtype=dtype),
             torch.optim.AdamW(others, lr=lr, betas=(0.9, 0.95), weight_decay=0.0),
         )
 

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
+from generator.model.precision import Precision
 from generator.model.vae import AutoencoderKLWan
 from generator.portraits.oracle import GLANCES, Oracle, OracleNetwork, identity_similarity
 from generator.portraits.train.data import PEOPLE, Rendered, render_people
@@ -103,7 +104,13 @@ def blur(pixels: Tensor, sigma: float) -> Tensor:
 
 
 def train_oracle(
-    folder: Path, steps: int, *, lr: float = 1.5e-3, seed: int = 1, people: int = PEOPLE
+    folder: Path,
+    steps: int,
+    precision: Precision,
+    *,
+    lr: float = 1.5e-3,
+    seed: int = 1,
+    people: int = PEOPLE,
 ) -> None:
     """Train, or go on from the last state, and write `oracle.safetensors` into the folder.
 
@@ -112,6 +119,7 @@ def train_oracle(
     Args:
         folder: working folder, with the people.
         steps: batches.
+        precision: of the products.
         lr: peak learning rate.
         seed: of weights and batches.
         people: how many are drawn.
@@ -119,7 +127,12 @@ def train_oracle(
     torch.manual_seed(seed)
     rendered = render_people(folder / "people", 0, people)
     network = OracleNetwork()
-    optimiser = Optimiser([network], lr, plain=("identity", "elements", "look.0.", "inner.0.", "inner.3."))
+    optimiser = Optimiser(
+        [network],
+        lr,
+        precision.dtype,
+        plain=("identity", "elements", "look.0.", "inner.0.", "inner.3."),
+    )
     state, start = folder / "oracle-state.pt", 0
     if state.is_file():
         saved = torch.load(state, weights_only=True)
@@ -129,7 +142,7 @@ def train_oracle(
     losses, began = [], time.monotonic()
     for step in range(start, steps):
         rng = np.random.default_rng([seed, step])
-        with torch.autocast("cpu", torch.bfloat16):
+        with precision.autocast():
             loss = oracle_loss(network, *_draw_batch(rendered, rng))
         loss.backward()
         optimiser.step(trapezoid(step, steps))

@@ -17,6 +17,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from generator.model.kernels import choose_attention
+from generator.model.precision import Precision
 from generator.model.tiny import (
     FLOW_SHIFT,
     MAX_TOKENS,
@@ -39,14 +41,22 @@ def draw_times(count: int, generator: torch.Generator) -> Tensor:
 
 
 class Conditioned(nn.Module):
-    """Transformer and text encoder, trained together."""
+    """Transformer and text encoder, trained together.
 
-    def __init__(self, position: ReferencePosition = "after") -> None:
-        """Random weights; `position` says on which side of the target the references stand."""
+    Args:
+        precision: of the products.
+        position: on which side of the target the references stand.
+    """
+
+    def __init__(self, precision: Precision, position: ReferencePosition = "after") -> None:
+        """Random weights."""
         super().__init__()
+        self.precision = precision
         self.transformer: AnyIDTransformer = build_transformer(position=position)
         self.text_encoder = build_text_encoder()
         self.tokenizer = build_tokenizer()
+        if precision.attention:
+            choose_attention(self.transformer, precision.attention, training=True)
 
     def begin_with(self, checkpoint: Path) -> None:
         """Take the weights of a checkpoint of the same architecture."""
@@ -79,7 +89,7 @@ class Conditioned(nn.Module):
         times = draw_times(len(noise), generator)
         share = times.view(-1, 1, 1, 1, 1)
         noisy = (1 - share) * batch.clean + share * noise
-        with torch.autocast("cpu", torch.bfloat16):
+        with self.precision.autocast():
             predicted = self.transformer(
                 noisy, 1000 * times, self.embed(batch.prompts), batch.references
             ).sample
@@ -89,6 +99,7 @@ class Conditioned(nn.Module):
 def train_transformer(
     folder: Path,
     steps: int,
+    precision: Precision,
     *,
     lr: float = 1.5e-3,
     seed: int = 2,
@@ -101,6 +112,7 @@ def train_transformer(
     Args:
         folder: working folder with the people and `vae/`.
         steps: of the whole training.
+        precision: of the products.
         lr: peak learning rate.
         seed: of weights and batches.
         people: how many of the drawn people are encoded.
@@ -109,8 +121,8 @@ def train_transformer(
     """
     rank, world = join_processes()
     torch.manual_seed(seed)
-    latents = cache_latents(folder, people, rank, world)
-    training = Training.resume(folder, lr, start)
+    latents = cache_latents(folder, people, precision, rank, world)
+    training = Training.resume(folder, lr, precision, start)
     losses, began = [], time.monotonic()
     for step in range(training.step, steps):
         rng = np.random.default_rng([seed, step, rank])
@@ -139,12 +151,12 @@ class Training:
         step: steps taken.
     """
 
-    def __init__(self, folder: Path, lr: float, position: ReferencePosition = "after") -> None:
+    def __init__(
+        self, folder: Path, lr: float, precision: Precision, position: ReferencePosition = "after"
+    ) -> None:
         """Random weights; `folder` takes the state and the averaged weights."""
         self.folder, self.state, self.step = folder, folder / "transformer-state.pt", 0
-        self.model = Conditioned(position)
-        # On a CPU the backward pass of short bf16 sequences is half as fast through the fused kernel.
-        self.model.transformer.set_attention_backend("_native_math")
+        self.model = Conditioned(precision, position)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         plain = (
             "patch_embedding",
@@ -154,12 +166,12 @@ class Training:
             "embed_tokens",
             "relative_attention",
         )
-        self.optimiser = Optimiser([self.model], lr, plain=plain)
+        self.optimiser = Optimiser([self.model], lr, precision.dtype, plain=plain)
 
     @classmethod
-    def resume(cls, folder: Path, lr: float, start: Path | None = None) -> Training:
+    def resume(cls, folder: Path, lr: float, precision: Precision, start: Path | None = None) -> Training:
         """Go on from the last state, else begin with the weights of a checkpoint, else with random ones."""
-        training = cls(folder, lr)
+        training = cls(folder, lr, precision)
         training.folder.mkdir(exist_ok=True)
         if training.state.is_file():
             saved = torch.load(training.state, weights_only=True)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from generator.model.precision import Precision
 from generator.model.tiny import LATENT_CHANNELS, build_vae
 from generator.model.vae import AutoencoderKLWan
 from generator.portraits.train.data import PEOPLE, Rendered, render_people
@@ -49,12 +50,21 @@ def reconstruction_loss(decoded: Tensor, pixels: Tensor) -> Tensor:
     return (difference.abs() * weight).mean() + 0.5 * (edges * weight[1:, 1:]).mean()
 
 
-def train_vae(folder: Path, steps: int, *, lr: float = 1e-3, seed: int = 0, people: int = PEOPLE) -> None:
+def train_vae(
+    folder: Path,
+    steps: int,
+    precision: Precision,
+    *,
+    lr: float = 1e-3,
+    seed: int = 0,
+    people: int = PEOPLE,
+) -> None:
     """Train, or go on from the last state in the folder; a narrowed VAE goes on as one.
 
     Args:
         folder: working folder; the VAE comes out as `vae/`.
         steps: of the whole training, or since it was narrowed.
+        precision: of the products.
         lr: peak learning rate.
         seed: of weights and batches.
         people: how many are drawn.
@@ -66,7 +76,7 @@ def train_vae(folder: Path, steps: int, *, lr: float = 1e-3, seed: int = 0, peop
     if state.is_file():
         saved = torch.load(state, weights_only=True)
     vae = build_vae(len(saved["vae"]["post_quant_conv.bias"]) if saved else WIDE_CHANNELS)
-    optimiser = Optimiser([vae], lr, plain=("conv_in", "conv_out"))
+    optimiser = Optimiser([vae], lr, precision.dtype, plain=("conv_in", "conv_out"))
     start = 0
     if saved:
         vae.load_state_dict(saved["vae"])
@@ -76,7 +86,8 @@ def train_vae(folder: Path, steps: int, *, lr: float = 1e-3, seed: int = 0, peop
     losses: dict[str, list[float]] = {"still": [], "clip": []}
     began = time.monotonic()
     for step in range(start, steps):
-        kind, loss = _one_step(vae, rendered, np.random.default_rng([seed, step, rank]), step)
+        rng = np.random.default_rng([seed, step, rank])
+        kind, loss = _one_step(vae, rendered, rng, step, precision)
         loss.backward()
         norm = optimiser.step(trapezoid(step, steps))
         losses[kind].append(loss.item())
@@ -110,7 +121,7 @@ def narrow(folder: Path) -> None:
 
 
 def _one_step(
-    vae: AutoencoderKLWan, rendered: Rendered, rng: np.random.Generator, step: int
+    vae: AutoencoderKLWan, rendered: Rendered, rng: np.random.Generator, step: int, precision: Precision
 ) -> tuple[str, Tensor]:
     """One batch's loss: clips in four steps of five."""
     kind = (STILLS, SHORT, WHOLE, SHORT, WHOLE)[step % 5]
@@ -123,7 +134,7 @@ def _one_step(
         start = int(rng.integers(len(chosen[0]) - num_frames + 1))
         chosen = [frames[start : start + num_frames] for frames in chosen]
     pixels = to_pixels(np.stack(chosen))
-    with torch.autocast("cpu", torch.bfloat16):
+    with precision.autocast():
         posterior = vae.encode(pixels).latent_dist
         decoded = vae.decode(posterior.sample(), return_dict=False)[0]
     kl = 0.5 * (posterior.mean.float() ** 2 + posterior.var.float() - 1 - posterior.logvar.float()).mean()
