@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 #: Options of pytest and the environment that each half adds to this one's.
 HALVES: dict[str, tuple[list[str], dict[str, str]]] = {
     "without a browser": (
-        ["-n", "2", "--dist", "loadfile", "--ignore", "tests/browser"],
+        ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "--ignore", "tests/browser"],
         {"OMP_NUM_THREADS": "1"},
     ),
     "in the browser": (["tests/browser"], {}),

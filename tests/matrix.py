@@ -83,7 +83,16 @@ def run_row(row: Row, flags: set[str]) -> Outcome | str:
     """What came out, or why it was not run."""
     if missing := row.lacks(flags):
         return f"skipped: this processor has no {missing}"
-    arguments = ["-q", "-n", "2", "--dist", "loadfile", f"--randomly-seed={row.order}", *numerical_files()]
+    arguments = [
+        "-q",
+        "-n",
+        "2",
+        "--dist",
+        "loadfile",
+        "--no-loadscope-reorder",
+        f"--randomly-seed={row.order}",
+        *numerical_files(),
+    ]
     return run_pytest(arguments, row.environment)
 
 

@@ -62,6 +62,7 @@ class Client:
             self.stored.append((key, slot.pk))
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_fifty_people_on_five_thousand_slots(settings):
     settings.LEASE_S = LEASE_S

@@ -181,6 +181,7 @@ def test_the_commands_say_what_they_did(people, tmp_path):
         call_command("import_dataset", str(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_supervised_run_learns_from_a_dataset(people, tmp_path):
     """Two steps on the shipped model, through the command that a researcher types."""
     pytest.importorskip("diffusers")

@@ -116,6 +116,7 @@ def test_a_missing_folder_is_named(tmp_path):
         import_people(tmp_path / "nowhere", source="tests")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REALDATA.is_dir(), reason="the folder of real people is not here")
 def test_it_imports_real_people_whole():
     report = import_people(REALDATA / "people", source="realdata")

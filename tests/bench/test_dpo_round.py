@@ -93,6 +93,7 @@ def test_people_of_the_pairs_are_in_no_comparison(tmp_path):
     assert set(first["changed"]) == set(changed) and first["identity"] == tests[0].person.name
 
 
+@pytest.mark.slow
 def test_found_data_have_the_faults_that_are_planted(tmp_path):
     questions = draw_questions(tmp_path / "people", "train", people=6, each=2, seed=6)
     oracle = Oracle.load()

@@ -26,6 +26,7 @@ def model(tmp_path, monkeypatch):
     return tmp_path / "model"
 
 
+@pytest.mark.slow
 def test_both_ways_are_one_training(model, capsys) -> None:
     """Random weights, one layer, two steps; the benchmark itself stops where the losses differ."""
     cases = (dpo_step.Case("2 stills, 1 clip", "needed"),)

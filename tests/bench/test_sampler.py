@@ -12,6 +12,7 @@ from bench import sampler  # noqa: E402
 from generator.model.tiny import build_tiny_pipeline  # noqa: E402
 
 
+@pytest.mark.slow
 def test_it_compares_two_ways_to_one_video(tmp_path, monkeypatch, capsys) -> None:
     """Random weights and two steps; the benchmark itself stops where the latents differ."""
     monkeypatch.chdir(tmp_path)

@@ -170,6 +170,7 @@ def test_it_refuses_a_request_that_is_none(media, base) -> None:
         main(run, False)
 
 
+@pytest.mark.slow
 def test_it_runs_as_a_command_and_survives_a_kill(media, base) -> None:
     samples = [sample(str(number), number, *GOOD, prompt=f"number {number}") for number in range(4)]
     run = open_run(media, base, samples)

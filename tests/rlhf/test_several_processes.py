@@ -66,6 +66,7 @@ def start_two(run, command="rlhf.dpo"):
     return subprocess.CompletedProcess(command, process.returncode, printed, errors)
 
 
+@pytest.mark.slow
 def test_two_processes_train_what_one_trains_on_the_doubled_batch(make_run):
     one, two = make_run("one", batch_size=2), make_run("two", batch_size=1)
     main(one, False)
@@ -97,6 +98,7 @@ def shared_out(tmp_path_factory, model_folder, export_folder):
     return runs
 
 
+@pytest.mark.slow
 def test_shared_weights_train_what_whole_ones_do(shared_out):
     """To the bit: metrics, adapter, and clips of three people."""
     whole, sharded = (
@@ -135,7 +137,7 @@ def test_supervised_runs_share_weights_to_the_same_bits(tmp_path, model_folder):
     dataset, adapters = write_dataset(tmp_path / "data"), []
     for name in ("whole", "sharded"):
         run = RunDir(tmp_path / name)
-        create(run, model_folder, dataset, sample_every=0, bf16=True, sharded=name == "sharded")
+        create(run, model_folder, dataset, sample_every=0, bf16=None, sharded=name == "sharded")
         ended = start_two(run, "rlhf.sft")
         assert ended.returncode == 0, ended.stderr[-2000:]
         adapters.append((run.path / "adapter" / ADAPTER_FILE).read_bytes())
