@@ -109,7 +109,9 @@ class SentenceComparer:
         Raises:
             UnreadPromptError: a text has more tokens than the model reads.
         """
-        inputs = self._tokenizer(list(texts), padding=True, truncation=False, verbose=False, return_tensors="pt")
+        inputs = self._tokenizer(
+            list(texts), padding=True, truncation=False, verbose=False, return_tensors="pt"
+        )
         for text, tokens in zip(texts, inputs["attention_mask"].sum(dim=1).tolist(), strict=True):
             if tokens > self._limit:
                 raise UnreadPromptError(

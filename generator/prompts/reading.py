@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import html
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -178,6 +178,24 @@ class PromptReader:
         return tuple(words)
 
 
+def look_at(readers: Mapping[str, PromptReader], prompt: str) -> tuple[str, str]:
+    """What to tell whoever writes a prompt that several models may be given.
+
+    Args:
+        readers: of the models, by name.
+        prompt: as written.
+
+    Returns:
+        Why none of the models reads it to its end, empty where one does; and otherwise what single models
+        would not read of it, empty where all read it whole.
+    """
+    readings = {name: reader.read(prompt) for name, reader in readers.items()}
+    if readings and all(reading.too_long for reading in readings.values()):
+        name = max(readings, key=lambda one: readings[one].limit)
+        return readings[name].too_long, ""
+    return "", "; ".join(f"{name}: {one.problem}" for name, one in readings.items() if one.problem)
+
+
 def clean_prompt(prompt: str) -> str:
     """The text that Diffusers' Wan pipelines give to the tokenizer.
 
@@ -211,6 +229,9 @@ def find_limit(base: str) -> PromptLimit | None:
 
     Returns:
         None where there is no tokenizer here, or one of a class that nobody counts with here.
+
+    Raises:
+        ValueError: a file is damaged.
     """
     files = [_model_file(base, name) for name in ("model_index.json", *_TOKENIZER_FILES)]
     index, config, tokenizer = (file and json.loads(file.read_text(encoding="utf-8")) for file in files)
@@ -221,7 +242,10 @@ def find_limit(base: str) -> PromptLimit | None:
         tokenizer = _as_t5(tokenizer)
     elif kind not in _AS_WRITTEN:
         return None
-    built = Tokenizer.from_str(json.dumps(tokenizer))
+    try:
+        built = Tokenizer.from_str(json.dumps(tokenizer))
+    except Exception as error:  # the library raises nothing narrower
+        raise ValueError(f"{files[2]} holds no tokenizer: {error}") from None
     built.no_truncation()
     built.no_padding()
     text = built.to_str()
