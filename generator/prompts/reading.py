@@ -72,8 +72,8 @@ class Reading:
         if self.tokens <= self.limit:
             return ""
         return (
-            f"the prompt has {self.tokens} tokens and the model reads {self.limit}; {_quoted(self.cut)} would "
-            f"be cut; shorten it by {self.tokens - self.limit}"
+            f"the prompt has {self.tokens} tokens and the model reads {self.limit}; {_quoted(self.cut)} "
+            f"would be cut; shorten it by {self.tokens - self.limit}"
         )
 
     @property
