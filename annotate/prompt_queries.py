@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from django.conf import settings
+from django.db.models import QuerySet
 from tokenizers import Tokenizer
 
 from annotate.models import Instance, ModelState, ModelVersion
@@ -73,13 +74,16 @@ class Count:
     reading: Reading
 
 
+def versions_in_use() -> QuerySet[ModelVersion]:
+    """Those that can start a round: of all that read alike, the newest."""
+    alike = ("tokenizer_sha256", "max_tokens")
+    versions = ModelVersion.objects.exclude(state=ModelState.ARCHIVED)
+    return versions.order_by(*alike, "-id").distinct(*alike)
+
+
 def readers_in_use() -> Readers:
     """Of all versions that are not archived; before there is one, of MODEL_PATH."""
-    alike = ("tokenizer_sha256", "max_tokens")
-    versions = (
-        ModelVersion.objects.exclude(state=ModelState.ARCHIVED).order_by(*alike, "-id").distinct(*alike)
-    )
-    found = {version.name: reader_of(version) for version in versions}
+    found = {version.name: reader_of(version) for version in versions_in_use()}
     if not found:
         found = {Path(settings.MODEL_PATH).name: _shipped_reader(settings.MODEL_PATH)}
     known = {name: reader for name, reader in found.items() if reader is not None}
