@@ -58,8 +58,7 @@ class Readers:
         It is refused where no model reads it to its end. What only some read, and words that are not known,
         are said; a round leaves out what its own model does not read.
         """
-        refusal, warning = look_at(self.known, prompt)
-        return (refusal, warning) if self.is_complete else ("", refusal or warning)
+        return look_at(self.known, prompt, may_refuse=self.is_complete)
 
     def count(self, prompt: str) -> list[Count]:
         """What each model makes of a prompt."""

@@ -32,4 +32,5 @@ def expect_read(pipeline: AnyIDPipeline, rows: Iterable[tuple[str, str]], remedy
         return
     named = "; ".join(f"{name}: {problem}" for name, problem in found[:_NAMED])
     more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    raise RunError(f"{len(found)} prompts would not be read whole: {named}{more}; {remedy}")
+    which = "1 prompt" if len(found) == 1 else f"{len(found)} prompts"
+    raise RunError(f"{which} would not be read whole: {named}{more}; {remedy}")

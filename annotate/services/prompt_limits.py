@@ -113,7 +113,9 @@ def say_left_out(unread: Sequence[str], shown: int = 3) -> str:
     if not unread:
         return ""
     more = f"; and {len(unread) - shown} more" if len(unread) > shown else ""
+    one = len(unread) == 1
     return (
-        f"{len(unread)} instances are left out, since the model would not read their prompts whole: "
-        f"{'; '.join(unread[:shown])}{more}; edit them, or take a model that reads them"
+        f"{len(unread)} {'instance is' if one else 'instances are'} left out, since the model would not read "
+        f"{'its prompt' if one else 'their prompts'} whole: {'; '.join(unread[:shown])}{more}; "
+        f"edit {'it' if one else 'them'}, or take a model that reads {'it' if one else 'them'}"
     )

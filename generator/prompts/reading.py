@@ -25,6 +25,7 @@ from tokenizers import Tokenizer
 MAX_TOKENS = 512
 #: The most characters of a prompt that a refusal repeats.
 _SHOWN = 80
+_MARKS = ".,;:!?\"'()"
 #: Classes of transformers that take `tokenizer.json` as it is, and those that build another Unigram from it.
 _AS_WRITTEN = {"TokenizersBackend", "PreTrainedTokenizerFast"}
 _OF_T5 = {"T5Tokenizer", "T5TokenizerFast"}
@@ -173,24 +174,25 @@ class PromptReader:
                 unread[at] and not text[at].isspace() or not (read[at] or unread[at]) and text[at].isalnum()
                 for at in range(start, end)
             ):
-                words[word] = None
+                words[word.strip(_MARKS) or word] = None
             start = end + 1
         return tuple(words)
 
 
-def look_at(readers: Mapping[str, PromptReader], prompt: str) -> tuple[str, str]:
+def look_at(readers: Mapping[str, PromptReader], prompt: str, *, may_refuse: bool = True) -> tuple[str, str]:
     """What to tell whoever writes a prompt that several models may be given.
 
     Args:
         readers: of the models, by name.
         prompt: as written.
+        may_refuse: whether these are all models that there are; else another one may read it.
 
     Returns:
         Why none of the models reads it to its end, empty where one does; and otherwise what single models
         would not read of it, empty where all read it whole.
     """
     readings = {name: reader.read(prompt) for name, reader in readers.items()}
-    if readings and all(reading.too_long for reading in readings.values()):
+    if may_refuse and readings and all(reading.too_long for reading in readings.values()):
         name = max(readings, key=lambda one: readings[one].limit)
         return readings[name].too_long, ""
     return "", "; ".join(f"{name}: {one.problem}" for name, one in readings.items() if one.problem)
