@@ -78,7 +78,7 @@ class GroundedSegmenter:
         tokens, limit = inputs["input_ids"].shape[1], self._detector.config.max_text_len
         if tokens > limit:  # transformers would cut it
             raise ValueError(
-                f"{name[:60]!r} has {tokens} tokens and the detector reads {limit}; name it shorter"
+                f"{name[:60]!r} has {tokens} tokens and the detector reads {limit}; name it in fewer words"
             )
         outputs = self._detector(**inputs.to(self._detector.device))
         (found,) = self._processor.post_process_grounded_object_detection(
