@@ -25,19 +25,21 @@ def reader_of(version: ModelVersion) -> PromptReader | None:
     if version.max_tokens is None:
         return None
     file = settings.STORAGE_ROOT / tokenizer_path(version.tokenizer_sha256)
-    return PromptReader.of_tokenizer(_load(str(file)), version.max_tokens) if file.is_file() else None
+    return _load(str(file), version.max_tokens) if file.is_file() else None
 
 
 @lru_cache(maxsize=4)
-def _load(file: str) -> Tokenizer:
+def _load(file: str, limit: int) -> PromptReader:
     """Kept by the process: the tokenizer of a large model takes half a second and 340 MB."""
-    return Tokenizer.from_file(file)
+    return PromptReader.of_tokenizer(Tokenizer.from_file(file), limit)
 
 
 @lru_cache(maxsize=1)
 def _shipped_reader(base: str) -> PromptReader | None:
     limit = find_limit(base)
-    return limit and PromptReader.of_tokenizer(Tokenizer.from_str(limit.tokenizer), limit.max_tokens)
+    if limit is None:
+        return None
+    return PromptReader.of_tokenizer(Tokenizer.from_str(limit.tokenizer), limit.max_tokens)
 
 
 @dataclass(frozen=True)

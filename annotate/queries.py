@@ -147,7 +147,7 @@ def failed_videos(round: Round) -> list[dict[str, Any]]:
             number=Count("id"), instance=Min("instance_id"), instances=Count("instance_id", distinct=True)
         )
     )
-    return list(counted.order_by("-number", "error")[:5])
+    return [dict(one) for one in counted.order_by("-number", "error")[:5]]
 
 
 def done_run(round: Round, stage: str) -> Run | None:

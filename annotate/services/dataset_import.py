@@ -200,8 +200,8 @@ def _take_instance(group: IdentityGroup, row: InstanceRow, report: DatasetReport
         places.append(InstanceReference(reference=references[row.target.sha256]))
     _store_instance(group, row, places)
     report.new["instances"] += 1
-    if problem := "; ".join(filter(None, readers.look_at(row.prompts[-1].text))):
-        report.not_read.append(f"{row.instance_id[:12]} of {group}: {problem}")
+    if unread := "; ".join(filter(None, readers.look_at(row.prompts[-1].text))):
+        report.not_read.append(f"{row.instance_id[:12]} of {group}: {unread}")
 
 
 def _take_place(reference: Reference, row: PlaceRow) -> InstanceReference:

@@ -236,9 +236,10 @@ def find_limit(base: str) -> PromptLimit | None:
         ValueError: a file is damaged.
     """
     files = [_model_file(base, name) for name in ("model_index.json", *_TOKENIZER_FILES)]
-    index, config, tokenizer = (file and json.loads(file.read_text(encoding="utf-8")) for file in files)
-    if index is None or config is None or tokenizer is None:
+    found = [json.loads(file.read_text(encoding="utf-8")) for file in files if file is not None]
+    if len(found) < len(files):
         return None
+    index, config, tokenizer = found
     kind = config.get("tokenizer_class")
     if kind in _OF_T5:
         tokenizer = _as_t5(tokenizer)
