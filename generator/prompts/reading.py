@@ -68,13 +68,23 @@ class Reading:
     unknown: tuple[str, ...] = ()
 
     @property
+    def excess(self) -> int:
+        """Tokens above the limit; 0 where it reads to the end."""
+        return max(0, self.tokens - self.limit)
+
+    @property
+    def shown_cut(self) -> str:
+        """The part that would be cut, in quotes, and shortened where it is long."""
+        return _quoted(self.cut)
+
+    @property
     def too_long(self) -> str:
         """One line that says what would be cut, and the remedy; empty where nothing would."""
-        if self.tokens <= self.limit:
+        if not self.excess:
             return ""
         return (
-            f"the prompt has {self.tokens} tokens and the model reads {self.limit}; {_quoted(self.cut)} "
-            f"would be cut; shorten it by {self.tokens - self.limit}"
+            f"the prompt has {self.tokens} tokens and the model reads {self.limit}; {self.shown_cut} "
+            f"would be cut; shorten it by {self.excess}"
         )
 
     @property
