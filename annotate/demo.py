@@ -24,6 +24,7 @@ from tqdm import tqdm
 from annotate import curation_queries, queries, tasks
 from annotate.management.loop_command import curate_with_bar, wait_for_run
 from annotate.models import IdentityGroup, Round, Split, Stage, User
+from annotate.prompt_queries import part_by_prompt
 from annotate.services.accounts import create_account, renew_password
 from annotate.services.identities import import_people
 from annotate.services.instances import build_instances
@@ -78,7 +79,7 @@ def run_synthetic(say: Say) -> dict[str, Any]:
         for split, count in INSTANCES_A_PERSON.items():
             build_instances(Draw(count=count, seed=0), split=split, source="portraits")
     with progress.stage("samples", "4  samples: two videos of each instance, on the gpu queue"):
-        round = _sampled_round("demo", "portraits", votes_wanted=VOTES_WANTED)
+        round = _sampled_round(say, "demo", "portraits", votes_wanted=VOTES_WANTED)
     with progress.stage("tracks", "5  two tracks: simulated annotators judge over the HTTP API"):
         if advance_is_waiting(round):
             simulate_round(round, VOTER, count=SIMULATED_ANNOTATORS, seed=0, url=local_url())
@@ -107,7 +108,7 @@ def run_people(folder: Path, say: Say) -> dict[str, Any]:
     with progress.stage("instances", "2  instances: references in order, and what changes"):
         build_instances(Draw(count=1, seed=0), split=Split.TRAIN, source=source)
     with progress.stage("samples", "4  samples: two videos for every person, on the gpu queue"):
-        round = _sampled_round(source, source, votes_wanted=1)
+        round = _sampled_round(say, source, source, votes_wanted=1)
     return {"round": round.name, **queries.round_funnel(round), "wall_s": progress.wall_s}
 
 
@@ -175,11 +176,14 @@ def _import(say: Say, folder: Path, split: Split, source: str = "portraits") -> 
         say(f"   left out {line}")
 
 
-def _sampled_round(name: str, source: str, *, votes_wanted: int) -> Round:
+def _sampled_round(say: Say, name: str, source: str, *, votes_wanted: int) -> Round:
     """The round with all its videos made; what an earlier run made is kept."""
     model = queries.root_model() or import_model(settings.MODEL_PATH)
     round = queries.find_round(name) or start_round(name, model, votes_wanted=votes_wanted, dpo=DPO)
-    plan_pairs(round, queries.instances_of_split(Split.TRAIN, source))
+    whole, unread = part_by_prompt([model], queries.instances_of_split(Split.TRAIN, source))
+    for line in unread:
+        say(f"   left out {line}")
+    plan_pairs(round, whole)
     run = queue_sampling(round)
     if run is not None:
         tasks.send_run(run)

@@ -25,6 +25,8 @@ def chosen_by(
     pairs = pairs.prefetch_related("pair__consensuses").order_by("pair_id")
     for preference in pairs.iterator(chunk_size=1_000):
         place, reason = _place(rule, preference)
+        if preference.pair.prompt_unread:
+            place, reason = None, "the model did not read the whole prompt"
         if place and preference.is_simulated and not include_simulated:
             place, reason = None, "simulated votes"
         if place:

@@ -25,6 +25,7 @@ from annotate.models import (
     Stage,
     User,
 )
+from annotate.prompt_queries import reader_of
 from generator.records import SamplerSettings
 from rlhf.agreement import raw_agreement, verdict_counts
 from rlhf.dpo_plan import Device
@@ -65,7 +66,9 @@ def pair_set(
     rule: ExportRule = ExportRule.PARETO,
 ) -> PairSet:
     """An export's pairs, or those that an export of the round by a rule would hold now."""
-    every = PreferencePair.objects.select_related("pair__first", "pair__second", "pair__instance__group")
+    every = PreferencePair.objects.select_related(
+        "pair__first", "pair__second", "pair__instance__group", "pair__instance__prompt"
+    )
     if export is None:
         places, _ = chosen_by(rule, round, include_simulated=include_simulated)
         return PairSet(every.filter(pk__in=places).order_by("pair_id"), places, rule)
@@ -106,6 +109,7 @@ def pair_facts(round: Round, chosen: PairSet) -> PairFacts:
         consent_ended=tuple(sorted(group.name for group in people if _has_ended(group))),
         consent_elsewhere=tuple(sorted(group.name for group in people if not _covers_training(group))),
         device=last_device(),
+        unread=_unread(pairs, round),
         is_large=size.width * size.height * size.num_frames > LARGE_PIXELS,
     )
 
@@ -128,6 +132,19 @@ def _file_facts(pairs: list[PreferencePair], places: Mapping[int, Place], round:
         "uneven": uneven,
         "from_others": foreign,
     }
+
+
+def _unread(pairs: list[PreferencePair], round: Round) -> tuple[str, ...]:
+    """Pairs whose prompts a model of theirs did not read whole, or which the round's model would not."""
+    reader = reader_of(round.policy)
+    found = {}
+    for preference in pairs:
+        pair = preference.pair
+        is_foreign = any(one.model_version_id != round.policy_id for one in (pair.first, pair.second))
+        found[pair] = pair.prompt_unread
+        if is_foreign and reader and not pair.prompt_unread:  # its own were looked at when they were planned
+            found[pair] = reader.read(pair.instance.prompt.text).problem
+    return tuple(f"{pair}: {problem}" for pair, problem in found.items() if problem)
 
 
 def _counting_votes(pairs: QuerySet[PreferencePair]) -> dict[tuple[bool, int], Vote]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet
 
 from annotate.models import (
     LIVE,
@@ -134,6 +134,20 @@ def missing_samples(round: Round, *, include_failed: bool) -> QuerySet[VideoSamp
     if not include_failed:
         missing = missing.filter(error="")
     return missing.select_related("instance__prompt").order_by("instance_id", "id")
+
+
+def failed_videos(round: Round) -> list[dict[str, Any]]:
+    """Why videos of a round could not be made, and how many each: the most frequent reasons."""
+    mine = VideoPair.objects.filter(Q(first=OuterRef("pk")) | Q(second=OuterRef("pk")), round=round)
+    failed = VideoSample.objects.filter(Exists(mine), path="").exclude(error="")
+    counted = (
+        failed.order_by()
+        .values("error")
+        .annotate(
+            number=Count("id"), instance=Min("instance_id"), instances=Count("instance_id", distinct=True)
+        )
+    )
+    return [dict(one) for one in counted.order_by("-number", "error")[:5]]
 
 
 def done_run(round: Round, stage: str) -> Run | None:

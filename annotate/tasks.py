@@ -13,7 +13,7 @@ from django.conf import settings
 from kombu.exceptions import OperationalError
 
 from annotate.models import Round, Run, RunStatus, Stage
-from annotate.services import comparisons, curation, run_logs, runs, statistics
+from annotate.services import comparisons, curation, prompt_limits, run_logs, runs, statistics
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +33,7 @@ TERMINATE_S = 20
 @shared_task
 def execute_run(run_id: int) -> None:
     """Run one stage's command in its folder; a second delivery of the same id does nothing."""
+    prompt_limits.learn_limits()  # whoever runs models has their tokenizers, which the web may not see
     worker = uuid4()
     run = runs.claim_run(run_id, worker)
     if run is None:
@@ -114,6 +115,7 @@ def has_worker() -> bool:
 
 @shared_task
 def requeue_lost_runs() -> None:
+    prompt_limits.learn_limits()
     for run_id in runs.requeue_lost_runs():
         execute_run.delay(run_id)
 

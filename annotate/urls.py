@@ -37,6 +37,7 @@ urlpatterns = [
     path("references/<int:reference_id>/decide/", people.decide, name="reference_decide"),
     path("references/<int:reference_id>/annotation/", people.annotation, name="reference_annotation"),
     path("instances/<int:instance_id>/prompt/", prompts.prompt, name="prompt"),
+    path("people/prompts/tokens/", prompts.prompt_tokens, name="prompt_tokens"),
     path("accounts/", accounts.accounts, name="accounts"),
     path("accounts/<int:user_id>/password/", accounts.password, name="account_password"),
     # First, since the track converter is registered by the API's routes.

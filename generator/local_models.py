@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,8 +16,12 @@ from torch import Tensor
 from transformers import AutoModel, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
 
 from generator.model.precision import choose_precision
-from generator.prompts.asking import ModelError, Question, Reply
+from generator.prompts.asking import ModelError, Question, Reply, UnansweredError
 from generator.prompts.chat import Part, chat_message
+from generator.prompts.reading import UnreadPromptError
+
+#: As transformers states it: more tokens than any model reads.
+_NO_LIMIT = 10**9
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +87,11 @@ class SentenceComparer:
         """Load the encoder, on the accelerator where there is one."""
         self._tokenizer = AutoTokenizer.from_pretrained(_folder(model), local_files_only=True)
         self._model = _ready(AutoModel, model)
+        self._name = model.name
+        # A tokenizer that names no limit has an astronomical one; then the model's positions end the text.
+        positions = getattr(self._model.config, "max_position_embeddings", math.inf)
+        said = self._tokenizer.model_max_length
+        self._limit = said if said < _NO_LIMIT else positions
         self._turn = threading.Lock()
 
     def compare(
@@ -89,14 +99,29 @@ class SentenceComparer:
     ) -> dict[str, float]:
         """Similarity of each element in [0, 1]; see `Comparer`."""
         elements = list(primary)
-        embedded = self.embed([texts[element] for texts in (primary, target) for element in elements])
+        try:
+            embedded = self.embed([texts[element] for texts in (primary, target) for element in elements])
+        except UnreadPromptError as error:
+            raise UnansweredError(f"{self._name}: {error}") from None
         before, after = embedded.chunk(2)
         similarity = (before * after).sum(dim=1).clamp(0, 1)
         return dict(zip(elements, similarity.tolist(), strict=True))
 
     def embed(self, texts: Sequence[str]) -> Tensor:
-        """Unit vectors, (B, D) float32; padding does not count."""
-        inputs = self._tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")
+        """Unit vectors, (B, D) float32; padding does not count.
+
+        Raises:
+            UnreadPromptError: a text has more tokens than the model reads.
+        """
+        inputs = self._tokenizer(
+            list(texts), padding=True, truncation=False, verbose=False, return_tensors="pt"
+        )
+        for text, tokens in zip(texts, inputs["attention_mask"].sum(dim=1).tolist(), strict=True):
+            if tokens > self._limit:
+                raise UnreadPromptError(
+                    f"{text[:60]!r} has {tokens} tokens and the model compares {self._limit}; "
+                    "have it described in fewer words, or take a comparer that reads more"
+                )
         inputs = inputs.to(self._model.device)
         with self._turn, torch.inference_mode():
             hidden = self._model(**inputs).last_hidden_state.float()

@@ -141,6 +141,9 @@ def make_videos(
                 failed += [{"sample_id": sample.sample_id, "error": _one_line(error)} for sample in group]
                 continue
             pipeline = pipeline or load()
+            if problem := pipeline.prompt_reader().read(group[0].prompt).problem:
+                failed += [{"sample_id": sample.sample_id, "error": problem} for sample in group]
+                continue
             videos = sample_batch(pipeline, references, group, settings)
             # A finished video stays as it is even when its neighbour is missing: their noise is their own.
             for sample, frames in zip(group, videos, strict=True):

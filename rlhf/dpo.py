@@ -50,6 +50,7 @@ from rlhf.run_trainer import train
 from rlhf.sft_dataset import TrainingInstance, target_settings
 from rlhf.sharding import expect_several, shard
 from rlhf.sigterm import Stop
+from rlhf.unread_prompts import expect_read
 
 if TYPE_CHECKING:
     from generator.model.pipeline import AnyIDPipeline
@@ -101,6 +102,8 @@ def main(run: RunDir, attached: bool) -> None:
             print(explain_beta(config.beta), flush=True)
         cache = run.resolve(request.get("cache", "cache"))
         rows = list(export.rows())
+        prompts = [(f"pair {row.pair_id}", row.differential_prompt) for row in rows]
+        expect_read(pipeline, prompts, "export the round again, which leaves such pairs out")
         data = prepare(pipeline, rows, config, cache, stop)
         transformer, save = pipeline.transformer, type(pipeline).save_lora_weights
         del pipeline  # VAE and text encoder have done their work

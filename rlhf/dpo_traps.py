@@ -52,6 +52,7 @@ class PairFacts:
         licences: pairs of each licence; "" where none is stated.
         consent_ended: names of people whose consent has ended.
         consent_elsewhere: names of people whose consent names other uses than training.
+        unread: pairs whose prompts the model does not read whole, each with what is wrong.
         is_large: whether the videos are larger than the embedded world's, so that a large model made them.
         device: that the run will probably have; None where no run has said anything of it.
     """
@@ -72,6 +73,7 @@ class PairFacts:
     licences: Mapping[str, int] = field(default_factory=dict)
     consent_ended: tuple[str, ...] = ()
     consent_elsewhere: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
     is_large: bool = False
     device: Device | None = None
 
@@ -120,6 +122,13 @@ def _consent(facts: PairFacts, config: FlowDPOConfig) -> Iterator[Trap]:
             "consent_scope",
             f"The consent of {_names(facts.consent_elsewhere)} names other uses than training or research.",
             "Ask them, and correct the scope on the person's page; or leave them out.",
+        )
+    if facts.unread:
+        yield Trap(
+            "unread_prompts",
+            f"The model does not read the whole prompt of {_pairs(len(facts.unread))}: {facts.unread[0]}.",
+            "Export the round again, which leaves such pairs out.",
+            blocks=True,
         )
     if facts.uneven:
         yield Trap(

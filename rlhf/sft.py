@@ -43,6 +43,7 @@ from rlhf.sft_latents import cache_instances
 from rlhf.sft_trainer import FlowLearner, SFTTrainer
 from rlhf.sharding import expect_several, shard
 from rlhf.sigterm import Stop
+from rlhf.unread_prompts import expect_read
 
 if TYPE_CHECKING:
     from generator.model.pipeline import AnyIDPipeline
@@ -82,6 +83,8 @@ def main(run: RunDir, attached: bool) -> None:
         expect_several(task.config)
         config, precision = settle(run, task.config)
         pipeline = load_model(run, task.model, transformer_device="cpu" if task.config.sharded else None)
+        rows = [(f"instance {item.instance_id}", item.prompt) for item, _ in task.instances]
+        expect_read(pipeline, rows, f"shorten them in {task.dataset}, or leave these lines out")
         cached = cache_instances(
             pipeline,
             task.instances,

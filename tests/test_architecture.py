@@ -24,6 +24,7 @@ FORBIDDEN = {
         "annotate.curation_queries",
         "annotate.judging_queries",
         "annotate.launch_queries",
+        "annotate.prompt_queries",
         "annotate.services",
         "annotate.tasks",
         "annotate.views",
@@ -39,6 +40,7 @@ FORBIDDEN = {
             "door_queries",
             "progress_queries",
             "quality_queries",
+            "prompt_queries",
         )
     },
     "annotate/services": {"annotate.tasks", "annotate.views", "annotate.api"},

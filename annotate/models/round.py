@@ -237,6 +237,8 @@ class VideoPair(models.Model):
     gold_verdicts = models.JSONField(null=True, blank=True)
     # Whether a lead's word stands above the votes.
     is_adjudicated = models.BooleanField(default=False)
+    # Why a model of its videos did not read the whole prompt; such a pair is judged and exported no more.
+    prompt_unread = models.TextField(blank=True, db_default="")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -40,11 +40,21 @@ class ModelVersion(models.Model):
         "Export", models.PROTECT, null=True, blank=True, related_name="trained_versions"
     )
     run = models.OneToOneField("Run", models.PROTECT, null=True, blank=True, related_name="model_version")
+    # How it reads prompts: the most tokens, how many of these are added to each, and the sha256 of the
+    # tokenizer, which lies in the storage. Unknown where nobody who has the model's files has looked yet.
+    max_tokens = models.PositiveIntegerField(null=True, blank=True)
+    special_tokens = models.PositiveSmallIntegerField(null=True, blank=True)
+    tokenizer_sha256 = models.CharField(max_length=64, blank=True, db_default="")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ["id"]
         constraints = [
+            check(
+                Q(max_tokens=None, special_tokens=None, tokenizer_sha256="")
+                | Q(max_tokens__gt=F("special_tokens")) & ~Q(tokenizer_sha256=""),
+                "reads_prompts_as_a_whole",
+            ),
             one_of("kind", ModelKind.values),
             one_of("state", ModelState.values),
             models.UniqueConstraint(

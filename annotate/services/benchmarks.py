@@ -18,6 +18,7 @@ from django.db.models.functions import Collate
 
 from annotate.curation_queries import primary_of, usable_references
 from annotate.models import IdentityGroup, Reference
+from annotate.prompt_queries import readers_in_use
 from annotate.services.audit import record_event
 from annotate.services.prompt_runs import prompt_models
 from generator.instances import draw_references
@@ -39,11 +40,12 @@ EVALUATION_WORDS = {"evaluation", "benchmark", "research", "synthetic", "any", "
 
 @dataclass(frozen=True)
 class Made:
-    """A set, whether this call wrote it, and who could not be in it."""
+    """A set, whether this call wrote it, who could not be in it, and what models here would not read."""
 
     benchmark: Benchmark
     is_new: bool
     left_out: Mapping[str, int]
+    not_read: Sequence[str] = ()
 
 
 def make_benchmark(folder: Path, plan: MakePlan, *, split: str, prompts_file: Path | None) -> Made:
@@ -68,7 +70,8 @@ def make_benchmark(folder: Path, plan: MakePlan, *, split: str, prompts_file: Pa
         "prompts": _writer_name() if prompts is None else _digest([asdict(prompt) for prompt in prompts]),
     }
     if folder.exists() and any(folder.iterdir()):
-        return Made(_expect_same(folder, created), False, left_out)
+        there = _expect_same(folder, created)
+        return Made(there, False, left_out, _not_read(there))
     instances, media = ask_of_people(people, prompts or _ask(folder, plan), plan.seed)
     card = Card(
         name=plan.name or folder.name,
@@ -79,7 +82,14 @@ def make_benchmark(folder: Path, plan: MakePlan, *, split: str, prompts_file: Pa
     )
     made = write_benchmark(folder, card, instances, plan.seeds, media)
     _note(made, [group for group, _ in chosen])
-    return Made(made, True, left_out)
+    return Made(made, True, left_out, _not_read(made))
+
+
+def _not_read(made: Benchmark) -> list[str]:
+    """A set is for models of others, too, so it holds what those here would leave as a hole."""
+    readers = readers_in_use()
+    looked = ((one.instance_id, readers.look_at(one.prompt)) for one in made.instances)
+    return [f"{name}: {'; '.join(filter(None, said))}" for name, said in looked if any(said)]
 
 
 def _choose_people(

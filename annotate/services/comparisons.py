@@ -16,6 +16,9 @@ from annotate.models import (
     VideoPair,
     VideoSample,
 )
+from annotate.prompt_queries import part_by_prompt
+from annotate.services.audit import record_event
+from annotate.services.prompt_limits import say_left_out
 from annotate.services.rounds import RoundError, sample_seed, start_round
 from annotate.services.runs import queue_sampling
 from generator.records import SamplerSettings
@@ -32,7 +35,11 @@ def start_comparison(version: ModelVersion, actor: User | None = None) -> Round:
     """
     if version.parent is None or version.run is None or version.run.round is None:
         raise RoundError(f"{version} was not trained here: there is no parent to compare it with")
-    instances = list(instances_to_compare_on())
+    # People compare two videos of one prompt, so both models must have read it.
+    drawn = list(instances_to_compare_on())
+    instances, unread = part_by_prompt([version.parent, version], drawn)
+    if drawn and not instances:
+        raise RoundError(say_left_out(unread))
     if not instances:
         raise RoundError(
             "no instance of a held-out person; import people of split eval or benchmark and build instances"
@@ -46,6 +53,9 @@ def start_comparison(version: ModelVersion, actor: User | None = None) -> Round:
         kind=RoundKind.COMPARISON,
         actor=actor,
     )
+    if unread:
+        # Without names: the record outlives an erasure.
+        record_event("leave_out_instances", round, actor=actor, prompts_not_read=len(unread))
     for instance in instances:
         _plan_pair(round, instance, [version.parent, version])
     return round

@@ -22,6 +22,7 @@ from annotate.models import (
     InstanceReference,
     Reference,
 )
+from annotate.prompt_queries import Readers, readers_in_use
 from annotate.services.audit import record_event
 from annotate.services.instances import crop_path
 from generator.curation.annotation import ANNOTATION_NAME, load_annotation
@@ -43,6 +44,8 @@ class DatasetReport:
         known: rows that were there already, per table.
         expired: people whose consent has ended.
         left_out: files and rows that could not be taken over, with reasons.
+        not_read: instances that are here now, but whose prompts a model here would not read whole. A copy of
+            a dataset is the same dataset; rounds leave them out until somebody edits them.
     """
 
     content_hash: str
@@ -50,6 +53,7 @@ class DatasetReport:
     known: Counter[str] = field(default_factory=Counter)
     expired: int = 0
     left_out: list[RejectedFile] = field(default_factory=list)
+    not_read: list[str] = field(default_factory=list)
 
 
 def import_dataset(folder: Path, *, on_row: Callable[[], object] = lambda: None) -> DatasetReport:
@@ -70,9 +74,10 @@ def import_dataset(folder: Path, *, on_row: Callable[[], object] = lambda: None)
         if group := groups.get((reference.source, reference.person)):
             _take_reference(group, reference, report)
         on_row()
+    readers = readers_in_use()
     for instance in dataset.instances():
         if group := groups.get((instance.source, instance.person)):
-            _take_instance(group, instance, report)
+            _take_instance(group, instance, report, readers)
         on_row()
     return report
 
@@ -176,7 +181,7 @@ def _expect_annotation(path: Path, row: ReferenceRow) -> None:
         raise MediaError(RejectReason.ALTERED, f"the annotation is of {annotation.sha256[:12]}, another file")
 
 
-def _take_instance(group: IdentityGroup, row: InstanceRow, report: DatasetReport) -> None:
+def _take_instance(group: IdentityGroup, row: InstanceRow, report: DatasetReport, readers: Readers) -> None:
     if Instance.objects.filter(digest=row.instance_id).exists():
         report.known["instances"] += 1
         return
@@ -195,6 +200,8 @@ def _take_instance(group: IdentityGroup, row: InstanceRow, report: DatasetReport
         places.append(InstanceReference(reference=references[row.target.sha256]))
     _store_instance(group, row, places)
     report.new["instances"] += 1
+    if unread := "; ".join(filter(None, readers.look_at(row.prompts[-1].text))):
+        report.not_read.append(f"{row.instance_id[:12]} of {group}: {unread}")
 
 
 def _take_place(reference: Reference, row: PlaceRow) -> InstanceReference:

@@ -33,12 +33,13 @@ class Inputs:
     """What every arm is asked for.
 
     `is_drawn` says whether all of it is of the portrait world, `is_held_out` whether it is this site's
-    people, and `request` how a run's request has it.
+    people, and `request` how a run's request has it. `prompts` are those that models are given, by instance.
     """
 
     is_drawn: bool
     is_held_out: bool
     request: Callable[[RunDir], dict[str, Any]]
+    prompts: Mapping[str, str]
 
 
 def held_out_people(seeds: Sequence[int], instances: Sequence[Instance] | None = None) -> Inputs:
@@ -64,7 +65,8 @@ def held_out_people(seeds: Sequence[int], instances: Sequence[Instance] | None =
             "instances": [_instance(instance, groups[instance.group_id], folder) for instance in asked],
         }
 
-    return Inputs(all(instance.group.truth is not None for instance in asked), True, request)
+    is_drawn = all(instance.group.truth is not None for instance in asked)
+    return Inputs(is_drawn, True, request, {str(one.pk): one.prompt.text for one in asked})
 
 
 def benchmark_set(place: Path) -> Inputs:
@@ -77,7 +79,8 @@ def benchmark_set(place: Path) -> Inputs:
     states = [item for instance in found.instances for item in instance.expected.items()]
     is_drawn = bool(states) and all(state in ELEMENT_STATES[element] for element, state in states)
     named = {"path": str(place.resolve()), "sha256": found.card.sha256}
-    return Inputs(is_drawn, False, lambda folder: {"set": named})
+    prompts = {instance.instance_id: instance.prompt for instance in found.instances}
+    return Inputs(is_drawn, False, lambda folder: {"set": named}, prompts)
 
 
 def metrics_request(*, is_drawn: bool) -> dict[str, Any]:

@@ -10,7 +10,9 @@ from typing import Any
 
 from annotate import queries
 from annotate.models import Instance, ModelVersion, Round, Run, Stage, User
+from annotate.prompt_queries import reader_of
 from annotate.services.evaluation_inputs import Inputs, held_out_people, metrics_request
+from annotate.services.prompt_limits import learn_limit, say_left_out
 from annotate.services.rounds import RoundError
 from annotate.services.runs import model_request, queue_run, run_dir
 from generator.adapter_files import ADAPTER_FILE
@@ -57,6 +59,8 @@ def queue_evaluation(
         return {"baseline": _arm(other, folder), "candidate": _arm(candidate, folder)}
 
     inputs = held_out_people(seeds, instances)
+    for version in (other, candidate):
+        _unread(version, inputs)
     request = _request(round, inputs, arms, compare=["baseline", "candidate"])
     # A run is an evaluation of its candidate where that is held against its parent.
     links = {} if baseline else {"candidate": candidate}
@@ -84,6 +88,7 @@ def queue_table(
     """
     dpo = queries.done_run(round, Stage.DPO)
     full = dpo.model_version if dpo else round.policy
+    unread = _unread(full, inputs)
     rows = [*_models(full, full.parent if dpo else None), *_entries(entries or {})]
     if with_ablations:
         rows += _ablations(full)
@@ -102,7 +107,24 @@ def queue_table(
     # A benchmark set's people are not those that the round's model is held against its parent on.
     links = {"candidate": full} if dpo and inputs.is_held_out else {}
     run = queue_run(round, Stage.EVALUATE, request, actor=actor, **links)
-    return Table(run, [f"{row.ablation}: {row.why_not}" for row in rows if row.why_not])
+    return Table(run, [*(f"{row.ablation}: {row.why_not}" for row in rows if row.why_not), *unread])
+
+
+def _unread(version: ModelVersion, inputs: Inputs) -> list[str]:
+    """Inputs of which a model makes no video, since it would not read the whole prompt: holes of the table.
+
+    Raises:
+        RoundError: there would be nothing else.
+    """
+    learn_limit(version)
+    reader = reader_of(version)
+    if reader is None:
+        return []
+    found = {name: reader.read(prompt).problem for name, prompt in inputs.prompts.items()}
+    unread = [f"instance {name} for {version}: {problem}" for name, problem in found.items() if problem]
+    if unread and len(unread) == len(found):
+        raise RoundError(say_left_out(unread))
+    return unread
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from django.db.models import QuerySet
 
 from annotate.curation_queries import primary_of, usable_references
 from annotate.models import DifferentialPrompt, IdentityGroup, Instance, InstanceReference, Reference
+from annotate.prompt_queries import readers_in_use
 from generator.curation.annotation import ANNOTATION_NAME, ClipAnnotation, load_annotation
 from generator.curation.augmentation import Recipe, apply_recipe, possible_kinds
 from generator.instances import Draw, Vocabulary, draw_crops, draw_instances, draw_observed
@@ -47,7 +48,9 @@ class BuildReport:
         fewer_references: drawn ones with fewer references than asked for, for want of more.
         without_target: drawn ones without the target that was asked for.
         references_not_cut: left out, because nothing can be cut out of them.
-        left_out: people of whom nothing can be drawn, with the reason.
+        left_out: people of whom nothing can be drawn, and instances whose prompts no model reads to their
+            end, with the reason.
+        not_read: instances whose prompts some model would not read whole; rounds of it leave them out.
     """
 
     new_instances: int = 0
@@ -56,6 +59,7 @@ class BuildReport:
     without_target: int = 0
     references_not_cut: int = 0
     left_out: list[str] = field(default_factory=list)
+    not_read: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -98,8 +102,15 @@ def build_instances(draw: Draw, *, split: str | None = None, source: str | None 
     """
     report = BuildReport()
     groups = people_to_draw(split, source)
+    readers = readers_in_use()
     for group in groups.iterator():
         for planned in plan_instances(group, draw, report):
+            refusal, warning = readers.look_at(planned.plan.prompt.text)
+            if refusal:
+                report.left_out.append(f"{group}: {refusal}")
+                continue
+            if warning:
+                report.not_read.append(f"{group}: {warning}")
             is_observed = planned.plan.target is not None
             method = "read off the target" if is_observed else "drawn from the portrait vocabulary"
             report.new_instances += store_instance(planned, planned.digest, method)

@@ -11,6 +11,7 @@ from typing import Any
 from django.conf import settings
 
 from annotate.models import Instance, Run, RunMetric, Stage, User
+from annotate.prompt_queries import tokenizer_path, versions_in_use
 from annotate.services.described import store_described, write_plans
 from annotate.services.instances import BuildReport, Planned, cut_crops, people_to_draw, plan_instances
 from annotate.services.runs import queue_run, run_dir
@@ -88,11 +89,26 @@ def queue_prompts(
         media = sorted({pair[role] for pair in pairs for role in ("primary", "target")})
         return {
             **models,
+            "readers": readers_request(folder),
             "media": {path: folder.relative(settings.STORAGE_ROOT / path) for path in media},
             "pairs": pairs,
         }
 
     return queue_run(None, Stage.PROMPTS, request, actor=actor), report
+
+
+def readers_request(folder: RunDir) -> dict[str, dict[str, Any]]:
+    """The models that the prompts are for; none where one of them is not known, for it may read any."""
+    versions = versions_in_use()
+    if any(version.max_tokens is None for version in versions):
+        return {}
+    return {
+        version.name: {
+            "tokenizer": folder.relative(settings.STORAGE_ROOT / tokenizer_path(version.tokenizer_sha256)),
+            "max_tokens": version.max_tokens,
+        }
+        for version in versions
+    }
 
 
 def _answered(digests: list[str]) -> set[str]:

@@ -9,8 +9,12 @@ from dataclasses import asdict, dataclass
 from django.db import IntegrityError, transaction
 
 from annotate.models import DifferentialPrompt, Instance, InstanceReference, User
+from annotate.prompt_queries import readers_in_use
 from annotate.services.audit import record_event
 from generator.prompts.differential import differential_prompt
+
+#: Of a prompt, whatever the model; each model has its own limit in tokens.
+MOST_CHARACTERS = 2000
 
 
 class PromptError(ValueError):
@@ -46,7 +50,8 @@ def edit_prompt(instance: Instance, base_id: int, edit: PromptEdit, author: User
         The instance that has the new prompt: the same one, or its copy.
 
     Raises:
-        PromptError: somebody else edited it meanwhile, or the edit is not a prompt.
+        PromptError: somebody else edited it meanwhile, the edit is not a prompt, or no model reads it to
+            its end.
     """
     instance = Instance.objects.select_for_update(of=("self",)).select_related("prompt").get(pk=instance.pk)
     if instance.prompt_id != base_id:
@@ -74,8 +79,11 @@ def _new_version(base: DifferentialPrompt, edit: PromptEdit, author: User) -> Di
     except ValueError as error:
         raise PromptError(str(error)) from None
     text = " ".join(edit.text.replace("\0", "").split()) or composed.text
-    if len(text) > 2000:
-        raise PromptError(f"the text has {len(text)} characters; 2000 are allowed")
+    if len(text) > MOST_CHARACTERS:
+        raise PromptError(f"the text has {len(text)} characters; {MOST_CHARACTERS} are allowed")
+    refusal, _ = readers_in_use().look_at(text)
+    if refusal:
+        raise PromptError(refusal)
     elements = [asdict(change) for change in composed.elements]
     if (text, elements) == (base.text, base.elements):
         raise PromptError("nothing was changed; tick an element, or write another sentence")

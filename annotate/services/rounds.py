@@ -21,7 +21,9 @@ from annotate.models import (
     VideoPair,
     VideoSample,
 )
+from annotate.prompt_queries import part_by_prompt
 from annotate.services.audit import record_event
+from annotate.services.prompt_limits import learn_limit, say_left_out
 from annotate.services.slots import open_slots
 from generator.media import file_sha256
 from generator.records import SamplerSettings
@@ -56,6 +58,7 @@ def import_model(base_model: str, *, kind: ModelKind = ModelKind.SFT) -> ModelVe
         weights_sha256=digest.hexdigest(),
         defaults={"kind": kind, "name": f"{place.name}-{digest.hexdigest()[:8]}"},
     )
+    learn_limit(version)
     if created:
         record_event("import_model", version, weights_sha256=version.weights_sha256)
     return version
@@ -130,9 +133,13 @@ def plan_pairs(round: Round, instances: Iterable[Instance]) -> int:
         How many pairs are new; planning again adds none.
 
     Raises:
-        RoundError: the round compares two models.
+        RoundError: the round compares two models, or its model would not read the whole prompt of an
+            instance; doors leave those out with `prompt_queries.part_by_prompt`, and say so.
     """
     refuse_comparison(round)
+    instances, unread = part_by_prompt([round.policy], instances)
+    if unread:
+        raise RoundError(say_left_out(unread))
     settings = SamplerSettings(**round.sampler)
     before = round.pairs.count()
     for instance in instances:
@@ -157,7 +164,11 @@ def plan_pairs(round: Round, instances: Iterable[Instance]) -> int:
 
 def open_ready_pairs(round: Round) -> None:
     """Ask for votes on every pair whose two videos exist."""
-    ready = round.pairs.filter(slots=None, gold=None).exclude(first__path="").exclude(second__path="")
+    ready = (
+        round.pairs.filter(slots=None, gold=None, prompt_unread="")
+        .exclude(first__path="")
+        .exclude(second__path="")
+    )
     for pair in ready.select_related("round"):
         open_slots(pair)
 

@@ -34,6 +34,7 @@ from annotate.models import (
 )
 from annotate.services.audit import record_event
 from annotate.services.described import store_described
+from annotate.services.prompt_limits import leave_out_unread
 from annotate.services.rounds import RoundError, open_ready_pairs, refuse_comparison
 from generator.rundir import RunDir
 from generator.video import MediaError, probe
@@ -54,14 +55,16 @@ def queue_sampling(round: Round, actor: User | None = None, *, retry_failed: boo
     """Queue a run for the videos of the round that are not made yet, or None when all are.
 
     A run loads one model: where a round compares several, one run follows another.
-    Videos that failed are left alone unless they are to be tried again.
+    Videos that failed are left alone unless they are to be tried again. Those whose prompt the model would
+    not read whole fail at once, with the reason.
     """
     missing = queries.missing_samples(round, include_failed=retry_failed)
     versions = ModelVersion.objects.filter(pk__in=missing.order_by().values("model_version"))
-    version = versions.order_by("id").first()
-    if version is None:
+    for version in versions.order_by("id"):
+        if samples := leave_out_unread(version, missing.filter(model_version=version)):
+            break
+    else:
         return None
-    samples = list(missing.filter(model_version=version))
 
     def request(folder: RunDir) -> dict[str, Any]:
         return {
@@ -271,6 +274,10 @@ def _register_adapter(run: Run, round: Round, result: dict[str, Any]) -> ModelVe
             "export": run.export,
             "adapter_path": f"{run.folder}/{result['adapter']}",
             "weights_sha256": result["adapter_sha256"],
+            # An adapter of the transformer changes nothing of how prompts are read.
+            "max_tokens": parent.max_tokens,
+            "special_tokens": parent.special_tokens,
+            "tokenizer_sha256": parent.tokenizer_sha256,
         },
     )
     if created:

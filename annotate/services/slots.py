@@ -113,6 +113,7 @@ SELECT %(pair)s, pair.round_id, %(track)s, pair.last + n, pair.random_key
 FROM (
     SELECT round_id, random_key, coalesce(max(ordinal) FILTER (WHERE track = %(track)s), -1) AS last
     FROM annotate_slot WHERE pair_id = %(pair)s
+      AND EXISTS (SELECT 1 FROM annotate_videopair WHERE id = %(pair)s AND prompt_unread = '')
     GROUP BY round_id, random_key HAVING count(*) FILTER (WHERE judged_at IS NULL) = 0
 ) pair, generate_series(1, %(count)s) n
 """
@@ -241,6 +242,9 @@ def open_slots(pair: VideoPair) -> None:
     Two videos that differ in size, rate or length could be told apart by that: such a pair gets no slots,
     and says why.
     """
+    if pair.prompt_unread:
+        refuse_pair(pair, f"the prompt was not read whole by {pair.prompt_unread}")
+        return
     first, second = pair.first.facts, pair.second.facts
     for name in FACTS_ALIKE:
         if first.get(name) != second.get(name):
@@ -270,8 +274,12 @@ def ask_for_votes(pair: VideoPair, track: Track, count: int) -> None:
 
 def stop_asking(pair: VideoPair) -> None:
     """Ask for no more votes; whoever is at the pair may still answer."""
+    stop_asking_for(pair.slots.all())
+
+
+def stop_asking_for(slots: QuerySet[Slot]) -> None:
     unheld = Q(lease_expires_at=None) | Q(lease_expires_at__lt=timezone.now())
-    pair.slots.filter(unheld, judged_at=None).delete()
+    slots.filter(unheld, judged_at=None).delete()
 
 
 def refuse_pair(pair: VideoPair, reason: str) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from annotate.models import Instance, ModelState, ModelVersion, Round, RoundKind, User
+from annotate.prompt_queries import part_by_prompt
 from annotate.services.audit import record_event
+from annotate.services.prompt_limits import say_left_out
 from annotate.services.rounds import RoundError, plan_pairs, start_round
 from generator.records import SamplerSettings
 
@@ -54,11 +58,14 @@ def restore(version: ModelVersion, actor: User) -> None:
 
 
 @transaction.atomic
-def start_next_round(name: str, policy: ModelVersion, actor: User) -> Round:
+def start_next_round(
+    name: str, policy: ModelVersion, actor: User, tell: Callable[[str], object] = lambda line: None
+) -> Round:
     """Open a round with this version as its policy and plan its pairs, as the last round of its line did.
 
     Sampler, votes, stopping, DPO settings and instances are those of the newest round that led to the version
-    or started from it.
+    or started from it. `tell` hears of instances that are left out, since the version would not read their
+    prompts whole.
 
     Raises:
         RoundError: the name is empty or taken, there is no round to go by, or the version is archived.
@@ -80,7 +87,11 @@ def start_next_round(name: str, policy: ModelVersion, actor: User) -> Round:
         dpo=last.dpo,
         actor=actor,
     )
-    plan_pairs(round, Instance.objects.filter(pairs__round=last, pairs__gold=None).distinct().order_by("id"))
+    of_last = Instance.objects.filter(pairs__round=last, pairs__gold=None).distinct().order_by("id")
+    whole, unread = part_by_prompt([policy], of_last.select_related("group", "prompt"))
+    plan_pairs(round, whole)
+    if unread:
+        tell(say_left_out(unread))
     return round
 
 

@@ -44,6 +44,8 @@ def _context(round: Round) -> dict[str, Any]:
     return {
         "round": round,
         "funnel": queries.round_funnel(round),
+        "failed_videos": queries.failed_videos(round),
+        "withheld": round.pairs.exclude(prompt_unread="").count(),
         "runs": runs,
         "is_live": any(run.status in LIVE for run in runs),
         "results": comparison_queries.track_results(round, is_simulated=is_simulated),

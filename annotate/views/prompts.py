@@ -7,11 +7,12 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_POST
 
 from annotate import curation_queries
 from annotate.models import DifferentialPrompt, Instance
-from annotate.services.prompts import PromptEdit, PromptError, edit_prompt
+from annotate.prompt_queries import readers_in_use
+from annotate.services.prompts import MOST_CHARACTERS, PromptEdit, PromptError, edit_prompt
 from annotate.views.access import SignedInRequest, leads_only
 from generator.prompts.differential import make_prompt
 from generator.records import ELEMENTS
@@ -31,21 +32,34 @@ def prompt(request: SignedInRequest, instance_id: int) -> HttpResponse:
         base_id = int(base) if base.isdecimal() and len(base) < 20 else 0
         edited = edit_prompt(instance, base_id, _edit(instance, rows, text), request.user)
     except PromptError as error:
-        context = _context(instance) | {"rows": rows, "text": text, "problem": str(error)}
+        context = _context(instance, text) | {"rows": rows, "problem": str(error)}
         return render(request, "annotate/prompt.html", context, status=422)
+    _, warning = readers_in_use().look_at(edited.prompt.text)
+    if warning:
+        messages.warning(request, f"Saved, but a round of this model leaves the instance out: {warning}.")
     if edited.pk != instance.pk:
         messages.info(request, "The videos made so far keep their prompt; this copy has the new one.")
     return redirect("prompt", instance_id=edited.pk)
 
 
-def _context(instance: Instance) -> dict[str, Any]:
+@leads_only
+@require_POST
+def prompt_tokens(request: SignedInRequest) -> HttpResponse:
+    """What the models would read of a text, while somebody types it."""
+    counts = readers_in_use().count(request.POST.get("text", "")[:MOST_CHARACTERS])
+    return render(request, "annotate/prompt.html#tokens", {"counts": counts})
+
+
+def _context(instance: Instance, text: str | None = None) -> dict[str, Any]:
     primary = instance.places.select_related("reference").filter(position=0).first()
     has_videos = instance.samples.exists()
+    text = instance.prompt.text if text is None else text
     return {
         "instance": instance,
         "primary": primary,
         "rows": _stored_rows(instance.prompt),
-        "text": instance.prompt.text,
+        "text": text,
+        "counts": readers_in_use().count(text),
         "history": curation_queries.earlier_versions(instance.prompt),
         "has_videos": has_videos,
         "copy": curation_queries.edited_copy(instance),

@@ -46,6 +46,8 @@ def _context(round: Round) -> dict[str, Any]:
     return {
         "round": round,
         "funnel": queries.round_funnel(round),
+        "failed_videos": queries.failed_videos(round),
+        "withheld": round.pairs.exclude(prompt_unread="").count(),
         "runs": [
             {"run": run, "progress": queries.run_progress(run), "can_retry": run in stuck} for run in shown
         ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.http.response import HttpResponseBase
@@ -87,7 +89,8 @@ def next_round(request: SignedInRequest, version_id: int) -> HttpResponse:
     """Open a round whose policy is this version."""
     version = get_object_or_404(version_queries.visible_versions(request.user), pk=version_id)
     try:
-        round = versions.start_next_round(request.POST.get("name", ""), version, request.user)
+        tell = partial(messages.warning, request)
+        round = versions.start_next_round(request.POST.get("name", ""), version, request.user, tell)
     except RoundError as error:
         messages.error(request, f"No round was started: {error}.")
         return redirect("version", version_id=version.pk)

@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from generator.model.local import accelerator, check_pipeline, load_local
+from generator.prompts.reading import PromptReader
 from generator.records import SamplerSettings
 
 #: What the face models are loaded from. Their libraries would download what is missing.
@@ -80,8 +81,10 @@ class ConsisID:
             RGB, shape (F, H, W, 3).
 
         Raises:
-            ValueError: no face is found in the picture.
+            ValueError: no face is found in the picture, or the model would cut the prompt.
         """
+        limit = self._pipeline.transformer.config.max_text_seq_length
+        PromptReader.of_transformers(self._pipeline.tokenizer, limit).check_length(prompt)
         face = self._see(picture)
         settings = self.settings
         video = self._pipeline(
@@ -93,7 +96,7 @@ class ConsisID:
             num_inference_steps=settings.num_inference_steps,
             guidance_scale=settings.guidance_scale,
             generator=torch.Generator().manual_seed(seed),
-            max_sequence_length=self._pipeline.transformer.config.max_text_seq_length,
+            max_sequence_length=limit,
             id_cond=face.embedding,
             id_vit_hidden=face.hidden,
             kps_cond=face.keypoints,

@@ -21,6 +21,7 @@ from generator.model import references as visual
 from generator.model.order import in_order
 from generator.model.references import VisualReference
 from generator.model.transformer import AnyIDTransformer
+from generator.prompts.reading import MAX_TOKENS, PromptReader
 
 StepCallback = Callable[[Any, int, Tensor, dict[str, Tensor]], dict[str, Tensor]]
 
@@ -62,7 +63,7 @@ class AnyIDPipeline(WanPipeline):
         transformer_2: unused; Wan 2.2's layout names it.
         boundary_ratio: unused; as above.
         expand_timesteps: as above; references always have their own timestep.
-        max_sequence_length: tokens of a prompt; longer ones are cut.
+        max_sequence_length: the most tokens of a prompt; longer ones are refused.
         empty_references: whether the empty condition has `one` zero-pixel latent or as many as the references
             (`same`).
         reference_order: the order of the references on the temporal axis, `primary_first` or `primary_last`.
@@ -78,7 +79,7 @@ class AnyIDPipeline(WanPipeline):
         transformer_2: AnyIDTransformer | None = None,
         boundary_ratio: float | None = None,
         expand_timesteps: bool = True,
-        max_sequence_length: int = 512,
+        max_sequence_length: int = MAX_TOKENS,
         empty_references: str = "one",
         reference_order: str = "primary_first",
     ) -> None:
@@ -136,12 +137,32 @@ class AnyIDPipeline(WanPipeline):
         pipeline: AnyIDPipeline = super().from_pretrained(path, **kwargs)
         return pipeline
 
+    def prompt_reader(self, limit: int | None = None) -> PromptReader:
+        """What counts prompts as this pipeline's tokenizer does.
+
+        Args:
+            limit: the most tokens; the checkpoint's own `max_sequence_length` when None.
+        """
+        return PromptReader.of_transformers(self.tokenizer, limit or self.config.max_sequence_length)
+
     def encode_prompt(
-        self, prompt: str | list[str], *args: Any, **kwargs: Any
+        self,
+        prompt: str | list[str],
+        negative_prompt: str | list[str] | None = None,
+        *args: Any,
+        **kwargs: Any,
     ) -> tuple[Tensor, Tensor | None]:
-        """Upstream's, with the checkpoint's own `max_sequence_length` as the default."""
+        """Upstream's, with the checkpoint's own `max_sequence_length` as the default, and nothing cut.
+
+        Raises:
+            UnreadPromptError: a prompt is longer, or has words that the tokenizer does not know.
+        """
         kwargs.setdefault("max_sequence_length", self.config.max_sequence_length)
-        embeds: tuple[Tensor, Tensor | None] = super().encode_prompt(prompt, *args, **kwargs)
+        reader = self.prompt_reader(kwargs["max_sequence_length"])
+        for given in (prompt, negative_prompt or ""):
+            for text in [given] if isinstance(given, str) else given:
+                reader.check(text)
+        embeds: tuple[Tensor, Tensor | None] = super().encode_prompt(prompt, negative_prompt, *args, **kwargs)
         return embeds
 
     @torch.no_grad()

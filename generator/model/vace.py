@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from generator.model.local import accelerator, load_local
+from generator.prompts.reading import MAX_TOKENS, PromptReader
 from generator.records import SamplerSettings
 
 
@@ -40,7 +41,11 @@ class Vace:
 
         Returns:
             RGB, shape (F, H, W, 3).
+
+        Raises:
+            UnreadPromptError: the model would cut the prompt.
         """
+        PromptReader.of_transformers(self._pipeline.tokenizer, MAX_TOKENS).check_length(prompt)
         settings = self.settings
         video = self._pipeline(
             prompt=prompt,
@@ -52,6 +57,7 @@ class Vace:
             guidance_scale=settings.guidance_scale,
             generator=torch.Generator().manual_seed(seed),
             output_type="np",
+            max_sequence_length=MAX_TOKENS,
         ).frames[0]
         return np.asarray((video * 255).round(), np.uint8)
 

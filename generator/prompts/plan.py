@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Tokenizer
+
 from generator.prompts.asking import Patience
 from generator.prompts.forms import complaints
 from generator.prompts.pictures import Medium
+from generator.prompts.reading import PromptReader
 from generator.prompts.stages import GAMMA
 
 #: Questions that are open at a time, unless the request says otherwise.
@@ -46,6 +49,13 @@ _REQUEST = _fields(
         "comparer": {"type": "object"},
         "gamma": _SHARE,
         "concurrency": {"type": "integer", "minimum": 1},
+        # Who is to read the prompts: a tokenizer of the tokenizers library, and the most tokens.
+        "readers": {
+            "type": "object",
+            "additionalProperties": _fields(
+                {"tokenizer": _TEXT, "max_tokens": {"type": "integer", "minimum": 1}}, {}
+            ),
+        },
         "patience": _fields(
             {},
             {
@@ -109,6 +119,8 @@ class Plan:
         gamma: similarity from which on an element counts as unchanged.
         concurrency: questions that are open at a time.
         patience: with failures.
+        readers: of the models that the prompts are for, by name; a prompt that none of them reads to its end
+            counts as missing.
         pairs: in the order of the request.
     """
 
@@ -117,6 +129,7 @@ class Plan:
     gamma: float
     concurrency: int
     patience: Patience
+    readers: Mapping[str, PromptReader]
     pairs: tuple[Pair, ...]
 
 
@@ -129,6 +142,7 @@ def read_plan(request: Mapping[str, Any], resolve: Callable[[str], Path]) -> Pla
 
     Raises:
         ValueError: a field is missing, unknown or wrong; the message names it.
+        OSError: the tokenizer of a reader is not there.
     """
     _check("request.json", request, _REQUEST)
     is_two_stage = request.get("mode", "two_stage") == "two_stage"
@@ -141,6 +155,12 @@ def read_plan(request: Mapping[str, Any], resolve: Callable[[str], Path]) -> Pla
         gamma=request.get("gamma", GAMMA),
         concurrency=request.get("concurrency", CONCURRENCY),
         patience=Patience(**request.get("patience", {})),
+        readers={
+            name: PromptReader.of_tokenizer(
+                Tokenizer.from_str(resolve(spec["tokenizer"]).read_text(encoding="utf-8")), spec["max_tokens"]
+            )
+            for name, spec in request.get("readers", {}).items()
+        },
         pairs=_pairs(request["pairs"], media),
     )
 

@@ -24,6 +24,7 @@ from generator.prompts.asking import UnansweredError
 from generator.prompts.backends import Desk, load_comparer, load_describer, load_observer, read_prices
 from generator.prompts.differential import differential_prompt
 from generator.prompts.plan import Pair, Plan, read_plan
+from generator.prompts.reading import look_at
 from generator.prompts.stages import Comparer, Description, Observer, compare_elements, prune
 from generator.prompts.transcript import Transcript, say, summarise
 from generator.records import DifferentialPrompt
@@ -78,10 +79,11 @@ class Progress:
         self.descriptions[medium_id] = elements
         self._note({"medium_id": medium_id, "elements": dict(elements)})
 
-    def note_prompt(self, pair_id: str, prompt: DifferentialPrompt) -> None:
-        """Keep a prompt."""
+    def note_prompt(self, pair_id: str, prompt: DifferentialPrompt, warning: str = "") -> None:
+        """Keep a prompt; `warning` says what a model would not read of it."""
         self.prompts[pair_id] = asdict(prompt)
-        self._note({"pair_id": pair_id, "prompt": self.prompts[pair_id]})
+        told = {"not_read": warning} if warning else {}
+        self._note({"pair_id": pair_id, "prompt": self.prompts[pair_id], **told})
 
     def _note(self, line: Mapping[str, Any]) -> None:
         self.run.append_metrics({**line, "done": len(self.prompts), "total": self.total})
@@ -136,10 +138,11 @@ def _work(plan: Plan, desk: Desk, progress: Progress, stop: threading.Event) -> 
         _describe_all(wanted, plan, desk, progress, stop)
         make = partial(_compare, comparer, plan.gamma, progress)
     for pair, prompt in _each(wanted, make, plan.concurrency, stop):
-        if isinstance(prompt, Unmade):
-            progress.unmade[pair.pair_id] = prompt.why
+        refusal, warning = ("", "") if isinstance(prompt, Unmade) else look_at(plan.readers, prompt.text)
+        if isinstance(prompt, Unmade) or refusal:
+            progress.unmade[pair.pair_id] = prompt.why if isinstance(prompt, Unmade) else refusal
         else:
-            progress.note_prompt(pair.pair_id, prompt)
+            progress.note_prompt(pair.pair_id, prompt, warning)
 
 
 def _describe_all(

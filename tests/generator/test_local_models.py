@@ -33,6 +33,7 @@ from generator.prompts.chat import chat_message  # noqa: E402
 from generator.prompts.forms import DESCRIPTION  # noqa: E402
 from generator.prompts.pictures import Medium  # noqa: E402
 from generator.prompts.questions import DESCRIBE, AskedComparer, AskedDescriber, look  # noqa: E402
+from generator.prompts.reading import UnreadPromptError  # noqa: E402
 from generator.prompts.transcript import Transcript  # noqa: E402
 from generator.records import ELEMENTS  # noqa: E402
 from tests.generator.media_files import MediaMaker  # noqa: E402
@@ -233,3 +234,16 @@ def test_an_embedding_is_the_mean_over_tokens_and_padding_does_not_count(encoder
         mean = comparer._model(**tokens).last_hidden_state[0].mean(dim=0)
     assert torch.allclose(together[0], mean / mean.norm(), atol=1e-5)
     assert torch.allclose(together.norm(dim=1), torch.ones(2), atol=1e-5)
+
+
+def test_a_description_that_would_be_cut_is_not_compared(encoder) -> None:
+    """The limit is the tokenizer's, or where it names none the model's positions."""
+    comparer = SentenceComparer(encoder)
+    assert comparer._limit == BertConfig().max_position_embeddings
+    long = "the sea at night " * 600
+    tokens = len(comparer._tokenizer(long).input_ids)
+    with pytest.raises(UnansweredError, match=rf"the sea .* has {tokens} tokens and the model compares 512"):
+        comparer.compare("p", {"background": "the sea"}, {"background": long})
+    comparer._limit = tokens
+    with pytest.raises(UnreadPromptError, match="in fewer words"):
+        comparer.embed([f"{long} the sea"])

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer
 
+from generator.portraits.world import CHECKPOINT
 from generator.prompts.run import main
 from generator.records import ELEMENTS, DifferentialPrompt, ElementChange
 from generator.rundir import RunDir, RunError
@@ -359,3 +361,25 @@ def test_a_restored_run_forgets_no_line_and_reads_no_torn_one(make, url, script)
     turn(run)
     check_prompts(run)
     assert script.asked == before and (run.path / "metrics.jsonl").read_text() == lines
+
+
+def test_a_prompt_that_no_model_reads_to_its_end_is_missing_with_the_reason(make, url, script) -> None:
+    tokenizer = CHECKPOINT / "tokenizer" / "tokenizer.json"
+    core, shipped = Tokenizer.from_file(str(tokenizer)), {"tokenizer": str(tokenizer)}
+    run = make_run(
+        make, url, readers={"narrow": {**shipped, "max_tokens": 2}, "wide": {**shipped, "max_tokens": 8}}
+    )
+    with pytest.raises(RunError, match="3 of 3 prompts are missing"):
+        turn(run)
+    for why in missing(run).values():
+        assert "the model reads 8" in why and "would be cut; shorten it by" in why
+    assert not any("prompt" in line for line in run.read_metrics())
+
+    request, wide = run.read_request(), RunDir(make.folder / "again")
+    wide.create(request | {"readers": {**request["readers"], "wide": {**shipped, "max_tokens": 999}}})
+    turn(wide)
+    lines = [line for line in wide.read_metrics() if "prompt" in line]
+    for line in lines:
+        tokens = len(core.encode(line["prompt"]["text"]).ids)
+        assert line["not_read"].startswith(f"narrow: the prompt has {tokens} tokens and the model reads 2")
+    assert len(lines) == len(PAIRS)

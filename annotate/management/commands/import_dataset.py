@@ -27,4 +27,5 @@ class Command(LoopCommand):
             "known": dict(report.known),
             "people_with_expired_consent": report.expired,
             "left_out": [f"{item.path}: {item.reason}: {item.detail}" for item in report.left_out],
+            "prompts_not_read_whole": report.not_read,
         }

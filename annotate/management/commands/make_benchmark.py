@@ -48,4 +48,5 @@ class Command(LoopCommand):
             "licence": card.licence,
             "new": made.is_new,
             "left_out": dict(made.left_out),
+            "prompts_not_read_whole": list(made.not_read),
         }

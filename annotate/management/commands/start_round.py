@@ -9,6 +9,7 @@ from django.core.management.base import CommandParser
 from annotate import queries
 from annotate.management.loop_command import LoopCommand
 from annotate.models import Split
+from annotate.prompt_queries import part_by_prompt
 from annotate.services.rounds import RoundError, import_model, plan_pairs, start_round
 from generator.records import SamplerSettings
 from rlhf.stopping import Rule
@@ -60,12 +61,15 @@ class Command(LoopCommand):
                 guidance_scale=options["guidance_scale"],
             ),
         )
-        new = plan_pairs(round, queries.instances_of_split(options["split"], options["source"]))
+        drawn = queries.instances_of_split(options["split"], options["source"])
+        whole, unread = part_by_prompt([round.policy], drawn)
+        new = plan_pairs(round, whole)
         return {
             "round": round.name,
             "policy": round.policy.name,
             "new_pairs": new,
             "pairs": round.pairs.count(),
+            "left_out": unread,
         }
 
 

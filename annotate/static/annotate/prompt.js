@@ -20,6 +20,9 @@
   let isByHand = text.value !== composed();
   form.addEventListener("input", ({ target }) => {
     if (target === text) isByHand = text.value.trim() !== "" && text.value !== composed();
-    else if (!isByHand) text.value = composed();
+    else if (!isByHand) {
+      text.value = composed();
+      text.dispatchEvent(new Event("input", { bubbles: true })); // its tokens are counted anew
+    }
   });
 }

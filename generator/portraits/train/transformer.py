@@ -29,6 +29,7 @@ from generator.model.tiny import (
 from generator.model.transformer import AnyIDTransformer, ReferencePosition
 from generator.portraits.train.batches import Batch, cache_latents, draw_batch
 from generator.portraits.train.optimiser import Optimiser, join_processes, trapezoid
+from generator.prompts.reading import PromptReader
 
 EMPTY_SHARE = 0.1
 EMA = 0.999
@@ -57,6 +58,7 @@ class Conditioned(nn.Module):
         self.tokenizer = build_tokenizer()
         if precision.attention:
             choose_attention(self.transformer, precision.attention, training=True)
+        self._reader = PromptReader.of_transformers(self.tokenizer, MAX_TOKENS)
 
     def begin_with(self, checkpoint: Path) -> None:
         """Take the weights of a checkpoint of the same architecture."""
@@ -75,10 +77,14 @@ class Conditioned(nn.Module):
                 )
 
     def embed(self, prompts: list[str]) -> Tensor:
-        """(B, 64, D) as the pipeline embeds them: zeros behind the last token."""
-        tokens = self.tokenizer(
-            prompts, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
-        )
+        """(B, 64, D) as the pipeline embeds them: zeros behind the last token.
+
+        Raises:
+            UnreadPromptError: a prompt has more tokens, or words that the tokenizer does not know.
+        """
+        for prompt in prompts:
+            self._reader.check(prompt)
+        tokens = self.tokenizer(prompts, padding=True, return_tensors="pt")
         hidden = self.text_encoder(tokens.input_ids, tokens.attention_mask).last_hidden_state
         hidden = hidden * tokens.attention_mask[..., None]
         return functional.pad(hidden, (0, 0, 0, MAX_TOKENS - hidden.shape[1]))

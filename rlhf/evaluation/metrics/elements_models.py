@@ -75,6 +75,11 @@ class GroundedSegmenter:
         # Grounding DINO was trained on phrases in small letters, each ended by a full stop.
         text = f"{name.lower().rstrip('. ')}."
         inputs = self._processor(images=Image.fromarray(picture), text=text, return_tensors="pt")
+        tokens, limit = inputs["input_ids"].shape[1], self._detector.config.max_text_len
+        if tokens > limit:  # transformers would cut it
+            raise ValueError(
+                f"{name[:60]!r} has {tokens} tokens and the detector reads {limit}; name it in fewer words"
+            )
         outputs = self._detector(**inputs.to(self._detector.device))
         (found,) = self._processor.post_process_grounded_object_detection(
             outputs, inputs["input_ids"], target_sizes=[picture.shape[:2]], **self._thresholds

@@ -212,6 +212,17 @@ def test_vace_makes_an_entry_from_its_folder(
     assert json.loads(capsys.readouterr().out)["kept"] == 4
 
 
+def test_a_prompt_that_would_be_cut_is_a_hole_of_the_entry(
+    model: ConsisID, portraits: Benchmark, tmp_path: Path
+) -> None:
+    first, second = portraits.instances
+    long = replace(portraits, instances=(replace(first, standard_prompt="a beach " * 60), second))
+    said = enter(tmp_path / "entry", model, long)
+    assert said["made"] == len(portraits.seeds) and len(said["failed"]) == len(portraits.seeds)
+    for name, why in said["failed"].items():
+        assert name.startswith(first.instance_id) and "the model reads 300" in why
+
+
 def test_absent_parts_are_named(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def load(folder: Path, allowed: bool) -> None:
         load_face_models(folder, torch.device("cpu"), torch.float32, allow_non_commercial=allowed)

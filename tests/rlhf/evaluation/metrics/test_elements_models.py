@@ -68,6 +68,13 @@ def test_only_what_is_sure_enough_is_found(models):
     assert segmenter(models, 1.0).find(picture, "red scarf") is None
 
 
+def test_a_name_that_the_detector_would_cut_is_refused(models):
+    asked = segmenter(models, 0.25)
+    limit = asked._detector.config.max_text_len
+    with pytest.raises(ValueError, match=f"tokens and the detector reads {limit}; name it in fewer words"):
+        asked.find(noise(48, 80), "scarf " * (limit + 1))
+
+
 def test_a_box_is_given_to_the_segmenter_in_its_own_pixels(models, monkeypatch):
     """A picture of 80 x 48 is shown as 64 x 64."""
     asked = segmenter(models, 0.25)

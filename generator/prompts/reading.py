@@ -1,0 +1,309 @@
+"""How a model reads a prompt: how many tokens it is, what would be cut, and which words it does not know.
+
+    tokens = those of the cleaned text + the special tokens that the tokenizer adds
+
+Diffusers cuts a longer prompt at the model's limit, and a closed vocabulary replaces what it does not know by
+one token that means nothing. The video shows neither, so a prompt is read whole or refused. What counts is
+the tokenizer as transformers builds it, with neither torch nor transformers, so that the web counts as the
+GPU worker does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import ftfy
+from tokenizers import Tokenizer
+
+#: Tokens of a prompt where a model's folder does not say: those of Wan.
+MAX_TOKENS = 512
+#: The most characters of a prompt that a refusal repeats.
+_SHOWN = 80
+_MARKS = ".,;:!?\"'()"
+#: Classes of transformers that take `tokenizer.json` as it is, and those that build another Unigram from it.
+_AS_WRITTEN = {"TokenizersBackend", "PreTrainedTokenizerFast"}
+_OF_T5 = {"T5Tokenizer", "T5TokenizerFast"}
+
+
+class UnreadPromptError(ValueError):
+    """The model would not read the whole prompt; the message is one line with value, limit and remedy."""
+
+
+class Encoded(Protocol):
+    """A text as the tokenizers library encodes it, special tokens included."""
+
+    @property
+    def ids(self) -> Sequence[int]:
+        """Of the tokens."""
+
+    @property
+    def offsets(self) -> Sequence[tuple[int, int]]:
+        """Of each token, the characters that it stands for."""
+
+    @property
+    def special_tokens_mask(self) -> Sequence[int]:
+        """1 where the tokenizer added a token that is in no text."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a model reads of a prompt.
+
+    Attributes:
+        tokens: of the whole prompt, with the special ones.
+        limit: the most that the model reads.
+        cut: the end of the prompt that it would not read; empty where it reads to the end.
+        unknown: words that it would not read, in order, each once.
+    """
+
+    tokens: int
+    limit: int
+    cut: str = ""
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def excess(self) -> int:
+        """Tokens above the limit; 0 where it reads to the end."""
+        return max(0, self.tokens - self.limit)
+
+    @property
+    def shown_cut(self) -> str:
+        """The part that would be cut, in quotes, and shortened where it is long."""
+        return _quoted(self.cut)
+
+    @property
+    def too_long(self) -> str:
+        """One line that says what would be cut, and the remedy; empty where nothing would."""
+        if not self.excess:
+            return ""
+        return (
+            f"the prompt has {self.tokens} tokens and the model reads {self.limit}; {self.shown_cut} "
+            f"would be cut; shorten it by {self.excess}"
+        )
+
+    @property
+    def not_known(self) -> str:
+        """One line that names the unknown words, and the remedy; empty where there are none."""
+        if not self.unknown:
+            return ""
+        return f"the model does not know {_quoted(', '.join(self.unknown))}; say it in other words"
+
+    @property
+    def problem(self) -> str:
+        """Why the model does not read the whole prompt; empty where it does."""
+        return "; ".join(filter(None, (self.too_long, self.not_known)))
+
+
+class PromptReader:
+    """Counts what a model reads of a prompt.
+
+    Args:
+        encode: a cleaned text, without truncation and padding.
+        special: ids of special tokens: they stand for no word, so that one that a text gives rise to is a
+            word that the model does not know.
+        limit: the most tokens that the model reads, special ones included.
+    """
+
+    def __init__(self, encode: Callable[[str], Encoded], special: frozenset[int], limit: int) -> None:
+        """Nothing is read yet."""
+        self._encode, self._special, self.limit = encode, special, limit
+
+    @classmethod
+    def of_tokenizer(cls, tokenizer: Tokenizer, limit: int) -> PromptReader:
+        """A reader around a tokenizer, which keeps no truncation and no padding."""
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        added = tokenizer.get_added_tokens_decoder()
+        return cls(tokenizer.encode, frozenset(key for key, token in added.items() if token.special), limit)
+
+    @classmethod
+    def of_transformers(cls, tokenizer: Any, limit: int) -> PromptReader:
+        """A reader around a fast tokenizer of transformers, as a pipeline holds one."""
+        added = tokenizer.added_tokens_decoder
+        return cls(
+            lambda text: tokenizer(text, truncation=False, padding=False, verbose=False).encodings[0],
+            frozenset(key for key, token in added.items() if token.special),
+            limit,
+        )
+
+    @property
+    def num_special(self) -> int:
+        """Tokens that are added to every prompt; they count towards the limit."""
+        return len(self._encode("").ids)
+
+    def read(self, prompt: str) -> Reading:
+        """Count a prompt as the pipeline would read it.
+
+        Args:
+            prompt: of any length.
+        """
+        text = clean_prompt(prompt)
+        encoded = self._encode(text)
+        added = encoded.special_tokens_mask
+        places = [place for place, is_added in zip(encoded.offsets, added, strict=True) if not is_added]
+        ids = [token for token, is_added in zip(encoded.ids, added, strict=True) if not is_added]
+        kept = self.limit - (len(encoded.ids) - len(ids))
+        cut = text[_word_start(text, places[max(0, kept)][0]) :] if len(ids) > kept else ""
+        return Reading(len(encoded.ids), self.limit, cut, self._unknown(text, ids, places))
+
+    def check(self, prompt: str) -> None:
+        """Accept a prompt that the model reads whole.
+
+        Raises:
+            UnreadPromptError: it does not; the message says what would be cut and what it does not know.
+        """
+        if problem := self.read(prompt).problem:
+            raise UnreadPromptError(problem)
+
+    def check_length(self, prompt: str) -> None:
+        """Accept a prompt that is not cut, whatever its words: for models of others, as they are.
+
+        Raises:
+            UnreadPromptError: it would be cut.
+        """
+        if problem := self.read(prompt).too_long:
+            raise UnreadPromptError(problem)
+
+    def _unknown(self, text: str, ids: list[int], places: list[tuple[int, int]]) -> tuple[str, ...]:
+        """Words that became a token without a meaning, or no token at all."""
+        read, unread = bytearray(len(text)), bytearray(len(text))
+        for token, (start, end) in zip(ids, places, strict=True):
+            marks = unread if token in self._special else read
+            marks[start:end] = b"\1" * (end - start)
+        words: dict[str, None] = {}
+        start = 0
+        for word in text.split(" "):
+            end = start + len(word)
+            if any(
+                unread[at] and not text[at].isspace() or not (read[at] or unread[at]) and text[at].isalnum()
+                for at in range(start, end)
+            ):
+                words[word.strip(_MARKS) or word] = None
+            start = end + 1
+        return tuple(words)
+
+
+def look_at(readers: Mapping[str, PromptReader], prompt: str, *, may_refuse: bool = True) -> tuple[str, str]:
+    """What to tell whoever writes a prompt that several models may be given.
+
+    Args:
+        readers: of the models, by name.
+        prompt: as written.
+        may_refuse: whether these are all models that there are; else another one may read it.
+
+    Returns:
+        Why none of the models reads it to its end, empty where one does; and otherwise what single models
+        would not read of it, empty where all read it whole.
+    """
+    readings = {name: reader.read(prompt) for name, reader in readers.items()}
+    if may_refuse and readings and all(reading.too_long for reading in readings.values()):
+        name = max(readings, key=lambda one: readings[one].limit)
+        return readings[name].too_long, ""
+    return "", "; ".join(f"{name}: {one.problem}" for name, one in readings.items() if one.problem)
+
+
+def clean_prompt(prompt: str) -> str:
+    """The text that Diffusers' Wan pipelines give to the tokenizer.
+
+    Source: `prompt_clean` of `diffusers.pipelines.wan.pipeline_wan`, which a test holds this to.
+    """
+    return " ".join(html.unescape(html.unescape(ftfy.fix_text(prompt))).split())
+
+
+@dataclass(frozen=True)
+class PromptLimit:
+    """What decides how a model reads prompts.
+
+    Attributes:
+        max_tokens: the most that it reads, special ones included.
+        special_tokens: of these, the ones that are added to every prompt.
+        tokenizer: in the JSON of the tokenizers library, as transformers would build it.
+        sha256: of `tokenizer`.
+    """
+
+    max_tokens: int
+    special_tokens: int
+    tokenizer: str
+    sha256: str
+
+
+def find_limit(base: str) -> PromptLimit | None:
+    """How a model in the Diffusers layout reads prompts, where its files are on this machine.
+
+    Args:
+        base: its folder, or the hub id of one that was downloaded before; nothing is downloaded.
+
+    Returns:
+        None where there is no tokenizer here, or one of a class that nobody counts with here.
+
+    Raises:
+        ValueError: a file is damaged.
+    """
+    files = [_model_file(base, name) for name in ("model_index.json", *_TOKENIZER_FILES)]
+    found = [json.loads(file.read_text(encoding="utf-8")) for file in files if file is not None]
+    if len(found) < len(files):
+        return None
+    index, config, tokenizer = found
+    kind = config.get("tokenizer_class")
+    if kind in _OF_T5:
+        tokenizer = _as_t5(tokenizer)
+    elif kind not in _AS_WRITTEN:
+        return None
+    try:
+        built = Tokenizer.from_str(json.dumps(tokenizer))
+    except Exception as error:  # the library raises nothing narrower
+        raise ValueError(f"{files[2]} holds no tokenizer: {error}") from None
+    built.no_truncation()
+    built.no_padding()
+    text = built.to_str()
+    limit = index.get("max_sequence_length") or MAX_TOKENS
+    special = PromptReader.of_tokenizer(built, limit).num_special
+    return PromptLimit(limit, special, text, hashlib.sha256(text.encode()).hexdigest())
+
+
+_TOKENIZER_FILES = ("tokenizer/tokenizer_config.json", "tokenizer/tokenizer.json")
+
+
+def _model_file(base: str, name: str) -> Path | None:
+    """A file of a model's folder, or of a hub id's copy in the cache."""
+    folder = Path(base)
+    if folder.is_dir() or folder.is_absolute() or base.count("/") != 1:
+        return folder / name if (folder / name).is_file() else None
+    from huggingface_hub import try_to_load_from_cache  # slow to load, and hardly ever asked
+
+    found = try_to_load_from_cache(base, name)
+    return Path(found) if isinstance(found, str) else None
+
+
+def _as_t5(tokenizer: dict[str, Any]) -> dict[str, Any]:
+    """What transformers' `T5Tokenizer` takes over from a `tokenizer.json`, and what it decides by itself.
+
+    Source: `transformers.models.t5.tokenization_t5`, which a test holds this to.
+    """
+    given = tokenizer.get("normalizer") or {}
+    steps = given.get("normalizers", [given])
+    split: dict[str, Any] = {"type": "WhitespaceSplit"}
+    mark = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}
+    return {
+        **tokenizer,
+        "model": {**tokenizer["model"], "unk_id": 2, "byte_fallback": False},
+        "normalizer": next((step for step in steps if step.get("type") == "Precompiled"), None),
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, mark]},
+    }
+
+
+def _word_start(text: str, place: int) -> int:
+    """Where the word at a place begins, so that a refusal names whole words."""
+    while place < len(text) and text[place].isspace():
+        place += 1
+    return text.rfind(" ", 0, place) + 1
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"' if len(text) <= _SHOWN else f'"{text[:_SHOWN].rstrip()} …"'
