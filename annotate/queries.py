@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
+from annotate.consent_queries import given
 from annotate.models import (
     LIVE,
     Consensus,
@@ -23,6 +24,7 @@ from annotate.models import (
     Slot,
     Split,
     Stage,
+    Use,
     User,
     VideoPair,
     VideoSample,
@@ -127,13 +129,23 @@ def _trained_pairs(round: Round) -> int:
 
 
 def missing_samples(round: Round, *, include_failed: bool) -> QuerySet[VideoSample]:
-    """The round's videos that are not made yet, the two of an instance next to each other."""
-    missing = VideoSample.objects.filter(path="").filter(
+    """The round's videos that are not made yet and may be, the two of an instance next to each other."""
+    missing = VideoSample.objects.filter(given("instance__group", *uses_of(round)), path="").filter(
         Exists(VideoPair.objects.filter(Q(first=OuterRef("pk")) | Q(second=OuterRef("pk")), round=round))
     )
     if not include_failed:
         missing = missing.filter(error="")
     return missing.select_related("instance__prompt").order_by("instance_id", "id")
+
+
+def uses_of(round: Round) -> tuple[Use, ...]:
+    """What people have to agree to before a round's videos of them are made."""
+    return (Use.SHOW, Use.EVALUATE) if round.kind == RoundKind.COMPARISON else (Use.SHOW,)
+
+
+def people_of(round: Round) -> QuerySet[IdentityGroup]:
+    """The people of a round's pairs."""
+    return IdentityGroup.objects.filter(Exists(round.pairs.filter(instance__group=OuterRef("pk"))))
 
 
 def done_run(round: Round, stage: str) -> Run | None:
@@ -178,7 +190,9 @@ def is_synthetic(round: Round) -> bool:
 
 
 def held_out_instances() -> QuerySet[Instance]:
-    return instances_of_split(Split.EVAL).filter(group__truth__isnull=False)
+    """What a tuned model is evaluated on: held-out people of known truth who agreed to it."""
+    held_out = instances_of_split(Split.EVAL).filter(group__truth__isnull=False)
+    return held_out.filter(given("group", Use.EVALUATE))
 
 
 def visible_runs(user: User) -> QuerySet[Run]:

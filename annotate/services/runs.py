@@ -33,6 +33,7 @@ from annotate.models import (
     VideoSample,
 )
 from annotate.services.audit import record_event
+from annotate.services.consent import refuse_training, refuse_without_consent
 from annotate.services.described import store_described
 from annotate.services.rounds import RoundError, open_ready_pairs, refuse_comparison
 from generator.rundir import RunDir
@@ -54,8 +55,12 @@ def queue_sampling(round: Round, actor: User | None = None, *, retry_failed: boo
     """Queue a run for the videos of the round that are not made yet, or None when all are.
 
     A run loads one model: where a round compares several, one run follows another.
-    Videos that failed are left alone unless they are to be tried again.
+    Videos that failed are left alone unless they are to be tried again, and so are people who did not agree.
+
+    Raises:
+        RoundError: nobody of the round agreed.
     """
+    refuse_without_consent(round)
     missing = queries.missing_samples(round, include_failed=retry_failed)
     versions = ModelVersion.objects.filter(pk__in=missing.order_by().values("model_version"))
     version = versions.order_by("id").first()
@@ -89,8 +94,8 @@ def queue_dpo(
     Where rounds need approval, the run waits for somebody else's.
 
     Raises:
-        RoundError: the export is empty or withdrawn, the round compares models, or approval is needed and
-            nobody launches by name.
+        RoundError: the export is empty or withdrawn, or holds people who did not agree to training, the round
+            compares models, or approval is needed and nobody launches by name.
     """
     refuse_comparison(round)
     if settings.APPROVE_ROUNDS and actor is None:
@@ -100,6 +105,7 @@ def queue_dpo(
         )
     if export.withdrawn:
         raise RoundError(f"{export} was withdrawn ({export.withdrawn}); export the round again")
+    refuse_training(export)
     if not export.num_pairs:
         raise RoundError(
             f"{export} holds no pair; collect more votes, or look at the reasons on the round's page"

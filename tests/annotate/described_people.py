@@ -12,6 +12,7 @@ from django.conf import settings
 from annotate.models import Curation, Reference
 from annotate.services.identities import import_people
 from generator.curation.annotation import ANNOTATION_NAME, save_annotation
+from generator.curation.card import USES
 from generator.photo import write_photo
 from generator.portraits.world import ELEMENT_STATES
 from generator.video import write_clip
@@ -28,7 +29,12 @@ def write_people(root: Path, **card: Any) -> Path:
             write_medium(root / name / file, 60 * person + 10 * number)
         notes = {file: {"elements": looks(number)} for number, file in enumerate(FILES)}
         notes["body.png"]["kind"] = "half_body"
-        content = {"licence": "CC-BY-4.0", "consent_scope": "research", "files": notes, **card}
+        content = {
+            "licence": "CC-BY-4.0",
+            "consent": ["show", "train", "evaluate", "publish"],
+            "files": notes,
+            **card,
+        }
         (root / name / "identity.json").write_text(json.dumps(content))
     return root
 

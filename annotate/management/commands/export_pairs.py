@@ -28,21 +28,32 @@ class Command(LoopCommand):
         )
         parser.add_argument("--include-simulated", action="store_true", help="let simulated votes in as well")
         parser.add_argument(
+            "--publish",
+            action="store_true",
+            help="only people who agreed to be published as well, so that the set may be handed out",
+        )
+        parser.add_argument(
             "--format",
             choices=[str(one) for one in ExportFormat],
-            help="write the set into --out as well, as this trainer reads it",
+            help="write the set into --out as well, as this trainer reads it; with --publish",
         )
         parser.add_argument("--out", type=Path, help="folder to make for --format")
 
     def run(self, **options: Any) -> dict[str, Any]:
         if bool(options["format"]) != bool(options["out"]):
             raise CommandError("--format and --out go together: give both, or neither")
+        if options["out"] and not options["publish"]:
+            raise CommandError(
+                "--out writes people's media where erasure does not reach; add --publish, so that only "
+                "people who agreed to that are in it"
+            )
         round = chosen_round(options)
         refuse_comparison(round)
         export = export_round(
             round,
             rule=ExportRule(options["rule"]),
             include_simulated=options["include_simulated"],
+            is_published=options["publish"],
         )
         folder = settings.STORAGE_ROOT / export.folder
         if options["format"]:
@@ -54,5 +65,6 @@ class Command(LoopCommand):
             "content_hash": export.content_hash,
             "pairs": export.num_pairs,
             "joint_states": export.manifest["joint_states"],
+            "left_out": export.manifest["reasons"],
             **({"written": str(options["out"])} if options["format"] else {}),
         }
