@@ -128,13 +128,20 @@ def _trained_pairs(round: Round) -> int:
     return int(run.result["num_pairs"]) if run and run.result else 0
 
 
-def missing_samples(round: Round, *, include_failed: bool) -> QuerySet[VideoSample]:
-    """The round's videos that are not made yet and may be, the two of an instance next to each other."""
-    missing = VideoSample.objects.filter(given("instance__group", *uses_of(round)), path="").filter(
+def missing_samples(
+    round: Round, *, include_failed: bool, include_refused: bool = False
+) -> QuerySet[VideoSample]:
+    """The round's videos that are not made yet, the two of an instance next to each other.
+
+    Those of people who did not agree to what the round does are left out unless they are asked for, too.
+    """
+    missing = VideoSample.objects.filter(path="").filter(
         Exists(VideoPair.objects.filter(Q(first=OuterRef("pk")) | Q(second=OuterRef("pk")), round=round))
     )
     if not include_failed:
         missing = missing.filter(error="")
+    if not include_refused:
+        missing = missing.filter(given("instance__group", *uses_of(round)))
     return missing.select_related("instance__prompt").order_by("instance_id", "id")
 
 

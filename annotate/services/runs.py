@@ -18,6 +18,7 @@ from django.db.models import Case, Max, Value, When
 from django.utils import timezone
 
 from annotate import queries
+from annotate.consent_queries import refusal
 from annotate.models import (
     LIVE,
     Export,
@@ -29,6 +30,7 @@ from annotate.models import (
     RunMetric,
     RunStatus,
     Stage,
+    Use,
     User,
     VideoSample,
 )
@@ -58,13 +60,14 @@ def queue_sampling(round: Round, actor: User | None = None, *, retry_failed: boo
     Videos that failed are left alone unless they are to be tried again, and so are people who did not agree.
 
     Raises:
-        RoundError: nobody of the round agreed.
+        RoundError: videos are missing, and nobody of the round agreed to them.
     """
-    refuse_without_consent(round)
     missing = queries.missing_samples(round, include_failed=retry_failed)
     versions = ModelVersion.objects.filter(pk__in=missing.order_by().values("model_version"))
     version = versions.order_by("id").first()
     if version is None:
+        if queries.missing_samples(round, include_failed=retry_failed, include_refused=True).exists():
+            refuse_without_consent(round)
         return None
     samples = list(missing.filter(model_version=version))
 
@@ -107,9 +110,9 @@ def queue_dpo(
         raise RoundError(f"{export} was withdrawn ({export.withdrawn}); export the round again")
     refuse_training(export)
     if not export.num_pairs:
-        raise RoundError(
-            f"{export} holds no pair; collect more votes, or look at the reasons on the round's page"
-        )
+        says = f"{export} holds no pair; collect more votes, or look at the reasons on the round's page"
+        left_out = refusal(queries.people_of(round), Use.SHOW, Use.TRAIN)
+        raise RoundError(f"{says}. {left_out}" if left_out else says)
 
     def request(folder: RunDir) -> dict[str, Any]:
         return {

@@ -12,7 +12,6 @@ from django.conf import settings
 from annotate.models import Curation, Reference
 from annotate.services.identities import import_people
 from generator.curation.annotation import ANNOTATION_NAME, save_annotation
-from generator.curation.card import USES
 from generator.photo import write_photo
 from generator.portraits.world import ELEMENT_STATES
 from generator.video import write_clip

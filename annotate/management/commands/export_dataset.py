@@ -23,8 +23,8 @@ class Command(LoopCommand):
             "--use",
             choices=[Use.PUBLISH, Use.TRAIN],
             default=Use.PUBLISH,
-            help="what people must have agreed to: publish for a dataset that may be handed out (default), or "
-            "train for one that only this site's own training reads",
+            help="what people must have agreed to: publish for a set to be handed out (the default), "
+            "or train for one that only this site's own training reads",
         )
 
     def run(self, **options: Any) -> dict[str, Any]:
