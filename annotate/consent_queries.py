@@ -67,15 +67,18 @@ class _Given(Func):
 
     output_field = BooleanField()
 
-    def __init__(self, uses: Any, ends: Any, *wanted: Any) -> None:
-        super().__init__(uses, ends, *wanted)
-
     def as_sql(
-        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **extra: Any
-    ) -> tuple[str, Sequence[Any]]:
+        self,
+        compiler: SQLCompiler,
+        connection: BaseDatabaseWrapper,
+        function: str | None = None,
+        template: str | None = None,
+        arg_joiner: str | None = None,
+        **extra_context: Any,
+    ) -> tuple[str, tuple[str | int, ...]]:
         uses, ends, *wanted = self.get_source_expressions()
         (uses_sql, uses_values), (ends_sql, ends_values) = compiler.compile(uses), compiler.compile(ends)
-        names = (Use(use.value) for use in wanted)  # type: ignore[attr-defined]
+        names = (Use(use.value) for use in wanted)
         return given_condition(uses_sql, ends_sql, *names), (*uses_values, *ends_values)
 
 
@@ -116,7 +119,7 @@ def who_may_not_be_drawn(people: QuerySet[IdentityGroup], *, with_target: bool) 
     return f"{others} {says}".strip()
 
 
-def with_consent(people: QuerySet[IdentityGroup], *wanted: Use) -> QuerySet[IdentityGroup]:
+def with_consent(people: QuerySet[IdentityGroup], *wanted: Use) -> QuerySet[Any]:
     """People with `consent`: how things stand with the uses that are wanted, or with all."""
     agreed = Q(consent_uses__contains=[use.value for use in wanted]) if wanted else ~Q(consent_uses=[])
     return people.annotate(

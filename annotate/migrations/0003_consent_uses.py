@@ -50,7 +50,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='identitygroup',
             name='consent_uses',
-            field=django.contrib.postgres.fields.ArrayField(base_field=models.CharField(choices=[('show', 'show to annotators'), ('train', 'train models'), ('evaluate', 'evaluate models'), ('publish', 'publish')], max_length=16), blank=True, null=True, size=None),
+            field=django.contrib.postgres.fields.ArrayField(base_field=models.CharField(choices=[('show', 'show to annotators'), ('train', 'train models'), ('evaluate', 'evaluate models'), ('publish', 'publish their media')], max_length=16), blank=True, null=True, size=None),
         ),
         migrations.AddField(
             model_name='identitygroup',

@@ -14,7 +14,7 @@ class Use(models.TextChoices):
     SHOW = "show", "show to annotators"
     TRAIN = "train", "train models"
     EVALUATE = "evaluate", "evaluate models"
-    PUBLISH = "publish", "publish"
+    PUBLISH = "publish", "publish their media"
 
 
 def given_condition(uses: str, ends: str, *wanted: Use) -> str:

@@ -184,9 +184,12 @@ def choose_primary(request: SignedInRequest, group_id: int) -> HttpResponse:
 def describe(request: SignedInRequest, group_id: int) -> HttpResponse:
     group = get_object_or_404(curation_queries.visible_people(request.user), pk=group_id)
     values: dict[str, Any] = {name: request.POST.get(name, "") for name in people.EDITABLE}
+    ticked = request.POST.getlist("consent_uses")
     is_stated = request.POST.get("consent") == "stated"
-    values["consent_uses"] = request.POST.getlist("consent_uses") if is_stated else None
+    values["consent_uses"] = ticked if is_stated or ticked else None
     try:
+        if ticked and not is_stated:
+            raise ValueError("uses are ticked, and nobody is said to have stated them; choose one of the two")
         people.describe_person(group, values, request.user)
     except ValueError as error:
         context = _person_context(group, values) | {"problem": str(error)}

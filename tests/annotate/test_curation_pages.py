@@ -187,7 +187,11 @@ def test_expired_consent_ends_the_use(lea, anna):
     [
         ({"consent_expires_on": "soon"}, "is not a day"),
         ({"source": " "}, "source is empty"),
-        ({"consent": "stated", "consent_uses": ["sell"]}, "consent to 'sell' is unknown"),
+        (
+            {"consent": "stated", "consent_uses": ["sell"]},
+            "is unknown; the uses are show, train",
+        ),
+        ({"consent_uses": ["show"]}, "uses are ticked, and nobody is said to have stated them"),
         ({"licence": "x" * 201}, "201 characters"),
         ({"source": "elsewhere"}, "has a person called"),
     ],

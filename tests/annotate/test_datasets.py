@@ -17,6 +17,8 @@ from annotate.models import DifferentialPrompt, IdentityGroup, Instance, Instanc
 from annotate.services.dataset_import import import_dataset
 from annotate.services.datasets import export_dataset
 from annotate.services.instances import build_instances
+from generator.dataset.columns import read_table, rows_sha256
+from generator.dataset.manifest import Manifest
 from generator.instances import Draw
 from generator.media import file_sha256
 from generator.records import ReferenceKind
@@ -109,6 +111,42 @@ def test_consent_that_ended_since_the_export_is_not_imported(people, tmp_path, m
     report = import_dataset(tmp_path / "set")
     assert (report.refused, dict(report.new)) == (2, {})
     assert not IdentityGroup.objects.exists()
+
+
+def as_format_1(folder: Path) -> None:
+    """The dataset as 0.1.0 wrote it: people by name, and a free text on their consent."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    named = dict(IdentityGroup.objects.values_list("pseudonym", "name"))
+    hashes = {}
+    for table in ("people", "references", "instances"):
+        path = folder / f"{table}.parquet"
+        rows = pq.read_table(path).to_pylist()
+        for row in rows:
+            row["person"] = named[row["person"]]
+            if table == "people":
+                del row["consent"]
+                row["consent_scope"] = "research, no training"
+        pq.write_table(pa.Table.from_pylist(rows), path)
+        hashes[table] = rows_sha256(read_table(path))
+    facts = json.loads((folder / "manifest.json").read_text())
+    facts |= {"rows_sha256": hashes, "format": "anyid-dataset-1", "content_hash": ""}
+    Manifest(**facts).write(folder)
+
+
+def test_a_dataset_of_the_first_format_says_nothing_of_uses(people, tmp_path):
+    export_dataset(tmp_path / "set")
+    as_format_1(tmp_path / "set")
+    report = import_dataset(tmp_path / "set")
+    assert (dict(report.new), report.left_out) == ({}, []), "what is stated here stands"
+    assert IdentityGroup.objects.get(name="mia").consent_uses == Use.values
+    forget()
+    assert dict(import_dataset(tmp_path / "set").new) == {"people": 2, "references": 10, "instances": 8}
+    for person in IdentityGroup.objects.filter(name__in=["mia", "tom"]):
+        assert (person.consent_uses, person.consent_note) == (None, "research, no training")
+    with pytest.raises(ValueError, match="Consent to publish is not stated for mia, tom"):
+        export_dataset(tmp_path / "again")
 
 
 def test_rejected_references_and_what_shows_them_stay_here(people, tmp_path):
