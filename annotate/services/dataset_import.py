@@ -104,7 +104,10 @@ def _take_person(row: PersonRow, report: DatasetReport, on_row: Callable[[], obj
         )
         record_event("import_identity", group, split=group.split)
     uses = USES if row.consent is None and row.truth is not None else row.consent
-    if uses is not None and not state_consent(group, uses, f"dataset {report.content_hash[:16]}"):
+    if uses is not None:
+        ends = {"consent_expires_on": row.consent_expires_on}
+        state_consent(group, uses, f"dataset {report.content_hash[:16]}", **ends)
+        group.refresh_from_db()
         stated["consent_uses"] = list(uses)
     for name, value in stated.items():
         if getattr(group, name) != value:

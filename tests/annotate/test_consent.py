@@ -489,7 +489,7 @@ def export_to_hand_out(change: Change, folder: Path) -> Any:
     round = dominant_round(person := make_group())
     change(person)
     out = folder / "out"
-    run("export_pairs", "--round", round.name, "--publish", "--format", "trl", "--out", out)
+    run("export_pairs", "--round", round.name, "--format", "trl", "--out", out)
     return out.exists()
 
 
@@ -743,3 +743,16 @@ def test_the_migration_keeps_the_text_and_guesses_nothing():
         assert old.objects.get(name="a").consent_scope == words
     finally:
         MigrationExecutor(connection).migrate(newest)
+
+
+def test_the_demo_on_a_folder_asks_for_a_statement(tmp_path: Path, settings: Any):
+    """Without one it says in one line how to make it; with one it goes on to what the pictures are good for."""
+    settings.VAR_DIR = tmp_path
+    person_folder(tmp_path / "people", "ada")
+    with pytest.raises(CommandError) as refused:
+        call_command("demo", "--identities", str(tmp_path / "people"))
+    assert "Consent to show is not stated for ada" in str(refused.value)
+    assert "CONSENT=show,train make demo" in str(refused.value) and "\n" not in str(refused.value)
+    with pytest.raises(CommandError, match="nobody has a usable reference to draw from"):
+        call_command("demo", "--identities", str(tmp_path / "people"), "--consent", "show,train")
+    assert IdentityGroup.objects.get().consent_uses == ["show", "train"]

@@ -149,6 +149,18 @@ def test_a_dataset_of_the_first_format_says_nothing_of_uses(people, tmp_path):
         export_dataset(tmp_path / "again")
 
 
+def test_a_dataset_states_what_nobody_had_stated_here(people, tmp_path):
+    export_dataset(tmp_path / "set")
+    unknown = {"consent_uses": None, "consent_stated_in": "", "consent_stated_at": None}
+    IdentityGroup.objects.filter(name="mia").update(**unknown, consent_expires_on=None)
+    IdentityGroup.objects.filter(name="tom").update(consent_uses=["publish"])
+    (problem,) = import_dataset(tmp_path / "set").left_out
+    assert "has consent_uses ['publish'] here and ['show', 'train', 'evaluate', 'publish']" in problem.detail
+    mia = IdentityGroup.objects.get(name="mia")
+    assert (mia.consent_uses, mia.consent_expires_on) == (Use.values, timezone.localdate())
+    assert IdentityGroup.objects.get(name="tom").consent_uses == ["publish"]
+
+
 def test_rejected_references_and_what_shows_them_stay_here(people, tmp_path):
     rejected = Reference.objects.filter(source_name="one.mp4", group__name="mia")
     shown = Instance.objects.filter(places__reference__in=rejected).distinct().count()

@@ -35,25 +35,21 @@ class Command(LoopCommand):
         parser.add_argument(
             "--format",
             choices=[str(one) for one in ExportFormat],
-            help="write the set into --out as well, as this trainer reads it; with --publish",
+            help="write the set into --out as well, as this trainer reads it; implies --publish",
         )
         parser.add_argument("--out", type=Path, help="folder to make for --format")
 
     def run(self, **options: Any) -> dict[str, Any]:
         if bool(options["format"]) != bool(options["out"]):
             raise CommandError("--format and --out go together: give both, or neither")
-        if options["out"] and not options["publish"]:
-            raise CommandError(
-                "--out writes people's media where erasure does not reach; add --publish, so that only "
-                "people who agreed to that are in it"
-            )
         round = chosen_round(options)
         refuse_comparison(round)
         export = export_round(
             round,
             rule=ExportRule(options["rule"]),
             include_simulated=options["include_simulated"],
-            is_published=options["publish"],
+            # What lies elsewhere is out of erasure's reach.
+            is_published=options["publish"] or options["out"] is not None,
         )
         folder = settings.STORAGE_ROOT / export.folder
         if options["format"]:
