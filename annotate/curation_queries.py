@@ -117,7 +117,7 @@ def people(narrow: PeopleFilter = PeopleFilter()) -> QuerySet[IdentityGroup]:
     """People with their references and how many of them are usable, for the grid."""
     usable = usable_references().filter(group=OuterRef("pk")).order_by()
     counted = usable.annotate(count=Func(F("id"), function="count")).values("count")
-    groups = (
+    groups: QuerySet[IdentityGroup] = (
         with_consent(IdentityGroup.objects.all())
         .annotate(num_references=Count("references"), num_usable=Subquery(counted))
         .prefetch_related(Prefetch("references", with_choice(Reference.objects.all())))

@@ -746,7 +746,7 @@ def test_the_migration_keeps_the_text_and_guesses_nothing():
 
 
 def test_the_demo_on_a_folder_asks_for_a_statement(tmp_path: Path, settings: Any):
-    """Without one it says in one line how to make it; with one it goes on to what the pictures are good for."""
+    """Without one it says in one line how to make it; with one it goes on to the pictures."""
     settings.VAR_DIR = tmp_path
     person_folder(tmp_path / "people", "ada")
     with pytest.raises(CommandError) as refused:
