@@ -117,7 +117,7 @@ def people(narrow: PeopleFilter = PeopleFilter()) -> QuerySet[IdentityGroup]:
     """People with their references and how many of them are usable, for the grid."""
     usable = usable_references().filter(group=OuterRef("pk")).order_by()
     counted = usable.annotate(count=Func(F("id"), function="count")).values("count")
-    groups: QuerySet[IdentityGroup] = (
+    groups = (
         with_consent(IdentityGroup.objects.all())
         .annotate(num_references=Count("references"), num_usable=Subquery(counted))
         .prefetch_related(Prefetch("references", with_choice(Reference.objects.all())))
@@ -135,7 +135,8 @@ def people(narrow: PeopleFilter = PeopleFilter()) -> QuerySet[IdentityGroup]:
         groups = groups.filter(_has(curation=narrow.state))
     if narrow.reason:
         groups = groups.filter(_has(reject_reasons__contains=[narrow.reason]))
-    return groups.order_by("name", "id")
+    found_people: QuerySet[IdentityGroup] = groups.order_by("name", "id")
+    return found_people
 
 
 def _of_consent(wanted: str) -> Q:
