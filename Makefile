@@ -14,9 +14,10 @@ TORCH  := $(shell grep '^torch==' requirements.lock)
 help: ## these lines
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: $(STAMP) ## the whole loop, then the site (SERVE=0, IDENTITIES=DIR, FRESH=1)
+demo: $(STAMP) ## the whole loop, then the site (SERVE=0, IDENTITIES=DIR, CONSENT=USES, FRESH=1)
 	@$(PY) -m annotate.supervisor demo $(if $(filter 0,$(SERVE)),--no-serve) \
-		$(if $(IDENTITIES),--identities "$(IDENTITIES)") $(if $(filter-out 0,$(FRESH)),--fresh)
+		$(if $(IDENTITIES),--identities "$(IDENTITIES)") $(if $(CONSENT),--consent "$(CONSENT)") \
+		$(if $(filter-out 0,$(FRESH)),--fresh)
 
 serve: $(STAMP) ## database, queue, web and workers, until Ctrl-C
 	@$(PY) -m annotate.supervisor serve

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from django.db.models import QuerySet
 
-from annotate.models import Instance, Round, Split
+from annotate.consent_queries import given
+from annotate.models import Instance, Round, Split, Use
 from annotate.vote_queries import counting_votes
 from rlhf.bradley_terry import Comparison, Strengths, strengths, win_rate
 from rlhf.records import Track
@@ -23,7 +24,12 @@ class TrackResult:
     strengths: Strengths
 
 
-def instances_to_compare_on() -> QuerySet[Instance]:
+def instances_to_compare_on(*wanted: Use) -> QuerySet[Instance]:
+    """Of held-out people who agreed to all that is wanted."""
+    return held_out_instances().filter(given("group", *wanted))
+
+
+def held_out_instances() -> QuerySet[Instance]:
     held_out = Instance.objects.filter(group__split__in=[Split.EVAL, Split.BENCHMARK])
     return held_out.select_related("group", "prompt").order_by("id")
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django.conf import settings
 from django.db.models import Count, Exists, F, Func, OuterRef, Prefetch, Q, QuerySet, Subquery, Value
 from django.db.models.fields.json import KT
 from django.db.models.functions import Coalesce
-from django.utils import timezone
 
+from annotate.consent_queries import Consent, given, with_consent
 from annotate.models import (
     AppliedThresholds,
     Choice,
@@ -25,6 +27,7 @@ from annotate.models import (
     Run,
     Split,
     Stage,
+    Use,
     User,
 )
 from generator.curation.explanation import explain
@@ -47,11 +50,9 @@ def accepted(references: QuerySet[Reference]) -> QuerySet[Reference]:
     return with_choice(references).filter(Q(choice=Choice.KEEP) | by_filters)
 
 
-def usable_references() -> QuerySet[Reference]:
-    """What may be drawn from and shown: accepted references of people whose consent is in force."""
-    today = timezone.localdate()
-    in_force = Q(group__consent_expires_on=None) | Q(group__consent_expires_on__gte=today)
-    return accepted(Reference.objects.filter(in_force))
+def usable_references(*wanted: Use) -> QuerySet[Reference]:
+    """Accepted references of people who agreed to all that is wanted; without any, to something."""
+    return accepted(Reference.objects.filter(given("group", *wanted)))
 
 
 def thresholds_now() -> Thresholds:
@@ -96,6 +97,7 @@ class PeopleFilter:
     state: str = ""
     reason: str = ""
     split: str = ""
+    consent: str = ""
     search: str = ""
 
     @classmethod
@@ -105,6 +107,7 @@ class PeopleFilter:
             "state": (*Curation.values, "unusable"),
             "reason": tuple(RejectReason),
             "split": Split.values,
+            "consent": (*Use.values, *(f"no-{use}" for use in Use.values), *Consent.values),
         }
         found = {name: query.get(name, "") for name in known if query.get(name, "") in known[name]}
         return cls(search=query.get("search", "").strip()[:200].replace("\0", ""), **found)
@@ -114,20 +117,34 @@ def people(narrow: PeopleFilter = PeopleFilter()) -> QuerySet[IdentityGroup]:
     """People with their references and how many of them are usable, for the grid."""
     usable = usable_references().filter(group=OuterRef("pk")).order_by()
     counted = usable.annotate(count=Func(F("id"), function="count")).values("count")
-    groups = IdentityGroup.objects.annotate(
-        num_references=Count("references"), num_usable=Subquery(counted)
-    ).prefetch_related(Prefetch("references", with_choice(Reference.objects.all())))
+    groups = (
+        with_consent(IdentityGroup.objects.all())
+        .annotate(num_references=Count("references"), num_usable=Subquery(counted))
+        .prefetch_related(Prefetch("references", with_choice(Reference.objects.all())))
+    )
     if narrow.split:
         groups = groups.filter(split=narrow.split)
     if narrow.search:
-        groups = groups.filter(Q(name__icontains=narrow.search) | Q(source__icontains=narrow.search))
+        found = (Q(**{f"{name}__icontains": narrow.search}) for name in ("name", "source", "pseudonym"))
+        groups = groups.filter(reduce(or_, found))
+    if narrow.consent:
+        groups = groups.filter(_of_consent(narrow.consent))
     if narrow.state == "unusable":
         groups = groups.filter(num_usable=0)
     elif narrow.state:
         groups = groups.filter(_has(curation=narrow.state))
     if narrow.reason:
         groups = groups.filter(_has(reject_reasons__contains=[narrow.reason]))
-    return groups.order_by("name", "id")
+    found_people: QuerySet[IdentityGroup] = groups.order_by("name", "id")
+    return found_people
+
+
+def _of_consent(wanted: str) -> Q:
+    """A use that people agreed to, one that they did not (`no-train`), or how their consent stands."""
+    if wanted in Consent.values:
+        return Q(consent=wanted)
+    use = Use(wanted.removeprefix("no-"))
+    return Q(given("", use)) if wanted == use else ~Q(given("", use))
 
 
 def _has(**condition: Any) -> Exists:
@@ -153,7 +170,7 @@ def curation_counts() -> dict[str, Any]:
 
 
 def visible_people(user: User) -> QuerySet[IdentityGroup]:
-    groups = IdentityGroup.objects.select_related("primary")
+    groups = with_consent(IdentityGroup.objects.select_related("primary", "consent_stated_by"))
     return groups if user.is_lead else groups.none()
 
 
@@ -195,11 +212,11 @@ def open_references(people: Iterable[int]) -> QuerySet[Reference]:
 def outcome_of(people: Iterable[int]) -> dict[str, Any]:
     """What became of these people's references: kept, why not, and a line for each that is not used."""
     theirs = Reference.objects.filter(group__in=list(people)).select_related("group")
-    usable = usable_references().filter(group__in=theirs.values("group"))
+    kept = accepted(theirs).order_by()
     failed = theirs.filter(curation=Curation.FAILED)
-    left_out = theirs.exclude(reject_reasons=[]).exclude(pk__in=usable.values("pk"))
+    left_out = theirs.exclude(reject_reasons=[]).exclude(pk__in=kept.values("pk"))
     return {
-        "kept": usable.count(),
+        "kept": kept.count(),
         "reasons": Counter(reason for item in left_out for reason in item.reject_reasons),
         "failed": failed.count(),
         "rejected": [f"{item}: {', '.join(item.reject_reasons)}: {why_not(item)}" for item in left_out]

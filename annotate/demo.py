@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,8 +22,9 @@ from django.urls import reverse
 from tqdm import tqdm
 
 from annotate import curation_queries, queries, tasks
+from annotate.consent_queries import given, refusal
 from annotate.management.loop_command import curate_with_bar, wait_for_run
-from annotate.models import IdentityGroup, Round, Split, Stage, User
+from annotate.models import IdentityGroup, Round, Split, Stage, Use, User
 from annotate.prompt_queries import part_by_prompt
 from annotate.services.accounts import create_account, renew_password
 from annotate.services.identities import import_people
@@ -99,17 +100,33 @@ def run_synthetic(say: Say) -> dict[str, Any]:
     return report
 
 
-def run_people(folder: Path, say: Say) -> dict[str, Any]:
-    """Stages 1 to 5 on a real folder of people, up to the point where people must vote."""
+def run_people(folder: Path, say: Say, consent: Sequence[str] | None = None) -> dict[str, Any]:
+    """Stages 1 to 5 on a real folder of people, up to the point where people must vote.
+
+    `consent` are the uses that those agreed to whose folder does not state any.
+
+    Raises:
+        ValueError: nobody agreed to being shown.
+    """
     progress = _progress(say)
     source = folder.resolve().name
     with progress.stage("identities", f"1  identities: importing {folder}"):
-        _import(say, folder, Split.TRAIN, source)
+        _import(say, folder, Split.TRAIN, source, consent)
+        _refuse_without_consent(say, source)
     with progress.stage("instances", "2  instances: references in order, and what changes"):
         build_instances(Draw(count=1, seed=0), split=Split.TRAIN, source=source)
     with progress.stage("samples", "4  samples: two videos for every person, on the gpu queue"):
         round = _sampled_round(say, source, source, votes_wanted=1)
     return {"round": round.name, **queries.round_funnel(round), "wall_s": progress.wall_s}
+
+
+def _refuse_without_consent(say: Say, source: str) -> None:
+    people = IdentityGroup.objects.filter(source=source)
+    without = refusal(people, Use.SHOW)
+    if not people.filter(given("", Use.SHOW)).exists():
+        raise ValueError(f"{without or 'nobody was imported.'} If they agreed: CONSENT=show,train make demo")
+    if without:
+        say(f"   left out: {without}")
 
 
 def advance_is_waiting(round: Round) -> bool:
@@ -165,9 +182,19 @@ def _draw_people(folder: Path, split: Split, count: int) -> Path:
     return place
 
 
-def _import(say: Say, folder: Path, split: Split, source: str = "portraits") -> None:
+def _import(
+    say: Say,
+    folder: Path,
+    split: Split,
+    source: str = "portraits",
+    consent: Sequence[str] | None = None,
+) -> None:
     report = import_people(
-        folder, source=source, split=split, follow=lambda people: tqdm(people, desc="  import", unit="person")
+        folder,
+        source=source,
+        split=split,
+        consent=consent,
+        follow=lambda people: tqdm(people, desc="  import", unit="person"),
     )
     outcome = curate_with_bar(report.people)
     say(f"   {report.num_people} people, {report.num_new} new references, {outcome['kept']} usable")

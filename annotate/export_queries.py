@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Literal
 
-from annotate.models import PreferencePair, Round
+from annotate.consent_queries import given
+from annotate.models import PreferencePair, Round, Use
 from rlhf import records
 from rlhf.consensus import ADJUDICATED_RULE_VERSION
 from rlhf.export_rule import ExportRule, choose
@@ -13,15 +15,21 @@ from rlhf.records import Track, Verdict
 
 #: Of a video in its pair.
 Place = Literal["first", "second"]
+#: Why a pair is left out that the rule would export.
+NO_CONSENT = "no consent of the person"
 
 
 def chosen_by(
-    rule: ExportRule, round: Round, *, include_simulated: bool
+    rule: ExportRule, round: Round, *, include_simulated: bool, uses: Sequence[Use] = (Use.TRAIN,)
 ) -> tuple[dict[int, Place], Counter[str]]:
-    """The chosen video of every pair that the rule exports, by preference; why the others are left out."""
+    """The chosen video of every pair that the rule exports, by preference; why the others are left out.
+
+    Pairs of people who did not agree to all `uses` are among those left out.
+    """
     chosen: dict[int, Place] = {}
     reasons: Counter[str] = Counter()
     pairs = PreferencePair.objects.filter(pair__round=round).select_related("pair")
+    pairs = pairs.annotate(has_consent=given("pair__instance__group", *uses))
     pairs = pairs.prefetch_related("pair__consensuses").order_by("pair_id")
     for preference in pairs.iterator(chunk_size=1_000):
         place, reason = _place(rule, preference)
@@ -29,6 +37,8 @@ def chosen_by(
             place, reason = None, "the model did not read the whole prompt"
         if place and preference.is_simulated and not include_simulated:
             place, reason = None, "simulated votes"
+        if place and not preference.has_consent:
+            place, reason = None, NO_CONSENT
         if place:
             chosen[preference.pk] = place
         else:

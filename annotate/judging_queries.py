@@ -12,7 +12,19 @@ from django.db import connection
 from django.db.models import Count, Exists, Model, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from annotate.models import Disqualification, Exposure, Judgment, Round, Slot, User, VideoPair, VideoSample
+from annotate.consent_queries import given
+from annotate.models import (
+    Disqualification,
+    Exposure,
+    GoldKind,
+    Judgment,
+    Round,
+    Slot,
+    Use,
+    User,
+    VideoPair,
+    VideoSample,
+)
 from annotate.qualification_queries import standing_of
 from rlhf.records import Track
 
@@ -57,10 +69,18 @@ def leased_slots(annotator: User) -> QuerySet[Slot]:
     )
 
 
+def may_be_shown(pair: str) -> Q:
+    """Whether everybody in a pair agreed to that: its person, and of gold the impostor."""
+    impostors = Q(**{f"{pair}__gold__kind": GoldKind.IMPOSTOR})
+    person, impostor = (given(f"{pair}__{who}", Use.SHOW) for who in ("instance__group", "gold__impostor"))
+    return Q(person) & (~impostors | Q(impostor))
+
+
 def held_slot(annotator: User, lease: UUID) -> Slot | None:
     """A slot by its lease while its media may be looked at: until the lease runs out."""
     return (
         Slot.objects.filter(annotator=annotator, lease=lease, lease_expires_at__gte=timezone.now())
+        .filter(may_be_shown("pair"))
         .select_related("pair__first", "pair__second", "pair__instance__prompt")
         .first()
     )
@@ -71,6 +91,7 @@ def changeable_judgment(annotator: User, track: str) -> Judgment | None:
     last = (
         Judgment.objects.filter(slot__annotator=annotator, slot__track=track)
         .filter(slot__lease_expires_at__gte=timezone.now())
+        .filter(may_be_shown("slot__pair"))
         .filter(slot__judged_at__gte=timezone.now() - timedelta(seconds=settings.UNDO_S))
         .order_by("-slot__judged_at", "-revision")
         .first()
@@ -156,7 +177,7 @@ def own_counts(annotator: User) -> dict[str, int]:
 
 def wanted_slots(track: str) -> QuerySet[Slot]:
     """Votes of open rounds that nobody has given yet, whether somebody is at it or not."""
-    return _open_slots(track).exclude(pair__instance__group__consent_expires_on__lt=timezone.localdate())
+    return _open_slots(track).filter(given("pair__instance__group", Use.SHOW))
 
 
 def _open_slots(track: str) -> QuerySet[Slot]:
@@ -200,7 +221,7 @@ def why_empty(annotator: User, track: str) -> str:
         if VideoSample.objects.filter(path="", error="").exists():
             return "New videos are being made. Come back in a few minutes."
         if _open_slots(track).exists():
-            return "The pairs that are left show people whose consent has ended, so nobody is shown them."
+            return "The pairs that are left show people who did not agree to that, so nobody is shown them."
         return "Every pair of this track has its votes. Thank you."
     unmet = _unmet(annotator, wanted)
     if not unmet.exists():

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from django.db.models import QuerySet
-from django.utils import timezone
+from django.db.models import Q, QuerySet
 
 from annotate import queries
-from annotate.export_queries import Place, chosen_by, dominant_place
+from annotate.consent_queries import given, refusal
+from annotate.export_queries import NO_CONSENT, Place, chosen_by, dominant_place
 from annotate.judging_queries import disqualified
 from annotate.models import (
     Export,
@@ -23,6 +23,7 @@ from annotate.models import (
     RunStatus,
     Side,
     Stage,
+    Use,
     User,
 )
 from annotate.prompt_queries import reader_of
@@ -36,21 +37,21 @@ from rlhf.votes import Vote
 
 #: Videos with more pixels than this are none of the embedded world's.
 LARGE_PIXELS = 128 * 128 * 17
-#: A consent that names a use names one of these, or does not cover training.
-TRAINING_WORDS = ("train", "research", "synthetic", "any", "all")
 
 
 @dataclass(frozen=True)
 class PairSet:
     """Pairs that a run may train on, and the chosen video of each, by preference.
 
-    An export's pair that is dominant no more has none.
+    An export's pair that is dominant no more has none. `withheld` pairs would be in the set, but show people
+    who did not agree to training.
     """
 
     pairs: QuerySet[PreferencePair]
     places: Mapping[int, Place]
     rule: ExportRule
     export: Export | None = None
+    withheld: int = 0
 
     @property
     def digest(self) -> str:
@@ -70,8 +71,9 @@ def pair_set(
         "pair__first", "pair__second", "pair__instance__group", "pair__instance__prompt"
     )
     if export is None:
-        places, _ = chosen_by(rule, round, include_simulated=include_simulated)
-        return PairSet(every.filter(pk__in=places).order_by("pair_id"), places, rule)
+        places, reasons = chosen_by(rule, round, include_simulated=include_simulated)
+        of_round = every.filter(pk__in=places).order_by("pair_id")
+        return PairSet(of_round, places, rule, withheld=reasons[NO_CONSENT])
     pairs = every.filter(exports=export).order_by("pair_id")
     places = {pair.pk: place for pair in pairs if (place := dominant_place(pair))}
     return PairSet(pairs, places, ExportRule(export.rule), export)
@@ -89,7 +91,7 @@ def pair_facts(round: Round, chosen: PairSet) -> PairFacts:
     """What the pairs are made of, for `rlhf.dpo_traps`."""
     pairs = list(chosen.pairs)
     groups = [pair.pair.instance.group for pair in pairs]
-    people = {group.pk: group for group in groups}.values()
+    in_set = IdentityGroup.objects.filter(instances__pairs__preference__in=_ids(chosen.pairs)).distinct()
     votes = _counting_votes(chosen.pairs)
     answers = Counter(vote.answer for vote in votes.values())
     size = SamplerSettings(**round.sampler)
@@ -106,8 +108,10 @@ def pair_facts(round: Round, chosen: PairSet) -> PairFacts:
         disqualified_votes=_disqualified_votes(chosen),
         **_file_facts(pairs, chosen.places, round),
         licences=dict(Counter(group.licence for group in groups)),
-        consent_ended=tuple(sorted(group.name for group in people if _has_ended(group))),
-        consent_elsewhere=tuple(sorted(group.name for group in people if not _covers_training(group))),
+        without_consent=in_set.filter(~Q(given("", Use.TRAIN))).count(),
+        why_no_consent=refusal(in_set, Use.TRAIN),
+        withheld=chosen.withheld,
+        why_withheld=refusal(queries.people_of(round), Use.TRAIN) if chosen.withheld else "",
         device=last_device(),
         unread=_unread(pairs, round),
         is_large=size.width * size.height * size.num_frames > LARGE_PIXELS,
@@ -184,15 +188,6 @@ def _ids(pairs: QuerySet[PreferencePair]) -> QuerySet[PreferencePair, int]:
 def _raw(votes: list[Vote]) -> float | None:
     counts = verdict_counts(votes)
     return raw_agreement(counts) if (counts.sum(1) >= 2).any() else None
-
-
-def _has_ended(group: IdentityGroup) -> bool:
-    return group.consent_expires_on is not None and group.consent_expires_on < timezone.localdate()
-
-
-def _covers_training(group: IdentityGroup) -> bool:
-    scope = group.consent_scope.lower()
-    return not scope or any(word in scope for word in TRAINING_WORDS)
 
 
 def last_device() -> Device | None:

@@ -53,7 +53,7 @@ def leased_media(request: HttpRequest, lease: UUID, name: str) -> HttpResponseBa
 
 @require_safe
 def study_media(request: HttpRequest, lease: UUID, name: str) -> HttpResponseBase:
-    task = study_queries.held_task(_user(request), lease)
+    task = study_queries.held_task(_user(request), lease, to_look=True)
     path = study_queries.shown_file(task, name) if task else None
     if path is None:
         raise Http404

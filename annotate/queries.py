@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet
 
+from annotate.consent_queries import given
 from annotate.models import (
     LIVE,
     Consensus,
@@ -23,6 +24,7 @@ from annotate.models import (
     Slot,
     Split,
     Stage,
+    Use,
     User,
     VideoPair,
     VideoSample,
@@ -126,13 +128,20 @@ def _trained_pairs(round: Round) -> int:
     return int(run.result["num_pairs"]) if run and run.result else 0
 
 
-def missing_samples(round: Round, *, include_failed: bool) -> QuerySet[VideoSample]:
-    """The round's videos that are not made yet, the two of an instance next to each other."""
+def missing_samples(
+    round: Round, *, include_failed: bool, include_refused: bool = False
+) -> QuerySet[VideoSample]:
+    """The round's videos that are not made yet, the two of an instance next to each other.
+
+    Those of people who did not agree to what the round does are left out unless they are asked for, too.
+    """
     missing = VideoSample.objects.filter(path="").filter(
         Exists(VideoPair.objects.filter(Q(first=OuterRef("pk")) | Q(second=OuterRef("pk")), round=round))
     )
     if not include_failed:
         missing = missing.filter(error="")
+    if not include_refused:
+        missing = missing.filter(given("instance__group", *uses_of(round)))
     return missing.select_related("instance__prompt").order_by("instance_id", "id")
 
 
@@ -148,6 +157,16 @@ def failed_videos(round: Round) -> list[dict[str, Any]]:
         )
     )
     return [dict(one) for one in counted.order_by("-number", "error")[:5]]
+
+
+def uses_of(round: Round) -> tuple[Use, ...]:
+    """What people have to agree to before a round's videos of them are made."""
+    return (Use.SHOW, Use.EVALUATE) if round.kind == RoundKind.COMPARISON else (Use.SHOW,)
+
+
+def people_of(round: Round) -> QuerySet[IdentityGroup]:
+    """The people of a round's pairs."""
+    return IdentityGroup.objects.filter(Exists(round.pairs.filter(instance__group=OuterRef("pk"))))
 
 
 def done_run(round: Round, stage: str) -> Run | None:
@@ -192,7 +211,9 @@ def is_synthetic(round: Round) -> bool:
 
 
 def held_out_instances() -> QuerySet[Instance]:
-    return instances_of_split(Split.EVAL).filter(group__truth__isnull=False)
+    """What a tuned model is evaluated on: held-out people of known truth who agreed to it."""
+    held_out = instances_of_split(Split.EVAL).filter(group__truth__isnull=False)
+    return held_out.filter(given("group", Use.EVALUATE))
 
 
 def visible_runs(user: User) -> QuerySet[Run]:

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from django.db.models import Count, Q, QuerySet
-from django.utils import timezone
 
+from annotate.consent_queries import given
 from annotate.judging_queries import disqualified, is_disqualified
-from annotate.models import Entry, Run, RunStatus, Side, Stage, Study, StudyAnswer, StudyTask, User
+from annotate.models import Entry, Run, RunStatus, Side, Stage, Study, StudyAnswer, StudyTask, Use, User
 from rlhf.records import Verdict
 from rlhf.study_figures import Answer
 from rlhf.study_plan import Criterion
@@ -60,10 +60,15 @@ def entry_of(participant: User, study_id: int) -> Entry | None:
     return entries.select_related("link__study", "participant__account").first()
 
 
+def _shown_tasks() -> QuerySet[StudyTask]:
+    """People of other sites' sets are their makers' care."""
+    person = "pair__first__input__group"
+    return StudyTask.objects.filter(Q(**{person: None}) | Q(given(person, Use.SHOW)))
+
+
 def tasks_of(participant: User, study: Study) -> QuerySet[StudyTask]:
-    """The pairs of a participant's seat, without people whose consent has ended meanwhile."""
-    ended = Q(pair__first__input__group__consent_expires_on__lt=timezone.localdate())
-    tasks = StudyTask.objects.filter(seat__participant=participant, seat__study=study).exclude(ended)
+    """The pairs of a participant's seat, without people who do not agree to it any more."""
+    tasks = _shown_tasks().filter(seat__participant=participant, seat__study=study)
     return tasks.select_related("pair__first__input", "pair__second").order_by("position")
 
 
@@ -85,9 +90,13 @@ def next_task(entry: Entry, *, ahead_of: UUID | None = None) -> StudyTask | None
     return waiting.first()
 
 
-def held_task(user: User, lease: UUID) -> StudyTask | None:
-    """A pair by its lease, for its participant alone, while they take part."""
-    tasks = StudyTask.objects.filter(lease=lease, seat__participant=user).select_related(
+def held_task(user: User, lease: UUID, *, to_look: bool = False) -> StudyTask | None:
+    """A pair by its lease, for its participant alone, while they take part; to look at it, or to answer.
+
+    An answer to a pair counts although its person takes their consent back meanwhile.
+    """
+    tasks = _shown_tasks() if to_look else StudyTask.objects.all()
+    tasks = tasks.filter(lease=lease, seat__participant=user).select_related(
         "seat", "pair__first__input", "pair__second"
     )
     task = tasks.first()

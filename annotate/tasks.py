@@ -13,7 +13,15 @@ from django.conf import settings
 from kombu.exceptions import OperationalError
 
 from annotate.models import Round, Run, RunStatus, Stage
-from annotate.services import comparisons, curation, prompt_limits, run_logs, runs, statistics
+from annotate.services import (
+    comparisons,
+    consent,
+    curation,
+    prompt_limits,
+    run_logs,
+    runs,
+    statistics,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +45,9 @@ def execute_run(run_id: int) -> None:
     worker = uuid4()
     run = runs.claim_run(run_id, worker)
     if run is None:
+        return
+    if why := consent.why_not_now(run, runs.run_dir(run)):
+        runs.end_run(run, worker, RunStatus.FAILED, why)
         return
     with open(runs.run_dir(run).path / run_logs.LOG, "ab") as log:
         # The command ends by itself when this pipe closes, so it never outlives a killed worker.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from annotate.curation_queries import usable_references
-from annotate.models import Instance, InstanceReference, Reference, Side, Slot
+from annotate.models import Instance, InstanceReference, Reference, Side, Slot, Use
 from generator.prompts.differential import make_prompt
 from rlhf.records import Track
 
@@ -39,7 +39,7 @@ def judging_task(slot: Slot) -> JudgingTask:
     if slot.track == Track.IDENTITY:
         shown = tuple(
             ShownReference(f"reference-{number}", reference, is_primary=False)
-            for number, reference in enumerate(usable_references().filter(group=instance.group_id))
+            for number, reference in enumerate(usable_references(Use.SHOW).filter(group=instance.group_id))
         )
         return JudgingTask(slot, shown, None, None, None)
     primary = instance.places.select_related("reference").get(position=0).shown

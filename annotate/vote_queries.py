@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
 
+from annotate.consent_queries import given
 from annotate.judging_queries import disqualified, latest_judgments
 from annotate.models import (
     Adjudication,
@@ -18,6 +19,7 @@ from annotate.models import (
     Round,
     Side,
     Slot,
+    Use,
     User,
     VideoPair,
     VoteFit,
@@ -94,9 +96,11 @@ def unsettled_pairs(round: Round) -> QuerySet[PreferencePair]:
     """Pairs whose votes are all there and say nothing: the adjudication queue, the oldest first.
 
     In adaptive rounds those that have the most votes that may be asked for; in others those of which a track
-    was left undecided, or has votes for both samples and a majority for neither.
+    was left undecided, or has votes for both samples and a majority for neither. People who did not agree to
+    being shown are not in it.
     """
     of_round = PreferencePair.objects.filter(pair__round=round, pair__is_adjudicated=False)
+    of_round = of_round.filter(given("pair__instance__group", Use.SHOW))
     of_round = of_round.select_related("pair").order_by("pair_id")
     if round.stopping is not None:
         return of_round.filter(stop=Stop.AT_MAXIMUM)

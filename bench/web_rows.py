@@ -94,9 +94,10 @@ def _fill_people(database: psycopg.Connection[Any], name: str, num_instances: in
     groups = _copy(
         database,
         "annotate_identitygroup",
-        ("name", "source", "licence", "consent_scope", "split", "created_at"),
+        ("name", "source", "licence", "consent_note", "split", "created_at")
+        + ("consent_uses", "consent_stated_in", "consent_stated_at"),
         (
-            (f"{name}-{number}", "bench", "", "", "train", "now")
+            (f"{name}-{number}", "bench", "", "", "train", "now", ["show", "train"], "bench", "now")
             for number in range(-(-num_instances // INSTANCES_A_PERSON))
         ),
     )

@@ -50,8 +50,10 @@ class PairFacts:
         uneven: pairs whose videos differ in length or size of the picture.
         from_others: pairs that another model than the policy made.
         licences: pairs of each licence; "" where none is stated.
-        consent_ended: names of people whose consent has ended.
-        consent_elsewhere: names of people whose consent names other uses than training.
+        without_consent: people in the set who do not, or no longer, agree to training.
+        why_no_consent: who they are and what to do, in sentences; empty where there are none.
+        withheld: pairs that would be in the set, but show people who did not agree to training.
+        why_withheld: likewise.
         unread: pairs whose prompts the model does not read whole, each with what is wrong.
         is_large: whether the videos are larger than the embedded world's, so that a large model made them.
         device: that the run will probably have; None where no run has said anything of it.
@@ -71,8 +73,10 @@ class PairFacts:
     uneven: int = 0
     from_others: int = 0
     licences: Mapping[str, int] = field(default_factory=dict)
-    consent_ended: tuple[str, ...] = ()
-    consent_elsewhere: tuple[str, ...] = ()
+    without_consent: int = 0
+    why_no_consent: str = ""
+    withheld: int = 0
+    why_withheld: str = ""
     unread: tuple[str, ...] = ()
     is_large: bool = False
     device: Device | None = None
@@ -102,6 +106,9 @@ class Trap:
 
 def find_traps(facts: PairFacts, config: FlowDPOConfig) -> list[Trap]:
     """Every trap, those that block first; without a pair there is nothing else to say."""
+    if not facts.num_pairs and facts.withheld:
+        says = f"Nobody who is in a pair agreed to training: {_pairs(facts.withheld)} left out."
+        return [Trap("no_consent", says, facts.why_withheld, blocks=True)]
     if not facts.num_pairs:
         says = "No pair is better on both tracks yet."
         return [Trap("no_pairs", says, "Collect more votes, or let simulated votes in.", blocks=True)]
@@ -110,19 +117,15 @@ def find_traps(facts: PairFacts, config: FlowDPOConfig) -> list[Trap]:
 
 
 def _consent(facts: PairFacts, config: FlowDPOConfig) -> Iterator[Trap]:
-    if facts.consent_ended:
+    if facts.why_no_consent:
         yield Trap(
-            "consent_ended",
-            f"Consent has ended for {_names(facts.consent_ended)}.",
-            "Renew it on the person's page, or erase the person; then look again.",
+            "no_consent",
+            facts.why_no_consent,
+            "Train on the votes as they are now, which leaves them out.",
             blocks=True,
         )
-    if facts.consent_elsewhere:
-        yield Trap(
-            "consent_scope",
-            f"The consent of {_names(facts.consent_elsewhere)} names other uses than training or research.",
-            "Ask them, and correct the scope on the person's page; or leave them out.",
-        )
+    if facts.withheld:
+        yield Trap("withheld", f"{_pairs(facts.withheld)} left out for want of consent.", facts.why_withheld)
     if facts.unread:
         yield Trap(
             "unread_prompts",

@@ -35,7 +35,7 @@ class CardFacts:
         content_hash: of the export, sha256.
         weights_sha256: of this version's own adapter.
         pairs: what the pairs were made of.
-        consents: pairs per consent's scope; "" where none was recorded.
+        consents: pairs per use that their people agree to today.
         withdrawn: why data of the export were erased; empty where nothing was.
         settings: settings of the training that differ from the defaults.
         figures: closing figures of the training.
@@ -116,13 +116,9 @@ def _licences(facts: CardFacts) -> list[str]:
         f"{name or 'No licence recorded'}: {number} pairs."
         for name, number in sorted(facts.pairs.licences.items())
     ]
-    for scope, number in sorted(facts.consents.items()):
-        told = f"Consent for {scope}" if scope else "No scope of consent recorded"
-        lines.append(f"{told}: {number} pairs.")
-    if facts.pairs.consent_ended:
-        lines.append(f"Consent has ended for {len(facts.pairs.consent_ended)} of the people.")
-    if facts.pairs.consent_elsewhere:
-        lines.append(f"Consent of {len(facts.pairs.consent_elsewhere)} of the people names no training.")
+    lines += [f"Consent to {use} today: {number} pairs." for use, number in facts.consents.items()]
+    if facts.pairs.without_consent:
+        lines.append(f"{facts.pairs.without_consent} of the people do not, or no longer, agree to training.")
     return lines
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from django.conf import settings
+from django.utils import timezone
 
 from annotate.models import (
     Curation,
@@ -19,6 +20,7 @@ from annotate.models import (
     ModelVersion,
     Reference,
     Round,
+    Use,
     User,
     VideoPair,
     VideoSample,
@@ -60,6 +62,9 @@ def make_group(**overrides: Any) -> IdentityGroup:
         "source": "tests",
         "licence": "CC0-1.0",
         "truth": {"identity_seed": 1},
+        "consent_uses": Use.values,
+        "consent_stated_in": "tests",
+        "consent_stated_at": timezone.now(),
     }
     return IdentityGroup.objects.create(**(values | overrides))
 

@@ -17,6 +17,7 @@ from annotate import curation_queries, queries, tasks
 from annotate.models import Round, Run, RunStatus
 from annotate.services.curation import curate_people
 from annotate.services.rounds import RoundError
+from generator.curation.card import read_uses
 from generator.rundir import RunError
 from rlhf.export import ExportError
 
@@ -92,6 +93,18 @@ def wait_for_run(run: Run, *, quiet: bool = False) -> Run:
         log = settings.STORAGE_ROOT / run.folder / "log.txt"
         raise RoundError(f"{run} {run.status}: {run.error or 'by a lead'}; see {log}")
     return run
+
+
+def read_consent(text: str) -> tuple[str, ...]:
+    """The uses that an option names.
+
+    Raises:
+        ValueError: it names something else.
+    """
+    try:
+        return read_uses(text)
+    except ValueError as error:
+        raise ValueError(f"--consent {text!r} {error}, or none") from None
 
 
 def curate_with_bar(people: list[int], *, quiet: bool = False) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The tables, in the order of the loop."""
 
 from annotate.models.audit import AuditEvent
+from annotate.models.consent import Use
 from annotate.models.curation import AppliedThresholds, Choice, CurationDecision
 from annotate.models.download import FileFormat, JudgmentFile
 from annotate.models.entry import Entry, EntryLink, JudgingWork, Participant
@@ -14,6 +15,7 @@ from annotate.models.identity import (
     Reference,
     Split,
     User,
+    is_pseudonym,
 )
 from annotate.models.judgment import Exposure, Judgment, Side, Slot, Strength
 from annotate.models.preference import Consensus, Export, PreferencePair
@@ -106,6 +108,7 @@ __all__ = [
     "StudyTask",
     "StudyVideo",
     "Supersession",
+    "Use",
     "User",
     "VersionComparison",
     "VideoPair",
@@ -114,4 +117,5 @@ __all__ = [
     "WebhookEndpoint",
     "WebhookEvent",
     "WebhookMessage",
+    "is_pseudonym",
 ]

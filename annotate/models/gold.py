@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from annotate.models.constraints import check, one_of
+from annotate.models.identity import IdentityGroup
 from annotate.models.judgment import Slot
 from annotate.models.round import VideoPair
 from rlhf.records import Track
@@ -34,6 +35,8 @@ class GoldPair(models.Model):
     # How many people may see it, at most.
     budget = models.PositiveSmallIntegerField()
     repeats = models.OneToOneField(Slot, models.CASCADE, null=True, blank=True, related_name="repeated_as")
+    # Whose video stands against the right one; an impostor's that was erased, or is not known, is not shown.
+    impostor = models.ForeignKey(IdentityGroup, models.SET_NULL, null=True, blank=True, related_name="+")
     retired_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -48,6 +51,7 @@ class GoldPair(models.Model):
                 | ~Q(kind=GoldKind.REPEAT) & Q(repeats=None),
                 "a_repeat_repeats",
             ),
+            check(Q(kind=GoldKind.IMPOSTOR) | Q(impostor=None), "only_impostors_have_one"),
         ]
         indexes = [
             models.Index(

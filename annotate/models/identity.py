@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 import pgtrigger
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.functions import RandomUUID
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Q, TextField, Value
+from django.db.models.functions import Cast, Concat, Left, Replace
 
+from annotate.models.consent import Use
 from annotate.models.constraints import append_only, check, one_of
 from generator.records import MAX_REFERENCES, ReferenceKind
 
@@ -47,14 +53,37 @@ class Split(models.TextChoices):
     BENCHMARK = "benchmark"
 
 
+def new_pseudonym() -> Concat:
+    """Random, so that it leads back to nobody once its row is erased."""
+    digits = Replace(Cast(RandomUUID(), TextField()), Value("-"), Value(""))
+    return Concat(Value("person-"), Left(digits, 16), output_field=TextField())
+
+
+def is_pseudonym(name: str) -> bool:
+    """Whether a site, this one or another, made this name of a person."""
+    return re.fullmatch(r"person-[0-9a-f]{16}", name) is not None
+
+
 class IdentityGroup(models.Model):
-    """One person with all their media. One row has one split, so no person is in two."""
+    """One person with all their media. One row has one split, so no person is in two.
+
+    `consent_uses` is null while nobody has stated anything, and empty where every use is refused; who
+    stated it is a user, or what it was imported from. `annotate.consent_queries` says what that allows.
+    """
 
     name = models.CharField(max_length=200)
     source = models.CharField(max_length=200)
     licence = models.CharField(max_length=200, blank=True)
-    consent_scope = models.CharField(max_length=200, blank=True)
+    # What files that leave the site call this person.
+    pseudonym = models.CharField(max_length=64, unique=True, editable=False, db_default=new_pseudonym())
+    consent_uses = ArrayField(models.CharField(max_length=16, choices=Use.choices), null=True, blank=True)
+    consent_stated_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    consent_stated_in = models.CharField(max_length=200, blank=True)
+    consent_stated_at = models.DateTimeField(null=True, blank=True)
     consent_expires_on = models.DateField(null=True, blank=True)
+    consent_note = models.CharField(max_length=200, blank=True)
     split = models.CharField(max_length=16, default=Split.TRAIN)
     # What an embedded world knows exactly; null for real people, of whom nobody knows the truth.
     truth = models.JSONField(null=True, blank=True)
@@ -67,6 +96,16 @@ class IdentityGroup(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["source", "name"], name="one_group_a_person"),
             one_of("split", Split.values),
+            check(Q(consent_uses=None) | Q(consent_uses__contained_by=Use.values), "consent_uses_known"),
+            check(
+                Q(consent_uses=None, consent_stated_at=None, consent_stated_by=None, consent_stated_in="")
+                | Q(consent_uses__isnull=False, consent_stated_at__isnull=False)
+                & (
+                    Q(consent_stated_by__isnull=False, consent_stated_in="")
+                    | Q(consent_stated_by=None) & ~Q(consent_stated_in="")
+                ),
+                "consent_is_stated_by_somebody",
+            ),
         ]
         triggers = [
             pgtrigger.Trigger(
@@ -90,6 +129,10 @@ class IdentityGroup(models.Model):
     @property
     def is_synthetic(self) -> bool:
         return self.truth is not None
+
+    @property
+    def is_consent_stated(self) -> bool:
+        return self.consent_uses is not None
 
 
 class Curation(models.TextChoices):

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
+from annotate.models.consent import Use, given_sql
 from annotate.models.constraints import check, one_of
 from annotate.models.identity import Instance
 from annotate.models.version import ModelVersion
@@ -165,11 +166,12 @@ class Run(models.Model):
                 WebhookEvent.ROUND_FINISHED,
                 _RUN_DATA,
                 operation=pgtrigger.Update,
-                where="""NEW.round_id IS NOT NULL AND NEW.status = 'done' AND OLD.status <> 'done'
+                where=f"""NEW.round_id IS NOT NULL AND NEW.status = 'done' AND OLD.status <> 'done'
                     AND (NEW.stage = 'evaluate' AND NEW.candidate_id IS NOT NULL
                         OR NEW.stage = 'dpo' AND NOT EXISTS (
                         SELECT 1 FROM annotate_instance i JOIN annotate_identitygroup g ON g.id = i.group_id
-                        WHERE g.split = 'eval' AND g.truth IS NOT NULL))""",
+                        WHERE g.split = 'eval' AND g.truth IS NOT NULL
+                        AND {given_sql("g", Use.EVALUATE)}))""",
             ),
         ]
 

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from annotate.models import Run, RunStatus, User
 from annotate.services.audit import record_event
+from annotate.services.consent import refuse_training
 from annotate.services.rounds import RoundError
 
 
@@ -15,10 +16,12 @@ def approve_run(run: Run, actor: User) -> None:
     """Queue a run that waits for approval; a door then sends it with `tasks.send_run`.
 
     Raises:
-        RoundError: the actor launched it, or it does not wait any more.
+        RoundError: the actor launched it, it does not wait any more, or people in it do not agree any more.
     """
     if run.launched_by_id == actor.pk:
         raise RoundError(f"{run} was launched by you; somebody else has to approve it")
+    if run.export is not None:
+        refuse_training(run.export)
     now = timezone.now()
     approved = Run.objects.filter(pk=run.pk, status=RunStatus.WAITING).update(
         status=RunStatus.QUEUED, approved_by=actor, approved_at=now, queued_at=now

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,8 +15,9 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Collate
 
+from annotate.consent_queries import given, refusal
 from annotate.curation_queries import primary_of, usable_references
-from annotate.models import IdentityGroup, Reference
+from annotate.models import IdentityGroup, Reference, Use
 from annotate.prompt_queries import readers_in_use
 from annotate.services.audit import record_event
 from annotate.services.prompt_runs import prompt_models
@@ -34,8 +34,8 @@ from rlhf.evaluation.benchmark_plan import MakePlan
 from rlhf.evaluation.benchmark_prompts import BenchmarkPrompt, ask_prompts, read_prompts
 from rlhf.evaluation.benchmark_set import Benchmark, read_benchmark, write_benchmark
 
-#: One of these in the scope of somebody's consent covers being measured on, or it is empty.
-EVALUATION_WORDS = {"evaluation", "benchmark", "research", "synthetic", "any", "all"}
+#: A set evaluates models, and leaves the site with people's media.
+USES = (Use.EVALUATE, Use.PUBLISH)
 
 
 @dataclass(frozen=True)
@@ -97,13 +97,14 @@ def _choose_people(
 ) -> tuple[list[tuple[IdentityGroup, list[Reference]]], dict[str, int]]:
     """People who have and allow enough, drawn by the seed, with what may be used of them."""
     usable: dict[int, list[Reference]] = defaultdict(list)
-    for reference in usable_references().filter(group__split=split).order_by("sha256"):
+    for reference in usable_references(*USES).filter(group__split=split).order_by("sha256"):
         usable[reference.group_id].append(reference)
     everybody = IdentityGroup.objects.filter(split=split).select_related("primary")
+    everybody = everybody.annotate(has_consent=given("", *USES))
     fit, left_out = [], Counter[str]()
     for group in everybody.order_by(Collate("source", "C"), Collate("name", "C")):
-        if not _covers_evaluation(group):
-            left_out["consent names other uses"] += 1
+        if not group.has_consent:
+            left_out["no consent to evaluate and publish"] += 1
         elif len(usable[group.pk]) < plan.num_references:
             left_out[f"fewer than {plan.num_references} usable references"] += 1
         else:
@@ -112,7 +113,8 @@ def _choose_people(
         reasons = "".join(f"; {reason}: {count}" for reason, count in left_out.items())
         raise BenchmarkError(
             f"{plan.num_identities} people are asked for and split {split} has {len(fit)} that fit{reasons}; "
-            f"import more with this split, keep more of their references, or ask for fewer people"
+            f"import more with this split, keep more of their references, or ask for fewer people. "
+            f"{refusal(everybody, *USES)}".strip()
         )
     return random.Random(f"{plan.seed}/people").sample(fit, plan.num_identities), dict(left_out)
 
@@ -126,12 +128,7 @@ def _record(group: IdentityGroup, usable: Sequence[Reference], plan: MakePlan) -
         for item in usable
     )
     everything = GroupRecord(name, references, primary.sha256 if primary else None)
-    return GroupRecord(name, draw_references(everything, plan.num_references, plan.seed))
-
-
-def _covers_evaluation(group: IdentityGroup) -> bool:
-    words = set(re.findall(r"\w+", group.consent_scope.lower()))
-    return not words or bool(words & EVALUATION_WORDS)
+    return GroupRecord(group.pseudonym, draw_references(everything, plan.num_references, plan.seed))
 
 
 def _ask(folder: Path, plan: MakePlan) -> list[BenchmarkPrompt]:
@@ -182,7 +179,7 @@ def _note(made: Benchmark, groups: Sequence[IdentityGroup]) -> None:
     """Whose faces left the site, and in which set."""
     names = {instance.identity for instance in made.instances}
     for group in groups:
-        if f"{group.source}/{group.name}" in names:
+        if group.pseudonym in names:
             record_event("make_benchmark", group, set=made.card.name, sha256=made.card.sha256)
 
 

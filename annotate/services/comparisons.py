@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from django.db import transaction
 
-from annotate.comparison_queries import instances_to_compare_on
+from annotate.comparison_queries import held_out_instances, instances_to_compare_on
+from annotate.consent_queries import refusal
 from annotate.models import (
+    IdentityGroup,
     Instance,
     ModelVersion,
     Round,
     RoundKind,
     Run,
     Stage,
+    Use,
     User,
     VideoPair,
     VideoSample,
@@ -23,6 +26,9 @@ from annotate.services.rounds import RoundError, sample_seed, start_round
 from annotate.services.runs import queue_sampling
 from generator.records import SamplerSettings
 
+#: Both models are evaluated, and people look at it.
+USES = (Use.SHOW, Use.EVALUATE)
+
 
 @transaction.atomic
 def start_comparison(version: ModelVersion, actor: User | None = None) -> Round:
@@ -31,12 +37,15 @@ def start_comparison(version: ModelVersion, actor: User | None = None) -> Round:
     Settings and votes are those of the round that trained it. Doing it again returns the same round.
 
     Raises:
-        RoundError: the model has no parent, or nobody is held out.
+        RoundError: the model has no parent, or nobody is held out who agreed to it.
     """
     if version.parent is None or version.run is None or version.run.round is None:
         raise RoundError(f"{version} was not trained here: there is no parent to compare it with")
     # People compare two videos of one prompt, so both models must have read it.
-    drawn = list(instances_to_compare_on())
+    drawn = list(instances_to_compare_on(*USES))
+    if not drawn and held_out_instances().exists():
+        people = IdentityGroup.objects.filter(pk__in=held_out_instances().order_by().values("group"))
+        raise RoundError(refusal(people, *USES))
     instances, unread = part_by_prompt([version.parent, version], drawn)
     if drawn and not instances:
         raise RoundError(say_left_out(unread))

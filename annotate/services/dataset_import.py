@@ -12,8 +12,8 @@ from uuid import uuid4
 
 from django.conf import settings
 from django.db import transaction
-from django.utils import timezone
 
+from annotate.consent_queries import today
 from annotate.models import (
     Curation,
     DifferentialPrompt,
@@ -21,11 +21,14 @@ from annotate.models import (
     Instance,
     InstanceReference,
     Reference,
+    is_pseudonym,
 )
 from annotate.prompt_queries import Readers, readers_in_use
 from annotate.services.audit import record_event
 from annotate.services.instances import crop_path
+from annotate.services.people import state_consent
 from generator.curation.annotation import ANNOTATION_NAME, load_annotation
+from generator.curation.card import USES
 from generator.curation.folder import RejectedFile
 from generator.dataset.read import read_dataset
 from generator.dataset.rows import InstanceRow, PersonRow, PlaceRow, ReferenceRow
@@ -42,7 +45,7 @@ class DatasetReport:
         content_hash: of the dataset.
         new: rows that were added, per table.
         known: rows that were there already, per table.
-        expired: people whose consent has ended.
+        refused: people whose consent has ended, or who refuse every use.
         left_out: files and rows that could not be taken over, with reasons.
         not_read: instances that are here now, but whose prompts a model here would not read whole. A copy of
             a dataset is the same dataset; rounds leave them out until somebody edits them.
@@ -51,7 +54,7 @@ class DatasetReport:
     content_hash: str
     new: Counter[str] = field(default_factory=Counter)
     known: Counter[str] = field(default_factory=Counter)
-    expired: int = 0
+    refused: int = 0
     left_out: list[RejectedFile] = field(default_factory=list)
     not_read: list[str] = field(default_factory=list)
 
@@ -84,20 +87,33 @@ def import_dataset(folder: Path, *, on_row: Callable[[], object] = lambda: None)
 
 def _take_person(row: PersonRow, report: DatasetReport, on_row: Callable[[], object]) -> IdentityGroup | None:
     on_row()
-    if row.consent_expires_on is not None and row.consent_expires_on < timezone.localdate():
-        report.expired += 1
+    if row.consent == () or (row.consent_expires_on is not None and row.consent_expires_on < today()):
+        report.refused += 1
         return None
-    stated = {
+    stated: dict[str, Any] = {
         "split": row.split,
         "licence": row.licence,
-        "consent_scope": row.consent_scope,
         "consent_expires_on": row.consent_expires_on,
     }
-    group, created = IdentityGroup.objects.get_or_create(
-        source=row.source, name=row.person, defaults={**stated, "truth": row.truth}
-    )
-    if created:
+    group = _person_here(row)
+    created = group is None
+    if group is None:
+        kept = {"pseudonym": row.person} if is_pseudonym(row.person) else {}
+        group = IdentityGroup.objects.create(
+            source=row.source,
+            name=row.person,
+            truth=row.truth,
+            consent_note=row.consent_note,
+            **stated,
+            **kept,
+        )
         record_event("import_identity", group, split=group.split)
+    uses = USES if row.consent is None and row.truth is not None else row.consent
+    if uses is not None:
+        ends = {"consent_expires_on": row.consent_expires_on}
+        state_consent(group, uses, f"dataset {report.content_hash[:16]}", **ends)
+        group.refresh_from_db()
+        stated["consent_uses"] = list(uses)
     for name, value in stated.items():
         if getattr(group, name) != value:
             detail = f"has {name} {getattr(group, name)!r} here and {value!r} in the dataset; make them agree"
@@ -105,6 +121,12 @@ def _take_person(row: PersonRow, report: DatasetReport, on_row: Callable[[], obj
             return None
     (report.new if created else report.known)["people"] += 1
     return group
+
+
+def _person_here(row: PersonRow) -> IdentityGroup | None:
+    """Whom the row means, where they are known here: by pseudonym, or in sets of format 1 by name."""
+    theirs = IdentityGroup.objects.filter(source=row.source)
+    return theirs.filter(pseudonym=row.person).first() or theirs.filter(name=row.person).first()
 
 
 def _take_reference(group: IdentityGroup, row: ReferenceRow, report: DatasetReport) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Collate
-from django.utils import timezone
 
+from annotate.consent_queries import given, refusal
 from annotate.curation_queries import usable_references
-from annotate.models import DifferentialPrompt, IdentityGroup, Instance, InstanceReference, Reference
+from annotate.models import DifferentialPrompt, IdentityGroup, Instance, InstanceReference, Reference, Use
 from generator.curation.annotation import ANNOTATION_NAME
 from generator.curation.augmentation import Recipe
 from generator.dataset.manifest import Manifest
@@ -25,8 +25,18 @@ from generator.records import ElementChange, ReferenceKind
 ROWS_AT_ONCE = 200
 
 
-def export_dataset(folder: Path, *, split: str | None = None, source: str | None = None) -> Manifest:
-    """Write people whose consent is in force, their usable references, and their instances.
+def export_dataset(
+    folder: Path, *, split: str | None = None, source: str | None = None, use: Use = Use.PUBLISH
+) -> Manifest:
+    """Write people who agreed to a use of the dataset, their usable references, and their instances.
+
+    People are named by their pseudonyms, and files by their content; notes stay here.
+
+    Args:
+        folder: of the dataset.
+        split: only people of this split.
+        source: only people of this source.
+        use: what the dataset is for: to be handed out, or `train` for training by whoever runs this site.
 
     Raises:
         ValueError: there is nobody to export, a stored file is damaged, or the folder holds another dataset.
@@ -34,16 +44,16 @@ def export_dataset(folder: Path, *, split: str | None = None, source: str | None
     chosen = IdentityGroup.objects.all()
     chosen = chosen.filter(split=split) if split else chosen
     chosen = chosen.filter(source=source) if source else chosen
-    people = chosen.exclude(consent_expires_on__lt=timezone.localdate())
+    people = chosen.filter(given("", use))
     if not people.exists():
-        raise ValueError("there is nobody to export whose consent is in force; see the people page")
+        raise ValueError(refusal(chosen, use) or "there is nobody to export; see the people page")
     references = Reference.objects.filter(group__in=people)
-    usable = usable_references().filter(group__in=people)
+    usable = usable_references(use).filter(group__in=people)
     instances = Instance.objects.filter(group__in=people)
     unusable = InstanceReference.objects.filter(instance=OuterRef("pk")).exclude(reference__in=usable)
     whole = instances.exclude(Exists(unusable))
     left_out = {
-        "people with expired consent": chosen.count() - people.count(),
+        f"people without consent to {use.value}": chosen.count() - people.count(),
         "rejected references": references.count() - usable.count(),
         "instances of rejected references": instances.count() - whole.count(),
     }
@@ -58,7 +68,7 @@ def export_dataset(folder: Path, *, split: str | None = None, source: str | None
 
 def _in_order(rows: QuerySet[Any], prefix: str, *last: str) -> Iterator[Any]:
     """By content, so that two databases with the same people export the same bytes."""
-    order = [Collate(f"{prefix}{name}", "C") for name in ("source", "name")]
+    order = [Collate(f"{prefix}{name}", "C") for name in ("source", "pseudonym")]
     return rows.order_by(*order, *last).iterator(chunk_size=ROWS_AT_ONCE)
 
 
@@ -66,10 +76,10 @@ def _person_rows(people: QuerySet[IdentityGroup]) -> Iterator[PersonRow]:
     for group in _in_order(people, ""):
         yield PersonRow(
             source=group.source,
-            person=group.name,
+            person=group.pseudonym,
             split=group.split,
             licence=group.licence,
-            consent_scope=group.consent_scope,
+            consent=tuple(group.consent_uses or ()),
             consent_expires_on=group.consent_expires_on,
             truth=group.truth,
         )
@@ -80,10 +90,10 @@ def _reference_rows(references: QuerySet[Reference]) -> Iterator[ReferenceRow]:
         annotation = (settings.STORAGE_ROOT / item.path).with_name(ANNOTATION_NAME)
         yield ReferenceRow(
             source=item.group.source,
-            person=item.group.name,
+            person=item.group.pseudonym,
             file=_file(item),
             kind=ReferenceKind(item.kind),
-            source_name=item.source_name,
+            source_name=_source_name(item),
             source_sha256=item.source_sha256,
             shot=item.shot,
             is_primary=item.group.primary_id == item.pk,
@@ -99,13 +109,20 @@ def _reference_rows(references: QuerySet[Reference]) -> Iterator[ReferenceRow]:
         )
 
 
+def _source_name(item: Reference) -> str:
+    """People call files by names; those of drawn people are their places in the portrait world."""
+    if item.group.is_synthetic:
+        return item.source_name
+    return f"{item.source_sha256[:16]}{Path(item.source_name).suffix.lower()}"
+
+
 def _instance_rows(instances: QuerySet[Instance]) -> Iterator[InstanceRow]:
     wanted = instances.select_related("group", "prompt").prefetch_related("places__reference")
     for instance in _in_order(wanted, "group__", "digest"):
         places = sorted(instance.places.all(), key=lambda place: (place.position is None, place.position))
         yield InstanceRow(
             source=instance.group.source,
-            person=instance.group.name,
+            person=instance.group.pseudonym,
             split=instance.group.split,
             instance_id=instance.digest,
             references=tuple(_place_row(place) for place in places if place.position is not None),

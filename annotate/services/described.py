@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+from annotate.consent_queries import may_be_drawn
 from annotate.curation_queries import usable_references
 from annotate.models import IdentityGroup
 from annotate.services.instances import Planned, store_instance
@@ -59,7 +60,7 @@ def store_described(folder: RunDir, lines: Iterable[Mapping[str, Any]]) -> int:
     """Make an instance of every prompt that the run announced; returns how many are new.
 
     Safe to repeat. A prompt that asks for nothing, because primary and target were found alike, makes none;
-    nor does one whose references were dropped, or erased, while it was written.
+    nor does one whose references were dropped or erased, or whose person took their consent back, meanwhile.
     """
     announced = [line for line in lines if "pair_id" in line]
     if not announced:
@@ -71,7 +72,8 @@ def store_described(folder: RunDir, lines: Iterable[Mapping[str, Any]]) -> int:
 
 def _store(row: Mapping[str, Any], prompt: Mapping[str, Any], method: str) -> bool:
     made = DifferentialPrompt(prompt["text"], tuple(ElementChange(**item) for item in prompt["elements"]))
-    group = IdentityGroup.objects.filter(pk=row["group"]).first()
+    agreed = IdentityGroup.objects.filter(may_be_drawn("", with_target=True))
+    group = agreed.filter(pk=row["group"]).first()
     if not made.changed or group is None:
         return False
     plan = InstancePlan(

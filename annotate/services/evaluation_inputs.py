@@ -13,8 +13,10 @@ from typing import Any
 from django.conf import settings
 
 from annotate import queries
+from annotate.consent_queries import refusal, refusal_among
 from annotate.curation_queries import usable_references
-from annotate.models import DifferentialPrompt, Instance, Reference
+from annotate.models import DifferentialPrompt, IdentityGroup, Instance, Reference, Split, Use
+from annotate.services.consent import refuse_set
 from annotate.services.rounds import RoundError
 from annotate.services.runs import references_request
 from generator.portraits.world import ELEMENT_STATES, phrase_change
@@ -43,12 +45,14 @@ class Inputs:
 
 
 def held_out_people(seeds: Sequence[int], instances: Sequence[Instance] | None = None) -> Inputs:
-    """Instances of held-out people; without any chosen, all whose truth is known.
+    """Instances of held-out people who agreed to it; without any chosen, all whose truth is known.
 
     Raises:
-        RoundError: there is nobody to evaluate on.
+        RoundError: there is nobody to evaluate on, or somebody chosen did not agree.
     """
     wanted = _instances_with_known_truth() if instances is None else instances
+    if says := _who_refuses(instances):
+        raise RoundError(says)
     groups = _id_groups(wanted)
     asked = [instance for instance in wanted if instance.group_id in groups]
     if not asked:
@@ -74,8 +78,10 @@ def benchmark_set(place: Path) -> Inputs:
 
     Raises:
         ValueError: it is none, or was altered.
+        RoundError: somebody of this site who is in it did not agree to evaluation.
     """
     found = read_benchmark(place, check_media=False)
+    refuse_set(found)
     states = [item for instance in found.instances for item in instance.expected.items()]
     is_drawn = bool(states) and all(state in ELEMENT_STATES[element] for element, state in states)
     named = {"path": str(place.resolve()), "sha256": found.card.sha256}
@@ -130,11 +136,21 @@ def _instances_with_known_truth() -> list[Instance]:
     ]
 
 
+def _who_refuses(chosen: Sequence[Instance] | None) -> str:
+    """Who of the people chosen did not agree; where nobody is, those of known truth when none of them did."""
+    people = IdentityGroup.objects.all()
+    if chosen is not None:
+        return refusal_among(people, {instance.group_id for instance in chosen}, Use.EVALUATE)
+    if queries.held_out_instances().exists():
+        return ""
+    return refusal(people.filter(split=Split.EVAL, truth__isnull=False), Use.EVALUATE)
+
+
 def _id_groups(instances: Iterable[Instance]) -> dict[int, list[Reference]]:
     """What may be shown of each person."""
     found: dict[int, list[Reference]] = defaultdict(list)
     people = {instance.group_id for instance in instances}
-    for reference in usable_references().filter(group__in=people).order_by("id"):
+    for reference in usable_references(Use.EVALUATE).filter(group__in=people).order_by("id"):
         found[reference.group_id].append(reference)
     return dict(found)
 

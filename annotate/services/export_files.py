@@ -11,8 +11,10 @@ from tempfile import TemporaryDirectory
 from django.conf import settings
 from zipstream import ZipStream  # type: ignore[import-untyped]
 
-from annotate.models import Export, User
+from annotate.consent_queries import refusal
+from annotate.models import Export, Use, User
 from annotate.services.audit import record_event
+from annotate.services.consent import people_in
 from rlhf.export import ExportError, read_export
 from rlhf.export_formats import ExportFormat, media_of, write_tables
 
@@ -35,10 +37,13 @@ def export_zip(export: Export, form: str, actor: User) -> ZipStream:
     """The whole folder as a zip; whoever takes it along is in the audit chain.
 
     Raises:
-        ExportFileError: it was withdrawn, holds no pair, or its files are not what was frozen.
+        ExportFileError: it was withdrawn, holds no pair or somebody who did not agree to be published, or its
+            files are not what was frozen.
     """
     if export.withdrawn:
         raise ExportFileError(f"{export} was withdrawn ({export.withdrawn}); export the round again")
+    if says := refusal(people_in(export), Use.PUBLISH):
+        raise ExportFileError(f"{says} manage.py export_pairs --publish makes a set without them.")
     archive = ZipStream(sized=True)
     try:
         frozen = read_export(settings.STORAGE_ROOT / export.folder, verify_media=False)

@@ -12,11 +12,12 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from annotate.curation_queries import usable_references
 from annotate.gold_queries import slots_to_repeat
-from annotate.models import GoldKind, GoldPair, Instance, Round, Slot, User, VideoPair, VideoSample
+from annotate.models import GoldKind, GoldPair, Instance, Round, Slot, Use, User, VideoPair, VideoSample
 from annotate.services.audit import record_event
 from generator.gold_copies import copy_video, degrade_video
 from generator.video import probe
@@ -108,12 +109,12 @@ def _items(round: Round) -> Iterator[list[Item]]:
 
 def _sources(round: Round) -> Iterator[VideoPair]:
     """Pairs with both videos, of people who may be shown."""
-    people = usable_references().values("group")
+    people = usable_references(Use.SHOW).values("group")
     yield from (
         round.pairs.filter(gold=None, instance__group__in=people)
         .exclude(first__path="")
         .exclude(second__path="")
-        .select_related("first", "second", "instance__prompt")
+        .select_related("first__instance", "second__instance", "instance__prompt")
         .order_by("pk")
     )
 
@@ -156,6 +157,7 @@ def _make(round: Round, item: Item, *, is_training: bool) -> bool:
         track=item.track,
         is_training=is_training,
         budget=BUDGET,
+        impostor_id=item.other.instance.group_id if item.kind == GoldKind.IMPOSTOR else None,
     )
 
 
@@ -177,7 +179,9 @@ def _store(
 ) -> bool:
     """The files first, then all rows at once; False when they are there already."""
     digests = [_digest(key, number) for number in range(2)]
-    if VideoSample.objects.filter(settings_digest=digests[0]).exists():
+    there = VideoSample.objects.filter(settings_digest=digests[0])
+    if there.exists():
+        _say_whose(there, facts)
         return False
     files = [_write(round, *maker, digest) for maker, digest in zip(makers, digests, strict=True)]
     with transaction.atomic():
@@ -197,6 +201,13 @@ def _store(
         )
         GoldPair.objects.create(pair=pair, **facts)
     return True
+
+
+def _say_whose(there: QuerySet[VideoSample], facts: Mapping[str, Any]) -> None:
+    """Items of 0.1.0 do not say whose video the impostor's is, and are not shown until they do."""
+    if facts.get("impostor_id"):
+        of_sample = Q(pair__first__in=there) | Q(pair__second__in=there)
+        GoldPair.objects.filter(of_sample, impostor=None).update(impostor=facts["impostor_id"])
 
 
 def _write(round: Round, source: VideoSample, write: Write, digest: str) -> dict[str, Any]:

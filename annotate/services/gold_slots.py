@@ -9,7 +9,8 @@ from uuid import UUID
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 
-from annotate.models import User
+from annotate.consent_queries import given_sql
+from annotate.models import Use, User
 from rlhf.records import Track
 
 # One statement makes a slot of a gold pair and leases it at once; beside it gold has no slots, so the queue
@@ -17,10 +18,13 @@ from rlhf.records import Track
 # ordinal of two people at the same moment is the same: the second insert fails, and nobody is above budget.
 # Place in the queue and balance of the sides are those of the pair before, so that they go on undisturbed; a
 # repeat has the sides of its pair exchanged.
-_LEASE_GOLD = """
+_LEASE_GOLD = f"""
 WITH held AS (
     SELECT s.lease FROM annotate_slot s JOIN annotate_round r ON r.id = s.round_id AND r.is_open
+    JOIN annotate_videopair p ON p.id = s.pair_id
+    JOIN annotate_instance i ON i.id = p.instance_id JOIN annotate_identitygroup g ON g.id = i.group_id
     WHERE s.annotator_id = %(annotator)s AND s.track = %(track)s AND s.judged_at IS NULL
+      AND {given_sql("g", Use.SHOW)}
 ), chosen AS (
     SELECT g.pair_id, p.round_id, g.repeats_id, last.random_key, coalesce(last.left_surplus, 0) AS surplus,
            (SELECT count(*) FROM annotate_slot s WHERE s.pair_id = g.pair_id) AS shown, random() < 0.5 AS coin
@@ -39,7 +43,9 @@ WITH held AS (
       AND (%(round)s::bigint IS NULL OR p.round_id = %(round)s)
       AND (last.random_key IS NOT NULL OR g.is_training)
       AND (g.repeats_id IS NULL OR origin.annotator_id = %(annotator)s)
-      AND (person.consent_expires_on IS NULL OR person.consent_expires_on >= current_date)
+      AND {given_sql("person", Use.SHOW)}
+      AND (g.kind <> 'impostor' OR EXISTS (
+          SELECT 1 FROM annotate_identitygroup i WHERE i.id = g.impostor_id AND {given_sql("i", Use.SHOW)}))
       AND NOT EXISTS (SELECT 1 FROM annotate_slot o
                       WHERE o.pair_id = g.pair_id AND o.annotator_id = %(annotator)s)
       AND (SELECT count(*) FROM annotate_slot s WHERE s.pair_id = g.pair_id) < g.budget

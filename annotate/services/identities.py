@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from uuid import uuid4
@@ -13,6 +13,8 @@ from django.db import IntegrityError, transaction
 
 from annotate.models import IdentityGroup, Reference
 from annotate.services.audit import record_event
+from annotate.services.people import PORTRAIT_WORLD, state_consent
+from generator.curation.card import CARD_NAME, USES, IdentityCard
 from generator.curation.folder import Person, PersonFile, RejectedFile, scan_people
 from generator.curation.shots import SHOT_SIDE, find_shots
 from generator.decoder import VideoDecoder
@@ -33,12 +35,14 @@ class ImportReport:
         num_new: references that are new; a file with cuts gives one a shot.
         num_known: files that were imported earlier.
         rejected: files that could not be read or stored.
+        without_consent: names of people of whom nobody has stated what they agreed to.
     """
 
     people: list[int] = field(default_factory=list)
     num_new: int = 0
     num_known: int = 0
     rejected: list[RejectedFile] = field(default_factory=list)
+    without_consent: list[str] = field(default_factory=list)
 
     @property
     def num_people(self) -> int:
@@ -46,7 +50,13 @@ class ImportReport:
 
 
 def import_people(
-    root: Path, *, source: str, licence: str = "", split: str = "train", follow: Follow = iter
+    root: Path,
+    *,
+    source: str,
+    licence: str = "",
+    split: str = "train",
+    consent: Sequence[str] | None = None,
+    follow: Follow = iter,
 ) -> ImportReport:
     """Import a folder of people. Safe to stop and to repeat: a file of a person is stored once.
 
@@ -55,6 +65,7 @@ def import_people(
         source: where the media come from; together with the folder's name it names a person.
         licence: for people whose own `identity.json` does not state one.
         split: likewise.
+        consent: likewise, the uses that they agreed to; None leaves it unknown.
         follow: wraps the people as they come, for a progress bar.
 
     Raises:
@@ -67,19 +78,25 @@ def import_people(
             continue
         report.rejected.extend(person.rejected)
         if person.files:
-            _import_person(person, source, licence, split, report)
+            group = _import_person(person, source, licence, split, report)
+            if group is not None:
+                _take_consent(group, person.card, consent, report)
+                _import_files(group, person, report)
     return report
 
 
-def _import_person(person: Person, source: str, licence: str, split: str, report: ImportReport) -> None:
+def _import_person(
+    person: Person, source: str, licence: str, split: str, report: ImportReport
+) -> IdentityGroup | None:
+    """The person's row; None where it is in another split."""
     card = person.card
     group, created = IdentityGroup.objects.get_or_create(
         source=card.source or source,
         name=person.name,
         defaults={
             "licence": card.licence or licence,
-            "consent_scope": card.consent_scope,
             "consent_expires_on": card.consent_expires_on,
+            "consent_note": card.consent_note,
             "split": card.split or split,
             "truth": dict(card.truth) if card.truth is not None else None,
         },
@@ -89,7 +106,35 @@ def _import_person(person: Person, source: str, licence: str, split: str, report
     elif group.split != (card.split or split):
         detail = f"is in split {group.split} already, and a person is in one split only"
         report.rejected.append(RejectedFile(person.name, RejectReason.BAD_CARD, detail))
+        return None
+    return group
+
+
+def _take_consent(
+    group: IdentityGroup, card: IdentityCard, consent: Sequence[str] | None, report: ImportReport
+) -> None:
+    """State what the card says, or else whoever imports; what was stated before stands."""
+    uses, source = card.consent, CARD_NAME
+    if uses is None and group.is_synthetic:
+        uses, source = USES, PORTRAIT_WORLD
+    elif uses is None and consent is not None:
+        uses, source = tuple(consent), "import_identities --consent"
+    if uses is None:
+        if not group.is_consent_stated:
+            report.without_consent.append(group.name)
         return
+    ends = {"consent_expires_on": card.consent_expires_on} if card.consent_expires_on else {}
+    if state_consent(group, uses, source, **ends):
+        return
+    if card.consent is not None and set(card.consent) != set(group.consent_uses or ()):
+        here, there = (", ".join(one) or "none" for one in (group.consent_uses or (), card.consent))
+        detail = f"has consent to {here} here and to {there} in {CARD_NAME}; what was stated first stands"
+        report.rejected.append(
+            RejectedFile(group.name, RejectReason.BAD_CARD, f"{detail}, correct it on the person's page")
+        )
+
+
+def _import_files(group: IdentityGroup, person: Person, report: ImportReport) -> None:
     known = set(group.references.values_list("source_sha256", flat=True))
     report.people.append(group.pk)
     for file in person.files:

@@ -11,9 +11,10 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
-from annotate.curation_queries import primary_of, usable_references
+from annotate.consent_queries import may_be_drawn, who_may_not_be_drawn
+from annotate.curation_queries import accepted, primary_of, usable_references
 from annotate.models import DifferentialPrompt, IdentityGroup, Instance, InstanceReference, Reference
 from annotate.prompt_queries import readers_in_use
 from generator.curation.annotation import ANNOTATION_NAME, ClipAnnotation, load_annotation
@@ -101,7 +102,7 @@ def build_instances(draw: Draw, *, split: str | None = None, source: str | None 
         ValueError: there is nobody to draw from, or a person has too few references for `draw.count`.
     """
     report = BuildReport()
-    groups = people_to_draw(split, source)
+    groups = people_to_draw(split, source, with_target=draw.with_target, report=report)
     readers = readers_in_use()
     for group in groups.iterator():
         for planned in plan_instances(group, draw, report):
@@ -118,17 +119,22 @@ def build_instances(draw: Draw, *, split: str | None = None, source: str | None 
     return report
 
 
-def people_to_draw(split: str | None, source: str | None) -> QuerySet[IdentityGroup]:
-    """People with something usable.
+def people_to_draw(
+    split: str | None, source: str | None, *, with_target: bool, report: BuildReport
+) -> QuerySet[IdentityGroup]:
+    """People with something usable who agreed to what instances are for; `report` learns who did not.
 
     Raises:
         ValueError: there is nobody.
     """
-    groups = IdentityGroup.objects.filter(pk__in=usable_references().values("group"))
-    groups = groups.filter(split=split) if split else groups
-    groups = groups.filter(source=source) if source else groups
+    everybody = IdentityGroup.objects.filter(Exists(accepted(Reference.objects.filter(group=OuterRef("pk")))))
+    everybody = everybody.filter(split=split) if split else everybody
+    everybody = everybody.filter(source=source) if source else everybody
+    groups = everybody.filter(may_be_drawn("", with_target=with_target))
+    refused = who_may_not_be_drawn(everybody, with_target=with_target)
     if not groups.exists():
-        raise ValueError("nobody has a usable reference to draw from; import people first")
+        raise ValueError(refused or "nobody has a usable reference to draw from; import people first")
+    report.left_out += [refused] if refused else []
     return groups.select_related("primary").order_by("id")
 
 

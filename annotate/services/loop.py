@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from django.db.models import Count
 
 from annotate import queries
-from annotate.models import LIVE, Round, RoundKind, Run, Slot, Stage, User
+from annotate.consent_queries import given
+from annotate.models import LIVE, Round, RoundKind, Run, Slot, Stage, Use, User
 from annotate.services.evaluations import EVALUATION_SEEDS, queue_evaluation
 from annotate.services.preferences import export_round
 from annotate.services.rounds import RoundError
@@ -27,6 +28,8 @@ class Step:
 
 def advance_round(round: Round, *, include_simulated: bool = False, actor: User | None = None) -> Step:
     """Take the next step that the round is ready for. Safe to repeat: a live run is never doubled.
+
+    People who did not agree to it are left out of every step.
 
     Raises:
         RoundError: the round cannot go on by itself; the message says what to do.
@@ -63,7 +66,8 @@ def is_ready_to_train(round: Round) -> bool:
 
 def _votes_wanted(round: Round) -> Step | None:
     wanted = dict(
-        Slot.objects.filter(round=round, pair__gold=None, judged_at=None)
+        Slot.objects.filter(given("pair__instance__group", Use.SHOW), round=round, judged_at=None)
+        .filter(pair__gold=None)
         .values_list("track")
         .annotate(Count("id"))
     )

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from django.conf import settings
-from django.db.models import Count
+from django.db.models import Count, Q
 from zipstream import ZipStream  # type: ignore[import-untyped]
 
 from annotate import version_queries
+from annotate.consent_queries import given
 from annotate.launch_queries import pair_facts, pair_set
-from annotate.models import Export, ModelVersion, PreferencePair
+from annotate.models import Export, ModelVersion, PreferencePair, Use
 from annotate.services.dry_run import run_config
 from generator.adapter_files import ADAPTER_FILE, COMFYUI_FILE
 from rlhf.config_form import settings_of, written
@@ -114,4 +115,8 @@ def card_of(version: ModelVersion) -> str:
 
 def _consents(export: Export) -> dict[str, int]:
     pairs = PreferencePair.objects.filter(exports=export).order_by()
-    return dict(pairs.values_list("pair__instance__group__consent_scope").annotate(Count("pk")))
+    counts = {
+        use.value: Count("pk", filter=Q(given("pair__instance__group", use)))
+        for use in (Use.SHOW, Use.TRAIN, Use.EVALUATE, Use.PUBLISH)
+    }
+    return pairs.aggregate(**counts)

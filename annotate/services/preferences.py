@@ -12,10 +12,12 @@ from uuid import uuid4
 from django.conf import settings
 from django.db import transaction
 
-from annotate.export_queries import Place, chosen_by
-from annotate.models import Export, PreferencePair, Round, User, VideoSample
+from annotate.consent_queries import refusal
+from annotate.export_queries import NO_CONSENT, Place, chosen_by
+from annotate.models import Export, PreferencePair, Round, Use, User, VideoSample
+from annotate.queries import people_of
 from annotate.services.audit import record_event
-from annotate.services.rounds import refuse_comparison
+from annotate.services.rounds import RoundError, refuse_comparison
 from generator.frozen_set import MediaFile
 from generator.records import ElementChange, ReferenceKind
 from rlhf.export import write_export
@@ -30,18 +32,23 @@ def export_round(
     *,
     rule: ExportRule = ExportRule.PARETO,
     include_simulated: bool = False,
+    is_published: bool = False,
     actor: User | None = None,
 ) -> Export:
     """Freeze what a rule makes of the round's pairs into a folder; the same set gives the same export again.
 
-    Simulated votes are left out unless they are asked for by name.
+    Simulated votes are left out unless they are asked for by name, and so are people who did not agree to
+    training, or where the set is to be handed out, to that as well.
 
     Raises:
-        RoundError: the round compares models.
+        RoundError: the round compares models, or nobody agreed of whom there is a pair to export.
     """
     refuse_comparison(round)
     Round.objects.select_for_update().get(pk=round.pk)
-    chosen, reasons = chosen_by(rule, round, include_simulated=include_simulated)
+    uses = (Use.TRAIN, Use.PUBLISH) if is_published else (Use.TRAIN,)
+    chosen, reasons = chosen_by(rule, round, include_simulated=include_simulated, uses=uses)
+    if reasons[NO_CONSENT] and not chosen:
+        raise RoundError(refusal(people_of(round), *uses))
     every = PreferencePair.objects.filter(pair__round=round)
     parent = settings.STORAGE_ROOT / "exports" / f"round-{round.pk}"
     pending = parent / f"pending-{uuid4().hex}"
@@ -90,7 +97,7 @@ def _export_rows(chosen: Mapping[int, Place]) -> Iterator[ExportRow]:
         places = instance.places.exclude(position=None).select_related("reference").order_by("position")
         yield ExportRow(
             pair_id=pair.pk,
-            id_group=instance.group.name,
+            id_group=instance.group.pseudonym,
             references=tuple(
                 ExportReference(_media(place.shown.path, place.shown.sha256), ReferenceKind(place.shown.kind))
                 for place in places

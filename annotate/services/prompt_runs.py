@@ -73,7 +73,7 @@ def queue_prompts(
     report = BuildReport()
     planned = [
         item
-        for group in people_to_draw(split, source)
+        for group in people_to_draw(split, source, with_target=True, report=report)
         for item in plan_instances(group, draw, report, is_observed=True)
     ]
     answered = _answered([item.digest for item in planned])

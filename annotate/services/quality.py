@@ -20,6 +20,7 @@ from annotate.models import (
 from annotate.services.audit import record_event
 from annotate.services.preferences import export_round
 from annotate.services.resolution import resolve_pair
+from annotate.services.rounds import RoundError
 from annotate.services.slots import release_all
 from rlhf.export_rule import ExportRule
 from rlhf.records import Track
@@ -158,12 +159,15 @@ def rebuild_export(export: Export, person: User, actor: User) -> Export:
         raise QualityError(f"{export} is withdrawn: {export.withdrawn}; there is nothing to rebuild")
     if Supersession.objects.filter(export=export).exists():
         raise QualityError(f"{export} is superseded already; see the newer one")
-    made = export_round(
-        export.round,
-        rule=ExportRule(export.rule),
-        include_simulated=export.includes_simulated,
-        actor=actor,
-    )
+    try:
+        made = export_round(
+            export.round,
+            rule=ExportRule(export.rule),
+            include_simulated=export.includes_simulated,
+            actor=actor,
+        )
+    except RoundError as error:
+        raise QualityError(str(error)) from None
     if made == export:
         raise QualityError(f"{export} comes out the same without {person}: their votes changed nothing in it")
     reason = f"made again without the votes of {person}"

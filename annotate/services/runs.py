@@ -18,6 +18,7 @@ from django.db.models import Case, Max, Value, When
 from django.utils import timezone
 
 from annotate import queries
+from annotate.consent_queries import refusal
 from annotate.models import (
     LIVE,
     Export,
@@ -29,10 +30,12 @@ from annotate.models import (
     RunMetric,
     RunStatus,
     Stage,
+    Use,
     User,
     VideoSample,
 )
 from annotate.services.audit import record_event
+from annotate.services.consent import refuse_training, refuse_without_consent
 from annotate.services.described import store_described
 from annotate.services.prompt_limits import leave_out_unread
 from annotate.services.rounds import RoundError, open_ready_pairs, refuse_comparison
@@ -55,11 +58,19 @@ def queue_sampling(round: Round, actor: User | None = None, *, retry_failed: boo
     """Queue a run for the videos of the round that are not made yet, or None when all are.
 
     A run loads one model: where a round compares several, one run follows another.
-    Videos that failed are left alone unless they are to be tried again. Those whose prompt the model would
-    not read whole fail at once, with the reason.
+    Videos that failed are left alone unless they are to be tried again, and so are people who did not agree.
+    Those whose prompt the model would not read whole fail at once, with the reason.
+
+    Raises:
+        RoundError: videos are missing, and nobody of the round agreed to them.
     """
     missing = queries.missing_samples(round, include_failed=retry_failed)
     versions = ModelVersion.objects.filter(pk__in=missing.order_by().values("model_version"))
+    if (
+        not versions.exists()
+        and queries.missing_samples(round, include_failed=retry_failed, include_refused=True).exists()
+    ):
+        refuse_without_consent(round)
     for version in versions.order_by("id"):
         if samples := leave_out_unread(version, missing.filter(model_version=version)):
             break
@@ -92,8 +103,8 @@ def queue_dpo(
     Where rounds need approval, the run waits for somebody else's.
 
     Raises:
-        RoundError: the export is empty or withdrawn, the round compares models, or approval is needed and
-            nobody launches by name.
+        RoundError: the export is empty or withdrawn, or holds people who did not agree to training, the round
+            compares models, or approval is needed and nobody launches by name.
     """
     refuse_comparison(round)
     if settings.APPROVE_ROUNDS and actor is None:
@@ -103,10 +114,11 @@ def queue_dpo(
         )
     if export.withdrawn:
         raise RoundError(f"{export} was withdrawn ({export.withdrawn}); export the round again")
+    refuse_training(export)
     if not export.num_pairs:
-        raise RoundError(
-            f"{export} holds no pair; collect more votes, or look at the reasons on the round's page"
-        )
+        says = f"{export} holds no pair; collect more votes, or look at the reasons on the round's page"
+        left_out = refusal(queries.people_of(round), Use.SHOW, Use.TRAIN)
+        raise RoundError(f"{says}. {left_out}" if left_out else says)
 
     def request(folder: RunDir) -> dict[str, Any]:
         return {

@@ -14,9 +14,10 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from annotate.consent_queries import given, given_sql
 from annotate.door_queries import scope_of
 from annotate.judging_queries import leased_slots
-from annotate.models import PreferencePair, Side, Slot, StudyTask, User, VideoPair
+from annotate.models import PreferencePair, Side, Slot, StudyTask, Use, User, VideoPair
 from annotate.qualification_queries import Standing, standing_of
 from annotate.services.gold_slots import is_golds_turn, lease_gold
 from rlhf.records import JointState, Track, Verdict
@@ -33,7 +34,7 @@ FACTS_ALIKE = ("width", "height", "fps", "num_frames")
 # the lease that they look at. `free` is the next one of the queue, from where this person is in it to its
 # end and then from its start; rounds come in order, and the scan ends at the first slot that fits, so its
 # cost does not grow with the queue. A pair that they have met on the other track, or judged, is left out,
-# and so is one of a person whose consent has ended. Who is disqualified is given nothing.
+# and so is one of a person who did not agree to be shown. Who is disqualified is given nothing.
 # Sides differ by one at most: after an even number a coin decides, then the other side follows.
 _LEASE = """
 WITH open_round AS (
@@ -45,6 +46,10 @@ WITH open_round AS (
     SELECT s.id, s.lease, s.leased_at FROM annotate_slot s
     WHERE s.annotator_id = %(annotator)s AND s.track = %(track)s AND s.judged_at IS NULL
       AND s.round_id IN (SELECT id FROM open_round)
+      AND EXISTS (SELECT 1 FROM annotate_videopair p
+                  JOIN annotate_instance i ON i.id = p.instance_id
+                  JOIN annotate_identitygroup g ON g.id = i.group_id
+                  WHERE p.id = s.pair_id AND {consent})
 ), mine AS (
     SELECT s.id FROM annotate_slot s
     WHERE s.id IN (SELECT id FROM held WHERE leased_at > coalesce(
@@ -76,7 +81,7 @@ WITH open_round AS (
           AND NOT EXISTS (SELECT 1 FROM annotate_videopair p
                           JOIN annotate_instance i ON i.id = p.instance_id
                           JOIN annotate_identitygroup g ON g.id = i.group_id
-                          WHERE p.id = s.pair_id AND g.consent_expires_on < current_date)
+                          WHERE p.id = s.pair_id AND NOT {consent})
           {identity_cap}
         ORDER BY s.random_key LIMIT 1 FOR UPDATE OF s SKIP LOCKED
     ) s
@@ -168,6 +173,7 @@ def lease_slot(
         "person_cap": person_cap,
     }
     statement = _LEASE.format(
+        consent=given_sql("g", Use.SHOW),
         identity_cap=_IDENTITY_CAP if settings.MAX_PAIRS_A_PERSON_AND_IDENTITY else "",
         person_cap=_PERSON_CAP if person_cap else "",
     )
@@ -189,7 +195,8 @@ def _lease_training(annotator: User, track: Track, standing: Standing, ahead_of:
     """A training pair of a try at the track: the one that is held, or the next; none is fetched ahead."""
     if ahead_of is not None:
         return None
-    held = leased_slots(annotator).filter(track=track, judged_at=None).first()
+    held_slots = leased_slots(annotator).filter(track=track, judged_at=None)
+    held = held_slots.filter(given("pair__instance__group", Use.SHOW)).first()
     if held is not None or standing.again_at is not None or standing.judged >= standing.asked:
         return held
     training = lease_gold(annotator, track, None, None, is_training=True)

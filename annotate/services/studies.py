@@ -8,8 +8,8 @@ from pathlib import Path
 
 from django.db import transaction
 from django.db.models import Count, Q
-from django.utils import timezone
 
+from annotate.consent_queries import given, refusal_among
 from annotate.models import (
     EntryLink,
     IdentityGroup,
@@ -24,6 +24,7 @@ from annotate.models import (
     StudySeat,
     StudyTask,
     StudyVideo,
+    Use,
     User,
 )
 from annotate.services.audit import record_event
@@ -58,10 +59,10 @@ class Asked:
 
 
 def asked_of(run: Run) -> dict[str, Asked]:
-    """The instances of an evaluation that may be shown, by id: not those of people whose consent has ended.
+    """The instances of an evaluation that may be shown, by id: not those of people who did not agree to it.
 
     Raises:
-        ValueError: the run's folder does not say what they were.
+        ValueError: the run's folder does not say what they were, or nobody in it agreed to being shown.
     """
     folder = run_dir(run)
     try:
@@ -79,7 +80,12 @@ def asked_of(run: Run) -> dict[str, Asked]:
             for one in instances
             if one.instance_id in own
         }
-    return {name: asked for name, asked in found.items() if not _has_ended(asked.group)}
+    refused = _refused({asked.group.pk for asked in found.values() if asked.group})
+    if refused and not any(asked.group is None or asked.group.pk not in refused for asked in found.values()):
+        raise ValueError(refusal_among(IdentityGroup.objects.all(), refused, Use.SHOW))
+    return {
+        name: asked for name, asked in found.items() if asked.group is None or asked.group.pk not in refused
+    }
 
 
 def _own_instances(instances: Iterable[EvaluationInstance]) -> dict[str, Instance]:
@@ -115,10 +121,10 @@ def _people_of(files: Iterable[Path]) -> dict[Path, IdentityGroup]:
     return {file: groups[sha256] for file, sha256 in hashes.items() if sha256 in groups}
 
 
-def _has_ended(group: IdentityGroup | None) -> bool:
-    """Whether a person's consent is over."""
-    ends = group.consent_expires_on if group else None
-    return ends is not None and ends < timezone.localdate()
+def _refused(people: set[int]) -> set[int]:
+    """Which of these people did not agree to being shown."""
+    refused = IdentityGroup.objects.filter(~Q(given("", Use.SHOW))).values_list("pk", flat=True)
+    return people.intersection(refused.iterator())
 
 
 @transaction.atomic

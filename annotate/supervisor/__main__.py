@@ -45,6 +45,7 @@ def demo(options: argparse.Namespace) -> int:
             _empty_everything()
         _start_everything(site)
         flags = ["--identities", options.identities] if options.identities else []
+        flags += ["--consent", options.consent] if options.consent is not None else []
         status = site.run([*programs.MANAGE, "demo", *flags])
         if status == 0 and options.serve:
             say(
@@ -101,6 +102,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     demo_command = commands.add_parser("demo", help="the whole loop, then the site")
     demo_command.add_argument("--serve", action=argparse.BooleanOptionalAction, default=True)
     demo_command.add_argument("--identities", metavar="DIR", help="a folder of people, one sub-folder each")
+    demo_command.add_argument(
+        "--consent",
+        metavar="USES",
+        help="what people agreed to whose folder is silent, such as show,train",
+    )
     demo_command.add_argument("--fresh", action="store_true", help="empty the embedded services first")
     demo_command.set_defaults(start=demo)
     run_command = commands.add_parser("run", help="one command with the embedded services up")

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from annotate import curation_queries, queries, tasks
 from annotate.curves import Curve, curve
-from annotate.models import Choice, Curation, IdentityGroup, Reference, Split
+from annotate.models import Choice, Curation, IdentityGroup, Reference, Split, Use
 from annotate.services import people
 from annotate.services.curation import annotation_path, queue_curation
 from annotate.views.access import SignedInRequest, leads_only
@@ -47,6 +47,7 @@ def people_list(request: SignedInRequest) -> HttpResponse:
         "states": Curation.values,
         "reasons": list(RejectReason),
         "splits": Split.values,
+        "uses": Use.choices,
     }
     return render(request, "annotate/people.html", context)
 
@@ -86,7 +87,8 @@ def _person_context(group: IdentityGroup, values: dict[str, Any] | None = None) 
         "num_usable": len(usable),
         "primary": chosen or suggested,
         "suggested": suggested,
-        "values": values or {name: getattr(group, name) or "" for name in people.EDITABLE},
+        "values": values or {name: getattr(group, name) for name in people.EDITABLE},
+        "uses": Use.choices,
         "instances": group.instances.select_related("prompt").order_by("id")[:50],
     }
 
@@ -181,8 +183,13 @@ def choose_primary(request: SignedInRequest, group_id: int) -> HttpResponse:
 @require_POST
 def describe(request: SignedInRequest, group_id: int) -> HttpResponse:
     group = get_object_or_404(curation_queries.visible_people(request.user), pk=group_id)
-    values = {name: request.POST.get(name, "") for name in people.EDITABLE}
+    values: dict[str, Any] = {name: request.POST.get(name, "") for name in people.EDITABLE}
+    ticked = request.POST.getlist("consent_uses")
+    is_stated = request.POST.get("consent") == "stated"
+    values["consent_uses"] = ticked if is_stated or ticked else None
     try:
+        if ticked and not is_stated:
+            raise ValueError("uses are ticked, and nobody is said to have stated them; choose one of the two")
         people.describe_person(group, values, request.user)
     except ValueError as error:
         context = _person_context(group, values) | {"problem": str(error)}

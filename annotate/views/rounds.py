@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from annotate import queries, tasks, vote_queries
+from annotate.consent_queries import refusal
 from annotate.curves import Curve, curve
 from annotate.models import LIVE, Round, RoundKind, Run, Stage, User
 from annotate.services.loop import advance_round, is_ready_to_train
@@ -57,6 +58,7 @@ def _context(round: Round) -> dict[str, Any]:
         "evaluation": evaluation,
         "tuned": queries.done_run(round, Stage.DPO),
         "pairs": queries.pairs_side_by_side(round),
+        "left_out": refusal(queries.people_of(round), *queries.uses_of(round)),
         "saved": vote_queries.votes_saved(round),
         "num_unsettled": vote_queries.unsettled_pairs(round).count(),
     }

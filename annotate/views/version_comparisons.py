@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from annotate import queries, tasks, version_queries
 from annotate.comparison_queries import instances_to_compare_on
 from annotate.media import stored_file
-from annotate.models import MOST_SEEDS, Instance, ModelVersion, User
+from annotate.models import MOST_SEEDS, Instance, ModelVersion, Use, User
 from annotate.services.rounds import RoundError
 from annotate.services.version_comparisons import ARMS, clip_path, compare_versions, places
 from annotate.views.access import SignedInRequest, leads_only
@@ -39,7 +39,7 @@ class ComparisonForm(forms.Form):
         for name, rows in (
             ("baseline", versions),
             ("candidate", versions),
-            ("instances", instances_to_compare_on()),
+            ("instances", instances_to_compare_on(Use.EVALUATE)),
         ):
             field = self.fields[name]
             assert isinstance(field, forms.ModelChoiceField)
@@ -61,7 +61,7 @@ class ComparisonForm(forms.Form):
 @require_http_methods(["GET", "HEAD", "POST"])
 def choose(request: SignedInRequest) -> HttpResponse:
     """The form, and all comparisons so far."""
-    offered = instances_to_compare_on()[:OFFERED]
+    offered = instances_to_compare_on(Use.EVALUATE)[:OFFERED]
     form = ComparisonForm(
         request.user,
         request.POST or None,
@@ -81,7 +81,7 @@ def choose(request: SignedInRequest) -> HttpResponse:
         "form": form,
         "problem": problem,
         "offered": [(instance, str(instance.pk) in ticked) for instance in offered],
-        "num_held_out": instances_to_compare_on().count(),
+        "num_held_out": instances_to_compare_on(Use.EVALUATE).count(),
         "num_versions": version_queries.visible_versions(request.user).count(),
         "comparisons": version_queries.visible_comparisons(request.user)[:50],
         "most": MOST,

@@ -13,7 +13,10 @@ from generator.records import ELEMENTS, ReferenceKind
 
 CARD_NAME = "identity.json"
 SPLITS = ("train", "eval", "benchmark")
+#: What a person may agree to: being shown to annotators, trained on, evaluated on, and handed out.
+USES = ("show", "train", "evaluate", "publish")
 _MAX_BYTES = 4 << 20
+_MAX_NOTE = 200
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,9 @@ class IdentityCard:
     Attributes:
         source: where the media come from.
         licence: such as an SPDX name.
-        consent_scope: what the person agreed to.
+        consent: of `USES` those that the person agreed to; empty refuses all, None says nothing.
         consent_expires_on: the last day of the consent.
+        consent_note: anything about the consent, for people to read; `consent_scope` in cards of 0.1.0.
         split: `train`, `eval` or `benchmark`.
         truth: what a synthetic world knows exactly; None for real people.
         files: notes by file name.
@@ -45,8 +49,9 @@ class IdentityCard:
 
     source: str = ""
     licence: str = ""
-    consent_scope: str = ""
+    consent: tuple[str, ...] | None = None
     consent_expires_on: date | None = None
+    consent_note: str = ""
     split: str | None = None
     truth: Mapping[str, Any] | None = None
     files: Mapping[str, FileNote] = field(default_factory=dict)
@@ -75,10 +80,32 @@ def read_card(path: Path) -> IdentityCard:
     return _parse_card(_mapping("the card", content))
 
 
+def read_uses(text: str) -> tuple[str, ...]:
+    """The uses of a text such as `show,train`; `none` refuses all.
+
+    Raises:
+        ValueError: something in it is no use.
+    """
+    return () if text.strip() == "none" else checked_uses([name.strip() for name in text.split(",")])
+
+
+def checked_uses(names: Any) -> tuple[str, ...]:
+    """A list of uses, each once and in the order of `USES`.
+
+    Raises:
+        ValueError: no list, or something in it is no use.
+    """
+    if not isinstance(names, list):
+        raise ValueError(f"has consent {names!r}; it must be a list of uses, such as {list(USES[:2])}")
+    if unknown := [name for name in names if name not in USES]:
+        raise ValueError(f"has consent to {unknown[0]!r}; the uses are {', '.join(USES)}")
+    return tuple(use for use in USES if use in names)
+
+
 def _parse_card(card: Mapping[str, Any]) -> IdentityCard:
     known = IdentityCard.__dataclass_fields__
     for name in card:
-        if name not in known:
+        if name not in known and name != "consent_scope":
             raise ValueError(f"has an unknown field {name!r}; known are {', '.join(known)}")
     split = card.get("split")
     if split is not None and split not in SPLITS:
@@ -88,12 +115,20 @@ def _parse_card(card: Mapping[str, Any]) -> IdentityCard:
     return IdentityCard(
         source=_text("source", card),
         licence=_text("licence", card),
-        consent_scope=_text("consent_scope", card),
+        consent=None if card.get("consent") is None else checked_uses(card["consent"]),
         consent_expires_on=_day("consent_expires_on", card),
+        consent_note=_note(card),
         split=split,
         truth=None if truth is None else _mapping("truth", truth),
         files={name: _parse_note(name, note) for name, note in files.items()},
     )
+
+
+def _note(card: Mapping[str, Any]) -> str:
+    note = _text("consent_note", card) or _text("consent_scope", card)
+    if len(note) > _MAX_NOTE:
+        raise ValueError(f"has a consent_note of {len(note)} characters; {_MAX_NOTE} are allowed")
+    return note
 
 
 def _parse_note(name: str, value: Any) -> FileNote:

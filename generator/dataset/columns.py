@@ -119,7 +119,7 @@ def schemas() -> dict[str, pa.Schema]:
                 *person,
                 ("split", text),
                 ("licence", text),
-                ("consent_scope", text),
+                ("consent", pa.list_(text)),
                 ("consent_expires_on", text),
                 ("truth", text),
             ]

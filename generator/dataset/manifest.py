@@ -10,7 +10,9 @@ from pathlib import Path
 
 from generator.frozen_set import encode_line
 
-FORMAT = "anyid-dataset-1"
+FORMAT = "anyid-dataset-2"
+#: Format 1 had a free text for consent, and people by their names.
+READABLE = ("anyid-dataset-1", FORMAT)
 MANIFEST_FILE = "manifest.json"
 #: What is told but not part of what the dataset is.
 _ASIDE = ("left_out", "content_hash")
@@ -79,8 +81,9 @@ class Manifest:
             raise DatasetError(f"{folder} is no dataset: it has no {MANIFEST_FILE}") from None
         except (TypeError, ValueError) as error:
             raise DatasetError(f"{path} is no manifest of format {FORMAT}: {error}") from None
-        if manifest.format != FORMAT:
-            raise DatasetError(f"{path} has format {manifest.format!r}; this version reads {FORMAT}")
+        if manifest.format not in READABLE:
+            known = " and ".join(READABLE)
+            raise DatasetError(f"{path} has format {manifest.format!r}; this version reads {known}")
         if manifest.content_hash != manifest.derive_content_hash():
             raise DatasetError(f"{path} does not match its own content_hash; export the dataset again")
         return manifest

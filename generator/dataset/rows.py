@@ -1,7 +1,7 @@
 """The rows of a dataset, in code and in the words of its tables.
 
-Rows name each other by content, never by the numbers of a database: a person by source and name, a reference
-by the sha256 of its file, an instance by the digest of its plan.
+Rows name each other by content, never by the numbers of a database: a reference by the sha256 of its file,
+an instance by the digest of its plan. A person has source and pseudonym, which the exporting site resolves.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from generator.curation.augmentation import Recipe
-from generator.curation.card import SPLITS
+from generator.curation.card import SPLITS, checked_uses
 from generator.frozen_set import MediaFile
 from generator.records import ELEMENTS, MAX_REFERENCES, ElementChange, ReferenceKind
 
@@ -30,11 +30,12 @@ class PersonRow:
 
     Attributes:
         source: where the media come from; source and person together name somebody.
-        person: name.
+        person: pseudonym.
         split: `train`, `eval` or `benchmark`.
         licence: of all their media.
-        consent_scope: what they agreed to.
+        consent: the uses that they agreed to; None in sets of format 1, which did not say.
         consent_expires_on: the last day of the consent, or None where it does not end.
+        consent_note: only read, from sets of format 1: notes stay with who wrote them.
         truth: what a synthetic world knows exactly; None for real people.
     """
 
@@ -42,15 +43,16 @@ class PersonRow:
     person: str
     split: str
     licence: str = ""
-    consent_scope: str = ""
+    consent: tuple[str, ...] | None = None
     consent_expires_on: date | None = None
+    consent_note: str = ""
     truth: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """In the words of `people.parquet`."""
         return {
             **{name: getattr(self, name) for name in ("source", "person", "split", "licence")},
-            "consent_scope": self.consent_scope,
+            "consent": None if self.consent is None else list(self.consent),
             "consent_expires_on": self.consent_expires_on and self.consent_expires_on.isoformat(),
             "truth": None if self.truth is None else _packed(self.truth),
         }
@@ -69,8 +71,9 @@ class PersonRow:
             person=_name(item["person"]),
             split=_split(item["split"]),
             licence=_text(item["licence"]),
-            consent_scope=_text(item["consent_scope"]),
+            consent=None if item.get("consent") is None else checked_uses(item["consent"]),
             consent_expires_on=None if day is None else date.fromisoformat(day),
+            consent_note=_text(item.get("consent_scope", "")),
             truth=None if item["truth"] is None else _unpacked(item["truth"]),
         )
 
@@ -81,10 +84,10 @@ class ReferenceRow:
 
     Attributes:
         source: of the person.
-        person: name.
+        person: pseudonym.
         file: the normalised media file; its sha256 names the reference among those of the person.
         kind: modality.
-        source_name: name of the file that it was made from.
+        source_name: of the file that it was made from, without what people called it.
         source_sha256: of that file.
         shot: which shot of that file it is, 0 first.
         is_primary: whether somebody chose it as the person's primary reference.
@@ -236,7 +239,7 @@ class InstanceRow:
 
     Attributes:
         source: of the person.
-        person: name.
+        person: pseudonym.
         split: of the person.
         instance_id: digest of the plan.
         references: 1 to 5, the first is the primary.

@@ -1,7 +1,8 @@
 """Rows -> a dataset's folder.
 
     people.parquet  references.parquet  instances.parquet
-    instances.jsonl     the instances of training people that have a target, as `rlhf.sft` reads them
+    instances.jsonl     the instances with a target of training people who agreed to training, as `rlhf.sft`
+                        reads them
     media/              every clip, photo, crop and annotation once, named by its sha256
     README.md           a card, so that `datasets.load_dataset(DIR, "instances")` finds the tables
     manifest.json       counts, licences, hashes
@@ -78,12 +79,14 @@ def _write(
     (folder / MEDIA_FOLDER).mkdir()
     counts: Counter[str] = Counter()
     licences: Counter[str] = Counter()
-    rows_sha256 = {}
+    rows_sha256, learned_from = {}, set()
     with TableWriter(folder / "people.parquet", "people") as table:
         for person in people:
             table.add(person.to_json())
             counts["people"] += 1
             licences[person.licence] += 1
+            if person.split == "train" and "train" in (person.consent or ()):
+                learned_from.add((person.source, person.person))
         rows_sha256["people"] = table.sha256
     with TableWriter(folder / "references.parquet", "references") as table:
         for reference in references:
@@ -97,7 +100,7 @@ def _write(
             table.add(instance.to_json())
             counts["instances"] += 1
             counts["media"] += sum(_take(file, folder) for file in instance.files)
-            if instance.target is not None and instance.split == "train":
+            if instance.target is not None and (instance.source, instance.person) in learned_from:
                 lines.write(encode_line(instance.to_training_json()))
                 counts["training"] += 1
         rows_sha256["instances"] = table.sha256

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from generator.curation.card import USES
 from generator.photo import write_photo
 from generator.portraits.people import Item, plan_person
 from generator.portraits.world import SPLIT_SEEDS, Split, draw_identity
@@ -68,7 +69,7 @@ def write_person(folder: Path, seed: int, split: Split) -> Path:
     facts: dict[str, Any] = {
         "source": "portraits",
         "licence": "CC0-1.0",
-        "consent_scope": "synthetic",
+        "consent": list(USES),
         "split": split,
         "truth": {"identity_seed": seed},
         "files": files,

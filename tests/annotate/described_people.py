@@ -28,7 +28,12 @@ def write_people(root: Path, **card: Any) -> Path:
             write_medium(root / name / file, 60 * person + 10 * number)
         notes = {file: {"elements": looks(number)} for number, file in enumerate(FILES)}
         notes["body.png"]["kind"] = "half_body"
-        content = {"licence": "CC-BY-4.0", "consent_scope": "research", "files": notes, **card}
+        content = {
+            "licence": "CC-BY-4.0",
+            "consent": ["show", "train", "evaluate", "publish"],
+            "files": notes,
+            **card,
+        }
         (root / name / "identity.json").write_text(json.dumps(content))
     return root
 

@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from annotate.curation_queries import primary_of
-from annotate.models import AuditEvent, Choice, CurationDecision, IdentityGroup, Reference, Split
+from annotate.models import AuditEvent, Choice, CurationDecision, IdentityGroup, Reference, Split, Use
 from annotate.services.erasure import erase_identity
 from rlhf.evaluation.benchmark_set import read_benchmark
 from rlhf.evaluation.records import Task
@@ -74,9 +74,10 @@ def test_a_set_of_curated_people(people, prompts, tmp_path):
         "the same clothes",
         "round glasses",
     ]
-    assert Counter(item.identity for item in made.instances) == {"tests/mia": 2, "tests/tom": 2}
+    by_pseudonym = {group.pseudonym: group for group in people.values()}
+    assert Counter(item.identity for item in made.instances) == dict.fromkeys(by_pseudonym, 2)
     for item in made.instances:
-        group = people[item.identity.removeprefix("tests/")]
+        group = by_pseudonym[item.identity]
         shown = [Path(path).stem for path, _ in item.references]
         assert set(shown) == set(group.references.values_list("sha256", flat=True))
         chosen = primary_of(group)
@@ -121,12 +122,13 @@ def test_who_is_left_out(people, prompts, tmp_path):
     dropped = Reference.objects.filter(group__name="tom").first()
     CurationDecision.objects.create(reference=dropped, choice=Choice.DROP, author=make_user())
     assert "2 people are asked for and split benchmark has 1 that fit; fewer than 5 usable refer" in says()
-    IdentityGroup.objects.filter(name="mia").update(consent_scope="advertising only")
-    assert "has 0 that fit; consent names other uses: 1; fewer than 5" in says()
+    IdentityGroup.objects.filter(name="mia").update(consent_uses=["evaluate"])
+    assert "has 0 that fit; no consent to evaluate and publish: 1; fewer than 5" in says()
+    assert "Consent to evaluate and publish is refused for mia; leave them out" in says()
     assert "split eval has 0 that fit; import more" in says("--split", "eval")
     ended = timezone.localdate() - timedelta(days=1)
-    IdentityGroup.objects.update(consent_scope="", consent_expires_on=ended)
-    assert "has 0 that fit; fewer than 4 usable references: 2" in says("--references", 4)
+    IdentityGroup.objects.update(consent_uses=Use.values, consent_expires_on=ended)
+    assert "has 0 that fit; no consent to evaluate and publish: 2" in says("--references", 4)
     IdentityGroup.objects.update(consent_expires_on=None)
     said = make(tmp_path / "set", "--prompts-file", prompts, "--prompts", 1, 1, "--references", 4)
     assert said["identities"] == 2

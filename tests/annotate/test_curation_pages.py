@@ -16,6 +16,7 @@ from annotate.models import (
     IdentityGroup,
     Instance,
     Reference,
+    Use,
 )
 from annotate.services.curation import annotation_path
 from annotate.services.erasure import erase_identity
@@ -167,13 +168,15 @@ def test_the_database_keeps_every_decision(lea, anna):
 
 def test_expired_consent_ends_the_use(lea, anna):
     lead = browser_of(lea)
-    values = {"source": "studio", "licence": "CC-BY-4.0", "consent_scope": "research"}
+    values = {"source": "studio", "licence": "CC-BY-4.0", "consent_note": "signed form 7"}
+    values |= {"consent": "stated", "consent_uses": Use.values}
     lead.post(f"/people/{anna.pk}/describe/", values | {"consent_expires_on": "2001-01-31"})
     assert usable(anna) == set()
     lead.post(f"/people/{anna.pk}/describe/", values | {"consent_expires_on": ""})
     assert usable(anna) == {"clean.mp4"}
     anna.refresh_from_db()
-    assert (anna.source, anna.licence, anna.consent_scope) == ("studio", "CC-BY-4.0", "research")
+    assert (anna.source, anna.licence, anna.consent_note) == ("studio", "CC-BY-4.0", "signed form 7")
+    assert (anna.consent_stated_by, anna.consent_stated_in) == (lea, "")
     events = AuditEvent.objects.filter(verb="describe_person", row_id=anna.pk, actor=lea)
     assert events.count() == 2
     assert events.last().detail["changed"] == {"consent_expires_on": ["2001-01-31", ""]}
@@ -184,18 +187,23 @@ def test_expired_consent_ends_the_use(lea, anna):
     [
         ({"consent_expires_on": "soon"}, "is not a day"),
         ({"source": " "}, "source is empty"),
+        (
+            {"consent": "stated", "consent_uses": ["sell"]},
+            "is unknown; the uses are show, train",
+        ),
+        ({"consent_uses": ["show"]}, "uses are ticked, and nobody is said to have stated them"),
         ({"licence": "x" * 201}, "201 characters"),
         ({"source": "elsewhere"}, "has a person called"),
     ],
 )
 def test_a_wrong_word_on_a_person_is_explained_and_not_lost(lea, anna, changes, says):
     make_group(name="anna", source="elsewhere")
-    values = {"source": anna.source, "licence": "", "consent_scope": "typed", "consent_expires_on": ""}
+    values = {"source": anna.source, "licence": "", "consent_note": "typed", "consent_expires_on": ""}
     answer = browser_of(lea).post(f"/people/{anna.pk}/describe/", values | changes)
     assert answer.status_code == 422
     assert says in answer.content.decode() and 'value="typed"' in answer.content.decode()
     anna.refresh_from_db()
-    assert anna.consent_scope == ""
+    assert anna.consent_note == "" and anna.consent_uses == Use.values
 
 
 def test_the_primary_is_the_best_rated_one_until_somebody_chooses(lea, anna):

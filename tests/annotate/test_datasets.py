@@ -13,10 +13,12 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from annotate.models import DifferentialPrompt, IdentityGroup, Instance, InstanceReference, Reference
+from annotate.models import DifferentialPrompt, IdentityGroup, Instance, InstanceReference, Reference, Use
 from annotate.services.dataset_import import import_dataset
 from annotate.services.datasets import export_dataset
 from annotate.services.instances import build_instances
+from generator.dataset.columns import read_table, rows_sha256
+from generator.dataset.manifest import Manifest
 from generator.instances import Draw
 from generator.media import file_sha256
 from generator.records import ReferenceKind
@@ -54,23 +56,25 @@ def test_there_and_back_is_the_same_dataset(people, tmp_path):
     exported = export_dataset(tmp_path / "one")
     assert (exported.num_people, exported.num_references, exported.num_instances) == (2, 10, 8)
     assert (exported.num_training_instances, exported.left_out) == (4, {})
+    body = Reference.objects.get(group__name="mia", source_name="body.png")
+    mias = body.group.pseudonym
     forget()
     report = import_dataset(tmp_path / "one")
     assert dict(report.new) == {"people": 2, "references": 10, "instances": 8}
-    assert (dict(report.known), report.left_out, report.expired) == ({}, [], 0)
+    assert (dict(report.known), report.left_out, report.refused) == ({}, [], 0)
     assert export_dataset(tmp_path / "two") == exported
     for file in (tmp_path / "one").rglob("*"):
         if file.is_file():
             assert file.read_bytes() == (tmp_path / "two" / file.relative_to(tmp_path / "one")).read_bytes()
-    mia = IdentityGroup.objects.get(name="mia")
-    assert mia.primary.source_name == "body.png"
-    assert (mia.licence, mia.consent_scope) == ("CC-BY-4.0", "research")
+    mia = IdentityGroup.objects.get(pseudonym=mias)
+    assert (mia.name, mia.primary.source_name) == (mias, f"{body.source_sha256[:16]}.png")
+    assert (mia.licence, mia.consent_uses) == ("CC-BY-4.0", Use.values)
+    assert mia.consent_stated_in == f"dataset {exported.content_hash[:16]}"
     edited = Instance.objects.get(prompt__text="Better words.").prompt
     assert edited.supersedes.method == "drawn from the portrait vocabulary"
     for row in [*Reference.objects.all(), *InstanceReference.objects.exclude(path="")]:
         assert file_sha256(settings.STORAGE_ROOT / row.path) == row.sha256
         assert (settings.STORAGE_ROOT / row.poster).is_file()
-    assert build_instances(Draw(count=2, seed=0)).new_instances == 0, "the same plans in every database"
 
 
 def test_importing_twice_adds_nothing(people, tmp_path):
@@ -91,10 +95,11 @@ def test_consent_that_ended_is_left_out_and_counted(people, tmp_path):
     IdentityGroup.objects.filter(name="mia").update(consent_expires_on=yesterday)
     manifest = export_dataset(tmp_path / "after")
     assert (manifest.num_people, manifest.num_references) == (1, 5)
-    assert manifest.left_out == {"people with expired consent": 1}
-    assert "mia" not in (tmp_path / "after/instances.jsonl").read_text()
+    assert manifest.left_out == {"people without consent to publish": 1}
+    mias = IdentityGroup.objects.get(name="mia").pseudonym
+    assert mias not in (tmp_path / "after/instances.jsonl").read_text()
     IdentityGroup.objects.update(consent_expires_on=yesterday)
-    with pytest.raises(ValueError, match="nobody to export whose consent is in force"):
+    with pytest.raises(ValueError, match="Consent to publish has ended for mia, tom; renew it"):
         export_dataset(tmp_path / "none")
 
 
@@ -102,10 +107,58 @@ def test_consent_that_ended_since_the_export_is_not_imported(people, tmp_path, m
     export_dataset(tmp_path / "set")
     forget()
     tomorrow = timezone.localdate() + timedelta(days=1)
-    monkeypatch.setattr(timezone, "localdate", lambda: tomorrow)
+    monkeypatch.setattr("annotate.services.dataset_import.today", lambda: tomorrow)
     report = import_dataset(tmp_path / "set")
-    assert (report.expired, dict(report.new)) == (2, {})
+    assert (report.refused, dict(report.new)) == (2, {})
     assert not IdentityGroup.objects.exists()
+
+
+def as_format_1(folder: Path) -> None:
+    """The dataset as 0.1.0 wrote it: people by name, and a free text on their consent."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    named = dict(IdentityGroup.objects.values_list("pseudonym", "name"))
+    hashes = {}
+    for table in ("people", "references", "instances"):
+        path = folder / f"{table}.parquet"
+        rows = pq.read_table(path).to_pylist()
+        for row in rows:
+            row["person"] = named[row["person"]]
+            if table == "people":
+                del row["consent"]
+                row["consent_scope"] = "research, no training"
+        pq.write_table(pa.Table.from_pylist(rows), path)
+        hashes[table] = rows_sha256(read_table(path))
+    facts = json.loads((folder / "manifest.json").read_text())
+    facts |= {"rows_sha256": hashes, "format": "anyid-dataset-1", "content_hash": ""}
+    Manifest(**facts).write(folder)
+
+
+def test_a_dataset_of_the_first_format_says_nothing_of_uses(people, tmp_path):
+    export_dataset(tmp_path / "set")
+    as_format_1(tmp_path / "set")
+    report = import_dataset(tmp_path / "set")
+    assert (dict(report.new), report.left_out) == ({}, []), "what is stated here stands"
+    assert IdentityGroup.objects.get(name="mia").consent_uses == Use.values
+    forget()
+    assert dict(import_dataset(tmp_path / "set").new) == {"people": 2, "references": 10, "instances": 8}
+    for person in IdentityGroup.objects.filter(name__in=["mia", "tom"]):
+        assert (person.consent_uses, person.consent_note) == (None, "research, no training")
+    with pytest.raises(ValueError, match="Consent to publish is not stated for mia, tom"):
+        export_dataset(tmp_path / "again")
+
+
+def test_a_dataset_states_what_nobody_had_stated_here(people, tmp_path):
+    export_dataset(tmp_path / "set")
+    unknown = {"consent_uses": None, "consent_stated_in": "", "consent_stated_at": None}
+    IdentityGroup.objects.filter(name="mia").update(**unknown, consent_expires_on=None)
+    IdentityGroup.objects.filter(name="tom").update(consent_uses=["publish"])
+    (problem,) = import_dataset(tmp_path / "set").left_out
+    assert "has consent_uses ['publish'] here and ['show', 'train', 'evaluate', 'publish']" in problem.detail
+    mia = IdentityGroup.objects.get(name="mia")
+    assert (mia.consent_uses, mia.consent_expires_on) == (Use.values, timezone.localdate())
+    assert IdentityGroup.objects.get(name="tom").consent_uses == ["publish"]
 
 
 def test_rejected_references_and_what_shows_them_stay_here(people, tmp_path):
@@ -162,7 +215,8 @@ def test_nobody_changes_split_or_consent_by_an_import(people, tmp_path):
     IdentityGroup.objects.filter(name="tom").update(split="eval")
     report = import_dataset(tmp_path / "set")
     (problem,) = report.left_out
-    assert (problem.path, problem.reason) == ("tests/tom", "bad_card")
+    toms = IdentityGroup.objects.get(name="tom").pseudonym
+    assert (problem.path, problem.reason) == (f"tests/{toms}", "bad_card")
     assert "has split 'eval' here and 'train' in the dataset" in problem.detail
     assert IdentityGroup.objects.get(name="tom").split == "eval"
     assert not Instance.objects.filter(group__name="tom").exists()

@@ -179,19 +179,22 @@ def test_a_launch_that_cannot_be_says_why(lea, round, sent, changes, says):
     assert not sent and not Run.objects.exists()
 
 
-def test_ended_consent_blocks_and_another_scope_warns(lea, round, sent):
+def test_whoever_takes_their_consent_back_is_left_out_of_a_new_set_and_blocks_a_frozen_one(lea, round, sent):
     person = round.pairs.first().instance.group
     browser = browser_of(lea)
-    form = form_of(look(browser, round))
-    person.consent_expires_on, person.consent_scope = (
-        timezone.localdate() - timedelta(days=1),
-        "evaluation only",
-    )
+    export = export_round(round)
+    form, frozen = form_of(look(browser, round)), form_of(look(browser, round, export=export.pk))
+    person.consent_expires_on = timezone.localdate() - timedelta(days=1)
     person.save()
     facts = pair_facts(round, pair_set(round, None, include_simulated=False))
-    assert facts.consent_ended == facts.consent_elsewhere == (person.name,)
+    assert (facts.num_pairs, facts.withheld, facts.without_consent) == (2, 1, 0)
+    says = f"Consent to train has ended for {person.name}"
     answer = browser.post(f"/rounds/{round.pk}/launch/", form)
-    assert answer.status_code == 422 and f"Consent has ended for {person.name}" in answer.content.decode()
+    page = answer.content.decode()
+    assert answer.status_code == 422 and "have changed since this look" in page and says in page
+    answer = browser.post(f"/rounds/{round.pk}/launch/", frozen)
+    page = answer.content.decode()
+    assert answer.status_code == 422 and says in page and "missing for 1 person" in page
     assert not sent
 
 

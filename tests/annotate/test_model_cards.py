@@ -55,7 +55,7 @@ def test_the_card_tells_votes_and_names_nobody(lea, line):
     assert "4 votes of people, 4 of simulated annotators; 8 annotators together" in card
     assert "Raw agreement on identity (share of pairs of votes that are equal): 1.000" in card
     assert "2 pairs of videos of 2 people" in card and "CC0-1.0: 2 pairs" in card
-    assert "No scope of consent recorded: 2 pairs" in card and "Not evaluated" in card
+    assert "Consent to train today: 2 pairs" in card and "Not evaluated" in card
     assert version.export.content_hash in card and "must not be used for" in card
     pairs = version.export.pairs.select_related("pair__instance__group")
     for name in (pair.pair.instance.group.name for pair in pairs):

@@ -58,7 +58,7 @@ def test_it_writes_the_dominant_pairs_in_the_stable_format(round):
     pair = VideoPair.objects.get(pk=line["pair_id"])
     assert line["win"]["sha256"] == pair.first.sha256 and line["lose"]["sha256"] == pair.second.sha256
     assert line["win"]["seed"] == pair.first.seed
-    assert line["id_group"] == pair.instance.group.name
+    assert line["id_group"] == pair.instance.group.pseudonym
     assert line["primary_reference"] == line["references"][0]["path"]
     assert line["differential_prompt"] == pair.instance.prompt.text
     assert line["tracks"]["identity"]["verdict"] == "first"

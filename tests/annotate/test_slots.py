@@ -287,7 +287,7 @@ def test_nobody_is_shown_a_person_whose_consent_has_ended():
         consent_expires_on=timezone.localdate() - timedelta(days=1)
     )
     assert lease_slot(ana, Track.IDENTITY) is None and open_slots_for(ana, Track.IDENTITY) == 0
-    assert "consent has ended" in why_empty(ana, Track.IDENTITY)
+    assert "did not agree to that" in why_empty(ana, Track.IDENTITY)
     type(group).objects.filter(pk=group.pk).update(consent_expires_on=timezone.localdate())
     slot = lease_slot(ana, Track.IDENTITY)
     assert slot is not None and slot.pair == pair

@@ -207,7 +207,8 @@ def test_it_reads_the_card_of_a_person(ada: MediaMaker, root: Path) -> None:
     card = {
         "source": "portraits",
         "licence": "CC0-1.0",
-        "consent_scope": "synthetic",
+        "consent": ["train", "show"],
+        "consent_note": "form 7",
         "consent_expires_on": "2030-12-31",
         "split": "eval",
         "truth": {"identity_seed": 7},
@@ -227,6 +228,7 @@ def test_it_reads_the_card_of_a_person(ada: MediaMaker, root: Path) -> None:
         "eval",
         {"identity_seed": 7},
     )
+    assert (found.card.consent, found.card.consent_note) == (("show", "train"), "form 7")
     assert str(found.card.consent_expires_on) == "2030-12-31"
     assert reasons(found) == {"gone.png": "missing"}
 
@@ -249,6 +251,9 @@ def test_it_refuses_a_file_whose_card_calls_it_something_else(ada: MediaMaker, r
         (b'{"license": "MIT"}', "has an unknown field 'license'; known are source, licence"),
         (b'{"split": "test"}', "has split 'test'; it must be one of train, eval, benchmark"),
         (b'{"source": 3}', "has source 3; it must be a text"),
+        (b'{"consent": ["shwo"]}', "has consent to 'shwo'; the uses are show, train, evaluate, publish"),
+        (b'{"consent": "show"}', "has consent 'show'; it must be a list of uses, such as ['show', 'train']"),
+        (b'{"consent_note": "' + b"x" * 201 + b'"}', "has a consent_note of 201 characters; 200 are allowed"),
         (b'{"consent_expires_on": "soon"}', "has consent_expires_on 'soon'; it must be a day"),
         (b'{"truth": 1}', "has truth as int"),
         (b'{"files": {"a.png": {"kind": "statue"}}}', "gives 'a.png' the kind 'statue'"),

@@ -47,7 +47,9 @@ def rows(tmp_path: Path) -> Rows:
     people, references, instances = [], [], []
     for person, split in (("ada", "train"), ("bo", "eval")):
         day = date(2040, 2, 29) if person == "ada" else None
-        people.append(PersonRow("studio", person, split, "CC-BY-4.0", "research", day, {"seed": [1, 2.5]}))
+        people.append(
+            PersonRow("studio", person, split, "CC-BY-4.0", ("show", "train"), day, "", {"seed": [1, 2.5]})
+        )
         files = [stored(folder, f"{person}{number}.mp4", f"{person} {number}") for number in (1, 2)]
         for number, file in enumerate(sorted(files, key=lambda item: item.sha256)):
             references.append(
@@ -214,6 +216,7 @@ def test_a_missing_or_changed_file_is_named_and_nothing_is_left(tmp_path: Path, 
         (0, {"person": ""}),
         (0, {"person": "x" * 201}),
         (0, {"consent_expires_on": "soon"}),
+        (0, {"consent": ["research"]}),
         (0, {"truth": "[]"}),
         (1, {"path": "../../etc/passwd"}),
         (1, {"path": "media/" + "0" * 64 + ".mp4"}),

@@ -57,7 +57,7 @@ def test_bfloat16_is_warned_of_where_it_is_emulated():
         ("off_policy", {"from_others": 3}),
         ("non_commercial", {"licences": {"CC-BY-NC-4.0": 3, "CC0-1.0": 197}}),
         ("no_licence", {"licences": {"": 3, "CC0-1.0": 197}}),
-        ("consent_scope", {"consent_elsewhere": ("Ann",)}),
+        ("withheld", {"withheld": 2, "why_withheld": "Consent to train is refused for Ann; leave her out."}),
     ],
 )
 def test_it_finds_what_is_wrong_with_pairs(name, changes):
@@ -86,7 +86,10 @@ def test_it_finds_what_is_wrong_with_settings(name, changes):
 
 @pytest.mark.parametrize(
     ("name", "changes"),
-    [("consent_ended", {"consent_ended": ("Ann", "Bo")}), ("uneven_pairs", {"uneven": 1})],
+    [
+        ("no_consent", {"why_no_consent": "Consent to train has ended for Ann; renew it."}),
+        ("uneven_pairs", {"uneven": 1}),
+    ],
 )
 def test_some_traps_block(name, changes):
     (trap,) = find_traps(replace(GOOD, **changes), CONFIG)

@@ -24,7 +24,7 @@ FACTS = CardFacts(
     content_hash="c" * 64,
     weights_sha256="d" * 64,
     pairs=PAIRS,
-    consents={"research": 2, "": 1},
+    consents={"train": 2, "publish": 1},
 )
 
 
@@ -36,7 +36,7 @@ def test_it_tells_what_the_model_was_made_of_and_names_nobody():
     assert "controllability (share of pairs of votes that are equal): no pair has two votes" in card
     assert "`pooled`: the votes of both tracks counted as one heap" in card
     assert "CC0-1.0: 2 pairs" in card and "No licence recorded: 1 pairs" in card
-    assert "Consent for research: 2 pairs" in card and "No scope of consent recorded: 1 pairs" in card
+    assert "Consent to train today: 2 pairs" in card and "Consent to publish today: 1 pairs" in card
     assert "Ada" not in card and "Bob" not in card
 
 
@@ -46,7 +46,7 @@ def test_it_tells_what_is_missing_and_what_went_wrong():
     assert "Simulated votes say nothing" not in card
     worse = replace(
         FACTS,
-        pairs=replace(PAIRS, simulated_votes=4, consent_ended=("Ada",)),
+        pairs=replace(PAIRS, simulated_votes=4, without_consent=1),
         withdrawn="a person was erased",
         settings={"beta": "77"},
         figures={"last loss": 0.25},
@@ -54,7 +54,7 @@ def test_it_tells_what_is_missing_and_what_went_wrong():
     )
     card = model_card(worse)
     assert "Simulated votes say nothing about what people prefer." in card
-    assert "Consent has ended for 1 of the people." in card
+    assert "1 of the people do not, or no longer, agree to training." in card
     assert "withdrawn after the training: a person was erased" in card
     assert "`beta` 77" in card and "last loss: 0.25" in card
     assert "0.600 (95 % interval 0.500 to 0.700, n = 40)" in card

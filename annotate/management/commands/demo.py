@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotate import demo
-from annotate.management.loop_command import FAILURES
+from annotate.management.loop_command import FAILURES, read_consent
 from rlhf.evaluation.report_tables import REPORT_FILE
 from rlhf.evaluation.text import table_lines
 
@@ -20,11 +20,17 @@ class Command(BaseCommand):
         parser.add_argument(
             "--identities", type=Path, metavar="DIR", help="a folder of people, one sub-folder each"
         )
+        parser.add_argument(
+            "--consent",
+            metavar="USES",
+            help="with --identities: what people agreed to whose folder does not say, such as show,train",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             if options["identities"]:
-                self._people(options["identities"])
+                consent = options["consent"]
+                self._people(options["identities"], None if consent is None else read_consent(consent))
             else:
                 self._synthetic()
             accounts = demo.demo_accounts()
@@ -34,8 +40,8 @@ class Command(BaseCommand):
         for account in accounts:
             self.stdout.write(f"  {account['username']:<16} {account['password']}")
 
-    def _people(self, folder: Path) -> None:
-        report = demo.run_people(folder, self.stdout.write)
+    def _people(self, folder: Path, consent: tuple[str, ...] | None) -> None:
+        report = demo.run_people(folder, self.stdout.write, consent)
         self.stdout.write(
             f"\nwaiting for people: {report['pairs']} pairs of {report['instances']} instances in round "
             f"{report['round']!r} are ready to be judged at"

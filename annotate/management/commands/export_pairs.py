@@ -28,9 +28,14 @@ class Command(LoopCommand):
         )
         parser.add_argument("--include-simulated", action="store_true", help="let simulated votes in as well")
         parser.add_argument(
+            "--publish",
+            action="store_true",
+            help="only people who agreed to be published as well, so that the set may be handed out",
+        )
+        parser.add_argument(
             "--format",
             choices=[str(one) for one in ExportFormat],
-            help="write the set into --out as well, as this trainer reads it",
+            help="write the set into --out as well, as this trainer reads it; implies --publish",
         )
         parser.add_argument("--out", type=Path, help="folder to make for --format")
 
@@ -43,6 +48,8 @@ class Command(LoopCommand):
             round,
             rule=ExportRule(options["rule"]),
             include_simulated=options["include_simulated"],
+            # What lies elsewhere is out of erasure's reach.
+            is_published=options["publish"] or options["out"] is not None,
         )
         folder = settings.STORAGE_ROOT / export.folder
         if options["format"]:
@@ -54,5 +61,6 @@ class Command(LoopCommand):
             "content_hash": export.content_hash,
             "pairs": export.num_pairs,
             "joint_states": export.manifest["joint_states"],
+            "left_out": export.manifest["reasons"],
             **({"written": str(options["out"])} if options["format"] else {}),
         }

@@ -25,7 +25,7 @@ class Command(LoopCommand):
             "content_hash": report.content_hash,
             "new": dict(report.new),
             "known": dict(report.known),
-            "people_with_expired_consent": report.expired,
+            "people_without_consent": report.refused,
             "left_out": [f"{item.path}: {item.reason}: {item.detail}" for item in report.left_out],
             "prompts_not_read_whole": report.not_read,
         }

@@ -7,8 +7,9 @@ from typing import Any
 from django.core.management.base import CommandParser
 from tqdm import tqdm
 
-from annotate.management.loop_command import LoopCommand, curate_with_bar
-from annotate.models import Split
+from annotate.consent_queries import Consent, sentence
+from annotate.management.loop_command import LoopCommand, curate_with_bar, read_consent
+from annotate.models import Split, Use
 from annotate.services.identities import import_people
 
 
@@ -24,10 +25,18 @@ class Command(LoopCommand):
         parser.add_argument("--source", help="where the media come from (default: the folder's name)")
         parser.add_argument("--licence", default="", help="licence of media whose folder does not state one")
         parser.add_argument("--split", default=Split.TRAIN, choices=Split.values)
+        parser.add_argument(
+            "--consent",
+            metavar="USES",
+            help=f"what people agreed to whose folder does not state it: {','.join(Use.values)}, or none; "
+            "without it nothing is done with them until somebody states it",
+        )
 
     def run(self, **options: Any) -> dict[str, Any]:
+        consent = options["consent"]
         report = import_people(
             options["folder"],
+            consent=None if consent is None else read_consent(consent),
             source=options["source"] or options["folder"].resolve().name,
             licence=options["licence"],
             split=options["split"],
@@ -41,6 +50,7 @@ class Command(LoopCommand):
             "kept": outcome["kept"],
             "left_out": dict(Counter(str(item.reason) for item in report.rejected) + outcome["reasons"]),
             "failed": outcome["failed"],
+            "consent_unknown": sentence(Consent.UNKNOWN, report.without_consent) or "of nobody",
             "rejected": [f"{item.path}: {item.reason}: {item.detail}" for item in report.rejected]
             + outcome["rejected"],
         }
