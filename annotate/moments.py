@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 
 TO_THE_MINUTE = "%Y-%m-%d %H:%M"
 TO_THE_SECOND = "%Y-%m-%d %H:%M:%S"
@@ -20,5 +20,5 @@ def in_words(at: datetime, form: str = TO_THE_MINUTE) -> str:
 
 def element(at: datetime, form: str = TO_THE_MINUTE) -> SafeString:
     """For a page: in the site's zone, which `times.js` turns into the reader's own."""
-    precision = format_html(" data-seconds") if form == TO_THE_SECOND else ""
+    precision = mark_safe(" data-seconds") if form == TO_THE_SECOND else ""
     return format_html('<time datetime="{}"{}>{}</time>', at.isoformat(), precision, in_words(at, form))

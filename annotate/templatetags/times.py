@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from django import template
+from django.utils import timezone
 
 from annotate import moments
 
@@ -25,6 +26,11 @@ def moment_to_the_second(at: datetime | None) -> str:
 def moment_in_words(at: datetime | None) -> str:
     """For what holds no elements: an option, an attribute."""
     return moments.in_words(at) if at else ""
+
+
+@register.simple_tag
+def this_moment() -> str:
+    return moments.element(timezone.now())
 
 
 @register.filter

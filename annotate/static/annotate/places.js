@@ -39,8 +39,8 @@ function nameOf(names) {
 
 /** Whether a press is meant for the page: no shortcut of the browser, and no part of a sign being composed. */
 function isPlain(event) {
+  if (!event.key || event.isComposing) return false; // Browsers that fill in a form send events without a key.
   const isAltGraph = event.getModifierState("AltGraph");
   // Windows reports AltGr as Ctrl and Alt together.
-  const isShortcut = event.metaKey || (isAltGraph ? event.ctrlKey !== event.altKey : event.ctrlKey || event.altKey);
-  return Boolean(event.key) && !event.isComposing && !isShortcut;
+  return !event.metaKey && (isAltGraph ? event.ctrlKey === event.altKey : !event.ctrlKey && !event.altKey);
 }
