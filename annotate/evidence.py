@@ -125,7 +125,7 @@ def check_not_too_soon(in_hand: timedelta, evidence: Mapping[str, Any]) -> None:
     if shown_ms < settings.ANSWER_GUARD_MS:
         raise TooSoonError(
             f"it came {max(shown_ms, 0)} ms after its pair was shown, and {settings.ANSWER_GUARD_MS} ms must "
-            "pass; look at both videos, then answer again"
+            "pass; look, then answer again"
         )
 
 

@@ -63,8 +63,7 @@ _JUDGMENT_EXAMPLE = {
     "evidence": {"active_ms": 5200, "coverage": {"left": 1.0, "right": 1.0}},
 }
 _TOO_SOON_EXAMPLE = {
-    "detail": "it came 60 ms after its pair was shown, and 400 ms must pass; look at both videos, "
-    "then answer again",
+    "detail": "it came 60 ms after its pair was shown, and 400 ms must pass; look, then answer again",
     "code": "too_soon",
 }
 _STANDS_EXAMPLE = {

@@ -156,6 +156,7 @@ def file_path(file: JudgmentFile) -> str:
     if file.status != RunStatus.DONE:
         raise DownloadError(f"{file} is {file.status}; only a file that is done can be downloaded")
     if not file.path:
+        assert file.expires_at is not None
         raise DownloadError(
             f"{file} was removed on {in_words(file.expires_at)}, {settings.DOWNLOAD_DAYS} days after it was "
             "written; ask for a new one"

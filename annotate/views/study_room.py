@@ -78,12 +78,12 @@ def _answer(request: SignedInRequest, entry: Entry, ahead_of: UUID | None) -> Ht
     except AlreadyAnsweredError as error:
         # The Back button or a second tab. What says the same was not lost, and the next pair follows.
         if not error.is_same:
-            problem = format_html(
+            stands = format_html(
                 "Your answer was not stored: the one that you gave this pair on {} stands. "
                 "In a study answers are given once.",
                 moments.element(error.answer.created_at),
             )
-            return _page(request, entry, problem=problem, status=409)
+            return _page(request, entry, problem=stands, status=409)
     except LeaseLostError as lost:
         return _page(request, entry, problem=f"Your answer was not stored: {lost}.", status=409)
     except (NotWatchedError, TooSoonError, ValueError) as why:

@@ -139,7 +139,7 @@ def test_a_page_keeps_the_answer_and_shows_it_again(ana: User) -> None:
         answer = browser.post("/judge/identity/", said, headers=headers)
         page = answer.content.decode()
         assert answer.status_code == 422 and str(slot.lease) in page
-        assert "look at both videos, then answer again" in page
+        assert "look, then answer again" in page
         assert 'value="right" checked' in page and ">a scar</textarea>" in page
     Slot.objects.filter(annotator=ana).update(leased_at=LONG_AGO)
     assert browser.post("/judge/identity/", said).status_code == 302

@@ -253,7 +253,7 @@ def test_a_second_press_right_after_the_first_answers_nothing(judge: Judge, ana:
     # Past the page's own guard, the server still has its clock. What it refuses stays on the screen.
     room.page.evaluate("() => { room.enteredAt -= 60_000; outbox.guardMs = 0; }")
     room.press("2")
-    expect(hint).to_contain_text("60000 ms must pass; look at both videos, then answer again")
+    expect(hint).to_contain_text("60000 ms must pass; look, then answer again")
     assert room.choice == "right"
     assert Judgment.objects.count() == 1
     Slot.objects.exclude(judged_at=None).update(judged_at=timezone.now() - timedelta(minutes=10))

@@ -20,12 +20,13 @@ MISSING = """for (const name of ["localStorage", "sessionStorage"])
 #: Really full, to the last byte; only what is there already can be read.
 FULL = """for (const storage of [localStorage, sessionStorage]) {
     storage.clear();
-    for (let text = "", size = 4_194_304; size >= 1; ) {
-        try { storage.setItem("filler", text + "x".repeat(size)); text += "x".repeat(size); }
-        catch { size /= 2; }
+    const fits = (name, text) => { try { storage.setItem(name, text); return true; } catch { return false; } };
+    for (let size = 4_000_000, number = 0; size >= 1; ) {
+        if (fits(`filler ${number}`, "x".repeat(size))) number += 1;
+        else size = Math.floor(size / 2);
     }
-    try { storage.setItem("", "x"); throw new Error("there is room"); }
-    catch (error) { if (error.name !== "QuotaExceededError") throw error; }
+    for (let name = "y"; fits(name, ""); ) name += "y";
+    if (fits("z", "")) throw new Error("there is room");
 }"""
 STATES = {"blocked": BLOCKED, "missing": MISSING, "full": FULL}
 NOTICE = "storage is full or blocked"

@@ -43,7 +43,7 @@ class Outbox {
     const answers = count === 1 ? "1 answer is" : `${count} answers are`;
     const again = this.isOnlyHere ? "in this page only and sent again: do not close it." : "kept here and sent again.";
     if (count && this.problem) return `${this.problem} ${answers} ${again}`;
-    if (!kept.isWorking) return "This browser’s storage is full or blocked: close this page only when your last answer was sent.";
+    if (!kept.isWorking) return "This browser’s storage is full or blocked: leave only when all is sent.";
     return "";
   }
 
