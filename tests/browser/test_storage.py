@@ -20,7 +20,9 @@ MISSING = """for (const name of ["localStorage", "sessionStorage"])
 #: Really full, to the last byte; only what is there already can be read.
 FULL = """for (const storage of [localStorage, sessionStorage]) {
     storage.clear();
-    const fits = (name, text) => { try { storage.setItem(name, text); return true; } catch { return false; } };
+    const fits = (name, text) => {
+        try { storage.setItem(name, text); return true; } catch { return false; }
+    };
     for (let size = 4_000_000, number = 0; size >= 1; ) {
         if (fits(`filler ${number}`, "x".repeat(size))) number += 1;
         else size = Math.floor(size / 2);
