@@ -7,6 +7,7 @@ times milliseconds, frames and sides those of the screen.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -22,6 +23,10 @@ MAX_INTERVALS = 1000
 
 class NotWatchedError(Exception):
     """Less of a video was shown than the track's watch gate asks for."""
+
+
+class TooSoonError(Exception):
+    """The answer came sooner after its pair was shown than `settings.ANSWER_GUARD_MS` allows."""
 
 
 class _Known(serializers.Serializer[dict[str, Any]]):
@@ -77,6 +82,9 @@ class Evidence(_Known):
     """How a pair was looked at."""
 
     active_ms = Integer(required=False, min_value=0, max_value=DAY_MS)
+    answered_after_ms = Integer(
+        required=False, min_value=0, max_value=DAY_MS, help_text="From showing the pair to answering."
+    )
     played_ms = PlayedMs(required=False)
     coverage = Coverage(required=False)
     shown = Shown(required=False)
@@ -102,6 +110,23 @@ class Break(_Known):
 
     side = serializers.ChoiceField(["left", "right"])
     frame = Integer(min_value=0, max_value=100_000)
+
+
+def check_not_too_soon(in_hand: timedelta, evidence: Mapping[str, Any]) -> None:
+    """Refuse an answer that was meant for the pair before, or for none.
+
+    `in_hand` is the longest that the pair can have been looked at by the database's clock. How long it was
+    shown by the page's own clock is looked at, too.
+
+    Raises:
+        TooSoonError: one of the two is shorter than `settings.ANSWER_GUARD_MS`.
+    """
+    shown_ms = min(in_hand // timedelta(milliseconds=1), evidence.get("answered_after_ms", DAY_MS))
+    if shown_ms < settings.ANSWER_GUARD_MS:
+        raise TooSoonError(
+            f"it came {max(shown_ms, 0)} ms after its pair was shown, and {settings.ANSWER_GUARD_MS} ms must "
+            "pass; look, then answer again"
+        )
 
 
 def check_watched(track: str, choice: str, evidence: Mapping[str, Any]) -> None:

@@ -36,8 +36,14 @@ WHERE s.pair_id = %s AND NOT EXISTS (
     SELECT 1 FROM annotate_disqualification d WHERE d.annotator_id = s.annotator_id AND d.lifted_at IS NULL)
 ORDER BY s.id, j.revision DESC
 """
+# How long the pair can have been looked at: since it was leased and, as it may have been fetched ahead, since
+# this person's last answer of the track. A pair is shown once the one before it is answered, at the latest
+# when that answer arrives.
 _LOCK = """
-SELECT s.id, s.track, s.first_side, s.judged_at,
+SELECT statement_timestamp() - greatest(s.leased_at, (
+           SELECT max(o.judged_at) FROM annotate_slot o
+           WHERE o.annotator_id = s.annotator_id AND o.track = s.track AND o.judged_at IS NOT NULL)),
+       s.id, s.track, s.first_side, s.judged_at,
        p.id, p.first_id, p.second_id, p.is_adjudicated, p.gold_verdicts,
        r.id, r.kind, r.votes_wanted, r.stopping
 FROM annotate_slot s
@@ -46,6 +52,7 @@ JOIN annotate_round r ON r.id = p.round_id
 WHERE s.lease = %s AND s.annotator_id = %s
 FOR NO KEY UPDATE OF s, p
 """
+
 
 Row = TypeVar("Row", bound=Model)
 
@@ -86,10 +93,11 @@ def held_slot(annotator: User, lease: UUID) -> Slot | None:
     )
 
 
-def changeable_judgment(annotator: User, track: str) -> Judgment | None:
-    """This person's last answer of a track while it can be changed, and its videos be looked at."""
+def changeable_judgment(annotator: User, track: str, lease: UUID | None = None) -> Judgment | None:
+    """This person's last answer of a track, or of one lease, while it can be changed and its videos seen."""
     last = (
         Judgment.objects.filter(slot__annotator=annotator, slot__track=track)
+        .filter(Q(slot__lease=lease) if lease else Q())
         .filter(slot__lease_expires_at__gte=timezone.now())
         .filter(may_be_shown("slot__pair"))
         .filter(slot__judged_at__gte=timezone.now() - timedelta(seconds=settings.UNDO_S))
@@ -118,17 +126,32 @@ def latest_judgments(pair_id: int) -> list[Judgment]:
     ]
 
 
-def lock_slot(annotator: User, lease: UUID) -> Slot | None:
-    """The slot that this person leased, with what storing a vote needs; it and its pair are locked."""
+def take_turn(annotator: User) -> bool:
+    """Whether somebody's answers are guarded (`settings.ANSWER_GUARD_MS`): nothing is shown to a machine.
+
+    Two of theirs at one moment then wait for each other, so that the later one sees the earlier one.
+    """
+    if not settings.ANSWER_GUARD_MS or annotator.is_simulated:
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM annotate_user WHERE id = %s FOR NO KEY UPDATE", [annotator.pk])
+    return True
+
+
+def lock_slot(annotator: User, lease: UUID) -> tuple[Slot, timedelta] | None:
+    """The slot that this person leased, with what storing a vote needs, and how long they can have seen it.
+
+    The slot and its pair are locked.
+    """
     with connection.cursor() as cursor:
         cursor.execute(_LOCK, [lease, annotator.pk])
         row = cursor.fetchone()
     if row is None:
         return None
-    slot, track, side, judged_at, pair, first, second, is_adjudicated, gold = row[:9]
-    round, kind, wanted, stopping = row[9:]
+    in_hand, slot, track, side, judged_at, pair, first, second, is_adjudicated, gold = row[:10]
+    round, kind, wanted, stopping = row[10:]
     rule = json.loads(stopping) if stopping is not None else None
-    return _read(
+    locked = _read(
         Slot,
         id=slot,
         track=track,
@@ -145,6 +168,7 @@ def lock_slot(annotator: User, lease: UUID) -> Slot | None:
             round=_read(Round, id=round, kind=kind, votes_wanted=wanted, stopping=rule),
         ),
     )
+    return locked, in_hand
 
 
 def _read(table: type[Row], **values: Any) -> Row:

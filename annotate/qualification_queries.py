@@ -7,8 +7,10 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.utils import timezone
+from django.utils.html import format_html
 
 from annotate.models import GoldPair, Judgment, Qualification, Slot, User
+from annotate.moments import element
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,12 @@ class Standing:
     def says(self) -> str:
         """Why this person gets no pair of the track, in a sentence."""
         if self.again_at is not None and self.last is not None:
-            return (
-                f"You answered {self.last.right} of {self.last.asked} training pairs as expected. Look at "
-                f"what was missed, then try again from {self.again_at:%Y-%m-%d %H:%M} UTC on."
+            return format_html(
+                "You answered {} of {} training pairs as expected. Look at what was missed, then try again "
+                "from {} on.",
+                self.last.right,
+                self.last.asked,
+                element(self.again_at),
             )
         return (
             "There are no training pairs left for you, so you cannot qualify just now. Ask a lead for more."

@@ -11,6 +11,7 @@ CSRF_TRUSTED_ORIGINS  SITE_URL                origins of forms, separated by com
 BIND, PORT            127.0.0.1, 8000         where the web listens
 LEASE_S               900                     how long a pair stays reserved for one person, seconds
 UNDO_S                600                     how long an answer can be changed, seconds
+ANSWER_GUARD_MS       400                     how soon after its pair was shown an answer is taken, ms
 WATCH_GATE_IDENTITY, WATCH_GATE_CONTROLLABILITY
                       0, 0                    percent of each video to be shown before an answer; above 0
                                               nobody without JavaScript can vote: nothing says what was shown
@@ -148,6 +149,7 @@ SECRET_KEY = _secret_key()
 
 LEASE_S = env.integer("LEASE_S", 900, low=30, high=86_400)
 UNDO_S = env.integer("UNDO_S", 600, low=0, high=86_400)
+ANSWER_GUARD_MS = env.integer("ANSWER_GUARD_MS", 400, low=0, high=60_000)
 WATCH_GATE = {
     track: env.integer(f"WATCH_GATE_{track.upper()}", 0, low=0, high=100)
     for track in ("identity", "controllability")
@@ -198,6 +200,8 @@ LOGOUT_REDIRECT_URL = "/login/"
 TIME_ZONE = "UTC"
 USE_TZ = True
 LANGUAGE_CODE = "en"
+# The staff pages print times by these, with their zone.
+FORMAT_MODULE_PATH = ["annotate.formats"]
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -349,7 +353,12 @@ CELERY_BEAT_SCHEDULE = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "formatters": {
+        "line": {
+            "format": "%(asctime)s %(levelname)s %(name)s: %(message)s",
+            "datefmt": "%Y-%m-%d %H:%M:%S %Z",
+        }
+    },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     # Celery and gunicorn would otherwise print their lines twice.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from datetime import timedelta
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import Count, Q, QuerySet
 
 from annotate.consent_queries import given
@@ -14,6 +16,20 @@ from annotate.models import Entry, Run, RunStatus, Side, Stage, Study, StudyAnsw
 from rlhf.records import Verdict
 from rlhf.study_figures import Answer
 from rlhf.study_plan import Criterion
+
+# As in `judging_queries`: a pair is shown once its participant is in, and has answered the one before.
+_LOCK_TASK = """
+SELECT t.id, statement_timestamp() - greatest(
+           (SELECT max(e.consented_at) FROM annotate_entry e
+            JOIN annotate_participant p ON p.id = e.participant_id
+            JOIN annotate_study y ON y.link_id = e.link_id
+            WHERE y.id = seat.study_id AND p.account_id = seat.participant_id),
+           (SELECT max(a.created_at) FROM annotate_studyanswer a
+            JOIN annotate_studytask o ON o.id = a.task_id WHERE o.seat_id = seat.id))
+FROM annotate_studytask t JOIN annotate_studyseat seat ON seat.id = t.seat_id
+WHERE t.lease = %s AND seat.participant_id = %s
+FOR NO KEY UPDATE OF t
+"""
 
 #: An input of an evaluation: an instance's id and the seed of its videos.
 Input = tuple[str, int]
@@ -102,6 +118,14 @@ def held_task(user: User, lease: UUID, *, to_look: bool = False) -> StudyTask | 
     task = tasks.first()
     entry = entry_of(user, task.seat.study_id) if task else None
     return task if entry and is_going_on(entry) else None
+
+
+def lock_task(participant: User, lease: UUID) -> tuple[StudyTask, timedelta] | None:
+    """A participant's pair, locked, and how long it can have been looked at by now."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK_TASK, [lease, participant.pk])
+        row = cursor.fetchone()
+    return (StudyTask.objects.get(pk=row[0]), row[1] or timedelta.max) if row else None
 
 
 def num_answered(participant: User, study: Study) -> int:

@@ -16,5 +16,7 @@ CELERY_BROKER_URL = "memory://"
 WHITENOISE_AUTOREFRESH = True
 # tests/conftest.py puts the address of its own PostgreSQL and its own folders in place of these.
 DATABASES = {"default": {"ENGINE": "annotate.database", "NAME": "anyid", "USER": "postgres"}}
+# Tests answer at once; those of the guard set it.
+ANSWER_GUARD_MS = 0
 # Gold comes by chance; the tests of gold switch it on.
 GOLD_EVERY = 0

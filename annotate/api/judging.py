@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import ceil
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.http import Http404
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from drf_spectacular.views import SpectacularAPIView
@@ -19,8 +21,8 @@ from rest_framework.views import APIView
 
 from annotate.api import serializers
 from annotate.api.describing import described, example
-from annotate.api.problems import Conflict, Unfit
-from annotate.evidence import NotWatchedError
+from annotate.api.problems import Unfit
+from annotate.evidence import NotWatchedError, TooSoonError
 from annotate.judging_queries import changeable_judgment
 from annotate.models import Judgment, User
 from annotate.services.judgments import (
@@ -30,7 +32,7 @@ from annotate.services.judgments import (
     revise_judgment,
     submit_judgment,
 )
-from annotate.services.slots import lease_slot, release_slot, renew_lease
+from annotate.services.slots import choice_of, lease_slot, release_slot, renew_lease
 from annotate.tracks import judging_task
 from rlhf.records import Track
 
@@ -60,7 +62,26 @@ _JUDGMENT_EXAMPLE = {
     "strength": "clearly",
     "evidence": {"active_ms": 5200, "coverage": {"left": 1.0, "right": 1.0}},
 }
+_TOO_SOON_EXAMPLE = {
+    "detail": "it came 60 ms after its pair was shown, and 400 ms must pass; look, then answer again",
+    "code": "too_soon",
+}
+_STANDS_EXAMPLE = {
+    "detail": "this pair already has your answer",
+    "code": "already_judged",
+    "stands": {"choice": "left", "revision": 1, "created_at": "2026-11-25T09:03:12Z"},
+}
 _GIVEN_EXAMPLE = {"choice": "left", "revision": 1, "created_at": "2026-11-25T09:03:12Z"}
+
+
+_NOT_TAKEN = OpenApiResponse(
+    serializers.NotTaken,
+    "Things are in another state than the request needs; `code` says which.",
+    [
+        example("Too soon", _TOO_SOON_EXAMPLE, 409),
+        example("Another answer stands", _STANDS_EXAMPLE, 409),
+    ],
+)
 
 
 def signed_in(request: Request) -> User:
@@ -68,6 +89,12 @@ def signed_in(request: Request) -> User:
     return request.user
 
 
+_CODES: dict[type[Exception], str] = {
+    LeaseLostError: "lease_lost",
+    AlreadyJudgedError: "already_judged",
+    TooLateError: "too_late",
+    TooSoonError: "too_soon",
+}
 # One of each for all requests: to make a serializer costs more than what it does here.
 _LEASE = serializers.LeaseRequest()
 _JUDGMENT = serializers.JudgmentRequest()
@@ -172,23 +199,29 @@ class JudgmentView(APIView):
     permission_classes = [IsAuthenticated]
 
     @described(
-        {201: serializers.JudgmentGiven},
+        {201: serializers.JudgmentGiven, 409: _NOT_TAKEN},
         request=serializers.JudgmentRequest,
-        problems=[404, 409, 422],
+        problems=[404, 422],
         examples=[example("An answer", _JUDGMENT_EXAMPLE), example("Stored", _GIVEN_EXAMPLE, 201)],
     )
     def post(self, request: Request, lease: UUID) -> Response:
         """Judge a leased pair. Repeating the request with its key changes nothing.
 
-        409: the lease ran out and the pair is somebody else's, or it has an answer. 422: a video was hardly
-        shown, or the answer does not fit.
+        An answer is taken `ANSWER_GUARD_MS` (400 ms unless the site says otherwise) after its pair was shown
+        at the earliest: by the server's clock, that is after the lease was given and after your last answer
+        of the track, whichever is later; and by `evidence.answered_after_ms` where you send it. Simulated
+        annotators are not held up.
+
+        409, with a `code`: `too_soon`: repeat the request after `Retry-After` seconds; `already_judged`: the
+        pair has the answer in `stands`, which you may change by `PUT`; `lease_lost`: the lease ran out and
+        the pair is somebody else's. 422: a video was hardly shown, or the answer does not fit.
         """
         return _answer(request, lease, submit_judgment, status.HTTP_201_CREATED)
 
     @described(
-        {200: serializers.JudgmentGiven},
+        {200: serializers.JudgmentGiven, 409: _NOT_TAKEN},
         request=serializers.JudgmentRequest,
-        problems=[404, 409, 422],
+        problems=[404, 422],
         examples=[
             example("Another answer", {**_JUDGMENT_EXAMPLE, "choice": "right"}),
             example("Stored", {**_GIVEN_EXAMPLE, "choice": "right", "revision": 2}, 200),
@@ -197,7 +230,8 @@ class JudgmentView(APIView):
     def put(self, request: Request, lease: UUID) -> Response:
         """Change an answer: a revision that counts instead of it. Its key is a new one.
 
-        409: there is no answer of yours, or it is too old to be changed. 422: as for an answer.
+        409, with a `code`: `lease_lost`: there is no answer of yours; `too_late`: it is too old to be
+        changed. 422: as for an answer.
         """
         return _answer(request, lease, revise_judgment, status.HTTP_200_OK)
 
@@ -206,13 +240,25 @@ def _answer(request: Request, lease: UUID, give: Callable[..., Judgment], status
     given = _JUDGMENT.run_validation(request.data)
     try:
         judgment = give(signed_in(request), lease, **given)
-    except (LeaseLostError, AlreadyJudgedError, TooLateError) as error:
-        raise Conflict(str(error)) from None
+    except (LeaseLostError, AlreadyJudgedError, TooLateError, TooSoonError) as error:
+        return _not_taken(error)
     except (NotWatchedError, ValueError) as error:
         raise Unfit(str(error)) from None
-    answer = {
-        "choice": given["choice"],
-        "revision": judgment.revision,
-        "created_at": judgment.created_at,
-    }
-    return Response(answer, status=status_code)
+    return Response(_given(judgment, given["choice"]), status=status_code)
+
+
+def _given(judgment: Judgment, choice: str) -> dict[str, Any]:
+    return {"choice": choice, "revision": judgment.revision, "created_at": judgment.created_at}
+
+
+def _not_taken(error: Exception) -> Response:
+    problem: dict[str, Any] = {"detail": str(error), "code": _CODES[type(error)]}
+    if isinstance(error, AlreadyJudgedError):
+        stands = error.judgment
+        problem["stands"] = _given(stands, choice_of(stands.slot, stands.verdict))
+    headers = {"Retry-After": str(ceil(settings.ANSWER_GUARD_MS / 1000))}
+    return Response(
+        problem,
+        status=status.HTTP_409_CONFLICT,
+        headers=headers if isinstance(error, TooSoonError) else None,
+    )

@@ -96,6 +96,12 @@ class JudgmentGiven(serializers.Serializer[dict[str, Any]]):
     created_at = serializers.DateTimeField()
 
 
+class NotTaken(serializers.Serializer[dict[str, Any]]):
+    detail = serializers.CharField()
+    code = serializers.ChoiceField(["already_judged", "lease_lost", "too_late", "too_soon"])
+    stands = JudgmentGiven(required=False, help_text="The answer of yours that the pair has.")
+
+
 class LastAnswer(serializers.Serializer[dict[str, Any]]):
     """An answer that can still be changed: `PUT` to its lease's judgment, with a new key."""
 

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('annotate', '0003_portraits_state_consent'),
+        ('annotate', '0004_answer_guard'),
     ]
 
     operations = [

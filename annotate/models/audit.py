@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 
 from annotate.models.constraints import append_only
+from annotate.moments import in_words
 
 
 class AuditEvent(models.Model):
@@ -27,4 +28,4 @@ class AuditEvent(models.Model):
         triggers = [append_only()]
 
     def __str__(self) -> str:
-        return f"{self.at:%Y-%m-%d %H:%M} {self.verb} {self.table} {self.row_id}"
+        return f"{in_words(self.at)} {self.verb} {self.table} {self.row_id}"

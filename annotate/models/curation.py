@@ -7,6 +7,7 @@ from django.db import models
 
 from annotate.models.constraints import append_only, one_of
 from annotate.models.identity import Reference
+from annotate.moments import in_words
 
 
 class Choice(models.TextChoices):
@@ -47,4 +48,4 @@ class AppliedThresholds(models.Model):
         triggers = [append_only()]
 
     def __str__(self) -> str:
-        return f"thresholds of {self.at:%Y-%m-%d %H:%M}"
+        return f"thresholds of {in_words(self.at)}"

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 
 from annotate.models.constraints import check, one_of
 from annotate.models.round import Round
@@ -102,7 +103,7 @@ class Entry(models.Model):
 
     link = models.ForeignKey(EntryLink, models.PROTECT, related_name="entries")
     participant = models.ForeignKey(Participant, models.PROTECT, related_name="entries")
-    consented_at = models.DateTimeField(auto_now_add=True)
+    consented_at = models.DateTimeField(db_default=Now())
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

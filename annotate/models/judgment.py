@@ -6,7 +6,7 @@ import pgtrigger
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Random
+from django.db.models.functions import Now, Random
 
 from annotate.models.constraints import append_only, check, one_of
 from annotate.models.round import Round, VideoPair
@@ -76,6 +76,12 @@ class Slot(models.Model):
                 name="slot_held",
             ),
             models.Index(fields=["annotator", "round", "track", "leased_at"], name="slot_of_annotator"),
+            # When somebody answered last; see `lock_slot`.
+            models.Index(
+                fields=["annotator", "track", "judged_at"],
+                condition=Q(judged_at__isnull=False),
+                name="slot_answered",
+            ),
         ]
         triggers = [
             pgtrigger.Trigger(
@@ -136,7 +142,7 @@ class Judgment(models.Model):
     evidence = models.JSONField(default=dict)
     is_simulated = models.BooleanField()
     idempotency_key = models.UUIDField(unique=True)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         ordering = ["slot", "revision"]

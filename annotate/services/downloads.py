@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from annotate.judgment_rows import judgment_rows, open_writer, wanted_judgments
 from annotate.models import LIVE, JudgmentFile, Round, RunStatus, User
+from annotate.moments import in_words
 from annotate.services.audit import record_event
 from generator.media import file_sha256
 
@@ -155,8 +156,9 @@ def file_path(file: JudgmentFile) -> str:
     if file.status != RunStatus.DONE:
         raise DownloadError(f"{file} is {file.status}; only a file that is done can be downloaded")
     if not file.path:
+        assert file.expires_at is not None
         raise DownloadError(
-            f"{file} was removed on {file.expires_at:%Y-%m-%d}, {settings.DOWNLOAD_DAYS} days after it was "
+            f"{file} was removed on {in_words(file.expires_at)}, {settings.DOWNLOAD_DAYS} days after it was "
             "written; ask for a new one"
         )
     return file.path

@@ -13,6 +13,7 @@ from django.utils import timezone
 from annotate.door_queries import has_open_pair, num_judged
 from annotate.judging_queries import is_disqualified
 from annotate.models import Entry, EntryLink, JudgingWork, Participant, Round, Study, User
+from annotate.moments import in_words
 from annotate.qualification_queries import standing_of
 from annotate.services.audit import record_event
 from annotate.services.study_answers import take_seat
@@ -64,7 +65,7 @@ def add_link(terms: LinkTerms, actor: User | None) -> EntryLink:
     if EntryLink.objects.filter(name=terms.name).exists():
         raise ValueError(f"the name {terms.name!r} is taken; choose another one")
     if terms.closes_at <= timezone.now():
-        raise ValueError(f"closes at {terms.closes_at:%Y-%m-%d %H:%M} is over; choose a later time")
+        raise ValueError(f"closes at {in_words(terms.closes_at)} is over; choose a later time")
     return EntryLink.objects.create(**vars(terms), token=secrets.token_urlsafe(16), created_by=actor)
 
 

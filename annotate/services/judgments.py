@@ -12,8 +12,8 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from annotate.evidence import NotWatchedError, check_watched
-from annotate.judging_queries import is_disqualified, latest_judgments, lock_slot
+from annotate.evidence import NotWatchedError, check_not_too_soon, check_watched
+from annotate.judging_queries import is_disqualified, latest_judgments, lock_slot, take_turn
 from annotate.models import Judgment, Slot, User
 from annotate.services.qualification import end_try
 from annotate.services.resolution import resolve_votes
@@ -26,7 +26,16 @@ class LeaseLostError(Exception):
 
 
 class AlreadyJudgedError(Exception):
-    """The slot holds another answer of this person; a change of mind is a revision."""
+    """The pair holds an answer of this person already, which stands.
+
+    Attributes:
+        judgment: that answer.
+        is_same: whether the one that was refused says the same.
+    """
+
+    def __init__(self, judgment: Judgment, *, is_same: bool) -> None:
+        super().__init__("this pair already has your answer")
+        self.judgment, self.is_same = judgment, is_same
 
 
 class TooLateError(Exception):
@@ -53,22 +62,23 @@ def submit_judgment(
 ) -> Judgment:
     """Store one vote and resolve its pair, as one transaction.
 
-    Safe to repeat: the same key returns the first answer. A lease that ran out still counts as long as
-    nobody else has taken the slot: a vote is never lost for being slow.
+    Safe to repeat: the same answer under its key returns the first one. A lease that ran out still counts
+    as long as nobody else has taken the slot: a vote is never lost for being slow.
 
     Raises:
         LeaseLostError: the slot is somebody else's by now.
-        AlreadyJudgedError: the slot was judged under another key.
+        AlreadyJudgedError: the slot has another answer, or the same under another key.
+        TooSoonError: it came sooner after the pair was shown than `settings.ANSWER_GUARD_MS` allows.
         NotWatchedError: less of a video was shown than the track's watch gate asks for.
         ValueError: an unknown choice, details that do not go with it, or a key of another answer.
     """
     with one_answer(idempotency_key):
-        slot, votes = _locked(annotator, lease)
+        is_guarded = take_turn(annotator)
+        slot, votes, in_hand = _locked(annotator, lease)
         if slot.judged_at is not None:
-            said = slot.judgments.filter(idempotency_key=idempotency_key).first()
-            if said is None:
-                raise AlreadyJudgedError("this pair already has your answer")
-            return said
+            return _said_before(slot, choice, idempotency_key, details)
+        if is_guarded:
+            check_not_too_soon(in_hand, details.get("evidence", {}))
         check_watched(slot.track, choice, details.get("evidence", {}))
         return _append(slot, votes, 1, choice, idempotency_key, details)
 
@@ -86,14 +96,18 @@ def revise_judgment(
         NotWatchedError, ValueError: as `submit_judgment`.
     """
     with one_answer(idempotency_key):
-        slot, votes = _locked(annotator, lease)
+        slot, votes, _ = _locked(annotator, lease)
         _refuse_disqualified(annotator)
         earlier = list(slot.judgments.order_by("revision"))
         if not earlier:
             raise LeaseLostError("this pair has no answer of yours to change")
         for judgment in earlier:
             if judgment.idempotency_key == idempotency_key:
-                return judgment
+                if _says(judgment, slot, choice, details):
+                    return judgment
+                raise ValueError(
+                    f"idempotency_key {idempotency_key} was used for another answer; make a new one"
+                )
         if timezone.now() - earlier[0].created_at > timedelta(seconds=settings.UNDO_S):
             raise TooLateError(
                 f"an answer can be changed for {settings.UNDO_S} seconds, and this one is older"
@@ -121,13 +135,37 @@ def one_answer(key: UUID) -> Iterator[None]:
         ) from None
 
 
-def _locked(annotator: User, lease: UUID) -> tuple[Slot, list[Judgment]]:
-    """The slot of a lease, and the votes on its pair, which wait for each other until this one is stored."""
-    slot = lock_slot(annotator, lease)
-    if slot is None:
+def _locked(annotator: User, lease: UUID) -> tuple[Slot, list[Judgment], timedelta]:
+    """The slot of a lease, how long it can have been looked at, and the votes on its pair.
+
+    Those wait for each other until this one is stored.
+    """
+    locked = lock_slot(annotator, lease)
+    if locked is None:
         _refuse_disqualified(annotator)  # who is disqualified holds nothing
         raise LeaseLostError("this pair was given to someone else, because the lease ran out")
-    return slot, latest_judgments(slot.pair_id)
+    slot, in_hand = locked
+    return slot, latest_judgments(slot.pair_id), in_hand
+
+
+def _said_before(slot: Slot, choice: str, key: UUID, details: Details) -> Judgment:
+    """The answer that was stored under this key, if it is this one.
+
+    Raises:
+        AlreadyJudgedError: it is not, or there is none.
+    """
+    said = slot.judgments.filter(idempotency_key=key).first()
+    if said is not None and _says(said, slot, choice, details):
+        return said
+    stands = slot.judgments.order_by("-revision")[0]
+    stands.slot = slot
+    raise AlreadyJudgedError(stands, is_same=_says(stands, slot, choice, details))
+
+
+def _says(judgment: Judgment, slot: Slot, choice: str, details: Details) -> bool:
+    """Whether an answer says this, however it was looked at."""
+    said = _words(slot, choice, details)
+    return all(getattr(judgment, name) == value for name, value in said.items())
 
 
 def _refuse_disqualified(annotator: User) -> None:
@@ -142,11 +180,7 @@ def _append(
     judgment = Judgment.objects.create(
         slot=slot,
         revision=revision,
-        verdict=verdict_of(slot, choice),
-        strength=_strength(choice, details.get("strength", "")),
-        reasons=list(details.get("reasons", ())),
-        note=details.get("note", ""),
-        breaks=[_break(slot, mark) for mark in details.get("breaks", ())],
+        **_words(slot, choice, details),
         evidence=details.get("evidence", {}),
         is_simulated=slot.annotator.is_simulated,
         idempotency_key=key,
@@ -156,6 +190,17 @@ def _append(
         end_try(slot.annotator, Track(slot.track))
     resolve_votes(slot.pair, [*others, judgment], may_retract=revision > 1)
     return judgment
+
+
+def _words(slot: Slot, choice: str, details: Details) -> dict[str, Any]:
+    """What an answer says, as it is stored."""
+    return {
+        "verdict": verdict_of(slot, choice),
+        "strength": _strength(choice, details.get("strength", "")),
+        "reasons": list(details.get("reasons", ())),
+        "note": details.get("note", ""),
+        "breaks": [_break(slot, mark) for mark in details.get("breaks", ())],
+    }
 
 
 def _is_watched(slot: Slot, choice: str, evidence: Mapping[str, Any]) -> bool:

@@ -8,17 +8,30 @@ from uuid import UUID
 
 from django.conf import settings
 
-from annotate.evidence import check_shown
-from annotate.judging_queries import is_disqualified
+from annotate.evidence import check_not_too_soon, check_shown
+from annotate.judging_queries import is_disqualified, take_turn
 from annotate.models import Study, StudyAnswer, StudySeat, StudyTask, User
-from annotate.services.judgments import AlreadyJudgedError, LeaseLostError, one_answer
+from annotate.services.judgments import LeaseLostError, one_answer
 from annotate.services.slots import sample_at
-from annotate.study_queries import held_task
+from annotate.study_queries import held_task, lock_task
 from rlhf.records import Verdict
 from rlhf.study_plan import Criterion
 
 #: What a participant may answer by each criterion.
 STUDY_CHOICES = ("left", "right", "tie")
+
+
+class AlreadyAnsweredError(Exception):
+    """The pair has an answer of this participant, which stands.
+
+    Attributes:
+        answer: that answer.
+        is_same: whether the one that was refused says the same.
+    """
+
+    def __init__(self, answer: StudyAnswer, *, is_same: bool) -> None:
+        super().__init__("this pair already has your answer")
+        self.answer, self.is_same = answer, is_same
 
 
 def take_seat(study: Study, participant: User) -> bool:
@@ -41,28 +54,33 @@ def submit_answer(
 ) -> StudyAnswer:
     """Store what a participant says of one pair by every criterion.
 
-    Safe to repeat: the same key returns the first answer.
+    Safe to repeat: the same answer returns the first one.
 
     Raises:
         LeaseLostError: the pair is not theirs, or the study is over for them.
-        AlreadyJudgedError: the pair was answered under another key.
+        AlreadyAnsweredError: the pair has another answer, or the same under another key.
+        TooSoonError: it came sooner after the pair was shown than `settings.ANSWER_GUARD_MS` allows.
         NotWatchedError: less of a video was shown than the stricter of the two tracks' watch gates asks for.
         ValueError: a criterion is missing or unknown, a choice unknown, or a key of another answer.
     """
     with one_answer(idempotency_key):
-        mine = StudyTask.objects.filter(lease=lease, seat__participant=participant)
-        task = mine.select_for_update(of=("self",)).first()
-        if task is None:
+        is_guarded = take_turn(participant)
+        locked = lock_task(participant, lease)
+        if locked is None:
             raise LeaseLostError("this pair is not yours")
+        task, in_hand = locked
         said = StudyAnswer.objects.filter(task=task).first()
+        verdicts = {criterion: _verdict(task, criterion, choices) for criterion in Criterion}
         if said is not None:
-            if said.idempotency_key != idempotency_key:
-                raise AlreadyJudgedError("this pair already has your answer")
-            return said
+            is_same = said.note == note and all(getattr(said, c) == verdicts[c] for c in Criterion)
+            if is_same and said.idempotency_key == idempotency_key:
+                return said
+            raise AlreadyAnsweredError(said, is_same=is_same)
         if held_task(participant, lease) is None:
             why = "are not counted at present" if is_disqualified(participant) else "came after its end"
             raise LeaseLostError(f"your answers to this study {why}")
-        verdicts = {criterion: _verdict(task, criterion, choices) for criterion in Criterion}
+        if is_guarded:
+            check_not_too_soon(in_hand, evidence or {})
         check_shown(max(settings.WATCH_GATE.values()), evidence or {})
         return StudyAnswer.objects.create(
             task=task,

@@ -12,12 +12,13 @@ from django import forms
 from django.conf import settings
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.html import format_html
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 from rest_framework.serializers import BaseSerializer, ListSerializer
 
-from annotate import door_queries, judging_queries
-from annotate.evidence import Break, Evidence, NotWatchedError
+from annotate import door_queries, judging_queries, moments
+from annotate.evidence import Break, Evidence, NotWatchedError, TooSoonError
 from annotate.media import media_url
 from annotate.models import Judgment, Side, Slot, Strength
 from annotate.qualification_queries import standing_of
@@ -65,6 +66,14 @@ WHY = {
 }
 
 
+#: Each choice in a sentence.
+SAYS = {
+    "left": "left is better",
+    "right": "right is better",
+    "tie": "about the same",
+    "both_bad": "both bad",
+    "unsure": "cannot judge",
+}
 #: Marks of one answer, as in the API.
 MAX_BREAKS = 20
 NOT_JSON = {"invalid": "What the page sent is not valid JSON; reload the page."}
@@ -148,20 +157,46 @@ def _answer(
     """Store an answer; a program gets the pair that follows, ahead of the one that it shows by now."""
     form = JudgmentForm(request.POST)
     if not form.is_valid():
-        return _page(request, track, problem=form.problem, status=422)
-    fields = form.cleaned_data
+        return _page(request, track, problem=form.problem, status=422, sent=form.cleaned_data)
+    fields = dict(form.cleaned_data)
     store = revise_judgment if revises else submit_judgment
     try:
         store(request.user, fields.pop("lease"), fields.pop("choice"), **fields)
-    except AlreadyJudgedError:
-        pass  # The Back button or a second tab: the first answer stands, and the next pair follows.
+    except AlreadyJudgedError as error:
+        # The Back button or a second tab. What says the same was not lost, and the next pair follows.
+        if not error.is_same:
+            return _stands(request, track, error.judgment, form.cleaned_data)
     except (LeaseLostError, TooLateError) as lost:
         return _page(request, track, problem=f"Your answer was not stored: {lost}.", status=409)
-    except (NotWatchedError, ValueError) as problem:
-        return _page(request, track, problem=f"Your answer was not stored: {problem}.", status=422)
+    except (NotWatchedError, TooSoonError, ValueError) as problem:
+        why = f"Your answer was not stored: {problem}."
+        return _page(request, track, problem=why, status=422, sent=form.cleaned_data)
     if not request.htmx:
         return redirect("judge", track=track)
     return HttpResponse(status=204) if revises else _page(request, track, ahead_of=ahead_of)
+
+
+def _stands(request: SignedInRequest, track: Track, stands: Judgment, sent: dict[str, Any]) -> HttpResponse:
+    """Another answer to the pair stands: say so, and offer to change it to the one that came now."""
+    was, now = SAYS[choice_of(stands.slot, stands.verdict)], SAYS[sent["choice"]]
+    when = moments.element(stands.created_at)
+    changeable = judging_queries.changeable_judgment(request.user, track, sent["lease"])
+    if changeable is None:
+        problem = format_html(
+            "Your answer “{}” was not stored: this pair has your answer “{}” of {}, which can no longer be "
+            "changed.",
+            now,
+            was,
+            when,
+        )
+        return _page(request, track, problem=problem, status=409)
+    offer = f"makes it “{now}”" if now != was else "adds what is new in this one"
+    problem = format_html(
+        "This pair has your answer “{}” of {}, and it stands. Enter {}, Esc keeps it.", was, when, offer
+    )
+    return _shown_page(
+        request, track, changeable.slot, problem=problem, status=409, revises=changeable, sent=sent
+    )
 
 
 def _page(
@@ -171,12 +206,18 @@ def _page(
     problem: str = "",
     status: int = 200,
     ahead_of: UUID | None = None,
+    sent: dict[str, Any] | None = None,
 ) -> HttpResponse:
-    """The person's pair of this track, or the one after `ahead_of` (204 where there is none)."""
+    """The person's pair of this track, or the one after `ahead_of` (204 where there is none).
+
+    `sent` is an answer that was not stored. It is kept for its pair.
+    """
     slot = lease_slot(request.user, track, ahead_of=ahead_of)
     if slot is None and ahead_of:
         return HttpResponse(status=204)
-    return _shown_page(request, track, slot, problem=problem, status=status)
+    if not slot or not sent or slot.lease != sent.get("lease"):
+        sent = None
+    return _shown_page(request, track, slot, problem=problem, status=status, sent=sent)
 
 
 def _undo(request: SignedInRequest, track: Track) -> HttpResponse:
@@ -197,6 +238,7 @@ def _shown_page(
     problem: str = "",
     status: int = 200,
     revises: Judgment | None = None,
+    sent: dict[str, Any] | None = None,
 ) -> HttpResponse:
     """The fragment and the page are one template and one context."""
     context = {
@@ -214,7 +256,7 @@ def _shown_page(
         if slot and slot.lease
         else [],
         "revises": revises,
-        "said": _said(revises) if revises else {"breaks": "[]"},
+        "said": _sent(sent or {}) if sent or not revises else _said(revises),
         "standing": None if slot else standing_of(request.user, track),
         "why_empty": "" if slot else judging_queries.why_empty(request.user, track),
         "entry": door_queries.own_entries(request.user).first() if request.user.is_participant else None,
@@ -236,6 +278,11 @@ def _said(judgment: Judgment) -> dict[str, Any]:
     }
 
 
+def _sent(fields: dict[str, Any]) -> dict[str, Any]:
+    """An answer that came, in the words of the page."""
+    return fields | {"breaks": json.dumps(fields.get("breaks") or [])}
+
+
 def room_context(guidelines: str) -> dict[str, Any]:
     """What every page needs on which pairs are judged; `guidelines` names how: a track, or `study`."""
     return {
@@ -247,6 +294,7 @@ def room_context(guidelines: str) -> dict[str, Any]:
             "break_after_min": settings.SESSION_BREAK_MIN,
             "limit_min": settings.SESSION_LIMIT_MIN,
             "lease_s": settings.LEASE_S,
+            "guard_ms": settings.ANSWER_GUARD_MS,
         },
     }
 

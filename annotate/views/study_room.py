@@ -10,14 +10,15 @@ from django.conf import settings
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.html import format_html
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from annotate import study_queries
-from annotate.evidence import NotWatchedError
+from annotate import moments, study_queries
+from annotate.evidence import NotWatchedError, TooSoonError
 from annotate.models import Entry, Side, StudyTask
-from annotate.services.judgments import AlreadyJudgedError, LeaseLostError
-from annotate.services.study_answers import STUDY_CHOICES, submit_answer
+from annotate.services.judgments import LeaseLostError
+from annotate.services.study_answers import STUDY_CHOICES, AlreadyAnsweredError, submit_answer
 from annotate.views.access import SignedInRequest, signed_in
 from annotate.views.judge import AnswerForm, room_context
 from rlhf.study_plan import Criterion
@@ -69,17 +70,25 @@ def _answer(request: SignedInRequest, entry: Entry, ahead_of: UUID | None) -> Ht
     """Store an answer; a program gets the pair that follows, ahead of the one that it shows by now."""
     form = StudyAnswerForm(request.POST)
     if not form.is_valid():
-        return _page(request, entry, problem=form.problem, status=422)
-    fields = form.cleaned_data
+        return _page(request, entry, problem=form.problem, status=422, sent=form.cleaned_data)
+    fields = dict(form.cleaned_data)
     choices: dict[str, str] = {criterion: fields.pop(criterion) for criterion in Criterion}
     try:
         submit_answer(request.user, fields.pop("lease"), choices, **fields)
-    except AlreadyJudgedError:
-        pass  # The Back button or a second tab: the first answer stands, and the next pair follows.
+    except AlreadyAnsweredError as error:
+        # The Back button or a second tab. What says the same was not lost, and the next pair follows.
+        if not error.is_same:
+            stands = format_html(
+                "Your answer was not stored: the one that you gave this pair on {} stands. "
+                "In a study answers are given once.",
+                moments.element(error.answer.created_at),
+            )
+            return _page(request, entry, problem=stands, status=409)
     except LeaseLostError as lost:
         return _page(request, entry, problem=f"Your answer was not stored: {lost}.", status=409)
-    except (NotWatchedError, ValueError) as problem:
-        return _page(request, entry, problem=f"Your answer was not stored: {problem}.", status=422)
+    except (NotWatchedError, TooSoonError, ValueError) as why:
+        problem = f"Your answer was not stored: {why}."
+        return _page(request, entry, problem=problem, status=422, sent=form.cleaned_data)
     if not request.htmx:
         return redirect("study_room", study_id=entry.link.study.pk)
     return _page(request, entry, ahead_of=ahead_of)
@@ -92,18 +101,26 @@ def _page(
     problem: str = "",
     status: int = 200,
     ahead_of: UUID | None = None,
+    sent: dict[str, Any] | None = None,
 ) -> HttpResponse:
-    """The participant's next pair, or the one after `ahead_of` (204 where there is none)."""
+    """The participant's next pair, or the one after `ahead_of` (204 where there is none).
+
+    `sent` is an answer that was not stored. It is kept for its pair.
+    """
     task = study_queries.next_task(entry, ahead_of=ahead_of)
     if task is None and ahead_of:
         return HttpResponse(status=204)
     study = entry.link.study
+    said = sent if sent and task and task.lease == sent.get("lease") else {}
     context = {
         **room_context("study"),
         "study": study,
         "entry": entry,
         "problem": problem,
-        "criteria": [{"name": c, "label": label_of(c), "asks": ASKS[c]} for c in Criterion],
+        "criteria": [
+            {"name": c, "label": label_of(c), "asks": ASKS[c], "said": said.get(c)} for c in Criterion
+        ],
+        "note": said.get("note", ""),
         "watch": max(settings.WATCH_GATE.values()),
         "own": study_queries.num_answered(request.user, study),
         "wanted": study.pairs_a_person,

@@ -89,8 +89,16 @@ def test_a_conflict_is_told(ana, ben):
     make_pair()
     number = lease(ana).json()["lease"]
     assert judge(ben, number).status_code == 409
-    judge(ana, number)
-    assert judge(ana, number).status_code == 409
+    assert judge(ben, number).json()["code"] == "lease_lost"
+    given = judge(ana, number, choice="left").json()
+    other = judge(ana, number, choice="right")
+    assert other.status_code == 409
+    assert other.json() == {
+        "detail": "this pair already has your answer",
+        "code": "already_judged",
+        "stands": given,
+    }
+    assert Judgment.objects.count() == 1
 
 
 def test_it_leases_ahead(ana):

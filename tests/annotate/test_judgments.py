@@ -57,7 +57,7 @@ def test_it_returns_the_first_answer_for_the_same_key():
     person = make_user()
     slot, key = held(person), uuid4()
     first = submit_judgment(person, slot.lease, "left", idempotency_key=key)
-    assert submit_judgment(person, slot.lease, "right", idempotency_key=key) == first
+    assert submit_judgment(person, slot.lease, "left", idempotency_key=key) == first
     assert Judgment.objects.count() == 1
 
 
@@ -76,9 +76,18 @@ def test_it_refuses_another_answer_for_a_judged_slot():
     make_pair()
     person = make_user()
     slot = held(person)
-    submit_judgment(person, slot.lease, "left", idempotency_key=uuid4())
-    with pytest.raises(AlreadyJudgedError):
-        submit_judgment(person, slot.lease, "right", idempotency_key=uuid4())
+    key = uuid4()
+    first = submit_judgment(person, slot.lease, "left", idempotency_key=key, note="a mole")
+    for choice, note, other_key in (
+        ("right", "a mole", uuid4()),
+        ("right", "a mole", key),
+        ("left", "", uuid4()),
+        ("left", "a mole", uuid4()),
+    ):
+        with pytest.raises(AlreadyJudgedError) as refused:
+            submit_judgment(person, slot.lease, choice, idempotency_key=other_key, note=note)
+        assert refused.value.judgment == first
+        assert refused.value.is_same == ((choice, note) == ("left", "a mole"))
     assert Judgment.objects.count() == 1
 
 
@@ -217,7 +226,9 @@ def test_a_revision_counts_instead_of_the_first_answer_and_resolves_the_pair_aga
     assert (revised.revision, revised.verdict) == (2, "first")
     assert PreferencePair.objects.get().chosen == pair.first
     assert Consensus.objects.get(track=Track.IDENTITY).votes["first"] == 1
-    assert revise_judgment(person, slot.lease, "tie", idempotency_key=key) == revised
+    assert revise_judgment(person, slot.lease, slot.first_side, idempotency_key=key) == revised
+    with pytest.raises(ValueError, match="used for another answer"):
+        revise_judgment(person, slot.lease, "tie", idempotency_key=key)
     assert Judgment.objects.filter(slot=slot).count() == 2
 
 

@@ -19,9 +19,9 @@ from annotate.models import (
     User,
 )
 from annotate.services.entries import end_link
-from annotate.services.judgments import AlreadyJudgedError, LeaseLostError
+from annotate.services.judgments import LeaseLostError
 from annotate.services.quality import disqualify
-from annotate.services.study_answers import submit_answer
+from annotate.services.study_answers import AlreadyAnsweredError, submit_answer
 from annotate.services.study_media import store_media
 from tests.annotate.conftest import browser_of
 from tests.factories import make_instance, make_user
@@ -81,14 +81,18 @@ def test_an_answer_is_never_doubled_and_the_first_one_stands(study):
     key = uuid4()
     first = submit(person, task, key)
     assert submit(person, task, key) == first
-    with pytest.raises(AlreadyJudgedError):
+    with pytest.raises(AlreadyAnsweredError):
         submit(person, task)
     with pytest.raises(ValueError, match="used for another pair"):
         submit(person, following, key)
     # The Back button sends the form of a pair that is answered: what follows is the next pair.
-    again = browser.post(f"/study/{study.pk}/", sent(task, identity_fidelity="right"))
+    again = browser.post(f"/study/{study.pk}/", sent(task))
     assert again.status_code == 302
     assert str(following.lease) in browser.get(f"/study/{study.pk}/").content.decode()
+    other = browser.post(f"/study/{study.pk}/", sent(task, identity_fidelity="tie"))
+    page = other.content.decode()
+    assert other.status_code == 409 and str(following.lease) in page
+    assert "stands. In a study answers are given once" in page
     assert StudyAnswer.objects.get() == first and first.identity_fidelity != "tie"
 
 
@@ -119,7 +123,7 @@ def test_one_answer_sent_from_many_tabs_at_once_is_one_answer():
     def send(number: int) -> str:
         try:
             submit(person, task)
-        except AlreadyJudgedError:
+        except AlreadyAnsweredError:
             return "had one"
         finally:
             connection.close()

@@ -143,10 +143,54 @@ def test_the_last_answer_can_be_changed_for_a_while(ana, ben, pair, settings):
 
 def test_the_back_button_changes_nothing(ana, pair):
     slot = shown(ana)
-    for choice in ("left", "right"):
-        answer = browser_of(ana).post("/judge/identity/", answer_for(slot, choice=choice))
+    for _ in range(2):
+        answer = browser_of(ana).post("/judge/identity/", answer_for(slot))
         assert answer.status_code == 302
     assert Judgment.objects.count() == 1
+
+
+def test_another_answer_to_a_judged_pair_is_told_what_stands_and_offered_as_a_change(ana, pair):
+    """Sent by the Back button or a second tab, under its key or another one."""
+    make_pair()
+    slot = shown(ana)
+    first = answer_for(slot, note="a mole")
+    browser_of(ana).post("/judge/identity/", first)
+    for other in (answer_for(slot, choice="right", note="no mole"), first | {"choice": "right"}):
+        answer = browser_of(ana).post("/judge/identity/", other)
+        page = answer.content.decode()
+        assert answer.status_code == 409
+        assert "This pair has your answer “left is better”" in page and "makes it “right is better”" in page
+        # The form changes that pair's answer, and holds the new one.
+        assert str(slot.lease) in page and 'name="revises" value="1"' in page
+        assert 'value="right" checked' in page and f">{other['note']}</textarea>" in page
+    assert Judgment.objects.count() == 1
+    change = other | {"revises": "1", "idempotency_key": str(uuid4())}
+    assert browser_of(ana).post("/judge/identity/", change).status_code == 302
+    assert Judgment.objects.count() == 2
+
+
+def test_what_stands_is_told_when_it_can_no_longer_be_changed(ana, pair, settings):
+    make_pair()
+    slot = shown(ana)
+    browser_of(ana).post("/judge/identity/", answer_for(slot))
+    settings.UNDO_S = 0
+    answer = browser_of(ana).post("/judge/identity/", answer_for(slot, choice="tie"))
+    page = answer.content.decode()
+    assert answer.status_code == 409 and "can no longer be changed" in page
+    assert "your answer “left is better” of <time" in page
+    assert str(shown(ana).lease) in page and str(slot.lease) not in page
+
+
+def test_an_answer_that_is_refused_stays_in_its_form(ana, pair, settings):
+    settings.WATCH_GATE = dict.fromkeys(settings.WATCH_GATE, 100)
+    slot = shown(ana)
+    breaks = '[{"side": "left", "frame": 3}]'
+    said = answer_for(slot, choice="right", strength="clearly", note="two moles", breaks=breaks)
+    answer = browser_of(ana).post("/judge/identity/", said)
+    page = answer.content.decode()
+    assert answer.status_code == 422 and str(slot.lease) in page
+    assert 'value="right" checked' in page and 'value="clearly" checked' in page
+    assert ">two moles</textarea>" in page and "&quot;frame&quot;: 3" in page
 
 
 @pytest.mark.parametrize(

@@ -123,8 +123,9 @@ def has_read_the_guidelines(page: Page) -> None:
     page.add_init_script(
         """document.addEventListener('readystatechange', () => {
             const judging = document.querySelector('#judging');
-            if (judging) localStorage.setItem(
-                `guidelines of ${judging.dataset.person}: ${location.pathname}`, judging.dataset.guidelines);
+            if (!judging) return;
+            const { person, guidelines } = judging.dataset;
+            localStorage.setItem(`guidelines of ${person}: ${location.pathname}`, JSON.stringify(guidelines));
         })"""
     )
 

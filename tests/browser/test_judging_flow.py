@@ -103,19 +103,60 @@ def test_an_answer_that_arrived_unheard_is_stored_once(judge: Judge, ana: User) 
     assert Judgment.objects.count() == 1
 
 
-def test_two_tabs_store_one_vote_a_pair(judge: Judge, ana: User) -> None:
-    make_pairs(2)
-    room = judge(ana, "identity")
+def two_tabs(judge: Judge, person: User) -> tuple[Room, Room]:
+    """Both with the same pair."""
+    room = judge(person, "identity")
     second = Room(room.page.context.new_page())
     second.page.goto("/judge/identity/")
     second.wait_until_ready()
     assert second.lease == room.lease
+    return room, second
+
+
+def test_two_tabs_store_one_vote_a_pair(judge: Judge, ana: User) -> None:
+    make_pairs(2)
+    room, second = two_tabs(judge, ana)
     room.press("1", "Enter")
     room.wait_until_stored()
-    second.press("2", "Enter")
+    second.press("1", "Enter")
     second.wait_until_stored()
     assert Judgment.objects.count() == 1
     second.page.wait_for_function("(lease) => room?.lease === lease", arg=room.lease)
+
+
+def test_another_answer_of_a_second_tab_is_told_what_stands(judge: Judge, ana: User) -> None:
+    """With the next pair on the screen already, and without one."""
+    make_pairs(3)
+    for is_ahead in (True, False):
+        room, second = two_tabs(judge, ana)
+        if is_ahead:
+            second.wait_until_next_is_fetched()
+        else:
+            second.page.evaluate("() => { ahead?.destroy(); ahead = null; }")
+        judged = room.lease
+        room.press("1")
+        room.submit()
+        second.press("2", "n")
+        second.page.keyboard.type("an ear")
+        second.press("Escape", "Enter")
+        expect(second.page.locator("#task h1")).to_have_text("Change your last answer")
+        hint = second.page.locator(".answer .hint")
+        expect(hint).to_contain_text("This pair has your answer “left is better”")
+        expect(hint).to_contain_text("and it stands. Enter makes it “right is better”, Esc keeps it.")
+        assert (second.lease, second.choice) == (judged, "right")
+        stored = Judgment.objects.filter(slot__lease=judged).order_by("revision")
+        assert stored.count() == 1
+        second.wait_until_ready()
+        if is_ahead:
+            second.press("Enter")
+        else:
+            second.press("Escape")
+        second.page.wait_for_function("(lease) => room?.lease !== lease", arg=judged)
+        second.wait_until_stored()
+        assert [vote.note for vote in stored] == ["", "an ear"][: 1 + is_ahead]
+        assert second.lease == room.lease
+        room.page.close()
+        second.page.close()
 
 
 def test_it_changes_the_last_answer(judge: Judge, ana: User) -> None:
@@ -185,6 +226,57 @@ def test_a_fetch_that_an_answer_overtakes_shows_its_pair_once(judge: Judge, ana:
     room.wait_until_next_is_fetched()
     assert room.lease == second
     assert len({first, second, room.page.evaluate("() => ahead.lease")}) == 3
+
+
+def test_a_second_press_right_after_the_first_answers_nothing(judge: Judge, ana: User, settings: Any) -> None:
+    settings.ANSWER_GUARD_MS = 60_000
+    make_pairs(2)
+    room = judge(ana, "identity")
+    room.press("?")
+    room.page.get_by_label("1 to 4 submit at once").check()
+    room.press("Escape")
+    room.wait_until_next_is_fetched()
+    # As if both had been there for a while.
+    room.page.evaluate("() => { room.enteredAt -= 60_000; }")
+    Slot.objects.filter(annotator=ana).update(leased_at=timezone.now() - timedelta(minutes=10))
+    first = room.lease
+    room.press("1", "2")
+    assert room.lease != first
+    room.wait_until_stored()
+    hint = room.page.locator(".answer .hint")
+    expect(hint).to_contain_text("so it was ignored")
+    room.page.locator("label[data-key=right]").click()
+    room.page.locator(".submit").click(force=True)
+    room.press("Enter")
+    assert room.choice == ""
+    assert Judgment.objects.count() == 1
+    # Past the page's own guard, the server still has its clock. What it refuses stays on the screen.
+    room.page.evaluate("() => { room.enteredAt -= 60_000; outbox.guardMs = 0; }")
+    room.press("2")
+    expect(hint).to_contain_text("60000 ms must pass; look, then answer again")
+    assert room.choice == "right"
+    assert Judgment.objects.count() == 1
+    Slot.objects.exclude(judged_at=None).update(judged_at=timezone.now() - timedelta(minutes=10))
+    room.press("Enter")
+    expect_empty(room.page)
+    assert Judgment.objects.count() == 2
+
+
+def test_a_slow_connection_makes_no_answer_look_early(judge: Judge, ana: User, settings: Any) -> None:
+    """The first answer is stored late, right before the second one arrives."""
+    settings.ANSWER_GUARD_MS = guard_ms = 500
+    make_pairs(3)
+    room = judge(ana, "identity")
+    room.wait_until_next_is_fetched()
+    room.page.wait_for_timeout(guard_ms)
+    room.page.context.set_offline(True)
+    room.press("1", "Enter")
+    expect(room.page.locator(".unsent")).to_contain_text("1 answer is kept here")
+    room.page.wait_for_timeout(guard_ms)
+    room.press("2", "Enter")
+    room.page.context.set_offline(False)
+    room.wait_until_stored()
+    assert Judgment.objects.count() == 2
 
 
 def test_it_keeps_a_lease_while_somebody_looks(judge: Judge, ana: User, ben: User) -> None:

@@ -115,9 +115,13 @@ class Answer {
     this.changed();
   }
 
-  keep() {
+  get draft() {
     const { pairs, breaks, lease } = this;
-    sessionStorage.setItem("draft", JSON.stringify({ lease, pairs, breaks }));
+    return { lease, pairs, breaks };
+  }
+
+  keep() {
+    keptInTab.write("draft", this.draft);
   }
 
   say() {
@@ -136,12 +140,12 @@ class Answer {
 
   restore() {
     const problem = this.hint.classList.contains("problem") ? this.hint.textContent : "";
-    const kept = JSON.parse(sessionStorage.getItem("draft") ?? "{}");
-    if (kept.lease === this.lease) {
-      this.breaks = kept.breaks;
-      const said = new Set(kept.pairs.map(([name, value]) => `${name}=${value}`));
+    const draft = keptInTab.read("draft");
+    if (draft?.lease === this.lease) {
+      this.breaks = draft.breaks;
+      const said = new Set(draft.pairs.map(([name, value]) => `${name}=${value}`));
       for (const box of this.form.querySelectorAll("[type=radio], [type=checkbox]")) box.checked = said.has(`${box.name}=${box.value}`);
-      this.form.elements.note.value = kept.pairs.find(([name]) => name === "note")?.[1] ?? "";
+      this.form.elements.note.value = draft.pairs.find(([name]) => name === "note")?.[1] ?? "";
     }
     if (problem) this.tell(problem, true);
   }
@@ -154,10 +158,10 @@ class Answer {
   /** All of it, ready to be sent. */
   pack(evidence, aheadOf) {
     const more = { evidence: JSON.stringify({ ...evidence, input: this.input }), breaks: JSON.stringify(this.breaks) };
-    const { pairs } = this;
+    const { draft, pairs } = this;
     if (aheadOf) pairs.push(["ahead_of", aheadOf]);
     pairs.push(...Object.entries(more));
     const key = this.form.elements.idempotency_key.value;
-    return { url: this.form.getAttribute("action"), lease: this.lease, key, aheadOf, pairs };
+    return { url: this.form.getAttribute("action"), lease: this.lease, key, aheadOf, draft, pairs };
   }
 }

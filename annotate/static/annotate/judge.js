@@ -3,7 +3,7 @@
 "use strict";
 
 const page = document.querySelector("#judging").dataset;
-const token = JSON.parse(document.body.getAttribute("hx-headers"))["x-csrftoken"];
+const guardMs = Number(page.guardMs);
 
 let room = null;
 /** The next pair, ready to be shown. */
@@ -15,10 +15,11 @@ const desk = {
   send, undo, cancel, openGuide,
   openKeys: () => keysDialog.open((act) => room.offers(act)),
   guidelines: page.guidelines,
+  guardMs,
 };
 const keys = new Keys(() => [room, ahead, shelved].forEach((one) => one?.label(keys)));
 const keysDialog = new KeysDialog(document.querySelector("#keys"), keys);
-const outbox = new Outbox(page.person, { token, stored, refused, changed: sent });
+const outbox = new Outbox(page.person, { token: tokenOf(document), guardMs, stored, refused, changed: sent });
 const session = new Session(document.querySelector("#break"), {
   person: page.person,
   breakAfterMin: Number(page.breakAfterMin),
@@ -31,7 +32,9 @@ const session = new Session(document.querySelector("#break"), {
 function partOf(text) {
   const holder = document.createElement("template");
   holder.innerHTML = text;
-  return document.importNode(holder.content, true).querySelector("#task");
+  const task = document.importNode(holder.content, true).querySelector("#task");
+  showTimes(task);
+  return task;
 }
 
 /** A room for a part of the page; null where it holds no pair. */
@@ -93,9 +96,10 @@ let isWaiting = false;
 function send() {
   const { answer } = room;
   if (isWaiting) return;
+  if (room.isTooNew) return room.tellTooNew();
   if (answer.missing) return answer.tell(answer.remedy, true);
   const packed = answer.pack(room.evidence(), answer.isRevision ? "" : ahead?.lease);
-  sessionStorage.removeItem("draft");
+  keptInTab.remove("draft");
   if (answer.isRevision && shelved) {
     unshelve();
   } else if (ahead && !answer.isRevision) {
@@ -138,20 +142,36 @@ function stored(answer, text) {
   }
 }
 
-/** The site did not take an answer: say why, at the pair that it says comes first. */
+/** Why the site did not take an answer that another page had left behind. */
+let refusedElsewhere = "";
+
+/** The site did not take an answer: say why at the pair that it sent, which has the answer as far as it fits. */
 function refused(answer, text) {
-  if (answer.url !== location.pathname) return;
   const task = partOf(text);
-  const lease = task.querySelector("[name=lease]")?.value;
+  const form = task.querySelector("form.answer");
   const why = task.querySelector("[role=alert], .hint").textContent;
-  if (room && lease === room.lease) {
+  if (answer.url !== location.pathname) {
+    refusedElsewhere = `Of another page: ${why}`;
+    return;
+  }
+  const isSame = room && form?.elements.lease.value === room.lease;
+  if (isSame && room.answer.isRevision === Boolean(form.elements.revises.value)) {
     isWaiting = false;
     return room.answer.tell(why, true);
   }
-  ahead?.destroy();
-  ahead = null;
+  if (form?.elements.lease.value === answer.lease) keptInTab.write("draft", answer.draft);
+  // What is on the screen waits while an earlier answer is decided; a pair that comes first takes its place.
+  if (form?.elements.revises.value && room && !isSame && !room.answer.isRevision) {
+    shelved = room;
+  } else {
+    ahead?.destroy();
+    ahead = null;
+  }
   show(task);
 }
+
+/** Whether the page says that this browser keeps nothing. */
+let isStorageSaid = false;
 
 /** The outbox has done what it could. */
 function sent() {
@@ -161,8 +181,9 @@ function sent() {
 
 function drawOutbox() {
   const line = document.querySelector("#task .unsent");
-  if (line) line.textContent = outbox.words;
-  if (isWaiting) room.answer.tell(outbox.problem ? "Your answer is kept here until it can be sent." : "Sending …", outbox.problem !== "");
+  if (line) line.textContent = outbox.words || refusedElsewhere;
+  isStorageSaid = !kept.isWorking;
+  if (isWaiting) room.answer.tell(outbox.problem ? `Your answer is kept ${outbox.isOnlyHere ? "in this page" : "here"} until it can be sent.` : "Sending …", outbox.problem !== "");
 }
 
 /** Bring back the last answer, to be changed. */
@@ -190,7 +211,7 @@ function cancel() {
 async function renew() {
   for (const one of [room, ahead, shelved]) {
     if (!one?.task.dataset.renew || one.answer.isRevision) continue;
-    const response = await reach(one.task.dataset.renew, { method: "POST", headers: { "X-CSRFToken": token } });
+    const response = await reach(one.task.dataset.renew, { method: "POST", headers: { "X-CSRFToken": outbox.token } });
     if (response?.status !== 404) continue;
     if (one === ahead) ahead = null;
     else one.answer.tell("This pair was given to someone else, because it was open for too long. Reload the page for another one.", true);
@@ -211,7 +232,7 @@ function isTaken(event) {
 }
 
 function pressed(event) {
-  if (!room || event.ctrlKey || event.altKey || event.metaKey || document.querySelector("dialog[open]")) return;
+  if (!room || !isPlain(event) || document.querySelector("dialog[open]")) return;
   if (event.key === "Escape") return room.escape();
   if (isTaken(event)) return;
   if (event.key === "Enter") return enter(event);
@@ -240,12 +261,13 @@ const guideKey = `guidelines of ${page.person}: ${location.pathname}`;
 
 function openGuide() {
   const dialog = document.querySelector("#guidelines");
-  dialog.addEventListener("close", () => localStorage.setItem(guideKey, page.guidelines), { once: true });
+  dialog.addEventListener("close", () => kept.write(guideKey, page.guidelines), { once: true });
   dialog.showModal();
 }
 
 function count() {
   const elapsed = session.count();
+  if (isStorageSaid === kept.isWorking) drawOutbox();
   if (!room) return;
   room.activeMs += elapsed;
   room.task.querySelector(".clock").textContent = session.words;
@@ -262,7 +284,7 @@ function begin() {
   const task = document.querySelector("#task");
   if (room || !task.offsetParent) return; // A window that is too small fetches nothing.
   show(task);
-  if (room && localStorage.getItem(guideKey) !== page.guidelines && !session.dialog.open) openGuide();
+  if (room && kept.read(guideKey) !== page.guidelines && !session.dialog.open) openGuide();
   const unsent = outbox.waiting.find((answer) => answer.url === location.pathname && answer.lease === room?.lease);
   isWaiting = Boolean(unsent);
   if (outbox.waiting.length) outbox.send();

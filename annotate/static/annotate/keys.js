@@ -45,14 +45,6 @@ const ACTS = {
 /** Keys that forms and browsers need; they keep their meaning. */
 const FIXED = { Enter: "submit and go on", Escape: "close, or take the answer back", Tab: "move the focus" };
 const NAMES = { " ": "Space", ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Escape: "Esc" };
-/** Keys by place, for layouts that type these signs only with Shift, or not at all. */
-const PLACES = { Comma: ",", Period: ".", BracketLeft: "[", BracketRight: "]", Backslash: "\\" };
-
-/** One name for a key, however it was typed. */
-function nameOf({ key, shiftKey }) {
-  if (key.length === 1) return key.toLowerCase();
-  return shiftKey && key.startsWith("Arrow") ? `Shift+${key}` : key;
-}
 
 function shownKey(name) {
   const [, shift = "", key] = /^(Shift\+)?(.+)$/s.exec(name);
@@ -64,29 +56,32 @@ class Keys {
   /** @param {() => void} changed called whenever a key has another meaning */
   constructor(changed) {
     this.changed = changed;
-    this.options = { letters: true, atOnce: false, ...JSON.parse(localStorage.getItem("key options") ?? "{}") };
-    this.own = JSON.parse(localStorage.getItem("keys") ?? "{}");
+    this.options = { letters: true, atOnce: false, ...kept.read("key options") };
+    this.own = kept.read("keys") ?? {};
   }
 
   keyOf(act) {
     return this.own[act] ?? ACTS[act].key;
   }
 
-  actOf(name) {
-    return Object.keys(ACTS).find((act) => this.keyOf(act) === name);
+  actOf(names) {
+    const acts = Object.keys(ACTS);
+    return names.map((name) => acts.find((act) => this.keyOf(act) === name)).find(Boolean);
   }
 
-  /** The act that a pressed key asks for. */
+  /** The act that a pressed key asks for. Without letters, a key that types one still has the sign of its place. */
   meaning(event) {
-    const name = nameOf(event);
-    if (!this.options.letters && /^\p{L}$/u.test(name)) return undefined;
-    return this.actOf(name) ?? this.actOf(/^Digit([0-9])$/.exec(event.code)?.[1] ?? PLACES[event.code]);
+    const names = namesOf(event);
+    return this.actOf(this.options.letters ? names : names.filter((name) => !LETTER.test(name)));
   }
 
   /** Give an act another key; why that cannot be, or "". */
-  change(act, name) {
+  change(act, event) {
+    const names = namesOf(event);
+    const name = nameOf(names);
+    if (!name) return "This key cannot be used. Press another key.";
     if (name in FIXED) return `${shownKey(name)} is kept: ${FIXED[name]}. Press another key.`;
-    const taken = this.actOf(name);
+    const taken = this.actOf(names);
     if (taken && taken !== act) return `${shownKey(name)} is taken: ${ACTS[taken].says}. Press another key, or change that one first.`;
     this.own[act] = name;
     this.keep();
@@ -104,8 +99,8 @@ class Keys {
   }
 
   keep() {
-    localStorage.setItem("keys", JSON.stringify(this.own));
-    localStorage.setItem("key options", JSON.stringify(this.options));
+    kept.write("keys", this.own);
+    kept.write("key options", this.options);
     this.changed();
   }
 }
@@ -168,11 +163,11 @@ class KeysDialog {
   }
 
   pressed(event) {
-    if (!this.asked || event.ctrlKey || event.altKey || event.metaKey || ["Shift", "AltGraph"].includes(event.key)) return;
+    if (!this.asked || !isPlain(event) || ["Shift", "AltGraph", "CapsLock"].includes(event.key)) return;
     event.preventDefault();
     if (event.key === "Escape") return this.listen(null), this.say("Nothing was changed.");
     const act = this.asked.dataset.key;
-    const problem = this.keys.change(act, nameOf(event));
+    const problem = this.keys.change(act, event);
     if (problem) return this.say(problem, true);
     this.listen(null);
     this.draw(`“${ACTS[act].says}” is on ${shownKey(this.keys.keyOf(act))} now.`);

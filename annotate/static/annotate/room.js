@@ -5,8 +5,9 @@ class Room {
   /**
    * @param {HTMLElement} task the page's part of one pair
    * @param {{send: () => void, undo: () => void, cancel: () => boolean, openKeys: () => void,
-   *     openGuide: () => void, guidelines: string}} desk what leads
-   *     from pair to pair; `cancel` says whether there was anything to go back to
+   *     openGuide: () => void, guidelines: string, guardMs: number}} desk what leads
+   *     from pair to pair; `cancel` says whether there was anything to go back to; sooner than `guardMs`
+   *     after a pair was shown it takes no answer
    */
   constructor(task, desk) {
     Object.assign(this, { task, desk, activeMs: 0, focused: "left", held: "" });
@@ -55,6 +56,7 @@ class Room {
   /** Come onto the page. */
   async enter() {
     this.isEntered = true;
+    this.enteredAt = performance.now();
     const { of } = this.task.dataset;
     this.task.querySelector(".own").textContent = `${this.own}${of ? ` of ${of}` : ""} judged by you`;
     if (!this.answer.hint.classList.contains("problem")) this.answer.say();
@@ -94,10 +96,24 @@ class Room {
     return "";
   }
 
+  get shownMs() {
+    return Math.round(performance.now() - this.enteredAt);
+  }
+
+  /** Whether a press was most likely meant for the pair before. */
+  get isTooNew() {
+    return this.shownMs < this.desk.guardMs;
+  }
+
+  tellTooNew() {
+    this.answer.tell("That press came as this pair appeared, so it was ignored. Look, then answer.", true);
+  }
+
   evidence() {
     const { coverage, shown, ...rest } = this.player.evidence();
     return {
       active_ms: Math.round(this.activeMs),
+      answered_after_ms: this.shownMs,
       ...rest,
       coverage: { ...coverage, references: this.references.shares },
       shown: { ...shown, references: this.references.intervals },
@@ -149,6 +165,7 @@ class Room {
       guide: () => this.desk.openGuide(),
       keys: () => this.desk.openKeys(),
     };
+    if (CHOICES.includes(name) && this.isTooNew) return this.tellTooNew();
     if (CHOICES.includes(name)) this.choose(name);
     else acts[name]();
     this.draw();
@@ -271,6 +288,12 @@ class Room {
       });
     }
     this.task.querySelector(".position").addEventListener("input", ({ target }) => this.player.show(Number(target.value)));
+    this.answer.form.addEventListener("click", (event) => {
+      if (!event.detail || !this.isTooNew) return; // Keys have been looked at by the page.
+      event.preventDefault();
+      event.stopPropagation();
+      this.tellTooNew();
+    }, { capture: true });
     this.answer.form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.desk.send();

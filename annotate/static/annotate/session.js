@@ -27,8 +27,8 @@ class Session {
 
   /** {activeMs, at}: shared by the tabs of one browser; a long pause begins a new one. */
   get state() {
-    const kept = JSON.parse(localStorage.getItem(this.key) ?? "null");
-    return kept && Date.now() - kept.at < BREAK_MS ? kept : { activeMs: 0, at: Date.now() };
+    const state = kept.read(this.key);
+    return state && Date.now() - state.at < BREAK_MS ? state : { activeMs: 0, at: Date.now() };
   }
 
   /** Milliseconds since the last count in which somebody looked. */
@@ -38,7 +38,7 @@ class Session {
     this.countedAt = now;
     if (this.dialog.open) return this.countBreak();
     if (document.visibilityState !== "visible" || now - this.movedAt > IDLE_MS) return 0;
-    localStorage.setItem(this.key, JSON.stringify({ activeMs: this.state.activeMs + elapsed, at: now }));
+    kept.write(this.key, { activeMs: this.state.activeMs + elapsed, at: now });
     if (now - this.renewedAt > this.renewMs) {
       this.renewedAt = now;
       this.renew();
@@ -67,7 +67,7 @@ class Session {
   }
 
   countBreak() {
-    const left = Math.max(0, BREAK_MS - (Date.now() - (JSON.parse(localStorage.getItem(this.key)) ?? { at: 0 }).at));
+    const left = Math.max(0, BREAK_MS - (Date.now() - (kept.read(this.key)?.at ?? 0)));
     const button = this.dialog.querySelector("button");
     button.disabled = left > 0;
     this.dialog.querySelector("output").textContent = left ? `You can go on in ${Math.ceil(left / MINUTE_MS)} min.` : "You can go on.";

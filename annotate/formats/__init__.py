@@ -1,0 +1,1 @@
+"""How Django itself prints moments, where no template of ours does."""

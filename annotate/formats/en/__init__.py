@@ -1,0 +1,1 @@
+"""Of the site's one language."""
