@@ -52,11 +52,3 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings.STORAGE_ROOT = settings.VAR_DIR / "storage"
     settings.STORAGE_ROOT.mkdir()
     return settings.VAR_DIR
-
-
-@pytest.fixture(scope="session", autouse=True)
-def no_watch_gate() -> None:
-    """Tests answer without watching; those of the gate close it."""
-    from django.conf import settings
-
-    settings.WATCH_GATE = dict.fromkeys(settings.WATCH_GATE, 0)

@@ -24,6 +24,7 @@ from annotate.models.quality import (
     RoundFigures,
     Supersession,
 )
+from annotate.models.removal import Erasure, FileRemoval
 from annotate.models.round import (
     LIVE,
     Round,
@@ -67,9 +68,11 @@ __all__ = [
     "Disqualification",
     "Entry",
     "EntryLink",
+    "Erasure",
     "Export",
     "Exposure",
     "FileFormat",
+    "FileRemoval",
     "GoldKind",
     "GoldPair",
     "FlagOutcome",
