@@ -28,7 +28,7 @@ from annotate.models import (
     VideoSample,
 )
 from annotate.models.personal_data import COLUMNS, ROWS, Text, pairs_of, samples_of
-from annotate.personal_file_queries import FILES, relative, stem_of
+from annotate.personal_file_queries import FILES, instance_of, looked_at, relative, stem_of
 from annotate.traces import Traces
 from generator.frozen_set import MEDIA_FOLDER
 from rlhf.evaluation.benchmark_set import read_benchmark
@@ -92,8 +92,13 @@ class Located:
         return list(found.distinct().select_related("round").order_by("pk"))
 
     @cached_property
-    def rounds(self) -> set[int]:
-        return set(pairs_of(self.group).order_by().values_list("round", flat=True))
+    def export_folders(self) -> list[str]:
+        return [folder for export in self.exports for folder in (export.folder, export.cache_folder)]
+
+    @cached_property
+    def caches(self) -> list[str]:
+        """What trainings encoded in their own folders."""
+        return [f"{run.folder}/cache" for export in self.exports for run in export.runs.all()]
 
     @cached_property
     def judgment_files(self) -> QuerySet[JudgmentFile]:
@@ -138,7 +143,7 @@ class Located:
         named = request.get("set", {})
         if "path" not in named:
             asked = {str(one.get("instance_id")) for one in request.get("instances", [])}
-            return own & asked if asked else own
+            return own & (asked | {instance_of(path) for path in looked_at(folder)})
         ids = {
             str(video["instance_id"])
             for video in self._result(folder).get("videos", [])
@@ -199,8 +204,7 @@ class Located:
     @cached_property
     def folders(self) -> list[str]:
         """Folders that go as a whole."""
-        exports = {folder for export in self.exports for folder in (export.folder, export.cache_folder)}
-        found = self.rooms | exports | set(_caches(self)) | set(self.prompt_runs) | set(self.sets)
+        found = {*self.rooms, *self.export_folders, *self.caches, *self.prompt_runs, *self.sets}
         return sorted(path for path in found if (settings.STORAGE_ROOT / path).is_dir())
 
     @cached_property

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 
-from annotate.models import InstanceReference, Reference, Stage, StudyVideo
+from annotate.models import InstanceReference, Reference, StudyVideo
 from annotate.models.personal_data import pairs_of
 from generator.curation.annotation import ANNOTATION_NAME
 from rlhf.evaluation.report_tables import REPORT_FILE
@@ -24,6 +24,16 @@ def relative(path: Path) -> str:
 def stem_of(path: Path) -> str:
     """The name that a file has, or will have: a half-written one begins with a dot and ends in more."""
     return path.name.removeprefix(".").partition(".")[0]
+
+
+def looked_at(folder: Path) -> list[Path]:
+    """Videos of an evaluation, and what metrics said of each."""
+    return [path for path in [*folder.glob("*/*"), *folder.glob("scores/*/*")] if path.is_file()]
+
+
+def instance_of(path: Path) -> str:
+    """Which instance a file of an evaluation is about: they are called `<instance>-<seed>`."""
+    return stem_of(path).rpartition("-")[0]
 
 
 def _references(person: Located) -> Iterator[str]:
@@ -53,9 +63,8 @@ def _clips(person: Located) -> Iterator[str]:
 
 def _evaluations(person: Located) -> Iterator[str]:
     for place, ids in person.evaluated.items():
-        folder = settings.STORAGE_ROOT / place
-        for path in [*folder.glob("*/*"), *folder.glob("scores/*/*")]:
-            if path.is_file() and stem_of(path).rpartition("-")[0] in ids:
+        for path in looked_at(settings.STORAGE_ROOT / place):
+            if instance_of(path) in ids:
                 yield relative(path)
 
 
@@ -85,26 +94,18 @@ def _in_folders(select: Callable[[Located], list[str]]) -> Callable[[Located], I
     return finder
 
 
-def _caches(person: Located) -> list[str]:
-    return [f"{run.folder}/cache" for e in person.exports for run in e.runs.filter(stage=Stage.DPO)]
-
-
-def _exports(person: Located) -> list[str]:
-    return [folder for export in person.exports for folder in (export.folder, export.cache_folder)]
-
-
 #: How the files of each place are found, by its name; run records are struck, see `Located.records`.
 FILES: Mapping[str, Callable[[Located], Iterator[str]]] = {
     "references": _references,
     "videos": _videos,
     "clips of trainings": _clips,
-    "caches of trainings": _in_folders(_caches),
+    "caches of trainings": _in_folders(lambda person: person.caches),
     "evaluations": _evaluations,
     "reports": _reports,
     "prompt runs": _in_folders(lambda person: person.prompt_runs),
     "gold": _gold,
     "studies": _studies,
-    "exports": _in_folders(_exports),
+    "exports": _in_folders(lambda person: person.export_folders),
     "judgment files": _judgment_files,
     "sets": _in_folders(lambda person: person.sets),
 }

@@ -13,7 +13,7 @@ from django.conf import settings
 from kombu.exceptions import OperationalError
 
 from annotate.models import Round, Run, RunStatus, Stage
-from annotate.services import comparisons, curation, run_logs, runs, statistics
+from annotate.services import comparisons, curation, file_removal, run_logs, runs, statistics
 
 logger = logging.getLogger(__name__)
 
@@ -141,3 +141,9 @@ def send_curations(reference_ids: list[int]) -> None:
 def requeue_lost_curations() -> None:
     for reference_id in curation.requeue_lost_curations():
         curate_reference.delay(reference_id)
+
+
+@shared_task
+def remove_files() -> None:
+    """Take up removals that a crash or a full disk left undone."""
+    file_removal.carry_out()

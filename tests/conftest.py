@@ -50,5 +50,5 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     settings.VAR_DIR = tmp_path_factory.mktemp("var")
     settings.STORAGE_ROOT = settings.VAR_DIR / "storage"
-    settings.STORAGE_ROOT.mkdir()
+    settings.STORAGE_ROOT.mkdir(mode=0o750)
     return settings.VAR_DIR

@@ -20,7 +20,7 @@ from annotate.services.audit import event_hash, record_event
 from annotate.services.erasure import erase_identity
 from annotate.services.preferences import export_round
 from annotate.services.rounds import RoundError
-from annotate.services.runs import queue_dpo, run_dir
+from annotate.services.runs import cancel_run, queue_dpo, run_dir
 from rlhf.records import Track, Verdict
 from tests.annotate.test_judgments import vote
 from tests.factories import make_group, make_instance, make_pair
@@ -82,6 +82,9 @@ def test_it_erases_what_jobs_keep_of_a_person(exported):
         path.write_bytes(b"x")
     erase_identity("mia")
     assert all(path.exists() for path in [*mine, *theirs])
+    with pytest.raises(RoundError, match="dpo-1 works with files of mia; cancel it"):
+        erase_identity("mia", really=True)
+    cancel_run(exported.runs.get())
     erase_identity("mia", really=True)
     assert not any(path.exists() for path in mine)
     assert all(path.exists() for path in theirs)
