@@ -27,7 +27,7 @@ from annotate.models import (
     StudyInput,
     VideoSample,
 )
-from annotate.models.personal_data import COLUMNS, ROWS, Text, pairs_of, samples_of
+from annotate.models.personal_data import COLUMNS, NOTES, ROWS, Text, pairs_of, samples_of
 from annotate.personal_file_queries import FILES, instance_of, looked_at, relative, stem_of
 from annotate.traces import Traces
 from generator.frozen_set import MEDIA_FOLDER
@@ -218,13 +218,20 @@ class Located:
     def mentions(self) -> dict[str, int]:
         """Where people wrote the name in texts about something else, and how often."""
         name = rf"\m{re.escape(self.group.name)}\M"
+        places = [
+            (apps.get_model("annotate", table)._default_manager.all(), column)
+            for table, columns in COLUMNS.items()
+            for column, holds in columns.items()
+            if holds is Text.FREE
+        ]
+        for rows, column in NOTES:
+            theirs = ROWS[rows](self.group)
+            places.append((theirs.model._default_manager.exclude(pk__in=theirs.values("pk")), column))
         found = {}
-        for table, columns in COLUMNS.items():
-            model = apps.get_model("annotate", table)
-            for column in (column for column, holds in columns.items() if holds is Text.FREE):
-                texts = model._default_manager.annotate(as_text=Cast(column, TextField()))
-                if count := texts.filter(as_text__iregex=name).count():
-                    found[f"{table}.{column}"] = count
+        for texts, column in places:
+            as_text = texts.annotate(as_text=Cast(column, TextField()))
+            if count := as_text.filter(as_text__iregex=name).count():
+                found[f"{texts.model.__name__}.{column}"] = count
         return found
 
 

@@ -16,4 +16,4 @@ def claimed_removals() -> QuerySet[FileRemoval]:
         is_named |= Q(Exists(rows.filter(**{column: OuterRef("path")})))
         below = rows.filter(**{f"{column}__startswith": Concat(OuterRef("path"), Value("/"))})
         is_named |= Q(Exists(below), is_folder=True)
-    return FileRemoval.objects.filter(is_named, traces=None)
+    return FileRemoval.objects.filter(is_named, traces__isnull=True)

@@ -48,7 +48,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['id'],
-                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('path', ''), _negated=True), models.Q(('path__startswith', '/'), _negated=True), models.Q(('path__contains', '..'), _negated=True)), name='annotate_fileremoval_path_in_storage'), models.CheckConstraint(condition=models.Q(('traces', None), ('is_folder', False), _connector='OR'), name='annotate_fileremoval_struck_from_files')],
+                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('path', ''), _negated=True), models.Q(('path__startswith', '/'), _negated=True), models.Q(('path__contains', '..'), _negated=True)), name='annotate_fileremoval_path_in_storage'), models.CheckConstraint(condition=models.Q(('traces__isnull', True), ('is_folder', False), _connector='OR'), name='annotate_fileremoval_struck_from_files')],
             },
         ),
     ]

@@ -90,6 +90,9 @@ ROWS: Mapping[str, Rows] = {
 #: Tables that only join two others; their rows go with either.
 JOINS = (Export.pairs.through, Qualification.slots.through, VersionComparison.instances.through)
 
+#: What people write beside a vote may name somebody whom the vote is not about.
+NOTES = (("votes", "note"), ("adjudications", "note"), ("study answers", "note"))
+
 # -- columns of the tables that stay ----------------------------------------------------------------
 
 

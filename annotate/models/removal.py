@@ -48,7 +48,7 @@ class FileRemoval(models.Model):
         ordering = ["id"]
         constraints = [
             check(~Q(path="") & ~Q(path__startswith="/") & ~Q(path__contains=".."), "path_in_storage"),
-            check(Q(traces=None) | Q(is_folder=False), "struck_from_files"),
+            check(Q(traces__isnull=True) | Q(is_folder=False), "struck_from_files"),
         ]
 
     def __str__(self) -> str:
