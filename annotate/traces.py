@@ -90,10 +90,6 @@ class Traces:
             }
         return value
 
-    def strike_line(self, values: dict[str, Any]) -> dict[str, Any]:
-        """One line of metrics: empty where it is the person's, so that the others keep their numbers."""
-        return {} if self.names(values) else values
-
     def strike_text(self, text: str) -> str:
         return "\n".join(STRUCK if self.are_in(line) else line for line in text.split("\n"))
 
