@@ -229,5 +229,6 @@ OUT_OF_REACH = (
     "models that were trained on this person: named above; archive them, and train again without",
     "files that were handed out: downloads of exports, judgments and adapters, benchmark sets and datasets "
     "outside the storage, videos of other models",
+    "the folders that this person was imported from, and the logs of the servers",
     "the audit chain: it keeps numbers of rows, and what was stated of source, licence and consent",
 )

@@ -19,18 +19,19 @@ def without_append_only(tables: Collection[type[models.Model]]) -> Iterator[None
     binds the values (`server_side_binding`). What its triggers look at is a setting of the transaction, so
     one command at the beginning does; it ends with the transaction, whatever happens.
     """
-    found = (
+    labels = {table._meta.label for table in tables}
+    found = [
         trigger.get_pgid(table)
         for table, trigger in pgtrigger.registered()
-        if table in tables and trigger.name == APPEND_ONLY
-    )
+        if table._meta.label in labels and trigger.name == APPEND_ONLY
+    ]
     with transaction.atomic():
         _ignore(found)
         yield
-        _ignore(())
+        _ignore([])
 
 
-def _ignore(triggers: Iterator[str] | tuple[()]) -> None:
+def _ignore(triggers: list[str]) -> None:
     with connection.cursor() as cursor:
         value = f"{{{','.join(sorted(triggers))}}}"
         cursor.execute("SELECT set_config('pgtrigger.ignore', %s, true)", [value])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from django.apps import apps
 from django.conf import settings
-from django.db.models import TextField
+from django.db.models import Q, TextField
 from django.db.models.functions import Cast
 
 from annotate.models import (
@@ -52,7 +52,9 @@ def words_of(person: IdentityGroup) -> set[str]:
     """What says that this person was here: names, words about them, paths and hashes of their files."""
     references = Reference.objects.filter(group=person)
     crops = InstanceReference.objects.filter(reference__group=person).exclude(path="")
-    videos = VideoSample.objects.filter(instance__group=person)
+    # Not the copy of somebody else's video that stands against hers: that is theirs, and has its twins.
+    own = Q(instance__group=person, copy_of=None) | Q(copy_of__instance__group=person)
+    videos = VideoSample.objects.filter(own)
     found = {NAME, "zephyrine", NOTE}
     found |= {
         name for row in references.values_list("source_sha256", "sha256", "path", "poster") for name in row

@@ -65,7 +65,7 @@ DPO = {
     "rank": 2,
     "held_out": 0.4,
     "sample_every": 1,
-    "sample_count": 2,
+    "sample_count": 1,
     "sample_steps": 1,
 }
 
