@@ -121,9 +121,16 @@ def files_with(words: set[str], hashes: set[str]) -> list[str]:
     return found
 
 
+@pytest.fixture(autouse=True)
+def own_storage(tmp_path, settings):
+    """Other tests leave the same files of the same people in theirs."""
+    settings.STORAGE_ROOT = tmp_path / "storage"
+    settings.STORAGE_ROOT.mkdir()
+
+
 def test_nothing_of_an_erased_person_is_found_anywhere(tmp_path):
     pytest.importorskip("torch")
-    round, export = turn(tmp_path)
+    _, export = turn(tmp_path)
     person = IdentityGroup.objects.get(name=NAME)
     words = words_of(person)
     hashes = hashes_of(person, words)

@@ -67,13 +67,15 @@ def test_a_start_on_an_open_storage_is_refused_with_the_remedy(tmp_path, setting
     assert check_storage(None) == []
 
 
-def test_the_supervisor_closes_what_an_earlier_release_left_open(tmp_path, settings):
-    settings.VAR_DIR, settings.STATIC_ROOT = tmp_path, tmp_path / "static"
-    settings.STORAGE_ROOT = tmp_path / "storage"
-    settings.STORAGE_ROOT.mkdir()
-    settings.STORAGE_ROOT.chmod(0o2775)
+def test_the_supervisor_closes_what_an_earlier_release_left_open(tmp_path, monkeypatch):
+    storage = tmp_path / "storage"
+    places = {"VAR_DIR": tmp_path, "STATIC_ROOT": tmp_path / "static", "STORAGE_ROOT": storage}
+    for name, place in places.items():
+        monkeypatch.setattr(site.settings, name, place)
+    storage.mkdir()
+    storage.chmod(0o2775)
     site._make_folders()
-    assert stat.S_IMODE(settings.STORAGE_ROOT.stat().st_mode) == 0o2750
-    os.rmdir(settings.STORAGE_ROOT)
+    assert stat.S_IMODE(storage.stat().st_mode) == 0o2750
+    os.rmdir(storage)
     site._make_folders()
-    assert stat.S_IMODE(settings.STORAGE_ROOT.stat().st_mode) == 0o750
+    assert stat.S_IMODE(storage.stat().st_mode) == 0o750
