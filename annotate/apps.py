@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ import django_stubs_ext
 from django.apps import AppConfig
 from django.conf import settings
 from django.core import checks
+
+#: Files 640 and folders 750 at most: faces are personal data.
+STORAGE_UMASK = 0o027
 
 # Lets `admin.ModelAdmin[User]` and the like, which the type checker asks for, run.
 django_stubs_ext.monkeypatch()
@@ -24,6 +28,8 @@ class AnnotateConfig(AppConfig):
         # Tasks are sent through the configured app only once it exists, in the web as in the workers.
         from annotate import celery  # noqa: F401
 
+        # What this process and its commands write, nobody but the account and its group can read.
+        os.umask(STORAGE_UMASK)
         checks.register(check_database)
         checks.register(check_storage)
         checks.register(check_model)
@@ -44,13 +50,29 @@ def check_database(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
 def check_storage(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[checks.CheckMessage]:
     """A folder that does not exist yet is fine: the supervisor makes it."""
     root: Path = settings.STORAGE_ROOT
-    if not root.exists() or (root.is_dir() and os.access(root, os.W_OK | os.X_OK)):
+    if not root.exists():
         return []
+    if root.is_dir() and os.access(root, os.W_OK | os.X_OK):
+        return _open_storage(root)
     return [
         checks.Error(
             f"{root} is not a folder that this account can write.",
             hint="Change its owner, or set STORAGE_URL to another folder.",
             id="annotate.E002",
+        )
+    ]
+
+
+def _open_storage(root: Path) -> list[checks.CheckMessage]:
+    """Whoever cannot pass the folder reaches nothing in it, whatever the modes inside are."""
+    mode = stat.S_IMODE(root.stat().st_mode)
+    if not mode & STORAGE_UMASK:
+        return []
+    return [
+        checks.Error(
+            f"{root} has mode {mode:o}, so other accounts of this machine can get at people's faces.",
+            hint=f"Run: chmod -R g-w,o-rwx {root}",
+            id="annotate.E003",
         )
     ]
 

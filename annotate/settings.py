@@ -342,6 +342,7 @@ CELERY_BEAT_SCHEDULE = {
     "requeue-lost-runs": {"task": "annotate.tasks.requeue_lost_runs", "schedule": 15.0},
     "fit-votes": {"task": "annotate.tasks.fit_votes", "schedule": 30.0},
     "requeue-lost-curations": {"task": "annotate.tasks.requeue_lost_curations", "schedule": 15.0},
+    "remove-files": {"task": "annotate.tasks.remove_files", "schedule": 60.0},
     "send-webhooks": {"task": "annotate.door_tasks.send_webhooks", "schedule": 5.0},
     "refresh-figures": {"task": "annotate.quality_tasks.refresh_figures", "schedule": 300.0},
     "settle-disqualifications": {"task": "annotate.quality_tasks.settle_all", "schedule": 60.0},

@@ -17,6 +17,7 @@ from annotate.services import (
     comparisons,
     consent,
     curation,
+    file_removal,
     prompt_limits,
     run_logs,
     runs,
@@ -154,3 +155,9 @@ def send_curations(reference_ids: list[int]) -> None:
 def requeue_lost_curations() -> None:
     for reference_id in curation.requeue_lost_curations():
         curate_reference.delay(reference_id)
+
+
+@shared_task
+def remove_files() -> None:
+    """Take up removals that a crash or a full disk left undone."""
+    file_removal.carry_out()

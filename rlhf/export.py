@@ -152,7 +152,7 @@ def write_export(
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    partial.chmod(0o755)
+    partial.chmod(0o750)
     (partial / "media").mkdir()
     try:
         tally = _write_rows(rows, partial)

@@ -260,7 +260,7 @@ def write_format(
     export = read_export(source, verify_media=False)  # each file is verified when it is placed
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    partial.chmod(0o755)
+    partial.chmod(0o750)
     try:
         write_tables(export, partial, export_format)
         (partial / "media").mkdir()

@@ -57,13 +57,5 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     settings.VAR_DIR = tmp_path_factory.mktemp("var")
     settings.STORAGE_ROOT = settings.VAR_DIR / "storage"
-    settings.STORAGE_ROOT.mkdir()
+    settings.STORAGE_ROOT.mkdir(mode=0o750)
     return settings.VAR_DIR
-
-
-@pytest.fixture(scope="session", autouse=True)
-def no_watch_gate() -> None:
-    """Tests answer without watching; those of the gate close it."""
-    from django.conf import settings
-
-    settings.WATCH_GATE = dict.fromkeys(settings.WATCH_GATE, 0)

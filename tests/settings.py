@@ -1,22 +1,34 @@
-"""The product's settings, with what only tests want."""
+"""What is shipped, in a place of its own.
+
+Every setting in which tests differ is named here with its reason, and a test refuses any other difference.
+"""
 
 from annotate.settings import *  # noqa: F403
+from annotate.settings import DATABASES as _SHIPPED
+from annotate.settings import STORAGES as _STORAGES
 
-DEBUG = False
-SECRET_KEY = "only for tests, where nothing is signed that lasts"
-ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
-# One setting that is worth a factor of six: tests sign in all the time.
-PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
-STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
-    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+#: Setting -> why tests do not run on the shipped value. `tests/conftest.py` sets what is known only later.
+DIFFERENCES = {
+    "DATABASES": "name and place alone: the tests' own PostgreSQL, whatever DATABASE_URL says",
+    "VAR_DIR": "place: pytest's temporary folder",
+    "STORAGE_ROOT": "place: below VAR_DIR",
+    "ALLOWED_HOSTS": "Django's own: its test client calls itself testserver",
+    "CELERY_BROKER_URL": "place: messages stay in the process; tests of the queue start a Redis of their own",
+    "PASSWORD_HASHERS": "hashing speed: tests sign in all the time",
+    "STORAGES": "pages are tested without collecting files; tests/test_services.py does as the site does",
+    "WHITENOISE_AUTOREFRESH": "likewise: files come from the folders that they are written in",
+    "GOLD_EVERY": "gold comes by chance; the tests of gold switch it on",
+    "ANSWER_GUARD_MS": "tests answer at once; those of the guard set it",
+}
+#: What may differ in the description of the database.
+PLACE = ("NAME", "USER", "PASSWORD", "HOST", "PORT")
+
+DATABASES = {
+    "default": _SHIPPED["default"] | dict.fromkeys(PLACE, "") | {"NAME": "anyid", "USER": "postgres"}
 }
 CELERY_BROKER_URL = "memory://"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+STORAGES = _STORAGES | {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
 WHITENOISE_AUTOREFRESH = True
-# tests/conftest.py puts the address of its own PostgreSQL and its own folders in place of these.
-DATABASES = {"default": {"ENGINE": "annotate.database", "NAME": "anyid", "USER": "postgres"}}
-# Tests answer at once; those of the guard set it.
-ANSWER_GUARD_MS = 0
-# Gold comes by chance; the tests of gold switch it on.
 GOLD_EVERY = 0
+ANSWER_GUARD_MS = 0

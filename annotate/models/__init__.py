@@ -26,6 +26,7 @@ from annotate.models.quality import (
     RoundFigures,
     Supersession,
 )
+from annotate.models.removal import Erasure, FileRemoval
 from annotate.models.round import (
     LIVE,
     Round,
@@ -69,9 +70,11 @@ __all__ = [
     "Disqualification",
     "Entry",
     "EntryLink",
+    "Erasure",
     "Export",
     "Exposure",
     "FileFormat",
+    "FileRemoval",
     "GoldKind",
     "GoldPair",
     "FlagOutcome",

@@ -210,6 +210,8 @@ class VideoSample(models.Model):
     sha256 = models.CharField(max_length=64, blank=True)
     facts = models.JSONField(default=dict)
     error = models.TextField(blank=True)
+    # What a gold video was written from; it shows whoever that one shows, and goes with it.
+    copy_of = models.ForeignKey("self", models.CASCADE, null=True, blank=True, related_name="copies")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -20,7 +20,7 @@ from annotate.models import (
     Use,
     VideoSample,
 )
-from annotate.services.described import people_of
+from annotate.personal_data_queries import people_asked_about
 from annotate.services.rounds import RoundError
 from generator.rundir import RunDir
 from rlhf.evaluation.benchmark_set import Benchmark, read_benchmark
@@ -71,7 +71,7 @@ def why_not_now(run: Run, folder: RunDir) -> str:
     if run.stage == Stage.SAMPLE and run.round is not None:
         return _refused_in_samples(run.round, request)
     if run.stage == Stage.PROMPTS:
-        asked = people_of(folder)
+        asked = people_asked_about(folder.path)
         held_out = Q(split__in=[Split.EVAL, Split.BENCHMARK])
         every = IdentityGroup.objects.all()
         says = refusal_among(every.exclude(held_out), asked, Use.TRAIN)

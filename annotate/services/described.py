@@ -42,11 +42,6 @@ def write_plans(folder: RunDir, plans: Iterable[Planned]) -> None:
         temporary.write_text(json.dumps(rows, indent=1), encoding="utf-8")
 
 
-def people_of(folder: RunDir) -> set[int]:
-    """The ids of the people that a run of prompts is about; nobody once its folder is gone."""
-    return {row["group"] for row in _read_plans(folder).values()}
-
-
 def missing_of(folder: RunDir) -> tuple[dict[str, Any] | None, list[dict[str, str]]]:
     """Of a run that ended incomplete: its summary, and the prompts that are missing with the reasons."""
     try:

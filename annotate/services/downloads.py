@@ -21,6 +21,7 @@ from annotate.judgment_rows import judgment_rows, open_writer, wanted_judgments
 from annotate.models import LIVE, JudgmentFile, Round, RunStatus, User
 from annotate.moments import in_words
 from annotate.services.audit import record_event
+from annotate.services.file_removal import remove_after_commit
 from generator.media import file_sha256
 
 #: Longer than the database takes to put many millions of rows in order before the first one comes.
@@ -140,19 +141,22 @@ def requeue_lost_files() -> list[int]:
 
 def remove_expired_files() -> int:
     """Delete files whose days are over; their rows stay. Safe to repeat."""
-    expired = JudgmentFile.objects.filter(expires_at__lt=timezone.now()).exclude(path="")
-    for file in expired:
-        (settings.STORAGE_ROOT / file.path).unlink(missing_ok=True)
-        JudgmentFile.objects.filter(pk=file.pk).update(path="")
-    return len(expired)
+    with transaction.atomic():
+        expired = JudgmentFile.objects.filter(expires_at__lt=timezone.now()).exclude(path="")
+        paths = list(expired.select_for_update().values_list("path", flat=True))
+        remove_after_commit(paths)
+        expired.update(path="")
+    return len(paths)
 
 
 def file_path(file: JudgmentFile) -> str:
     """Where a whole file lies, below the storage.
 
     Raises:
-        DownloadError: it is not whole yet, was stopped, or its days are over.
+        DownloadError: it is not whole yet, was stopped or withdrawn, or its days are over.
     """
+    if file.withdrawn:
+        raise DownloadError(f"{file} was withdrawn ({file.withdrawn}); ask for a new one")
     if file.status != RunStatus.DONE:
         raise DownloadError(f"{file} is {file.status}; only a file that is done can be downloaded")
     if not file.path:

@@ -192,6 +192,7 @@ def _store(
                 seed=source.seed,
                 settings=source.settings,
                 settings_digest=digest,
+                copy_of=source,
                 **file,
             )
             for (source, _), digest, file in zip(makers, digests, files, strict=True)

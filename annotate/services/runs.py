@@ -143,6 +143,7 @@ def queue_dpo(
 def queue_run(round: Round | None, stage: Stage, request: Any, *, actor: User | None, **links: Any) -> Run:
     """One live run a stage: a second wish returns the run that is under way."""
     with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [_QUEUE_LOCK])
         cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_QUEUE_LOCK, round.pk if round else 0])
     runs = Run.objects.filter(round=round, stage=stage)
     live = runs.filter(status__in=[*LIVE]).first()
@@ -163,6 +164,12 @@ def queue_run(round: Round | None, stage: Stage, request: Any, *, actor: User | 
     run.save()
     record_event("queue_run", run, actor=actor, stage=str(stage))
     return run
+
+
+def hold_queue() -> None:
+    """Nobody queues a run until this transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_QUEUE_LOCK])
 
 
 def _free_ordinal(ordinal: int, prefix: str) -> int:
@@ -303,7 +310,8 @@ def end_run(run: Run, worker: UUID, status: RunStatus, error: str = "") -> bool:
         status=status, error=error[:4000], ended_at=timezone.now()
     )
     if ended:
-        record_event(f"{status}_run", run, error=error[:300])
+        # Not the error: it may name a person's file, and the chain forgets nothing.
+        record_event(f"{status}_run", run)
     return bool(ended)
 
 

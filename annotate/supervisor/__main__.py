@@ -91,7 +91,7 @@ def _empty_everything() -> None:
         settings.VAR_DIR / "demo",
     ):
         shutil.rmtree(folder, ignore_errors=True)
-    settings.STORAGE_ROOT.mkdir(parents=True)
+    settings.STORAGE_ROOT.mkdir(mode=0o750, parents=True)
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

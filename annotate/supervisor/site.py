@@ -8,6 +8,7 @@ import os
 import secrets
 import signal
 import socket
+import stat
 import subprocess
 import time
 from collections.abc import Iterator
@@ -188,7 +189,11 @@ def _services() -> list[Command]:
 
 
 def _make_folders() -> None:
-    settings.STORAGE_ROOT.mkdir(parents=True, exist_ok=True)
+    settings.STORAGE_ROOT.mkdir(mode=0o750, parents=True, exist_ok=True)
+    mode = stat.S_IMODE(settings.STORAGE_ROOT.stat().st_mode)
+    if mode & 0o027:  # made by a release that left it open; where it is not ours, the check says so
+        with contextlib.suppress(PermissionError):
+            settings.STORAGE_ROOT.chmod(mode & ~0o027)
     settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
     secret = settings.VAR_DIR / "secret"
     if not secret.exists():

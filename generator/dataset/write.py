@@ -55,7 +55,7 @@ def write_dataset(
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    partial.chmod(0o755)
+    partial.chmod(0o750)
     try:
         manifest = _write(partial, people, references, instances, left_out)
         try:

@@ -132,7 +132,7 @@ def write_benchmark(
     card = Card(**{**full, "sha256": Card(**full).derive_sha256()})
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    partial.chmod(0o755)
+    partial.chmod(0o750)
     try:
         _write(partial, card, rows, files.values())
         try:

@@ -189,12 +189,14 @@ def test_a_full_disk_is_told(votes, lea, monkeypatch):
     assert file.status == RunStatus.FAILED and "No space left" in file.error
 
 
-def test_files_are_removed_after_their_days(votes, lea, settings):
+def test_files_are_removed_after_their_days(votes, lea, settings, django_capture_on_commit_callbacks):
     file = written(lea)
     assert downloads.remove_expired_files() == 0
     JudgmentFile.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     gone = place(file, settings)
-    assert downloads.remove_expired_files() == 1 and not gone.exists()
+    with django_capture_on_commit_callbacks(execute=True):
+        assert downloads.remove_expired_files() == 1 and gone.exists()
+    assert not gone.exists()
     answer = machine_of(lea).get(f"/api/judgment-files/{file.pk}/content/")
     assert answer.status_code == 409 and "ask for a new one" in answer.json()["detail"]
 

@@ -137,7 +137,7 @@ def test_people_found_alike_make_no_instance_and_are_not_asked_about_again(peopl
 
 def test_nothing_that_was_said_of_an_erased_person_stays(people):
     run, _ = queue_prompts(DRAW)
-    with pytest.raises(Exception, match="is looking at tom; cancel it"):
+    with pytest.raises(Exception, match="works with files of tom; cancel it"):
         erase_identity("tom", really=True)
     execute(run)
     folder = run_dir(run).path

@@ -1,0 +1,222 @@
+"""All that a site can make of people: a turn of the loop by the real commands, and what hangs on it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+from django.conf import settings
+from django.utils import timezone
+
+from annotate import tasks
+from annotate.models import (
+    Export,
+    GoldKind,
+    IdentityGroup,
+    Instance,
+    Judgment,
+    JudgmentFile,
+    Reference,
+    Round,
+    Run,
+    Slot,
+    VideoPair,
+)
+from annotate.prompt_queries import part_by_prompt
+from annotate.services import runs
+from annotate.services.adjudication import adjudicate
+from annotate.services.benchmarks import make_benchmark
+from annotate.services.datasets import export_dataset
+from annotate.services.downloads import request_file, write_file
+from annotate.services.evaluations import queue_evaluation
+from annotate.services.gold import make_gold
+from annotate.services.instances import build_instances
+from annotate.services.judgments import submit_judgment
+from annotate.services.people import decide
+from annotate.services.preferences import export_round
+from annotate.services.prompt_runs import queue_prompts
+from annotate.services.rounds import import_model, plan_pairs, start_round
+from annotate.services.slots import lease_slot
+from generator.instances import Draw
+from rlhf.evaluation.benchmark_plan import MakePlan
+from rlhf.evaluation.benchmark_set import read_benchmark
+from rlhf.records import Track, Verdict
+from tests.annotate.described_people import import_described
+from tests.factories import SAMPLER, make_model, make_user
+from tests.generator.openai_server import KEY, openai_server
+from tests.studies import come, open_study, sent, tasks_of
+
+#: Of the person who will be erased; nothing else on the site is called so.
+NAME, NOTE = "Zephyrine Okapi", "that is Zephyrine from the second floor"
+#: Does what each run folder asks for, torch loaded once.
+WORK = """
+import importlib, sys, torch
+from generator.rundir import RunDir
+torch.set_num_threads(1)
+for module, folder in zip(sys.argv[1::2], sys.argv[2::2]):
+    importlib.import_module(module).main(RunDir(folder), False)
+"""
+DPO = {
+    "steps": 1,
+    "batch_size": 1,
+    "rank": 2,
+    "held_out": 0.4,
+    "sample_every": 1,
+    "sample_count": 1,
+    "sample_steps": 1,
+}
+
+
+def work(*queued: Run) -> None:
+    """What a worker does for runs: claim, command, end."""
+    workers = {run.pk: uuid4() for run in queued}
+    for run in queued:
+        assert runs.claim_run(run.pk, workers[run.pk]) is not None
+    orders = [part for run in queued for part in (tasks.COMMANDS[run.stage], str(runs.run_dir(run).path))]
+    subprocess.run([sys.executable, "-c", WORK, *orders], cwd=settings.BASE_DIR, check=True, timeout=600)
+    for run in queued:
+        runs.follow_run(run)
+        assert runs.finish_run(run, workers[run.pk])
+        run.refresh_from_db()
+
+
+def people(folder: Path) -> IdentityGroup:
+    """Two real people, of whom one has a name that can be searched for."""
+    import_described(folder / "people")
+    IdentityGroup.objects.filter(name="mia").update(name=NAME)
+    for reference in Reference.objects.filter(group__name=NAME):
+        Reference.objects.filter(pk=reference.pk).update(source_name=f"zephyrine-{reference.source_name}")
+    return IdentityGroup.objects.get(name=NAME)
+
+
+def ask_models(folder: Path) -> None:
+    """A run of prompts, asked of a real server over HTTP."""
+    described = dict(Reference.objects.values_list("pk", "elements"))
+    Reference.objects.update(elements=None)
+    with openai_server() as (address, _):
+        (folder / "key").write_text(KEY)
+        server = {"backend": "server", "base_url": address, "api_key_file": "key"}
+        models = {"describer": server | {"model": "sees"}, "comparer": server | {"model": "reads"}}
+        (folder / "models.json").write_text(json.dumps(models))
+        settings.PROMPT_MODELS = folder / "models.json"
+        try:
+            run, _ = queue_prompts(Draw(count=1, seed=1, num_references=3, with_target=True))
+            assert run is not None
+            tasks.execute_run(run.pk)
+        finally:
+            settings.PROMPT_MODELS = None
+    run.refresh_from_db()
+    assert run.status == "done", run.error
+    for pk, elements in described.items():
+        Reference.objects.filter(pk=pk).update(elements=elements)
+
+
+def judge(slot: Slot, verdict: Verdict) -> Judgment:
+    """One vote; where it is about her, its note says who she is."""
+    note = NOTE if slot.pair.instance.group.name == NAME else "somebody"
+    choice = "left" if (verdict is Verdict.FIRST) == (slot.first_side == "left") else "right"
+    return submit_judgment(slot.annotator, slot.lease, choice, idempotency_key=uuid4(), note=note)
+
+
+def vote_all(round: Round) -> None:
+    """Everybody finds the first video better, on both tracks of every pair."""
+    for track in Track:
+        person = make_user()
+        while (slot := lease_slot(person, track)) is not None:
+            judge(slot, Verdict.FIRST)
+
+
+def vote_on_gold(round: Round) -> None:
+    """Somebody judged an impostor pair of each person."""
+    for pair in VideoPair.objects.filter(round=round, gold__kind=GoldKind.IMPOSTOR):
+        now = timezone.now()
+        slot = Slot.objects.create(
+            pair=pair,
+            round=round,
+            track=Track.IDENTITY,
+            ordinal=0,
+            annotator=make_user(),
+            first_side="left",
+            left_surplus=1,
+            lease=uuid4(),
+            leased_at=now,
+            lease_expires_at=now,
+        )
+        judge(slot, Verdict.FIRST)
+
+
+def turn(folder: Path) -> tuple[Round, Export]:
+    """People, crops, prompts, videos, votes, gold, export, training, evaluation, study, files."""
+    lead = make_user("lea", role="lead")
+    person = people(folder)
+    ask_models(folder)
+    for cropped in (False, True):
+        build_instances(Draw(count=1, seed=3, num_references=3, is_cropped=cropped))
+    decide(person.references.first(), "keep", lead)
+    policy = import_model(settings.MODEL_PATH)
+    sampler = replace(SAMPLER, num_inference_steps=2)
+    round = start_round("spring", policy, votes_wanted=1, sampler=sampler, dpo=DPO)
+    # The small vocabulary of the shipped model does not know what the server wrote.
+    read, _ = part_by_prompt([policy], Instance.objects.order_by("id"))
+    plan_pairs(round, read)
+    work(runs.queue_sampling(round))
+    vote_all(round)
+    make_gold(round)
+    vote_on_gold(round)
+    pair = VideoPair.objects.filter(round=round, gold=None, instance__group=person).first()
+    adjudicate(pair, dict.fromkeys(Track, Verdict.FIRST), NOTE, lead)
+    export = export_round(round)
+    training = runs.queue_dpo(round, export)
+    mine = [next(one for one in read if one.group.name == name) for name in (NAME, "tom")]
+    candidate = make_model(base_model=settings.MODEL_PATH)
+    evaluation = queue_evaluation(round, candidate, baseline=policy, seeds=[0], instances=mine)
+    work(training, evaluation)
+    hang_on(folder, evaluation, lead)
+    return round, export
+
+
+def hang_on(folder: Path, evaluation: Run, lead: object) -> None:
+    """A study with answers, a file of judgments, and sets that were made into the storage."""
+    study = open_study(evaluation, pairs=1, people=2)
+    for number in range(2):
+        browser, participant = come(study, f"participant-{number}")
+        for task in tasks_of(participant):
+            note = NOTE if task.pair.first.input.group.name == NAME else ""
+            assert browser.post(f"/study/{study.pk}/", sent(task, note=note)).status_code < 400
+    assert write_file(request_file(lead).pk, uuid4())
+    assert JudgmentFile.objects.get().path
+    export_dataset(settings.STORAGE_ROOT / "datasets" / "spring")
+    (folder / "prompts.txt").write_text("The person waves.\n")
+    plan = MakePlan(num_identities=2, num_references=2, num_ipt2v=1, num_iept2v=0)
+    place = settings.STORAGE_ROOT / "sets" / "spring"
+    made = make_benchmark(place, plan, split="train", prompts_file=folder / "prompts.txt")
+    note_evaluation_on(place, made.benchmark.card.sha256, evaluation.round)
+
+
+def note_evaluation_on(place: Path, sha256: str, round: Round) -> None:
+    """What an evaluation on the set keeps of each of its instances, as `rlhf.evaluate` writes it."""
+    found = read_benchmark(place)
+
+    def request(folder: object) -> dict[str, object]:
+        return {"set": {"path": str(place), "sha256": sha256}}
+
+    run = runs.queue_run(round, "evaluate", request, actor=None)
+    directory = runs.run_dir(run)
+    videos = []
+    for one in found.instances:
+        stem = f"candidate/{one.instance_id}-0"
+        (directory.path / stem).parent.mkdir(exist_ok=True)
+        (directory.path / f"{stem}.mp4").write_bytes(one.identity.encode())
+        directory.append_metrics({"arm": "candidate", "sample_id": f"{one.instance_id}-0", "done": 1})
+        videos.append({"instance_id": one.instance_id, "identity": one.identity, "path": f"{stem}.mp4"})
+    (directory.path / "report.html").write_text("pictures of everybody")
+    worker = uuid4()
+    assert runs.claim_run(run.pk, worker) is not None
+    directory.write_result(
+        {"videos": videos, "holes": [], "identities": [one.identity for one in found.instances]}
+    )
+    assert runs.finish_run(run, worker)
