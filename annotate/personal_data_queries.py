@@ -64,7 +64,8 @@ class Located:
     @cached_property
     def identities(self) -> tuple[str, ...]:
         """As requests, and sets, call them."""
-        return (f"person-{self.group.pk}", f"{self.group.source}/{self.group.name}")
+        named = f"{self.group.source}/{self.group.name}"  # by sets from before pseudonyms
+        return (f"person-{self.group.pk}", named, self.group.pseudonym)
 
     @cached_property
     def rooms(self) -> set[str]:
@@ -166,7 +167,7 @@ class Located:
 
     def traces_in(self, folder: str) -> Traces:
         """By what the records of a run name this person."""
-        texts = {Path(room).name for room in self.rooms} | self.hashes | {self.identities[1]}
+        texts = {Path(room).name for room in self.rooms} | self.hashes | {*self.identities[1:]}
         samples = [str(pk) for pk, _, _ in self.samples] if _stage(folder) == Stage.SAMPLE else []
         return Traces(
             texts=tuple(sorted(texts)),

@@ -56,7 +56,7 @@ def words_of(person: IdentityGroup) -> set[str]:
     # Not the copy of somebody else's video that stands against hers: that is theirs, and has its twins.
     own = Q(instance__group=person, copy_of=None) | Q(copy_of__instance__group=person)
     videos = VideoSample.objects.filter(own)
-    found = {NAME, "zephyrine", NOTE}
+    found = {NAME, "zephyrine", NOTE, person.pseudonym}
     found |= {
         name for row in references.values_list("source_sha256", "sha256", "path", "poster") for name in row
     }
