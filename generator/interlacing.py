@@ -63,9 +63,7 @@ def _first_field(looks: Iterable[str]) -> str | None:
     return max(_FIELDS, key=lambda field: counts[field])
 
 
-def _filled_in(
-    frames: Iterable[av.VideoFrame], options: str, time_base: Fraction
-) -> Iterator[av.VideoFrame]:
+def _filled_in(frames: Iterable[av.VideoFrame], options: str, time_base: Fraction) -> Iterator[av.VideoFrame]:
     deinterlacer: _Filter | None = None
     for frame in frames:
         if deinterlacer is None or not deinterlacer.takes(frame):

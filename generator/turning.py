@@ -1,4 +1,4 @@
-"""How a stored picture is turned and mirrored to be shown: EXIF's eight cases, as a display matrix says them."""
+"""How a stored picture is turned and mirrored to be shown: a display matrix as one of EXIF's eight cases."""
 
 from __future__ import annotations
 
