@@ -13,6 +13,7 @@ from diffusers import WanVACEPipeline
 from numpy.typing import NDArray
 from PIL import Image
 
+from generator.faults import to_pixels
 from generator.model.local import accelerator, load_local
 from generator.records import SamplerSettings
 
@@ -53,7 +54,7 @@ class Vace:
             generator=torch.Generator().manual_seed(seed),
             output_type="np",
         ).frames[0]
-        return np.asarray((video * 255).round(), np.uint8)
+        return to_pixels(video, "VACE")
 
 
 def load_vace(weights: Path, settings: SamplerSettings) -> Vace:
