@@ -19,6 +19,7 @@ from transformers import PreTrainedTokenizerBase, UMT5EncoderModel
 
 from generator.faults import LatentTrace, check_finite, check_videos
 from generator.model import references as visual
+from generator.model.adapters import put_on, read_adapter
 from generator.model.order import in_order
 from generator.model.pictures import VisualReference, list_references, read_references, to_frames
 from generator.model.transformer import AnyIDTransformer
@@ -136,6 +137,32 @@ class AnyIDPipeline(WanPipeline):
             kwargs["transformer"] = AnyIDTransformer.from_pretrained(path, subfolder="transformer", **chosen)
         pipeline: AnyIDPipeline = super().from_pretrained(path, **kwargs)
         return pipeline
+
+    def load_lora_weights(
+        self,
+        pretrained_model_name_or_path_or_dict: str | Path | dict[str, Tensor],
+        adapter_name: str | None = None,
+        *,
+        alpha: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Upstream's; local files also in PEFT's and DiffSynth's form, see `generator.model.adapters`.
+
+        Args:
+            pretrained_model_name_or_path_or_dict: folder, safetensors file, hub id or tensors.
+            adapter_name: of the adapter in the model.
+            alpha: of a local file that does not say its own.
+            **kwargs: as upstream.
+
+        Raises:
+            ValueError: a local file in no known form, or of another base; the message names the remedy.
+        """
+        place = pretrained_model_name_or_path_or_dict
+        local = None if isinstance(place, dict) else Path(place, kwargs.get("weight_name") or "")
+        if local is None or not local.exists() or kwargs.get("hotswap"):
+            super().load_lora_weights(place, adapter_name, **kwargs)
+        else:
+            put_on(self.transformer, read_adapter(local, alpha=alpha), adapter_name, pipeline=self)
 
     def encode_prompt(
         self, prompt: str | list[str], *args: Any, **kwargs: Any
