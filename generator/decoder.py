@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 import av
 import av.error
 import numpy as np
+from av.buffer import Buffer
 from av.container import InputContainer
 from av.filter import Graph
 from av.stream import Disposition
@@ -151,7 +152,7 @@ class VideoDecoder:
         except av.error.FFmpegError as error:
             detail = f"has colours that cannot be converted: {error.strerror}"
             raise MediaError(RejectReason.UNSUPPORTED, detail) from None
-        return turn.apply(rgb.to_ndarray())
+        return turn.apply(np.asarray(rgb.to_ndarray(), np.uint8))
 
     def _to_ordinary_range(self, frame: av.VideoFrame) -> av.VideoFrame:
         """HDR (phones record it by default) to BT.709, with reference white as white."""
@@ -223,7 +224,7 @@ class VideoDecoder:
         """Whether recordings of this format begin anywhere, mostly between two whole pictures."""
         return self._format in (MediaFormat.MPEG_PS, MediaFormat.MPEG_TS, MediaFormat.MPEG_VIDEO)
 
-    def _decode_packet(self, packet: av.Packet, began: bool) -> list[av.VideoFrame]:
+    def _decode_packet(self, packet: av.Packet[av.VideoStream], began: bool) -> list[av.VideoFrame]:
         try:
             return packet.decode()
         except av.error.InvalidDataError:
@@ -257,8 +258,8 @@ class VideoDecoder:
 
 def _turn(frame: av.VideoFrame) -> Turn:
     """How a decoded frame is to be shown."""
-    matrix = frame.side_data.get("DISPLAYMATRIX")
-    return turn_of(bytes(matrix) if matrix else b"")
+    matrix = cast(Mapping[str, Buffer], frame.side_data).get("DISPLAYMATRIX")
+    return turn_of(b"" if matrix is None else bytes(matrix))
 
 
 def _colorspace(frame: av.VideoFrame) -> Colorspace | None:

@@ -59,8 +59,8 @@ def ref_errors(
     for one, answer in zip(draws, errors.T.tolist(), strict=True):
         if not np.isfinite(answer).all():
             raise RunError(
-                f"{bank.path}: entry {int(one['entry'])}: the frozen policy answers {answer} (chosen, rejected), "
-                "which is not finite; check the weights of the base model and its adapters"
+                f"{bank.path}: entry {int(one['entry'])}: the frozen policy answers {answer} (chosen, "
+                "rejected), which is not finite; check the weights of the base model and its adapters"
             )
     return errors
 

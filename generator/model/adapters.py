@@ -105,18 +105,18 @@ def read_adapter(adapter: str | Path, *, alpha: float | None = None) -> Adapter:
     """
     file = adapter_file(adapter)
     tensors, header = _read(file)
-    named = {name: _parse(file, name) for name in tensors}
+    named = {name: _parse(file, name, value.numel() == 1) for name, value in tensors.items()}
     forms = {form for form, *_ in named.values()}
-    if len(forms) != 1:
-        raise ValueError(
-            f"{file} mixes the forms {', '.join(sorted(forms)) or 'of none'}; convert one adapter a file"
-        )
+    if not forms:
+        raise ValueError(f"{file} holds nothing; save the adapter again")
+    if len(forms) > 1:
+        raise ValueError(f"{file} mixes the forms {', '.join(sorted(forms))}; keep one adapter in a file")
     form = forms.pop()
     weights: dict[str, Tensor] = {}
     alphas: dict[str, float] = {}
     for name, (_, layer, _, end) in named.items():
         if layer + end in weights or (not end and layer in alphas):
-            raise ValueError(f"{file} ({form} form) holds several adapters of {layer!r}; save one a file")
+            raise ValueError(f"{file} ({form} form) holds several adapters of {layer!r}; keep one in a file")
         if end:
             weights[layer + end] = tensors[name]
         else:
@@ -204,18 +204,18 @@ def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(f"{file} is no safetensors file: {error}") from None
-    if broken := [name for name, value in tensors.items() if not value.isfinite().all()]:
+    if broken := [name for name, value in tensors.items() if not value.float().isfinite().all()]:
         raise ValueError(f"{file}: {broken[0]} is not finite; take the adapter from an earlier checkpoint")
     return tensors, header
 
 
-def _parse(file: Path, name: str) -> tuple[str, str, str, str]:
+def _parse(file: Path, name: str, is_number: bool) -> tuple[str, str, str, str]:
     """Form, Diffusers' layer, how the file spells it, and `DOWN`, `UP` or nothing for an alpha."""
     prefix = next((prefix for prefix in _PREFIXES if name.startswith(prefix)), "")
     form, rest = _PREFIXES.get(prefix), name.removeprefix(prefix)
     half, alpha = _HALF.match(rest), _ALPHA.match(rest)
     found = half or alpha
-    if found is None:
+    if found is None or (alpha and not is_number):
         known = f" ({form} form)" if form else ""
         raise ValueError(
             f"{file}{known} holds {name!r}; an adapter holds pairs of lora_A.weight and lora_B.weight of a "
