@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 import av
 import av.error
 import numpy as np
+from av.buffer import Buffer
 from av.container import InputContainer
 from av.filter import Graph
 from av.stream import Disposition
 from av.video.reformatter import Colorspace, ColorTrc, Interpolation
 from numpy.typing import NDArray
 
+from generator.interlacing import deinterlaced
 from generator.media import MediaError, MediaFormat, MediaLimits, RejectReason
+from generator.turning import Turn, turn_of
 
 #: A file that breaks off is still used when this many frames came before the break.
 MIN_DAMAGED_FRAMES = 5
@@ -38,6 +41,8 @@ _HDR_TRANSFERS = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
 class VideoDecoder:
     """Iterate once over the decoded frames of a file; afterwards it knows when each was shown.
 
+    Interlaced frames come out as whole pictures, see `generator.interlacing`.
+
     Args:
         path: the file.
         media_format: as its content tells.
@@ -49,7 +54,7 @@ class VideoDecoder:
         has_audio: whether there is an audio stream.
         nominal_fps: the rate that the header claims, or None.
         size: width and height of the first frame as a viewer sees it: square pixels, upright.
-        rotation: degrees clockwise by which the first frame is turned to stand upright.
+        rotation: degrees clockwise by which the first frame is turned to stand upright, before any mirroring.
         starts: seconds from the first frame's start to each decoded frame's.
         end: seconds from the first frame's start to the end of the last.
         is_damaged: decoding ended early.
@@ -61,7 +66,7 @@ class VideoDecoder:
 
     def __init__(self, path: Path | str, media_format: MediaFormat, limits: MediaLimits) -> None:
         """Open the file; nothing is decoded yet."""
-        self._limits = limits
+        self._limits, self._format = limits, media_format
         self._graph: Graph | None = None
         self._file = open(path, "rb")  # noqa: SIM115 - closed in __exit__
         try:
@@ -97,7 +102,7 @@ class VideoDecoder:
     def __iter__(self) -> Iterator[av.VideoFrame]:
         """Decode the frames in the order of showing; stop at the first break in the file."""
         first: float | None = None
-        for frame in self._decode():
+        for frame in deinterlaced(self._decode(), self._time_base):
             self._limits.check_picture(frame.width, frame.height)
             # Frames that a decoder held back until the end carry no time base of their own.
             time = self.end + (first or 0.0) if frame.pts is None else float(frame.pts * self._time_base)
@@ -131,9 +136,9 @@ class VideoDecoder:
         Raises:
             MediaError: `unsupported`: no conversion is known for its colours.
         """
-        turns = _quarter_turns(frame)
+        turn = _turn(frame)
         size = size or self.size
-        width, height = reversed(size) if turns % 2 else size
+        width, height = turn.size(*size)
         try:
             if frame.color_trc in _HDR_TRANSFERS:
                 frame = self._to_ordinary_range(frame)
@@ -147,7 +152,7 @@ class VideoDecoder:
         except av.error.FFmpegError as error:
             detail = f"has colours that cannot be converted: {error.strerror}"
             raise MediaError(RejectReason.UNSUPPORTED, detail) from None
-        return np.ascontiguousarray(np.rot90(rgb.to_ndarray(), turns))
+        return turn.apply(np.asarray(rgb.to_ndarray(), np.uint8))
 
     def _to_ordinary_range(self, frame: av.VideoFrame) -> av.VideoFrame:
         """HDR (phones record it by default) to BT.709, with reference white as white."""
@@ -191,30 +196,47 @@ class VideoDecoder:
 
     def _decode(self) -> Iterator[av.VideoFrame]:
         # One frame at a time, in one thread: with frame threads a decoder drops broken frames unsaid.
+        began = False
         try:
             for packet in self._container.demux(self._stream):
-                if packet.is_corrupt:
+                if packet.is_corrupt and (began or not self._is_broadcast):
                     self.is_damaged = True  # the file ends within this packet
                     yield from self._stream.decode(None)
                     return
-                for frame in packet.decode():
+                for frame in self._decode_packet(packet, began):
                     if frame.is_corrupt:
                         self.is_damaged = True  # the decoder has filled gaps with grey or smeared blocks
-                    else:
-                        yield frame
+                        continue
+                    began = True
+                    if self._format is MediaFormat.AVI:
+                        # It stores no times of showing; guessed ones run backwards. Decoding is as even.
+                        frame.pts = frame.dts
+                    yield frame
         except (av.error.FFmpegError, OSError) as error:
-            if not self.starts:
+            if not began:
                 raise MediaError(
                     RejectReason.UNREADABLE, f"cannot be decoded: {error.strerror or error}"
                 ) from None
             self.is_damaged = True
 
+    @property
+    def _is_broadcast(self) -> bool:
+        """Whether recordings of this format begin anywhere, mostly between two whole pictures."""
+        return self._format in (MediaFormat.MPEG_PS, MediaFormat.MPEG_TS, MediaFormat.MPEG_VIDEO)
+
+    def _decode_packet(self, packet: av.Packet[av.VideoStream], began: bool) -> list[av.VideoFrame]:
+        try:
+            return packet.decode()
+        except av.error.InvalidDataError:
+            if began or not self._is_broadcast:
+                raise
+            return []
+
     def _note_shape(self, frame: av.VideoFrame) -> None:
-        turns = _quarter_turns(frame)
+        turn = _turn(frame)
         width, height = max(1, round(frame.width * self._pixel_aspect)), frame.height
         self._limits.check_picture(width, height)
-        self.size = (height, width) if turns % 2 else (width, height)
-        self.rotation = -turns % 4 * 90
+        self.size, self.rotation = turn.size(width, height), turn.rotation
 
     def _duration(self, frame: av.VideoFrame) -> float:
         if frame.duration > 0:
@@ -234,9 +256,10 @@ class VideoDecoder:
             )
 
 
-def _quarter_turns(frame: av.VideoFrame) -> int:
-    """Counterclockwise quarter turns, 0 to 3, that make a decoded frame stand upright."""
-    return round(frame.rotation / 90) % 4
+def _turn(frame: av.VideoFrame) -> Turn:
+    """How a decoded frame is to be shown."""
+    matrix = cast(Mapping[str, Buffer], frame.side_data).get("DISPLAYMATRIX")
+    return turn_of(b"" if matrix is None else bytes(matrix))
 
 
 def _colorspace(frame: av.VideoFrame) -> Colorspace | None:

@@ -18,6 +18,22 @@ from pathlib import Path
 _MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis")
 _PLAYLISTS = (b"#extm3u", b"ffconcat", b"[playlist]")
+#: Video that is refused with a remedy, by its first bytes.
+_OTHER_VIDEO = {
+    b"FLV": "Flash video (FLV)",
+    b"\x30\x26\xb2\x75\x8e\x66\xcf\x11": "Windows Media (WMV or ASF)",
+    b"OggS": "Ogg",
+    b".RMF": "RealMedia",
+    b"\x06\x0e\x2b\x34": "MXF",
+    b"\x1f\x07\0": "raw DV",
+    b"\0\0\0\1": "a raw H.264 or HEVC stream",
+    b"\0\0\1": "a raw H.264 or HEVC stream",
+}
+#: A transport stream's packets begin with this byte: of 188 bytes, on camcorders' discs (M2TS) 192, with
+#: error correction 204.
+_TS_SYNC, _TS_PACKETS = 0x47, (188, 192, 204)
+#: Packets in a row that tell a transport stream.
+_TS_NEEDED = 5
 
 
 class RejectReason(StrEnum):
@@ -72,11 +88,16 @@ class MediaFormat(StrEnum):
     WEBP = "webp"
     MOV = "mov"
     MATROSKA = "matroska"
+    AVI = "avi"
+    MPEG_PS = "mpeg"
+    MPEG_TS = "mpegts"
+    MPEG_VIDEO = "mpegvideo"
 
     @property
     def kind(self) -> MediaKind:
         """Still or moving."""
-        return MediaKind.VIDEO if self in (MediaFormat.MOV, MediaFormat.MATROSKA) else MediaKind.IMAGE
+        is_still = self in (MediaFormat.JPEG, MediaFormat.PNG, MediaFormat.WEBP)
+        return MediaKind.IMAGE if is_still else MediaKind.VIDEO
 
 
 @dataclass(frozen=True)
@@ -177,7 +198,7 @@ def detect_format(path: Path | str, limits: MediaLimits) -> MediaFormat:
     if size > limits.max_bytes:
         raise MediaError(RejectReason.TOO_LARGE, f"has {size} bytes; {limits.max_bytes} are allowed")
     with open(path, "rb") as file:
-        head = file.read(1024)
+        head = file.read(2048)
     if not head:
         raise MediaError(RejectReason.UNREADABLE, "is empty (0 bytes)")
     found = _known_format(head)
@@ -197,7 +218,24 @@ def _known_format(head: bytes) -> MediaFormat | None:
         return MediaFormat.MATROSKA
     if head[4:8] in _MP4_BOXES and head[8:12] not in _HEIF_BRANDS:
         return MediaFormat.MOV
+    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+        return MediaFormat.AVI
+    if head.startswith(b"\0\0\1\xba"):
+        return MediaFormat.MPEG_PS
+    if head.startswith(b"\0\0\1\xb3"):
+        return MediaFormat.MPEG_VIDEO
+    if _is_transport_stream(head):
+        return MediaFormat.MPEG_TS
     return None
+
+
+def _is_transport_stream(head: bytes) -> bool:
+    """Whether packets follow each other, wherever a recording was cut."""
+    return any(
+        all(head[place] == _TS_SYNC for place in range(start, start + _TS_NEEDED * size, size))
+        for size in _TS_PACKETS
+        for start in range(min(size, len(head) - (_TS_NEEDED - 1) * size))
+    )
 
 
 def _why_unknown(head: bytes) -> MediaError:
@@ -210,8 +248,15 @@ def _why_unknown(head: bytes) -> MediaError:
         return MediaError(RejectReason.UNSAFE, "is a playlist, which names other files to open")
     if head.startswith((b"GIF8", b"BM", b"II*\0", b"MM\0*")):
         return MediaError(RejectReason.UNSUPPORTED, "is a GIF, BMP or TIFF; save it as PNG, JPEG or MP4")
+    for start, name in _OTHER_VIDEO.items():
+        if head.startswith(start):
+            return MediaError(
+                RejectReason.UNSUPPORTED, f"is {name}; save it as MP4: ffmpeg -i FILE -c:v libx264 clip.mp4"
+            )
     return MediaError(
-        RejectReason.UNSUPPORTED, "is none of JPEG, PNG, WebP, MP4, MOV, MKV or WebM by its content"
+        RejectReason.UNSUPPORTED,
+        "is none of JPEG, PNG, WebP, MP4, MOV, MKV, WebM, AVI, MPEG-PS or MPEG-TS by its content; "
+        "save it as one of them",
     )
 
 

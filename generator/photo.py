@@ -19,6 +19,8 @@ from generator.media import MediaError, MediaFormat, MediaLimits, RejectReason, 
 #: What Pillow's decoders raise on broken files.
 _DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
 
+#: Pillow's modes of numbers that are no colours.
+_NO_PICTURE = ("F",)
 _ORIENTATION_TAG = 0x0112
 #: EXIF orientation -> degrees clockwise.
 _ROTATIONS = {3: 180, 4: 180, 5: 90, 6: 90, 7: 270, 8: 270}
@@ -44,10 +46,19 @@ def open_photo(path: Path | str, photo_format: MediaFormat, limits: MediaLimits)
         ) from None
     with picture:
         limits.check_picture(*picture.size)
-        # Phones store a depth map as a second picture in a JPEG; that is no animation.
-        if photo_format is not MediaFormat.JPEG and getattr(picture, "is_animated", False):
-            raise MediaError(RejectReason.UNSUPPORTED, "is an animated picture; save it as MP4 or as a still")
+        refuse_animation(picture)
         yield picture
+
+
+def refuse_animation(picture: Image.Image) -> None:
+    """Refuse a picture that moves.
+
+    Raises:
+        MediaError: it does.
+    """
+    # Phones store a depth map as a second picture in a JPEG; that is no animation.
+    if picture.format not in ("JPEG", "MPO") and getattr(picture, "is_animated", False):
+        raise MediaError(RejectReason.UNSUPPORTED, "is an animated picture; save it as MP4 or as a still")
 
 
 def rotation_of(picture: Image.Image) -> int:
@@ -63,8 +74,14 @@ def decode_photo(picture: Image.Image) -> Image.Image:
     """Decode a still fully: upright, 8-bit sRGB, transparency laid over white, no metadata.
 
     Raises:
-        MediaError: `unreadable` where a part of the picture is missing or broken.
+        MediaError: `unreadable` where a part of the picture is missing or broken; `unsupported` where its
+            numbers have no agreed meaning as light.
     """
+    if picture.mode in _NO_PICTURE:
+        raise MediaError(
+            RejectReason.UNSUPPORTED,
+            f"is of mode {picture.mode}; convert it to RGB, or to 8 or 16 bits of grey",
+        )
     try:
         picture.load()
         upright = _to_rgb(_to_srgb(ImageOps.exif_transpose(picture)))
@@ -112,7 +129,8 @@ def _to_srgb(picture: Image.Image) -> Image.Image:
 def _to_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith("I"):
         # Pillow clips 16-bit greys to 255 where they must be scaled.
-        return Image.fromarray((np.asarray(picture) / 257).astype(np.uint8)).convert("RGB")
+        grey = (np.asarray(picture) / 257).clip(0, 255)
+        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
     if picture.has_transparency_data:
         rgba = picture.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")

@@ -3,7 +3,7 @@
     request.json    {"stage": "sample", "model": {"base", "adapters"}, "settings": {...}, "samples": [...]}
     samples/        <sample_id>.mp4, each complete or absent
     metrics.jsonl   one line a finished sample
-    result.json     {"samples": [...], "failed": [...]}
+    result.json     {"samples": [...], "failed": [...]}; what failed names the step at which it began
 
 A killed run is resumed by the same command: finished videos stay, the others are made. Neighbours in the
 request with equal references and prompt (a pair) are one batch, but each has its own noise, so that a video
@@ -13,7 +13,6 @@ depends on its own seed alone.
 from __future__ import annotations
 
 import itertools
-import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,11 +22,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from generator.media import file_sha256
+from generator.faults import BrokenVideoError, Fault, NotFiniteError
+from generator.media import MediaKind, MediaLimits, detect_format, file_sha256
 from generator.model.precision import Precision, choose_precision
 from generator.records import ReferenceKind, SampleRequest, SamplerSettings
 from generator.rundir import RunDir, RunError, run_command
-from generator.video import probe, read_clip, write_clip
+from generator.video import probe, read_clip, read_paced, write_clip
 
 if TYPE_CHECKING:
     from generator.model.pipeline import AnyIDPipeline
@@ -109,7 +109,7 @@ def make_videos(
     *,
     resolve: Callable[[str], Path] = Path,
     on_sample: OnSample = lambda facts, seconds: None,
-) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Make every video that the folder does not hold yet.
 
     Args:
@@ -122,17 +122,18 @@ def make_videos(
 
     Returns:
         Facts of each video (`sample_id`, `path`, `sha256`, `width`, `height`, `num_frames`, `fps`,
-        `size_bytes`), and `sample_id` with `error` of each that could not be made.
+        `size_bytes`), and `sample_id` with `error` of each that could not be made; where the model is at
+        fault also the denoising `step` at which that began, see `generator.faults.Fault`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     made: list[dict[str, Any]] = []
-    failed: list[dict[str, str]] = []
+    failed: list[dict[str, Any]] = []
     pipeline: AnyIDPipeline | None = None
     for group in _batches(samples):
         kept = {sample.sample_id: _existing(folder, sample, settings) for sample in group}
-        seconds = 0.0
-        if None in kept.values():
-            began = time.monotonic()
+        began = time.monotonic()
+        missing = [sample for sample in group if kept[sample.sample_id] is None]
+        if missing:
             try:
                 references = [
                     read_reference(resolve(path), kind, settings) for path, kind in group[0].references
@@ -144,20 +145,49 @@ def make_videos(
             if problem := pipeline.prompt_reader().read(group[0].prompt).problem:
                 failed += [{"sample_id": sample.sample_id, "error": problem} for sample in group]
                 continue
-            videos = sample_batch(pipeline, references, group, settings)
             # A finished video stays as it is even when its neighbour is missing: their noise is their own.
-            for sample, frames in zip(group, videos, strict=True):
-                if kept[sample.sample_id] is None:
-                    write_clip(_target(folder, sample), frames, settings.fps)
-                    kept[sample.sample_id] = _existing(folder, sample, settings)
-            seconds = (time.monotonic() - began) / len(group)
-        for sample in group:
-            facts = kept[sample.sample_id]
+            broken = _write_batch(pipeline, references, group, missing, settings, folder)
+            failed += broken
+            kept = {
+                sample.sample_id: kept[sample.sample_id] or _existing(folder, sample, settings)
+                for sample in group
+                if sample.sample_id not in {item["sample_id"] for item in broken}
+            }
+        seconds = (time.monotonic() - began) / len(group) if missing else 0.0
+        for sample_id, facts in kept.items():
             if facts is None:
-                raise RunError(f"{_target(folder, sample)} was written but does not decode; check the disk")
+                raise RunError(f"{folder / sample_id}.mp4 was written but does not decode; check the disk")
             made.append(facts)
             on_sample(facts, seconds)
     return made, failed
+
+
+def _write_batch(
+    pipeline: AnyIDPipeline,
+    references: Sequence[Array],
+    group: Sequence[SampleRequest],
+    missing: Sequence[SampleRequest],
+    settings: SamplerSettings,
+    folder: Path,
+) -> list[dict[str, Any]]:
+    """Sample a group and write those that are missing; what is wrong with the others of them."""
+    faults: Mapping[int, Fault] = {}
+    try:
+        videos = sample_batch(pipeline, references, group, settings)
+    except BrokenVideoError as error:
+        videos, faults = error.videos, error.faults
+    except NotFiniteError as error:
+        return [{"sample_id": sample.sample_id, "error": _one_line(error)} for sample in missing]
+    broken: list[dict[str, Any]] = []
+    for place, (sample, frames) in enumerate(zip(group, videos, strict=True)):
+        if sample not in missing:
+            continue
+        if place in faults:
+            fault = faults[place]
+            broken.append({"sample_id": sample.sample_id, "error": fault.reason, "step": fault.step})
+        else:
+            write_clip(_target(folder, sample), frames, settings.fps)
+    return broken
 
 
 def sample_batch(
@@ -176,8 +206,12 @@ def sample_batch(
 
     Returns:
         (B, F, H, W, 3) uint8.
+
+    Raises:
+        BrokenVideoError: some of them cannot be used; it holds the others.
+        NotFiniteError: no video can be made of these references.
     """
-    latents = pipeline(
+    videos: Array = pipeline(
         references=references,
         prompt=group[0].prompt,
         height=settings.height,
@@ -188,10 +222,10 @@ def sample_batch(
         num_videos_per_prompt=len(group),
         # On the CPU whatever the device, so that a seed means the same noise everywhere.
         generator=[torch.Generator().manual_seed(sample.seed) for sample in group],
-        output_type="latent",
+        output_type="uint8",
         return_dict=False,
     )[0]
-    return pipeline.decode_latents(latents)
+    return videos
 
 
 def read_reference(path: Path, kind: ReferenceKind, settings: SamplerSettings) -> Array:
@@ -209,14 +243,9 @@ def read_reference(path: Path, kind: ReferenceKind, settings: SamplerSettings) -
         ValueError: not readable; the message names the file.
         OSError: the file cannot be opened.
     """
-    if kind is not ReferenceKind.CLIP:
+    if kind is not ReferenceKind.CLIP or detect_format(path, MediaLimits()).kind is MediaKind.IMAGE:
         return read_clip(path, max_frames=1).frames
-    rate = probe(path).fps / settings.fps
-    if rate <= 0:
-        return read_clip(path, max_frames=1).frames
-    clip = read_clip(path, max_frames=math.ceil(rate * (settings.num_frames - 1)) + 1).frames
-    picks = (np.arange(settings.num_frames) * rate).round().astype(int)
-    return clip[picks[picks < len(clip)]]
+    return read_paced(path, settings.fps, max_frames=settings.num_frames)
 
 
 def _batches(samples: Iterable[SampleRequest]) -> list[list[SampleRequest]]:

@@ -7,7 +7,7 @@ k / fps), index at the front, no audio, no metadata; equal frames give equal byt
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
@@ -45,6 +45,7 @@ __all__ = [
     "probe",
     "probe_video",
     "read_clip",
+    "read_paced",
     "write_clip",
     "write_poster",
 ]
@@ -110,14 +111,62 @@ def read_clip(path: Path | str, *, max_frames: int | None = None, limits: MediaL
     with VideoDecoder(path, media_format, limits) as decoder:
         for frame in decoder:
             frames.append(decoder.upright_rgb(frame))
-            if len(frames) * frames[0].nbytes > limits.max_clip_bytes:
-                raise MediaError(
-                    RejectReason.TOO_LARGE,
-                    f"needs over {limits.max_clip_bytes} bytes as frames; give max_frames or normalise it",
-                )
+            _check_memory(frames, limits)
             if len(frames) == max_frames:
                 break
     return Clip(np.stack(frames), fps=len(frames) / decoder.end)
+
+
+def read_paced(
+    path: Path | str, fps: float, *, max_frames: int | None = None, limits: MediaLimits | None = None
+) -> NDArray[np.uint8]:
+    """Decode a clip at another, even rate: at every moment k / fps the frame that begins nearest to it.
+
+    Args:
+        path: a clip.
+        fps: frames per second; where the clip has fewer, frames are repeated.
+        max_frames: stop after so many frames; None reads all.
+        limits: what it may cost.
+
+    Returns:
+        (F, H, W, 3) in RGB; of the whole clip F is `paced_length`.
+
+    Raises:
+        MediaError: not readable, not supported, or beyond the limits.
+        OSError: the file cannot be opened.
+    """
+    limits = limits or MediaLimits()
+    frames: list[NDArray[np.uint8]] = []
+    with VideoDecoder(path, detect_format(path, limits), limits) as decoder:
+        for frame in decoder:
+            frames.append(decoder.upright_rgb(frame))
+            _check_memory(frames, limits)
+            if max_frames is not None and decoder.starts[-1] * fps >= max_frames - 1:
+                break
+    count = paced_length(len(frames), len(frames) / decoder.end, fps)
+    moments = np.arange(count if max_frames is None else min(count, max_frames)) / fps
+    places = np.interp(moments, decoder.starts, np.arange(len(frames)))
+    # Times are rounded in files, which must not decide where a moment is halfway between two frames.
+    return np.stack([frames[place] for place in places.round(6).round().astype(int)])
+
+
+def paced_length(num_frames: int, own_fps: float, fps: float) -> int:
+    """How many frames a clip has at another rate: moments before the middle of its last frame.
+
+    Args:
+        num_frames: of the clip.
+        own_fps: its frames per second on average.
+        fps: the other rate.
+    """
+    return int((num_frames - 0.5) * fps / own_fps) + 1
+
+
+def _check_memory(frames: Sequence[NDArray[np.uint8]], limits: MediaLimits) -> None:
+    if len(frames) * frames[0].nbytes > limits.max_clip_bytes:
+        raise MediaError(
+            RejectReason.TOO_LARGE,
+            f"needs over {limits.max_clip_bytes} bytes as frames; give max_frames or normalise it",
+        )
 
 
 def write_clip(path: Path | str, frames: NDArray[np.uint8], fps: float) -> None:

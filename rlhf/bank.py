@@ -30,6 +30,8 @@ TOLERANCE = 1e-6
 class ReferenceBank:
     """A memory-mapped table (entries, 2) of float32 errors; NaN where a draw was never met.
 
+    What is not finite is never kept, and never believed where another program left it: it is computed anew.
+
     An entry is written once, in the batch in which the run first meets its draw, and all readers get what
     is written. So a resumed run, which meets draws in the same batches, ends with the same bits. The
     processes of one machine share the file; each writes the entries of its own draws, partners the same ones.
@@ -58,7 +60,7 @@ class ReferenceBank:
     @property
     def num_known(self) -> int:
         """Draws whose errors are in the table; a run meets them in the order of its draws."""
-        return int((~np.isnan(self._table).any(axis=1)).sum())
+        return int(np.isfinite(self._table).all(axis=1).sum())
 
     def errors(
         self,
@@ -77,10 +79,10 @@ class ReferenceBank:
             in_step: all processes ask at the same time, and compute where one of them does not know.
 
         Returns:
-            (2, B) float32, on the device of the draws.
+            (2, B) float32, on the device of the draws; not finite where the policy answers so.
         """
         places, device = _places(draws), draws[0]["clean"].device
-        unknown = np.isnan(self._table[places])
+        unknown = ~np.isfinite(self._table[places])
         if partner:
             unknown = partner.exchange(torch.from_numpy(unknown).to(device)).any(0).cpu().numpy()
         asks = bool(unknown.any())
@@ -88,11 +90,13 @@ class ReferenceBank:
             asks = processes.any_of_us(asks)
         if asks:
             fresh = compute(draws).detach().float().cpu().numpy().T
-            self._table[places] = np.where(unknown, fresh, self._table[places])
+            answers = np.where(unknown, fresh, self._table[places])
+            self._table[places] = np.where(np.isfinite(answers), answers, np.nan)
             self.num_computed += len(places)
         else:
+            answers = self._table[places]
             self.num_read += len(places)
-        return torch.from_numpy(self._table[places].T.copy()).to(device)
+        return torch.from_numpy(answers.T.copy()).to(device)
 
     def check(self, batches: Sequence[Sequence[Tensors]], compute: Compute) -> int:
         """Compute entries again.
@@ -110,7 +114,7 @@ class ReferenceBank:
         checked = 0
         for draws in batches:
             known = self._table[_places(draws)].T
-            if np.isnan(known).any():
+            if not np.isfinite(known).all():
                 continue
             fresh = compute(draws).float().cpu().numpy()
             off = np.abs(known / fresh - 1).max(axis=0)

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
+from generator.faults import NotFiniteError
 from generator.records import SamplerSettings
 from generator.sample import read_reference
 from generator.video import read_clip
-from rlhf.cache import fill
+from rlhf.cache import fill, read_tensors
 from rlhf.draws import Tensors
 from rlhf.export_row import ExportRow
 from rlhf.fingerprint import digest, frozen_sha256
@@ -53,10 +53,14 @@ class CachedPairs(Sequence[dict[str, Tensor]]):
         return CachedPairs([path for path, keep in zip(self.paths, chosen, strict=True) if keep])
 
     def __getitem__(self, index: Any) -> Any:
-        """One pair's tensors, in float32, mapped from the disk."""
+        """One pair's tensors, in float32.
+
+        Raises:
+            CacheError: its file is not readable, or not finite.
+        """
         if isinstance(index, slice):
             return CachedPairs(self.paths[index])
-        return load_file(self.paths[index])
+        return read_tensors(self.paths[index])
 
 
 def cache_pairs(
@@ -79,13 +83,22 @@ def cache_pairs(
 
     Raises:
         ValueError: chosen and rejected differ in size or length.
+        CacheError: a pair's tensors are not finite.
     """
     rows = list(rows)
     encoders = encoders_sha256(pipeline)
     paths = [folder / f"{pair_key(row, encoders)}.safetensors" for row in rows]
-    jobs = [(path, partial(encode_pair, pipeline, row)) for path, row in zip(paths, rows, strict=True)]
+    jobs = [(path, partial(_encode_named, pipeline, row)) for path, row in zip(paths, rows, strict=True)]
     fill(folder, jobs, on_file=on_pair)
     return CachedPairs(paths)
+
+
+def _encode_named(pipeline: AnyIDPipeline, row: ExportRow) -> dict[str, Tensor]:
+    """`encode_pair`, where numbers that are not finite name the pair."""
+    try:
+        return encode_pair(pipeline, row)
+    except NotFiniteError as error:
+        raise NotFiniteError(f"pair {row.pair_id}: {error}") from None
 
 
 def encoders_sha256(pipeline: AnyIDPipeline) -> str:

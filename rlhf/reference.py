@@ -11,6 +11,7 @@ import torch
 from accelerate.utils import send_to_device
 from torch import Tensor
 
+from generator.rundir import RunError
 from rlhf import processes
 from rlhf.arm_parallel import Partner
 from rlhf.bank import ReferenceBank
@@ -42,6 +43,9 @@ def ref_errors(
         draws: B items of `rlhf.draws.PairDraws`.
         bank: None asks the policy.
         partner: see `FlowPolicy.forward`.
+
+    Raises:
+        RunError: a bank was to get an answer that is not finite.
     """
 
     def compute(draws: Sequence[Tensors]) -> Tensor:
@@ -51,7 +55,14 @@ def ref_errors(
 
     if bank is None:
         return compute(draws)
-    return bank.errors(draws, compute, partner, in_step=is_sharded(policy.transformer))
+    errors = bank.errors(draws, compute, partner, in_step=is_sharded(policy.transformer))
+    for one, answer in zip(draws, errors.T.tolist(), strict=True):
+        if not np.isfinite(answer).all():
+            raise RunError(
+                f"{bank.path}: entry {int(one['entry'])}: the frozen policy answers {answer} (chosen, "
+                "rejected), which is not finite; check the weights of the base model and its adapters"
+            )
+    return errors
 
 
 def open_bank(

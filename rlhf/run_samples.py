@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,9 @@ from rlhf.sft_dataset import TrainingInstance
 
 if TYPE_CHECKING:
     from generator.model.pipeline import AnyIDPipeline
+
+
+logger = logging.getLogger(__name__)
 
 
 class Samples(TrainerCallback):
@@ -92,7 +96,10 @@ class Samples(TrainerCallback):
             ),
             folder,
         )
-        if failed:
+        if failed and "step" in failed[0]:
+            # The model is at fault, not the data; a run must not end over a look at what it learns.
+            logger.warning("no sample of instance %s: %s", instance.instance_id, failed[0]["error"])
+        elif failed:
             raise RunError(f"no sample of instance {instance.instance_id}: {failed[0]['error']}")
 
     def on_train_begin(

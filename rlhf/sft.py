@@ -7,7 +7,7 @@
     samples/        step-<n>/<instance_id>.mp4, at intervals
     adapter/        pytorch_lora_weights.safetensors, as Diffusers reads it (mode "lora")
     transformer/    in the Diffusers layout (mode "full")
-    result.json     hash and closing figures
+    result.json     hash and closing figures, and the frame rate to which all targets were brought
 
 The dataset is described in `rlhf.sft_dataset`. SIGTERM ends the run after the step under way, with a
 checkpoint; starting the command again resumes it. For several devices:
@@ -37,7 +37,14 @@ from rlhf.lora import add_adapter, save_adapter
 from rlhf.run_samples import Samples, sampling_pipeline
 from rlhf.run_trainer import train
 from rlhf.sft_config import SFTConfig
-from rlhf.sft_dataset import TrainingInstance, dataset_file, read_dataset, target_settings
+from rlhf.sft_dataset import (
+    TrainingInstance,
+    common_rate,
+    dataset_file,
+    measure_target,
+    read_dataset,
+    target_settings,
+)
 from rlhf.sft_draws import Layout
 from rlhf.sft_latents import cache_instances
 from rlhf.sft_trainer import FlowLearner, SFTTrainer
@@ -61,12 +68,14 @@ class Task:
         model: `base` and `adapters`.
         dataset: the file of JSON lines.
         instances: each with the size and length of its target.
+        fps: at which all of them are learned.
     """
 
     config: SFTConfig
     model: Mapping[str, Any]
     dataset: Path
     instances: list[tuple[TrainingInstance, SamplerSettings]]
+    fps: int
 
 
 def main(run: RunDir, attached: bool) -> None:
@@ -129,8 +138,11 @@ def check(run: RunDir, request: Mapping[str, Any]) -> Task:
     except KeyError as missing:
         raise RunError(f"{run.path / 'request.json'} has no {missing}") from None
     instances = read_dataset(place)
-    settings = {target: target_settings(target) for target in {item.target for item in instances}}
-    return Task(config, model, dataset_file(place), [(item, settings[item.target]) for item in instances])
+    facts = {target: measure_target(target) for target in {item.target: None for item in instances}}
+    fps = common_rate(facts, config.fps)
+    settings = {target: target_settings(target, facts[target], fps) for target in facts}
+    planned = [(item, settings[item.target]) for item in instances]
+    return Task(config, model, dataset_file(place), planned, fps)
 
 
 def make_trainable(
@@ -200,6 +212,7 @@ def _figures(run: RunDir, task: Task) -> dict[str, Any]:
         "last_loss": sum(last) / len(last),
         "steps": task.config.steps,
         "num_instances": len(task.instances),
+        "fps": task.fps,
         "dataset_sha256": file_sha256(task.dataset),
     }
 

@@ -20,6 +20,9 @@ class SFTConfig(SampledConfig):
         p_drop: share of looks that leave assistant references out, in [0, 1]: any number of them, also all.
         p_still: share of looks at a clip reference that show one of its frames instead, in [0, 1].
         stills: frames of each clip reference that are encoded for that, at least 1.
+        fps: frames per second at which all targets are learned, at least 1; targets with more are thinned
+            out, one with fewer is refused by name. None takes the lowest rate of the targets; the result
+            records what was taken.
         others: see `SampledConfig` (the first instances are shown) and `RunConfig`; an item is an instance.
 
     Raises:
@@ -34,6 +37,7 @@ class SFTConfig(SampledConfig):
     p_drop: float = 0.5
     p_still: float = 0.5
     stills: int = 4
+    fps: int | None = None
     ema_decay: float = 0.999
     sample_every: int = 250
 
@@ -47,3 +51,5 @@ class SFTConfig(SampledConfig):
         for name in ("p_empty", "p_drop", "p_still"):
             self._expect(name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
         self._expect_counts("stills")
+        if self.fps is not None:
+            self._expect_counts("fps")

@@ -15,8 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from generator.media import MediaFacts
 from generator.records import ReferenceKind, SamplerSettings
-from generator.video import probe
+from generator.video import paced_length, probe
+
+#: Share by which a clip may have fewer frames per second than a run; of a hundred frames it repeats so many.
+RATE_TOLERANCE = 0.05
 
 #: The file of a dataset that is given as a folder.
 INSTANCES_FILE = "instances.jsonl"
@@ -86,10 +90,8 @@ def read_dataset(place: Path) -> list[TrainingInstance]:
     return list(instances.values())
 
 
-def target_settings(target: Path) -> SamplerSettings:
-    """Size, length and rate at which a target is learned, its references shown and its samples made.
-
-    A clip is learned up to the longest 4k + 1 frames that it has. All of it is decoded to count them.
+def measure_target(target: Path) -> MediaFacts:
+    """Size, length and rate of a target; all of it is decoded to count its frames.
 
     Raises:
         DatasetError: not a clip, or not readable.
@@ -100,12 +102,57 @@ def target_settings(target: Path) -> SamplerSettings:
         raise DatasetError(f"{target} cannot be learned: {error}") from None
     if facts.fps <= 0:
         raise DatasetError(f"{target} is a still; a target must be a clip")
+    return facts
+
+
+def common_rate(targets: Mapping[Path, MediaFacts], fps: int | None = None) -> int:
+    """The frame rate at which all targets of a run are learned.
+
+    Motion is learned by the frame, so clips of several rates would teach several speeds.
+
+    Args:
+        targets: what `measure_target` said of each, at least one.
+        fps: the rate that was asked for; None takes the lowest of the targets, so that nothing is invented.
+
+    Raises:
+        DatasetError: a target has fewer frames per second than that.
+    """
+    slowest = min(targets, key=lambda target: targets[target].fps)
+    own = targets[slowest].fps
+    if fps is None:
+        fps = max(1, round(own) if _reaches(own, round(own)) else int(own))
+    if not _reaches(own, fps):
+        remedy = f"leave it out, or set fps to {int(own)} or less" if own >= 1 else "leave it out"
+        raise DatasetError(
+            f"target {slowest} has {own:.3g} frames per second, fewer than the {fps} of the run; {remedy}"
+        )
+    return fps
+
+
+def target_settings(target: Path, facts: MediaFacts | None = None, fps: int | None = None) -> SamplerSettings:
+    """Size, length and rate at which a target is learned, its references shown and its samples made.
+
+    A clip is learned up to the longest 4k + 1 frames that it has at that rate.
+
+    Args:
+        target: the clip.
+        facts: what `measure_target` said of it; None measures it.
+        fps: see `common_rate`; None takes the clip's own.
+
+    Raises:
+        DatasetError: not a clip, or not readable.
+    """
+    facts = facts or measure_target(target)
+    fps = fps or common_rate({target: facts})
+    count = paced_length(facts.num_frames, facts.fps, fps)
     return SamplerSettings(
-        height=facts.height,
-        width=facts.width,
-        num_frames=(facts.num_frames - 1) // 4 * 4 + 1,
-        fps=max(1, round(facts.fps)),
+        height=facts.height, width=facts.width, num_frames=(count - 1) // 4 * 4 + 1, fps=fps
     )
+
+
+def _reaches(own: float, fps: int) -> bool:
+    """Whether a clip has so many frames per second, but for what makes 29.97 of 30 and 12 of 12.5."""
+    return own >= fps * (1 - RATE_TOLERANCE)
 
 
 def _read_line(line: str, folder: Path) -> TrainingInstance:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from generator.model.order import in_order
+from rlhf.cache import read_tensors
 from rlhf.draws import Draw, draw, noise_and_time
 from rlhf.sft_config import SFTConfig
 from rlhf.sft_latents import CachedInstance
@@ -135,7 +135,5 @@ class InstanceDraws(Dataset[dict[str, Tensor]]):
 
 
 def _read(path: Path, name: str) -> Tensor:
-    """One tensor of a file; the others stay on the disk."""
-    with safe_open(path, framework="pt") as file:
-        tensor: Tensor = file.get_tensor(name)
-    return tensor
+    """One tensor of a file."""
+    return read_tensors(path, [name])[name]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,12 +17,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from generator.faults import NotFiniteError
 from generator.records import ReferenceKind, SamplerSettings
 from generator.rundir import RunError
 from generator.sample import read_reference
-from generator.video import read_clip
+from generator.video import read_paced
 from rlhf.cache import Encode, fill
 from rlhf.sft_dataset import TrainingInstance
 
@@ -114,6 +117,17 @@ def encode_reference(
     except (ValueError, OSError) as error:
         raise RunError(f"{path} cannot be read: {error}") from None
     size = settings.height, settings.width
+    with _naming(path):
+        return _encode_frames(pipeline, frames, kind, size, stills)
+
+
+def _encode_frames(
+    pipeline: AnyIDPipeline,
+    frames: NDArray[np.uint8],
+    kind: ReferenceKind,
+    size: tuple[int, int],
+    stills: int,
+) -> dict[str, Tensor]:
     if kind is not ReferenceKind.CLIP:
         return {"stills": pipeline.encode_references([frames], *size)[0]}
     picks = np.linspace(0, len(frames) - 1, stills).round().astype(int)
@@ -131,8 +145,18 @@ def encode_prompt(pipeline: AnyIDPipeline, prompt: str) -> dict[str, Tensor]:
 
 
 def _encode_target(pipeline: AnyIDPipeline, path: Path, settings: SamplerSettings) -> Mapping[str, Tensor]:
-    frames = read_clip(path, max_frames=settings.num_frames).frames
-    return {"clean": pipeline.encode_video(frames)[0]}
+    frames = read_paced(path, settings.fps, max_frames=settings.num_frames)
+    with _naming(path):
+        return {"clean": pipeline.encode_video(frames)[0]}
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Inside, numbers that are not finite name the file that they are made of."""
+    try:
+        yield
+    except NotFiniteError as error:
+        raise NotFiniteError(f"{path}: {error}") from None
 
 
 def _encode_empty(pipeline: AnyIDPipeline, settings: SamplerSettings) -> Mapping[str, Tensor]:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
+from generator.model.adapters import put_on, read_adapter
 from generator.model.kernels import choose_attention, compile_blocks
-from generator.model.lora import adapter_file
 from generator.model.pipeline import AnyIDPipeline
 
 
@@ -21,35 +21,34 @@ def load_pipeline(
     attention: str | None = None,
     compiled: bool = False,
     transformer_device: str | torch.device | None = None,
+    alpha: float | None = None,
 ) -> AnyIDPipeline:
     """Load a base model and put its adapters on, the oldest first, all at full strength.
 
     Args:
         base: folder in the Diffusers layout, or hub id.
-        adapters: folders that hold `pytorch_lora_weights.safetensors`, or safetensors files in Diffusers' or
-            ComfyUI's form.
+        adapters: folders or safetensors files in any form of `generator.model.adapters`.
         device: where to put it.
         dtype: of all weights; float32 when None.
         attention: a backend of `generator.model.kernels.choose_attention`; Diffusers' default when None.
         compiled: whether to compile the blocks, see `generator.model.kernels.compile_blocks`.
         transformer_device: where to put the transformer instead, such as "cpu" for one that does not fit.
+        alpha: of adapters that do not say their own.
 
     Returns:
         The pipeline, with adapters named `adapter_0`, `adapter_1`, ...
 
     Raises:
-        ValueError: a folder is missing or is no model or adapter.
+        ValueError: a folder is missing or is no model or adapter, or an adapter is of another base.
     """
     folder = Path(base)
     if folder.is_absolute() and not (folder / "model_index.json").is_file():
         raise ValueError(f"{folder} is not a model: it has no model_index.json")
-    files = [adapter_file(adapter) for adapter in adapters]
+    read = [read_adapter(adapter, alpha=alpha) for adapter in adapters]
     pipeline = AnyIDPipeline.from_pretrained(base, dtype=dtype or torch.float32)
-    names = [f"adapter_{index}" for index in range(len(files))]
-    for name, file in zip(names, files, strict=True):
-        pipeline.load_lora_weights(
-            str(file.parent), weight_name=file.name, adapter_name=name, use_safetensors=True
-        )
+    names = [f"adapter_{index}" for index in range(len(read))]
+    for name, adapter in zip(names, read, strict=True):
+        put_on(pipeline.transformer, adapter, name)
     if names:
         pipeline.set_adapters(names)
     if transformer_device is None:

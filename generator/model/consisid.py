@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from generator.faults import to_pixels
 from generator.model.local import accelerator, check_pipeline, load_local
 from generator.prompts.reading import PromptReader
 from generator.records import SamplerSettings
@@ -102,7 +103,7 @@ class ConsisID:
             kps_cond=face.keypoints,
             output_type="np",
         ).frames[0]
-        return np.asarray((video * 255).round(), np.uint8)
+        return to_pixels(video, "ConsisID")
 
 
 def load_consisid(

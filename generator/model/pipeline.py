@@ -6,7 +6,7 @@ passes a step, whatever the number of references.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,11 @@ from diffusers.pipelines.wan.pipeline_output import WanPipelineOutput
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase, UMT5EncoderModel
 
+from generator.faults import LatentTrace, check_finite, check_videos
 from generator.model import references as visual
+from generator.model.adapters import put_on, read_adapter
 from generator.model.order import in_order
-from generator.model.references import VisualReference
+from generator.model.pictures import VisualReference, list_references, read_references, to_frames
 from generator.model.transformer import AnyIDTransformer
 from generator.prompts.reading import MAX_TOKENS, PromptReader
 
@@ -145,6 +147,32 @@ class AnyIDPipeline(WanPipeline):
         """
         return PromptReader.of_transformers(self.tokenizer, limit or self.config.max_sequence_length)
 
+    def load_lora_weights(
+        self,
+        pretrained_model_name_or_path_or_dict: str | Path | dict[str, Tensor],
+        adapter_name: str | None = None,
+        *,
+        alpha: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Upstream's; local files also in PEFT's and DiffSynth's form, see `generator.model.adapters`.
+
+        Args:
+            pretrained_model_name_or_path_or_dict: folder, safetensors file, hub id or tensors.
+            adapter_name: of the adapter in the model.
+            alpha: of a local file that does not say its own.
+            **kwargs: as upstream.
+
+        Raises:
+            ValueError: a local file in no known form, or of another base; the message names the remedy.
+        """
+        place = pretrained_model_name_or_path_or_dict
+        local = None if isinstance(place, dict) else Path(place, kwargs.get("weight_name") or "")
+        if local is None or not local.exists() or kwargs.get("hotswap"):
+            super().load_lora_weights(place, adapter_name, **kwargs)
+        else:
+            put_on(self.transformer, read_adapter(local, alpha=alpha), adapter_name, pipeline=self)
+
     def encode_prompt(
         self,
         prompt: str | list[str],
@@ -166,14 +194,16 @@ class AnyIDPipeline(WanPipeline):
         return embeds
 
     @torch.no_grad()
-    def encode_references(self, references: Sequence[VisualReference], height: int, width: int) -> Tensor:
+    def encode_references(
+        self, references: VisualReference | Iterable[VisualReference], height: int, width: int
+    ) -> Tensor:
         """The references of one sample as latents, see `generator.model.references.encode_references`.
 
         They are given with the primary first, and come in the checkpoint's order.
         """
         self.check_size(height, width)
-        ordered = in_order(references, self.config.reference_order)
-        return visual.encode_references(ordered, self.vae, height, width)
+        parts = visual.encode_each(list_references(references), self.vae, height, width)
+        return torch.cat(in_order(parts, self.config.reference_order), dim=2)
 
     @torch.no_grad()
     def encode_video(self, frames: VisualReference) -> Tensor:
@@ -186,11 +216,14 @@ class AnyIDPipeline(WanPipeline):
             (1, C, 1 + (F - 1) / 4, h, w).
 
         Raises:
-            ValueError: a size or number of frames that the model does not have.
+            ValueError: a size or number of frames that the model does not have, or latents that are not
+                finite.
         """
-        pixels = visual.to_frames(frames)
+        pixels = to_frames(frames)
         self.check_size(pixels.shape[1], pixels.shape[2], len(pixels))
-        return visual.encode(visual.fit(pixels, pixels.shape[1], pixels.shape[2]), self.vae)
+        latents = visual.encode(visual.fit(pixels, pixels.shape[1], pixels.shape[2]), self.vae)
+        check_finite(latents, "the latents of the video")
+        return latents
 
     @torch.no_grad()
     def decode_latents(self, latents: Tensor) -> np.ndarray:
@@ -201,11 +234,22 @@ class AnyIDPipeline(WanPipeline):
 
         Returns:
             (B, F, H, W, 3) uint8 RGB.
+
+        Raises:
+            BrokenVideoError: latents or pixels are not finite.
         """
+        decoded, finite = self._decode(latents)
+        faults = LatentTrace(latents).faults(decoded, finite)
+        check_videos([None if whole else fault for fault, whole in zip(faults, finite, strict=True)], decoded)
+        return decoded
+
+    def _decode(self, latents: Tensor) -> tuple[np.ndarray, list[bool]]:
+        """Pictures, and whether all numbers of each video were finite."""
         latents = visual.denormalise(latents.to(self.vae.device, self.vae.dtype), self.vae)
         pixels = self.vae.decode(latents, return_dict=False)[0].float().permute(0, 2, 3, 4, 1)
+        finite = pixels.isfinite().flatten(1).all(dim=1).tolist()
         decoded: np.ndarray = ((pixels.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
-        return decoded
+        return decoded, finite
 
     def check_size(self, height: int, width: int, num_frames: int = 1) -> None:
         """Refuse sizes that the model does not have.
@@ -227,8 +271,8 @@ class AnyIDPipeline(WanPipeline):
     @torch.no_grad()
     def __call__(
         self,
-        references: Sequence[VisualReference] | None = None,
-        prompt: str | list[str] = "",
+        references: VisualReference | Iterable[VisualReference] | None = None,
+        prompt: str | list[str] | None = None,
         height: int = 704,
         width: int = 1280,
         num_frames: int = 121,
@@ -242,12 +286,15 @@ class AnyIDPipeline(WanPipeline):
         return_dict: bool = True,
         attention_kwargs: dict[str, Any] | None = None,
         callback_on_step_end: StepCallback | None = None,
+        fps: float | None = None,
     ) -> WanPipelineOutput | tuple[Any]:
         """Make videos that share their references.
 
         Args:
-            references: PIL images, lists of frames or arrays (F, H, W, 3) uint8; the first is the primary.
-            prompt: what changes from the primary reference; one, or one for each video.
+            references: one or more, the first is the primary: PIL images, paths of photos and clips, arrays,
+                tensors, lists of frames; see `generator.model.pictures.to_frames`.
+            prompt: what changes from the primary reference; one, or one for each video. It has to be given;
+                "" says that nothing changes.
             height: pixels.
             width: pixels.
             num_frames: 4k + 1.
@@ -258,23 +305,27 @@ class AnyIDPipeline(WanPipeline):
                 the others of its batch.
             latents: start from this noise instead, (B, C, F, h, w).
             reference_latents: encoded references (1, C, R, h, w), instead of `references`.
-            output_type: `np`, `pt`, `pil`, or `latent` for normalised latents.
+            output_type: `np`, `pt`, `pil`, `uint8` for an array (B, F, H, W, 3), or `latent` for normalised
+                latents.
             return_dict: whether to wrap the result.
             attention_kwargs: as upstream.
             callback_on_step_end: called as `(pipeline, step, timestep, {"latents": ...})` after each step; it
                 returns a dict whose `latents`, if any, replace those. Setting `pipeline._interrupt` ends
                 the sampling.
+            fps: frame rate of the video, at which clips are read from their files; None takes their own.
 
         Returns:
             The videos.
 
         Raises:
             ValueError: names the value and the remedy.
+            BrokenVideoError: a video is not finite or of one colour throughout; it names the step at which
+                that began, and holds the others.
         """
         self.check_size(height, width, num_frames)
         if guidance_scale < 1:
             raise ValueError(f"guidance_scale is {guidance_scale}; it must be at least 1")
-        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        prompts = _prompts(prompt)
         batch_size = len(prompts) * num_videos_per_prompt
         if isinstance(generator, list) and len(generator) != batch_size:
             raise ValueError(
@@ -283,9 +334,10 @@ class AnyIDPipeline(WanPipeline):
         self._guidance_scale, self._attention_kwargs = guidance_scale, attention_kwargs
         self._current_timestep, self._interrupt = None, False
 
-        full, empty = self._conditions(
-            references, reference_latents, prompts, num_videos_per_prompt, height, width
-        )
+        if reference_latents is None:
+            shown = read_references(list_references(references), fps=fps, max_frames=num_frames)
+            reference_latents = self.encode_references(shown, height, width)
+        full, empty = self._conditions(reference_latents, prompts, num_videos_per_prompt, height, width)
         channels = self.transformer.config.in_channels
         latents = self.prepare_latents(
             batch_size,
@@ -298,21 +350,24 @@ class AnyIDPipeline(WanPipeline):
             generator,
             latents,
         )
-        latents = self._denoise(latents, full, empty, num_inference_steps, callback_on_step_end)
+        latents, trace = self._denoise(latents, full, empty, num_inference_steps, callback_on_step_end)
 
         video: Any = latents
-        if output_type != "latent":
-            decoded = (
-                torch.from_numpy(self.decode_latents(latents)).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
-            )
-            video = self.video_processor.postprocess_video(decoded, output_type=output_type)
+        if output_type == "latent":
+            faults = trace.not_finite()
+        else:
+            video, finite = self._decode(latents)
+            faults = trace.faults(video, finite)
         self.maybe_free_model_hooks()
+        check_videos(faults, video)
+        if output_type not in ("latent", "uint8"):
+            decoded = torch.from_numpy(video).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
+            video = self.video_processor.postprocess_video(decoded, output_type=output_type)
         return WanPipelineOutput(frames=video) if return_dict else (video,)
 
     def _conditions(
         self,
-        references: Sequence[VisualReference] | None,
-        reference_latents: Tensor | None,
+        reference_latents: Tensor,
         prompts: list[str],
         copies: int,
         height: int,
@@ -327,12 +382,12 @@ class AnyIDPipeline(WanPipeline):
         embeds, empty_embeds = self.encode_prompt(
             prompts, "", do_classifier_free_guidance=guided, num_videos_per_prompt=rows, device=device
         )
-        if reference_latents is None:
-            reference_latents = self.encode_references(references or [], height, width)
-        elif len(reference_latents) != 1:
+        if len(reference_latents) != 1:
             raise ValueError(
                 f"reference_latents hold {len(reference_latents)} samples; the videos of a call share one"
             )
+        check_finite(reference_latents, "the latents of the references")
+        check_finite(embeds, "the embeddings of the prompt")
 
         def batched(one: Tensor) -> Tensor:
             return one.to(device, dtype).expand(batch_size, -1, -1, -1, -1)
@@ -351,8 +406,9 @@ class AnyIDPipeline(WanPipeline):
         empty: _Condition | None,
         num_inference_steps: int,
         callback: StepCallback | None,
-    ) -> Tensor:
-        """Walk from noise (t = 1) to clean (t = 0) on the target's latents alone."""
+    ) -> tuple[Tensor, LatentTrace]:
+        """Walk from noise (t = 1) to clean (t = 0) on the target's latents alone, and note what they were."""
+        trace = LatentTrace(latents)
         self.scheduler.set_timesteps(num_inference_steps, device=latents.device)
         self.scheduler.set_begin_index(0)
         timesteps = self.scheduler.timesteps
@@ -370,9 +426,10 @@ class AnyIDPipeline(WanPipeline):
                 latents = self.scheduler.step(velocity, timestep, latents, return_dict=False)[0]
                 if callback is not None:
                     latents = callback(self, step, timestep, {"latents": latents}).get("latents", latents)
+                trace.add(latents)
                 progress.update()
         self._current_timestep = None
-        return latents
+        return latents, trace
 
     def _predict(self, latents: Tensor, timestep: Tensor, condition: _Condition, step: int) -> Tensor:
         """The velocity of every video under one condition, float32."""
@@ -391,6 +448,22 @@ class AnyIDPipeline(WanPipeline):
                 return_dict=False,
             )[0]
         return velocity.float()
+
+
+def _prompts(prompt: str | list[str] | None) -> list[str]:
+    """The prompts of a call.
+
+    Raises:
+        ValueError: there is none, or one is no text.
+    """
+    prompts = [prompt] if isinstance(prompt, str) else list(prompt or [])
+    if not prompts:
+        raise ValueError(
+            'no prompt was given; say what changes from the primary reference, or "" for nothing'
+        )
+    if strange := [one for one in prompts if not isinstance(one, str)]:
+        raise ValueError(f"a prompt is {strange[0]!r}; it must be text")
+    return prompts
 
 
 class _Condition:

@@ -7,39 +7,23 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from diffusers import AutoencoderKLWan
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-#: A photo, or the frames of a clip: PIL images or an array (F, H, W, 3) uint8.
-VisualReference = Image.Image | Sequence[Image.Image] | np.ndarray
+from generator.faults import check_finite
+from generator.model.pictures import VisualReference, read_references
 
-
-def to_frames(reference: VisualReference) -> np.ndarray:
-    """The frames of a reference; a still is a clip of one frame.
-
-    Args:
-        reference: a PIL image, a list of PIL images, or an array (H, W, 3) or (F, H, W, 3) uint8.
-
-    Returns:
-        (F, H, W, 3) uint8 RGB.
-
-    Raises:
-        ValueError: an empty clip, or an array of another shape or type.
-    """
-    if isinstance(reference, Image.Image):
-        return np.array(reference.convert("RGB"))[None]
-    if isinstance(reference, np.ndarray):
-        frames = reference[None] if reference.ndim == 3 else reference
-        if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not frames.size:
-            raise ValueError(
-                f"a reference array has shape {reference.shape} and type {reference.dtype}; "
-                "it must be (F, H, W, 3) uint8 with at least one frame"
-            )
-        return frames
-    if not reference:
-        raise ValueError("a reference clip has no frames; give at least one")
-    return np.stack([np.asarray(frame.convert("RGB")) for frame in reference])
+__all__ = [
+    "VisualReference",
+    "denormalise",
+    "empty_reference",
+    "encode",
+    "encode_each",
+    "encode_references",
+    "fit",
+    "normalise",
+    "usable_frames",
+]
 
 
 def usable_frames(num_frames: int, temporal_factor: int) -> int:
@@ -96,31 +80,38 @@ def encode(pixels: Tensor, vae: AutoencoderKLWan) -> Tensor:
     return normalise(latents, vae)
 
 
-def encode_references(
+def encode_each(
     references: Sequence[VisualReference], vae: AutoencoderKLWan, height: int, width: int
-) -> Tensor:
-    """Encode the references of one sample, each on its own, and join them in time in the given order.
+) -> list[Tensor]:
+    """Encode the references of one sample, each on its own.
 
     Args:
-        references: 1 or more, the primary first. Clips are cut to the longest 4k + 1 frames they hold.
+        references: 1 or more, see `generator.model.pictures.to_frames`. Clips are cut to the longest 4k + 1
+            frames they hold.
         vae: the encoder.
         height: pixels, of the video to make.
         width: pixels, of the video to make.
 
     Returns:
-        (1, C, R, h, w), where a still counts one latent frame and a clip 1 + (F - 1) / 4.
+        (1, C, r, h, w) of each, where a still counts one latent frame and a clip 1 + (F - 1) / 4.
 
     Raises:
-        ValueError: no reference, or one that is no picture.
+        ValueError: no reference, one that is no picture, or one whose latents are not finite.
     """
-    if not references:
-        raise ValueError("no reference was given; give at least the primary one")
     parts = []
-    for reference in references:
-        frames = to_frames(reference)
+    for number, frames in enumerate(read_references(references), start=1):
         frames = frames[: usable_frames(len(frames), vae.config.scale_factor_temporal)]
-        parts.append(encode(fit(frames, height, width), vae))
-    return torch.cat(parts, dim=2)
+        latents = encode(fit(frames, height, width), vae)
+        check_finite(latents, f"the latents of reference {number}")
+        parts.append(latents)
+    return parts
+
+
+def encode_references(
+    references: Sequence[VisualReference], vae: AutoencoderKLWan, height: int, width: int
+) -> Tensor:
+    """`encode_each`, joined in time in the given order: (1, C, R, h, w)."""
+    return torch.cat(encode_each(references, vae, height, width), dim=2)
 
 
 def empty_reference(vae: AutoencoderKLWan, height: int, width: int, num_frames: int = 1) -> Tensor:

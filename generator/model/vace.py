@@ -13,6 +13,7 @@ from diffusers import WanVACEPipeline
 from numpy.typing import NDArray
 from PIL import Image
 
+from generator.faults import to_pixels
 from generator.model.local import accelerator, load_local
 from generator.prompts.reading import MAX_TOKENS, PromptReader
 from generator.records import SamplerSettings
@@ -59,7 +60,7 @@ class Vace:
             output_type="np",
             max_sequence_length=MAX_TOKENS,
         ).frames[0]
-        return np.asarray((video * 255).round(), np.uint8)
+        return to_pixels(video, "VACE")
 
 
 def load_vace(weights: Path, settings: SamplerSettings) -> Vace:

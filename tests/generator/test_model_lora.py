@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -240,16 +239,17 @@ def test_its_command_writes_the_target_and_says_so(tmp_path: Path, capsys) -> No
     assert "a.bin must end in .safetensors" in capsys.readouterr().err
 
 
-def test_it_takes_alpha_for_the_rank_where_a_file_names_none(tmp_path: Path) -> None:
-    """As Diffusers does."""
-    adapt(tmp_path, lora_alpha=8)
-    save_file(load_file(tmp_path / ADAPTER_FILE), tmp_path / "bare.safetensors")
-    convert(tmp_path / "bare.safetensors", tmp_path / "comfyui.safetensors")
-    predicted = []
-    for name in ("bare.safetensors", "comfyui.safetensors"):
-        pipeline = plain(build())
-        pipeline.load_lora_weights(str(tmp_path), weight_name=name)
-        predicted.append(predict(pipeline.transformer))
-    torch.testing.assert_close(predicted[0], predicted[1])
-    with safe_open(tmp_path / ADAPTER_FILE, "pt") as content:
-        assert json.loads(content.metadata()["lora_adapter_metadata"])["transformer.lora_alpha"] == 8
+def test_it_takes_no_file_that_does_not_say_its_alpha(tmp_path: Path, capsys) -> None:
+    """Diffusers would take it for the rank: here at half its strength. Given, it is as it was trained."""
+    trained = adapt(tmp_path / "whole", lora_alpha=8)
+    save_file(load_file(tmp_path / "whole" / ADAPTER_FILE), tmp_path / "bare.safetensors")
+    source, target = str(tmp_path / "bare.safetensors"), str(tmp_path / "comfyui.safetensors")
+    assert main([source, target]) == 1
+    line = capsys.readouterr().err
+    assert "bare.safetensors (Diffusers form) does not say its alpha" in line and line.count("\n") == 1
+    assert main([source, target, "--alpha", "8"]) == 0
+    pipeline = plain(build())
+    pipeline.load_lora_weights(str(tmp_path), weight_name="comfyui.safetensors")
+    torch.testing.assert_close(predict(pipeline.transformer), predict(trained), atol=1e-5, rtol=1e-5)
+    assert main([str(tmp_path / "whole"), target, "--alpha", "4"]) == 1
+    assert "says its alpha itself" in capsys.readouterr().err

@@ -150,6 +150,7 @@ def test_it_stops_and_reports_through_the_callback(pipeline: AnyIDPipeline) -> N
     latents = pipeline(
         **SMALL,
         references=references(),
+        prompt="a beach",
         generator=noise_of(0),
         output_type="latent",
         callback_on_step_end=stop_after_two,
@@ -224,6 +225,13 @@ def test_it_decodes_a_batch_as_it_decodes_each_alone(pipeline: AnyIDPipeline) ->
         ({"references": None}, "no reference was given"),
         ({"references": [[]]}, "has no frames"),
         ({"references": [np.zeros((4, 4), np.uint8)]}, r"must be \(F, H, W, 3\) uint8"),
+        (
+            {"references": [[Image.new("RGB", (8, 8)), Image.new("RGB", (8, 6))]]},
+            "reference 1: frames 0 and 1 of a clip are 8x8 and 8x6 pixels; give one size",
+        ),
+        ({"prompt": None}, "no prompt was given; say what changes"),
+        ({"prompt": []}, "no prompt was given"),
+        ({"prompt": ["a beach", 5]}, "a prompt is 5; it must be text"),
         ({"height": 40}, "height is 40; it must be a multiple of 16, such as 32"),
         ({"width": 8}, "width is 8; it must be a multiple of 16, such as 16"),
         ({"num_frames": 8}, r"num_frames is 8; it must be 4k \+ 1, such as 9"),
@@ -235,7 +243,7 @@ def test_it_decodes_a_batch_as_it_decodes_each_alone(pipeline: AnyIDPipeline) ->
 )
 def test_it_names_the_value_and_the_remedy(pipeline: AnyIDPipeline, change, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        pipeline(**{**SMALL, "references": references(), **change})
+        pipeline(**{**SMALL, "references": references(), "prompt": "a beach", **change})
 
 
 def test_references_stand_in_the_checkpoints_order(pipeline: AnyIDPipeline) -> None:

@@ -7,7 +7,7 @@ import numpy as np  # noqa: E402
 from generator.rundir import RunError  # noqa: E402
 from rlhf.bank import ReferenceBank  # noqa: E402
 from rlhf.lora import frozen_policy  # noqa: E402
-from rlhf.reference import check_bank  # noqa: E402
+from rlhf.reference import check_bank, ref_errors  # noqa: E402
 
 
 def batch(*entries):
@@ -96,3 +96,28 @@ def test_a_run_stops_before_it_uses_a_stale_bank(make_trainer):
     second = make_trainer("second", with_bank=True)
     with pytest.raises(RunError, match="entry .* but the frozen policy answers .* delete the file"):
         second.check_banks()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_an_answer_that_is_not_finite_is_refused_by_its_entry_and_never_kept(bank, value):
+    class Policy(torch.nn.Module):
+        transformer = torch.nn.Identity()
+
+        def forward(self, draws, partner):
+            errors = answer(draws)
+            errors[1, 1] = value
+            return errors, None
+
+    with pytest.raises(RunError, match=r"key\.npy: entry 2: the frozen policy answers \[3.0, (nan|-?inf)\]"):
+        ref_errors(Policy(), batch(4, 2), bank)
+    assert bank.num_known == 1
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf")])
+def test_an_entry_that_is_not_finite_is_computed_anew(bank, value):
+    bank.errors(batch(0, 1), answer)
+    bank._table[1, 0] = value
+    assert bank.num_known == 1
+    assert bank.check([batch(0, 1)], answer) == 0
+    assert bank.errors(batch(0, 1), answer).tolist() == [[1.0, 2.0], [1.5, 2.5]]
+    assert bank.errors(batch(1), never).tolist() == [[2.0], [2.5]]

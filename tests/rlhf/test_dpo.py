@@ -91,7 +91,9 @@ def test_its_adapter_has_a_form_for_comfyui(whole):
 def test_an_adapter_without_a_form_for_comfyui_ends_no_training(tmp_path, caplog):
     halves = {"A": torch.zeros(2, 8), "B": torch.zeros(8, 2)}
     layer = "transformer.rope.odd"
-    save_file({f"{layer}.lora_{half}.weight": one for half, one in halves.items()}, tmp_path / ADAPTER_FILE)
+    header = {"lora_adapter_metadata": json.dumps({"r": 2, "lora_alpha": 2})}
+    weights = {f"{layer}.lora_{half}.weight": one for half, one in halves.items()}
+    save_file(weights, tmp_path / ADAPTER_FILE, header)
     add_comfyui(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [ADAPTER_FILE]
     assert "'rope.odd' has no name in ComfyUI's form" in caplog.text

@@ -116,6 +116,7 @@ def test_it_shows_clips_at_intervals(whole):
 
 def test_a_shared_file_is_encoded_once(whole):
     """Two targets, two clips, two photos, a half-body portrait, the empty condition, two prompts."""
+    assert whole.read_result()["fps"] == 8
     assert len(list((whole.path / "cache").iterdir())) == 2 + 2 + 2 + 1 + 1 + 2
 
 

@@ -1,12 +1,15 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from generator.media import MediaFacts
 from generator.records import ReferenceKind, SamplerSettings
-from generator.video import write_clip, write_poster
-from rlhf.sft_dataset import DatasetError, read_dataset, target_settings
+from generator.video import read_paced, write_clip, write_poster
+from rlhf.sft_dataset import DatasetError, common_rate, measure_target, read_dataset, target_settings
 
+CASES = Path(__file__).parents[3] / "shared/cases"
 GOOD = {
     "instance_id": "one",
     "prompt": "She now smiles.",
@@ -103,3 +106,55 @@ def test_a_damaged_target_is_named(tmp_path):
     (tmp_path / "t.mp4").write_bytes(b"no video")
     with pytest.raises(DatasetError, match=r"t\.mp4 cannot be learned"):
         target_settings(tmp_path / "t.mp4")
+
+
+def speeds(folder: Path, *rates: float, seconds: int = 2) -> dict[Path, MediaFacts]:
+    """Clips that all brighten by 40 levels a second."""
+    targets = {}
+    for rate in rates:
+        greys = np.arange(round(seconds * rate)) * 40 / rate
+        frames = np.broadcast_to((20 + greys)[:, None, None, None], (len(greys), 32, 32, 3))
+        write_clip(folder / f"{rate:g}.mp4", frames.round().astype(np.uint8), rate)
+        targets[folder / f"{rate:g}.mp4"] = measure_target(folder / f"{rate:g}.mp4")
+    return targets
+
+
+def test_targets_of_several_rates_are_brought_to_one(tmp_path: Path) -> None:
+    """Seen at the run's rate, all brighten equally fast: by 5 levels a frame at 8 frames a second."""
+    targets = speeds(tmp_path, 8, 24, 25, 60)
+    fps = common_rate(targets)
+    assert fps == 8
+    for target, facts in targets.items():
+        settings = target_settings(target, facts, fps)
+        assert (settings.fps, settings.num_frames) == (8, 13)
+        shown = read_paced(target, settings.fps, max_frames=settings.num_frames).mean(axis=(1, 2, 3))
+        assert shown == pytest.approx(20 + 5 * np.arange(13), abs=2.5)
+
+
+def test_a_rate_that_was_asked_for_is_kept_or_refused_by_name(tmp_path: Path) -> None:
+    targets = speeds(tmp_path, 16, 29.97, 60)
+    assert common_rate(targets, 12) == 12
+    with pytest.raises(
+        DatasetError,
+        match=r"16\.mp4 has 16 frames per second, fewer than the 24 of the run; leave it out, or",
+    ):
+        common_rate(targets, 24)
+
+
+@pytest.mark.parametrize(("own", "fps"), [(29.97, 30), (12.5, 12), (23.976, 24), (15, 15), (2.5, 2)])
+def test_the_rate_of_a_run_is_a_whole_number_that_its_targets_have(
+    tmp_path: Path, own: float, fps: int
+) -> None:
+    targets = speeds(tmp_path, own, seconds=4)
+    assert common_rate(targets) == fps
+    assert common_rate(targets, fps) == fps
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="../shared/cases is absent")
+def test_the_targets_that_failed_are_learned_at_one_rate() -> None:
+    targets = {
+        CASES / name: measure_target(CASES / name) for name in ("two_seconds_8.mp4", "two_seconds_60.mp4")
+    }
+    settings = [target_settings(target, facts, common_rate(targets)) for target, facts in targets.items()]
+    assert settings[0] == settings[1]
+    assert (settings[0].fps, settings[0].num_frames) == (8, 13)

@@ -1,0 +1,334 @@
+"""LoRA adapters of several programs, read as one form or refused in one line.
+
+    Diffusers   transformer.<layer>.lora_A.weight               alpha in the header
+    PEFT        base_model.model.<layer>.lora_A.weight          alpha in adapter_config.json beside it
+    DiffSynth   blocks.0.self_attn.q.lora_A.default.weight      no alpha: B @ A is added as it is
+    ComfyUI     diffusion_model.blocks.0.self_attn.q.lora_A.weight, or .lora_down.weight, and .alpha
+    kohya       lora_unet_blocks_0_self_attn_q.lora_down.weight and .alpha
+
+`<layer>` is Diffusers' name of a linear layer of the transformer; the last three have the original code's.
+Safetensors only: a pickle can run programs.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from peft import LoraConfig
+from peft.utils.other import get_pattern_key
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from generator.adapter_files import ADAPTER_FILE, PEFT_CONFIG, PEFT_FILE
+from generator.model.layer_names import diffusers_layer, underscored_layer
+
+logger = logging.getLogger(__name__)
+
+DIFFUSERS, PEFT, DIFFSYNTH, COMFYUI, KOHYA = "Diffusers", "PEFT", "DiffSynth", "ComfyUI", "kohya"
+#: Halves of a LoRA: A (rank, in) and B (out, rank).
+DOWN, UP = ".lora_A.weight", ".lora_B.weight"
+
+#: Beginnings of names, the longest first.
+_PREFIXES = {
+    "base_model.model.": PEFT,
+    "diffusion_model.": COMFYUI,
+    "transformer.": DIFFUSERS,
+    "lora_unet_": KOHYA,
+    "pipe.dit.": DIFFSYNTH,
+    "dit.": DIFFSYNTH,
+}
+#: Those whose programs take alpha for the rank where a file names none.
+_ALPHA_IS_RANK = (DIFFSYNTH, COMFYUI, KOHYA)
+_HALF = re.compile(r"^(?P<layer>.+)\.lora_(?P<half>A|B|down|up)(\.(?P<adapter>[^.]+))?\.weight$")
+_ALPHA = re.compile(r"^(?P<layer>.+)\.alpha$")
+#: Where Diffusers keeps peft's configuration in the header of a file.
+_METADATA_KEY = "lora_adapter_metadata"
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A LoRA of the transformer.
+
+    Attributes:
+        file: where it was read.
+        form: of the file.
+        weights: by Diffusers' layer and `DOWN` or `UP`.
+        config: peft's configuration.
+    """
+
+    file: Path
+    form: str
+    weights: Mapping[str, Tensor]
+    config: Mapping[str, Any]
+
+
+def adapter_file(adapter: str | Path) -> Path:
+    """The weights of an adapter: a folder as Diffusers or PEFT writes it, or a safetensors file.
+
+    Raises:
+        ValueError: there is none.
+    """
+    path = Path(adapter)
+    if path.suffix == ".safetensors" and path.is_file():
+        return path
+    for name in (ADAPTER_FILE, PEFT_FILE):
+        if (path / name).is_file():
+            return path / name
+    pickles = [file for file in (path, *sorted(path.glob("*"))) if file.suffix in _PICKLES and file.is_file()]
+    if pickles:
+        raise ValueError(
+            f"{pickles[0]} is a pickle, which can run programs; load it where it was made and save it with "
+            "safetensors.torch.save_file"
+        )
+    raise ValueError(
+        f"{path} is not an adapter: it has no {ADAPTER_FILE} (Diffusers) and no {PEFT_FILE} (PEFT)"
+    )
+
+
+def read_adapter(adapter: str | Path, *, alpha: float | None = None) -> Adapter:
+    """Read an adapter in any of the forms.
+
+    Args:
+        adapter: folder or file.
+        alpha: of one that does not say its own.
+
+    Raises:
+        ValueError: another form, or alpha unknown; the message names file, form and remedy.
+    """
+    file = adapter_file(adapter)
+    tensors, header = _read(file)
+    named = {name: _parse(file, name, value.numel() == 1) for name, value in tensors.items()}
+    forms = {form for form, *_ in named.values()}
+    if not forms:
+        raise ValueError(f"{file} holds nothing; save the adapter again")
+    if len(forms) > 1:
+        raise ValueError(f"{file} mixes the forms {', '.join(sorted(forms))}; keep one adapter in a file")
+    form = forms.pop()
+    weights: dict[str, Tensor] = {}
+    alphas: dict[str, float] = {}
+    for name, (_, layer, _, end) in named.items():
+        if layer + end in weights or (not end and layer in alphas):
+            raise ValueError(f"{file} ({form} form) holds several adapters of {layer!r}; keep one in a file")
+        if end:
+            weights[layer + end] = tensors[name]
+        else:
+            alphas[layer] = float(tensors[name])
+    _check_pairs(file, form, weights)
+    # Layers as the file spells them, with their ranks.
+    spelled = {layer: name for _, layer, name, end in named.values() if end == DOWN}
+    ranks = {layer: (name, len(weights[layer + DOWN])) for layer, name in sorted(spelled.items())}
+    config = _config(file, form, header, alpha, alphas, ranks)
+    return Adapter(file, form, weights, config)
+
+
+def check_fits(adapter: Adapter, transformer: nn.Module) -> None:
+    """Refuse an adapter of another model.
+
+    Raises:
+        ValueError: a layer that the model does not have, or one of another size.
+    """
+    layers = {name.removesuffix(DOWN) for name in adapter.weights if name.endswith(DOWN)}
+    said, remedy = f"{adapter.file} ({adapter.form} form)", "load it on the base that it was trained on"
+    modules = {
+        name: getattr(module, "base_layer", module)
+        for name, module in transformer.named_modules()
+        if name in layers
+    }
+    linear = {name: module for name, module in modules.items() if isinstance(module, nn.Linear)}
+    if unknown := sorted(layers - set(linear)):
+        more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+        raise ValueError(f"{said} adapts {unknown[0]!r}{more}, no linear layer of this model; {remedy}")
+    for layer, module in linear.items():
+        sizes = adapter.weights[layer + DOWN].shape[1], adapter.weights[layer + UP].shape[0]
+        if sizes != (module.in_features, module.out_features):
+            raise ValueError(
+                f"{said} takes {sizes[0]} numbers and gives {sizes[1]} at {layer!r}, where this model has "
+                f"{module.in_features} and {module.out_features}: it is of another base; {remedy}"
+            )
+
+
+def layer_scale(layer: str, rank: int, config: Mapping[str, Any] | None) -> float:
+    """What peft multiplies `B @ A` by.
+
+    Args:
+        layer: by the name that the configuration's patterns are for.
+        rank: of the layer's A.
+        config: peft's; None where there is none.
+
+    Returns:
+        `alpha / rank` (`alpha / sqrt(rank)` for rsLoRA), with alpha from the layer's own pattern where it has
+        one; 1 without a configuration.
+    """
+    if config is None:
+        return 1.0
+    patterns = config.get("alpha_pattern") or {}
+    alpha = float(patterns.get(get_pattern_key(patterns.keys(), layer), config.get("lora_alpha", rank)))
+    return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
+
+
+def put_on(transformer: Any, adapter: Adapter, name: str | None = None, *, pipeline: Any = None) -> None:
+    """Load an adapter into a transformer, active at full strength.
+
+    Args:
+        transformer: of Diffusers.
+        adapter: to load.
+        name: of the adapter in the model.
+        pipeline: whose offloading is set aside meanwhile.
+
+    Raises:
+        ValueError: it is of another model.
+    """
+    check_fits(adapter, transformer)
+    transformer.load_lora_adapter(
+        dict(adapter.weights),
+        prefix=None,
+        adapter_name=name,
+        metadata=dict(adapter.config),
+        low_cpu_mem_usage=True,
+        _pipeline=pipeline,
+    )
+
+
+def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(file, "pt") as content:
+            header = content.metadata() or {}
+            tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{file} is no safetensors file: {error}") from None
+    if broken := [name for name, value in tensors.items() if not value.float().isfinite().all()]:
+        raise ValueError(f"{file}: {broken[0]} is not finite; take the adapter from an earlier checkpoint")
+    return tensors, header
+
+
+def _parse(file: Path, name: str, is_number: bool) -> tuple[str, str, str, str]:
+    """Form, Diffusers' layer, how the file spells it, and `DOWN`, `UP` or nothing for an alpha."""
+    prefix = next((prefix for prefix in _PREFIXES if name.startswith(prefix)), "")
+    form, rest = _PREFIXES.get(prefix), name.removeprefix(prefix)
+    half, alpha = _HALF.match(rest), _ALPHA.match(rest)
+    found = half or alpha
+    if found is None or (alpha and not is_number):
+        known = f" ({form} form)" if form else ""
+        raise ValueError(
+            f"{file}{known} holds {name!r}; an adapter holds pairs of lora_A.weight and lora_B.weight of a "
+            "plain LoRA: merge anything else into its base"
+        )
+    layer = found["layer"]
+    original = underscored_layer(layer) if form == KOHYA else diffusers_layer(layer)
+    if form is None:
+        # PEFT without its prefix has Diffusers' names, DiffSynth the original ones.
+        form = DIFFSYNTH if original else PEFT
+        if original is None and not layer.startswith(("blocks.", "condition_embedder.", "proj_out")):
+            raise ValueError(
+                f"{file} holds {name!r}; only layers of the transformer are read, in the form of Diffusers, "
+                "PEFT, DiffSynth, ComfyUI or kohya"
+            )
+    end = "" if alpha else DOWN if half and half["half"] in ("A", "down") else UP
+    return form, original or layer, layer, end
+
+
+def _check_pairs(file: Path, form: str, weights: Mapping[str, Tensor]) -> None:
+    layers = {name.removesuffix(DOWN) for name in weights if name.endswith(DOWN)}
+    unpaired = layers ^ {name.removesuffix(UP) for name in weights if name.endswith(UP)}
+    if unpaired or not layers:
+        found = repr(min(unpaired)) if unpaired else "nothing"
+        raise ValueError(
+            f"{file} ({form} form) holds one half of {found}; an adapter holds pairs: save it again"
+        )
+    for layer in sorted(layers):
+        down, up = weights[layer + DOWN], weights[layer + UP]
+        if down.ndim != 2 or up.ndim != 2 or down.shape[0] != up.shape[1]:
+            raise ValueError(
+                f"{file} ({form} form): A and B of {layer!r} have shapes {tuple(down.shape)} and "
+                f"{tuple(up.shape)}, which is no LoRA of a linear layer; save it again"
+            )
+
+
+def _config(
+    file: Path,
+    form: str,
+    header: Mapping[str, str],
+    alpha: float | None,
+    alphas: Mapping[str, float],
+    ranks: Mapping[str, tuple[str, int]],
+) -> dict[str, Any]:
+    """Peft's configuration: the file's own where it has one, else of what it says in other places."""
+    own = _stated_config(file, form, header)
+    if own and (own.get("use_dora") or own.get("peft_type", "LORA") != "LORA"):
+        raise ValueError(
+            f"{file} ({form} form) is no plain LoRA; merge it into its base, or train a plain LoRA"
+        )
+    if alpha is not None and (alphas or (own or {}).get("lora_alpha") is not None):
+        raise ValueError(f"{file} ({form} form) says its alpha itself; leave alpha out")
+    if own and own.get("lora_alpha") is not None and _METADATA_KEY in header and _peft_knows(own):
+        return own  # as Diffusers itself loads it
+    stated = own if own and own.get("lora_alpha") is not None else None
+    if stated is None and alpha is None and not alphas:
+        if form not in _ALPHA_IS_RANK:
+            raise ValueError(
+                f"{file} ({form} form) does not say its alpha, without which it acts at another strength; "
+                f"put its {PEFT_CONFIG} beside it, or convert it: python -m generator.model.lora {file} "
+                "TARGET.safetensors --alpha A"
+            )
+        logger.warning("%s (%s form) names no alpha; it is taken for the rank, as %s does", file, form, form)
+    per_layer = {
+        layer: _layer_alpha(layer, spelled, rank, stated, alpha, alphas)
+        for layer, (spelled, rank) in ranks.items()
+    }
+    first = next(rank for _, rank in ranks.values())
+    return {
+        "r": first,
+        "lora_alpha": first,
+        "target_modules": list(ranks),
+        "rank_pattern": {f"^{re.escape(layer)}": rank for layer, (_, rank) in ranks.items()},
+        "alpha_pattern": {f"^{re.escape(layer)}": value for layer, value in per_layer.items()},
+    }
+
+
+def _peft_knows(config: Mapping[str, Any]) -> bool:
+    """Whether a configuration has only fields that this peft has; later ones add some."""
+    return set(config) <= set(LoraConfig.__dataclass_fields__)
+
+
+def _layer_alpha(
+    layer: str,
+    spelled: str,
+    rank: int,
+    stated: Mapping[str, Any] | None,
+    alpha: float | None,
+    alphas: Mapping[str, float],
+) -> float:
+    """Alpha of a layer: its own, that of a configuration with patterns for `spelled`, or the given one."""
+    if layer in alphas:
+        return alphas[layer]
+    if stated is not None:
+        return layer_scale(spelled, rank, stated) * rank
+    return float(rank) if alpha is None else alpha
+
+
+def _stated_config(file: Path, form: str, header: Mapping[str, str]) -> dict[str, Any] | None:
+    """The configuration in the header of a file, or in PEFT's file beside it where the form needs one."""
+    try:
+        if _METADATA_KEY in header:
+            config = json.loads(header[_METADATA_KEY])
+        elif form not in _ALPHA_IS_RANK and (file.parent / PEFT_CONFIG).is_file():
+            config = json.loads((file.parent / PEFT_CONFIG).read_text(encoding="utf-8"))
+        else:
+            return None
+    except ValueError as error:
+        raise ValueError(
+            f"{file} has a configuration that is not JSON ({error}); save the adapter again"
+        ) from None
+    if not isinstance(config, dict):
+        raise ValueError(
+            f"{file} has a configuration that is {type(config).__name__}; save the adapter again"
+        )
+    return {name.removeprefix("transformer."): value for name, value in config.items()}
