@@ -14,7 +14,7 @@ from annotate.models import Consensus, Judgment, PreferencePair, RoundKind, Vide
 from annotate.services.slots import ask_for_votes, stop_asking
 from annotate.vote_queries import newest_models, vote_of
 from rlhf import records
-from rlhf.consensus import adjudicated_track, resolve_track, resolve_weighed
+from rlhf.consensus import adjudicated_track, resolve_track
 from rlhf.pareto import resolve_pair as resolve_tracks
 from rlhf.records import JointState, Track, Verdict
 from rlhf.stopping import Rule, decide
@@ -94,13 +94,8 @@ def _by_probability(pair: VideoPair, by_track: Votes, rule: Rule) -> Resolution:
     models = newest_models(pair.round_id, is_simulated=is_simulated)
     votes = {track: [vote_of(vote, pair.pk) for vote in given] for track, given in by_track.items()}
     decision = decide(pair.pk, votes, models, rule)
-    found = {
-        track: resolve_weighed(given, models[track], wanted=len(given))
-        for track, given in votes.items()
-        if given and decision.stop
-    }
     return Resolution(
-        found={track: found.get(track) or resolve_track([], 1) for track in Track},
+        found=decision.found if decision.stop else {track: resolve_track([], 1) for track in Track},
         state=decision.state,
         chosen=decision.chosen,
         reason=decision.reason,
