@@ -22,6 +22,7 @@ from annotate.api.judging import signed_in
 from annotate.api.problems import Conflict
 from annotate.archives import ZIP, archive_response
 from annotate.door_tasks import send_judgment_file
+from annotate.funnel_queries import funnels
 from annotate.media import MEDIA_TYPES, judgment_file
 from annotate.models import Export, JudgmentFile, Round, User
 from annotate.queries import visible_exports, visible_rounds
@@ -50,6 +51,13 @@ class RoundListView(ForLeads, generics.ListAPIView[Round]):
 
     def get_queryset(self) -> Any:
         return visible_rounds(signed_in(self.request)).prefetch_related("runs")
+
+    def paginate_queryset(self, queryset: Any) -> Any:
+        self._page = super().paginate_queryset(queryset)
+        return self._page
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        return super().get_serializer_context() | {"funnels": funnels(getattr(self, "_page", None) or ())}
 
     @described({200: serializers.RoundShown(many=True)}, problems=[404])
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:

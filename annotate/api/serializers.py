@@ -8,9 +8,9 @@ from django.urls import reverse
 from rest_framework import serializers
 
 from annotate.evidence import Break, Evidence
+from annotate.funnel_queries import Funnel, round_funnel
 from annotate.media import media_url
 from annotate.models import Export, FileFormat, Judgment, JudgmentFile, ModelVersion, Round, Run, Strength
-from annotate.queries import round_funnel
 from annotate.services.slots import CHOICES, choice_of
 from annotate.strict_fields import Flag, Integer, Text, Uuid
 from annotate.tracks import JudgingTask
@@ -160,6 +160,8 @@ class RoundShown(serializers.ModelSerializer[Round]):
             "votes_wanted",
             "sampler",
             "dpo",
+            "draw",
+            "state",
             "is_open",
             "created_at",
             "runs",
@@ -167,7 +169,9 @@ class RoundShown(serializers.ModelSerializer[Round]):
         ]
 
     def get_funnel(self, round: Round) -> dict[str, Any]:
-        return round_funnel(round)
+        """Of a page of rounds the view has read them all at once."""
+        found: Funnel | None = self.context.get("funnels", {}).get(round.pk)
+        return (found or round_funnel(round)).to_json()
 
 
 class RoundAdvanced(serializers.Serializer[dict[str, Any]]):

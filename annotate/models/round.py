@@ -19,6 +19,14 @@ class RoundKind(models.TextChoices):
     COMPARISON = "comparison"  # of two models' videos; nothing is ever exported from it
 
 
+class RoundState(models.TextChoices):
+    """Whether a round gives out pairs. What was said stays in each, and pairs that people hold are taken."""
+
+    OPEN = "open"
+    PAUSED = "paused"  # it gives out nothing for now, and waits for its votes
+    CLOSED = "closed"  # it gives out nothing, and goes on with the votes that it has
+
+
 class Stage(models.TextChoices):
     PROMPTS = "prompts"
     SAMPLE = "sample"
@@ -51,7 +59,12 @@ class Round(models.Model):
     stopping = models.JSONField(null=True, blank=True)
     sampler = models.JSONField()
     dpo = models.JSONField(default=dict)
-    is_open = models.BooleanField(default=True)
+    # Which of an instance's seeds its videos are made from: draw n takes its seeds 2n and 2n + 1.
+    draw = models.PositiveSmallIntegerField(default=0)
+    state = models.CharField(max_length=16, default=RoundState.OPEN)
+    is_open = models.GeneratedField(
+        expression=Q(state="open"), output_field=models.BooleanField(), db_persist=True
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
     )
@@ -61,6 +74,7 @@ class Round(models.Model):
         ordering = ["id"]
         constraints = [
             one_of("kind", RoundKind.values),
+            one_of("state", RoundState.values),
             check(Q(votes_wanted__gte=1, votes_wanted__lte=15), "votes_in_range"),
         ]
         triggers = [
@@ -166,7 +180,9 @@ class Run(models.Model):
                 _RUN_DATA,
                 operation=pgtrigger.Update,
                 where="""NEW.round_id IS NOT NULL AND NEW.status = 'done' AND OLD.status <> 'done'
-                    AND (NEW.stage = 'evaluate' AND NEW.candidate_id IS NOT NULL
+                    AND (NEW.stage = 'evaluate' AND EXISTS (
+                        SELECT 1 FROM annotate_modelversion v JOIN annotate_run tuned ON tuned.id = v.run_id
+                        WHERE v.id = NEW.candidate_id AND tuned.round_id = NEW.round_id)
                         OR NEW.stage = 'dpo' AND NOT EXISTS (
                         SELECT 1 FROM annotate_instance i JOIN annotate_identitygroup g ON g.id = i.group_id
                         WHERE g.split = 'eval' AND g.truth IS NOT NULL))""",

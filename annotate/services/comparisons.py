@@ -16,7 +16,7 @@ from annotate.models import (
     VideoPair,
     VideoSample,
 )
-from annotate.services.rounds import RoundError, sample_seed, start_round
+from annotate.services.rounds import RoundError, open_ready_pairs, sample_seed, start_round
 from annotate.services.runs import queue_sampling
 from generator.records import SamplerSettings
 
@@ -48,6 +48,7 @@ def start_comparison(version: ModelVersion, actor: User | None = None) -> Round:
     )
     for instance in instances:
         _plan_pair(round, instance, [version.parent, version])
+    open_ready_pairs(round)
     return round
 
 

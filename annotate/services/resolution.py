@@ -10,9 +10,9 @@ from django.db import transaction
 from django.db.models import Model
 
 from annotate.judging_queries import latest_judgments
-from annotate.models import Consensus, Judgment, PreferencePair, RoundKind, VideoPair
+from annotate.models import Consensus, Judgment, PreferencePair, Round, RoundKind, VideoPair
 from annotate.services.slots import ask_for_votes, stop_asking
-from annotate.vote_queries import newest_models, vote_of
+from annotate.vote_queries import newest_models, pairs_left_open, vote_of
 from rlhf import records
 from rlhf.consensus import adjudicated_track, resolve_track
 from rlhf.pareto import resolve_pair as resolve_tracks
@@ -47,6 +47,14 @@ def resolve_pair(pair_id: int) -> None:
         VideoPair.objects.select_for_update(of=("self",), no_key=True).select_related("round").get(pk=pair_id)
     )
     resolve_votes(pair, latest_judgments(pair_id), may_retract=True)
+
+
+def settle_open_pairs(round: Round) -> int:
+    """Look again at pairs that nothing is concluded of and nobody is asked about; returns how many."""
+    pairs = list(pairs_left_open(round).values_list("pair_id", flat=True))
+    for pair_id in pairs:
+        resolve_pair(pair_id)
+    return len(pairs)
 
 
 def resolve_votes(pair: VideoPair, votes: Sequence[Judgment], *, may_retract: bool = False) -> None:

@@ -34,7 +34,12 @@ from annotate.models import (
 )
 from annotate.services.audit import record_event
 from annotate.services.described import store_described
-from annotate.services.rounds import RoundError, open_ready_pairs, refuse_comparison
+from annotate.services.rounds import (
+    RoundError,
+    open_ready_pairs,
+    refuse_comparison,
+    rounds_sharing_videos,
+)
 from generator.rundir import RunDir
 from generator.video import MediaError, probe
 
@@ -53,6 +58,8 @@ def run_dir(run: Run) -> RunDir:
 def queue_sampling(round: Round, actor: User | None = None, *, retry_failed: bool = False) -> Run | None:
     """Queue a run for the videos of the round that are not made yet, or None when all are.
 
+    Votes are asked for on pairs whose videos exist, whichever round made them.
+
     A run loads one model: where a round compares several, one run follows another.
     Videos that failed are left alone unless they are to be tried again.
     """
@@ -60,6 +67,7 @@ def queue_sampling(round: Round, actor: User | None = None, *, retry_failed: boo
     versions = ModelVersion.objects.filter(pk__in=missing.order_by().values("model_version"))
     version = versions.order_by("id").first()
     if version is None:
+        open_ready_pairs(round)
         return None
     samples = list(missing.filter(model_version=version))
 
@@ -252,7 +260,8 @@ def finish_run(run: Run, worker: UUID) -> bool:
             _store_sample(run, str(item["sample_id"]))
         for item in result.get("failed", []):
             _store_sample(run, str(item["sample_id"]), error=item["error"])
-        open_ready_pairs(run.round)
+        for round in (run.round, *rounds_sharing_videos(run.round)):
+            open_ready_pairs(round)
     if run.stage == Stage.DPO and run.round:
         _register_adapter(run, run.round, result)
     record_event("finish_run", run)

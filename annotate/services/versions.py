@@ -54,11 +54,13 @@ def restore(version: ModelVersion, actor: User) -> None:
 
 
 @transaction.atomic
-def start_next_round(name: str, policy: ModelVersion, actor: User) -> Round:
+def start_next_round(
+    name: str, policy: ModelVersion, actor: User, *, new_seeds: bool = False
+) -> Round:
     """Open a round with this version as its policy and plan its pairs, as the last round of its line did.
 
     Sampler, votes, stopping, DPO settings and instances are those of the newest round that led to the version
-    or started from it.
+    or started from it. With `new_seeds` its videos are new ones of the same instances.
 
     Raises:
         RoundError: the name is empty or taken, there is no round to go by, or the version is archived.
@@ -78,6 +80,7 @@ def start_next_round(name: str, policy: ModelVersion, actor: User) -> Round:
         stopping=last.rule,
         sampler=SamplerSettings(**last.sampler),
         dpo=last.dpo,
+        new_seeds=new_seeds,
         actor=actor,
     )
     plan_pairs(round, Instance.objects.filter(pairs__round=last, pairs__gold=None).distinct().order_by("id"))

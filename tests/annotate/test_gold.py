@@ -27,7 +27,7 @@ from annotate.models import (
     User,
     VideoPair,
 )
-from annotate.queries import round_funnel
+from annotate.funnel_queries import round_funnel
 from annotate.services import gold_slots
 from annotate.services.gold import make_gold, retire
 from annotate.services.judgments import submit_judgment

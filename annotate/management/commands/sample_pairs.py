@@ -10,7 +10,7 @@ from annotate.management.loop_command import (
     chosen_round,
     send_and_maybe_wait,
 )
-from annotate.queries import round_funnel
+from annotate.funnel_queries import round_funnel
 from annotate.services.runs import queue_sampling
 
 
@@ -30,7 +30,7 @@ class Command(LoopCommand):
         return {
             "round": round.name,
             "run": str(run) if run else "nothing to make",
-            "samples": funnel["samples"],
-            "samples_wanted": funnel["samples_wanted"],
-            "failed": funnel["samples_failed"],
+            "samples": funnel.samples,
+            "samples_wanted": funnel.samples_wanted,
+            "failed": funnel.samples_failed,
         }
