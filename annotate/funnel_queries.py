@@ -56,8 +56,8 @@ class FunnelStage:
 class Funnel:
     """The figures of a round as things stand; gold is in none of them.
 
-    `joint_states` are those of pairs that have been judged at all, `exported_pairs` those of the newest export
-    that was neither withdrawn nor superseded, `trained_pairs` those of the newest finished training.
+    `joint_states` are those of pairs that have been judged at all, `exported_pairs` those of the newest
+    export that was neither withdrawn nor superseded, `trained_pairs` those of the newest finished training.
     """
 
     instances: int

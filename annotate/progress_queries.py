@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from statistics import median
 
-from django.db.models import Count, Exists, Min, OuterRef
+from django.db.models import Count, Exists, Min, OuterRef, Q
 from django.db.models.functions import TruncDate
 from django.utils import timezone
 
 from annotate.funnel_queries import Funnel
-from annotate.models import Judgment, PreferencePair, Round, Slot
+from annotate.models import EntryLink, Judgment, PreferencePair, Round, Slot
 from annotate.quality_queries import disqualified_people, round_votes
 from rlhf.records import JointState, Track
 from rlhf.votes import Estimate
@@ -95,6 +95,27 @@ def _hours_of_looking(round: Round, open_votes: int) -> Estimate:
 
 def _figure(value: float, count: int) -> Estimate:
     return Estimate(value, None, None, count, "a count, without an interval")
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """What is under way in a round: votes that are wanted, pairs that people hold, links that lead to it."""
+
+    open_votes: int
+    held: int
+    people: int
+    links: int
+
+
+def unfinished(round: Round) -> Unfinished:
+    slots = Slot.objects.filter(round=round, judged_at=None)
+    counts = slots.aggregate(
+        wanted=Count("id", filter=Q(pair__gold=None)),
+        held=Count("annotator"),
+        people=Count("annotator", distinct=True),
+    )
+    links = EntryLink.objects.filter(judging__round=round, ended_at=None, closes_at__gt=timezone.now())
+    return Unfinished(counts["wanted"], counts["held"], counts["people"], links.count())
 
 
 @dataclass(frozen=True)

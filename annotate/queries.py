@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from annotate.funnel_queries import round_funnel
 from annotate.models import (
@@ -105,9 +105,8 @@ def done_run(round: Round, stage: str) -> Run | None:
 
 
 def done_evaluation(round: Round) -> Run | None:
-    """The newest finished comparison of what the round tuned; other versions and ablations are not meant."""
-    done = round.runs.filter(stage=Stage.EVALUATE, status=RunStatus.DONE)
-    return done.filter(candidate__run__round=round).last()
+    """The newest finished comparison of what the round tuned; ablations before that compare nothing."""
+    return round.runs.filter(stage=Stage.EVALUATE, status=RunStatus.DONE).exclude(candidate=None).last()
 
 
 def live_run(round: Round, stage: str) -> Run | None:
@@ -197,7 +196,7 @@ def root_model() -> ModelVersion | None:
 
 def stuck_runs(round: Round) -> QuerySet[Run]:
     """Failed or cancelled runs of stages that never came to an end; of evaluations only its own model's."""
-    mine = Run.objects.filter(~Q(stage=Stage.EVALUATE) | Q(candidate__run__round=F("round")))
+    mine = Run.objects.exclude(stage=Stage.EVALUATE, candidate=None)
     done = mine.filter(round=OuterRef("round"), stage=OuterRef("stage"), status=RunStatus.DONE)
     ended = mine.filter(round=round, status__in=[RunStatus.FAILED, RunStatus.CANCELLED])
     return ended.filter(~Exists(done)).order_by("id")

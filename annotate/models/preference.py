@@ -25,7 +25,7 @@ def _dominant_needs_verdicts(pair: str) -> str:
                 OR 2 <> (SELECT count(*) FROM annotate_consensus c WHERE c.pair_id = x.pair_id
                          AND c.verdict = CASE x.chosen_id WHEN p.first_id THEN 'first' ELSE 'second' END))
         ) THEN
-            RAISE EXCEPTION 'pair % is dominant, so both tracks'' verdicts must favour its chosen video', {pair}
+            RAISE EXCEPTION 'pair % is dominant without two verdicts for its chosen video', {pair}
                 USING ERRCODE = '23514';
         END IF;
         RETURN NULL;

@@ -180,9 +180,7 @@ class Run(models.Model):
                 _RUN_DATA,
                 operation=pgtrigger.Update,
                 where="""NEW.round_id IS NOT NULL AND NEW.status = 'done' AND OLD.status <> 'done'
-                    AND (NEW.stage = 'evaluate' AND EXISTS (
-                        SELECT 1 FROM annotate_modelversion v JOIN annotate_run tuned ON tuned.id = v.run_id
-                        WHERE v.id = NEW.candidate_id AND tuned.round_id = NEW.round_id)
+                    AND (NEW.stage = 'evaluate' AND NEW.candidate_id IS NOT NULL
                         OR NEW.stage = 'dpo' AND NOT EXISTS (
                         SELECT 1 FROM annotate_instance i JOIN annotate_identitygroup g ON g.id = i.group_id
                         WHERE g.split = 'eval' AND g.truth IS NOT NULL))""",

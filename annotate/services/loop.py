@@ -13,6 +13,7 @@ from annotate.services.preferences import export_round
 from annotate.services.resolution import settle_open_pairs
 from annotate.services.rounds import RoundError
 from annotate.services.runs import queue_dpo, queue_sampling
+from annotate.version_queries import evaluations_of
 from annotate.vote_queries import pairs_left_open
 from rlhf.records import Track
 
@@ -82,16 +83,19 @@ def _votes_wanted(round: Round) -> Step | None:
     if not wanted:
         return None
     parts = [f"{wanted[str(track)]} on {track}" for track in Track if str(track) in wanted]
-    says = f"waiting for people: {' and '.join(parts)}"
+    votes = " and ".join(parts)
+    says = f"waiting for people: {votes}"
     if round.state == RoundState.PAUSED:
-        says = f"paused, so nobody is asked for {' and '.join(parts)}; reopen the round, or close it to go on without"
+        says = f"paused, so nobody is asked for {votes}; reopen the round, or close it to go on without"
     return Step(says, is_waiting_for_people=True)
 
 
 def _evaluate(round: Round, actor: User | None) -> Step | None:
     """What was tuned is evaluated whatever votes are still to come."""
     tuned = queries.done_run(round, Stage.DPO)
-    if tuned is None or queries.done_evaluation(round) or not queries.held_out_instances().exists():
+    if tuned is None or evaluations_of(tuned.model_version).exists():
+        return None
+    if not queries.held_out_instances().exists():
         return None
     return Step("evaluation is queued", evaluate_version(tuned.model_version, actor))
 

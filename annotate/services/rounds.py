@@ -78,7 +78,7 @@ def start_round(
 ) -> Round:
     """Open a round; a round of this name that exists is returned as it is.
 
-    With `stopping`, votes are asked for one by one until a pair is settled; without, `votes_wanted` per track.
+    With `stopping`, votes are asked for one by one until a pair is settled; without, `votes_wanted` a track.
     With `new_seeds` its videos are made from seeds that no round of the policy has used; without, from the
     first ones, so that videos of another round with the same settings are used again.
 

@@ -54,9 +54,7 @@ def restore(version: ModelVersion, actor: User) -> None:
 
 
 @transaction.atomic
-def start_next_round(
-    name: str, policy: ModelVersion, actor: User, *, new_seeds: bool = False
-) -> Round:
+def start_next_round(name: str, policy: ModelVersion, actor: User, *, new_seeds: bool = False) -> Round:
     """Open a round with this version as its policy and plan its pairs, as the last round of its line did.
 
     Sampler, votes, stopping, DPO settings and instances are those of the newest round that led to the version

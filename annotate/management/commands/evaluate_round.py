@@ -37,7 +37,9 @@ class Command(LoopCommand):
         add_round_argument(parser)
         parser.add_argument("--wait", action="store_true", help="show progress and return when it ends")
         parser.add_argument(
-            "--model", metavar="NAME", help="a model version instead of what a round has tuned; names no round"
+            "--model",
+            metavar="NAME",
+            help="a model version, instead of what a round has tuned",
         )
         parser.add_argument(
             "--ablations",
