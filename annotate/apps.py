@@ -23,6 +23,9 @@ class AnnotateConfig(AppConfig):
     def ready(self) -> None:
         # Tasks are sent through the configured app only once it exists, in the web as in the workers.
         from annotate import celery  # noqa: F401
+        from annotate.database import lookups
+
+        lookups.register()
 
         checks.register(check_database)
         checks.register(check_storage)
