@@ -1,7 +1,7 @@
 """`column__in=[...]` as one parameter, however long the list is.
 
-PostgreSQL takes 65,535 parameters at most, and Django sends one for each value: also where it fetches related
-rows or deletes. Short lists stay as Django has them, since the planner knows more of `IN (a, b)` than of an array.
+PostgreSQL takes 65,535 parameters at most, and Django sends one for each value, also where it fetches
+related rows or deletes. Short lists stay as they are: of `IN (a, b)` the planner knows more than of an array.
 """
 
 from __future__ import annotations

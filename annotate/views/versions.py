@@ -97,8 +97,6 @@ def next_round(request: SignedInRequest, version_id: int) -> HttpResponse:
         messages.error(request, f"No round was started: {error}.")
         return redirect("version", version_id=version.pk)
     missing = queries.missing_samples(round, include_failed=True).count()
-    says = (
-        f"{missing} videos to make. Advance it to start sampling." if missing else "all their videos already."
-    )
-    messages.info(request, f"{round} has {round.pairs.count()} pairs, and {says}")
+    says = f"{missing} videos to make; advance it to start sampling" if missing else "all their videos"
+    messages.info(request, f"{round} has {round.pairs.count()} pairs, and {says}.")
     return redirect("round", round_id=round.pk)
