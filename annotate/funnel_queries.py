@@ -189,7 +189,7 @@ def _votes(rounds: list[int]) -> tuple[_ByTrack, _ByTrack, _ByTrack]:
 def _counted(rows: QuerySet[Any, tuple[int, str]]) -> dict[int, dict[str, int]]:
     """Rows by round and name."""
     found: dict[int, dict[str, int]] = defaultdict(dict)
-    for key, name, count in rows.order_by().annotate(Count("id")):  # type: ignore[misc]
+    for key, name, count in rows.order_by().annotate(Count("id")):
         found[key][name] = count
     return found
 
@@ -201,7 +201,8 @@ def _of_tracks(counts: dict[str, int]) -> dict[str, int]:
 def _standing_exports(rounds: list[int]) -> dict[int, _Export]:
     standing = Export.objects.filter(round__in=rounds, withdrawn="", superseded=None)
     newest = standing.order_by("round", "-id").distinct("round")
-    return {key: _Export(*rest) for key, *rest in newest.values_list("round", "num_pairs", "rule")}
+    rows = newest.values_list("round", "num_pairs", "rule")
+    return {key: _Export(num_pairs, rule) for key, num_pairs, rule in rows}
 
 
 def _trained_pairs(rounds: list[int]) -> dict[int, int]:

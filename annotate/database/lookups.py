@@ -6,6 +6,7 @@ related rows or deletes. Short lists stay as they are: of `IN (a, b)` the planne
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import Field, ForeignObject
@@ -18,7 +19,7 @@ MOST_INLINE = 100
 
 
 class _AsArray(In):
-    def as_postgresql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+    def as_postgresql(self, compiler: Any, connection: Any) -> tuple[str, Sequence[Any]]:
         if isinstance(self.lhs, ColPairs) or not self.rhs_is_direct_value() or len(self.rhs) <= MOST_INLINE:
             return self.as_sql(compiler, connection)
         placeholders, values = self.process_rhs(compiler, connection)

@@ -63,7 +63,9 @@ class Round(models.Model):
     draw = models.PositiveSmallIntegerField(default=0)
     state = models.CharField(max_length=16, default=RoundState.OPEN)
     is_open = models.GeneratedField(
-        expression=Q(state="open"), output_field=models.BooleanField(), db_persist=True
+        expression=Q(state="open"),  # type: ignore[arg-type]
+        output_field=models.BooleanField(),
+        db_persist=True,
     )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
