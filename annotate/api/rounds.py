@@ -58,7 +58,8 @@ class RoundListView(ForLeads, generics.ListAPIView[Round]):
         return self._page
 
     def get_serializer_context(self) -> dict[str, Any]:
-        return super().get_serializer_context() | {"funnels": funnels(getattr(self, "_page", None) or ())}
+        read = funnels(getattr(self, "_page", None) or ())
+        return {**super().get_serializer_context(), "funnels": read}
 
     @described({200: serializers.RoundShown(many=True)}, problems=[404])
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
