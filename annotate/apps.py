@@ -27,6 +27,9 @@ class AnnotateConfig(AppConfig):
     def ready(self) -> None:
         # Tasks are sent through the configured app only once it exists, in the web as in the workers.
         from annotate import celery  # noqa: F401
+        from annotate.database import lookups
+
+        lookups.register()
 
         # What this process and its commands write, nobody but the account and its group can read.
         os.umask(STORAGE_UMASK)

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from annotate import curation_queries, queries, tasks
 from annotate.consent_queries import given, refusal
+from annotate.funnel_queries import round_funnel
 from annotate.management.loop_command import curate_with_bar, wait_for_run
 from annotate.models import IdentityGroup, Round, Split, Stage, Use, User
 from annotate.prompt_queries import part_by_prompt
@@ -117,7 +118,7 @@ def run_people(folder: Path, say: Say, consent: Sequence[str] | None = None) -> 
         build_instances(Draw(count=1, seed=0), split=Split.TRAIN, source=source)
     with progress.stage("samples", "4  samples: two videos for every person, on the gpu queue"):
         round = _sampled_round(say, source, source, votes_wanted=1)
-    return {"round": round.name, **queries.round_funnel(round), "wall_s": progress.wall_s}
+    return {"round": round.name, **round_funnel(round).to_json(), "wall_s": progress.wall_s}
 
 
 def _refuse_without_consent(say: Say, source: str) -> None:
@@ -215,9 +216,9 @@ def _sampled_round(say: Say, name: str, source: str, *, votes_wanted: int) -> Ro
     if run is not None:
         tasks.send_run(run)
         wait_for_run(run)
-    funnel = queries.round_funnel(round)
-    if funnel["samples_failed"]:
-        raise RoundError(f"{funnel['samples_failed']} videos could not be made; see the round's page")
+    funnel = round_funnel(round)
+    if funnel.samples_failed:
+        raise RoundError(f"{funnel.samples_failed} videos could not be made; see the round's page")
     return round
 
 

@@ -19,6 +19,7 @@ from annotate.models import (
     GoldKind,
     Judgment,
     Round,
+    RoundState,
     Slot,
     Use,
     User,
@@ -211,6 +212,12 @@ def _open_slots(track: str) -> QuerySet[Slot]:
     ).order_by()
 
 
+def _is_paused(track: str) -> bool:
+    """Whether votes are wanted in a round that gives out nothing for now."""
+    wanted = Slot.objects.filter(track=track, judged_at=None, pair__gold_verdicts__isnull=True)
+    return wanted.filter(round__state=RoundState.PAUSED).exists()
+
+
 def _unmet(annotator: User, slots: QuerySet[Slot]) -> QuerySet[Slot]:
     """Without pairs that this person holds or has judged, or has met on the other track."""
     own = Slot.objects.filter(pair=OuterRef("pair"), annotator=annotator)
@@ -244,6 +251,8 @@ def why_empty(annotator: User, track: str) -> str:
     if not wanted.exists():
         if VideoSample.objects.filter(path="", error="").exists():
             return "New videos are being made. Come back in a few minutes."
+        if _is_paused(track):
+            return "This work is paused just now. Come back later."
         if _open_slots(track).exists():
             return "The pairs that are left show people who did not agree to that, so nobody is shown them."
         return "Every pair of this track has its votes. Thank you."

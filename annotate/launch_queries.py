@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from annotate import queries
 from annotate.consent_queries import given, refusal
@@ -67,15 +67,13 @@ def pair_set(
     rule: ExportRule = ExportRule.PARETO,
 ) -> PairSet:
     """An export's pairs, or those that an export of the round by a rule would hold now."""
-    every = PreferencePair.objects.select_related(
-        "pair__first", "pair__second", "pair__instance__group", "pair__instance__prompt"
-    )
+    every = PreferencePair.objects.select_related("pair")
     if export is None:
         places, reasons = chosen_by(rule, round, include_simulated=include_simulated)
         of_round = every.filter(pk__in=places).order_by("pair_id")
         return PairSet(of_round, places, rule, withheld=reasons[NO_CONSENT])
     pairs = every.filter(exports=export).order_by("pair_id")
-    places = {pair.pk: place for pair in pairs if (place := dominant_place(pair))}
+    places = {pair.pk: place for pair in pairs.iterator() if (place := dominant_place(pair))}
     return PairSet(pairs, places, ExportRule(export.rule), export)
 
 
@@ -89,16 +87,16 @@ def usable_exports(user: User, round: Round) -> QuerySet[Export]:
 
 def pair_facts(round: Round, chosen: PairSet) -> PairFacts:
     """What the pairs are made of, for `rlhf.dpo_traps`."""
-    pairs = list(chosen.pairs)
-    groups = [pair.pair.instance.group for pair in pairs]
+    groups = dict(chosen.pairs.order_by().values_list("pair__instance__group").annotate(Count("pk")))
     in_set = IdentityGroup.objects.filter(instances__pairs__preference__in=_ids(chosen.pairs)).distinct()
+    people = list(in_set.order_by("name"))
     votes = _counting_votes(chosen.pairs)
     answers = Counter(vote.answer for vote in votes.values())
     size = SamplerSettings(**round.sampler)
     simulated = sum(is_simulated for is_simulated, _ in votes)
     return PairFacts(
-        identities=dict(Counter(group.name for group in groups)),
-        simulated_pairs=sum(pair.is_simulated for pair in pairs),
+        identities={group.name: groups[group.pk] for group in people},
+        simulated_pairs=chosen.pairs.filter(is_simulated=True).count(),
         human_votes=len(votes) - simulated,
         simulated_votes=simulated,
         annotators=dict(Counter(vote.annotator for vote in votes.values())),
@@ -106,29 +104,39 @@ def pair_facts(round: Round, chosen: PairSet) -> PairFacts:
         left_votes=answers["left"],
         agreement={str(track): _raw([v for v in votes.values() if v.track == track]) for track in Track},
         disqualified_votes=_disqualified_votes(chosen),
-        **_file_facts(pairs, chosen.places, round),
-        licences=dict(Counter(group.licence for group in groups)),
+        **_file_facts(chosen, round),
+        licences=_licences(people, groups),
         without_consent=in_set.filter(~Q(given("", Use.TRAIN))).count(),
         why_no_consent=refusal(in_set, Use.TRAIN),
         withheld=chosen.withheld,
         why_withheld=refusal(queries.people_of(round), Use.TRAIN) if chosen.withheld else "",
         device=last_device(),
-        unread=_unread(pairs, round),
+        unread=_unread(chosen.pairs, round),
         is_large=size.width * size.height * size.num_frames > LARGE_PIXELS,
     )
 
 
-def _file_facts(pairs: list[PreferencePair], places: Mapping[int, Place], round: Round) -> dict[str, int]:
+def _licences(people: Iterable[IdentityGroup], pairs: Mapping[int, int]) -> dict[str, int]:
+    """How many pairs are of each licence."""
+    counts: Counter[str] = Counter()
+    for group in people:
+        counts[group.licence] += pairs[group.pk]
+    return dict(counts)
+
+
+def _file_facts(pairs: PairSet, round: Round) -> dict[str, int]:
+    """Of the pairs with a chosen video, read one after the other: they may be many."""
+    videos = ("pair__first", "pair__second")
+    columns = ["pk", *(f"{one}__facts" for one in videos), *(f"{one}__model_version" for one in videos)]
     sizes, uneven, foreign = [], 0, 0
-    for preference in pairs:
-        if preference.pk not in places:
+    for key, first, second, *versions in pairs.pairs.values_list(*columns).iterator():
+        if key not in pairs.places:
             continue
-        videos = (preference.pair.first, preference.pair.second)
-        chosen, rejected = (one.facts for one in videos[:: 1 if places[preference.pk] == "first" else -1])
+        chosen, rejected = (first, second) if pairs.places[key] == "first" else (second, first)
         if chosen.get("size_bytes") and rejected.get("size_bytes"):
             sizes.append((chosen["size_bytes"], rejected["size_bytes"]))
         uneven += any(chosen.get(n) != rejected.get(n) for n in ("num_frames", "width", "height"))
-        foreign += any(video.model_version_id != round.policy_id for video in videos)
+        foreign += any(version != round.policy_id for version in versions)
     different = [(chosen, rejected) for chosen, rejected in sizes if chosen != rejected]
     return {
         "sized": len(different),
@@ -138,17 +146,20 @@ def _file_facts(pairs: list[PreferencePair], places: Mapping[int, Place], round:
     }
 
 
-def _unread(pairs: list[PreferencePair], round: Round) -> tuple[str, ...]:
+def _unread(pairs: QuerySet[PreferencePair], round: Round) -> tuple[str, ...]:
     """Pairs whose prompts a model of theirs did not read whole, or which the round's model would not."""
-    reader = reader_of(round.policy)
-    found = {}
-    for preference in pairs:
-        pair = preference.pair
-        is_foreign = any(one.model_version_id != round.policy_id for one in (pair.first, pair.second))
-        found[pair] = pair.prompt_unread
-        if is_foreign and reader and not pair.prompt_unread:  # its own were looked at when they were planned
-            found[pair] = reader.read(pair.instance.prompt.text).problem
-    return tuple(f"{pair}: {problem}" for pair, problem in found.items() if problem)
+    found = [f"pair {key}: {why}" for key, why in _told(pairs)]
+    if reader := reader_of(round.policy):  # its own pairs were looked at when they were planned
+        own = Q(pair__first__model_version=round.policy, pair__second__model_version=round.policy)
+        foreign = pairs.filter(~own, pair__prompt_unread="").order_by("pair_id")
+        prompts = foreign.values_list("pair_id", "pair__instance__prompt__text").iterator()
+        found += [f"pair {key}: {why}" for key, text in prompts if (why := reader.read(text).problem)]
+    return tuple(found)
+
+
+def _told(pairs: QuerySet[PreferencePair]) -> Iterable[tuple[int, str]]:
+    told = pairs.exclude(pair__prompt_unread="").order_by("pair_id")
+    return told.values_list("pair_id", "pair__prompt_unread").iterator()
 
 
 def _counting_votes(pairs: QuerySet[PreferencePair]) -> dict[tuple[bool, int], Vote]:

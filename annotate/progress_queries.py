@@ -1,4 +1,4 @@
-"""Reads for leads: how much of a round came through, how fast, and what it tells of the next one."""
+"""Reads for leads: how fast a round is judged, and what it tells of the next one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from django.db.models import Count, Exists, Min, OuterRef, Q
 from django.db.models.functions import TruncDate
 from django.utils import timezone
 
-from annotate.models import Judgment, PreferencePair, Round, RoundKind, Slot, VideoSample
+from annotate.funnel_queries import Funnel
+from annotate.models import EntryLink, Judgment, PreferencePair, Round, Slot
 from annotate.quality_queries import disqualified_people, round_votes
 from rlhf.records import JointState, Track
 from rlhf.votes import Estimate
@@ -24,51 +25,6 @@ PACE = timedelta(days=1)
 RECENT = 500
 #: More pairs would tell a plan nothing new.
 MOST_PILOT_PAIRS = 3_000
-
-
-@dataclass(frozen=True)
-class FunnelStage:
-    """One stage of the funnel: how many came through, and of how many before."""
-
-    title: str
-    count: int
-    of: int | None
-
-    @property
-    def share(self) -> float | None:
-        return self.count / self.of if self.of else None
-
-
-def funnel(round: Round) -> list[FunnelStage]:
-    """From instances to exported pairs, as things stand; gold is none of it.
-
-    A comparison of models ends with its votes.
-    """
-    pairs = round.pairs.filter(gold=None)
-    samples = VideoSample.objects.filter(Q(pk__in=pairs.values("first")) | Q(pk__in=pairs.values("second")))
-    wanted = Slot.objects.filter(pair=OuterRef("pk"))
-    counts = samples.aggregate(all=Count("id"), made=Count("id", filter=~Q(path="")))
-    num_pairs = pairs.count()
-    judged = pairs.filter(Exists(wanted)).exclude(Exists(wanted.filter(judged_at=None))).count()
-    begun = [
-        FunnelStage("Instances", pairs.values("instance").distinct().count(), None),
-        FunnelStage("Videos made", counts["made"], counts["all"]),
-        FunnelStage("Pairs", num_pairs, None),
-        FunnelStage("Judged in full", judged, num_pairs),
-    ]
-    if round.kind == RoundKind.COMPARISON:
-        return begun
-    states = PreferencePair.objects.filter(pair__in=pairs)
-    decided = states.exclude(joint_state=JointState.UNDECIDED).count()
-    dominant = states.filter(joint_state=JointState.DOMINANT).count()
-    export = round.exports.filter(withdrawn="", superseded=None).last()
-    exported = states.filter(joint_state=JointState.DOMINANT, exports=export).count() if export else 0
-    return [
-        *begun,
-        FunnelStage("Decided on both tracks", decided, judged),
-        FunnelStage("Dominant", dominant, decided),
-        FunnelStage("Exported", exported, dominant),
-    ]
 
 
 def votes_by_day(round: Round) -> dict[Track, list[tuple[date, int]]]:
@@ -103,11 +59,9 @@ class Pace:
         return None if self.hours_of_looking.value is None else 3600 * self.hours_of_looking.value
 
 
-def votes_a_dominant_pair(round: Round) -> float | None:
+def votes_a_dominant_pair(funnel: Funnel) -> float | None:
     """What an exported pair costs: all votes given so far over the dominant pairs."""
-    given = Slot.objects.filter(round=round, pair__gold=None, judged_at__isnull=False).count()
-    dominant = PreferencePair.objects.filter(pair__round=round, joint_state=JointState.DOMINANT).count()
-    return given / dominant if dominant else None
+    return sum(funnel.judgments.values()) / funnel.dominant if funnel.dominant else None
 
 
 def pace(round: Round) -> Pace:
@@ -141,6 +95,27 @@ def _hours_of_looking(round: Round, open_votes: int) -> Estimate:
 
 def _figure(value: float, count: int) -> Estimate:
     return Estimate(value, None, None, count, "a count, without an interval")
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """What is under way in a round: votes that are wanted, pairs that people hold, links that lead to it."""
+
+    open_votes: int
+    held: int
+    people: int
+    links: int
+
+
+def unfinished(round: Round) -> Unfinished:
+    slots = Slot.objects.filter(round=round, judged_at=None)
+    counts = slots.aggregate(
+        wanted=Count("id", filter=Q(pair__gold=None)),
+        held=Count("annotator"),
+        people=Count("annotator", distinct=True),
+    )
+    links = EntryLink.objects.filter(judging__round=round, ended_at=None, closes_at__gt=timezone.now())
+    return Unfinished(counts["wanted"], counts["held"], counts["people"], links.count())
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet
 
 from annotate.consent_queries import given
+from annotate.funnel_queries import round_funnel
 from annotate.models import (
     LIVE,
-    Consensus,
     Export,
     IdentityGroup,
     Instance,
@@ -91,41 +90,6 @@ def find_model(name: str | None) -> ModelVersion | None:
 
 def model_names() -> str:
     return ", ".join(ModelVersion.objects.values_list("name", flat=True)) or "none yet"
-
-
-def round_funnel(round: Round) -> dict[str, Any]:
-    """How many came through each stage of the loop."""
-    pairs = round.pairs.filter(gold=None)
-    samples = VideoSample.objects.filter(Q(pairs_as_first__in=pairs) | Q(pairs_as_second__in=pairs))
-    states = Counter(
-        dict(
-            PreferencePair.objects.filter(pair__round=round).values_list("joint_state").annotate(Count("id"))
-        )
-    )
-    slots = Slot.objects.filter(round=round, pair__gold=None).order_by().values_list("track")
-    wanted = dict(slots.annotate(Count("id")))
-    judged = dict(slots.exclude(judged_at=None).annotate(Count("id")))
-    resolved = dict(Consensus.objects.filter(pair__round=round).values_list("track").annotate(Count("id")))
-    export = round.exports.filter(withdrawn="").last()
-    return {
-        "instances": pairs.values("instance").distinct().count(),
-        "samples": samples.exclude(path="").distinct().count(),
-        "samples_wanted": samples.distinct().count(),
-        "samples_failed": samples.exclude(error="").distinct().count(),
-        "pairs": pairs.count(),
-        "votes_wanted": {str(track): wanted.get(str(track), 0) for track in Track},
-        "judgments": {str(track): judged.get(str(track), 0) for track in Track},
-        "resolved": {str(track): resolved.get(str(track), 0) for track in Track},
-        "joint_states": {str(state): states.get(str(state), 0) for state in JointState},
-        "dominant": states.get(str(JointState.DOMINANT), 0),
-        "exported_pairs": export.num_pairs if export else 0,
-        "trained_pairs": _trained_pairs(round),
-    }
-
-
-def _trained_pairs(round: Round) -> int:
-    run = done_run(round, Stage.DPO)
-    return int(run.result["num_pairs"]) if run and run.result else 0
 
 
 def missing_samples(
@@ -275,7 +239,7 @@ def stuck_runs(round: Round) -> QuerySet[Run]:
 
 def round_report(round: Round) -> dict[str, Any]:
     """The figures of a finished round, as `report.json` holds them."""
-    funnel = round_funnel(round)
+    funnel = round_funnel(round).to_json()
     dpo, evaluation = done_run(round, Stage.DPO), done_evaluation(round)
     return {
         "round": round.name,

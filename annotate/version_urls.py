@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from annotate.views import exports, version_comparisons, versions
+from annotate.views import evaluations, exports, version_comparisons, versions
 
 urlpatterns = [
     path("exports/<int:export_id>/", exports.export_detail, name="export"),
@@ -22,5 +22,6 @@ urlpatterns = [
     ),
     path("models/<int:version_id>/download/<str:form>/", versions.download, name="version_download"),
     path("models/<int:version_id>/card/", versions.card, name="version_card"),
+    path("models/<int:version_id>/evaluate/", evaluations.start, name="version_evaluate"),
     path("models/<int:version_id>/next-round/", versions.next_round, name="version_next_round"),
 ]

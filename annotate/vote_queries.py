@@ -74,6 +74,13 @@ def pairs_still_open(round: Round) -> QuerySet[PreferencePair]:
     return PreferencePair.objects.filter(pair__round=round, pair__is_adjudicated=False, stop="")
 
 
+def pairs_left_open(round: Round) -> QuerySet[PreferencePair]:
+    """Of those the ones that wait for nobody: whatever left them so, looking at their votes again ends it."""
+    slots = Slot.objects.filter(pair=OuterRef("pair"))
+    of_round = pairs_still_open(round) if round.stopping is not None else PreferencePair.objects.none()
+    return of_round.filter(Exists(slots), ~Exists(slots.filter(judged_at=None)))
+
+
 def votes_saved(round: Round) -> dict[str, Any] | None:
     """What stopping saved against the round's fixed votes on both tracks; None where votes are fixed."""
     if round.stopping is None:

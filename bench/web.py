@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] = ()) -> None:
         print(f"{round.num_slots:,} slots of {options.pairs:,} pairs in {time.perf_counter() - began:.0f} s")
         doors = [("api", count) for count in ANNOTATORS] + [("page", 32)]
         rows = [_measure(site, round, door, count, options.seconds) for door, count in doors]
-        site.database.execute("UPDATE annotate_round SET is_open = false")
+        site.database.execute("UPDATE annotate_round SET state = 'closed'")
         queues = [row for size in options.queues for row in _measure_next(site, size)]
     load = {"load_average": os.getloadavg(), "cores": os.cpu_count()}
     report("web", rows, pairs=options.pairs, seconds=options.seconds, **load)
@@ -156,7 +156,7 @@ def _measure_next(site: Site, size: int) -> Iterator[dict[str, Any]]:
             "asked": len(log.next_s),
             "errors": len(log.errors),
         }
-    site.database.execute("UPDATE annotate_round SET is_open = false")
+    site.database.execute("UPDATE annotate_round SET state = 'closed'")
 
 
 def _account(name: str) -> Account:

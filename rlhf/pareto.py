@@ -2,20 +2,58 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from rlhf.records import Consensus, JointResult, JointState, Track, Verdict
+
+Sample = Literal["first", "second"]
+#: The verdicts that favour a sample.
+FAVOURED: dict[Verdict, Sample] = {Verdict.FIRST: "first", Verdict.SECOND: "second"}
+
+
+def joint_state(
+    identity: Verdict | None, controllability: Verdict | None, *, is_over: bool = False
+) -> tuple[JointState, Sample | None]:
+    """Decide what two tracks' verdicts make of a pair. No other function does.
+
+    A pair is kept only where one sample is strictly better on both tracks (Pareto dominance). The first of
+    these that holds gives the state:
+
+        undecided     a track has no verdict, and votes are still to come
+        rejected      a track found both samples bad
+        undecided     a track could not be judged (its verdict is `unsure`)
+        tied          a track saw no difference
+        undecided     a track has no verdict
+        conflicting   the tracks favour different samples
+        dominant      both tracks favour the same sample, which is chosen
+
+    Args:
+        identity: verdict of the identity track, None while it has none.
+        controllability: the same for the controllability track.
+        is_over: no more votes will be asked for, so that a track may conclude the pair by itself: after a
+            tie or two bad samples nothing that the other could say would make a sample dominant.
+
+    Returns:
+        State, and the chosen sample where it is `dominant`.
+    """
+    found = (identity, controllability)
+    if None in found and not is_over:
+        return JointState.UNDECIDED, None
+    for verdict, state in (
+        (Verdict.BOTH_BAD, JointState.REJECTED),
+        (Verdict.UNSURE, JointState.UNDECIDED),
+        (Verdict.TIE, JointState.TIED),
+        (None, JointState.UNDECIDED),
+    ):
+        if verdict in found:
+            return state, None
+    if identity is not controllability or identity is None:
+        return JointState.CONFLICTING, None
+    return JointState.DOMINANT, FAVOURED[identity]
 
 
 def resolve_pair(identity: Consensus | None, controllability: Consensus | None) -> JointResult:
-    """Keep a pair only where one sample is strictly better on both tracks (Pareto dominance).
-
-    The first of these that holds gives the state:
-
-        undecided     a track still waits for votes
-        rejected      a track found both samples bad
-        undecided     a track could not be judged (its consensus is `unsure`)
-        tied          a track saw no difference
-        conflicting   the tracks favour different samples
-        dominant      both tracks favour the same sample, which is `chosen`
+    """Conclude a pair whose tracks have a fixed number of votes: `joint_state`, and why.
 
     Args:
         identity: consensus of the identity track, None where nobody has judged yet.
@@ -26,29 +64,24 @@ def resolve_pair(identity: Consensus | None, controllability: Consensus | None) 
     """
     tracks = {Track.IDENTITY: identity, Track.CONTROLLABILITY: controllability}
     decided = {t: c for t, c in tracks.items() if c is not None and c.verdict is not None}
+    verdicts = {track: consensus.verdict for track, consensus in decided.items()}
+    state, chosen = joint_state(verdicts.get(Track.IDENTITY), verdicts.get(Track.CONTROLLABILITY))
     if len(decided) < len(tracks):
         waiting = [_waiting(track, tracks[track]) for track in tracks if track not in decided]
-        return JointResult(JointState.UNDECIDED, None, "waiting for " + " and ".join(waiting))
-    for verdict, state in (
-        (Verdict.BOTH_BAD, JointState.REJECTED),
-        (Verdict.UNSURE, JointState.UNDECIDED),
-        (Verdict.TIE, JointState.TIED),
-    ):
-        causes = [_cause(track, c) for track, c in decided.items() if c.verdict == verdict]
-        if causes:
-            return JointResult(state, None, " and ".join(causes))
-    return _strict(decided)
+        return JointResult(state, chosen, "waiting for " + " and ".join(waiting))
+    decisive = _DECISIVE[state]
+    causes = [_cause(t, c) for t, c in decided.items() if decisive is None or c.verdict is decisive]
+    return JointResult(state, chosen, " and ".join(causes))
 
 
-def _strict(decided: dict[Track, Consensus]) -> JointResult:
-    """Both tracks favour one of the samples: the same one, or not."""
-    reason = " and ".join(_cause(track, consensus) for track, consensus in decided.items())
-    favoured = {consensus.verdict for consensus in decided.values()}
-    if favoured == {Verdict.FIRST}:
-        return JointResult(JointState.DOMINANT, "first", reason)
-    if favoured == {Verdict.SECOND}:
-        return JointResult(JointState.DOMINANT, "second", reason)
-    return JointResult(JointState.CONFLICTING, None, reason)
+#: The verdict that alone is the cause of a state, once both tracks have one; None where both are.
+_DECISIVE = {
+    JointState.REJECTED: Verdict.BOTH_BAD,
+    JointState.UNDECIDED: Verdict.UNSURE,
+    JointState.TIED: Verdict.TIE,
+    JointState.CONFLICTING: None,
+    JointState.DOMINANT: None,
+}
 
 
 def _waiting(track: Track, consensus: Consensus | None) -> str:

@@ -10,15 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from math import sqrt
-from typing import Literal
 
-from rlhf.records import JointState, Track, Verdict
-from rlhf.vote_model import CODE, STRANGER, VoteModel, likely_verdict, truth_posterior
+from rlhf.consensus import resolve_weighed
+from rlhf.pareto import FAVOURED, Sample, joint_state
+from rlhf.records import Consensus, JointState, Track, Verdict
+from rlhf.vote_model import CODE, STRANGER, VoteModel, likely_verdict
 from rlhf.votes import Vote
 
 Posterior = Mapping[Verdict, float]
-Sample = Literal["first", "second"]
-_SAMPLES: Mapping[Sample, Verdict] = {"first": Verdict.FIRST, "second": Verdict.SECOND}
+Found = Mapping[Track, Consensus]
 
 
 class Stop(StrEnum):
@@ -67,10 +67,12 @@ class Decision:
     Attributes:
         next_track: the track that gets one more vote; None when the pair is finished.
         stop: why it is finished; None while it is not.
-        state: joint state as far as the votes tell; `dominant` only with `Stop.DOMINANT`.
+        state: what `rlhf.pareto.joint_state` makes of the verdicts once the pair is finished, `undecided`
+            before; also where both verdicts favour a sample and the votes never made that sure enough.
         chosen: the sample that wins both tracks; None unless dominant.
         probability: that the better candidate wins both tracks.
         reason: one English line.
+        found: what each track found by now; without a verdict where nobody was asked.
     """
 
     next_track: Track | None
@@ -79,6 +81,7 @@ class Decision:
     chosen: Sample | None
     probability: float
     reason: str
+    found: Found
 
 
 def wins_both(identity: Posterior, controllability: Posterior) -> dict[Sample, float]:
@@ -93,7 +96,7 @@ def wins_both(identity: Posterior, controllability: Posterior) -> dict[Sample, f
         identity: posterior of the true verdict, from `truth_posterior`.
         controllability: the same for the other track.
     """
-    return {sample: identity[verdict] * controllability[verdict] for sample, verdict in _SAMPLES.items()}
+    return {sample: identity[verdict] * controllability[verdict] for verdict, sample in FAVOURED.items()}
 
 
 def decide(
@@ -104,15 +107,17 @@ def decide(
     While a track that has been asked lacks its minimum, it is asked again. Then the first of these that holds
     stops the pair:
 
-        dominant       both tracks have been asked, and a sample wins both with p >= dominant_from
+        dominant       the verdicts make it dominant, and a sample wins both tracks with p >= dominant_from
         improbable     neither sample wins both with p >= hopeless_below
-        at maximum     both tracks have the maximum: undecided
+        at maximum     both tracks have the maximum
         out of reach   strangers who all favoured one sample, up to the maximum, would not make it dominant
 
-    Otherwise the pair's leading track is asked until one sample wins it with p >= sqrt(dominant_from), so
-    that the other track can finish the product; then the other; then whichever has votes left. Even pairs
-    lead with identity, odd ones with controllability: a track that always came second would only ever be
-    seen on pairs that the first has let through.
+    Otherwise the pair's leading track is asked until its verdict favours a sample that wins it with
+    p >= sqrt(dominant_from), so that the other track can finish the product; then the other; then whichever
+    has votes left. Even pairs lead with identity, odd ones with controllability: a track that always came
+    second would only ever be seen on pairs that the first has let through.
+
+    This says when a pair is finished. What its verdicts then make of it is `rlhf.pareto.joint_state`.
 
     Args:
         pair: key of the pair.
@@ -124,18 +129,20 @@ def decide(
         The decision; the same input gives the same one.
     """
     given = {track: list(votes.get(track, ())) for track in Track}
-    truth = {track: truth_posterior(given[track], models[track]) for track in Track}
-    both = wins_both(truth[Track.IDENTITY], truth[Track.CONTROLLABILITY])
+    found = {t: resolve_weighed(given[t], models[t], wanted=max(1, len(given[t]))) for t in Track}
+    both = wins_both(found[Track.IDENTITY].posterior, found[Track.CONTROLLABILITY].posterior)
     best = max(both, key=both.__getitem__)
     left = {track: max(0, rule.maximum - len(given[track])) for track in Track}
-    stop = _stop(given, truth, both[best], left, models, rule)
+    stop = _stop(found, both[best], left, models, rule)
+    state, chosen = _joint(found, stop)
     return Decision(
-        next_track=None if stop else _next_track(pair, truth, left, rule),
+        next_track=None if stop else _next_track(pair, found, left, rule),
         stop=stop,
-        state=_state(given, truth, stop),
-        chosen=best if stop is Stop.DOMINANT else None,
+        state=state,
+        chosen=chosen,
         probability=both[best],
-        reason=_reason(stop, best, both[best], given, truth),
+        reason=_reason(stop, best, both[best], found),
+        found=found,
     )
 
 
@@ -144,54 +151,66 @@ def leading_track(pair: int) -> Track:
     return tuple(Track)[pair % 2]
 
 
+def _joint(found: Found, stop: Stop | None) -> tuple[JointState, Sample | None]:
+    if stop is None:
+        return JointState.UNDECIDED, None
+    state, chosen = _verdicts_say(found)
+    if state is JointState.DOMINANT and stop is not Stop.DOMINANT:
+        return JointState.UNDECIDED, None  # both favour a sample, and it never was sure enough
+    return state, chosen
+
+
+def _verdicts_say(found: Found) -> tuple[JointState, Sample | None]:
+    return joint_state(found[Track.IDENTITY].verdict, found[Track.CONTROLLABILITY].verdict, is_over=True)
+
+
 def _stop(
-    given: Mapping[Track, Sequence[Vote]],
-    truth: Mapping[Track, Posterior],
+    found: Found,
     probability: float,
     left: Mapping[Track, int],
     models: Mapping[Track, VoteModel],
     rule: Rule,
 ) -> Stop | None:
-    asked = [len(votes) for votes in given.values() if votes]
+    asked = [consensus.num_votes for consensus in found.values() if consensus.num_votes]
     if not asked or min(asked) < rule.minimum:
         return None
-    if len(asked) == len(Track) and probability >= rule.dominant_from:
+    if probability >= rule.dominant_from and _verdicts_say(found)[0] is JointState.DOMINANT:
         return Stop.DOMINANT
     if probability < rule.hopeless_below:
         return Stop.IMPROBABLE
     if not any(left.values()):
         return Stop.AT_MAXIMUM
-    return Stop.OUT_OF_REACH if _best_case(truth, left, models) < rule.dominant_from else None
+    return Stop.OUT_OF_REACH if _best_case(found, left, models) < rule.dominant_from else None
 
 
-def _next_track(pair: int, truth: Mapping[Track, Posterior], left: Mapping[Track, int], rule: Rule) -> Track:
+def _next_track(pair: int, found: Found, left: Mapping[Track, int], rule: Rule) -> Track:
     leading = leading_track(pair)
     following = next(track for track in Track if track is not leading)
-    enough = sqrt(rule.dominant_from)
-    given = {track: rule.maximum - left[track] for track in Track}
-    if 0 < given[following] < rule.minimum:
+    if 0 < found[following].num_votes < rule.minimum:
         return following
-    is_won = max(truth[leading][verdict] for verdict in _SAMPLES.values()) >= enough
-    if left[leading] and not (given[leading] >= rule.minimum and is_won):
+    first = found[leading]
+    is_won = first.verdict in FAVOURED and first.posterior[first.verdict] >= sqrt(rule.dominant_from)
+    if left[leading] and not (first.num_votes >= rule.minimum and is_won):
         return leading
     return following if left[following] else leading
 
 
-def _best_case(
-    truth: Mapping[Track, Posterior], left: Mapping[Track, int], models: Mapping[Track, VoteModel]
-) -> float:
+def _best_case(found: Found, left: Mapping[Track, int], models: Mapping[Track, VoteModel]) -> float:
     """Probability of winning both if every vote that is left favoured the same sample.
 
     A vote for a sample from an unbiased stranger of skill s multiplies the odds of truth t by p(sample | t).
+    It is 0 where abstentions stay at least half of a track's votes: its verdict then favours no sample.
     """
     cases = {}
-    for sample, verdict in _SAMPLES.items():
+    for verdict, sample in FAVOURED.items():
         cases[sample] = 1.0
-        for track in Track:
+        for track, consensus in found.items():
+            if 2 * consensus.counts[Verdict.UNSURE] >= consensus.num_votes + left[track]:
+                return 0.0
             errors = models[track].errors
             weights = {
                 true: share * _stranger(true, verdict, errors) ** left[track]
-                for true, share in truth[track].items()
+                for true, share in consensus.posterior.items()
             }
             cases[sample] *= weights[verdict] / sum(weights.values())
     return max(cases.values())
@@ -203,48 +222,29 @@ def _stranger(truth: Verdict, verdict: Verdict, errors: Sequence[Sequence[float]
     return (1 - STRANGER.skill) * errors[CODE[truth]][CODE[verdict]]
 
 
-def _state(
-    given: Mapping[Track, Sequence[Vote]], truth: Mapping[Track, Posterior], stop: Stop | None
-) -> JointState:
-    """What the tracks that were asked make of the pair."""
-    if stop is Stop.DOMINANT:
-        return JointState.DOMINANT
-    if stop in (None, Stop.AT_MAXIMUM):
-        return JointState.UNDECIDED
-    likely = {likely_verdict(truth[track]) for track in Track if given[track]}
-    if Verdict.BOTH_BAD in likely:
-        return JointState.REJECTED
-    if Verdict.TIE in likely:
-        return JointState.TIED
-    return JointState.CONFLICTING if likely == {Verdict.FIRST, Verdict.SECOND} else JointState.UNDECIDED
-
-
-def _reason(
-    stop: Stop | None,
-    best: Sample,
-    probability: float,
-    given: Mapping[Track, Sequence[Vote]],
-    truth: Mapping[Track, Posterior],
-) -> str:
-    found = " and ".join(_found(track, len(given[track]), truth[track]) for track in Track)
+def _reason(stop: Stop | None, best: Sample, probability: float, found: Found) -> str:
+    said = " and ".join(_found(track, found[track]) for track in Track)
     match stop:
         case Stop.DOMINANT:
-            return f"{best} wins both tracks with probability {probability:.2f}: {found}"
+            return f"{best} wins both tracks with probability {probability:.2f}: {said}"
         case Stop.IMPROBABLE:
-            return f"a sample that wins both tracks is improbable ({probability:.2f}): {found}"
+            return f"a sample that wins both tracks is improbable ({probability:.2f}): {said}"
         case Stop.OUT_OF_REACH:
-            return f"the votes left cannot make a sample win both tracks ({probability:.2f}): {found}"
+            return f"the votes left cannot make a sample win both tracks ({probability:.2f}): {said}"
         case Stop.AT_MAXIMUM:
-            return f"no sample surely wins both tracks ({probability:.2f}) with every vote given: {found}"
+            return f"no sample surely wins both tracks ({probability:.2f}) with every vote given: {said}"
         case None:
-            return f"{best} may win both tracks ({probability:.2f}): {found}"
+            return f"{best} may win both tracks ({probability:.2f}): {said}"
 
 
-def _found(track: Track, count: int, truth: Posterior) -> str:
+def _found(track: Track, consensus: Consensus) -> str:
+    count = consensus.num_votes
     if not count:
         return f"{track} has no votes"
     votes = "1 vote" if count == 1 else f"{count} votes"
-    likely = likely_verdict(truth)
+    if consensus.verdict is Verdict.UNSURE:
+        return f"{track} could not be judged ({consensus.counts[Verdict.UNSURE]} of {votes} abstained)"
+    likely = likely_verdict(consensus.posterior)
     if likely is None:
         return f"{track} undecided after {votes}"
-    return f"{track} {likely.replace('_', ' ')} with {truth[likely]:.2f} after {votes}"
+    return f"{track} {likely.replace('_', ' ')} with {consensus.posterior[likely]:.2f} after {votes}"

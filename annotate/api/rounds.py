@@ -15,20 +15,22 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from annotate import door_queries, tasks
+from annotate import door_queries
 from annotate.api import serializers
 from annotate.api.describing import described, example
 from annotate.api.judging import signed_in
 from annotate.api.problems import Conflict
 from annotate.archives import ZIP, archive_response
 from annotate.door_tasks import send_judgment_file
+from annotate.funnel_queries import funnels
 from annotate.media import MEDIA_TYPES, judgment_file
 from annotate.models import Export, JudgmentFile, Round, User
 from annotate.queries import visible_exports, visible_rounds
 from annotate.services.downloads import DownloadError, cancel_file, request_file
 from annotate.services.export_files import FORMS, ExportFileError, export_zip
-from annotate.services.loop import advance_round
 from annotate.services.rounds import RoundError
+from annotate.services.versions import start_next_round
+from annotate.version_queries import visible_versions
 
 
 class IsLead(BasePermission):
@@ -51,10 +53,39 @@ class RoundListView(ForLeads, generics.ListAPIView[Round]):
     def get_queryset(self) -> Any:
         return visible_rounds(signed_in(self.request)).prefetch_related("runs")
 
+    def paginate_queryset(self, queryset: Any) -> Any:
+        self._page = super().paginate_queryset(queryset)
+        return self._page
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        read = funnels(getattr(self, "_page", None) or ())
+        return {**super().get_serializer_context(), "funnels": read}
+
     @described({200: serializers.RoundShown(many=True)}, problems=[404])
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Rounds with their funnels and runs."""
         return super().get(request, *args, **kwargs)
+
+    @described(
+        {201: serializers.RoundShown},
+        request=serializers.RoundRequest,
+        problems=[404, 409],
+        examples=[
+            example("New videos of the same instances", {"name": "spring-2", "policy": 4, "new_seeds": True})
+        ],
+    )
+    def post(self, request: Request) -> Response:
+        """Start a round from a model version, with settings and instances of the last round of its line."""
+        actor = signed_in(request)
+        wanted = serializers.RoundRequest(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        values = wanted.validated_data
+        policy = generics.get_object_or_404(visible_versions(actor), pk=values["policy"])
+        try:
+            round = start_next_round(values["name"], policy, actor, new_seeds=values["new_seeds"])
+        except RoundError as error:
+            raise Conflict(str(error)) from None
+        return Response(serializers.RoundShown(round).data, status=status.HTTP_201_CREATED)
 
 
 class RoundView(ForLeads, generics.RetrieveAPIView[Round]):
@@ -68,26 +99,6 @@ class RoundView(ForLeads, generics.RetrieveAPIView[Round]):
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """A round with its funnel and runs."""
         return super().get(request, *args, **kwargs)
-
-
-class AdvanceView(ForLeads):
-    @described(
-        {200: serializers.RoundAdvanced},
-        problems=[403, 404, 409],
-        examples=[
-            example("Waiting", {"says": "waiting for people: 12 on identity", "run": None}, 200),
-            example("Queued", {"says": "sampling is queued", "run": 7}, 200),
-        ],
-    )
-    def post(self, request: Request, pk: int) -> Response:
-        """Take the round's next step, or say what it waits for."""
-        round = generics.get_object_or_404(visible_rounds(signed_in(request)), pk=pk)
-        try:
-            step = advance_round(round, actor=signed_in(request))
-        except RoundError as error:
-            raise Conflict(str(error)) from None
-        tasks.send_run(step.run)
-        return Response({"says": step.says, "run": step.run.pk if step.run else None})
 
 
 class ExportListView(ForLeads, generics.ListAPIView[Export]):

@@ -8,9 +8,19 @@ from django.urls import reverse
 from rest_framework import serializers
 
 from annotate.evidence import Break, Evidence
+from annotate.funnel_queries import Funnel, round_funnel
 from annotate.media import media_url
-from annotate.models import Export, FileFormat, Judgment, JudgmentFile, ModelVersion, Round, Run, Strength
-from annotate.queries import round_funnel
+from annotate.models import (
+    Export,
+    FileFormat,
+    Judgment,
+    JudgmentFile,
+    ModelVersion,
+    Round,
+    RoundState,
+    Run,
+    Strength,
+)
 from annotate.services.slots import CHOICES, choice_of
 from annotate.strict_fields import Flag, Integer, Text, Uuid
 from annotate.tracks import JudgingTask
@@ -166,6 +176,8 @@ class RoundShown(serializers.ModelSerializer[Round]):
             "votes_wanted",
             "sampler",
             "dpo",
+            "draw",
+            "state",
             "is_open",
             "created_at",
             "runs",
@@ -173,7 +185,28 @@ class RoundShown(serializers.ModelSerializer[Round]):
         ]
 
     def get_funnel(self, round: Round) -> dict[str, Any]:
-        return round_funnel(round)
+        """Of a page of rounds the view has read them all at once."""
+        found: Funnel | None = self.context.get("funnels", {}).get(round.pk)
+        return (found or round_funnel(round)).to_json()
+
+
+class RoundRequest(serializers.Serializer[dict[str, Any]]):
+    name = Text(max_length=100)
+    policy = Integer(min_value=1, max_value=2**63 - 1, help_text="The model version that makes the videos.")
+    new_seeds = Flag(
+        default=False,
+        help_text="New videos of the same instances, from seeds that no round of this version has used.",
+    )
+
+
+class RoundStateRequest(serializers.Serializer[dict[str, Any]]):
+    state = serializers.ChoiceField(RoundState.values)
+
+
+class RoundStateShown(serializers.Serializer[dict[str, Any]]):
+    id = serializers.IntegerField()
+    state = serializers.ChoiceField(RoundState.values)
+    changed = serializers.BooleanField(help_text="False where it was so already.")
 
 
 class RoundAdvanced(serializers.Serializer[dict[str, Any]]):

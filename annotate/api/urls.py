@@ -1,6 +1,6 @@
 from django.urls import path, re_path, register_converter
 
-from annotate.api import judging, rounds
+from annotate.api import judging, loop, rounds
 from rlhf.records import Track
 
 
@@ -25,7 +25,10 @@ urlpatterns = [
     path("leases/<uuid:lease>/judgment/", judging.JudgmentView.as_view(), name="api_judgment"),
     path("rounds/", rounds.RoundListView.as_view(), name="api_rounds"),
     path("rounds/<int:pk>/", rounds.RoundView.as_view(), name="api_round"),
-    path("rounds/<int:pk>/advance/", rounds.AdvanceView.as_view(), name="api_advance"),
+    path("rounds/<int:pk>/advance/", loop.AdvanceView.as_view(), name="api_advance"),
+    path("rounds/<int:pk>/state/", loop.RoundStateView.as_view(), name="api_round_state"),
+    path("rounds/<int:pk>/evaluate/", loop.RoundEvaluationView.as_view(), name="api_round_evaluate"),
+    path("models/<int:pk>/evaluate/", loop.ModelEvaluationView.as_view(), name="api_model_evaluate"),
     path("exports/", rounds.ExportListView.as_view(), name="api_exports"),
     path("exports/<int:pk>/<str:form>/", rounds.ExportContentView.as_view(), name="api_export_content"),
     path("judgment-files/", rounds.JudgmentFileListView.as_view(), name="api_judgment_files"),

@@ -103,7 +103,20 @@ class Slot(models.Model):
                     END IF;
                     RETURN NEW;
                 """,
-            )
+            ),
+            # A round that is paused or closed gives out nothing; whoever holds a pair of it keeps the lease.
+            pgtrigger.Trigger(
+                name="leased_while_open",
+                when=pgtrigger.Before,
+                operation=pgtrigger.Insert | pgtrigger.Update,
+                func="""
+                    IF NEW.lease IS NOT NULL AND (TG_OP = 'INSERT' OR NEW.lease IS DISTINCT FROM OLD.lease)
+                        AND NOT (SELECT is_open FROM annotate_round WHERE id = NEW.round_id) THEN
+                        RAISE EXCEPTION 'round % gives out no pairs', NEW.round_id USING ERRCODE = '23514';
+                    END IF;
+                    RETURN NEW;
+                """,
+            ),
         ]
 
     def __str__(self) -> str:

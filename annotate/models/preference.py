@@ -15,6 +15,23 @@ from rlhf.records import JointState, Track, Verdict
 from rlhf.stopping import Stop
 
 
+def _dominant_needs_verdicts(pair: str) -> str:
+    """Refuse a dominant pair, unless the verdicts of both tracks favour its chosen video."""
+    return f"""
+        IF EXISTS (
+            SELECT FROM annotate_preferencepair x JOIN annotate_videopair p ON p.id = x.pair_id
+            WHERE x.pair_id = {pair} AND x.joint_state = 'dominant' AND (
+                x.chosen_id NOT IN (p.first_id, p.second_id) OR x.rejected_id NOT IN (p.first_id, p.second_id)
+                OR 2 <> (SELECT count(*) FROM annotate_consensus c WHERE c.pair_id = x.pair_id
+                         AND c.verdict = CASE x.chosen_id WHEN p.first_id THEN 'first' ELSE 'second' END))
+        ) THEN
+            RAISE EXCEPTION 'pair % is dominant without two verdicts for its chosen video', {pair}
+                USING ERRCODE = '23514';
+        END IF;
+        RETURN NULL;
+    """
+
+
 class Consensus(models.Model):
     """The verdict of one track of a pair, under one rule and one set of votes."""
 
@@ -34,6 +51,16 @@ class Consensus(models.Model):
             models.UniqueConstraint(fields=["pair", "track"], name="one_consensus_a_track"),
             one_of("track", Track),
             one_of("verdict", Verdict),
+        ]
+        triggers = [
+            # At the end of the transaction: verdicts and the joint state are written one after the other.
+            pgtrigger.Trigger(
+                name="keeps_dominant_verdicts",
+                when=pgtrigger.After,
+                operation=pgtrigger.Update | pgtrigger.Delete,
+                timing=pgtrigger.Deferred,
+                func=_dominant_needs_verdicts("OLD.pair_id"),
+            )
         ]
 
     def __str__(self) -> str:
@@ -76,7 +103,15 @@ class PreferencePair(models.Model):
                 operation=pgtrigger.Insert | pgtrigger.Update,
                 where="""NEW.joint_state <> coalesce(OLD.joint_state, 'undecided')
                     OR NEW.chosen_id <> OLD.chosen_id""",
-            )
+            ),
+            pgtrigger.Trigger(
+                name="dominant_needs_verdicts",
+                when=pgtrigger.After,
+                operation=pgtrigger.Insert | pgtrigger.Update,
+                condition=pgtrigger.Q(new__joint_state=JointState.DOMINANT),
+                timing=pgtrigger.Deferred,
+                func=_dominant_needs_verdicts("NEW.pair_id"),
+            ),
         ]
 
     def __str__(self) -> str:

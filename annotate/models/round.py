@@ -20,6 +20,14 @@ class RoundKind(models.TextChoices):
     COMPARISON = "comparison"  # of two models' videos; nothing is ever exported from it
 
 
+class RoundState(models.TextChoices):
+    """Whether a round gives out pairs. What was said stays in each, and pairs that people hold are taken."""
+
+    OPEN = "open"
+    PAUSED = "paused"  # it gives out nothing for now, and waits for its votes
+    CLOSED = "closed"  # it gives out nothing, and goes on with the votes that it has
+
+
 class Stage(models.TextChoices):
     PROMPTS = "prompts"
     SAMPLE = "sample"
@@ -52,7 +60,14 @@ class Round(models.Model):
     stopping = models.JSONField(null=True, blank=True)
     sampler = models.JSONField()
     dpo = models.JSONField(default=dict)
-    is_open = models.BooleanField(default=True)
+    # Which of an instance's seeds its videos are made from: draw n takes its seeds 2n and 2n + 1.
+    draw = models.PositiveSmallIntegerField(default=0)
+    state = models.CharField(max_length=16, default=RoundState.OPEN)
+    is_open = models.GeneratedField(
+        expression=Q(state="open"),  # type: ignore[arg-type]
+        output_field=models.BooleanField(),
+        db_persist=True,
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
     )
@@ -62,6 +77,7 @@ class Round(models.Model):
         ordering = ["id"]
         constraints = [
             one_of("kind", RoundKind.values),
+            one_of("state", RoundState.values),
             check(Q(votes_wanted__gte=1, votes_wanted__lte=15), "votes_in_range"),
         ]
         triggers = [

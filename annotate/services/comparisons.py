@@ -22,7 +22,7 @@ from annotate.models import (
 from annotate.prompt_queries import part_by_prompt
 from annotate.services.audit import record_event
 from annotate.services.prompt_limits import say_left_out
-from annotate.services.rounds import RoundError, sample_seed, start_round
+from annotate.services.rounds import RoundError, open_ready_pairs, sample_seed, start_round
 from annotate.services.runs import queue_sampling
 from generator.records import SamplerSettings
 
@@ -67,6 +67,7 @@ def start_comparison(version: ModelVersion, actor: User | None = None) -> Round:
         record_event("leave_out_instances", round, actor=actor, prompts_not_read=len(unread))
     for instance in instances:
         _plan_pair(round, instance, [version.parent, version])
+    open_ready_pairs(round)
     return round
 
 

@@ -49,7 +49,7 @@ def make_link(terms: LinkTerms, round: Round, track: str, pairs_a_person: int, a
         ValueError: a value cannot be used; the message names it.
     """
     if not round.is_open:
-        raise ValueError(f"{round} is closed, so nobody could judge anything; choose an open round")
+        raise ValueError(f"{round} is {round.state}, so nobody could judge anything; choose an open round")
     link = add_link(terms, actor)
     JudgingWork.objects.create(link=link, round=round, track=track, pairs_a_person=pairs_a_person)
     record_event("make_entry_link", link, actor=actor, round=round.pk, track=str(track))

@@ -15,6 +15,7 @@ from annotate.services.evaluation_inputs import Inputs, held_out_people, metrics
 from annotate.services.prompt_limits import learn_limit, say_left_out
 from annotate.services.rounds import RoundError
 from annotate.services.runs import model_request, queue_run, run_dir
+from annotate.services.versions import last_round
 from generator.adapter_files import ADAPTER_FILE
 from generator.portraits.world import ABLATION, CHECKPOINT
 from generator.rundir import RunDir
@@ -33,6 +34,44 @@ class Table:
 
     run: Run
     left_out: list[str]
+
+
+def evaluate_version(version: ModelVersion, actor: User | None = None) -> Run:
+    """Queue the evaluation of any version on held-out people; it waits for no votes. A door sends the run.
+
+    It is held against its parent, or measured alone where it has none, at the size of the round that trained
+    it, or of the newest one that started from it.
+
+    Raises:
+        RoundError: no round tells the size, nobody can be evaluated on, or another evaluation of the round is
+            under way.
+    """
+    round = version.run.round if version.run else last_round(version)
+    if round is None:
+        raise RoundError(
+            f"no round led to {version} or started from it, so no size of videos is known; start one from it"
+        )
+    if version.parent is not None:
+        return queue_evaluation(round, version, seeds=EVALUATION_SEEDS, actor=actor)
+
+    def arms(folder: RunDir) -> dict[str, dict[str, Any]]:
+        return {"candidate": _arm(version, folder)}
+
+    request = _request(round, held_out_people(EVALUATION_SEEDS), arms, reference="candidate")
+    _refuse_another(round, request)
+    return queue_run(round, Stage.EVALUATE, request, actor=actor)
+
+
+def evaluate_round(round: Round, actor: User | None = None) -> Run:
+    """The same for what a round has tuned.
+
+    Raises:
+        RoundError: as `evaluate_version`, or nothing is tuned yet.
+    """
+    tuned = queries.done_run(round, Stage.DPO)
+    if tuned is None:
+        raise RoundError(f"{round} has no tuned model yet; advance it to Flow-DPO first")
+    return evaluate_version(tuned.model_version, actor)
 
 
 def queue_evaluation(

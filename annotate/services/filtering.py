@@ -38,7 +38,7 @@ def judge_person(
     changed = [item for item in references if item.reject_reasons != reasons.get(item.pk, [])]
     for item in changed:
         item.reject_reasons = reasons.get(item.pk, [])
-    Reference.objects.bulk_update(changed, ["reject_reasons"])
+    Reference.objects.bulk_update(changed, ["reject_reasons"], batch_size=1_000)
     return len(changed)
 
 

@@ -8,11 +8,14 @@ from django.db.models import Count
 
 from annotate import queries
 from annotate.consent_queries import given
-from annotate.models import LIVE, Round, RoundKind, Run, Slot, Stage, Use, User
-from annotate.services.evaluations import EVALUATION_SEEDS, queue_evaluation
+from annotate.models import LIVE, Round, RoundKind, RoundState, Run, Slot, Stage, Use, User
+from annotate.services.evaluations import evaluate_version
 from annotate.services.preferences import export_round
+from annotate.services.resolution import settle_open_pairs
 from annotate.services.rounds import RoundError
 from annotate.services.runs import queue_dpo, queue_sampling
+from annotate.version_queries import evaluations_of
+from annotate.vote_queries import pairs_left_open
 from rlhf.records import Track
 
 
@@ -43,8 +46,11 @@ def advance_round(round: Round, *, include_simulated: bool = False, actor: User 
         )
     if not round.pairs.exists():
         raise RoundError(f"{round} has no pairs; build instances, then plan the round's pairs")
-    if (run := queue_sampling(round, actor)) is not None:
+    if round.state != RoundState.CLOSED and (run := queue_sampling(round, actor)) is not None:
         return Step("sampling is queued", run)
+    if (evaluated := _evaluate(round, actor)) is not None:
+        return evaluated
+    settle_open_pairs(round)
     if (waiting := _votes_wanted(round)) is not None:
         return waiting
     if round.kind == RoundKind.COMPARISON:
@@ -59,12 +65,19 @@ def is_ready_to_train(round: Round) -> bool:
         and round.pairs.exists()
         and not round.runs.filter(status__in=[*LIVE]).exists()
         and not round.runs.filter(stage=Stage.DPO).exists()
-        and not queries.missing_samples(round, include_failed=False).exists()
+        and (
+            round.state == RoundState.CLOSED
+            or not queries.missing_samples(round, include_failed=False).exists()
+            and not pairs_left_open(round).exists()
+        )
         and _votes_wanted(round) is None
     )
 
 
 def _votes_wanted(round: Round) -> Step | None:
+    """What a round waits for; one that is closed goes on with the votes that it has."""
+    if round.state == RoundState.CLOSED:
+        return None
     wanted = dict(
         Slot.objects.filter(given("pair__instance__group", Use.SHOW), round=round, judged_at=None)
         .filter(pair__gold=None)
@@ -74,19 +87,26 @@ def _votes_wanted(round: Round) -> Step | None:
     if not wanted:
         return None
     parts = [f"{wanted[str(track)]} on {track}" for track in Track if str(track) in wanted]
-    return Step(f"waiting for people: {' and '.join(parts)}", is_waiting_for_people=True)
+    votes = " and ".join(parts)
+    says = f"waiting for people: {votes}"
+    if round.state == RoundState.PAUSED:
+        says = f"paused, so nobody is asked for {votes}; reopen the round, or close it to go on without"
+    return Step(says, is_waiting_for_people=True)
+
+
+def _evaluate(round: Round, actor: User | None) -> Step | None:
+    """What was tuned is evaluated whatever votes are still to come."""
+    tuned = queries.done_run(round, Stage.DPO)
+    if tuned is None or evaluations_of(tuned.model_version).exists():
+        return None
+    if not queries.held_out_instances().exists():
+        return None
+    return Step("evaluation is queued", evaluate_version(tuned.model_version, actor))
 
 
 def _train(round: Round, *, include_simulated: bool, actor: User | None) -> Step:
-    tuned = queries.done_run(round, Stage.DPO)
-    if tuned is None:
-        export = export_round(round, include_simulated=include_simulated, actor=actor)
-        return Step(
-            f"{export} holds {export.num_pairs} pairs; Flow-DPO is queued", queue_dpo(round, export, actor)
-        )
-    if queries.done_evaluation(round) is None and queries.held_out_instances().exists():
-        candidate = tuned.model_version
-        return Step(
-            "evaluation is queued", queue_evaluation(round, candidate, seeds=EVALUATION_SEEDS, actor=actor)
-        )
-    return Step("the round is complete; the next one can start from its model", is_finished=True)
+    if queries.done_run(round, Stage.DPO) is not None:
+        return Step("the round is complete; the next one can start from its model", is_finished=True)
+    export = export_round(round, include_simulated=include_simulated, actor=actor)
+    says = f"{export} holds {export.num_pairs} pairs; Flow-DPO is queued"
+    return Step(says, queue_dpo(round, export, actor))

@@ -11,10 +11,11 @@ from uuid import uuid4
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Prefetch
 
 from annotate.consent_queries import refusal
 from annotate.export_queries import NO_CONSENT, Place, chosen_by
-from annotate.models import Export, PreferencePair, Round, Use, User, VideoSample
+from annotate.models import Export, InstanceReference, PreferencePair, Round, Use, User, VideoSample
 from annotate.queries import people_of
 from annotate.services.audit import record_event
 from annotate.services.rounds import RoundError, refuse_comparison
@@ -87,20 +88,21 @@ def _export_rows(chosen: Mapping[int, Place]) -> Iterator[ExportRow]:
     pairs = PreferencePair.objects.filter(pk__in=chosen).select_related(
         "pair__instance__group", "pair__instance__prompt", "pair__first__model_version", "pair__second"
     )
-    pairs = pairs.prefetch_related("pair__consensuses").order_by("pair_id")
-    for preference in pairs.iterator(chunk_size=200):
+    shown = InstanceReference.objects.exclude(position=None).select_related("reference").order_by("position")
+    places_of = Prefetch("pair__instance__places", shown, to_attr="shown_places")
+    pairs = pairs.prefetch_related("pair__consensuses", places_of).order_by("pair_id")
+    for preference in pairs.iterator(chunk_size=1_000):
         pair = preference.pair
         instance = pair.instance
         samples = (pair.first, pair.second)
         best, worst = samples if chosen[preference.pk] == "first" else samples[::-1]
         found = {consensus.track: consensus for consensus in pair.consensuses.all()}
-        places = instance.places.exclude(position=None).select_related("reference").order_by("position")
         yield ExportRow(
             pair_id=pair.pk,
             id_group=instance.group.pseudonym,
             references=tuple(
                 ExportReference(_media(place.shown.path, place.shown.sha256), ReferenceKind(place.shown.kind))
-                for place in places
+                for place in instance.shown_places  # type: ignore[attr-defined]
             ),
             differential_prompt=instance.prompt.text,
             elements=tuple(ElementChange(**element) for element in instance.prompt.elements),

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.db.models import TextField
+from django.db.models.fields.json import KT
+from django.db.models.functions import Cast
 
 from annotate.models import Instance, Run, RunMetric, Stage, User
 from annotate.prompt_queries import tokenizer_path, versions_in_use
@@ -114,7 +117,8 @@ def readers_request(folder: RunDir) -> dict[str, dict[str, Any]]:
 def _answered(digests: list[str]) -> set[str]:
     """Those that models answered before, for good: what was alike stays so, what can be made now is made."""
     known = set(Instance.objects.filter(digest__in=digests).values_list("digest", flat=True))
-    lines = RunMetric.objects.filter(run__stage=Stage.PROMPTS, values__pair_id__in=digests)
+    lines = RunMetric.objects.annotate(digest=Cast(KT("values__pair_id"), TextField()))
+    lines = lines.filter(run__stage=Stage.PROMPTS, digest__in=digests)
     for run, of_run in groupby(lines.select_related("run").order_by("run", "line"), attrgetter("run")):
         answers = {line.values["pair_id"]: line.values for line in of_run}
         store_described(run_dir(run), [answers[name] for name in answers.keys() - known])

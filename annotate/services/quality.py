@@ -139,7 +139,7 @@ def _ask_again(pair: VideoPair) -> None:
         )
         if missing < 0:
             surplus = slots.filter(judged_at=None, annotator=None).order_by("-ordinal")[:-missing]
-            Slot.objects.filter(pk__in=[slot.pk for slot in surplus], annotator=None).delete()
+            Slot.objects.filter(pk__in=surplus.values("pk"), annotator=None).delete()
 
 
 @transaction.atomic

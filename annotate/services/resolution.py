@@ -10,11 +10,11 @@ from django.db import transaction
 from django.db.models import Model
 
 from annotate.judging_queries import latest_judgments
-from annotate.models import Consensus, Judgment, PreferencePair, RoundKind, VideoPair
+from annotate.models import Consensus, Judgment, PreferencePair, Round, RoundKind, VideoPair
 from annotate.services.slots import ask_for_votes, stop_asking
-from annotate.vote_queries import newest_models, vote_of
+from annotate.vote_queries import newest_models, pairs_left_open, vote_of
 from rlhf import records
-from rlhf.consensus import adjudicated_track, resolve_track, resolve_weighed
+from rlhf.consensus import adjudicated_track, resolve_track
 from rlhf.pareto import resolve_pair as resolve_tracks
 from rlhf.records import JointState, Track, Verdict
 from rlhf.stopping import Rule, decide
@@ -47,6 +47,14 @@ def resolve_pair(pair_id: int) -> None:
         VideoPair.objects.select_for_update(of=("self",), no_key=True).select_related("round").get(pk=pair_id)
     )
     resolve_votes(pair, latest_judgments(pair_id), may_retract=True)
+
+
+def settle_open_pairs(round: Round) -> int:
+    """Look again at pairs that nothing is concluded of and nobody is asked about; returns how many."""
+    pairs = list(pairs_left_open(round).values_list("pair_id", flat=True))
+    for pair_id in pairs:
+        resolve_pair(pair_id)
+    return len(pairs)
 
 
 def resolve_votes(pair: VideoPair, votes: Sequence[Judgment], *, may_retract: bool = False) -> None:
@@ -94,13 +102,8 @@ def _by_probability(pair: VideoPair, by_track: Votes, rule: Rule) -> Resolution:
     models = newest_models(pair.round_id, is_simulated=is_simulated)
     votes = {track: [vote_of(vote, pair.pk) for vote in given] for track, given in by_track.items()}
     decision = decide(pair.pk, votes, models, rule)
-    found = {
-        track: resolve_weighed(given, models[track], wanted=len(given))
-        for track, given in votes.items()
-        if given and decision.stop
-    }
     return Resolution(
-        found={track: found.get(track) or resolve_track([], 1) for track in Track},
+        found=decision.found if decision.stop else {track: resolve_track([], 1) for track in Track},
         state=decision.state,
         chosen=decision.chosen,
         reason=decision.reason,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Max, Q, QuerySet
 
 from annotate.models import (
     Instance,
@@ -17,6 +18,7 @@ from annotate.models import (
     ModelVersion,
     Round,
     RoundKind,
+    RoundState,
     User,
     VideoPair,
     VideoSample,
@@ -74,11 +76,14 @@ def start_round(
     sampler: SamplerSettings | None = None,
     dpo: dict[str, Any] | None = None,
     kind: RoundKind = RoundKind.PREFERENCE,
+    new_seeds: bool = False,
     actor: User | None = None,
 ) -> Round:
     """Open a round; a round of this name that exists is returned as it is.
 
     With `stopping`, votes are asked for one by one until a pair is settled; without, `votes_wanted` a track.
+    With `new_seeds` its videos are made from seeds that no round of the policy has used; without, from the
+    first ones, so that videos of another round with the same settings are used again.
 
     Raises:
         ValueError: a setting out of its range.
@@ -98,12 +103,18 @@ def start_round(
             "stopping": asdict(stopping) if stopping else None,
             "sampler": asdict(sampler or SamplerSettings()),
             "dpo": dpo or {},
+            "draw": _next_draw(policy) if new_seeds else 0,
             "created_by": actor,
         },
     )
     if created:
         record_event("start_round", round, actor=actor, policy=policy.name)
     return round
+
+
+def _next_draw(policy: ModelVersion) -> int:
+    last: int | None = policy.rounds.filter(kind=RoundKind.PREFERENCE).aggregate(last=Max("draw"))["last"]
+    return 0 if last is None else last + 1
 
 
 def refuse_comparison(round: Round) -> None:
@@ -129,6 +140,8 @@ def sample_seed(instance: Instance, number: int) -> int:
 def plan_pairs(round: Round, instances: Iterable[Instance]) -> int:
     """Want two videos of different seeds, and their pair, for each instance.
 
+    Votes are asked for at once on pairs whose videos another round has made.
+
     Returns:
         How many pairs are new; planning again adds none.
 
@@ -151,7 +164,7 @@ def plan_pairs(round: Round, instances: Iterable[Instance]) -> int:
                 settings_digest=settings.digest,
                 defaults={"settings": round.sampler},
             )[0]
-            for number in (0, 1)
+            for number in (2 * round.draw, 2 * round.draw + 1)
         )
         VideoPair.objects.get_or_create(
             round=round,
@@ -159,21 +172,50 @@ def plan_pairs(round: Round, instances: Iterable[Instance]) -> int:
             second=max(first, second, key=lambda sample: sample.pk),
             defaults={"instance": instance},
         )
+    open_ready_pairs(round)
     return round.pairs.count() - before
 
 
 def open_ready_pairs(round: Round) -> None:
-    """Ask for votes on every pair whose two videos exist."""
+    """Ask for votes on every pair whose two videos exist; asking again changes nothing."""
     ready = (
         round.pairs.filter(slots=None, gold=None, prompt_unread="")
         .exclude(first__path="")
         .exclude(second__path="")
     )
-    for pair in ready.select_related("round"):
+    for pair in ready.select_related("round", "first", "second").iterator(chunk_size=1_000):
         open_slots(pair)
 
 
-def close_round(round: Round, actor: User | None = None) -> None:
-    """Stop asking for votes; what was said stays."""
-    if Round.objects.filter(pk=round.pk, is_open=True).update(is_open=False):
-        record_event("close_round", round, actor=actor)
+def rounds_sharing_videos(round: Round) -> QuerySet[Round]:
+    """Other rounds that show some of this one's videos."""
+    theirs = VideoPair.objects.filter(round=round, gold=None)
+    shared = Q(first__in=theirs.values("first")) | Q(first__in=theirs.values("second"))
+    shared |= Q(second__in=theirs.values("first")) | Q(second__in=theirs.values("second"))
+    pairs = VideoPair.objects.filter(shared, gold=None).exclude(round=round)
+    return Round.objects.filter(pk__in=pairs.values("round"))
+
+
+#: What becomes of a round, as the audit log has it.
+_VERBS = {
+    RoundState.OPEN: "reopen_round",
+    RoundState.PAUSED: "pause_round",
+    RoundState.CLOSED: "close_round",
+}
+
+
+@transaction.atomic
+def set_round_state(round: Round, state: RoundState, actor: User | None = None) -> bool:
+    """Open, pause or close a round. Nothing is lost by it, and each can be undone.
+
+    A round that is not open gives out no pair, gold included. Whoever holds a pair of it may still answer,
+    however late: nobody else can be given the pair.
+
+    Returns:
+        Whether that changed anything.
+    """
+    changed = Round.objects.filter(pk=round.pk).exclude(state=state).update(state=state)
+    if changed:
+        record_event(_VERBS[state], round, actor=actor)
+    round.refresh_from_db(fields=["state", "is_open"])
+    return bool(changed)

@@ -38,7 +38,12 @@ from annotate.services.audit import record_event
 from annotate.services.consent import refuse_training, refuse_without_consent
 from annotate.services.described import store_described
 from annotate.services.prompt_limits import leave_out_unread
-from annotate.services.rounds import RoundError, open_ready_pairs, refuse_comparison
+from annotate.services.rounds import (
+    RoundError,
+    open_ready_pairs,
+    refuse_comparison,
+    rounds_sharing_videos,
+)
 from generator.rundir import RunDir
 from generator.video import MediaError, probe
 
@@ -56,6 +61,8 @@ def run_dir(run: Run) -> RunDir:
 
 def queue_sampling(round: Round, actor: User | None = None, *, retry_failed: bool = False) -> Run | None:
     """Queue a run for the videos of the round that are not made yet, or None when all are.
+
+    Votes are asked for on pairs whose videos exist, whichever round made them.
 
     A run loads one model: where a round compares several, one run follows another.
     Videos that failed are left alone unless they are to be tried again, and so are people who did not agree.
@@ -75,6 +82,7 @@ def queue_sampling(round: Round, actor: User | None = None, *, retry_failed: boo
         if samples := leave_out_unread(version, missing.filter(model_version=version)):
             break
     else:
+        open_ready_pairs(round)
         return None
 
     def request(folder: RunDir) -> dict[str, Any]:
@@ -274,7 +282,8 @@ def finish_run(run: Run, worker: UUID) -> bool:
             _store_sample(run, str(item["sample_id"]))
         for item in result.get("failed", []):
             _store_sample(run, str(item["sample_id"]), error=item["error"])
-        open_ready_pairs(run.round)
+        for round in (run.round, *rounds_sharing_videos(run.round)):
+            open_ready_pairs(round)
     if run.stage == Stage.DPO and run.round:
         _register_adapter(run, run.round, result)
     record_event("finish_run", run)

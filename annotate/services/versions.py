@@ -59,13 +59,18 @@ def restore(version: ModelVersion, actor: User) -> None:
 
 @transaction.atomic
 def start_next_round(
-    name: str, policy: ModelVersion, actor: User, tell: Callable[[str], object] = lambda line: None
+    name: str,
+    policy: ModelVersion,
+    actor: User,
+    *,
+    new_seeds: bool = False,
+    tell: Callable[[str], object] = lambda line: None,
 ) -> Round:
     """Open a round with this version as its policy and plan its pairs, as the last round of its line did.
 
     Sampler, votes, stopping, DPO settings and instances are those of the newest round that led to the version
-    or started from it. `tell` hears of instances that are left out, since the version would not read their
-    prompts whole.
+    or started from it. With `new_seeds` its videos are new ones of the same instances. `tell` hears of
+    instances that are left out, since the version would not read their prompts whole.
 
     Raises:
         RoundError: the name is empty or taken, there is no round to go by, or the version is archived.
@@ -85,6 +90,7 @@ def start_next_round(
         stopping=last.rule,
         sampler=SamplerSettings(**last.sampler),
         dpo=last.dpo,
+        new_seeds=new_seeds,
         actor=actor,
     )
     of_last = Instance.objects.filter(pairs__round=last, pairs__gold=None).distinct().order_by("id")

@@ -10,6 +10,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
 from annotate import comparison_queries, queries, tasks
+from annotate.funnel_queries import round_funnel
 from annotate.models import LIVE, Round, Run
 from annotate.services.comparisons import start_comparison
 from annotate.services.rounds import RoundError
@@ -43,7 +44,7 @@ def _context(round: Round) -> dict[str, Any]:
     is_simulated = not comparison_queries.has_votes_of_people(round)
     return {
         "round": round,
-        "funnel": queries.round_funnel(round),
+        "funnel": round_funnel(round),
         "failed_videos": queries.failed_videos(round),
         "withheld": round.pairs.exclude(prompt_unread="").count(),
         "runs": runs,

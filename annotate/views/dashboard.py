@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from annotate import progress_queries, quality_queries, queries
 from annotate.curves import Part, Span, bars, parts, span
+from annotate.funnel_queries import round_funnel
 from annotate.models import Round, RoundFigures
 from annotate.quality_tasks import send_figures
 from annotate.services.figures import FIGURES_VERSION
@@ -56,9 +57,10 @@ def dashboard(request: SignedInRequest, round_id: int) -> HttpResponse:
 
 def _live(round: Round) -> dict[str, Any]:
     days = progress_queries.votes_by_day(round)
+    funnel = round_funnel(round)
     return {
-        "stages": progress_queries.funnel(round),
-        "votes_a_dominant_pair": progress_queries.votes_a_dominant_pair(round),
+        "funnel": funnel,
+        "votes_a_dominant_pair": progress_queries.votes_a_dominant_pair(funnel),
         "pace": progress_queries.pace(round),
         "days": [
             bars(str(track).capitalize(), [(f"{day:%-d %b}", count) for day, count in counts])

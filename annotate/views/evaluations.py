@@ -5,20 +5,38 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from django.contrib import messages
+from django.http import HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import get_object_or_404
-from django.views.decorators.http import require_safe
+from django.shortcuts import get_object_or_404, redirect
+from django.views.decorators.http import require_POST, require_safe
 
-from annotate import queries
+from annotate import queries, tasks, version_queries
 from annotate.curves import Span, span
 from annotate.media import stored_file
 from annotate.models import Run, Stage
+from annotate.services.evaluations import evaluate_version
+from annotate.services.rounds import RoundError
 from annotate.views.access import SignedInRequest, leads_only
 from rlhf.evaluation import report_tables
 from rlhf.evaluation.plots import Scale
 
 #: Of a column that an arm has nothing of.
 _NO_FIGURES = dict.fromkeys(("mean", "low", "high", "gain", "gain_low", "gain_high", "win_rate"))
+
+
+@leads_only
+@require_POST
+def start(request: SignedInRequest, version_id: int) -> HttpResponse:
+    """Evaluate a version on held-out people, whatever votes are still to come."""
+    version = get_object_or_404(version_queries.visible_versions(request.user), pk=version_id)
+    try:
+        run = evaluate_version(version, request.user)
+    except RoundError as error:
+        messages.error(request, f"Nothing was started: {error}.")
+        return redirect("version", version_id=version.pk)
+    tasks.send_run(run)
+    return redirect("run", run_id=run.pk)
 
 
 @leads_only

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST
 from annotate import queries, tasks, vote_queries
 from annotate.consent_queries import refusal
 from annotate.curves import Curve, curve
+from annotate.funnel_queries import funnels, round_funnel
 from annotate.models import LIVE, Round, RoundKind, Run, Stage, User
 from annotate.services.loop import advance_round, is_ready_to_train
 from annotate.services.rounds import RoundError
@@ -21,7 +22,9 @@ from annotate.views.comparisons import comparison_page
 
 
 def waiting_rounds(user: User) -> list[dict[str, Any]]:
-    return [{"round": round, "funnel": queries.round_funnel(round)} for round in queries.visible_rounds(user)]
+    rounds = list(queries.visible_rounds(user))
+    found = funnels(rounds)
+    return [{"round": round, "funnel": found[round.pk]} for round in rounds]
 
 
 @leads_only
@@ -46,7 +49,7 @@ def _context(round: Round) -> dict[str, Any]:
     stuck = set(queries.stuck_runs(round))
     return {
         "round": round,
-        "funnel": queries.round_funnel(round),
+        "funnel": round_funnel(round),
         "failed_videos": queries.failed_videos(round),
         "withheld": round.pairs.exclude(prompt_unread="").count(),
         "runs": [

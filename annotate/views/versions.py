@@ -10,7 +10,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from annotate import version_queries
+from annotate import queries, version_queries
 from annotate.archives import archive_response
 from annotate.services import model_cards, versions
 from annotate.services.rounds import RoundError
@@ -89,10 +89,17 @@ def next_round(request: SignedInRequest, version_id: int) -> HttpResponse:
     """Open a round whose policy is this version."""
     version = get_object_or_404(version_queries.visible_versions(request.user), pk=version_id)
     try:
-        tell = partial(messages.warning, request)
-        round = versions.start_next_round(request.POST.get("name", ""), version, request.user, tell)
+        round = versions.start_next_round(
+            request.POST.get("name", ""),
+            version,
+            request.user,
+            new_seeds=request.POST.get("new_seeds") == "on",
+            tell=partial(messages.warning, request),
+        )
     except RoundError as error:
         messages.error(request, f"No round was started: {error}.")
         return redirect("version", version_id=version.pk)
-    messages.info(request, f"{round} has {round.pairs.count()} pairs to make. Advance it to start sampling.")
+    missing = queries.missing_samples(round, include_failed=True).count()
+    says = f"{missing} videos to make; advance it to start sampling" if missing else "all their videos"
+    messages.info(request, f"{round} has {round.pairs.count()} pairs, and {says}.")
     return redirect("round", round_id=round.pk)

@@ -45,7 +45,7 @@ def test_they_take_a_folder_to_a_planned_round(people):
     assert run("build_instances", "--per-identity", 2)["instances"] == 2
     make_model(name="tiny")
     started = run("start_round", "spring", "--votes", 1, "--dpo", '{"beta": 500}')
-    assert started == {"round": "spring", "policy": "tiny", "new_pairs": 2, "pairs": 2}
+    assert started == {"round": "spring", "policy": "tiny", "new_pairs": 2, "pairs": 2, "left_out": []}
     assert run("start_round", "spring")["new_pairs"] == 0
     assert Round.objects.get().dpo == {"beta": 500}
 

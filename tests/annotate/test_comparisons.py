@@ -59,7 +59,7 @@ def make_child() -> ModelVersion:
     assert run is not None
     runs.run_dir(run).write_result({"adapter": "adapter", "adapter_sha256": "a" * 64, "num_pairs": 1})
     assert runs.finish_run(run, worker)
-    pair.round.is_open = False
+    pair.round.state = "closed"
     pair.round.save()
     return ModelVersion.objects.get(run=run)
 

@@ -14,6 +14,7 @@ from django.db import connection
 from django.utils import timezone
 
 from annotate import gold_queries
+from annotate.funnel_queries import round_funnel
 from annotate.models import (
     Consensus,
     Curation,
@@ -27,7 +28,6 @@ from annotate.models import (
     User,
     VideoPair,
 )
-from annotate.queries import round_funnel
 from annotate.services import gold_slots
 from annotate.services.gold import make_gold, retire
 from annotate.services.judgments import submit_judgment

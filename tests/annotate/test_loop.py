@@ -6,10 +6,10 @@ from uuid import uuid4
 
 import pytest
 
-from annotate.models import Run, Stage
+from annotate.models import RoundState, Run, Stage
 from annotate.services import runs
 from annotate.services.loop import advance_round
-from annotate.services.rounds import RoundError, close_round, import_model, start_round
+from annotate.services.rounds import RoundError, import_model, set_round_state, start_round
 from rlhf.records import Track, Verdict
 from tests.annotate.test_judgments import vote
 from tests.factories import make_group, make_instance, make_model, make_pair, make_round
@@ -78,8 +78,7 @@ def test_starting_a_round_again_returns_it():
 
 def test_a_closed_round_asks_nobody():
     pair = make_pair()
-    close_round(pair.round)
-    pair.round.refresh_from_db()
+    set_round_state(pair.round, RoundState.CLOSED)
     assert not pair.round.is_open
 
 

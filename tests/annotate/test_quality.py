@@ -8,6 +8,7 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from annotate import progress_queries, quality_queries, quality_tasks
+from annotate.funnel_queries import round_funnel
 from annotate.models import AnnotatorFlag, AuditEvent, GoldKind, GoldPair, Slot, VideoPair
 from annotate.services.figures import compute_round
 from annotate.services.judgments import submit_judgment
@@ -123,7 +124,7 @@ def test_gold_tells_of_people_and_of_nothing_else(ana):
     accuracy = figures["people"][str(ana.pk)]["gold_accuracy"]
     assert accuracy["value"] == pytest.approx(2 / 3) and accuracy["low"] < 2 / 3 < accuracy["high"]
     assert sum(figures["verdicts"].values()) == 0
-    assert {stage.count for stage in progress_queries.funnel(round)} == {0}
+    assert {stage.count for stage in round_funnel(round).stages} == {0}
 
 
 def test_a_plan_takes_the_times_of_finished_pairs():
@@ -169,14 +170,17 @@ def test_the_funnel_counts_each_stage():
     vote(make_pair(round), Track.IDENTITY, Verdict.FIRST)
     make_pair(round, is_made=False)
     export_round(round)
-    stages = {stage.title: (stage.count, stage.of) for stage in progress_queries.funnel(round)}
+    stages = {stage.title: (stage.count, stage.of) for stage in round_funnel(round).stages}
     assert stages == {
         "Instances": (4, None),
         "Videos made": (6, 8),
         "Pairs": (4, None),
+        "Identity votes": (3, 3),
+        "Controllability votes": (2, 3),
         "Judged in full": (2, 4),
         "Decided on both tracks": (2, 2),
         "Dominant": (1, 2),
         "Exported": (1, 1),
+        "Trained on": (0, 1),
     }
     assert sum(count for _, count in progress_queries.votes_by_day(round)[Track.IDENTITY]) == 3

@@ -65,7 +65,7 @@ def test_it_keeps_a_live_lease_from_other_people():
 
 
 def test_it_offers_nothing_of_a_closed_round():
-    make_pair(make_round(is_open=False))
+    make_pair(make_round(state="closed"))
     assert lease_slot(make_user(), Track.IDENTITY) is None
 
 
@@ -275,7 +275,7 @@ def test_it_says_why_nothing_is_left():
     assert "already met" in why_empty(ana, Track.CONTROLLABILITY)
     judged(slot)
     assert "has its votes" in why_empty(ana, Track.IDENTITY)
-    pair.round.is_open = False
+    pair.round.state = "closed"
     pair.round.save()
     assert "has its votes" in why_empty(ben, Track.CONTROLLABILITY)
 

@@ -219,8 +219,8 @@ def test_the_next_vote_costs_little_more(pair):
     leading, _ = tracks_of(pair)
     counts = []
     for of in (fixed, pair):
-        Round.objects.exclude(pk=of.round_id).update(is_open=False)
-        Round.objects.filter(pk=of.round_id).update(is_open=True)
+        Round.objects.exclude(pk=of.round_id).update(state="closed")
+        Round.objects.filter(pk=of.round_id).update(state="open")
         vote(of, leading, FIRST)
         with CaptureQueriesContext(connection) as captured:
             vote(of, leading, FIRST)

@@ -24,7 +24,9 @@ def decided(identity=(), controllability=(), pair=0, rule=RULE, models=STRANGERS
 
 
 def best_case(votes: dict[Track, list[Vote]], rule: Rule) -> float:
-    """The same strangers, asked one after the other."""
+    """The same strangers, asked one after the other; 0 where too many have abstained already."""
+    if any(2 * sum(v.verdict is UNSURE for v in given) >= rule.maximum for given in votes.values()):
+        return 0.0
     found = []
     for verdict in (FIRST, SECOND):
         share = 1.0
@@ -55,9 +57,27 @@ def test_the_other_track_waits_until_this_one_is_won() -> None:
 
 
 def test_a_track_at_its_maximum_hands_over() -> None:
-    """Two firsts among abstentions do not win a track, but it gets no sixth vote."""
-    rule = Rule(2, 5, 0.95, 0.0)
-    assert decided([FIRST, FIRST, UNSURE, UNSURE, UNSURE], rule=rule).next_track is CONTROLLABILITY
+    """Two firsts against a second do not win a track, but it gets no sixth vote."""
+    rule = Rule(2, 5, 0.8, 0.0)
+    assert decided([FIRST, FIRST, SECOND, UNSURE, UNSURE], rule=rule).next_track is CONTROLLABILITY
+
+
+def test_a_track_that_too_many_abstained_from_ends_the_pair() -> None:
+    """With three abstentions of five at most, its verdict favours no sample any more."""
+    found = decided([FIRST, FIRST, UNSURE, UNSURE, UNSURE], rule=Rule(2, 5, 0.95, 0.0))
+    assert (found.stop, found.state) == (Stop.OUT_OF_REACH, JointState.UNDECIDED)
+    assert "identity could not be judged (3 of 5 votes abstained)" in found.reason
+
+
+def test_a_sample_that_probably_wins_waits_for_a_track_that_half_abstained_from() -> None:
+    """Two skilled people are sure of identity; of controllability one is, and one abstained."""
+    expert = Annotator(0.98, 0.0, (0.98, 0.98), (0.0, 0.0))
+    experts = {track: VoteModel(annotators=dict.fromkeys(range(9), expert)) for track in Track}
+    found = decided([FIRST, FIRST], [FIRST, UNSURE], models=experts)
+    assert found.probability >= RULE.dominant_from
+    assert (found.stop, found.next_track, found.chosen) == (None, CONTROLLABILITY, None)
+    settled = decided([FIRST, FIRST], [FIRST, UNSURE, FIRST], models=experts)
+    assert (settled.state, settled.chosen) == (JointState.DOMINANT, "first")
 
 
 def test_it_goes_back_to_the_first_track_when_the_other_is_used_up() -> None:
@@ -112,7 +132,8 @@ def test_not_even_an_expert_ends_a_pair_with_one_vote() -> None:
 def test_it_stops_when_the_votes_left_cannot_suffice() -> None:
     disputed = [FIRST, SECOND, FIRST, SECOND, TIE]
     found = decided(disputed, rule=Rule(2, 5, 0.85, 0.0))
-    assert (found.stop, found.state) == (Stop.OUT_OF_REACH, JointState.UNDECIDED)
+    assert (found.stop, found.state) == (Stop.OUT_OF_REACH, JointState.TIED)
+    assert found.found[IDENTITY].verdict is TIE
     assert best_case(given(disputed), RULE) < 0.85
 
 

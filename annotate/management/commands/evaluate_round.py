@@ -12,21 +12,35 @@ from annotate.management.loop_command import (
     chosen_round,
     send_and_maybe_wait,
 )
-from annotate.models import Round, Stage
+from annotate.models import Round
 from annotate.services.evaluation_inputs import benchmark_set, held_out_people
-from annotate.services.evaluations import ABLATION_SEEDS, EVALUATION_SEEDS, queue_evaluation, queue_table
+from annotate.services.evaluations import (
+    ABLATION_SEEDS,
+    EVALUATION_SEEDS,
+    evaluate_round,
+    evaluate_version,
+    queue_table,
+)
 from annotate.services.rounds import RoundError
 from rlhf.evaluation.text import ablation_lines, direction_lines, table_lines
 from rlhf.records import Track
 
 
 class Command(LoopCommand):
-    help = "Compare a round's tuned model with its parent, with parts of it left out, or with other models."
+    help = (
+        "Compare a round's tuned model, or any version, with its parent, with parts of it left out, or with "
+        "other models. Missing votes do not matter."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         add_round_argument(parser)
         parser.add_argument("--wait", action="store_true", help="show progress and return when it ends")
+        parser.add_argument(
+            "--model",
+            metavar="NAME",
+            help="a model version, instead of what a round has tuned",
+        )
         parser.add_argument(
             "--ablations",
             action="store_true",
@@ -42,22 +56,28 @@ class Command(LoopCommand):
         )
 
     def run(self, **options: Any) -> dict[str, Any]:
-        round = chosen_round(options)
-        if options["ablations"] or options["set"] or options["videos"]:
-            return _table(round, options)
-        return _compare(round, options)
+        makes_table = options["ablations"] or options["set"] or options["videos"]
+        if options["model"] and (makes_table or options["round"]):
+            raise ValueError("--model goes with no other choice of what to evaluate; leave the others out")
+        if makes_table:
+            return _table(chosen_round(options), options)
+        return _compare(options)
 
 
-def _compare(round: Round, options: dict[str, Any]) -> dict[str, Any]:
-    tuned = queries.done_run(round, Stage.DPO)
-    if tuned is None:
-        raise RoundError(f"{round} has no tuned model yet; advance it to Flow-DPO first")
-    run = queue_evaluation(round, tuned.model_version, seeds=EVALUATION_SEEDS)
+def _compare(options: dict[str, Any]) -> dict[str, Any]:
+    if options["model"]:
+        version = queries.find_model(options["model"])
+        if version is None:
+            raise RoundError(f"no model version {options['model']!r}; known: {queries.model_names()}")
+        run = evaluate_version(version)
+    else:
+        run = evaluate_round(chosen_round(options))
     send_and_maybe_wait(run, options)
     run.refresh_from_db()
     found = run.result or {}
     tracks = {str(track): found[str(track)] for track in Track if str(track) in found}
-    return {"round": round.name, "run": str(run), "status": run.status, **tracks}
+    assert run.round is not None, "an evaluation belongs to a round"
+    return {"round": run.round.name, "run": str(run), "status": run.status, **tracks}
 
 
 def _table(round: Round, options: dict[str, Any]) -> dict[str, Any]:

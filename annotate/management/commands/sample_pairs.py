@@ -5,13 +5,14 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from annotate.consent_queries import refusal
+from annotate.funnel_queries import round_funnel
 from annotate.management.loop_command import (
     LoopCommand,
     add_round_argument,
     chosen_round,
     send_and_maybe_wait,
 )
-from annotate.queries import people_of, round_funnel, uses_of
+from annotate.queries import people_of, uses_of
 from annotate.services.runs import queue_sampling
 
 
@@ -31,8 +32,8 @@ class Command(LoopCommand):
         return {
             "round": round.name,
             "run": str(run) if run else "nothing to make",
-            "samples": funnel["samples"],
-            "samples_wanted": funnel["samples_wanted"],
-            "failed": funnel["samples_failed"],
+            "samples": funnel.samples,
+            "samples_wanted": funnel.samples_wanted,
+            "failed": funnel.samples_failed,
             "left_out": refusal(people_of(round), *uses_of(round)) or "nobody",
         }

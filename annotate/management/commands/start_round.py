@@ -34,6 +34,12 @@ class Command(LoopCommand):
             help="ask for votes one by one until a pair is settled; with other numbers than the defaults: "
             """'{"minimum": 2, "maximum": 5, "dominant_from": 0.8, "hopeless_below": 0.1}'""",
         )
+        parser.add_argument(
+            "--new-seeds",
+            action="store_true",
+            help="make new videos of the instances, from seeds that no round of the policy has used; "
+            "without it, videos that another round has made with the same settings are used again",
+        )
         parser.add_argument("--dpo", default="{}", metavar="JSON", help='such as {"beta": 500}')
         parser.add_argument("--height", type=int, default=defaults.height)
         parser.add_argument("--width", type=int, default=defaults.width)
@@ -52,6 +58,7 @@ class Command(LoopCommand):
             votes_wanted=options["votes"],
             stopping=_rule(options["adaptive"]),
             dpo=json.loads(options["dpo"]),
+            new_seeds=options["new_seeds"],
             sampler=SamplerSettings(
                 height=options["height"],
                 width=options["width"],

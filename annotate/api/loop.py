@@ -1,0 +1,92 @@
+"""The API of leads: what turns the loop."""
+
+from __future__ import annotations
+
+from rest_framework import generics
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from annotate import tasks
+from annotate.api import serializers
+from annotate.api.describing import described, example
+from annotate.api.judging import signed_in
+from annotate.api.problems import Conflict
+from annotate.api.rounds import ForLeads
+from annotate.models import Round, RoundState, Run
+from annotate.queries import visible_rounds
+from annotate.services.evaluations import evaluate_round, evaluate_version
+from annotate.services.loop import advance_round
+from annotate.services.rounds import RoundError, set_round_state
+from annotate.version_queries import visible_versions
+
+_EVALUATING = [example("Queued", {"says": "evaluation is queued", "run": 9}, 200)]
+
+
+class AdvanceView(ForLeads):
+    @described(
+        {200: serializers.RoundAdvanced},
+        problems=[403, 404, 409],
+        examples=[
+            example("Waiting", {"says": "waiting for people: 12 on identity", "run": None}, 200),
+            example("Queued", {"says": "sampling is queued", "run": 7}, 200),
+        ],
+    )
+    def post(self, request: Request, pk: int) -> Response:
+        """Take the round's next step, or say what it waits for."""
+        try:
+            step = advance_round(_round(request, pk), actor=signed_in(request))
+        except RoundError as error:
+            raise Conflict(str(error)) from None
+        tasks.send_run(step.run)
+        return Response({"says": step.says, "run": step.run.pk if step.run else None})
+
+
+class RoundStateView(ForLeads):
+    @described(
+        {200: serializers.RoundStateShown},
+        request=serializers.RoundStateRequest,
+        problems=[403, 404],
+        examples=[
+            example("Close", {"state": "closed"}),
+            example("Closed", {"id": 3, "state": "closed", "changed": True}, 200),
+        ],
+    )
+    def put(self, request: Request, pk: int) -> Response:
+        """Open, pause or close a round. Pairs that people hold may be answered in every state."""
+        round = _round(request, pk)
+        wanted = serializers.RoundStateRequest(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        state = RoundState(wanted.validated_data["state"])
+        changed = set_round_state(round, state, signed_in(request))
+        return Response({"id": round.pk, "state": round.state, "changed": changed})
+
+
+class RoundEvaluationView(ForLeads):
+    @described({200: serializers.RoundAdvanced}, problems=[403, 404, 409], examples=_EVALUATING)
+    def post(self, request: Request, pk: int) -> Response:
+        """Evaluate what a round has tuned on held-out people. It waits for no votes."""
+        round = _round(request, pk)
+        try:
+            return _sent(evaluate_round(round, signed_in(request)))
+        except RoundError as error:
+            raise Conflict(str(error)) from None
+
+
+class ModelEvaluationView(ForLeads):
+    @described({200: serializers.RoundAdvanced}, problems=[403, 404, 409], examples=_EVALUATING)
+    def post(self, request: Request, pk: int) -> Response:
+        """Evaluate any model version on held-out people, against its parent where it has one."""
+        version = generics.get_object_or_404(visible_versions(signed_in(request)), pk=pk)
+        try:
+            return _sent(evaluate_version(version, signed_in(request)))
+        except RoundError as error:
+            raise Conflict(str(error)) from None
+
+
+def _round(request: Request, pk: int) -> Round:
+    return generics.get_object_or_404(visible_rounds(signed_in(request)), pk=pk)
+
+
+def _sent(run: Run) -> Response:
+    tasks.send_run(run)
+    return Response({"says": f"evaluation is {run.status}", "run": run.pk})
