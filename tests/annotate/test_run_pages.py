@@ -107,7 +107,7 @@ def test_want_of_memory_suggests_the_setting_that_fits(lea, run, returncode, las
     assert "with gradient_checkpointing on, kept_activations attention it needs less" in page
     address = page.split('<a href="/rounds/')[-1].split('"')[0]
     launch = unescape(browser_of(lea).get(f"/rounds/{address}").content.decode())
-    assert "<option value="on" selected>on</option>" in launch
+    assert '<option value="on" selected>on</option>' in launch
     assert 'type="hidden" name="gradient_checkpointing" value="on"' in launch
     assert 'type="hidden" name="batch_size" value="4"' in launch
 
