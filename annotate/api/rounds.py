@@ -28,7 +28,7 @@ from annotate.queries import visible_exports, visible_rounds
 from annotate.services.downloads import DownloadError, cancel_file, request_file
 from annotate.services.export_files import FORMS, ExportFileError, export_zip
 from annotate.services.loop import advance_round
-from annotate.services.rounds import RoundError
+from annotate.services.rounds import RoundError, let_choose
 
 
 class IsLead(BasePermission):
@@ -88,6 +88,28 @@ class AdvanceView(ForLeads):
             raise Conflict(str(error)) from None
         tasks.send_run(step.run)
         return Response({"says": step.says, "run": step.run.pk if step.run else None})
+
+
+class ChoosingView(ForLeads):
+    @described(
+        {200: serializers.RoundChoosing},
+        request=serializers.RoundChoosing,
+        problems=[404, 409],
+        examples=[
+            example("Open", {"may_be_chosen": True}),
+            example("Opened", {"may_be_chosen": True}, 200),
+        ],
+    )
+    def put(self, request: Request, pk: int) -> Response:
+        """Let annotators ask for the round, or not. 409: it compares models."""
+        round = generics.get_object_or_404(visible_rounds(signed_in(request)), pk=pk)
+        wanted = serializers.RoundChoosing(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        try:
+            let_choose(round, wanted.validated_data["may_be_chosen"], actor=signed_in(request))
+        except RoundError as error:
+            raise Conflict(str(error)) from None
+        return Response(wanted.validated_data)
 
 
 class ExportListView(ForLeads, generics.ListAPIView[Export]):

@@ -26,6 +26,7 @@ urlpatterns = [
     path("rounds/", rounds.RoundListView.as_view(), name="api_rounds"),
     path("rounds/<int:pk>/", rounds.RoundView.as_view(), name="api_round"),
     path("rounds/<int:pk>/advance/", rounds.AdvanceView.as_view(), name="api_advance"),
+    path("rounds/<int:pk>/choosing/", rounds.ChoosingView.as_view(), name="api_choosing"),
     path("exports/", rounds.ExportListView.as_view(), name="api_exports"),
     path("exports/<int:pk>/<str:form>/", rounds.ExportContentView.as_view(), name="api_export_content"),
     path("judgment-files/", rounds.JudgmentFileListView.as_view(), name="api_judgment_files"),

@@ -16,7 +16,7 @@ class GoldKind(models.TextChoices):
     SELF_PAIR = "self_pair"  # one video twice: a tie, on both tracks
     IMPOSTOR = "impostor"  # another person's video: not this identity
     PROMPT_SWAP = "prompt_swap"  # made for another prompt: not these changes
-    DEGRADED = "degraded"  # the same video without its fine detail, which carries the face
+    DEGRADED = "degraded"  # the same video with its shapes bent: a face, but not this one
     REPEAT = "repeat"  # a pair that its person judged before, sides exchanged: no answer, but the same one
 
 
@@ -49,9 +49,12 @@ class GoldPair(models.Model):
                 "a_repeat_repeats",
             ),
         ]
+        # Repeats, which grow with the votes, are found by their person.
         indexes = [
             models.Index(
-                fields=["track", "is_training"], condition=Q(retired_at=None), name="gold_that_is_shown"
+                fields=["track", "is_training"],
+                condition=Q(retired_at=None, repeats=None),
+                name="gold_that_is_shown",
             )
         ]
 

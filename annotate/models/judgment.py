@@ -108,7 +108,9 @@ class Exposure(models.Model):
     """The one track on which a person has been shown a pair; it outlives an expired lease."""
 
     pair = models.ForeignKey(VideoPair, models.CASCADE, related_name="exposures", db_index=False)
-    annotator = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="exposures")
+    annotator = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, related_name="exposures", db_index=False
+    )
     track = models.CharField(max_length=16)
 
     class Meta:
@@ -116,6 +118,8 @@ class Exposure(models.Model):
             models.UniqueConstraint(fields=["pair", "annotator"], name="one_track_a_person_and_pair"),
             one_of("track", Track),
         ]
+        # What somebody met last comes first.
+        indexes = [models.Index(fields=["annotator", "-id"], name="met_by_annotator")]
 
     def __str__(self) -> str:
         return f"{self.annotator} saw {self.pair} on {self.track}"

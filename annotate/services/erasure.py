@@ -133,8 +133,10 @@ def _stored_files(group: IdentityGroup) -> list[str]:
     mine |= {str(Path(path).with_name(ANNOTATION_NAME)) for path in references.values_list("path", flat=True)}
     crops = InstanceReference.objects.filter(reference__group=group).exclude(path="")
     mine |= {path for row in crops.values_list("path", "poster") for path in row}
-    videos = VideoSample.objects.filter(instance__group=group).exclude(path="").values_list("path", flat=True)
-    return sorted((mine - shared) | set(videos) | set(_study_files(group)) | set(_run_files(group)))
+    of_them = Q(instance__group=group) | Q(copy_of__instance__group=group)
+    samples = VideoSample.objects.filter(of_them).values_list("path", "shown_path")
+    videos = {path for row in samples for path in row if path}
+    return sorted((mine - shared) | videos | set(_study_files(group)) | set(_run_files(group)))
 
 
 def _study_files(group: IdentityGroup) -> Iterator[str]:

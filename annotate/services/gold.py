@@ -18,7 +18,7 @@ from annotate.curation_queries import usable_references
 from annotate.gold_queries import slots_to_repeat
 from annotate.models import GoldKind, GoldPair, Instance, Round, Slot, User, VideoPair, VideoSample
 from annotate.services.audit import record_event
-from generator.gold_copies import copy_video, degrade_video
+from generator.display_copies import Frames, bend, write_display_copy
 from generator.video import probe
 from rlhf.records import Track, Verdict
 
@@ -27,7 +27,7 @@ ITEMS, BUDGET = 6, 30
 #: A repeat comes this long after its pair at the earliest.
 REPEAT_AFTER = timedelta(hours=20)
 
-Write = Callable[[Path, Path], None]
+Change = Callable[[Frames], Frames]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Item:
         instance: whose references and prompt are shown.
         right: the video that is better, or both where it is a tie.
         other: the source of the other one.
-        write: makes the other one's file.
+        change: makes the other one's frames, where they are not those of its source.
     """
 
     kind: GoldKind
@@ -48,7 +48,7 @@ class Item:
     instance: Instance
     right: VideoSample
     other: VideoSample
-    write: Write = copy_video
+    change: Change | None = None
 
 
 def make_gold(round: Round, actor: User | None = None, *, items: int = ITEMS) -> dict[str, int]:
@@ -101,9 +101,7 @@ def _items(round: Round) -> Iterator[list[Item]]:
         Item(GoldKind.PROMPT_SWAP, Track.CONTROLLABILITY, p.instance, p.first, o.second)
         for p, o in _next_ones(pairs, _asks_for_other_things)
     ]
-    yield [
-        Item(GoldKind.DEGRADED, Track.IDENTITY, p.instance, p.second, p.second, degrade_video) for p in pairs
-    ]
+    yield [Item(GoldKind.DEGRADED, Track.IDENTITY, p.instance, p.second, p.second, bend) for p in pairs]
 
 
 def _sources(round: Round) -> Iterator[VideoPair]:
@@ -140,11 +138,11 @@ def _changes(instance: Instance) -> Mapping[str, str]:
 
 
 def _make(round: Round, item: Item, *, is_training: bool) -> bool:
-    """Both videos are copies, so that no file of a gold pair is met elsewhere."""
+    """Both videos are display copies of their own, as those of every other pair are."""
     is_tie = item.kind == GoldKind.SELF_PAIR
-    key = _digest(round.pk, item.kind, item.track, item.right.pk, item.other.pk)
+    key = _digest("copy", round.pk, item.kind, item.track, item.right.pk, item.other.pk)
     right_first = int(key[:8], 16) % 2 == 0
-    makers: list[tuple[VideoSample, Write]] = [(item.right, copy_video), (item.other, item.write)]
+    makers: list[tuple[VideoSample, Change | None]] = [(item.right, None), (item.other, item.change)]
     verdict = Verdict.TIE if is_tie else Verdict.FIRST if right_first else Verdict.SECOND
     return _store(
         round,
@@ -161,8 +159,8 @@ def _make(round: Round, item: Item, *, is_training: bool) -> bool:
 
 def _make_repeat(slot: Slot) -> bool:
     pair = slot.pair
-    makers: list[tuple[VideoSample, Write]] = [(pair.first, copy_video), (pair.second, copy_video)]
-    key = _digest("repeat", slot.pk)
+    makers: list[tuple[VideoSample, Change | None]] = [(pair.first, None), (pair.second, None)]
+    key = _digest("repeated copy", slot.pk)
     facts = {"kind": GoldKind.REPEAT, "track": slot.track, "budget": 1, "repeats": slot}
     return _store(pair.round, pair.instance, makers, key, {}, **facts)
 
@@ -170,7 +168,7 @@ def _make_repeat(slot: Slot) -> bool:
 def _store(
     round: Round,
     instance: Instance,
-    makers: list[tuple[VideoSample, Write]],
+    makers: list[tuple[VideoSample, Change | None]],
     key: str,
     verdicts: dict[str, str],
     **facts: Any,
@@ -188,6 +186,7 @@ def _store(
                 seed=source.seed,
                 settings=source.settings,
                 settings_digest=digest,
+                copy_of=source,
                 **file,
             )
             for (source, _), digest, file in zip(makers, digests, files, strict=True)
@@ -199,15 +198,15 @@ def _store(
     return True
 
 
-def _write(round: Round, source: VideoSample, write: Write, digest: str) -> dict[str, Any]:
-    """The columns of the new file."""
-    place = Path("gold") / f"round-{round.pk}" / f"{digest[:32]}.mp4"
+def _write(round: Round, source: VideoSample, change: Change | None, digest: str) -> dict[str, Any]:
+    """The columns of the new file. Nobody trains on it, so it is its own display copy."""
+    place = str(Path("gold") / f"round-{round.pk}" / f"{digest[:32]}.mp4")
     file = settings.STORAGE_ROOT / place
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write(settings.STORAGE_ROOT / source.path, file)
+    write_display_copy(settings.STORAGE_ROOT / source.path, file, name=digest, change=change)
     facts = probe(file)
     known = ("width", "height", "num_frames", "fps", "size_bytes")
-    return {"path": str(place), "sha256": facts.sha256, "facts": {n: getattr(facts, n) for n in known}}
+    columns = {"path": place, "shown_path": place, "sha256": facts.sha256}
+    return {**columns, "facts": {name: getattr(facts, name) for name in known}}
 
 
 def _digest(*parts: Any) -> str:

@@ -1,50 +1,85 @@
-"""Gold among the pairs that a person is given: now and then, never twice, and within its budget."""
+"""Gold among the pairs that a person is given: now and then, never twice, and within its budget.
+
+A gold pair takes the turn of a pair of the queue: where there is none, there is no gold. It is of the same round,
+and what keeps a pair of the queue away keeps gold away, too.
+"""
 
 from __future__ import annotations
 
 import random
+import uuid
+from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
 
-from annotate.models import User
+from annotate.models import Slot, User
 from rlhf.records import Track
 
-# One statement makes a slot of a gold pair and leases it at once; beside it gold has no slots, so the queue
-# does not know it. Nothing is given while this person holds a pair, but the one that they look at. The
-# ordinal of two people at the same moment is the same: the second insert fails, and nobody is above budget.
-# Place in the queue and balance of the sides are those of the pair before, so that they go on undisturbed; a
-# repeat has the sides of its pair exchanged.
-_LEASE_GOLD = """
-WITH held AS (
-    SELECT s.lease FROM annotate_slot s JOIN annotate_round r ON r.id = s.round_id AND r.is_open
-    WHERE s.annotator_id = %(annotator)s AND s.track = %(track)s AND s.judged_at IS NULL
-), chosen AS (
-    SELECT g.pair_id, p.round_id, g.repeats_id, last.random_key, coalesce(last.left_surplus, 0) AS surplus,
-           (SELECT count(*) FROM annotate_slot s WHERE s.pair_id = g.pair_id) AS shown, random() < 0.5 AS coin
-    FROM annotate_goldpair g
-    JOIN annotate_videopair p ON p.id = g.pair_id
-    JOIN annotate_round r ON r.id = p.round_id AND r.is_open
-    JOIN annotate_instance i ON i.id = p.instance_id
-    JOIN annotate_identitygroup person ON person.id = i.group_id
-    LEFT JOIN annotate_slot origin ON origin.id = g.repeats_id
+# Whose turn it is: the pair of the queue that this person would get now, and where they are in its round.
+_TURN = """, turn AS (
+    SELECT round_id, place, surplus FROM free WHERE place IS NOT NULL
+)"""
+# Training has no queue.
+_TRAINING_TURN = """
+WITH turn AS (
+    SELECT r.id AS round_id, last.random_key AS place, coalesce(last.left_surplus, 0) AS surplus
+    FROM annotate_round r
     LEFT JOIN LATERAL (
         SELECT s.random_key, s.left_surplus FROM annotate_slot s
-        WHERE s.annotator_id = %(annotator)s AND s.round_id = p.round_id AND s.track = %(track)s
+        WHERE s.annotator_id = %(annotator)s AND s.round_id = r.id AND s.track = %(track)s
         ORDER BY s.leased_at DESC LIMIT 1
     ) last ON true
-    WHERE g.track = %(track)s AND g.is_training = %(is_training)s AND g.retired_at IS NULL
-      AND (%(round)s::bigint IS NULL OR p.round_id = %(round)s)
-      AND (last.random_key IS NOT NULL OR g.is_training)
-      AND (g.repeats_id IS NULL OR origin.annotator_id = %(annotator)s)
-      AND (person.consent_expires_on IS NULL OR person.consent_expires_on >= current_date)
-      AND NOT EXISTS (SELECT 1 FROM annotate_slot o
-                      WHERE o.pair_id = g.pair_id AND o.annotator_id = %(annotator)s)
-      AND (SELECT count(*) FROM annotate_slot s WHERE s.pair_id = g.pair_id) < g.budget
-      AND NOT EXISTS (SELECT 1 FROM held WHERE held.lease IS DISTINCT FROM %(ahead_of)s::uuid)
-    ORDER BY g.repeats_id IS NULL, random() LIMIT 1
+    WHERE r.is_open
+)"""
+
+# One statement makes a slot of a gold pair and leases it at once; beside it gold has no slots, so the queue does
+# not know it. The ordinal of two people at the same moment is the same: the second insert fails, and nobody is
+# above budget. Place in the queue and balance of the sides are those of the pair before, so that they go on
+# undisturbed; a repeat has the sides of its pair exchanged. But for repeats, nobody meets an instance both as
+# gold and otherwise: equal pictures would tell.
+_LEASE_GOLD = """, item AS (
+    SELECT g.pair_id, g.budget, NULL::bigint AS repeats_id FROM annotate_goldpair g
+    WHERE g.repeats_id IS NULL AND g.track = %(track)s AND g.is_training = %(is_training)s
+      AND g.retired_at IS NULL
+    UNION ALL
+    SELECT g.pair_id, g.budget, g.repeats_id FROM annotate_slot origin
+    JOIN annotate_goldpair g ON g.repeats_id = origin.id
+    WHERE origin.annotator_id = %(annotator)s AND origin.track = %(track)s
+      AND origin.round_id IN (SELECT round_id FROM turn)
+      AND g.is_training = %(is_training)s AND g.retired_at IS NULL
+), chosen AS (
+    SELECT item.pair_id, item.repeats_id, turn.*, shown.count AS shown,
+           hashint8extended(item.pair_id, %(annotator)s::bigint) %% 2 = 0 AS coin
+    FROM item
+    JOIN annotate_videopair p ON p.id = item.pair_id
+    JOIN turn ON turn.round_id = p.round_id
+    JOIN annotate_instance i ON i.id = p.instance_id
+    JOIN annotate_identitygroup person ON person.id = i.group_id
+    CROSS JOIN LATERAL (SELECT count(*) FROM annotate_exposure e WHERE e.pair_id = item.pair_id) shown
+    WHERE (person.consent_expires_on IS NULL OR person.consent_expires_on >= current_date)
+      AND NOT EXISTS (SELECT 1 FROM annotate_exposure e
+                      WHERE e.pair_id = item.pair_id AND e.annotator_id = %(annotator)s)
+      AND shown.count < item.budget
+      AND NOT EXISTS (
+          SELECT 1 FROM annotate_videosample copy
+          JOIN annotate_videosample source ON source.id = copy.copy_of_id
+          JOIN annotate_instance j ON j.id = source.instance_id
+          JOIN annotate_identitygroup other ON other.id = j.group_id
+          WHERE copy.id IN (p.first_id, p.second_id) AND other.consent_expires_on < current_date)
+      AND (item.repeats_id IS NOT NULL OR NOT EXISTS (
+          SELECT 1 FROM annotate_videosample copy
+          JOIN annotate_videosample source ON source.id = copy.copy_of_id
+          JOIN annotate_videosample original ON original.instance_id = source.instance_id
+          JOIN annotate_videosample near ON near.id = original.id OR near.copy_of_id = original.id
+          JOIN annotate_videopair met ON near.id IN (met.first_id, met.second_id)
+          JOIN annotate_exposure e ON e.pair_id = met.id AND e.annotator_id = %(annotator)s
+          WHERE copy.id IN (p.first_id, p.second_id)))
+      {clauses}
+    ORDER BY item.repeats_id IS NULL, random() LIMIT 1
 ), sided AS (
     SELECT chosen.*, CASE
         WHEN chosen.repeats_id IS NOT NULL THEN (
@@ -55,7 +90,7 @@ WITH held AS (
 ), leased AS (
     INSERT INTO annotate_slot (pair_id, round_id, track, ordinal, random_key, annotator_id, first_side,
                                left_surplus, lease, leased_at, lease_expires_at)
-    SELECT pair_id, round_id, %(track)s, shown, coalesce(random_key, random()), %(annotator)s, side,
+    SELECT pair_id, round_id, %(track)s, shown, coalesce(place, random()), %(annotator)s, side,
            CASE WHEN repeats_id IS NOT NULL THEN surplus
                 WHEN side = 'left' THEN surplus + 1 ELSE surplus - 1 END,
            gen_random_uuid(), statement_timestamp(),
@@ -70,30 +105,44 @@ SELECT id FROM leased
 """
 
 
-def lease_gold(
-    annotator: User,
-    track: Track,
-    round_id: int | None,
-    ahead_of: UUID | None,
-    *,
-    is_training: bool = False,
-) -> int | None:
-    """A fresh slot of a gold pair that this person has not met, or None; repeats of their own come first."""
-    values: dict[str, Any] = {
+def lease_gold(queue: str, clauses: str, values: Mapping[str, Any]) -> int | None:
+    """A fresh slot of a gold pair in the turn of the next pair of `queue`, or None; own repeats come first.
+
+    `clauses` are the queue's own on the pair `p`.
+    """
+    return _lease(queue + _TURN + _LEASE_GOLD.format(clauses=clauses), {**values, "is_training": False})
+
+
+def lease_training(annotator: User, track: Track) -> int | None:
+    """A fresh slot of a training pair that this person has not met, or None."""
+    values = {
         "annotator": annotator.pk,
         "track": str(track),
-        "round": round_id,
-        "ahead_of": ahead_of,
-        "is_training": is_training,
+        "is_training": True,
         "lease_s": settings.LEASE_S,
     }
+    return _lease(_TRAINING_TURN + _LEASE_GOLD.format(clauses=""), values)
+
+
+def _lease(statement: str, values: Mapping[str, Any]) -> int | None:
     try:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(_LEASE_GOLD, values)
+            cursor.execute(statement, values)
             row = cursor.fetchone()
     except IntegrityError:
         return None  # somebody else took the item's last place at this very moment
     return row[0] if row else None
+
+
+def keep_gold(held: QuerySet[Slot]) -> int:
+    """Give gold back: it comes again when its person asks, as a pair of the queue would, and goes to nobody else."""
+    gold = held.filter(judged_at=None, pair__gold__isnull=False)
+    return gold.update(lease=uuid.uuid4(), lease_expires_at=Now())
+
+
+def drop_gold(annotator: User) -> None:
+    """Take back what gold somebody holds; that they met it stays known, and counts for its budget."""
+    Slot.objects.filter(annotator=annotator, judged_at=None, pair__gold__isnull=False).delete()
 
 
 def is_golds_turn() -> bool:

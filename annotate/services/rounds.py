@@ -156,10 +156,28 @@ def plan_pairs(round: Round, instances: Iterable[Instance]) -> int:
 
 
 def open_ready_pairs(round: Round) -> None:
-    """Ask for votes on every pair whose two videos exist."""
-    ready = round.pairs.filter(slots=None, gold=None).exclude(first__path="").exclude(second__path="")
+    """Ask for votes on every pair whose two videos can be shown."""
+    ready = round.pairs.filter(slots=None, gold=None)
+    ready = ready.exclude(first__shown_path="").exclude(second__shown_path="")
     for pair in ready.select_related("round"):
         open_slots(pair)
+
+
+def let_choose(round: Round, may_be_chosen: bool, *, actor: User | None = None) -> bool:
+    """Let annotators ask for the round rather than be given what comes next, or not; False when it is so already.
+
+    Raises:
+        RoundError: the round compares models, and whoever chose it would know so.
+    """
+    if may_be_chosen and round.kind == RoundKind.COMPARISON:
+        raise RoundError(
+            f"{round} compares two models; whoever could choose it would know that, so it comes among other pairs"
+        )
+    changed = Round.objects.filter(pk=round.pk).exclude(may_be_chosen=may_be_chosen)
+    if not changed.update(may_be_chosen=may_be_chosen):
+        return False
+    record_event("let_choose_round", round, actor=actor, may_be_chosen=may_be_chosen)
+    return True
 
 
 def close_round(round: Round, actor: User | None = None) -> None:

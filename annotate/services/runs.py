@@ -222,11 +222,13 @@ def _store_sample(run: Run, sample_id: str, error: str = "") -> None:
             facts = probe(settings.STORAGE_ROOT / path)
         except MediaError as problem:
             error = str(problem)
+    shown_path = f"{run.folder}/shown/{sample_id}.mp4"
     if error:
         VideoSample.objects.filter(pk=sample.pk, path="").update(error=error)
         return
     VideoSample.objects.filter(pk=sample.pk, path="").update(
         path=path,
+        shown_path=shown_path if (settings.STORAGE_ROOT / shown_path).exists() else "",
         sha256=facts.sha256,
         error="",
         facts={

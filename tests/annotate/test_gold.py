@@ -12,6 +12,7 @@ from django.conf import settings as site
 from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
+from generator.gold_copies import degrade
 
 from annotate import gold_queries
 from annotate.models import (
@@ -34,7 +35,6 @@ from annotate.services.judgments import submit_judgment
 from annotate.services.loop import advance_round
 from annotate.services.rounds import open_ready_pairs
 from annotate.services.slots import choice_of, lease_slot
-from generator.gold_copies import degrade
 from generator.video import read_clip
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import browser_of, machine_of
