@@ -192,8 +192,8 @@ def may_choose(annotator: User, round_id: int) -> bool:
 def open_pairs_for(annotator: User, track: str, round_id: int | None = None) -> int:
     """How many pairs of a track this person holds or could be given; `MOST_COUNTED` is that many or more.
 
-    A gold pair takes the place of another one: with every pair that is judged, whatever it is, this falls by one.
-    While anything is left it is at least one.
+    A gold pair takes the place of another one: with every pair that is judged, whatever it is, this falls
+    by one. While anything is left it is at least one.
     """
     if is_disqualified(annotator) or _only_looks(annotator):
         return 0

@@ -226,7 +226,7 @@ def counts_for_metrics() -> dict[str, tuple[str, dict[str, int]]]:
 
 
 def _wanted_votes() -> dict[str, int]:
-    """Gold is none of them. Whoever saw the number with every vote would see which votes it does not count."""
+    """Gold is none of them. Whoever saw the number with every vote would see which votes it leaves out."""
     wanted = Slot.objects.filter(judged_at=None, round__is_open=True, pair__gold=None)
     return dict(wanted.values_list("track").annotate(Count("id")))
 

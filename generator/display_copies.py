@@ -1,7 +1,7 @@
 """What people are shown: a copy of a video that says nothing but what can be seen in it.
 
-Every video that somebody judges goes through `write_display_copy`, whatever it is shown for. No two copies of a
-video are the same bytes, and any two are as far from each other as any other two.
+Every video that somebody judges goes through `write_display_copy`, whatever it is shown for. No two copies of
+a video are the same bytes, and any two are as far from each other as any other two.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from generator.video import read_clip, write_clip
 
 #: How far a bent picture is moved at most, in parts of its sides, and in how many waves. Nothing folds over.
 BEND, WAVES = 0.04, 1.25
-#: A copy's own shade: so many steps of brightness at most, drawn at so many places a side and blended between.
+#: A copy's own shade: so many steps of brightness, drawn at so many places a side and blended between.
 SHADE, SHADE_PLACES = 1.49, 4
 #: A copy is as long as the next of so many sizes between a power of two and the next one.
 SIZES_A_DOUBLING = 8
@@ -69,8 +69,8 @@ def shaded(frames: Frames, name: str) -> Frames:
 def bend(frames: Frames) -> Frames:
     """Bend the picture in waves, the same for all frames: a face is no longer that of its person.
 
-    Clothes, background and movement stay readable. Sharpness, colours and the length of the file change by less
-    than videos differ, so that none of them tells a bent video from others.
+    Clothes, background and movement stay readable. Sharpness, colours and the length of the file change by
+    less than videos differ, so that none of them tells a bent video from others.
 
     Args:
         frames: RGB, shape (F, H, W, 3).
@@ -87,8 +87,9 @@ def bend(frames: Frames) -> Frames:
 
 
 def _round_up(file: Path, name: str) -> None:
-    """Fill up the last box, which holds the frames, to the next size: the two videos of a pair differ in it no
-    more or less for being one video twice.
+    """Fill up the last box, which holds the frames, to the next of a few sizes.
+
+    Sizes of a pair are often equal then, whether or not it is one video twice.
 
     Raises:
         ValueError: the file does not end with its frames.

@@ -18,3 +18,5 @@ WHITENOISE_AUTOREFRESH = True
 DATABASES = {"default": {"ENGINE": "annotate.database", "NAME": "anyid", "USER": "postgres"}}
 # Gold comes by chance; the tests of gold switch it on.
 GOLD_EVERY = 0
+# Tests draw few people and judge both tracks of them; the tests of this distance set it.
+SAME_PERSON_OTHER_TRACK_GAP = 0

@@ -13,9 +13,10 @@ from generator.media import MediaError
 
 
 def write_missing_copies(*, at_most: int) -> int:
-    """Write display copies that are missing, and open the pairs that waited for them; how many videos were seen to.
+    """Write display copies that are missing, and open the pairs that waited for them.
 
-    Safe to repeat, and at the same time: a copy has the same bytes whoever writes it.
+    Safe to repeat, and at the same time: a copy has the same bytes whoever writes it. Returns how many videos
+    were seen to.
     """
     missing = VideoSample.objects.filter(shown_path="", error="").exclude(path="").order_by("id")
     written = list(_write(missing[:at_most].iterator()))

@@ -27,6 +27,19 @@ _EXTERNAL_ID = re.compile(r"[A-Za-z0-9_.-]{1,100}\Z")
 RETURNED = frozenset({"screened_out", "took_part", Reason.ALREADY_MET, "full", Reason.LINK_ENDED, "no_id"})
 
 
+#: What newcomers are told instead of the words for people who judge already.
+_WORDS = {
+    Reason.ALREADY_MET: "You have already met the videos of this study, by another question about them, and "
+    "nobody judges them twice. You were not screened out for anything that you answered.",
+    Reason.NOTHING_FREE_NOW: "All videos of this study are in other people's hands just now. You were not "
+    "turned down: look again in a few minutes, and your place is as good as before.",
+    Reason.BEING_MADE: "The videos of this study are still being made. You were not turned down: look again "
+    "in a few minutes.",
+    Reason.ALL_JUDGED: "This study has all the answers that it needs. You were not turned down.",
+    Reason.CONSENT_ENDED: "This study has nothing left to show. You were not turned down.",
+}
+
+
 class EntryRefusedError(Exception):
     """Somebody cannot come in; the message says why, in words for them.
 
@@ -158,16 +171,7 @@ def _refuse_without_pair(account: User, work: JudgingWork) -> None:
     if has_open_pair(account, work):
         return
     why = why_no_work(account, work)
-    says = {
-        Reason.ALREADY_MET: "You have already met the videos of this study, by another question about them, and "
-        "nobody judges them twice. You were not screened out for anything that you answered.",
-        Reason.NOTHING_FREE_NOW: "All videos of this study are in other people's hands just now. You were not "
-        "turned down: look again in a few minutes, and your place is as good as before.",
-        Reason.BEING_MADE: "The videos of this study are still being made. You were not turned down: look again in "
-        "a few minutes.",
-        Reason.ALL_JUDGED: "This study has all the answers that it needs. You were not turned down.",
-        Reason.CONSENT_ENDED: "This study has nothing left to show. You were not turned down.",
-    }.get(why.code, why.says)
+    says = _WORDS.get(why.code, why.says)
     raise EntryRefusedError(says, str(why.code), is_passing=why.is_passing)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -50,6 +51,11 @@ class Item:
     other: VideoSample
     change: Change | None = None
 
+    @property
+    def instances(self) -> set[int]:
+        """Those whose videos are shown: who has met one of them otherwise is not given the item."""
+        return {self.right.instance_id, self.other.instance_id}
+
 
 def make_gold(round: Round, actor: User | None = None, *, items: int = ITEMS) -> dict[str, int]:
     """Make what is missing of the round's gold; making it again adds nothing but due repeats.
@@ -61,8 +67,9 @@ def make_gold(round: Round, actor: User | None = None, *, items: int = ITEMS) ->
     """
     new = dict.fromkeys((str(kind) for kind in GoldKind), 0)
     training = items if settings.QUALIFY else 0
+    used: Counter[int] = Counter()
     for kind_items in _items(round):
-        wanted = list(_take(kind_items, items + training))
+        wanted = list(_take(kind_items, items + training, used))
         # A small round's items are shared, or nobody could ever qualify.
         working = min(items, (len(wanted) + 1) // 2) if training else items
         for number, item in enumerate(wanted):
@@ -82,10 +89,17 @@ def retire(gold: GoldPair, actor: User) -> bool:
     return bool(retired)
 
 
-def _take(items: Iterable[Item], count: int) -> Iterator[Item]:
-    """The first of them by a hash: another order than that of the queue, and the same every time."""
+def _take(items: Iterable[Item], count: int, used: Counter[int]) -> Iterator[Item]:
+    """So many of them, spread over instances as far as they go, since nobody meets an instance twice.
+
+    Equals come by a hash: another order than that of the queue, and the same every time.
+    """
     keyed = sorted(items, key=lambda item: _digest(item.kind, item.track, item.right.pk, item.other.pk))
-    yield from keyed[:count]
+    for _ in range(min(count, len(keyed))):
+        item = min(keyed, key=lambda item: sum(used[instance] for instance in item.instances))
+        keyed.remove(item)
+        used.update(item.instances)
+        yield item
 
 
 def _items(round: Round) -> Iterator[list[Item]]:
@@ -95,7 +109,7 @@ def _items(round: Round) -> Iterator[list[Item]]:
         yield [Item(GoldKind.SELF_PAIR, track, p.instance, p.first, p.first) for p in pairs]
     yield [
         Item(GoldKind.IMPOSTOR, Track.IDENTITY, p.instance, p.first, o.second)
-        for p, o in _next_ones(pairs, lambda p, o: p.instance.group_id != o.instance.group_id)
+        for p, o in _next_ones(pairs, _shows_somebody_else, first_step=len(pairs) // 2)
     ]
     yield [
         Item(GoldKind.PROMPT_SWAP, Track.CONTROLLABILITY, p.instance, p.first, o.second)
@@ -117,14 +131,22 @@ def _sources(round: Round) -> Iterator[VideoPair]:
 
 
 def _next_ones(
-    pairs: list[VideoPair], fits: Callable[[VideoPair, VideoPair], bool]
+    pairs: list[VideoPair], fits: Callable[[VideoPair, VideoPair], bool], *, first_step: int = 1
 ) -> Iterator[tuple[VideoPair, VideoPair]]:
-    """Each pair with the next one that fits, going round."""
+    """Each pair with the next one that fits, going round.
+
+    Pairs of a person stand together: a first step of half the round gives each of them another one.
+    """
     for place, pair in enumerate(pairs):
-        others = (pairs[(place + step) % len(pairs)] for step in range(1, len(pairs)))
+        steps = range(first_step, first_step + len(pairs))
+        others = (pairs[(place + step) % len(pairs)] for step in steps)
         other = next((other for other in others if fits(pair, other)), None)
         if other is not None:
             yield pair, other
+
+
+def _shows_somebody_else(pair: VideoPair, other: VideoPair) -> bool:
+    return pair.instance.group_id != other.instance.group_id
 
 
 def _asks_for_other_things(pair: VideoPair, other: VideoPair) -> bool:

@@ -1,7 +1,7 @@
 """Gold among the pairs that a person is given: now and then, never twice, and within its budget.
 
-A gold pair takes the turn of a pair of the queue: where there is none, there is no gold. It is of the same round,
-and what keeps a pair of the queue away keeps gold away, too.
+A gold pair takes the turn of a pair of the queue: where there is none, there is no gold. It is of the same
+round, and what keeps a pair of the queue away keeps gold away, too.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ WITH turn AS (
     WHERE r.is_open
 )"""
 
-# One statement makes a slot of a gold pair and leases it at once; beside it gold has no slots, so the queue does
-# not know it. The ordinal of two people at the same moment is the same: the second insert fails, and nobody is
-# above budget. Place in the queue and balance of the sides are those of the pair before, so that they go on
-# undisturbed; a repeat has the sides of its pair exchanged. But for repeats, nobody meets an instance both as
-# gold and otherwise: equal pictures would tell.
+# One statement makes a slot of a gold pair and leases it at once; beside it gold has no slots, so the queue
+# does not know it. The ordinal of two people at the same moment is the same: the second insert fails, and
+# nobody is above budget. Place in the queue and balance of the sides are those of the pair before, so that
+# they go on undisturbed; a repeat has the sides of its pair exchanged. But for repeats, nobody meets an
+# instance both as gold and otherwise: equal pictures would tell.
 _LEASE_GOLD = """, item AS (
     SELECT g.pair_id, g.budget, NULL::bigint AS repeats_id FROM annotate_goldpair g
     WHERE g.repeats_id IS NULL AND g.track = %(track)s AND g.is_training = %(is_training)s
@@ -135,7 +135,7 @@ def _lease(statement: str, values: Mapping[str, Any]) -> int | None:
 
 
 def keep_gold(held: QuerySet[Slot]) -> int:
-    """Give gold back: it comes again when its person asks, as a pair of the queue would, and goes to nobody else."""
+    """Give gold back: as a pair of the queue would, it comes again to its person; nobody else gets it."""
     gold = held.filter(judged_at=None, pair__gold__isnull=False)
     return gold.update(lease=uuid.uuid4(), lease_expires_at=Now())
 

@@ -164,14 +164,16 @@ def open_ready_pairs(round: Round) -> None:
 
 
 def let_choose(round: Round, may_be_chosen: bool, *, actor: User | None = None) -> bool:
-    """Let annotators ask for the round rather than be given what comes next, or not; False when it is so already.
+    """Let annotators ask for the round rather than be given what comes next, or not.
+
+    False when it is so already.
 
     Raises:
         RoundError: the round compares models, and whoever chose it would know so.
     """
     if may_be_chosen and round.kind == RoundKind.COMPARISON:
         raise RoundError(
-            f"{round} compares two models; whoever could choose it would know that, so it comes among other pairs"
+            f"{round} compares two models; whoever could choose it would know that, so it comes among others"
         )
     changed = Round.objects.filter(pk=round.pk).exclude(may_be_chosen=may_be_chosen)
     if not changed.update(may_be_chosen=may_be_chosen):

@@ -19,6 +19,7 @@ from annotate.door_queries import scope_of
 from annotate.judging_queries import leased_slots, may_choose
 from annotate.models import PreferencePair, Side, Slot, StudyTask, User, VideoPair
 from annotate.qualification_queries import Standing, standing_of
+from annotate.services import lease_clauses
 from annotate.services.gold_slots import drop_gold, is_golds_turn, keep_gold, lease_gold, lease_training
 from rlhf.records import JointState, Track, Verdict
 from rlhf.stopping import leading_track
@@ -35,14 +36,15 @@ class RoundNotForChoosingError(ValueError):
     """Somebody asked for a round that annotators may not choose."""
 
 
-# One statement leases one slot: the queue, and what is taken from it. `mine` is what this person holds already: the oldest, or the next one after
-# the lease that they look at. `free` is the next one of the queue, from where this person is in it to its
-# end and then from its start; rounds come in order, and the scan ends at the first slot that fits, so its
-# cost does not grow with the queue. A pair that they have met on the other track, or judged, is left out,
-# and so is one of a person whose consent has ended, and one of a person whom they met on the other track
-# among their last pairs. Who is disqualified is given nothing. Gold is its person's for good (`gold_slots`).
-# Sides differ by one at most: after an even number a coin decides, then the other side follows. The coin is
-# the same whenever this person asks, or a pair that was given back and comes again would tell itself.
+# One statement leases one slot: the queue, and what is taken from it. `mine` is what this person holds
+# already: the oldest, or the next one after the lease that they look at. `free` is the next one of the
+# queue, from where this person is in it to its end and then from its start; rounds come in order, and the
+# scan ends at the first slot that fits, so its cost does not grow with the queue. A pair that they have met
+# on the other track, or judged, is left out, and so is one of a person whose consent has ended, and one of
+# a person whom they met on the other track among their last pairs. Who is disqualified is given nothing.
+# Gold is its person's for good (`gold_slots`). Sides differ by one at most: after an even number a coin
+# decides, then the other side follows. The coin is the same whenever this person asks, or a pair that was
+# given back and comes again would tell itself.
 _QUEUE = """
 WITH open_round AS (
     SELECT id FROM annotate_round WHERE is_open AND (%(round)s::bigint IS NULL OR id = %(round)s)
@@ -137,35 +139,6 @@ FROM (
 ) pair, generate_series(1, %(count)s) n
 """
 
-# What may be said of a pair of the queue and of a gold pair alike: how often one person is given one identity, ...
-_IDENTITY_CAP = """AND (
-    SELECT count(*) FROM annotate_slot o
-    JOIN annotate_videopair q ON q.id = o.pair_id
-    JOIN annotate_instance j ON j.id = q.instance_id
-    WHERE o.annotator_id = %(annotator)s AND o.round_id = {round} AND j.group_id = (
-        SELECT i.group_id FROM annotate_videopair p JOIN annotate_instance i ON i.id = p.instance_id
-        WHERE p.id = {pair})
-) < %(identity_cap)s"""
-# ... and that they have not met its person on the other track just now.
-_OTHER_TRACK_GAP = """AND NOT EXISTS (
-    SELECT 1 FROM annotate_videopair p
-    JOIN annotate_instance i ON i.id = p.instance_id
-    JOIN recent ON recent.group_id = i.group_id
-    WHERE p.id = {pair})"""
-# A video and its gold copy are not met by the same person, who could tell by that which pair was gold.
-_NOT_MET_AS_GOLD = """AND NOT EXISTS (
-    SELECT 1 FROM annotate_videopair p
-    JOIN annotate_videosample original ON original.instance_id = p.instance_id
-    JOIN annotate_videosample copy ON copy.copy_of_id = original.id
-    JOIN annotate_videopair gold ON copy.id IN (gold.first_id, gold.second_id)
-    JOIN annotate_exposure e ON e.pair_id = gold.id AND e.annotator_id = %(annotator)s
-    WHERE p.id = {pair})"""
-# How many pairs of a round one person is given in all; this and the identities' count at most so far.
-_PERSON_CAP = """AND (
-    SELECT count(*) FROM (SELECT 1 FROM annotate_slot o
-        WHERE o.annotator_id = %(annotator)s AND o.round_id = r.id LIMIT %(person_cap)s) given
-) < %(person_cap)s"""
-
 
 def lease_slot(
     annotator: User, track: Track, round_id: int | None = None, *, ahead_of: UUID | None = None
@@ -177,8 +150,8 @@ def lease_slot(
 
     `ahead_of` is the lease of the pair that this person looks at: they get the one that follows it, to be
     fetched meanwhile. It is None, too, while `MOST_HELD` answers of the track are still on their way.
-    Who came in by an entry link is given what the link says, whatever they ask for. Leads, who see which model
-    made what, are given nothing unless `LEADS_MAY_VOTE`.
+    Who came in by an entry link is given what the link says, whatever they ask for. Leads, who see which
+    model made what, are given nothing unless `LEADS_MAY_VOTE`.
 
     Raises:
         RoundNotForChoosingError: this person may not ask for this round.
@@ -208,9 +181,11 @@ def lease_slot(
         "person_cap": person_cap,
         "other_track_gap": settings.SAME_PERSON_OTHER_TRACK_GAP,
     }
-    alike = _alike(annotator)
-    queue = partial(_QUEUE.format, person_cap=_PERSON_CAP if person_cap else "")
-    fresh = queue(clauses=(alike + _NOT_MET_AS_GOLD).format(pair="s.pair_id", round="s.round_id"))
+    alike = lease_clauses.alike(annotator)
+    queue = partial(_QUEUE.format, person_cap=lease_clauses.PERSON_CAP if person_cap else "")
+    fresh = queue(
+        clauses=(alike + lease_clauses.NOT_MET_AS_GOLD).format(pair="s.pair_id", round="s.round_id")
+    )
     if not is_used_up and is_golds_turn():
         gold = lease_gold(fresh, alike.format(pair="p.id", round="p.round_id"), values)
         if gold is not None:
@@ -218,16 +193,6 @@ def lease_slot(
     # Only where nothing else is left do people meet what they know as gold: no pair may wait for ever.
     every = queue(clauses=alike.format(pair="s.pair_id", round="s.round_id"))
     return _take(annotator, fresh + _TAKE, values) or _take(annotator, every + _TAKE, values)
-
-
-def _alike(annotator: User) -> str:
-    """Clauses on pairs of the queue and on gold alike: what kept only one of them away would tell the other.
-
-    Simulated annotators remember nothing of the pair before.
-    """
-    clauses = _IDENTITY_CAP if settings.MAX_PAIRS_A_PERSON_AND_IDENTITY else ""
-    keeps_gap = settings.SAME_PERSON_OTHER_TRACK_GAP and not annotator.is_simulated
-    return clauses + _OTHER_TRACK_GAP if keeps_gap else clauses
 
 
 def _take(annotator: User, statement: str, values: Mapping[str, Any]) -> Slot | None:

@@ -11,8 +11,8 @@ import pytest
 from django.conf import settings as site
 from django.core.management import call_command
 from django.db import connection
+from django.db.models import F
 from django.utils import timezone
-from generator.gold_copies import degrade
 
 from annotate import gold_queries
 from annotate.models import (
@@ -27,6 +27,7 @@ from annotate.models import (
     Slot,
     User,
     VideoPair,
+    VideoSample,
 )
 from annotate.queries import round_funnel
 from annotate.services import gold_slots
@@ -35,6 +36,7 @@ from annotate.services.judgments import submit_judgment
 from annotate.services.loop import advance_round
 from annotate.services.rounds import open_ready_pairs
 from annotate.services.slots import choice_of, lease_slot
+from generator.display_copies import bend
 from generator.video import read_clip
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import browser_of, machine_of
@@ -51,6 +53,10 @@ KINDS = {
 }
 
 
+#: Of a person: enough that no two items share one, training included, and some are left for the queue.
+QUESTIONS = 20
+
+
 @pytest.fixture(autouse=True)
 def seldom(settings) -> None:
     settings.GOLD_EVERY = 0
@@ -58,12 +64,12 @@ def seldom(settings) -> None:
 
 @pytest.fixture
 def round() -> Round:
-    """Two people with two questions each; the questions of a person differ."""
+    """Two people with some questions each; the questions of a person differ."""
     round = make_round()
     for _ in range(2):
         group = make_group()
-        for clothing in ("red coat", "blue shirt"):
-            make_pair(round, make_instance(group, num_references=2, clothing=clothing))
+        for clothing in range(QUESTIONS):
+            make_pair(round, make_instance(group, num_references=2, clothing=f"coat {clothing}"))
     Reference.objects.update(curation=Curation.DONE)
     return round
 
@@ -71,6 +77,14 @@ def round() -> Round:
 @pytest.fixture
 def always(monkeypatch) -> None:
     monkeypatch.setattr("annotate.services.slots.is_golds_turn", lambda: True)
+
+
+def spare_first(round: Round) -> None:
+    """Put pairs whose videos are in gold, too, at the end of the queue: nobody meets an instance twice."""
+    used = VideoSample.objects.exclude(copy_of=None).values("copy_of__instance")
+    slots = Slot.objects.filter(round=round, annotator=None)
+    slots.filter(pair__instance__in=used).update(random_key=F("random_key") / 2 + 0.5)
+    slots.exclude(pair__instance__in=used).update(random_key=F("random_key") / 2)
 
 
 def judge(slot: Slot, verdict: str) -> None:
@@ -93,10 +107,12 @@ def test_every_kind_is_made_once(round):
         answer = gold.pair.gold_verdicts[gold.track]
         files = [site.STORAGE_ROOT / sample.path for sample in (gold.pair.first, gold.pair.second)]
         frames = [read_clip(file).frames for file in files]
+        apart = np.abs(frames[0].astype(int) - frames[1]).mean()
+        assert files[0].read_bytes() != files[1].read_bytes()
         if gold.kind == GoldKind.SELF_PAIR:
-            assert answer == "tie" and np.array_equal(*frames)
+            assert answer == "tie" and apart < 2
         else:
-            assert answer in ("first", "second") and not np.array_equal(*frames)
+            assert answer in ("first", "second") and apart > 2
         assert gold.pair.first.facts["num_frames"] == gold.pair.second.facts["num_frames"]
 
 
@@ -121,16 +137,19 @@ def test_nobody_is_an_impostor_who_may_not_be_shown(round):
     assert not GoldPair.objects.filter(pair__instance__group=out).exists()
 
 
-def test_a_degraded_copy_keeps_its_form_and_loses_its_detail():
+def test_a_degraded_copy_keeps_its_form_and_loses_its_shapes():
     noise = np.random.default_rng(0).integers(0, 255, (2, 64, 48, 3), dtype=np.uint8)
-    worse = degrade(noise)
+    worse = bend(noise)
     assert worse.shape == noise.shape and worse.dtype == np.uint8
-    assert worse.std() < 0.5 * noise.std() and abs(float(worse.mean()) - float(noise.mean())) < 3
+    # What stood at a place stands elsewhere, and colours stay: of white noise nothing is alike any more.
+    assert np.corrcoef(noise.ravel(), worse.ravel())[0, 1] < 0.2
+    assert abs(float(worse.mean()) - float(noise.mean())) < 3
 
 
 def test_gold_is_in_no_queue_no_funnel_no_consensus_and_no_export(round, always):
     before = round_funnel(round)
     make_gold(round, items=2)
+    spare_first(round)
     open_ready_pairs(round)
     assert round_funnel(round) == before
     assert not Slot.objects.filter(pair__gold__isnull=False).exists()
@@ -171,6 +190,7 @@ def make_second(_: User) -> User:
 
 def test_nobody_meets_an_item_twice_and_no_item_meets_too_many(round, always):
     make_gold(round, items=1)
+    spare_first(round)
     GoldPair.objects.update(budget=2)
     people = [make_second(make_user()) for _ in range(3)]
     met = {person.pk: [] for person in people}
@@ -184,23 +204,27 @@ def test_nobody_meets_an_item_twice_and_no_item_meets_too_many(round, always):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_last_place_of_an_item_goes_to_one_person(settings):
+def test_the_last_place_of_an_item_goes_to_one_person(settings, monkeypatch):
     settings.GOLD_EVERY = 0
     round = make_round(votes_wanted=8)
-    make_pair(round, make_instance(num_references=2))
+    for _ in range(3):
+        make_pair(round, make_instance(num_references=2))
     Reference.objects.update(curation=Curation.DONE)
     make_gold(round, items=1)
     GoldPair.objects.exclude(track=Track.IDENTITY, kind=GoldKind.DEGRADED).delete()
     GoldPair.objects.update(budget=1)
+    spare_first(round)
+    monkeypatch.setattr("annotate.services.slots.is_golds_turn", lambda: False)
     people = [make_user() for _ in range(6)]
     for person in people:
         judge(next_slot(person), "first")
+    monkeypatch.setattr("annotate.services.slots.is_golds_turn", lambda: True)
     gate, given = threading.Barrier(len(people)), []
 
     def ask(person: User) -> None:
         try:
             gate.wait(timeout=20)
-            given.append(gold_slots.lease_gold(person, Track.IDENTITY, None, None))
+            given.append(next_slot(person).pair.is_gold)
         finally:
             connection.close()
 
@@ -209,11 +233,12 @@ def test_the_last_place_of_an_item_goes_to_one_person(settings):
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(given) == len(people) and sum(slot is not None for slot in given) == 1
+    assert len(given) == len(people) and sum(given) == 1
 
 
 def test_gold_does_not_disturb_the_queue_and_comes_while_nothing_is_held(round, always):
-    make_gold(round, items=3)
+    make_gold(round, items=2)
+    spare_first(round)
     ana = make_user()
     first = next_slot(ana)
     assert not first.pair.is_gold, "nobody begins with gold"
@@ -253,6 +278,7 @@ def test_a_person_meets_a_pair_of_theirs_again_with_the_sides_exchanged(round, a
 
 def test_accuracy_is_counted_against_the_known_answers(round, always):
     make_gold(round, items=2)
+    spare_first(round)
     ana = make_second(make_user())
     right = asked = 0
     while (slot := lease_slot(ana, Track.IDENTITY)) is not None and slot.pair.is_gold:
@@ -267,6 +293,7 @@ def test_an_item_that_most_see_otherwise_is_suspect_and_can_be_retired(round, le
     make_gold(round, items=1)
     GoldPair.objects.exclude(kind=GoldKind.DEGRADED).delete()
     (gold,) = GoldPair.objects.all()
+    spare_first(round)
     answer = Verdict(gold.pair.gold_verdicts["identity"])
     wrong = Verdict.SECOND if answer is Verdict.FIRST else Verdict.FIRST
     late, *others = [make_second(ana) for _ in range(4)]
@@ -278,7 +305,7 @@ def test_an_item_that_most_see_otherwise_is_suspect_and_can_be_retired(round, le
     assert "most disagree" in page
     assert browser_of(lea).post(f"/gold/{gold.pk}/retire/").status_code == 302
     assert not retire(gold, lea)
-    assert lease_slot(late, Track.IDENTITY) is None
+    assert not next_slot(late).pair.is_gold
     for address in (f"/rounds/{round.pk}/gold/", f"/gold/{gold.pk}/retire/"):
         assert browser_of(ana).post(address).status_code == 404
 
@@ -286,6 +313,7 @@ def test_an_item_that_most_see_otherwise_is_suspect_and_can_be_retired(round, le
 def test_nothing_that_a_person_receives_tells_gold(round, ana, always):
     """The API and the page: the same fields, and none of the words or ids that would give it away."""
     make_gold(round, items=1)
+    spare_first(round)
     client = machine_of(ana)
     plain = client.post("/api/tracks/identity/lease/", {}, format="json").json()
     judge(Slot.objects.get(lease=plain["lease"]), "first")
@@ -306,6 +334,7 @@ def test_nothing_that_a_person_receives_tells_gold(round, ana, always):
 def qualify(settings, round) -> None:
     settings.QUALIFY, settings.QUALIFY_PASS, settings.QUALIFY_WAIT_H = 3, 60, 24
     make_gold(round, items=2)
+    spare_first(round)
 
 
 def train(person: User, *, right: int) -> None:
@@ -316,7 +345,8 @@ def train(person: User, *, right: int) -> None:
         judge(slot, answer if number < right else "both_bad")
 
 
-def test_training_comes_before_the_first_vote(qualify, ana, lea):
+def test_training_comes_before_the_first_vote(qualify, ana, lea, settings):
+    settings.LEADS_MAY_VOTE = True
     assert "training pairs come first; 0 done" in browser_of(ana).get("/").content.decode()
     train(ana, right=2)
     assert not next_slot(ana).pair.is_gold, "2 of 3 are 60 percent"
