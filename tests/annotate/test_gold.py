@@ -20,6 +20,7 @@ from annotate.models import (
     Curation,
     GoldKind,
     GoldPair,
+    InstanceReference,
     PreferencePair,
     Qualification,
     Reference,
@@ -40,7 +41,7 @@ from generator.display_copies import bend
 from generator.video import read_clip
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import browser_of, machine_of
-from tests.factories import make_group, make_instance, make_pair, make_round, make_user
+from tests.factories import make_group, make_instance, make_pair, make_reference, make_round, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -68,8 +69,12 @@ def round() -> Round:
     round = make_round()
     for _ in range(2):
         group = make_group()
+        references = [make_reference(group) for _ in range(2)]
         for clothing in range(QUESTIONS):
-            make_pair(round, make_instance(group, num_references=2, clothing=f"coat {clothing}"))
+            instance = make_instance(group, num_references=0, clothing=f"coat {clothing}")
+            for position, reference in enumerate(references):
+                InstanceReference.objects.create(instance=instance, reference=reference, position=position)
+            make_pair(round, instance)
     Reference.objects.update(curation=Curation.DONE)
     return round
 
