@@ -9,10 +9,11 @@ from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquer
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from annotate.judging_queries import no_pair, open_pairs_for
+from annotate.judging_queries import no_pair, num_held, open_pairs_for
 from annotate.models import (
     Entry,
     EntryLink,
+    GoldPair,
     JudgingWork,
     JudgmentFile,
     Slot,
@@ -23,6 +24,7 @@ from annotate.models import (
     WebhookMessage,
 )
 from annotate.no_pair import NoPair, Reason
+from annotate.qualification_queries import standing_of
 
 
 def visible_files(user: User) -> QuerySet[JudgmentFile]:
@@ -130,6 +132,19 @@ def scope_of(account: User, track: str) -> Scope | None:
     given = Slot.objects.filter(annotator=account, round=work.round_id)
     here, elsewhere = given.filter(track=work.track).count(), given.exclude(track=work.track).count()
     return Scope(work.round_id, work.pairs_a_person + elsewhere, here >= work.pairs_a_person)
+
+
+def open_pairs(user: User, track: str) -> int:
+    """How many pairs of a track somebody could be given, whichever way they came in."""
+    if not (standing := standing_of(user, track)).is_qualified:
+        training = GoldPair.objects.filter(track=track, is_training=True, retired_at=None)
+        unmet = training.filter(pair__round__is_open=True).exclude(pair__exposures__annotator=user)
+        return 0 if standing.again_at else min(unmet.count(), standing.asked - standing.judged)
+    if not user.is_participant:
+        return open_pairs_for(user, track)
+    if (scope := scope_of(user, track)) is None:
+        return 0
+    return num_held(user, track) if scope.is_used_up else open_pairs_for(user, track, scope.round_id)
 
 
 def why_no_pair(user: User, track: str) -> NoPair:

@@ -202,13 +202,15 @@ def open_pairs_for(annotator: User, track: str, round_id: int | None = None) -> 
     own = Slot.objects.filter(annotator=annotator, track=track, round__in=rounds)
     if round_id is not None:
         wanted, own = wanted.filter(round=round_id), own.filter(round=round_id)
-    num_gold = own.filter(pair__gold__is_training=False).count()
+    met = Exposure.objects.filter(annotator=annotator, pair__round__in=rounds, pair__gold__is_training=False)
+    met = met.filter(Q(track=track) | Q(is_less_on_both=True))
+    num_gold = (met if round_id is None else met.filter(pair__round=round_id)).count()
     # So many slots are so many pairs at least, and are found without looking at the others.
     most = (MOST_COUNTED + num_gold) * (rounds.aggregate(most=Max("votes_wanted"))["most"] or 1)
     free = _far_enough(annotator, track, _free(_unmet(annotator, wanted)))[:most].values("pair")
     left = VideoPair.objects.filter(pk__in=free).count()
     held = own.filter(judged_at=None).count()
-    return min(held + max(left - num_gold, min(left, 1)), MOST_COUNTED)
+    return min(max(held + left - num_gold, min(held + left, 1)), MOST_COUNTED)
 
 
 def _only_looks(annotator: User) -> bool:

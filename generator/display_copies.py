@@ -63,7 +63,8 @@ def shaded(frames: Frames, name: str) -> Frames:
     rng = np.random.default_rng(list(hashlib.sha256(name.encode()).digest()))
     places = rng.uniform(-SHADE, SHADE, (SHADE_PLACES, SHADE_PLACES)).astype(np.float32)
     shade = cv2.resize(places, (width, height), interpolation=cv2.INTER_LINEAR).round().astype(np.int16)
-    return np.clip(frames.astype(np.int16) + shade[None, :, :, None], 0, 255).astype(np.uint8)
+    copy: Frames = np.clip(frames.astype(np.int16) + shade[None, :, :, None], 0, 255).astype(np.uint8)
+    return copy
 
 
 def bend(frames: Frames) -> Frames:

@@ -20,9 +20,9 @@ from rest_framework.views import APIView
 from annotate.api import serializers
 from annotate.api.describing import described, example
 from annotate.api.problems import Conflict, Unfit
-from annotate.door_queries import why_no_pair
+from annotate.door_queries import open_pairs, why_no_pair
 from annotate.evidence import NotWatchedError
-from annotate.judging_queries import changeable_judgment, num_held, open_pairs_for
+from annotate.judging_queries import changeable_judgment, num_held
 from annotate.models import Judgment, User
 from annotate.no_pair import Reason
 from annotate.services.judgments import (
@@ -162,7 +162,7 @@ class LeaseView(APIView):
     def get(self, request: Request, track: Track) -> Response:
         """How many pairs of a track are open for you, and why where there are none. Nothing is leased."""
         user = signed_in(request)
-        if num_open := open_pairs_for(user, track):
+        if num_open := open_pairs(user, track):
             return Response({"open": num_open, "reason": None, "says": ""})
         why = why_no_pair(user, track)
         return Response({"open": 0, "reason": str(why.code), "says": why.says})

@@ -35,6 +35,11 @@ class Migration(migrations.Migration):
             name='annotator',
             field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='exposures', to=settings.AUTH_USER_MODEL),
         ),
+        migrations.AddField(
+            model_name='exposure',
+            name='is_less_on_both',
+            field=models.BooleanField(db_default=False, default=False),
+        ),
         migrations.AddIndex(
             model_name='exposure',
             index=models.Index(fields=['annotator', '-id'], name='met_by_annotator'),

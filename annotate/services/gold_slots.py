@@ -21,12 +21,18 @@ from rlhf.records import Track
 
 # Whose turn it is: the pair of the queue that this person would get now, and where they are in its round.
 _TURN = """, turn AS (
-    SELECT round_id, place, surplus FROM free WHERE place IS NOT NULL
+    SELECT free.round_id, place, surplus, EXISTS (
+        SELECT 1 FROM annotate_slot o
+        WHERE o.pair_id = free.pair_id AND o.track <> %(track)s AND o.judged_at IS NULL
+          AND (o.lease_expires_at IS NULL OR o.lease_expires_at < statement_timestamp())
+    ) AS is_less_on_both
+    FROM free WHERE place IS NOT NULL
 )"""
 # Training has no queue.
 _TRAINING_TURN = """
 WITH turn AS (
-    SELECT r.id AS round_id, last.random_key AS place, coalesce(last.left_surplus, 0) AS surplus
+    SELECT r.id AS round_id, last.random_key AS place, coalesce(last.left_surplus, 0) AS surplus,
+           false AS is_less_on_both
     FROM annotate_round r
     LEFT JOIN LATERAL (
         SELECT s.random_key, s.left_surplus FROM annotate_slot s
@@ -98,8 +104,8 @@ _LEASE_GOLD = """, item AS (
     FROM sided
     RETURNING id, pair_id
 ), exposed AS (
-    INSERT INTO annotate_exposure (pair_id, annotator_id, track)
-    SELECT pair_id, %(annotator)s, %(track)s FROM leased
+    INSERT INTO annotate_exposure (pair_id, annotator_id, track, is_less_on_both)
+    SELECT leased.pair_id, %(annotator)s, %(track)s, sided.is_less_on_both FROM leased, sided
 )
 SELECT id FROM leased
 """

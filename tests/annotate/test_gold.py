@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from datetime import timedelta
 from uuid import uuid4
@@ -15,6 +16,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from annotate import gold_queries
+from annotate.judging_queries import open_pairs_for
 from annotate.models import (
     Consensus,
     Curation,
@@ -32,16 +34,26 @@ from annotate.models import (
 )
 from annotate.queries import round_funnel
 from annotate.services import gold_slots
+from annotate.services.display_copies import write_missing_copies
 from annotate.services.gold import make_gold, retire
 from annotate.services.judgments import submit_judgment
 from annotate.services.loop import advance_round
 from annotate.services.rounds import open_ready_pairs
-from annotate.services.slots import choice_of, lease_slot
+from annotate.services.slots import choice_of, lease_slot, release_all, release_slot
+from annotate.tracks import shown_file
 from generator.display_copies import bend
 from generator.video import read_clip
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import browser_of, machine_of
-from tests.factories import make_group, make_instance, make_pair, make_reference, make_round, make_user
+from tests.factories import (
+    make_group,
+    make_instance,
+    make_pair,
+    make_reference,
+    make_round,
+    make_user,
+    write_test_clip,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -400,3 +412,125 @@ def test_a_vote_on_a_usual_pair_is_resolved_as_before(round):
         judge(slot, "first")
     judge(slot, "first")
     assert PreferencePair.objects.filter(pair=pair).exists()
+
+
+def test_where_the_queue_gives_nothing_there_is_no_gold(round, always):
+    """Who asks again after the last pair gets nothing: gold takes the turn of a pair of the queue."""
+    make_gold(round, items=3)
+    spare_first(round)
+    ana = make_second(make_user())
+    assert next_slot(ana).pair.is_gold
+    release_all(ana)
+    Slot.objects.filter(annotator=None).delete()
+    assert [lease_slot(ana, Track.IDENTITY) for _ in range(20)] == [None] * 20
+    assert GoldPair.objects.filter(track=Track.IDENTITY).exclude(pair__exposures__annotator=ana).exists()
+
+
+def test_what_is_open_falls_by_one_with_every_pair(round, monkeypatch):
+    draws = np.random.default_rng(3)
+    monkeypatch.setattr("annotate.services.slots.is_golds_turn", lambda: bool(draws.random() < 0.4))
+    make_gold(round, items=3)
+    spare_first(round)
+    ana = make_user()
+    counts, kinds = [opened(ana)], []
+    while (slot := lease_slot(ana, Track.IDENTITY)) is not None:
+        held = opened(ana)
+        assert held[0] == counts[-1][0], "holding a pair changes nothing on its track"
+        kinds.append(slot.pair.is_gold)
+        judge(slot, "first")
+        counts.append(opened(ana))
+        assert counts[-1][1] == held[1], "the other track is less by a pair as soon as it is met"
+    steady = 2 * QUESTIONS - 1
+    falls = [tuple(np.subtract(*two)) for two in itertools.pairwise(counts[: steady + 1])]
+    assert any(kinds[:steady]) and not all(kinds[:steady]) and set(falls) == {(1, 1)}
+    assert counts[-1][0] == 0 and min(count for count, _ in counts[:-1]) == 1
+
+
+def opened(person: User) -> tuple[int, ...]:
+    return tuple(open_pairs_for(person, track) for track in (Track.IDENTITY, Track.CONTROLLABILITY))
+
+
+def test_gold_that_is_given_back_comes_again_as_any_pair_and_goes_to_nobody_else(round, always):
+    make_gold(round, items=1)
+    spare_first(round)
+    GoldPair.objects.update(budget=1)
+    ana = make_second(make_user())
+    given = next_slot(ana)
+    assert given.pair.is_gold and given.lease is not None
+    assert release_slot(ana, given.lease) and not release_slot(ana, given.lease)
+    again = next_slot(ana)
+    assert again == given and again.lease != given.lease and again.first_side == given.first_side
+    assert again.lease is not None and release_slot(ana, again.lease)
+    Slot.objects.filter(pk=given.pk).update(lease_expires_at=timezone.now() - timedelta(hours=1))
+    others = [make_second(make_user()) for _ in range(3)]
+    assert all(next_slot(person).pair != given.pair for person in others), "it is past its budget"
+    release_all(ana)
+    assert not Slot.objects.filter(pk=given.pk).exists()
+    assert all(next_slot(person).pair != given.pair for person in others)
+
+
+def test_a_usual_pair_that_is_given_back_comes_again_from_the_same_side(round):
+    ana = make_user()
+    slots = []
+    for _ in range(6):
+        slots.append(next_slot(ana))
+        assert release_slot(ana, slots[-1].lease)
+    assert len({(slot.pk, slot.first_side) for slot in slots}) == 1
+
+
+def test_nobody_meets_a_video_both_as_gold_and_otherwise(round, monkeypatch):
+    """Equal pictures would tell which pair was gold; only where nothing else is left they are given."""
+    draws = np.random.default_rng(5)
+    monkeypatch.setattr("annotate.services.slots.is_golds_turn", lambda: bool(draws.random() < 0.5))
+    make_gold(round, items=2)
+    ana, met = make_user(), []
+    for _ in range(QUESTIONS):
+        slot = next_slot(ana)
+        met.append(slot.pair)
+        judge(slot, "first")
+    shown = [
+        {
+            sample.copy_of.instance_id if sample.copy_of else sample.instance_id
+            for sample in (pair.first, pair.second)
+        }
+        for pair in met
+    ]
+    assert sum(pair.is_gold for pair in met) >= 2
+    assert all(not one & other for one, other in itertools.combinations(shown, 2))
+
+
+def test_the_consent_of_an_impostor_is_asked(round, always):
+    make_gold(round, items=2)
+    GoldPair.objects.exclude(kind=GoldKind.IMPOSTOR).delete()
+    spare_first(round)
+    ana = make_second(make_user())
+    copies = VideoSample.objects.filter(pairs_as_first__gold__isnull=False) | VideoSample.objects.filter(
+        pairs_as_second__gold__isnull=False
+    )
+    lent = [copy.copy_of.instance.group for copy in copies if copy.copy_of.instance_id != copy.instance_id]
+    assert lent
+    for group in lent:
+        group.consent_expires_on = timezone.localdate() - timedelta(days=1)
+        group.save()
+    slot = lease_slot(ana, Track.IDENTITY)
+    assert slot is None or not slot.pair.is_gold
+
+
+def test_every_video_that_is_shown_is_a_display_copy(round):
+    make_gold(round, items=1)
+    assert not VideoSample.objects.exclude(path="").filter(shown_path="").exists()
+    pair = make_pair(round, is_made=False)
+    for sample in (pair.first, pair.second):
+        sample.path, sample.sha256 = write_test_clip()
+        sample.facts = {"width": 64, "height": 64, "fps": 8, "num_frames": 9}
+        sample.save()
+    open_ready_pairs(round)
+    assert not pair.slots.exists(), "nobody is shown what was sampled itself"
+    assert write_missing_copies(at_most=1) == 1 and not pair.slots.exists()
+    assert write_missing_copies(at_most=9) == 1 and pair.slots.exists()
+    assert write_missing_copies(at_most=9) == 0
+    pair.first.refresh_from_db()
+    original, shown = (site.STORAGE_ROOT / path for path in (pair.first.path, pair.first.shown_path))
+    assert original.read_bytes() != shown.read_bytes()
+    slot = next_slot(make_user())
+    assert shown_file(slot, "left") in (slot.pair.first.shown_path, slot.pair.second.shown_path)
