@@ -112,8 +112,8 @@ class Exposure(models.Model):
         settings.AUTH_USER_MODEL, models.PROTECT, related_name="exposures", db_index=False
     )
     track = models.CharField(max_length=16)
-    # Of gold: whether the pair whose turn it took was open on the other track, too, and so would have been one
-    # pair less there. Numbers of open pairs fall alike.
+    # Of gold: whether the pair whose turn it took was open on the other track, too. It would have been one
+    # pair less there, and numbers of open pairs must fall alike.
     is_less_on_both = models.BooleanField(default=False, db_default=False)
 
     class Meta:

@@ -13,6 +13,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
 from annotate.curation_queries import usable_references
@@ -76,9 +77,19 @@ def make_gold(round: Round, actor: User | None = None, *, items: int = ITEMS) ->
             new[item.kind] += _make(round, item, is_training=number >= working)
     for slot in slots_to_repeat(round, before=timezone.now() - REPEAT_AFTER):
         new[GoldKind.REPEAT] += _make_repeat(slot)
+    _put_sources_last(round)
     if any(new.values()):
         record_event("make_gold", round, actor=actor, **new)
     return new
+
+
+def _put_sources_last(round: Round) -> None:
+    """Pairs whose videos are in gold, too, come last: whoever has met one is not given the gold any more."""
+    copied = Q(copies__pairs_as_first__round=round) | Q(copies__pairs_as_second__round=round)
+    sources = VideoSample.objects.filter(copied).values("instance")
+    begun = Slot.objects.filter(pair=OuterRef("pair"), annotator__isnull=False)
+    waiting = Slot.objects.filter(~Exists(begun), round=round, pair__gold=None, random_key__lt=1)
+    waiting.filter(pair__instance__in=sources).update(random_key=F("random_key") + 1)
 
 
 def retire(gold: GoldPair, actor: User) -> bool:

@@ -71,7 +71,8 @@ WITH open_round AS (
     JOIN annotate_instance i ON i.id = p.instance_id
     WHERE e.track <> %(track)s
 ), free AS (
-    SELECT s.id, s.pair_id, r.id AS round_id, last.random_key AS place, coalesce(last.left_surplus, 0) AS surplus,
+    SELECT s.id, s.pair_id, r.id AS round_id, last.random_key AS place,
+           coalesce(last.left_surplus, 0) AS surplus,
            hashint8extended(s.pair_id, %(annotator)s::bigint) %% 2 = 0 AS coin
     FROM open_round r
     LEFT JOIN LATERAL (

@@ -12,7 +12,6 @@ import pytest
 from django.conf import settings as site
 from django.core.management import call_command
 from django.db import connection
-from django.db.models import F
 from django.utils import timezone
 
 from annotate import gold_queries
@@ -96,14 +95,6 @@ def always(monkeypatch) -> None:
     monkeypatch.setattr("annotate.services.slots.is_golds_turn", lambda: True)
 
 
-def spare_first(round: Round) -> None:
-    """Put pairs whose videos are in gold, too, at the end of the queue: nobody meets an instance twice."""
-    used = VideoSample.objects.exclude(copy_of=None).values("copy_of__instance")
-    slots = Slot.objects.filter(round=round, annotator=None)
-    slots.filter(pair__instance__in=used).update(random_key=F("random_key") / 2 + 0.5)
-    slots.exclude(pair__instance__in=used).update(random_key=F("random_key") / 2)
-
-
 def judge(slot: Slot, verdict: str) -> None:
     assert slot.annotator is not None and slot.lease is not None
     submit_judgment(slot.annotator, slot.lease, choice_of(slot, verdict), idempotency_key=uuid4())
@@ -166,7 +157,6 @@ def test_a_degraded_copy_keeps_its_form_and_loses_its_shapes():
 def test_gold_is_in_no_queue_no_funnel_no_consensus_and_no_export(round, always):
     before = round_funnel(round)
     make_gold(round, items=2)
-    spare_first(round)
     open_ready_pairs(round)
     assert round_funnel(round) == before
     assert not Slot.objects.filter(pair__gold__isnull=False).exists()
@@ -207,7 +197,6 @@ def make_second(_: User) -> User:
 
 def test_nobody_meets_an_item_twice_and_no_item_meets_too_many(round, always):
     make_gold(round, items=1)
-    spare_first(round)
     GoldPair.objects.update(budget=2)
     people = [make_second(make_user()) for _ in range(3)]
     met = {person.pk: [] for person in people}
@@ -230,7 +219,6 @@ def test_the_last_place_of_an_item_goes_to_one_person(settings, monkeypatch):
     make_gold(round, items=1)
     GoldPair.objects.exclude(track=Track.IDENTITY, kind=GoldKind.DEGRADED).delete()
     GoldPair.objects.update(budget=1)
-    spare_first(round)
     monkeypatch.setattr("annotate.services.slots.is_golds_turn", lambda: False)
     people = [make_user() for _ in range(6)]
     for person in people:
@@ -255,7 +243,6 @@ def test_the_last_place_of_an_item_goes_to_one_person(settings, monkeypatch):
 
 def test_gold_does_not_disturb_the_queue_and_comes_while_nothing_is_held(round, always):
     make_gold(round, items=2)
-    spare_first(round)
     ana = make_user()
     first = next_slot(ana)
     assert not first.pair.is_gold, "nobody begins with gold"
@@ -295,7 +282,6 @@ def test_a_person_meets_a_pair_of_theirs_again_with_the_sides_exchanged(round, a
 
 def test_accuracy_is_counted_against_the_known_answers(round, always):
     make_gold(round, items=2)
-    spare_first(round)
     ana = make_second(make_user())
     right = asked = 0
     while (slot := lease_slot(ana, Track.IDENTITY)) is not None and slot.pair.is_gold:
@@ -310,7 +296,6 @@ def test_an_item_that_most_see_otherwise_is_suspect_and_can_be_retired(round, le
     make_gold(round, items=1)
     GoldPair.objects.exclude(kind=GoldKind.DEGRADED).delete()
     (gold,) = GoldPair.objects.all()
-    spare_first(round)
     answer = Verdict(gold.pair.gold_verdicts["identity"])
     wrong = Verdict.SECOND if answer is Verdict.FIRST else Verdict.FIRST
     late, *others = [make_second(ana) for _ in range(4)]
@@ -330,7 +315,6 @@ def test_an_item_that_most_see_otherwise_is_suspect_and_can_be_retired(round, le
 def test_nothing_that_a_person_receives_tells_gold(round, ana, always):
     """The API and the page: the same fields, and none of the words or ids that would give it away."""
     make_gold(round, items=1)
-    spare_first(round)
     client = machine_of(ana)
     plain = client.post("/api/tracks/identity/lease/", {}, format="json").json()
     judge(Slot.objects.get(lease=plain["lease"]), "first")
@@ -351,7 +335,6 @@ def test_nothing_that_a_person_receives_tells_gold(round, ana, always):
 def qualify(settings, round) -> None:
     settings.QUALIFY, settings.QUALIFY_PASS, settings.QUALIFY_WAIT_H = 3, 60, 24
     make_gold(round, items=2)
-    spare_first(round)
 
 
 def train(person: User, *, right: int) -> None:
@@ -417,7 +400,6 @@ def test_a_vote_on_a_usual_pair_is_resolved_as_before(round):
 def test_where_the_queue_gives_nothing_there_is_no_gold(round, always):
     """Who asks again after the last pair gets nothing: gold takes the turn of a pair of the queue."""
     make_gold(round, items=3)
-    spare_first(round)
     ana = make_second(make_user())
     assert next_slot(ana).pair.is_gold
     release_all(ana)
@@ -430,7 +412,6 @@ def test_what_is_open_falls_by_one_with_every_pair(round, monkeypatch):
     draws = np.random.default_rng(3)
     monkeypatch.setattr("annotate.services.slots.is_golds_turn", lambda: bool(draws.random() < 0.4))
     make_gold(round, items=3)
-    spare_first(round)
     ana = make_user()
     counts, kinds = [opened(ana)], []
     while (slot := lease_slot(ana, Track.IDENTITY)) is not None:
@@ -452,7 +433,6 @@ def opened(person: User) -> tuple[int, ...]:
 
 def test_gold_that_is_given_back_comes_again_as_any_pair_and_goes_to_nobody_else(round, always):
     make_gold(round, items=1)
-    spare_first(round)
     GoldPair.objects.update(budget=1)
     ana = make_second(make_user())
     given = next_slot(ana)
@@ -502,7 +482,6 @@ def test_nobody_meets_a_video_both_as_gold_and_otherwise(round, monkeypatch):
 def test_the_consent_of_an_impostor_is_asked(round, always):
     make_gold(round, items=2)
     GoldPair.objects.exclude(kind=GoldKind.IMPOSTOR).delete()
-    spare_first(round)
     ana = make_second(make_user())
     copies = VideoSample.objects.filter(pairs_as_first__gold__isnull=False) | VideoSample.objects.filter(
         pairs_as_second__gold__isnull=False
