@@ -47,45 +47,58 @@ WITH turn AS (
 # nobody is above budget. Place in the queue and balance of the sides are those of the pair before, so that
 # they go on undisturbed; a repeat has the sides of its pair exchanged. But for repeats, nobody meets an
 # instance both as gold and otherwise: equal pictures would tell.
-_LEASE_GOLD = """, item AS (
-    SELECT g.pair_id, g.budget, NULL::bigint AS repeats_id FROM annotate_goldpair g
+_LEASE_GOLD = """, item AS MATERIALIZED (
+    SELECT p.id, p.instance_id, p.first_id, p.second_id, g.budget, NULL::bigint AS repeats_id, turn.*
+    FROM turn
+    JOIN annotate_videopair p ON p.round_id = turn.round_id
+    JOIN annotate_goldpair g ON g.pair_id = p.id
     WHERE g.repeats_id IS NULL AND g.track = %(track)s AND g.is_training = %(is_training)s
       AND g.retired_at IS NULL
     UNION ALL
-    SELECT g.pair_id, g.budget, g.repeats_id FROM annotate_slot origin
+    SELECT p.id, p.instance_id, p.first_id, p.second_id, g.budget, g.repeats_id, turn.*
+    FROM turn
+    JOIN annotate_slot origin ON origin.round_id = turn.round_id
     JOIN annotate_goldpair g ON g.repeats_id = origin.id
+    JOIN annotate_videopair p ON p.id = g.pair_id
     WHERE origin.annotator_id = %(annotator)s AND origin.track = %(track)s
-      AND origin.round_id IN (SELECT round_id FROM turn)
       AND g.is_training = %(is_training)s AND g.retired_at IS NULL
+), shuffled AS MATERIALIZED (
+    SELECT * FROM item ORDER BY repeats_id IS NULL, random()
 ), chosen AS (
-    SELECT item.pair_id, item.repeats_id, turn.*, shown.count AS shown,
-           hashint8extended(item.pair_id, %(annotator)s::bigint) %% 2 = 0 AS coin
-    FROM item
-    JOIN annotate_videopair p ON p.id = item.pair_id
-    JOIN turn ON turn.round_id = p.round_id
-    JOIN annotate_instance i ON i.id = p.instance_id
-    JOIN annotate_identitygroup person ON person.id = i.group_id
-    CROSS JOIN LATERAL (SELECT count(*) FROM annotate_exposure e WHERE e.pair_id = item.pair_id) shown
-    WHERE (person.consent_expires_on IS NULL OR person.consent_expires_on >= current_date)
-      AND NOT EXISTS (SELECT 1 FROM annotate_exposure e
-                      WHERE e.pair_id = item.pair_id AND e.annotator_id = %(annotator)s)
-      AND shown.count < item.budget
+    SELECT p.id AS pair_id, p.repeats_id, p.round_id, p.place, p.surplus, p.is_less_on_both,
+           (SELECT count(*) FROM annotate_exposure e WHERE e.pair_id = p.id) AS shown,
+           hashint8extended(p.id, %(annotator)s::bigint) %% 2 = 0 AS coin
+    FROM shuffled p
+    WHERE NOT EXISTS (SELECT 1 FROM annotate_exposure e
+                      WHERE e.pair_id = p.id AND e.annotator_id = %(annotator)s OFFSET 0)
+      AND (SELECT count(*) FROM annotate_exposure e WHERE e.pair_id = p.id) < p.budget
+      AND NOT EXISTS (
+          SELECT 1 FROM annotate_instance i
+          JOIN annotate_identitygroup person ON person.id = i.group_id
+          WHERE i.id = p.instance_id AND person.consent_expires_on < current_date OFFSET 0)
       AND NOT EXISTS (
           SELECT 1 FROM annotate_videosample copy
           JOIN annotate_videosample source ON source.id = copy.copy_of_id
-          JOIN annotate_instance j ON j.id = source.instance_id
-          JOIN annotate_identitygroup other ON other.id = j.group_id
-          WHERE copy.id IN (p.first_id, p.second_id) AND other.consent_expires_on < current_date)
-      AND (item.repeats_id IS NOT NULL OR NOT EXISTS (
+          JOIN annotate_instance i ON i.id = source.instance_id
+          JOIN annotate_identitygroup other ON other.id = i.group_id
+          WHERE copy.id IN (p.first_id, p.second_id) AND other.consent_expires_on < current_date OFFSET 0)
+      AND (p.repeats_id IS NOT NULL OR NOT EXISTS (
           SELECT 1 FROM annotate_videosample copy
           JOIN annotate_videosample source ON source.id = copy.copy_of_id
           JOIN annotate_videosample original ON original.instance_id = source.instance_id
-          JOIN annotate_videosample near ON near.id = original.id OR near.copy_of_id = original.id
-          JOIN annotate_videopair met ON near.id IN (met.first_id, met.second_id)
-          JOIN annotate_exposure e ON e.pair_id = met.id AND e.annotator_id = %(annotator)s
-          WHERE copy.id IN (p.first_id, p.second_id)))
+          CROSS JOIN LATERAL (
+              SELECT original.id
+              UNION ALL SELECT id FROM annotate_videosample WHERE copy_of_id = original.id
+          ) near
+          CROSS JOIN LATERAL (
+              SELECT id FROM annotate_videopair WHERE first_id = near.id
+              UNION ALL SELECT id FROM annotate_videopair WHERE second_id = near.id
+          ) met
+          WHERE copy.id IN (p.first_id, p.second_id) AND EXISTS (
+              SELECT 1 FROM annotate_exposure e
+              WHERE e.pair_id = met.id AND e.annotator_id = %(annotator)s OFFSET 0) OFFSET 0))
       {clauses}
-    ORDER BY item.repeats_id IS NULL, random() LIMIT 1
+    LIMIT 1
 ), sided AS (
     SELECT chosen.*, CASE
         WHEN chosen.repeats_id IS NOT NULL THEN (

@@ -1,4 +1,7 @@
-"""What keeps a pair from somebody beyond the queue itself: clauses on `{pair}` in a lease's statements."""
+"""What keeps a pair from somebody beyond the queue itself: clauses on `{pair}` in a lease's statements.
+
+`OFFSET 0` has a clause looked at pair by pair, by its indexes. Without it PostgreSQL joins all pairs first.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +23,19 @@ _OTHER_TRACK_GAP = """AND NOT EXISTS (
     SELECT 1 FROM annotate_videopair p
     JOIN annotate_instance i ON i.id = p.instance_id
     JOIN recent ON recent.group_id = i.group_id
-    WHERE p.id = {pair})"""
+    WHERE p.id = {pair} OFFSET 0)"""
 # A video and its gold copy are not met by the same person, who could tell by that which pair was gold.
 NOT_MET_AS_GOLD = """AND NOT EXISTS (
     SELECT 1 FROM annotate_videopair p
     JOIN annotate_videosample original ON original.instance_id = p.instance_id
     JOIN annotate_videosample copy ON copy.copy_of_id = original.id
-    JOIN annotate_videopair gold ON copy.id IN (gold.first_id, gold.second_id)
-    JOIN annotate_exposure e ON e.pair_id = gold.id AND e.annotator_id = %(annotator)s
-    WHERE p.id = {pair})"""
+    CROSS JOIN LATERAL (
+        SELECT id FROM annotate_videopair WHERE first_id = copy.id
+        UNION ALL SELECT id FROM annotate_videopair WHERE second_id = copy.id
+    ) gold
+    WHERE p.id = {pair} AND EXISTS (
+        SELECT 1 FROM annotate_exposure e
+        WHERE e.pair_id = gold.id AND e.annotator_id = %(annotator)s OFFSET 0) OFFSET 0)"""
 # How many pairs of a round one person is given in all; this and the identities' count at most so far.
 PERSON_CAP = """AND (
     SELECT count(*) FROM (SELECT 1 FROM annotate_slot o
