@@ -16,7 +16,6 @@ from uuid import uuid4
 import av
 import cv2
 import numpy as np
-from django.core.cache import cache
 from django.test import Client
 from numpy.typing import NDArray
 from rest_framework.test import APIClient
@@ -172,7 +171,6 @@ def _verdict(name: str, scores: Floats, truth: NDArray[np.bool_]) -> Verdict:
 
 def _counts(browser: Client, track: str) -> list[int]:
     """Every number on the start page, what the API says is open, and what monitors are told."""
-    cache.close()
     page = browser.get("/").content.decode()
     open_for = browser.get(f"/api/tracks/{track}/lease/")
     metrics = Client().get("/metrics").content.decode()

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from django.conf import settings as site
+from django.core.cache import cache
 from django.db import connection
 from numpy.typing import NDArray
 
@@ -69,9 +70,14 @@ def draw_pair(rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.u
     return first, bend(first) if kind == 1 else draw_video(rng)
 
 
+# Rows have the same numbers each time, and so the same draws.
+pytestmark = pytest.mark.django_db(transaction=True, reset_sequences=True)
+
+
 @pytest.fixture
-def round(db: None) -> Round:
+def round(transactional_db: None) -> Round:
     """A round of as many pairs as an attacker needs, sampled the way the sampler does."""
+    cache.clear()
     random.seed(SEED)
     with connection.cursor() as cursor:
         cursor.execute("SELECT setseed(0.5)")
