@@ -77,10 +77,7 @@ pytestmark = pytest.mark.django_db(transaction=True, reset_sequences=True)
 @pytest.fixture
 def round(transactional_db: None) -> Round:
     """A round of as many pairs as an attacker needs, sampled the way the sampler does."""
-    cache.clear()
-    random.seed(SEED)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT setseed(0.5)")
+    begin_draws()
     rng, round, seeds = np.random.default_rng(SEED), make_round(votes_wanted=3), itertools.count()
     folder = site.STORAGE_ROOT / "attacked"
     folder.mkdir(exist_ok=True)
@@ -96,6 +93,14 @@ def round(transactional_db: None) -> Round:
         pass
     open_ready_pairs(round)
     return round
+
+
+def begin_draws() -> None:
+    """The same draws each time, in Python and in the database; pytest may seed anew before a test."""
+    cache.clear()
+    random.seed(SEED)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT setseed(0.5)")
 
 
 def _store(instance, round: Round, seed: int, folder: Path, video: NDArray[np.uint8]) -> VideoSample:
@@ -119,6 +124,7 @@ def _store(instance, round: Round, seed: int, folder: Path, video: NDArray[np.ui
 
 
 def test_an_attacker_does_not_tell_gold_better_than_chance(round, settings, monkeypatch, capsys):
+    begin_draws()
     make_gold(round, items=ITEMS)
     settings.GOLD_EVERY = GOLD_EVERY
     ana = make_user()
