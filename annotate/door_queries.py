@@ -9,10 +9,11 @@ from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquer
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from annotate.judging_queries import open_slots_for
+from annotate.judging_queries import no_pair, num_held, open_pairs_for
 from annotate.models import (
     Entry,
     EntryLink,
+    GoldPair,
     JudgingWork,
     JudgmentFile,
     Slot,
@@ -22,6 +23,8 @@ from annotate.models import (
     WebhookEndpoint,
     WebhookMessage,
 )
+from annotate.no_pair import NoPair, Reason
+from annotate.qualification_queries import standing_of
 
 
 def visible_files(user: User) -> QuerySet[JudgmentFile]:
@@ -104,7 +107,7 @@ def num_judged(account: User, work: JudgingWork) -> int:
 
 def has_open_pair(account: User, work: JudgingWork) -> bool:
     """Whether somebody holds a pair of this work, or could be given one now."""
-    return open_slots_for(account, work.track, work.round_id) > 0
+    return open_pairs_for(account, work.track, work.round_id) > 0
 
 
 @dataclass(frozen=True)
@@ -129,3 +132,54 @@ def scope_of(account: User, track: str) -> Scope | None:
     given = Slot.objects.filter(annotator=account, round=work.round_id)
     here, elsewhere = given.filter(track=work.track).count(), given.exclude(track=work.track).count()
     return Scope(work.round_id, work.pairs_a_person + elsewhere, here >= work.pairs_a_person)
+
+
+def open_pairs(user: User, track: str) -> int:
+    """How many pairs of a track somebody could be given, whichever way they came in."""
+    if not (standing := standing_of(user, track)).is_qualified:
+        training = GoldPair.objects.filter(track=track, is_training=True, retired_at=None)
+        unmet = training.filter(pair__round__is_open=True).exclude(pair__exposures__annotator=user)
+        return 0 if standing.again_at else min(unmet.count(), standing.asked - standing.judged)
+    if not user.is_participant:
+        return open_pairs_for(user, track)
+    if (scope := scope_of(user, track)) is None:
+        return 0
+    return num_held(user, track) if scope.is_used_up else open_pairs_for(user, track, scope.round_id)
+
+
+def why_no_pair(user: User, track: str) -> NoPair:
+    """Why somebody gets no pair of a track, whichever way they came in."""
+    if not user.is_participant:
+        return no_pair(user, track)
+    entry = own_entries(user).filter(link__judging__track=str(track)).first()
+    if entry is None:
+        return NoPair(
+            Reason.NOT_ENTERED,
+            "You have not come in for this question. Open the study from its page on the platform again.",
+        )
+    return why_no_pair_of(entry)
+
+
+def why_no_pair_of(entry: Entry) -> NoPair:
+    """Why somebody gets no further pair of what they came in for."""
+    if entry.finished_at is not None:
+        return NoPair(Reason.FINISHED, "You have finished. Your completion code is on the study's page.")
+    if entry.link.ended_at is not None:
+        return NoPair(
+            Reason.LINK_ENDED, "The study was ended. That says nothing of your answers; they are kept."
+        )
+    work, account = entry.link.judging, entry.participant.account
+    if num_judged(account, work) >= work.pairs_a_person:
+        return NoPair(Reason.SHARE_DONE, "You have judged all pairs that this study has for one person.")
+    return why_no_work(account, work)
+
+
+def why_no_work(account: User, work: JudgingWork) -> NoPair:
+    """Why nothing of this work can be given to somebody now."""
+    found = no_pair(account, work.track, work.round_id)
+    if found.is_screened_out or work.round.is_open:
+        return found
+    return NoPair(
+        Reason.ROUND_CLOSED,
+        "This study takes no more answers at present. That says nothing of yours; they are kept.",
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.cache import cache
 from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet
 
 from annotate.consent_queries import given
@@ -29,6 +30,9 @@ from annotate.models import (
     VideoSample,
 )
 from rlhf.records import JointState, Track
+
+#: How long monitors are told the same number of wanted votes.
+WANTED_EVERY_S = 600
 
 
 def visible_rounds(user: User) -> QuerySet[Round]:
@@ -206,12 +210,8 @@ def counts_for_metrics() -> dict[str, tuple[str, dict[str, int]]]:
     return {
         "annotate_runs": ("Runs by status", dict(Run.objects.values_list("status").annotate(Count("id")))),
         "annotate_open_slots": (
-            "Wanted votes by track",
-            dict(
-                Slot.objects.filter(judged_at=None, pair__round__is_open=True)
-                .values_list("track")
-                .annotate(Count("id"))
-            ),
+            "Wanted votes by track, counted every ten minutes",
+            cache.get_or_set("wanted-votes", _wanted_votes, WANTED_EVERY_S) or {},
         ),
         "annotate_judgments": (
             "Judged slots by track",
@@ -222,6 +222,12 @@ def counts_for_metrics() -> dict[str, tuple[str, dict[str, int]]]:
             dict(PreferencePair.objects.values_list("joint_state").annotate(Count("id"))),
         ),
     }
+
+
+def _wanted_votes() -> dict[str, int]:
+    """Gold is none of them. Whoever saw the number with every vote would see which votes it leaves out."""
+    wanted = Slot.objects.filter(judged_at=None, round__is_open=True, pair__gold=None)
+    return dict(wanted.values_list("track").annotate(Count("id")))
 
 
 def root_model() -> ModelVersion | None:

@@ -20,6 +20,10 @@ SESSION_LIMIT_MIN     30                      minutes after which the page waits
 MAX_PAIRS_A_PERSON    0                       pairs of a round that one person may judge; 0: no limit
 MAX_PAIRS_A_PERSON_AND_IDENTITY
                       0                       the same for the pairs that show one identity
+SAME_PERSON_OTHER_TRACK_GAP
+                      20                      pairs that somebody meets before they are given, on one track, a
+                                              person whom they met on the other one; 0: no such distance
+LEADS_MAY_VOTE        0                       1: leads vote, too, though they see which model made what
 GOLD_EVERY            12                      about one pair in so many has a known answer; 0: none has
 QUALIFY               0                       training pairs of a track before anybody judges it; 0: none
 QUALIFY_PASS          80                      percent of them that must be right
@@ -158,6 +162,8 @@ SESSION_BREAK_MIN = env.integer("SESSION_BREAK_MIN", 20, low=1, high=1440)
 SESSION_LIMIT_MIN = env.integer("SESSION_LIMIT_MIN", 30, low=0, high=1440)
 MAX_PAIRS_A_PERSON = env.integer("MAX_PAIRS_A_PERSON", 0, low=0, high=1_000_000)
 MAX_PAIRS_A_PERSON_AND_IDENTITY = env.integer("MAX_PAIRS_A_PERSON_AND_IDENTITY", 0, low=0, high=1_000_000)
+SAME_PERSON_OTHER_TRACK_GAP = env.integer("SAME_PERSON_OTHER_TRACK_GAP", 20, low=0, high=10_000)
+LEADS_MAY_VOTE = env.flag("LEADS_MAY_VOTE")
 GOLD_EVERY = env.integer("GOLD_EVERY", 12, low=0, high=10_000)
 QUALIFY = env.integer("QUALIFY", 0, low=0, high=50)
 QUALIFY_PASS = env.integer("QUALIFY_PASS", 80, low=1, high=100)
@@ -341,6 +347,7 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "requeue-lost-runs": {"task": "annotate.tasks.requeue_lost_runs", "schedule": 15.0},
     "fit-votes": {"task": "annotate.tasks.fit_votes", "schedule": 30.0},
+    "write-display-copies": {"task": "annotate.tasks.write_display_copies", "schedule": 30.0},
     "requeue-lost-curations": {"task": "annotate.tasks.requeue_lost_curations", "schedule": 15.0},
     "remove-files": {"task": "annotate.tasks.remove_files", "schedule": 60.0},
     "send-webhooks": {"task": "annotate.door_tasks.send_webhooks", "schedule": 5.0},

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 from celery import current_app, shared_task
 from django.conf import settings
+from django.core.cache import cache
 from kombu.exceptions import OperationalError
 
 from annotate.models import Round, Run, RunStatus, Stage
@@ -17,6 +18,7 @@ from annotate.services import (
     comparisons,
     consent,
     curation,
+    display_copies,
     file_removal,
     prompt_limits,
     run_logs,
@@ -35,6 +37,8 @@ COMMANDS = {
 }
 #: How often a run is renewed, followed, and asked whether it was cancelled.
 POLL_S = 0.5
+#: Display copies that one task writes, and how long at most it is taken to be at it.
+COPIES_A_TIME, COPYING_S = 100, 900
 #: How long a cancelled command may take to end by itself.
 TERMINATE_S = 20
 
@@ -137,6 +141,16 @@ def fit_votes() -> None:
     """Learn from the votes of every open round that stops by probability."""
     for round in Round.objects.filter(is_open=True, stopping__isnull=False).order_by("id"):
         statistics.fit_round(round)
+
+
+@shared_task
+def write_display_copies() -> None:
+    """Give videos of earlier versions the copies that people are shown, one worker at a time."""
+    if cache.add("write-display-copies", True, timeout=COPYING_S):
+        try:
+            display_copies.write_missing_copies(at_most=COPIES_A_TIME)
+        finally:
+            cache.delete("write-display-copies")
 
 
 @shared_task

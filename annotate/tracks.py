@@ -66,7 +66,8 @@ def shown_file(slot: Slot, name: str) -> str | None:
     """
     first_is_left = slot.first_side == Side.LEFT
     if name in Side.values:
-        return (slot.pair.first if (name == Side.LEFT) == first_is_left else slot.pair.second).path
+        sample = slot.pair.first if (name == Side.LEFT) == first_is_left else slot.pair.second
+        return sample.shown_path or sample.path
     name, _, part = name.partition(".")
     for shown in judging_task(slot).references:
         if shown.name == name:

@@ -53,6 +53,7 @@ urlpatterns = [
     path("rounds/<int:round_id>/", rounds.round_detail, name="round"),
     path("rounds/<int:round_id>/advance/", rounds.advance, name="round_advance"),
     path("rounds/<int:round_id>/state/", round_states.round_state, name="round_state"),
+    path("rounds/<int:round_id>/choosing/", rounds.choosing, name="round_choosing"),
     path("rounds/<int:round_id>/launch/", launch.launch, name="launch"),
     path("runs/<int:run_id>/", runs.run_detail, name="run"),
     path("runs/<int:run_id>/approve/", runs.approve, name="run_approve"),

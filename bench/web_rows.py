@@ -43,8 +43,8 @@ def fill_round(database: psycopg.Connection[Any], name: str, num_pairs: int) -> 
         round = _one(
             database,
             "INSERT INTO annotate_round "
-            "(name, kind, policy_id, votes_wanted, sampler, dpo, state, draw, created_at) "
-            "VALUES (%s, 'preference', %s, %s, '{}', '{}', 'open', 0, now()) RETURNING id",
+            "(name, kind, policy_id, votes_wanted, sampler, dpo, state, draw, may_be_chosen, created_at) "
+            "VALUES (%s, 'preference', %s, %s, '{}', '{}', 'open', 0, true, now()) RETURNING id",
             name,
             policy,
             VOTES_A_TRACK,

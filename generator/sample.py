@@ -2,6 +2,7 @@
 
     request.json    {"stage": "sample", "model": {"base", "adapters"}, "settings": {...}, "samples": [...]}
     samples/        <sample_id>.mp4, each complete or absent
+    shown/          <sample_id>.mp4, the copy of each that people are shown
     metrics.jsonl   one line a finished sample
     result.json     {"samples": [...], "failed": [...]}; what failed names the step at which it began
 
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from generator.display_copies import write_display_copy
 from generator.faults import BrokenVideoError, Fault, NotFiniteError
 from generator.media import MediaKind, MediaLimits, detect_format, file_sha256
 from generator.model.precision import Precision, choose_precision
@@ -55,6 +57,9 @@ def main(run: RunDir, attached: bool) -> None:
         done = itertools.count(1)
 
         def note(facts: dict[str, Any], seconds: float) -> None:
+            shown = run.path / "shown" / f"{facts['sample_id']}.mp4"
+            if not shown.exists():
+                write_display_copy(Path(facts["path"]), shown, name=facts["sha256"])
             line = {"sample_id": facts["sample_id"], "seconds": round(seconds, 3)}
             run.append_metrics({**line, "done": next(done), "total": len(samples)})
 

@@ -163,6 +163,7 @@ def make_sample(instance: Instance, version: ModelVersion, *, is_made: bool = Tr
         settings=vars(SAMPLER),
         settings_digest=SAMPLER.digest,
         path=path,
+        shown_path=path,
         sha256=sha256,
     )
 

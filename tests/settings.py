@@ -14,10 +14,12 @@ DIFFERENCES = {
     "STORAGE_ROOT": "place: below VAR_DIR",
     "ALLOWED_HOSTS": "Django's own: its test client calls itself testserver",
     "CELERY_BROKER_URL": "place: messages stay in the process; tests of the queue start a Redis of their own",
+    "CACHES": "place: figures stay in the process; the site's own are in Redis",
     "PASSWORD_HASHERS": "hashing speed: tests sign in all the time",
     "STORAGES": "pages are tested without collecting files; tests/test_services.py does as the site does",
     "WHITENOISE_AUTOREFRESH": "likewise: files come from the folders that they are written in",
     "GOLD_EVERY": "gold comes by chance; the tests of gold switch it on",
+    "SAME_PERSON_OTHER_TRACK_GAP": "tests draw few people and judge both tracks; the tests of it set it",
     "ANSWER_GUARD_MS": "tests answer at once; those of the guard set it",
 }
 #: What may differ in the description of the database.
@@ -27,8 +29,10 @@ DATABASES = {
     "default": _SHIPPED["default"] | dict.fromkeys(PLACE, "") | {"NAME": "anyid", "USER": "postgres"}
 }
 CELERY_BROKER_URL = "memory://"
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES = _STORAGES | {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
 WHITENOISE_AUTOREFRESH = True
 GOLD_EVERY = 0
 ANSWER_GUARD_MS = 0
+SAME_PERSON_OTHER_TRACK_GAP = 0

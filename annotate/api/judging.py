@@ -22,9 +22,11 @@ from rest_framework.views import APIView
 from annotate.api import serializers
 from annotate.api.describing import described, example
 from annotate.api.problems import Unfit
+from annotate.door_queries import open_pairs, why_no_pair
 from annotate.evidence import NotWatchedError, TooSoonError
-from annotate.judging_queries import changeable_judgment
+from annotate.judging_queries import changeable_judgment, num_held
 from annotate.models import Judgment, User
+from annotate.no_pair import Reason
 from annotate.services.judgments import (
     AlreadyJudgedError,
     LeaseLostError,
@@ -32,11 +34,22 @@ from annotate.services.judgments import (
     revise_judgment,
     submit_judgment,
 )
-from annotate.services.slots import choice_of, lease_slot, release_slot, renew_lease
+from annotate.services.slots import (
+    MOST_HELD,
+    RoundNotForChoosingError,
+    choice_of,
+    lease_slot,
+    release_slot,
+    renew_lease,
+)
 from annotate.tracks import judging_task
 from rlhf.records import Track
 
-_NOTHING = OpenApiResponse(description="Nothing is left for you.")
+#: A 204 has no body, so the code of the reason is in this header; `GET` says it in words.
+REASON_HEADER = "No-Pair-Reason"
+_NOTHING = OpenApiResponse(
+    description=f"There is no pair for you. The header `{REASON_HEADER}` says why: {', '.join(Reason)}."
+)
 _TRACK = OpenApiParameter("track", str, "path", enum=[str(track) for track in Track])
 _LEASE_EXAMPLE = {
     "lease": "6f1f7f0a-6a0e-4c58-9f57-0a4f6c7f7c11",
@@ -55,6 +68,11 @@ _LEASE_EXAMPLE = {
     "prompt": "The background changes to a beach.",
     "statements": ["The background changes to a beach."],
     "elements": {"background": "a beach"},
+}
+_NO_PAIR_EXAMPLE = {
+    "open": 0,
+    "reason": "nothing_free_now",
+    "says": "The pairs that are left are in other people's hands just now. Come back in a few minutes.",
 }
 _JUDGMENT_EXAMPLE = {
     "choice": "left",
@@ -141,16 +159,41 @@ class LeaseView(APIView):
         {200: serializers.Lease, 204: _NOTHING},
         request=serializers.LeaseRequest,
         parameters=[_TRACK],
-        problems=[404],
+        problems=[404, 422],
         examples=[example("The next pair of a round", {"round": 3}), example("A pair", _LEASE_EXAMPLE, 200)],
     )
     def post(self, request: Request, track: Track) -> Response:
-        """Lease the next pair of a track; before it is judged, the same pair again."""
-        asked = _LEASE.run_validation(request.data)
-        slot = lease_slot(signed_in(request), track, asked.get("round"), ahead_of=asked.get("ahead_of"))
-        if slot is None:
-            return Response(status=status.HTTP_204_NO_CONTENT)
-        return Response(serializers.lease_json(judging_task(slot)))
+        """Lease the next pair of a track; before it is judged, the same pair again.
+
+        422: you may not ask for this round.
+        """
+        asked, user = _LEASE.run_validation(request.data), signed_in(request)
+        try:
+            slot = lease_slot(user, track, asked.get("round"), ahead_of=asked.get("ahead_of"))
+        except RoundNotForChoosingError as error:
+            raise Unfit(str(error)) from None
+        if slot is not None:
+            return Response(serializers.lease_json(judging_task(slot)))
+        waits = asked.get("ahead_of") is not None and num_held(user, track) >= MOST_HELD
+        why = Reason.ANSWERS_AWAITED if waits else why_no_pair(user, track).code
+        return Response(status=status.HTTP_204_NO_CONTENT, headers={REASON_HEADER: str(why)})
+
+    @described(
+        {200: serializers.OpenPairs},
+        parameters=[_TRACK],
+        problems=[404],
+        examples=[
+            example("Some", {"open": 12, "reason": None, "says": ""}, 200),
+            example("None", _NO_PAIR_EXAMPLE, 200),
+        ],
+    )
+    def get(self, request: Request, track: Track) -> Response:
+        """How many pairs of a track are open for you, and why where there are none. Nothing is leased."""
+        user = signed_in(request)
+        if num_open := open_pairs(user, track):
+            return Response({"open": num_open, "reason": None, "says": ""})
+        why = why_no_pair(user, track)
+        return Response({"open": 0, "reason": str(why.code), "says": why.says})
 
 
 class LastAnswerView(APIView):

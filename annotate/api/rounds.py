@@ -28,7 +28,7 @@ from annotate.models import Export, JudgmentFile, Round, User
 from annotate.queries import visible_exports, visible_rounds
 from annotate.services.downloads import DownloadError, cancel_file, request_file
 from annotate.services.export_files import FORMS, ExportFileError, export_zip
-from annotate.services.rounds import RoundError
+from annotate.services.rounds import RoundError, let_choose
 from annotate.services.versions import start_next_round
 from annotate.version_queries import visible_versions
 
@@ -99,6 +99,28 @@ class RoundView(ForLeads, generics.RetrieveAPIView[Round]):
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """A round with its funnel and runs."""
         return super().get(request, *args, **kwargs)
+
+
+class ChoosingView(ForLeads):
+    @described(
+        {200: serializers.RoundChoosing},
+        request=serializers.RoundChoosing,
+        problems=[404, 409],
+        examples=[
+            example("Open", {"may_be_chosen": True}),
+            example("Opened", {"may_be_chosen": True}, 200),
+        ],
+    )
+    def put(self, request: Request, pk: int) -> Response:
+        """Let annotators ask for the round, or not. 409: it compares models."""
+        round = generics.get_object_or_404(visible_rounds(signed_in(request)), pk=pk)
+        wanted = serializers.RoundChoosing(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        try:
+            let_choose(round, wanted.validated_data["may_be_chosen"], actor=signed_in(request))
+        except RoundError as error:
+            raise Conflict(str(error)) from None
+        return Response(wanted.validated_data)
 
 
 class ExportListView(ForLeads, generics.ListAPIView[Export]):

@@ -21,6 +21,7 @@ from annotate.models import (
     Run,
     Strength,
 )
+from annotate.no_pair import Reason
 from annotate.services.slots import CHOICES, choice_of
 from annotate.strict_fields import Flag, Integer, Text, Uuid
 from annotate.tracks import JudgingTask
@@ -32,7 +33,12 @@ class TokenShown(serializers.Serializer[dict[str, Any]]):
 
 
 class LeaseRequest(serializers.Serializer[dict[str, Any]]):
-    round = Integer(required=False, min_value=1, max_value=2**63 - 1, help_text="Only pairs of this round.")
+    round = Integer(
+        required=False,
+        min_value=1,
+        max_value=2**63 - 1,
+        help_text="Only pairs of this round, which a lead has opened for choosing.",
+    )
     ahead_of = Uuid(
         required=False,
         help_text="A lease that is being judged: the next pair after it is leased, to be fetched meanwhile.",
@@ -82,6 +88,12 @@ def lease_json(task: JudgingTask) -> dict[str, Any]:
         "statements": task.statements,
         "elements": task.changes,
     }
+
+
+class OpenPairs(serializers.Serializer[dict[str, Any]]):
+    open = serializers.IntegerField(help_text="1000 is that many or more.")
+    reason = serializers.ChoiceField([str(reason) for reason in Reason], allow_null=True)
+    says = serializers.CharField(allow_blank=True, help_text="The reason in words for people.")
 
 
 class JudgmentRequest(serializers.Serializer[dict[str, Any]]):
@@ -179,6 +191,7 @@ class RoundShown(serializers.ModelSerializer[Round]):
             "draw",
             "state",
             "is_open",
+            "may_be_chosen",
             "created_at",
             "runs",
             "funnel",
@@ -207,6 +220,10 @@ class RoundStateShown(serializers.Serializer[dict[str, Any]]):
     id = serializers.IntegerField()
     state = serializers.ChoiceField(RoundState.values)
     changed = serializers.BooleanField(help_text="False where it was so already.")
+
+
+class RoundChoosing(serializers.Serializer[dict[str, Any]]):
+    may_be_chosen = Flag(help_text="Whether annotators may ask for this round.")
 
 
 class RoundAdvanced(serializers.Serializer[dict[str, Any]]):

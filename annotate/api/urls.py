@@ -29,6 +29,7 @@ urlpatterns = [
     path("rounds/<int:pk>/state/", loop.RoundStateView.as_view(), name="api_round_state"),
     path("rounds/<int:pk>/evaluate/", loop.RoundEvaluationView.as_view(), name="api_round_evaluate"),
     path("models/<int:pk>/evaluate/", loop.ModelEvaluationView.as_view(), name="api_model_evaluate"),
+    path("rounds/<int:pk>/choosing/", rounds.ChoosingView.as_view(), name="api_choosing"),
     path("exports/", rounds.ExportListView.as_view(), name="api_exports"),
     path("exports/<int:pk>/<str:form>/", rounds.ExportContentView.as_view(), name="api_export_content"),
     path("judgment-files/", rounds.JudgmentFileListView.as_view(), name="api_judgment_files"),

@@ -28,11 +28,6 @@ class Migration(migrations.Migration):
             new_name='consent_note',
         ),
         migrations.AddField(
-            model_name='goldpair',
-            name='impostor',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='annotate.identitygroup'),
-        ),
-        migrations.AddField(
             model_name='identitygroup',
             name='consent_stated_at',
             field=models.DateTimeField(blank=True, null=True),
@@ -60,10 +55,6 @@ class Migration(migrations.Migration):
         pgtrigger.migrations.AddTrigger(
             model_name='run',
             trigger=pgtrigger.compiler.Trigger(name='announces_round_finished', sql=pgtrigger.compiler.UpsertTriggerSql(func="\n            IF NEW.round_id IS NOT NULL AND NEW.status = 'done' AND OLD.status <> 'done'\n                    AND (NEW.stage = 'evaluate' AND NEW.candidate_id IS NOT NULL\n                        OR NEW.stage = 'dpo' AND NOT EXISTS (\n                        SELECT 1 FROM annotate_instance i JOIN annotate_identitygroup g ON g.id = i.group_id\n                        WHERE g.split = 'eval' AND g.truth IS NOT NULL\n                        AND (coalesce(g.consent_uses @> ARRAY['evaluate']::varchar[], false) AND coalesce(g.consent_expires_on >= CURRENT_DATE, true)))) THEN\n                INSERT INTO annotate_webhookmessage\n                    (endpoint_id, number, event, data, created_at, attempts, next_attempt_at, answer)\n                SELECT id, gen_random_uuid(), 'round.finished', jsonb_build_object('round', NEW.round_id, 'run', NEW.id, 'stage', NEW.stage), now(), 0, now(), ''\n                FROM annotate_webhookendpoint WHERE ended_at IS NULL AND 'round.finished' = ANY (events);\n            END IF;\n            RETURN NULL;\n        ", hash='683c5055f768a0c675bc961e9d02727e6b797740', operation='UPDATE', pgid='pgtrigger_announces_round_finished_429f6', table='annotate_run', when='AFTER')),
-        ),
-        migrations.AddConstraint(
-            model_name='goldpair',
-            constraint=models.CheckConstraint(condition=models.Q(('kind', 'impostor'), ('impostor', None), _connector='OR'), name='annotate_goldpair_only_impostors_have_one'),
         ),
         migrations.AddConstraint(
             model_name='identitygroup',

@@ -7,7 +7,6 @@ from django.db import models
 from django.db.models import F, Q
 
 from annotate.models.constraints import check, one_of
-from annotate.models.identity import IdentityGroup
 from annotate.models.judgment import Slot
 from annotate.models.round import VideoPair
 from rlhf.records import Track
@@ -17,7 +16,7 @@ class GoldKind(models.TextChoices):
     SELF_PAIR = "self_pair"  # one video twice: a tie, on both tracks
     IMPOSTOR = "impostor"  # another person's video: not this identity
     PROMPT_SWAP = "prompt_swap"  # made for another prompt: not these changes
-    DEGRADED = "degraded"  # the same video without its fine detail, which carries the face
+    DEGRADED = "degraded"  # the same video with its shapes bent: a face, but not this one
     REPEAT = "repeat"  # a pair that its person judged before, sides exchanged: no answer, but the same one
 
 
@@ -35,8 +34,6 @@ class GoldPair(models.Model):
     # How many people may see it, at most.
     budget = models.PositiveSmallIntegerField()
     repeats = models.OneToOneField(Slot, models.CASCADE, null=True, blank=True, related_name="repeated_as")
-    # Whose video stands against the right one; an impostor's that was erased, or is not known, is not shown.
-    impostor = models.ForeignKey(IdentityGroup, models.SET_NULL, null=True, blank=True, related_name="+")
     retired_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -51,11 +48,13 @@ class GoldPair(models.Model):
                 | ~Q(kind=GoldKind.REPEAT) & Q(repeats=None),
                 "a_repeat_repeats",
             ),
-            check(Q(kind=GoldKind.IMPOSTOR) | Q(impostor=None), "only_impostors_have_one"),
         ]
+        # Repeats, which grow with the votes, are found by their person.
         indexes = [
             models.Index(
-                fields=["track", "is_training"], condition=Q(retired_at=None), name="gold_that_is_shown"
+                fields=["track", "is_training"],
+                condition=Q(retired_at=None, repeats=None),
+                name="gold_that_is_shown",
             )
         ]
 

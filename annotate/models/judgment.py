@@ -127,14 +127,21 @@ class Exposure(models.Model):
     """The one track on which a person has been shown a pair; it outlives an expired lease."""
 
     pair = models.ForeignKey(VideoPair, models.CASCADE, related_name="exposures", db_index=False)
-    annotator = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="exposures")
+    annotator = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, related_name="exposures", db_index=False
+    )
     track = models.CharField(max_length=16)
+    # Of gold: whether the pair whose turn it took was open on the other track, too. It would have been one
+    # pair less there, and numbers of open pairs must fall alike.
+    is_less_on_both = models.BooleanField(default=False, db_default=False)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["pair", "annotator"], name="one_track_a_person_and_pair"),
             one_of("track", Track),
         ]
+        # What somebody met last comes first.
+        indexes = [models.Index(fields=["annotator", "-id"], name="met_by_annotator")]
 
     def __str__(self) -> str:
         return f"{self.annotator} saw {self.pair} on {self.track}"

@@ -68,6 +68,8 @@ class Round(models.Model):
         output_field=models.BooleanField(),
         db_persist=True,
     )
+    # Whether annotators may ask for this round rather than be given what comes next.
+    may_be_chosen = models.BooleanField(default=False, db_default=False)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
     )
@@ -79,6 +81,8 @@ class Round(models.Model):
             one_of("kind", RoundKind.values),
             one_of("state", RoundState.values),
             check(Q(votes_wanted__gte=1, votes_wanted__lte=15), "votes_in_range"),
+            # Whoever could choose a comparison would know whose videos they are.
+            check(Q(may_be_chosen=False) | Q(kind=RoundKind.PREFERENCE), "comparisons_are_not_chosen"),
         ]
         triggers = [
             announces(
@@ -224,6 +228,8 @@ class VideoSample(models.Model):
     settings_digest = models.CharField(max_length=64)
     path = models.CharField(max_length=255, blank=True)
     sha256 = models.CharField(max_length=64, blank=True)
+    # The display copy: all that whoever judges is ever sent. What is trained on is the video itself.
+    shown_path = models.CharField(max_length=255, blank=True, db_default="")
     facts = models.JSONField(default=dict)
     error = models.TextField(blank=True)
     # What a gold video was written from; it shows whoever that one shows, and goes with it.

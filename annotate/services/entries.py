@@ -10,10 +10,11 @@ from datetime import datetime
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from annotate.door_queries import has_open_pair, num_judged
+from annotate.door_queries import has_open_pair, num_judged, why_no_pair_of, why_no_work
 from annotate.judging_queries import is_disqualified
 from annotate.models import Entry, EntryLink, JudgingWork, Participant, Round, Study, User
 from annotate.moments import in_words
+from annotate.no_pair import NoPair, Reason
 from annotate.qualification_queries import standing_of
 from annotate.services.audit import record_event
 from annotate.services.study_answers import take_seat
@@ -23,8 +24,37 @@ from rlhf.records import Track
 _EXTERNAL_ID = re.compile(r"[A-Za-z0-9_.-]{1,100}\Z")
 
 
+#: Who cannot take part, and goes back to the platform as such: never for what is short on our side.
+RETURNED = frozenset({"screened_out", "took_part", Reason.ALREADY_MET, "full", Reason.LINK_ENDED, "no_id"})
+
+
+#: What newcomers are told instead of the words for people who judge already.
+_WORDS = {
+    Reason.ALREADY_MET: "You have already met the videos of this study, by another question about them, and "
+    "nobody judges them twice. You were not screened out for anything that you answered.",
+    Reason.NOTHING_FREE_NOW: "All videos of this study are in other people's hands just now. You were not "
+    "turned down: look again in a few minutes, and your place is as good as before.",
+    Reason.BEING_MADE: "The videos of this study are still being made. You were not turned down: look again "
+    "in a few minutes.",
+    Reason.ALL_JUDGED: "This study has all the answers that it needs. You were not turned down.",
+    Reason.NO_CONSENT: "This study has nothing left to show. You were not turned down.",
+}
+
+
 class EntryRefusedError(Exception):
-    """Somebody cannot come in; the message says why, in words for them."""
+    """Somebody cannot come in; the message says why, in words for them.
+
+    Attributes:
+        code: the reason for programs.
+        is_returned: whether they go back to the platform as somebody who cannot take part.
+        is_passing: whether it is worth coming back within minutes.
+    """
+
+    def __init__(self, says: str, code: str, *, is_passing: bool = False) -> None:
+        super().__init__(says)
+        self.code = code
+        self.is_returned = code in RETURNED
+        self.is_passing = is_passing
 
 
 @dataclass(frozen=True)
@@ -85,7 +115,8 @@ def check_external_id(external_id: str) -> None:
     if not _EXTERNAL_ID.match(external_id):
         raise EntryRefusedError(
             "This address does not say who you are. Please open the study from its page on the platform "
-            "again, rather than from a copied address."
+            "again, rather than from a copied address.",
+            "no_id",
         )
 
 
@@ -95,9 +126,9 @@ def check_open(link: EntryLink) -> None:
         EntryRefusedError: the link has ended, or is full.
     """
     if link.ended_at is not None or link.closes_at <= timezone.now():
-        raise EntryRefusedError("This study has ended. Thank you for your interest.")
+        raise EntryRefusedError("This study has ended. Thank you for your interest.", "link_ended")
     if link.entries.count() >= link.max_people:
-        raise EntryRefusedError("This study is full: as many people as it needs have come already.")
+        raise EntryRefusedError("This study is full: as many people as it needs have come already.", "full")
 
 
 @transaction.atomic
@@ -120,27 +151,43 @@ def enter(link: EntryLink, external_id: str) -> Entry:
         return _enter_study(link, work, participant)
     if _is_screened_out(participant.account, Track(work.track)):
         raise EntryRefusedError(
-            "You have been screened out: your answers to pairs of this kind are not counted at present."
+            "You have been screened out: your answers to pairs of this kind are not counted at present.",
+            "screened_out",
         )
     twin = JudgingWork.objects.filter(
         round=work.round_id, track=work.track, link__entries__participant=participant
     )
-    if twin.exists() or not has_open_pair(participant.account, work):
+    if twin.exists():
         raise EntryRefusedError(
-            "You have been screened out: you have already met the videos of this study, and nobody may "
-            "judge them twice."
+            "You have taken part in this study already, and nobody may judge its videos twice. "
+            "Your earlier answers are kept.",
+            "took_part",
         )
+    _refuse_without_pair(participant.account, work)
     return Entry.objects.create(link=link, participant=participant)
+
+
+def _refuse_without_pair(account: User, work: JudgingWork) -> None:
+    """Nobody comes in to find nothing. Only the reason says whether that has to do with them."""
+    if has_open_pair(account, work):
+        return
+    why = why_no_work(account, work)
+    says = _WORDS.get(why.code, why.says)
+    raise EntryRefusedError(says, str(why.code), is_passing=why.is_passing)
 
 
 def _enter_study(link: EntryLink, study: Study, participant: Participant) -> Entry:
     """Seats are planned, so one who is in has one for good."""
     if is_disqualified(participant.account):
-        raise EntryRefusedError("You have been screened out: your answers are not counted at present.")
+        raise EntryRefusedError(
+            "You have been screened out: your answers are not counted at present.", "screened_out"
+        )
     if study.opened_at is None:
-        raise EntryRefusedError("This study has not begun yet. Please come back in some minutes.")
+        raise EntryRefusedError(
+            "This study has not begun yet. Please come back in some minutes.", "not_begun", is_passing=True
+        )
     if not take_seat(study, participant.account):
-        raise EntryRefusedError("This study is full: as many people as it needs have come already.")
+        raise EntryRefusedError("This study is full: as many people as it needs have come already.", "full")
     return Entry.objects.create(link=link, participant=participant)
 
 
@@ -171,6 +218,8 @@ class Progress:
     is_finished: bool
     is_screened_out: bool
     has_more: bool
+    # Why there is no further pair, where there is none.
+    no_pair: NoPair | None = None
 
     @property
     def can_finish(self) -> bool:
@@ -196,7 +245,8 @@ def progress(entry: Entry) -> Progress:
         and judged < work.pairs_a_person
         and has_open_pair(account, work)
     )
-    return Progress(judged, work.pairs_a_person, is_finished, is_screened_out, has_more)
+    why = None if has_more else why_no_pair_of(entry)
+    return Progress(judged, work.pairs_a_person, is_finished, is_screened_out, has_more, why)
 
 
 def _study_progress(entry: Entry, study: Study) -> Progress:

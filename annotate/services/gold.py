@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,14 +13,14 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
 from annotate.curation_queries import usable_references
 from annotate.gold_queries import slots_to_repeat
 from annotate.models import GoldKind, GoldPair, Instance, Round, Slot, Use, User, VideoPair, VideoSample
 from annotate.services.audit import record_event
-from generator.gold_copies import copy_video, degrade_video
+from generator.display_copies import Frames, bend, write_display_copy
 from generator.video import probe
 from rlhf.records import Track, Verdict
 
@@ -28,7 +29,7 @@ ITEMS, BUDGET = 6, 30
 #: A repeat comes this long after its pair at the earliest.
 REPEAT_AFTER = timedelta(hours=20)
 
-Write = Callable[[Path, Path], None]
+Change = Callable[[Frames], Frames]
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Item:
         instance: whose references and prompt are shown.
         right: the video that is better, or both where it is a tie.
         other: the source of the other one.
-        write: makes the other one's file.
+        change: makes the other one's frames, where they are not those of its source.
     """
 
     kind: GoldKind
@@ -49,7 +50,12 @@ class Item:
     instance: Instance
     right: VideoSample
     other: VideoSample
-    write: Write = copy_video
+    change: Change | None = None
+
+    @property
+    def instances(self) -> set[int]:
+        """Those whose videos are shown: who has met one of them otherwise is not given the item."""
+        return {self.right.instance_id, self.other.instance_id}
 
 
 def make_gold(round: Round, actor: User | None = None, *, items: int = ITEMS) -> dict[str, int]:
@@ -62,17 +68,28 @@ def make_gold(round: Round, actor: User | None = None, *, items: int = ITEMS) ->
     """
     new = dict.fromkeys((str(kind) for kind in GoldKind), 0)
     training = items if settings.QUALIFY else 0
+    used: Counter[int] = Counter()
     for kind_items in _items(round):
-        wanted = list(_take(kind_items, items + training))
+        wanted = list(_take(kind_items, items + training, used))
         # A small round's items are shared, or nobody could ever qualify.
         working = min(items, (len(wanted) + 1) // 2) if training else items
         for number, item in enumerate(wanted):
             new[item.kind] += _make(round, item, is_training=number >= working)
     for slot in slots_to_repeat(round, before=timezone.now() - REPEAT_AFTER):
         new[GoldKind.REPEAT] += _make_repeat(slot)
+    _put_sources_last(round)
     if any(new.values()):
         record_event("make_gold", round, actor=actor, **new)
     return new
+
+
+def _put_sources_last(round: Round) -> None:
+    """Pairs whose videos are in gold, too, come last: whoever has met one is not given the gold any more."""
+    copied = Q(copies__pairs_as_first__round=round) | Q(copies__pairs_as_second__round=round)
+    sources = VideoSample.objects.filter(copied).values("instance")
+    begun = Slot.objects.filter(pair=OuterRef("pair"), annotator__isnull=False)
+    waiting = Slot.objects.filter(~Exists(begun), round=round, pair__gold=None, random_key__lt=1)
+    waiting.filter(pair__instance__in=sources).update(random_key=F("random_key") + 1)
 
 
 def retire(gold: GoldPair, actor: User) -> bool:
@@ -83,10 +100,17 @@ def retire(gold: GoldPair, actor: User) -> bool:
     return bool(retired)
 
 
-def _take(items: Iterable[Item], count: int) -> Iterator[Item]:
-    """The first of them by a hash: another order than that of the queue, and the same every time."""
+def _take(items: Iterable[Item], count: int, used: Counter[int]) -> Iterator[Item]:
+    """So many of them, spread over instances as far as they go, since nobody meets an instance twice.
+
+    Equals come by a hash: another order than that of the queue, and the same every time.
+    """
     keyed = sorted(items, key=lambda item: _digest(item.kind, item.track, item.right.pk, item.other.pk))
-    yield from keyed[:count]
+    for _ in range(min(count, len(keyed))):
+        place = min(range(len(keyed)), key=lambda at: sum(used[one] for one in keyed[at].instances))
+        item = keyed.pop(place)
+        used.update(item.instances)
+        yield item
 
 
 def _items(round: Round) -> Iterator[list[Item]]:
@@ -96,15 +120,13 @@ def _items(round: Round) -> Iterator[list[Item]]:
         yield [Item(GoldKind.SELF_PAIR, track, p.instance, p.first, p.first) for p in pairs]
     yield [
         Item(GoldKind.IMPOSTOR, Track.IDENTITY, p.instance, p.first, o.second)
-        for p, o in _next_ones(pairs, lambda p, o: p.instance.group_id != o.instance.group_id)
+        for p, o in _next_ones(pairs, _shows_somebody_else, first_step=len(pairs) // 2)
     ]
     yield [
         Item(GoldKind.PROMPT_SWAP, Track.CONTROLLABILITY, p.instance, p.first, o.second)
         for p, o in _next_ones(pairs, _asks_for_other_things)
     ]
-    yield [
-        Item(GoldKind.DEGRADED, Track.IDENTITY, p.instance, p.second, p.second, degrade_video) for p in pairs
-    ]
+    yield [Item(GoldKind.DEGRADED, Track.IDENTITY, p.instance, p.second, p.second, bend) for p in pairs]
 
 
 def _sources(round: Round) -> Iterator[VideoPair]:
@@ -120,14 +142,22 @@ def _sources(round: Round) -> Iterator[VideoPair]:
 
 
 def _next_ones(
-    pairs: list[VideoPair], fits: Callable[[VideoPair, VideoPair], bool]
+    pairs: list[VideoPair], fits: Callable[[VideoPair, VideoPair], bool], *, first_step: int = 1
 ) -> Iterator[tuple[VideoPair, VideoPair]]:
-    """Each pair with the next one that fits, going round."""
+    """Each pair with the next one that fits, going round.
+
+    Pairs of a person stand together: a first step of half the round gives each of them another one.
+    """
     for place, pair in enumerate(pairs):
-        others = (pairs[(place + step) % len(pairs)] for step in range(1, len(pairs)))
+        steps = range(first_step, first_step + len(pairs))
+        others = (pairs[(place + step) % len(pairs)] for step in steps)
         other = next((other for other in others if fits(pair, other)), None)
         if other is not None:
             yield pair, other
+
+
+def _shows_somebody_else(pair: VideoPair, other: VideoPair) -> bool:
+    return pair.instance.group_id != other.instance.group_id
 
 
 def _asks_for_other_things(pair: VideoPair, other: VideoPair) -> bool:
@@ -141,11 +171,11 @@ def _changes(instance: Instance) -> Mapping[str, str]:
 
 
 def _make(round: Round, item: Item, *, is_training: bool) -> bool:
-    """Both videos are copies, so that no file of a gold pair is met elsewhere."""
+    """Both videos are display copies of their own, as those of every other pair are."""
     is_tie = item.kind == GoldKind.SELF_PAIR
-    key = _digest(round.pk, item.kind, item.track, item.right.pk, item.other.pk)
+    key = _digest("copy", round.pk, item.kind, item.track, item.right.pk, item.other.pk)
     right_first = int(key[:8], 16) % 2 == 0
-    makers: list[tuple[VideoSample, Write]] = [(item.right, copy_video), (item.other, item.write)]
+    makers: list[tuple[VideoSample, Change | None]] = [(item.right, None), (item.other, item.change)]
     verdict = Verdict.TIE if is_tie else Verdict.FIRST if right_first else Verdict.SECOND
     return _store(
         round,
@@ -157,14 +187,13 @@ def _make(round: Round, item: Item, *, is_training: bool) -> bool:
         track=item.track,
         is_training=is_training,
         budget=BUDGET,
-        impostor_id=item.other.instance.group_id if item.kind == GoldKind.IMPOSTOR else None,
     )
 
 
 def _make_repeat(slot: Slot) -> bool:
     pair = slot.pair
-    makers: list[tuple[VideoSample, Write]] = [(pair.first, copy_video), (pair.second, copy_video)]
-    key = _digest("repeat", slot.pk)
+    makers: list[tuple[VideoSample, Change | None]] = [(pair.first, None), (pair.second, None)]
+    key = _digest("repeated copy", slot.pk)
     facts = {"kind": GoldKind.REPEAT, "track": slot.track, "budget": 1, "repeats": slot}
     return _store(pair.round, pair.instance, makers, key, {}, **facts)
 
@@ -172,16 +201,14 @@ def _make_repeat(slot: Slot) -> bool:
 def _store(
     round: Round,
     instance: Instance,
-    makers: list[tuple[VideoSample, Write]],
+    makers: list[tuple[VideoSample, Change | None]],
     key: str,
     verdicts: dict[str, str],
     **facts: Any,
 ) -> bool:
     """The files first, then all rows at once; False when they are there already."""
     digests = [_digest(key, number) for number in range(2)]
-    there = VideoSample.objects.filter(settings_digest=digests[0])
-    if there.exists():
-        _say_whose(there, facts)
+    if VideoSample.objects.filter(settings_digest=digests[0]).exists():
         return False
     files = [_write(round, *maker, digest) for maker, digest in zip(makers, digests, strict=True)]
     with transaction.atomic():
@@ -204,22 +231,15 @@ def _store(
     return True
 
 
-def _say_whose(there: QuerySet[VideoSample], facts: Mapping[str, Any]) -> None:
-    """Items of 0.1.0 do not say whose video the impostor's is, and are not shown until they do."""
-    if facts.get("impostor_id"):
-        of_sample = Q(pair__first__in=there) | Q(pair__second__in=there)
-        GoldPair.objects.filter(of_sample, impostor=None).update(impostor=facts["impostor_id"])
-
-
-def _write(round: Round, source: VideoSample, write: Write, digest: str) -> dict[str, Any]:
-    """The columns of the new file."""
-    place = Path("gold") / f"round-{round.pk}" / f"{digest[:32]}.mp4"
+def _write(round: Round, source: VideoSample, change: Change | None, digest: str) -> dict[str, Any]:
+    """The columns of the new file. Nobody trains on it, so it is its own display copy."""
+    place = str(Path("gold") / f"round-{round.pk}" / f"{digest[:32]}.mp4")
     file = settings.STORAGE_ROOT / place
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write(settings.STORAGE_ROOT / source.path, file)
+    write_display_copy(settings.STORAGE_ROOT / source.path, file, name=digest, change=change)
     facts = probe(file)
     known = ("width", "height", "num_frames", "fps", "size_bytes")
-    return {"path": str(place), "sha256": facts.sha256, "facts": {n: getattr(facts, n) for n in known}}
+    columns = {"path": place, "shown_path": place, "sha256": facts.sha256}
+    return {**columns, "facts": {name: getattr(facts, name) for name in known}}
 
 
 def _digest(*parts: Any) -> str:

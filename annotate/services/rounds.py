@@ -177,11 +177,11 @@ def plan_pairs(round: Round, instances: Iterable[Instance]) -> int:
 
 
 def open_ready_pairs(round: Round) -> None:
-    """Ask for votes on every pair whose two videos exist; asking again changes nothing."""
+    """Ask for votes on every pair whose two videos can be shown; asking again changes nothing."""
     ready = (
         round.pairs.filter(slots=None, gold=None, prompt_unread="")
-        .exclude(first__path="")
-        .exclude(second__path="")
+        .exclude(first__shown_path="")
+        .exclude(second__shown_path="")
     )
     for pair in ready.select_related("round", "first", "second").iterator(chunk_size=1_000):
         open_slots(pair)
@@ -194,6 +194,25 @@ def rounds_sharing_videos(round: Round) -> QuerySet[Round]:
     shared |= Q(second__in=theirs.values("first")) | Q(second__in=theirs.values("second"))
     pairs = VideoPair.objects.filter(shared, gold=None).exclude(round=round)
     return Round.objects.filter(pk__in=pairs.values("round"))
+
+
+def let_choose(round: Round, may_be_chosen: bool, *, actor: User | None = None) -> bool:
+    """Let annotators ask for the round rather than be given what comes next, or not.
+
+    False when it is so already.
+
+    Raises:
+        RoundError: the round compares models, and whoever chose it would know so.
+    """
+    if may_be_chosen and round.kind == RoundKind.COMPARISON:
+        raise RoundError(
+            f"{round} compares two models; whoever could choose it would know that, so it comes among others"
+        )
+    changed = Round.objects.filter(pk=round.pk).exclude(may_be_chosen=may_be_chosen)
+    if not changed.update(may_be_chosen=may_be_chosen):
+        return False
+    record_event("let_choose_round", round, actor=actor, may_be_chosen=may_be_chosen)
+    return True
 
 
 #: What becomes of a round, as the audit log has it.

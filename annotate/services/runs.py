@@ -44,6 +44,7 @@ from annotate.services.rounds import (
     refuse_comparison,
     rounds_sharing_videos,
 )
+from generator.display_copies import write_display_copy
 from generator.rundir import RunDir
 from generator.video import MediaError, probe
 
@@ -246,10 +247,14 @@ def _store_sample(run: Run, sample_id: str, error: str = "") -> None:
     sample = VideoSample.objects.filter(pk=int(sample_id), path="").first() if sample_id.isdecimal() else None
     if sample is None:
         return
-    path = f"{run.folder}/samples/{sample_id}.mp4"
+    path, shown_path = (f"{run.folder}/{folder}/{sample_id}.mp4" for folder in ("samples", "shown"))
     if not error:
         try:
             facts = probe(settings.STORAGE_ROOT / path)
+            if not (settings.STORAGE_ROOT / shown_path).exists():  # sampled by an earlier version
+                write_display_copy(
+                    settings.STORAGE_ROOT / path, settings.STORAGE_ROOT / shown_path, name=facts.sha256
+                )
         except MediaError as problem:
             error = str(problem)
     if error:
@@ -257,6 +262,7 @@ def _store_sample(run: Run, sample_id: str, error: str = "") -> None:
         return
     VideoSample.objects.filter(pk=sample.pk, path="").update(
         path=path,
+        shown_path=shown_path,
         sha256=facts.sha256,
         error="",
         facts={

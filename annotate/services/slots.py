@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import nullcontext
 from datetime import datetime, timedelta
+from functools import partial
 from random import random
 from typing import Any
 from uuid import UUID
@@ -16,10 +17,11 @@ from django.utils import timezone
 
 from annotate.consent_queries import given, given_sql
 from annotate.door_queries import scope_of
-from annotate.judging_queries import leased_slots
+from annotate.judging_queries import leased_slots, may_choose
 from annotate.models import PreferencePair, Side, Slot, StudyTask, Use, User, VideoPair
 from annotate.qualification_queries import Standing, standing_of
-from annotate.services.gold_slots import is_golds_turn, lease_gold
+from annotate.services import lease_clauses
+from annotate.services.gold_slots import drop_gold, is_golds_turn, keep_gold, lease_gold, lease_training
 from rlhf.records import JointState, Track, Verdict
 from rlhf.stopping import leading_track
 
@@ -30,13 +32,21 @@ MOST_HELD = 2
 #: What the two videos of a pair have in common, by construction; the database insists on it.
 FACTS_ALIKE = ("width", "height", "fps", "num_frames")
 
-# One statement leases one slot. `mine` is what this person holds already: the oldest, or the next one after
-# the lease that they look at. `free` is the next one of the queue, from where this person is in it to its
-# end and then from its start; rounds come in order, and the scan ends at the first slot that fits, so its
-# cost does not grow with the queue. A pair that they have met on the other track, or judged, is left out,
-# and so is one of a person who did not agree to be shown. Who is disqualified is given nothing.
-# Sides differ by one at most: after an even number a coin decides, then the other side follows.
-_LEASE = """
+
+class RoundNotForChoosingError(ValueError):
+    """Somebody asked for a round that annotators may not choose."""
+
+
+# One statement leases one slot: the queue, and what is taken from it. `mine` is what this person holds
+# already: the oldest, or the next one after the lease that they look at. `free` is the next one of the
+# queue, from where this person is in it to its end and then from its start; rounds come in order, and the
+# scan ends at the first slot that fits, so its cost does not grow with the queue. A pair that they have met
+# on the other track, or judged, is left out, and so is one of a person who did not agree to be shown, and
+# one of a person whom they met on the other track among their last pairs. Who is disqualified is given
+# nothing. Gold is its person's for good (`gold_slots`). Sides differ by one at most: after an even number a
+# coin decides, then the other side follows. The coin is the same whenever this person asks, or a pair that
+# was given back and comes again would tell itself.
+_QUEUE = """
 WITH open_round AS (
     SELECT id FROM annotate_round WHERE is_open AND (%(round)s::bigint IS NULL OR id = %(round)s)
       AND NOT EXISTS (SELECT 1 FROM annotate_disqualification d
@@ -57,8 +67,18 @@ WITH open_round AS (
         '-infinity'))
       AND s.annotator_id = %(annotator)s AND s.judged_at IS NULL
     ORDER BY s.leased_at LIMIT 1 FOR UPDATE SKIP LOCKED
+), recent AS MATERIALIZED (
+    SELECT i.group_id FROM (
+        SELECT pair_id, track FROM annotate_exposure WHERE annotator_id = %(annotator)s
+        ORDER BY id DESC LIMIT %(other_track_gap)s
+    ) e
+    JOIN annotate_videopair p ON p.id = e.pair_id
+    JOIN annotate_instance i ON i.id = p.instance_id
+    WHERE e.track <> %(track)s
 ), free AS (
-    SELECT s.id, coalesce(last.left_surplus, 0) AS surplus, random() < 0.5 AS coin
+    SELECT s.id, s.pair_id, r.id AS round_id, last.random_key AS place,
+           coalesce(last.left_surplus, 0) AS surplus,
+           hashint8extended(s.pair_id, %(annotator)s::bigint) %% 2 = 0 AS coin
     FROM open_round r
     LEFT JOIN LATERAL (
         SELECT random_key, left_surplus FROM annotate_slot
@@ -70,10 +90,11 @@ WITH open_round AS (
         ('-infinity'::float8, coalesce(last.random_key, '-infinity'))
     ) stretch (low, high)
     CROSS JOIN LATERAL (
-        SELECT s.id FROM annotate_slot s
+        SELECT s.id, s.pair_id FROM annotate_slot s
         WHERE s.round_id = r.id AND s.track = %(track)s AND s.judged_at IS NULL
           AND s.random_key >= stretch.low AND s.random_key < stretch.high
-          AND (s.lease_expires_at IS NULL OR s.lease_expires_at < statement_timestamp())
+          AND (s.lease_expires_at IS NULL OR s.lease_expires_at < statement_timestamp()
+               AND NOT EXISTS (SELECT 1 FROM annotate_goldpair gold WHERE gold.pair_id = s.pair_id))
           AND NOT EXISTS (SELECT 1 FROM annotate_exposure e WHERE e.pair_id = s.pair_id
                           AND e.annotator_id = %(annotator)s AND e.track <> s.track)
           AND NOT EXISTS (SELECT 1 FROM annotate_slot o WHERE o.pair_id = s.pair_id
@@ -82,14 +103,16 @@ WITH open_round AS (
                           JOIN annotate_instance i ON i.id = p.instance_id
                           JOIN annotate_identitygroup g ON g.id = i.group_id
                           WHERE p.id = s.pair_id AND NOT {consent})
-          {identity_cap}
+          {clauses}
         ORDER BY s.random_key LIMIT 1 FOR UPDATE OF s SKIP LOCKED
     ) s
     WHERE NOT EXISTS (SELECT 1 FROM mine)
       AND (%(ahead_of)s::uuid IS NULL OR (SELECT count(*) FROM held) < %(most_held)s)
       {person_cap}
     LIMIT 1
-), wanted AS (
+)"""
+
+_TAKE = """, wanted AS (
     SELECT id, NULL::varchar AS side, NULL::int AS surplus FROM mine
     UNION ALL
     SELECT id, CASE WHEN surplus < 0 OR surplus = 0 AND coin THEN 'left' ELSE 'right' END, surplus FROM free
@@ -123,20 +146,6 @@ FROM (
 ) pair, generate_series(1, %(count)s) n
 """
 
-# How often one person is given one identity, and how many pairs of a round in all; both count at most so far.
-_IDENTITY_CAP = """AND (
-    SELECT count(*) FROM annotate_slot o
-    JOIN annotate_videopair q ON q.id = o.pair_id
-    JOIN annotate_instance j ON j.id = q.instance_id
-    WHERE o.annotator_id = %(annotator)s AND o.round_id = s.round_id AND j.group_id = (
-        SELECT i.group_id FROM annotate_videopair p JOIN annotate_instance i ON i.id = p.instance_id
-        WHERE p.id = s.pair_id)
-) < %(identity_cap)s"""
-_PERSON_CAP = """AND (
-    SELECT count(*) FROM (SELECT 1 FROM annotate_slot o
-        WHERE o.annotator_id = %(annotator)s AND o.round_id = r.id LIMIT %(person_cap)s) given
-) < %(person_cap)s"""
-
 
 def lease_slot(
     annotator: User, track: Track, round_id: int | None = None, *, ahead_of: UUID | None = None
@@ -148,8 +157,18 @@ def lease_slot(
 
     `ahead_of` is the lease of the pair that this person looks at: they get the one that follows it, to be
     fetched meanwhile. It is None, too, while `MOST_HELD` answers of the track are still on their way.
-    Who came in by an entry link is given what the link says, whatever they ask for.
+    Who came in by an entry link is given what the link says, whatever they ask for. Leads, who see which
+    model made what, are given nothing unless `LEADS_MAY_VOTE`.
+
+    Raises:
+        RoundNotForChoosingError: this person may not ask for this round.
     """
+    if annotator.is_lead and not settings.LEADS_MAY_VOTE:
+        return None
+    if round_id is not None and not may_choose(annotator, round_id):
+        raise RoundNotForChoosingError(
+            f"round {round_id} is not open for choosing; leave it out, and you are given what comes next"
+        )
     if settings.QUALIFY and not (standing := standing_of(annotator, track)).is_qualified:
         return _lease_training(annotator, track, standing, ahead_of)
     person_cap, is_used_up = settings.MAX_PAIRS_A_PERSON, False
@@ -158,10 +177,6 @@ def lease_slot(
         if scope is None:
             return None
         round_id, person_cap, is_used_up = scope.round_id, scope.person_cap, scope.is_used_up
-    if not is_used_up and is_golds_turn():
-        gold = lease_gold(annotator, track, round_id, ahead_of)
-        if gold is not None:
-            return leased_slots(annotator).get(pk=gold)
     values: dict[str, Any] = {
         "annotator": annotator.pk,
         "track": str(track),
@@ -171,12 +186,27 @@ def lease_slot(
         "lease_s": settings.LEASE_S,
         "identity_cap": settings.MAX_PAIRS_A_PERSON_AND_IDENTITY,
         "person_cap": person_cap,
+        "other_track_gap": settings.SAME_PERSON_OTHER_TRACK_GAP,
     }
-    statement = _LEASE.format(
+    alike = lease_clauses.alike(annotator)
+    queue = partial(
+        _QUEUE.format,
         consent=given_sql("g", Use.SHOW),
-        identity_cap=_IDENTITY_CAP if settings.MAX_PAIRS_A_PERSON_AND_IDENTITY else "",
-        person_cap=_PERSON_CAP if person_cap else "",
+        person_cap=lease_clauses.PERSON_CAP if person_cap else "",
     )
+    fresh = queue(
+        clauses=(alike + lease_clauses.NOT_MET_AS_GOLD).format(pair="s.pair_id", round="s.round_id")
+    )
+    if not is_used_up and is_golds_turn():
+        gold = lease_gold(fresh, alike.format(pair="p.id", round="p.round_id"), values)
+        if gold is not None:
+            return leased_slots(annotator).get(pk=gold)
+    # Only where nothing else is left do people meet what they know as gold: no pair may wait for ever.
+    every = queue(clauses=alike.format(pair="s.pair_id", round="s.round_id"))
+    return _take(annotator, fresh + _TAKE, values) or _take(annotator, every + _TAKE, values)
+
+
+def _take(annotator: User, statement: str, values: Mapping[str, Any]) -> Slot | None:
     for _ in range(5):
         try:
             found = _lease(statement, values)
@@ -199,7 +229,7 @@ def _lease_training(annotator: User, track: Track, standing: Standing, ahead_of:
     held = held_slots.filter(given("pair__instance__group", Use.SHOW)).first()
     if held is not None or standing.again_at is not None or standing.judged >= standing.asked:
         return held
-    training = lease_gold(annotator, track, None, None, is_training=True)
+    training = lease_training(annotator, track)
     return leased_slots(annotator).get(pk=training) if training is not None else None
 
 
@@ -224,11 +254,13 @@ def renew_lease(annotator: User, lease: UUID) -> datetime | None:
 
 def release_slot(annotator: User, lease: UUID) -> bool:
     """Give a lease back unjudged; False when it is not this person's any more."""
-    return bool(_release(Slot.objects.filter(annotator=annotator, lease=lease)))
+    held = Slot.objects.filter(annotator=annotator, lease=lease)
+    return bool(_release(held.filter(pair__gold=None)) or keep_gold(held))
 
 
 def release_all(annotator: User) -> None:
     """Take back what this person holds; whoever holds nothing can answer nothing."""
+    drop_gold(annotator)
     _release(Slot.objects.filter(annotator=annotator))
 
 

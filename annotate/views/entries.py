@@ -36,7 +36,7 @@ def enter(request: HttpRequest, token: str) -> HttpResponse:
         if not link.entries.filter(participant__external_id=external_id).exists():
             entries.check_open(link)
     except EntryRefusedError as refused:
-        context = {"link": link, "problem": str(refused), "screened_out": True}
+        context = {"link": link, "refused": refused, "external_id": external_id}
         return render(request, "annotate/entry.html", context, status=403)
     context = {"link": link, "external_id": external_id}
     return render(request, "annotate/entry.html", context)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 
@@ -26,11 +27,12 @@ def home(request: SignedInRequest) -> HttpResponse:
             {
                 "track": track,
                 "own": counts[str(track)],
-                "open": judging_queries.open_slots_for(user, track),
+                "open": judging_queries.open_pairs_for(user, track),
                 "standing": standing_of(user, track),
             }
             for track in Track
         ],
+        "leads_may_vote": settings.LEADS_MAY_VOTE,
         "most_counted": judging_queries.MOST_COUNTED,
     }
     if user.is_lead:

@@ -258,7 +258,7 @@ def _shown_page(
         "revises": revises,
         "said": _sent(sent or {}) if sent or not revises else _said(revises),
         "standing": None if slot else standing_of(request.user, track),
-        "why_empty": "" if slot else judging_queries.why_empty(request.user, track),
+        "no_pair": None if slot else door_queries.why_no_pair(request.user, track),
         "entry": door_queries.own_entries(request.user).first() if request.user.is_participant else None,
     }
     template = "annotate/judge.html" + ("#task" if request.htmx else "")

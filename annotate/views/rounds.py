@@ -16,7 +16,7 @@ from annotate.curves import Curve, curve
 from annotate.funnel_queries import funnels, round_funnel
 from annotate.models import LIVE, Round, RoundKind, Run, Stage, User
 from annotate.services.loop import advance_round, is_ready_to_train
-from annotate.services.rounds import RoundError
+from annotate.services.rounds import RoundError, let_choose
 from annotate.views.access import SignedInRequest, leads_only
 from annotate.views.comparisons import comparison_page
 
@@ -95,4 +95,16 @@ def advance(request: SignedInRequest, round_id: int) -> HttpResponse:
     else:
         tasks.send_run(step.run)
         messages.info(request, step.says)
+    return redirect("round", round_id=round.pk)
+
+
+@leads_only
+@require_POST
+def choosing(request: SignedInRequest, round_id: int) -> HttpResponse:
+    """Let annotators ask for the round, or not."""
+    round = get_object_or_404(queries.visible_rounds(request.user), pk=round_id)
+    try:
+        let_choose(round, request.POST.get("may_be_chosen") == "on", actor=request.user)
+    except RoundError as error:
+        messages.error(request, str(error))
     return redirect("round", round_id=round.pk)

@@ -14,11 +14,12 @@ from django.conf import settings as site
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
+from django.test import override_settings
 from django.utils import timezone
 
 from annotate import tasks
 from annotate.consent_queries import given, refusal
-from annotate.judging_queries import changeable_judgment, held_slot, open_slots_for
+from annotate.judging_queries import changeable_judgment, held_slot, open_pairs_for
 from annotate.launch_queries import pair_set
 from annotate.models import (
     AuditEvent,
@@ -31,7 +32,9 @@ from annotate.models import (
     Slot,
     Split,
     Use,
+    User,
     VideoPair,
+    VideoSample,
     is_pseudonym,
 )
 from annotate.services import runs
@@ -45,7 +48,6 @@ from annotate.services.evaluation_inputs import benchmark_set, held_out_people
 from annotate.services.evaluations import queue_table
 from annotate.services.export_files import ExportFileError, export_zip
 from annotate.services.gold import make_gold
-from annotate.services.gold_slots import lease_gold
 from annotate.services.identities import import_people
 from annotate.services.instances import BuildReport, build_instances, people_to_draw, plan_instances
 from annotate.services.loop import advance_round
@@ -132,7 +134,7 @@ def lease_that_is_held(change: Change, folder: Path) -> Any:
 @door(Use.SHOW)
 def number_of_open_votes(change: Change, folder: Path) -> Any:
     change(make_pair().instance.group)
-    return open_slots_for(make_user(), Track.IDENTITY)
+    return open_pairs_for(make_user(), Track.IDENTITY)
 
 
 @door(Use.SHOW)
@@ -167,13 +169,28 @@ def gold_is_made(change: Change, folder: Path) -> Any:
     return any(make_gold(pair.round, items=1).values())
 
 
-def gold_of(pair: VideoPair, **facts: Any) -> None:
-    """A gold pair of the same person that somebody who is in the queue may be given."""
+def gold_of(pair: VideoPair, shown: VideoSample | None = None) -> None:
+    """A gold pair of the same person that may be given to whoever is in the queue; a pair waits behind it."""
     gold = make_pair(pair.round, pair.instance)
     gold.slots.all().delete()
     VideoPair.objects.filter(pk=gold.pk).update(gold_verdicts={"identity": "first"})
-    values = {"kind": GoldKind.DEGRADED, "track": Track.IDENTITY, "budget": 3} | facts
-    GoldPair.objects.create(pair=gold, **values)
+    VideoSample.objects.filter(pk=gold.second_id).update(copy_of=shown)
+    kind = GoldKind.IMPOSTOR if shown else GoldKind.DEGRADED
+    GoldPair.objects.create(pair=gold, kind=kind, track=Track.IDENTITY, budget=3)
+    make_pair(pair.round)
+
+
+def given_gold(person: User) -> Slot | None:
+    """The gold pair that somebody is given whose turn it is."""
+    with override_settings(GOLD_EVERY=1):
+        slot = lease_slot(person, Track.IDENTITY)
+    return slot if slot and GoldPair.objects.filter(pair=slot.pair_id).exists() else None
+
+
+def video_of(person: IdentityGroup) -> VideoSample:
+    pair = make_pair(instance=make_instance(person))
+    pair.slots.all().delete()
+    return pair.first
 
 
 @door(Use.SHOW)
@@ -182,24 +199,25 @@ def gold_is_given(change: Change, folder: Path) -> Any:
     vote(pair, Track.IDENTITY, Verdict.FIRST, ana)
     gold_of(pair)
     change(pair.instance.group)
-    return lease_gold(ana, Track.IDENTITY, None, None)
+    return given_gold(ana)
 
 
 @door(Use.SHOW)
 def gold_with_an_impostor(change: Change, folder: Path) -> Any:
     pair, ana, impostor = make_pair(), make_user(), make_group()
     vote(pair, Track.IDENTITY, Verdict.FIRST, ana)
-    gold_of(pair, kind=GoldKind.IMPOSTOR, impostor=impostor)
+    gold_of(pair, video_of(impostor))
     change(impostor)
-    return lease_gold(ana, Track.IDENTITY, None, None)
+    return given_gold(ana)
 
 
 @door(Use.SHOW)
 def media_of_an_impostor(change: Change, folder: Path) -> Any:
     pair, ana, impostor = make_pair(), make_user(), make_group()
     vote(pair, Track.IDENTITY, Verdict.FIRST, ana)
-    gold_of(pair, kind=GoldKind.IMPOSTOR, impostor=impostor)
-    slot = Slot.objects.get(pk=lease_gold(ana, Track.IDENTITY, None, None))
+    gold_of(pair, video_of(impostor))
+    slot = given_gold(ana)
+    assert slot is not None
     change(impostor)
     return held_slot(ana, slot.lease)
 

@@ -11,7 +11,7 @@ from django.db import connection
 
 from annotate import quality_queries
 from annotate.funnel_queries import round_funnel
-from annotate.judging_queries import is_disqualified, why_empty
+from annotate.judging_queries import is_disqualified, no_pair
 from annotate.models import AuditEvent, Consensus, Disqualification, Judgment, PreferencePair, Slot, User
 from annotate.services.judgments import LeaseLostError, submit_judgment
 from annotate.services.preferences import export_round
@@ -105,7 +105,7 @@ def test_a_disqualified_person_is_given_nothing_and_nothing_is_taken(lea, ana):
     slot = held(ana)
     disqualify(ana, "answers without looking", lea)
     assert lease_slot(ana, Track.IDENTITY) is None
-    assert "not counted" in why_empty(ana, Track.IDENTITY)
+    assert "not counted" in no_pair(ana, Track.IDENTITY).says
     with pytest.raises(LeaseLostError):
         submit_judgment(ana, slot.lease, "left", idempotency_key=uuid4())
     assert held(make_user()).pk == slot.pk

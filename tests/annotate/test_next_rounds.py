@@ -30,6 +30,7 @@ def make_videos(round: Round) -> None:
     for pair in round.pairs.all():
         for sample in (pair.first, pair.second):
             sample.path, sample.sha256 = write_test_clip()
+            sample.shown_path = sample.path
             sample.save()
 
 

@@ -57,6 +57,8 @@ def kept_connection() -> Iterator[None]:
 @pytest.fixture
 def token(monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr("annotate.tasks.execute_run.delay_on_commit", lambda run_id: None)
+    # One token for all operations: that of a lead, who may lease here.
+    monkeypatch.setattr("django.conf.settings.LEADS_MAY_VOTE", True)
     monkeypatch.setattr("annotate.door_tasks.write_judgment_file.delay_on_commit", lambda file_id: None)
     for _ in range(3):
         make_pair()

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from annotate.judging_queries import why_empty
+from annotate.judging_queries import no_pair
 from annotate.models import (
     AuditEvent,
     GoldKind,
@@ -24,7 +24,7 @@ from annotate.models import (
     Stage,
     VideoPair,
 )
-from annotate.services.gold_slots import lease_gold
+from annotate.no_pair import Reason
 from annotate.services.judgments import submit_judgment
 from annotate.services.loop import advance_round
 from annotate.services.rounds import set_round_state
@@ -116,7 +116,7 @@ def test_a_pair_that_somebody_holds_is_still_answered_however_late(state, pair, 
 
 
 @pytest.mark.parametrize("state", SHUT)
-def test_gold_is_given_out_no_more_either_and_its_leases_are_taken(state, pair, ana, ben, monkeypatch):
+def test_gold_is_given_out_no_more_either_and_its_leases_are_taken(state, pair, ana, ben, settings):
     gold = make_pair(pair.round, pair.instance)
     gold.slots.all().delete()
     Reference.objects.update(curation="done")
@@ -125,9 +125,12 @@ def test_gold_is_given_out_no_more_either_and_its_leases_are_taken(state, pair, 
     for person in (ana, ben):
         first = lease_slot(person, Track.IDENTITY)
         submit_judgment(person, first.lease, "left", idempotency_key=uuid4())
-    held = Slot.objects.get(pk=lease_gold(ana, Track.IDENTITY, None, None))
+    make_pair(pair.round)  # gold takes the turn of a pair that waits
+    settings.GOLD_EVERY = 1
+    held = lease_slot(ana, Track.IDENTITY)
+    assert held.pair == gold
     set_round_state(pair.round, state)
-    assert lease_gold(ben, Track.IDENTITY, None, None) is None
+    assert lease_slot(ben, Track.IDENTITY) is None
     submit_judgment(ana, held.lease, "left", idempotency_key=uuid4())
     assert held.judgments.exists()
 
@@ -167,9 +170,9 @@ def test_a_paused_round_waits_and_a_closed_one_goes_on_with_what_it_has(pair):
 
 def test_who_finds_no_pair_in_a_paused_round_is_told_so(pair, ana):
     set_round_state(pair.round, RoundState.PAUSED)
-    assert "paused" in why_empty(ana, Track.IDENTITY)
+    assert no_pair(ana, Track.IDENTITY).code == Reason.ROUND_PAUSED
     set_round_state(pair.round, RoundState.CLOSED)
-    assert "paused" not in why_empty(ana, Track.IDENTITY)
+    assert no_pair(ana, Track.IDENTITY).code != Reason.ROUND_PAUSED
 
 
 def test_the_command_says_what_it_did(pair, capsys):

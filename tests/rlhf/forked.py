@@ -20,7 +20,7 @@ def together(number, work):
     for process in processes:
         process.start()
     for process in processes:
-        process.join(120)
+        process.join(600)
         process.kill()
     assert [process.exitcode for process in processes] == [0] * number
 

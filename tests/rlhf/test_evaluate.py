@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -48,6 +49,10 @@ class Painter:
 
     def __init__(self, brightness):
         self.brightness = brightness
+
+    def prompt_reader(self):
+        """It reads every prompt to its end."""
+        return SimpleNamespace(read=lambda prompt: SimpleNamespace(problem=""))
 
 
 def clip(path, brightness, frames=5):

@@ -38,7 +38,8 @@ class Command(BaseCommand):
             raise CommandError(" ".join(str(error).split())) from None
         self.stdout.write("\nsign in with:")
         for account in accounts:
-            self.stdout.write(f"  {account['username']:<16} {account['password']}")
+            does = "runs rounds" if account["username"] == "demo-lead" else "judges pairs"
+            self.stdout.write(f"  {account['username']:<16} {account['password']}  {does}")
 
     def _people(self, folder: Path, consent: tuple[str, ...] | None) -> None:
         report = demo.run_people(folder, self.stdout.write, consent)
