@@ -10,6 +10,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection
 from django.db.models import Count, Exists, Model, OuterRef, Q, QuerySet
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from annotate.models import Disqualification, Exposure, Judgment, Round, Slot, User, VideoPair, VideoSample
@@ -60,7 +61,7 @@ def leased_slots(annotator: User) -> QuerySet[Slot]:
 def held_slot(annotator: User, lease: UUID) -> Slot | None:
     """A slot by its lease while its media may be looked at: until the lease runs out."""
     return (
-        Slot.objects.filter(annotator=annotator, lease=lease, lease_expires_at__gte=timezone.now())
+        Slot.objects.filter(annotator=annotator, lease=lease, lease_expires_at__gte=Now())
         .select_related("pair__first", "pair__second", "pair__instance__prompt")
         .first()
     )
@@ -70,8 +71,8 @@ def changeable_judgment(annotator: User, track: str) -> Judgment | None:
     """This person's last answer of a track while it can be changed, and its videos be looked at."""
     last = (
         Judgment.objects.filter(slot__annotator=annotator, slot__track=track)
-        .filter(slot__lease_expires_at__gte=timezone.now())
-        .filter(slot__judged_at__gte=timezone.now() - timedelta(seconds=settings.UNDO_S))
+        .filter(slot__lease_expires_at__gte=Now())
+        .filter(slot__judged_at__gte=Now() - timedelta(seconds=settings.UNDO_S))
         .order_by("-slot__judged_at", "-revision")
         .first()
     )
@@ -174,7 +175,7 @@ def _unmet(annotator: User, slots: QuerySet[Slot]) -> QuerySet[Slot]:
 
 
 def _free(slots: QuerySet[Slot]) -> QuerySet[Slot]:
-    return slots.filter(Q(lease_expires_at=None) | Q(lease_expires_at__lt=timezone.now()))
+    return slots.filter(Q(lease_expires_at=None) | Q(lease_expires_at__lt=Now()))
 
 
 def open_slots_for(annotator: User, track: str, round_id: int | None = None) -> int:

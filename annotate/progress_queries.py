@@ -10,6 +10,7 @@ from django.db.models import Count, Exists, Min, OuterRef, Q
 from django.db.models.functions import TruncDate
 from django.utils import timezone
 
+from annotate.database import clock
 from annotate.models import Judgment, PreferencePair, Round, RoundKind, Slot, VideoSample
 from annotate.quality_queries import disqualified_people, round_votes
 from rlhf.records import JointState, Track
@@ -113,7 +114,7 @@ def votes_a_dominant_pair(round: Round) -> float | None:
 def pace(round: Round) -> Pace:
     slots = Slot.objects.filter(round=round).order_by()
     open_votes = slots.filter(judged_at=None).count()
-    now = timezone.now()
+    now = clock.now()
     recent = slots.filter(judged_at__gte=now - PACE).aggregate(count=Count("id"), first=Min("judged_at"))
     began = slots.aggregate(first=Min("judged_at"))["first"]
     per_hour = _per_hour(recent["count"], began, now)

@@ -6,7 +6,7 @@ import pgtrigger
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Random
+from django.db.models.functions import Now, Random
 
 from annotate.models.constraints import append_only, check, one_of
 from annotate.models.round import Round, VideoPair
@@ -136,7 +136,7 @@ class Judgment(models.Model):
     evidence = models.JSONField(default=dict)
     is_simulated = models.BooleanField()
     idempotency_key = models.UUIDField(unique=True)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
         ordering = ["slot", "revision"]

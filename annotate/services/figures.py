@@ -17,6 +17,7 @@ from annotate.quality_queries import (
     newest_figures,
     round_votes,
 )
+from annotate.services.claims import hold
 from rlhf.agreement import agreement
 from rlhf.annotators import AnnotatorReport, Flag, report
 from rlhf.collusion import colluding
@@ -33,12 +34,16 @@ RAISED_AGAIN = 2
 def compute_round(round: Round) -> list[RoundFigures]:
     """Bring a round's figures up to date, those of people and of simulated annotators apart.
 
-    Safe to repeat, and to kill: the same votes give the same figures and flags, and are computed once.
+    Safe to repeat, and to kill: the same votes give the same figures and flags, and are computed once. While
+    one job is at it, another one does nothing.
 
     Returns:
         The figures that are new.
     """
-    made = [_compute(round, is_simulated=is_simulated) for is_simulated in (False, True)]
+    with hold(f"figures of round {round.pk}") as is_alone:
+        if not is_alone:
+            return []
+        made = [_compute(round, is_simulated=is_simulated) for is_simulated in (False, True)]
     return [one for one in made if one is not None]
 
 

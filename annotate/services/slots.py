@@ -12,8 +12,9 @@ from uuid import UUID
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Q, QuerySet
-from django.utils import timezone
+from django.db.models.functions import Now
 
+from annotate.database import clock
 from annotate.door_queries import scope_of
 from annotate.judging_queries import leased_slots
 from annotate.models import PreferencePair, Side, Slot, StudyTask, User, VideoPair
@@ -209,7 +210,7 @@ def renew_lease(annotator: User, lease: UUID) -> datetime | None:
 
     A lease that ran out is renewed, too, as long as nobody else has taken the slot.
     """
-    until = timezone.now() + timedelta(seconds=settings.LEASE_S)
+    until = clock.now() + timedelta(seconds=settings.LEASE_S)
     held = Slot.objects.filter(annotator=annotator, lease=lease, judged_at=None)
     return until if held.update(lease_expires_at=until) else None
 
@@ -270,7 +271,7 @@ def ask_for_votes(pair: VideoPair, track: Track, count: int) -> None:
 
 def stop_asking(pair: VideoPair) -> None:
     """Ask for no more votes; whoever is at the pair may still answer."""
-    unheld = Q(lease_expires_at=None) | Q(lease_expires_at__lt=timezone.now())
+    unheld = Q(lease_expires_at=None) | Q(lease_expires_at__lt=Now())
     pair.slots.filter(unheld, judged_at=None).delete()
 
 
