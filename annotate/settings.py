@@ -1,7 +1,8 @@
 """The environment becomes settings, here and nowhere else. Importing this file creates and starts nothing.
 
 variable              default                 meaning
-DATABASE_URL          embedded                PostgreSQL, postgresql://user:password@host/name
+DATABASE_URL          embedded                PostgreSQL, postgresql://user:password@host/name; what stands
+                                              behind a ? wins over our options, see docs/operating.md
 CELERY_BROKER_URL     embedded                Redis, redis://host:6379/0
 STORAGE_URL           VAR_DIR/storage         videos and run folders, file:///folder
 SECRET_KEY            made once               signs sessions; at least 32 characters
@@ -90,9 +91,9 @@ EMBEDDED_REDIS = not _broker_url
 _database = database_from_url("DATABASE_URL", _database_url or postgres_url(POSTGRES_DIR, "anyid"))
 # The statements of a vote take longer to plan than to do: one that comes again on a connection is prepared.
 # For that its values go beside the text, since no two texts with values in them are the same.
-_database["OPTIONS"] |= {"server_side_binding": True, "prepare_threshold": 2}
+_database["OPTIONS"] = {"server_side_binding": True, "prepare_threshold": 2} | _database["OPTIONS"]
 DATABASES: dict[str, dict[str, Any]] = {
-    "default": {**_database, "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+    "default": {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True, **_database}
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

@@ -31,9 +31,11 @@ def patiently(work: Callable[[], Answer], patience_s: float = PATIENCE_S) -> Ans
         try:
             return work()
         except (OperationalError, InterfaceError) as error:
-            if connection.in_atomic_block or time.monotonic() + pause > deadline:
+            if connection.in_atomic_block:
+                raise
+            connection.close()
+            if time.monotonic() + pause > deadline:
                 raise
             logger.warning("the database cannot be reached, trying again in %.1f s: %s", pause, error)
-        connection.close()
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_S)
