@@ -9,7 +9,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 TORCH  := $(shell grep '^torch==' requirements.lock)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint format serve worker chromium lock clean
+.PHONY: help demo test bench lint format serve worker chromium pgbouncer lock clean
 
 help: ## these lines
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -26,7 +26,7 @@ worker: $(STAMP) ## only workers
 
 # Two processes of one thread, each with a PostgreSQL and folders of its own; a file's tests stay together. Chromium
 # plays clips in real time, so those tests come after, alone.
-test: $(STAMP) chromium ## all tests
+test: $(STAMP) chromium pgbouncer ## all tests
 	@if [ -n "$(ARGS)" ]; then $(PY) -m pytest $(ARGS); else \
 		OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --ignore tests/browser && \
 		$(PY) -m pytest tests/browser; fi
@@ -49,6 +49,9 @@ format: $(STAMP) ## put the code in shape
 
 chromium: # the browser tests drive Debian's Chromium
 	@.ci/chromium
+
+pgbouncer: # one test goes through Debian's PgBouncer
+	@.ci/pgbouncer
 
 # torch comes first and alone: PyPI's build brings several GB of CUDA libraries, this index the CPU build.
 # The lock holds every other package, so nothing is resolved here.

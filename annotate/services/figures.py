@@ -13,6 +13,7 @@ from annotate.models import AnnotatorFlag, Round, RoundFigures
 from annotate.quality_queries import (
     coverage_of_people,
     disqualified_people,
+    has_votes,
     inputs_hash,
     newest_figures,
     round_votes,
@@ -62,9 +63,9 @@ def _compute(round: Round, *, is_simulated: bool) -> RoundFigures | None:
     newest = newest_figures(round, is_simulated=is_simulated)
     if newest is not None and newest.inputs_hash == digest:
         return None
-    votes = round_votes(round, is_simulated=is_simulated)
-    if not votes and newest is None:
+    if newest is None and not has_votes(round, is_simulated=is_simulated):
         return None
+    votes = round_votes(round, is_simulated=is_simulated)
     coverage = coverage_of_people(round, is_simulated=is_simulated)
     found = {
         track: _figures_of(track, [vote for vote in votes if vote.track is track], coverage)
