@@ -60,8 +60,6 @@ class NoNullCharacters:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if request.encoding and codecs.lookup(request.encoding).name not in _CHARACTER_SETS:
             raise BadRequest(f"the character set {request.encoding[:40]!r} is not read here; send UTF-8")
-        for name, values in request.GET.lists():
-            _refuse_nulls(name, values)
         for name, value in (*request.COOKIES.items(), *request.headers.items()):
             _refuse_nulls(name, [value])
         return self.get_response(request)

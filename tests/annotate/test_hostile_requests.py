@@ -138,7 +138,7 @@ def test_a_body_of_the_largest_size_is_read():
 )
 def test_no_json_makes_a_server_error(ana, lea, video, body):
     lease = video[0].split("/")[2]
-    doors = ["/api/token/", "/api/tracks/identity/lease/", f"/api/leases/{lease}/judgment/", "/api/rounds/"]
+    doors = ["/api/token/", "/api/tracks/identity/lease/", f"/api/leases/{lease}/judgment/"]
     for door, person in product(doors, (ana, lea)):
         machine = machine_of(person)
         machine.raise_request_exception = False
@@ -147,8 +147,7 @@ def test_no_json_makes_a_server_error(ana, lea, video, body):
         )
         assert answer.status_code < 500, (door, answer.content[:200])
         if body.startswith(("[[", '{"a":{')):
-            assert answer.status_code == 404 or "nested" in answer.content.decode(), door
-            assert answer.status_code == 400 or (door, person) == ("/api/rounds/", ana)
+            assert answer.status_code == 400 and "nested" in answer.content.decode(), door
 
 
 @pytest.mark.parametrize("field", ["evidence", "breaks"])
@@ -259,11 +258,10 @@ def test_a_form_of_very_many_fields_is_refused(ana):
     assert answer.status_code == 400
 
 
-def test_a_null_character_in_a_form_and_in_an_address_is_refused_in_words(ana):
+def test_a_null_character_in_a_form_and_in_a_header_is_refused_in_words(ana):
     browser, credentials = quiet(ana), {"Authorization": "Token a\0b"}
     for answer in (
         browser.post("/login/", {"username": "a\0b"}),
-        browser.get("/login/", {"q": "a\0"}),
         browser.get("/api/rounds/", headers=credentials),
     ):
         assert answer.status_code == 400 and b"cannot be stored" in answer.content
