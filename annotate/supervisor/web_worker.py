@@ -88,9 +88,14 @@ class SlowClientsWorker(Worker):
                 for name, value in self.cfg.secure_scheme_headers.items()
             ):
                 environ["wsgi.url_scheme"] = "https"
-            if environ["REQUEST_METHOD"] == "HEAD":
-                del environ["wsgi.file_wrapper"]  # waitress would send the file
-            return application(environ, start_response)
+            if environ["REQUEST_METHOD"] != "HEAD":
+                return application(environ, start_response)
+            # Django leaves it to the server to send no body, and waitress to Django.
+            del environ["wsgi.file_wrapper"]
+            body = application(environ, start_response)
+            if close := getattr(body, "close", None):
+                close()
+            return []
 
         return told
 
