@@ -28,6 +28,8 @@ CLIENTS, MOST_CLIENTS = 500, 900
 SECONDS, MOST_SECONDS = 15.0, 120.0
 #: Far more than the kernel keeps for a connection, so that somebody has to hold the rest.
 CLIP_BYTES = 16_000_000
+#: A crowd comes within so many seconds: all at once would measure how fast hundreds of requests are done.
+COMES_S = 10.0
 #: Seconds between two looks at the site.
 PROBE_S = 0.1
 
@@ -52,6 +54,7 @@ class Crowd:
             connection.sendall(self.request)
             connection.setblocking(False)
             self.connections.append(connection)
+            time.sleep(COMES_S / count)
 
     def move(self) -> None:
         """One second's progress of all."""

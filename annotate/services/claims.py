@@ -73,4 +73,4 @@ def _take(name: str, worker: UUID) -> bool:
 def _execute(statement: str, name: str, worker: UUID) -> int:
     with connection.cursor() as cursor:
         cursor.execute(statement, {"name": name, "worker": worker, "lasts_s": LASTS_S})
-        return cursor.rowcount
+        return int(cursor.rowcount)
