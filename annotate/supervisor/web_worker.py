@@ -15,9 +15,10 @@ from ipaddress import ip_address
 from socket import SO_SNDBUF, SOL_SOCKET
 from typing import Any
 
-from django.conf import settings
 from gunicorn.workers.base import Worker
 from waitress.server import create_server
+
+from annotate import settings
 
 #: Connections of one process, as many as it may have open files for.
 MOST_CONNECTIONS = 4_000
