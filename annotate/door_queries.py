@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquery
-from django.db.models.functions import Coalesce
-from django.utils import timezone
+from django.db.models.functions import Coalesce, Now
 
 from annotate.judging_queries import no_pair, num_held, open_pairs_for
 from annotate.models import (
@@ -56,9 +55,8 @@ def dead_messages(endpoint: WebhookEndpoint) -> QuerySet[WebhookMessage]:
 
 def due_messages() -> QuerySet[WebhookMessage]:
     """What is to be sent now, without what is for endpoints that rest after refusals."""
-    now = timezone.now()
-    rested = Q(endpoint__resting_until=None) | Q(endpoint__resting_until__lte=now)
-    due = WebhookMessage.objects.filter(rested, endpoint__ended_at=None, next_attempt_at__lte=now)
+    rested = Q(endpoint__resting_until=None) | Q(endpoint__resting_until__lte=Now())
+    due = WebhookMessage.objects.filter(rested, endpoint__ended_at=None, next_attempt_at__lte=Now())
     return due.order_by("next_attempt_at", "id")
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -93,14 +94,18 @@ def without_password(url: str) -> str:
 def database_from_url(name: str, url: str) -> dict[str, Any]:
     """Django's description of the PostgreSQL database that `url` names.
 
-    The query holds libpq parameters (`sslmode`, `host` for a socket's folder, ...).
+    The query holds libpq parameters (`sslmode`, `host` for a socket's folder, ...), and four of ours for
+    poolers, which win over the settings' own: `prepare_threshold` (a number of uses, or none),
+    `server_side_binding`, `server_side_cursors` (true or false), and `conn_max_age` (seconds).
     """
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
     except ValueError as error:
         raise SettingError(f"{name}={without_password(url)!r} cannot be used: {error}") from None
-    options: dict[str, Any] = dict(parse_qsl(parts.query))
+    query: dict[str, str] = dict(parse_qsl(parts.query, keep_blank_values=True))
+    ours = {key: _pooler_option(name, key, query.pop(key)) for key in _POOLER_OPTIONS if key in query}
+    options: dict[str, Any] = dict(query)
     database = unquote(parts.path.removeprefix("/"))
     if not database or "/" in database:
         raise SettingError(f"{name}={without_password(url)!r} names no database; end it with /NAME")
@@ -111,8 +116,37 @@ def database_from_url(name: str, url: str) -> dict[str, Any]:
         "PASSWORD": unquote(parts.password or ""),
         "HOST": options.pop("host", unquote(host)),
         "PORT": str(port or options.pop("port", "")),
-        "OPTIONS": options,
+        **({"CONN_MAX_AGE": ours["conn_max_age"]} if "conn_max_age" in ours else {}),
+        "DISABLE_SERVER_SIDE_CURSORS": not ours.get("server_side_cursors", True),
+        "OPTIONS": options
+        | {key: ours[key] for key in ("prepare_threshold", "server_side_binding") if key in ours},
     }
+
+
+_SWITCHES = {"true": True, "1": True, "false": False, "0": False}
+#: What an option of DATABASE_URL may be, and how it is read.
+_POOLER_OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "prepare_threshold": ("none, or a number such as 2", lambda text: _whole(text, nothing="none")),
+    "conn_max_age": ("a number of seconds such as 60, or none", lambda text: _whole(text, nothing="none")),
+    "server_side_binding": ("true or false", lambda text: _SWITCHES[text]),
+    "server_side_cursors": ("true or false", lambda text: _SWITCHES[text]),
+}
+
+
+def _whole(text: str, *, nothing: str) -> int | None:
+    if text == nothing:
+        return None
+    if not re.fullmatch(r"[0-9]{1,6}", text):
+        raise ValueError(text)
+    return int(text)
+
+
+def _pooler_option(name: str, key: str, value: str) -> Any:
+    says, read = _POOLER_OPTIONS[key]
+    try:
+        return read(value.lower())
+    except (KeyError, ValueError):
+        raise SettingError(f"{name} says {key}={value!r}, which cannot be used; write {says}") from None
 
 
 def cache_from_broker(url: str) -> str:

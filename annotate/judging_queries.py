@@ -10,7 +10,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection
 from django.db.models import Count, Exists, Max, Model, OuterRef, Q, QuerySet
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from annotate.consent_queries import given
 from annotate.models import (
@@ -89,7 +89,7 @@ def may_be_shown(pair: str) -> Q:
 def held_slot(annotator: User, lease: UUID) -> Slot | None:
     """A slot by its lease while its media may be looked at: until the lease runs out."""
     return (
-        Slot.objects.filter(annotator=annotator, lease=lease, lease_expires_at__gte=timezone.now())
+        Slot.objects.filter(annotator=annotator, lease=lease, lease_expires_at__gte=Now())
         .filter(may_be_shown("pair"))
         .select_related("pair__first", "pair__second", "pair__instance__prompt")
         .first()
@@ -101,9 +101,9 @@ def changeable_judgment(annotator: User, track: str, lease: UUID | None = None) 
     last = (
         Judgment.objects.filter(slot__annotator=annotator, slot__track=track)
         .filter(Q(slot__lease=lease) if lease else Q())
-        .filter(slot__lease_expires_at__gte=timezone.now())
+        .filter(slot__lease_expires_at__gte=Now())
         .filter(may_be_shown("slot__pair"))
-        .filter(slot__judged_at__gte=timezone.now() - timedelta(seconds=settings.UNDO_S))
+        .filter(slot__judged_at__gte=Now() - timedelta(seconds=settings.UNDO_S))
         .order_by("-slot__judged_at", "-revision")
         .first()
     )
@@ -232,7 +232,7 @@ def _unmet(annotator: User, slots: QuerySet[Slot]) -> QuerySet[Slot]:
 
 
 def _free(slots: QuerySet[Slot]) -> QuerySet[Slot]:
-    return slots.filter(Q(lease_expires_at=None) | Q(lease_expires_at__lt=timezone.now()))
+    return slots.filter(Q(lease_expires_at=None) | Q(lease_expires_at__lt=Now()))
 
 
 def may_choose(annotator: User, round_id: int) -> bool:

@@ -8,19 +8,23 @@ at rows by number, under their own addresses.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import wraps
+from http import HTTPStatus
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 from rest_framework.authentication import TokenAuthentication
+from rest_framework.exceptions import AuthenticationFailed
 
 from annotate import study_queries
+from annotate.file_part import FilePart
 from annotate.judging_queries import held_slot
 from annotate.models import FileFormat, JudgmentFile, Stage, User
 from annotate.queries import visible_references, visible_runs, visible_samples
@@ -34,15 +38,29 @@ MEDIA_TYPES = {
     FileFormat.JSONL: "application/gzip",
     FileFormat.PARQUET: "application/vnd.apache.parquet",
 }
-_PART = 256 * 1024
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)$")
+_RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)\Z")
+
+
+def _media(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """A view that says nothing to strangers but 404, and of a token that is none that it is none."""
+
+    @require_safe
+    @wraps(view)
+    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            return view(request, *args, **kwargs)
+        except AuthenticationFailed as error:
+            text, headers = f"{error}\n", {"WWW-Authenticate": TokenAuthentication.keyword}
+            return HttpResponse(text, "text/plain; charset=utf-8", HTTPStatus.UNAUTHORIZED, headers=headers)
+
+    return answer
 
 
 def media_url(lease: UUID, name: str) -> str:
     return reverse("leased_media", args=[lease, name])
 
 
-@require_safe
+@_media
 def leased_media(request: HttpRequest, lease: UUID, name: str) -> HttpResponseBase:
     slot = held_slot(_user(request), lease)
     path = shown_file(slot, name) if slot else None
@@ -51,7 +69,7 @@ def leased_media(request: HttpRequest, lease: UUID, name: str) -> HttpResponseBa
     return stored_file(request, path)
 
 
-@require_safe
+@_media
 def study_media(request: HttpRequest, lease: UUID, name: str) -> HttpResponseBase:
     task = study_queries.held_task(_user(request), lease, to_look=True)
     path = study_queries.shown_file(task, name) if task else None
@@ -60,7 +78,7 @@ def study_media(request: HttpRequest, lease: UUID, name: str) -> HttpResponseBas
     return stored_file(request, path)
 
 
-@require_safe
+@_media
 def sample_media(request: HttpRequest, sample_id: int) -> HttpResponseBase:
     path = visible_samples(_user(request)).filter(pk=sample_id).values_list("path", flat=True).first()
     if path is None:
@@ -68,7 +86,7 @@ def sample_media(request: HttpRequest, sample_id: int) -> HttpResponseBase:
     return stored_file(request, path)
 
 
-@require_safe
+@_media
 def reference_media(request: HttpRequest, reference_id: int, part: str) -> HttpResponseBase:
     column = "poster" if part == "poster" else "path"
     path = visible_references(_user(request)).filter(pk=reference_id).values_list(column, flat=True).first()
@@ -90,7 +108,7 @@ def judgment_file(request: HttpRequest, file: JudgmentFile) -> HttpResponseBase:
     return response
 
 
-@require_safe
+@_media
 def run_clip_media(request: HttpRequest, run_id: int, step: int, pair_id: int) -> HttpResponseBase:
     run = visible_runs(_user(request)).filter(pk=run_id, stage=Stage.DPO).first()
     if run is None:
@@ -126,7 +144,7 @@ def stored_file(request: HttpRequest, path: str) -> HttpResponseBase:
     if (start, stop) == (0, size):
         response: HttpResponseBase = FileResponse(file)
     else:
-        response = StreamingHttpResponse(_parts(file, start, stop), status=206)
+        response = FileResponse(FilePart(file, start, stop), status=HTTPStatus.PARTIAL_CONTENT)
         response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
     response.headers["Content-Type"] = _TYPES.get(place.suffix, "application/octet-stream")
     response.headers["Content-Length"] = str(stop - start)
@@ -137,22 +155,20 @@ def stored_file(request: HttpRequest, path: str) -> HttpResponseBase:
     return response
 
 
-def _parts(file: BinaryIO, start: int, stop: int) -> Iterator[bytes]:
-    """A stretch of a file in pieces: the rest of a long download does not fit into memory."""
-    with file:
-        file.seek(start)
-        while start < stop and (part := file.read(min(_PART, stop - start))):
-            start += len(part)
-            yield part
-
-
 def _span(header: str, size: int) -> tuple[int, int] | None:
-    """The half-open byte range asked for; the whole file without a usable header; None beyond its end."""
+    """The half-open byte range asked for; the whole file without a valid header; None beyond its end."""
     match = _RANGE.match(header)
     if match is None or match.groups() == ("", ""):
         return 0, size
-    first, last = match.groups()
-    if not first:
-        return max(0, size - int(last)), size
-    start, stop = int(first), min(int(last) + 1 if last else size, size)
-    return (start, stop) if start < stop else None
+    first, last = (_number(digits, otherwise=size) for digits in match.groups())
+    if not match[1]:
+        return (max(0, size - last), size) if last else None
+    if first > last and match[2]:
+        return 0, size
+    return (first, min(last + 1, size)) if first < size else None
+
+
+def _number(digits: str, *, otherwise: int) -> int:
+    """Python refuses to read thousands of digits, and no file has so many bytes."""
+    digits = digits.lstrip("0") or digits[:1]
+    return int(digits[:19]) if digits else otherwise

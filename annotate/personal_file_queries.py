@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 
 from annotate.models import InstanceReference, Reference, StudyVideo
-from annotate.models.personal_data import pairs_of
+from annotate.models.personal_data import pairs_of, samples_of
 from generator.curation.annotation import ANNOTATION_NAME
 from rlhf.evaluation.report_tables import REPORT_FILE
 
@@ -49,6 +49,13 @@ def _videos(person: Located) -> Iterator[str]:
     yield from (path for _, path, _ in person.samples if path)
     ids = {str(pk) for pk, _, _ in person.samples}
     yield from _named(settings.STORAGE_ROOT.glob("runs/*/sample-*/samples/*"), ids)
+
+
+def _display_copies(person: Located) -> Iterator[str]:
+    shown = samples_of(person.group).exclude(shown_path="")
+    yield from shown.values_list("shown_path", flat=True)
+    ids = {str(pk) for pk, _, _ in person.samples}
+    yield from _named(settings.STORAGE_ROOT.glob("runs/*/sample-*/shown/*"), ids)
 
 
 def _gold(person: Located) -> Iterator[str]:
@@ -98,6 +105,7 @@ def _in_folders(select: Callable[[Located], list[str]]) -> Callable[[Located], I
 FILES: Mapping[str, Callable[[Located], Iterator[str]]] = {
     "references": _references,
     "videos": _videos,
+    "display copies": _display_copies,
     "clips of trainings": _clips,
     "caches of trainings": _in_folders(lambda person: person.caches),
     "evaluations": _evaluations,

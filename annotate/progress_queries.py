@@ -7,9 +7,10 @@ from datetime import date, datetime, timedelta
 from statistics import median
 
 from django.db.models import Count, Exists, Min, OuterRef, Q
-from django.db.models.functions import TruncDate
+from django.db.models.functions import Now, TruncDate
 from django.utils import timezone
 
+from annotate.database import clock
 from annotate.funnel_queries import Funnel
 from annotate.models import EntryLink, Judgment, PreferencePair, Round, Slot
 from annotate.quality_queries import disqualified_people, round_votes
@@ -67,7 +68,7 @@ def votes_a_dominant_pair(funnel: Funnel) -> float | None:
 def pace(round: Round) -> Pace:
     slots = Slot.objects.filter(round=round).order_by()
     open_votes = slots.filter(judged_at=None).count()
-    now = timezone.now()
+    now = clock.now()
     recent = slots.filter(judged_at__gte=now - PACE).aggregate(count=Count("id"), first=Min("judged_at"))
     began = slots.aggregate(first=Min("judged_at"))["first"]
     per_hour = _per_hour(recent["count"], began, now)
@@ -114,7 +115,7 @@ def unfinished(round: Round) -> Unfinished:
         held=Count("annotator"),
         people=Count("annotator", distinct=True),
     )
-    links = EntryLink.objects.filter(judging__round=round, ended_at=None, closes_at__gt=timezone.now())
+    links = EntryLink.objects.filter(judging__round=round, ended_at=None, closes_at__gt=Now())
     return Unfinished(counts["wanted"], counts["held"], counts["people"], links.count())
 
 

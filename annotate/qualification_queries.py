@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.utils import timezone
 from django.utils.html import format_html
 
+from annotate.database import clock
 from annotate.models import GoldPair, Judgment, Qualification, Slot, User
 from annotate.moments import element
 
@@ -54,7 +54,7 @@ def standing_of(annotator: User, track: str) -> Standing:
     again_at = None
     if last is not None and not last.is_passed:
         again_at = last.ended_at + timedelta(hours=settings.QUALIFY_WAIT_H)
-        again_at = again_at if again_at > timezone.now() else None
+        again_at = again_at if again_at > clock.now() else None
     passed = last is not None and last.is_passed
     judged = 0 if free or passed else len(slots_of_try(annotator, track))
     return Standing(free or passed, judged, settings.QUALIFY, again_at, last)

@@ -1,7 +1,8 @@
 """The environment becomes settings, here and nowhere else. Importing this file creates and starts nothing.
 
 variable              default                 meaning
-DATABASE_URL          embedded                PostgreSQL, postgresql://user:password@host/name
+DATABASE_URL          embedded                PostgreSQL, postgresql://user:password@host/name; what stands
+                                              behind a ? wins over our options, see docs/operating.md
 CELERY_BROKER_URL     embedded                Redis, redis://host:6379/0
 STORAGE_URL           VAR_DIR/storage         videos and run folders, file:///folder
 SECRET_KEY            made once               signs sessions; at least 32 characters
@@ -95,9 +96,9 @@ EMBEDDED_REDIS = not _broker_url
 _database = database_from_url("DATABASE_URL", _database_url or postgres_url(POSTGRES_DIR, "anyid"))
 # The statements of a vote take longer to plan than to do: one that comes again on a connection is prepared.
 # For that its values go beside the text, since no two texts with values in them are the same.
-_database["OPTIONS"] |= {"server_side_binding": True, "prepare_threshold": 2}
+_database["OPTIONS"] = {"server_side_binding": True, "prepare_threshold": 2} | _database["OPTIONS"]
 DATABASES: dict[str, dict[str, Any]] = {
-    "default": {**_database, "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+    "default": {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True, **_database}
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -228,6 +229,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "annotate.security.SmallBodies",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "annotate.security.content_security_policy",
@@ -255,6 +257,9 @@ TEMPLATES = [
         },
     }
 ]
+
+# Nobody uploads files: what comes in are answers and settings.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -312,7 +317,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["annotate.strict_json.ShallowJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_PAGINATION_CLASS": "annotate.api.paging.Pages",
     "PAGE_SIZE": 100,
@@ -344,16 +349,25 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_TIMEZONE = TIME_ZONE
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
+_EVERY_S = {
+    "annotate.tasks.requeue_lost_runs": 15.0,
+    "annotate.tasks.fit_votes": 30.0,
+    "annotate.tasks.write_display_copies": 30.0,
+    "annotate.tasks.remove_files": 60.0,
+    "annotate.tasks.requeue_lost_curations": 15.0,
+    "annotate.door_tasks.send_webhooks": 5.0,
+    "annotate.quality_tasks.refresh_figures": 300.0,
+    "annotate.quality_tasks.settle_all": 60.0,
+    "annotate.door_tasks.tidy_doors": 60.0,
+}
+# A job that no worker took before the next one was due is not wanted any more: they would only pile up.
 CELERY_BEAT_SCHEDULE = {
-    "requeue-lost-runs": {"task": "annotate.tasks.requeue_lost_runs", "schedule": 15.0},
-    "fit-votes": {"task": "annotate.tasks.fit_votes", "schedule": 30.0},
-    "write-display-copies": {"task": "annotate.tasks.write_display_copies", "schedule": 30.0},
-    "requeue-lost-curations": {"task": "annotate.tasks.requeue_lost_curations", "schedule": 15.0},
-    "remove-files": {"task": "annotate.tasks.remove_files", "schedule": 60.0},
-    "send-webhooks": {"task": "annotate.door_tasks.send_webhooks", "schedule": 5.0},
-    "refresh-figures": {"task": "annotate.quality_tasks.refresh_figures", "schedule": 300.0},
-    "settle-disqualifications": {"task": "annotate.quality_tasks.settle_all", "schedule": 60.0},
-    "tidy-doors": {"task": "annotate.door_tasks.tidy_doors", "schedule": 60.0},
+    task.rpartition(".")[2].replace("_", "-"): {
+        "task": task,
+        "schedule": seconds,
+        "options": {"expires": seconds},
+    }
+    for task, seconds in _EVERY_S.items()
 }
 
 # -- logging --------------------------------------------------------------------------------------

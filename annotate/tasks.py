@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.cache import cache
 from kombu.exceptions import OperationalError
 
+from annotate.database.patience import patiently
 from annotate.models import Round, Run, RunStatus, Stage
 from annotate.services import (
     comparisons,
@@ -66,23 +67,35 @@ def execute_run(run_id: int) -> None:
         )
         try:
             status = _watch(run, worker, child)
+        except SystemExit:  # the worker is being stopped
+            _end(child)
+            runs.let_go(run, worker)
+            raise
         finally:
             _end(child)
+    if status is not None:
+        patiently(lambda: _record_end(run, worker, status, child.returncode))
+
+
+def _record_end(run: Run, worker: UUID, status: RunStatus, returncode: int) -> None:
     if status is RunStatus.CANCELLED:
         runs.end_run(run, worker, RunStatus.CANCELLED)
-    elif status is RunStatus.DONE and child.returncode == 0:
+    elif returncode == 0:
         if runs.finish_run(run, worker):
             send_run(comparisons.queue_other_model(run))
-    elif status is not None:
-        runs.end_run(run, worker, RunStatus.FAILED, run_logs.why_it_ended(run, child.returncode))
+    else:
+        runs.end_run(run, worker, RunStatus.FAILED, run_logs.why_it_ended(run, returncode))
 
 
 def _watch(run: Run, worker: UUID, child: subprocess.Popen[bytes]) -> RunStatus | None:
-    """Follow the command until it ends, is cancelled, or is no longer this worker's (None)."""
+    """Follow the command until it ends, is cancelled, or is no longer this worker's (None).
+
+    A database that is away does not stop it: the command knows only its folder. After some minutes without
+    one it is ended all the same, and the run is found by its heartbeat.
+    """
     while True:
         ended = child.poll() is not None
-        runs.follow_run(run)
-        status = runs.renew_run(run, worker)
+        status = patiently(lambda: _follow(run, worker))
         if status is None:
             logger.warning("%s was taken over by another worker", run)
             return None
@@ -93,6 +106,11 @@ def _watch(run: Run, worker: UUID, child: subprocess.Popen[bytes]) -> RunStatus 
         if status is RunStatus.CANCELLING:
             return RunStatus.CANCELLED
         time.sleep(POLL_S)
+
+
+def _follow(run: Run, worker: UUID) -> RunStatus | None:
+    runs.follow_run(run)
+    return runs.renew_run(run, worker)
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

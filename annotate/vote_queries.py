@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Subquery
 
 from annotate.consent_queries import given
 from annotate.judging_queries import disqualified, latest_judgments
 from annotate.models import (
     Adjudication,
     Consensus,
+    Disqualification,
     Exposure,
     Judgment,
     PreferencePair,
@@ -59,6 +61,35 @@ def counting_votes(round: Round, track: Track, *, is_simulated: bool) -> list[Vo
         vote_of(judgment, judgment.slot.pair_id, judgment.slot.pair.gold_verdicts)
         for judgment in newest.iterator(chunk_size=5_000)
     ]
+
+
+def news_of_votes(round: Round, *, version: str) -> dict[tuple[Track, bool], str]:
+    """A digest of the votes of each track, of people and of simulated annotators, without reading them.
+
+    Judgments are only appended, so their number and the last one tell whether there are others than before;
+    besides them it depends on the known answers and on whose votes do not count. Without a vote there is no
+    digest.
+    """
+    counted = (
+        Judgment.objects.filter(slot__round=round)
+        .values_list("slot__track", "is_simulated")
+        .annotate(count=Count("id"), last=Max("id"))
+        .order_by()
+    )
+    gold = round.pairs.exclude(gold_verdicts=None).aggregate(count=Count("id"), last=Max("id"))
+    lost = Disqualification.objects.filter(lifted_at=None).order_by("annotator_id")
+    beside = [version, gold, list(lost.values_list("annotator_id", flat=True))]
+    return {
+        (Track(track), is_simulated): hashlib.sha256(repr([*beside, count, last]).encode()).hexdigest()
+        for track, is_simulated, count, last in counted
+    }
+
+
+def newest_digests(round: Round) -> dict[tuple[Track, bool], str]:
+    """Of which votes the newest fit of each kind was made."""
+    fits = VoteFit.objects.filter(round=round).order_by("track", "is_simulated", "-id")
+    rows = fits.distinct("track", "is_simulated").values_list("track", "is_simulated", "inputs_hash")
+    return {(Track(track), is_simulated): digest for track, is_simulated, digest in rows}
 
 
 def newest_models(round_id: int, *, is_simulated: bool) -> dict[Track, VoteModel]:

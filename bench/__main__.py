@@ -18,6 +18,7 @@ BENCHMARKS = (
     "dpo5b",
     "dpo_round",
     "web",
+    "slow_clients",
     "export",
     "stopping",
 )

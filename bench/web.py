@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     options = parser.parse_args(list(arguments))
     from bench.timing import report
 
-    with _site() as site:
+    with running_site() as site:
         began = time.perf_counter()
         round = fill_round(site.database, "bench", options.pairs)
         print(f"{round.num_slots:,} slots of {options.pairs:,} pairs in {time.perf_counter() - began:.0f} s")
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] = ()) -> None:
 
 
 @contextmanager
-def _site() -> Iterator[Site]:
+def running_site() -> Iterator[Site]:
     """A durable PostgreSQL and the web server, both with the settings of production."""
     from annotate.supervisor.postgres import Postgres
     from annotate.supervisor.processes import Child, Command

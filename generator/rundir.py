@@ -16,9 +16,13 @@ import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+#: As long as a worker without its database keeps a command going (five minutes), and a minute for its end.
+HELD_FOR_S = 360.0
 
 
 class RunError(Exception):
@@ -113,19 +117,21 @@ class RunDir:
 
         Args:
             attached: end this process when its standard input closes. Whoever started it holds the
-                other end, so a run never outlives the worker that watches it.
+                other end, so a run never outlives the worker that watches it. A folder that is held is
+                waited for: a worker that lost the run to this one ends its own command soon.
 
         Raises:
             RunError: no request, or another process is at work in this folder.
         """
         request = self.read_request()
         with open(self.path / "lock", "w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RunError(f"another process is at work in {self.path}; wait for it or end it") from None
             if attached:
                 threading.Thread(target=_end_with_parent, daemon=True).start()
+            deadline = time.monotonic() + (HELD_FOR_S if attached else 0)
+            while not _take(lock):
+                if time.monotonic() >= deadline:
+                    raise RunError(f"another process is at work in {self.path}; wait for it or end it")
+                time.sleep(0.2)
             yield request
 
     def _read(self, name: str, *, missing: str) -> dict[str, Any]:
@@ -173,6 +179,14 @@ def run_command(main: Callable[[RunDir, bool], None], arguments: list[str]) -> i
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _take(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _end_with_parent() -> None:

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.http import Http404
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from drf_spectacular.views import SpectacularAPIView
-from rest_framework import parsers, status
+from rest_framework import status
 from rest_framework.authtoken.serializers import AuthTokenSerializer
 from rest_framework.authtoken.views import ObtainAuthToken
 from rest_framework.permissions import IsAuthenticated
@@ -42,6 +42,7 @@ from annotate.services.slots import (
     release_slot,
     renew_lease,
 )
+from annotate.strict_json import ShallowJSONParser
 from annotate.tracks import judging_task
 from rlhf.records import Track
 
@@ -135,7 +136,7 @@ class NowhereView(APIView):
 class TokenView(ObtainAuthToken):
     """A person's token for their name and password; the page "API token" makes one, too."""
 
-    parser_classes = [parsers.JSONParser]
+    parser_classes = [ShallowJSONParser]
 
     @described(
         {200: serializers.TokenShown},

@@ -162,6 +162,7 @@ class RunShown(serializers.ModelSerializer[Run]):
             "status",
             "error",
             "result",
+            "attempts",
             "created_at",
             "started_at",
             "ended_at",

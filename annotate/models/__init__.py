@@ -1,6 +1,7 @@
 """The tables, in the order of the loop."""
 
 from annotate.models.audit import AuditEvent
+from annotate.models.claim import MOST_ATTEMPTS, Claim
 from annotate.models.consent import Use
 from annotate.models.curation import AppliedThresholds, Choice, CurationDecision
 from annotate.models.download import FileFormat, JudgmentFile
@@ -58,12 +59,14 @@ from annotate.models.webhook import WebhookEndpoint, WebhookEvent, WebhookMessag
 __all__ = [
     "LIVE",
     "STUDY_VERDICTS",
+    "MOST_ATTEMPTS",
     "MOST_SEEDS",
     "Adjudication",
     "AnnotatorFlag",
     "AppliedThresholds",
     "AuditEvent",
     "Choice",
+    "Claim",
     "Consensus",
     "Curation",
     "CurationDecision",

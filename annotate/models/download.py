@@ -6,7 +6,9 @@ import pgtrigger
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 
+from annotate.models.claim import MOST_ATTEMPTS
 from annotate.models.constraints import check, one_of
 from annotate.models.round import LIVE, Round, RunStatus
 from annotate.models.webhook import WebhookEvent, announces
@@ -43,7 +45,8 @@ class JudgmentFile(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     # As for a run: whoever writes the file renews this, and a file that is not renewed is begun again.
     worker = models.UUIDField(null=True, blank=True)
-    heartbeat_at = models.DateTimeField(auto_now_add=True)
+    heartbeat_at = models.DateTimeField(db_default=Now(), editable=False)
+    attempts = models.PositiveSmallIntegerField(default=0, db_default=0)
     ended_at = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
 
@@ -51,6 +54,7 @@ class JudgmentFile(models.Model):
         ordering = ["id"]
         constraints = [
             one_of("status", RunStatus.values),
+            check(Q(attempts__lte=MOST_ATTEMPTS), "attempts_end"),
             one_of("file_format", FileFormat.values),
             one_of("track", ["", *Track]),
             check(

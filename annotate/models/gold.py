@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Now
 
 from annotate.models.constraints import check, one_of
 from annotate.models.judgment import Slot
@@ -71,7 +72,7 @@ class Qualification(models.Model):
     right = models.PositiveSmallIntegerField()
     is_passed = models.BooleanField()
     slots = models.ManyToManyField(Slot, related_name="+")
-    ended_at = models.DateTimeField(auto_now_add=True)
+    ended_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
         ordering = ["id"]

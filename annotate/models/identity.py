@@ -11,8 +11,9 @@ from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.functions import RandomUUID
 from django.db import models
 from django.db.models import F, Q, TextField, Value
-from django.db.models.functions import Cast, Concat, Left, Replace
+from django.db.models.functions import Cast, Concat, Left, Now, Replace
 
+from annotate.models.claim import MOST_ATTEMPTS
 from annotate.models.consent import Use
 from annotate.models.constraints import append_only, check, one_of
 from generator.records import MAX_REFERENCES, ReferenceKind
@@ -171,10 +172,11 @@ class Reference(models.Model):
     reject_reasons = models.JSONField(default=list, blank=True)
     curation = models.CharField(max_length=8, default=Curation.PENDING)
     curation_error = models.CharField(max_length=500, blank=True)
-    curation_queued_at = models.DateTimeField(auto_now_add=True)
+    curation_queued_at = models.DateTimeField(db_default=Now(), editable=False)
     # Whoever curates it renews this; a reference that is not renewed is lost and is queued again.
     curation_heartbeat_at = models.DateTimeField(null=True, blank=True)
     curation_worker = models.UUIDField(null=True, blank=True)
+    curation_attempts = models.PositiveSmallIntegerField(default=0, db_default=0)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -186,6 +188,7 @@ class Reference(models.Model):
             one_of("curation", Curation.values),
             check(Q(num_frames__gte=1, width__gte=1, height__gte=1), "has_pixels"),
             check(~Q(curation=Curation.FAILED, curation_error=""), "failed_has_error"),
+            check(Q(curation_attempts__lte=MOST_ATTEMPTS), "attempts_end"),
             check(
                 ~Q(curation=Curation.RUNNING)
                 | Q(curation_worker__isnull=False, curation_heartbeat_at__isnull=False),

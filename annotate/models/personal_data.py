@@ -110,6 +110,7 @@ COLUMNS: Mapping[str, Mapping[str, Text]] = {
     "AnnotatorFlag": {"track": _CODE, "kind": _CODE, "evidence": _CODE, "outcome": _CODE, "note": _FREE},
     "AppliedThresholds": {"values": _CODE},
     "AuditEvent": {"verb": _CODE, "table": _CODE, "detail": _FREE, "previous_hash": _CODE, "hash": _CODE},
+    "Claim": {"name": _CODE},
     "Disqualification": {"reason": _FREE, "lifted_because": _FREE},
     "EntryLink": {
         "name": _FREE,
@@ -204,6 +205,7 @@ _RUN = r"runs/(people|round-\d+)/"
 PLACES = (
     Place("references", r"references/[0-9a-f]{32}/", "media, posters, crops, what detectors saw"),
     Place("videos", rf"{_RUN}sample-\d+/samples/", "videos of the person, also half-written ones"),
+    Place("display copies", rf"{_RUN}sample-\d+/shown/", "copies of these videos that people are shown"),
     Place("clips of trainings", rf"{_RUN}dpo-\d+/samples/", "videos made while a model was trained"),
     Place("caches of trainings", rf"{_RUN}dpo-\d+/cache/", "encoded references, prompts and videos"),
     Place("models", rf"{_RUN}dpo-\d+/(adapter|checkpoints)/", "what was learned of many", is_reached=False),
@@ -224,6 +226,7 @@ NAMING: tuple[tuple[QuerySet[Any], str], ...] = (
     (InstanceReference.objects.all(), "path"),
     (InstanceReference.objects.all(), "poster"),
     (VideoSample.objects.all(), "path"),
+    (VideoSample.objects.all(), "shown_path"),
     (StudyVideo.objects.all(), "path"),
     (JudgmentFile.objects.all(), "path"),
     (Export.objects.filter(withdrawn=""), "folder"),

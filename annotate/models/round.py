@@ -6,7 +6,9 @@ import pgtrigger
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Now
 
+from annotate.models.claim import MOST_ATTEMPTS
 from annotate.models.consent import Use, given_sql
 from annotate.models.constraints import check, one_of
 from annotate.models.identity import Instance
@@ -129,11 +131,13 @@ class Run(models.Model):
     )
     approved_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
-    queued_at = models.DateTimeField(auto_now_add=True)
+    queued_at = models.DateTimeField(db_default=Now(), editable=False)
     started_at = models.DateTimeField(null=True, blank=True)
     # Whoever executes the run renews this; a run that is not renewed is lost and is queued again.
     heartbeat_at = models.DateTimeField(null=True, blank=True)
     worker = models.UUIDField(null=True, blank=True)
+    # Starts since somebody queued it; those that a worker broke off in good order are not counted.
+    attempts = models.PositiveSmallIntegerField(default=0, db_default=0)
     ended_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -158,6 +162,7 @@ class Run(models.Model):
                 Q(status=RunStatus.DONE, result__isnull=False) | ~Q(status=RunStatus.DONE), "done_has_result"
             ),
             check(~Q(status=RunStatus.FAILED, error=""), "failed_has_error"),
+            check(Q(attempts__lte=MOST_ATTEMPTS), "attempts_end"),
             # Two people stand behind a run that needs approval, and it starts after the second's word.
             check(Q(needs_approval=False) | Q(launched_by__isnull=False), "approval_needs_a_launcher"),
             check(~Q(approved_by=F("launched_by")), "approved_by_another"),

@@ -21,7 +21,7 @@ class VoteFit(models.Model):
     is_simulated = models.BooleanField()
     model = models.JSONField()
     num_votes = models.PositiveIntegerField()
-    # Of the votes and the version of the maths: votes that have not changed are not fitted again.
+    # Tells whether there are other votes or other maths by now: the same votes are not read again.
     inputs_hash = models.CharField(max_length=64)
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.db import transaction
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from annotate.models import Run, RunStatus, User
 from annotate.services.audit import record_event
@@ -22,9 +22,8 @@ def approve_run(run: Run, actor: User) -> None:
         raise RoundError(f"{run} was launched by you; somebody else has to approve it")
     if run.export is not None:
         refuse_training(run.export)
-    now = timezone.now()
     approved = Run.objects.filter(pk=run.pk, status=RunStatus.WAITING).update(
-        status=RunStatus.QUEUED, approved_by=actor, approved_at=now, queued_at=now
+        status=RunStatus.QUEUED, approved_by=actor, approved_at=Now(), queued_at=Now()
     )
     run.refresh_from_db()
     if not approved:

@@ -7,7 +7,6 @@ import json
 from typing import Any
 
 from django.db import connection, models, transaction
-from django.utils import timezone
 
 from annotate.models import AuditEvent, User
 
@@ -33,7 +32,8 @@ def event_hash(event: AuditEvent) -> str:
 def record_event(verb: str, row: models.Model, *, actor: User | None = None, **detail: Any) -> AuditEvent:
     """Append one act; writers queue for the chain until their transaction ends."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_CHAIN_LOCK])
+        cursor.execute("SELECT pg_advisory_xact_lock(%s), clock_timestamp()", [_CHAIN_LOCK])
+        at = cursor.fetchone()[1]
     last = AuditEvent.objects.order_by("-id").first()
     event = AuditEvent(
         actor=actor,
@@ -41,7 +41,7 @@ def record_event(verb: str, row: models.Model, *, actor: User | None = None, **d
         table=row._meta.db_table,
         row_id=row.pk,
         detail=detail,
-        at=timezone.now(),
+        at=at,
         previous_hash=last.hash if last else "",
     )
     event.hash = event_hash(event)

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import functools
 import logging
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -19,11 +17,13 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.conf import settings
-from django.db import connection, transaction
-from django.db.models import QuerySet
-from django.utils import timezone
+from django.db import transaction
+from django.db.models import F, QuerySet
+from django.db.models.functions import Now
 
-from annotate.models import Curation, IdentityGroup, Reference
+from annotate.database.patience import patiently
+from annotate.models import MOST_ATTEMPTS, Curation, IdentityGroup, Reference
+from annotate.services.claims import renewing
 from annotate.services.filtering import judge_person
 from generator.curation.annotation import ANNOTATION_NAME, Box, ClipAnnotation, save_annotation
 from generator.curation.curate import annotate_media
@@ -55,7 +55,10 @@ def claim_curation(reference_id: int, worker: UUID) -> Reference | None:
     """Take a queued reference for this worker, or None when somebody else has it or it is done."""
     waiting = Reference.objects.filter(pk=reference_id, curation=Curation.PENDING)
     taken = waiting.update(
-        curation=Curation.RUNNING, curation_worker=worker, curation_heartbeat_at=timezone.now()
+        curation=Curation.RUNNING,
+        curation_worker=worker,
+        curation_attempts=F("curation_attempts") + 1,
+        curation_heartbeat_at=Now(),
     )
     return Reference.objects.select_related("group").get(pk=reference_id) if taken else None
 
@@ -71,14 +74,16 @@ def curate_reference(reference_id: int) -> bool:
     if reference is None:
         return False
     logger.debug("begins reference %s", reference.pk)
+    mine = _mine(reference, worker)
     try:
-        with _renewing(reference, worker):
+        with renewing(lambda: mine.update(curation_heartbeat_at=Now()), RENEW_S):
             annotation = _annotate(reference)
             save_annotation(annotation_path(reference), annotation)
     except (ValueError, OSError, ImportError) as error:
-        _end_failed(reference, worker, error)
+        line = " ".join(str(error).split()) or type(error).__name__
+        patiently(lambda: _end_failed(reference, worker, line))
     else:
-        _end_done(reference, worker, annotation)
+        patiently(lambda: _end_done(reference, worker, annotation))
     return True
 
 
@@ -98,34 +103,11 @@ def _annotate(reference: Reference) -> ClipAnnotation:
     )
 
 
-@contextmanager
-def _renewing(reference: Reference, worker: UUID) -> Iterator[None]:
-    """Say again and again that the worker is alive, from a thread of its own."""
-    is_over = threading.Event()
-
-    def renew() -> None:
-        mine = Reference.objects.filter(pk=reference.pk, curation_worker=worker)
-        try:
-            while not is_over.wait(RENEW_S):
-                mine.update(curation_heartbeat_at=timezone.now())
-        finally:
-            connection.close()  # Of this thread.
-
-    thread = threading.Thread(target=renew, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        is_over.set()
-        thread.join()
-
-
 def _mine(reference: Reference, worker: UUID) -> QuerySet[Reference]:
     return Reference.objects.filter(pk=reference.pk, curation=Curation.RUNNING, curation_worker=worker)
 
 
-def _end_failed(reference: Reference, worker: UUID, error: Exception) -> None:
-    line = " ".join(str(error).split()) or type(error).__name__
+def _end_failed(reference: Reference, worker: UUID, line: str) -> None:
     _mine(reference, worker).update(curation=Curation.FAILED, curation_error=line[:500], curation_worker=None)
 
 
@@ -173,20 +155,29 @@ def queue_curation(references: QuerySet[Reference]) -> list[int]:
     ended = references.filter(curation__in=[Curation.DONE, Curation.FAILED])
     ids = list(ended.values_list("pk", flat=True))
     again = Reference.objects.filter(pk__in=ids, curation__in=[Curation.DONE, Curation.FAILED])
-    again.update(curation=Curation.PENDING, curation_error="", curation_queued_at=timezone.now())
+    again.update(curation=Curation.PENDING, curation_error="", curation_attempts=0, curation_queued_at=Now())
     return ids
 
 
 def requeue_lost_curations() -> list[int]:
-    """Queue what lost its worker or its message; returns the references to send out again."""
-    now = timezone.now()
-    lost = Reference.objects.filter(curation=Curation.RUNNING, curation_heartbeat_at__lt=now - LOST_AFTER)
-    lost.update(curation=Curation.PENDING, curation_worker=None, curation_queued_at=now - 2 * UNCLAIMED_AFTER)
-    unclaimed = Reference.objects.filter(
-        curation=Curation.PENDING, curation_queued_at__lt=now - UNCLAIMED_AFTER
+    """Queue what lost its worker or its message; returns the references to send out again.
+
+    What has lost its worker `MOST_ATTEMPTS` times ends as failed.
+    """
+    running = Reference.objects.filter(curation=Curation.RUNNING)
+    lost = running.filter(curation_heartbeat_at__lt=Now() - LOST_AFTER)
+    lost.filter(curation_attempts__gte=MOST_ATTEMPTS).update(
+        curation=Curation.FAILED,
+        curation_worker=None,
+        curation_error=f"its worker was lost {MOST_ATTEMPTS} times; look at the worker's log and the file",
     )
+    lost.filter(curation_attempts__lt=MOST_ATTEMPTS).update(
+        curation=Curation.PENDING, curation_worker=None, curation_queued_at=Now() - 2 * UNCLAIMED_AFTER
+    )
+    pending = Reference.objects.filter(curation=Curation.PENDING)
+    unclaimed = pending.filter(curation_queued_at__lt=Now() - UNCLAIMED_AFTER)
     ids = list(unclaimed.order_by("curation_queued_at").values_list("pk", flat=True)[:MOST_REQUEUED])
-    Reference.objects.filter(pk__in=ids).update(curation_queued_at=now)
+    Reference.objects.filter(pk__in=ids).update(curation_queued_at=Now())
     return ids
 
 

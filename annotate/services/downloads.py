@@ -15,10 +15,10 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, QuerySet
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from annotate.judgment_rows import judgment_rows, open_writer, wanted_judgments
-from annotate.models import LIVE, JudgmentFile, Round, RunStatus, User
+from annotate.models import LIVE, MOST_ATTEMPTS, JudgmentFile, Round, RunStatus, User
 from annotate.moments import in_words
 from annotate.services.audit import record_event
 from annotate.services.file_removal import remove_after_commit
@@ -60,13 +60,18 @@ def request_file(
 def cancel_file(file: JudgmentFile) -> bool:
     """Stop a file that is not whole yet; its worker notices within a chunk. False when it had ended."""
     live = JudgmentFile.objects.filter(pk=file.pk, status__in=[*LIVE])
-    return bool(live.update(status=RunStatus.CANCELLED, ended_at=timezone.now()))
+    return bool(live.update(status=RunStatus.CANCELLED, ended_at=Now()))
 
 
 def write_file(file_id: int, worker: UUID) -> bool:
     """Write a queued file from beginning to end; False when it is not this worker's, or was cancelled."""
     taken = JudgmentFile.objects.filter(pk=file_id, status=RunStatus.QUEUED).update(
-        status=RunStatus.RUNNING, worker=worker, heartbeat_at=timezone.now(), rows_written=0, error=""
+        status=RunStatus.RUNNING,
+        worker=worker,
+        attempts=F("attempts") + 1,
+        heartbeat_at=Now(),
+        rows_written=0,
+        error="",
     )
     if not taken:
         return False
@@ -82,7 +87,7 @@ def write_file(file_id: int, worker: UUID) -> bool:
         _own(file, worker).update(
             status=RunStatus.FAILED,
             error=f"the file cannot be written ({error.strerror or error}); look at the disk, then ask again",
-            ended_at=timezone.now(),
+            ended_at=Now(),
         )
         return False
     finally:
@@ -100,7 +105,7 @@ def _write_rows(file: JudgmentFile, worker: UUID, pending: Path) -> bool:
     with closing(open_writer(file.file_format, pending)) as writer:
         for rows in judgment_rows(file):
             writer.write(rows)
-            if not own.update(rows_written=F("rows_written") + len(rows), heartbeat_at=timezone.now()):
+            if not own.update(rows_written=F("rows_written") + len(rows), heartbeat_at=Now()):
                 return False
     return True
 
@@ -111,7 +116,6 @@ def _publish(file: JudgmentFile, worker: UUID, pending: Path) -> bool:
         os.fsync(written.fileno())
     sha256, size_bytes = file_sha256(pending), pending.stat().st_size
     path = f"judgments/judgments-{file.pk}{file.suffix}"
-    now = timezone.now()
     with transaction.atomic():
         if not _own(file, worker).select_for_update().exists():
             return False
@@ -122,27 +126,37 @@ def _publish(file: JudgmentFile, worker: UUID, pending: Path) -> bool:
             path=path,
             sha256=sha256,
             size_bytes=size_bytes,
-            ended_at=now,
-            expires_at=now + timedelta(days=settings.DOWNLOAD_DAYS),
+            ended_at=Now(),
+            expires_at=Now() + timedelta(days=settings.DOWNLOAD_DAYS),
         )
     return True
 
 
 def requeue_lost_files() -> list[int]:
-    """Queue what lost its worker or its message; returns the files to send out again."""
-    now = timezone.now()
-    lost = JudgmentFile.objects.filter(status=RunStatus.RUNNING, heartbeat_at__lt=now - LOST_AFTER)
-    lost.update(status=RunStatus.QUEUED, worker=None, heartbeat_at=now - 2 * UNCLAIMED_AFTER)
-    unclaimed = JudgmentFile.objects.filter(status=RunStatus.QUEUED, heartbeat_at__lt=now - UNCLAIMED_AFTER)
+    """Queue what lost its worker or its message; returns the files to send out again.
+
+    What has lost its worker `MOST_ATTEMPTS` times ends as failed.
+    """
+    running = JudgmentFile.objects.filter(status=RunStatus.RUNNING)
+    lost = running.filter(heartbeat_at__lt=Now() - LOST_AFTER)
+    lost.filter(attempts__gte=MOST_ATTEMPTS).update(
+        status=RunStatus.FAILED,
+        error=f"its worker was lost {MOST_ATTEMPTS} times; look at the worker's log, then ask again",
+        ended_at=Now(),
+    )
+    lost.filter(attempts__lt=MOST_ATTEMPTS).update(
+        status=RunStatus.QUEUED, worker=None, heartbeat_at=Now() - 2 * UNCLAIMED_AFTER
+    )
+    unclaimed = JudgmentFile.objects.filter(status=RunStatus.QUEUED, heartbeat_at__lt=Now() - UNCLAIMED_AFTER)
     ids = list(unclaimed.values_list("pk", flat=True))
-    JudgmentFile.objects.filter(pk__in=ids).update(heartbeat_at=now)
+    JudgmentFile.objects.filter(pk__in=ids).update(heartbeat_at=Now())
     return ids
 
 
 def remove_expired_files() -> int:
     """Delete files whose days are over; their rows stay. Safe to repeat."""
     with transaction.atomic():
-        expired = JudgmentFile.objects.filter(expires_at__lt=timezone.now()).exclude(path="")
+        expired = JudgmentFile.objects.filter(expires_at__lt=Now()).exclude(path="")
         paths = list(expired.select_for_update().values_list("path", flat=True))
         remove_after_commit(paths)
         expired.update(path="")

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
-from django.utils import timezone
+from django.db.models.functions import Now
 
+from annotate.database import clock
 from annotate.door_queries import has_open_pair, num_judged, why_no_pair_of, why_no_work
 from annotate.judging_queries import is_disqualified
 from annotate.models import Entry, EntryLink, JudgingWork, Participant, Round, Study, User
@@ -94,14 +95,14 @@ def add_link(terms: LinkTerms, actor: User | None) -> EntryLink:
     """
     if EntryLink.objects.filter(name=terms.name).exists():
         raise ValueError(f"the name {terms.name!r} is taken; choose another one")
-    if terms.closes_at <= timezone.now():
+    if terms.closes_at <= clock.now():
         raise ValueError(f"closes at {in_words(terms.closes_at)} is over; choose a later time")
     return EntryLink.objects.create(**vars(terms), token=secrets.token_urlsafe(16), created_by=actor)
 
 
 def end_link(link: EntryLink, actor: User) -> bool:
     """Let nobody in any more, and give those who are in no further pair. False when it had ended."""
-    ended = EntryLink.objects.filter(pk=link.pk, ended_at=None).update(ended_at=timezone.now())
+    ended = EntryLink.objects.filter(pk=link.pk, ended_at=None).update(ended_at=Now())
     if ended:
         record_event("end_entry_link", link, actor=actor)
     return bool(ended)
@@ -125,7 +126,7 @@ def check_open(link: EntryLink) -> None:
     Raises:
         EntryRefusedError: the link has ended, or is full.
     """
-    if link.ended_at is not None or link.closes_at <= timezone.now():
+    if link.ended_at is not None or link.closes_at <= clock.now():
         raise EntryRefusedError("This study has ended. Thank you for your interest.", "link_ended")
     if link.entries.count() >= link.max_people:
         raise EntryRefusedError("This study is full: as many people as it needs have come already.", "full")
@@ -270,5 +271,5 @@ def finish(entry: Entry) -> bool:
     """Close an entry whose work is done; the code is shown from now on. False when there is work left."""
     if not progress(entry).can_finish:
         return False
-    Entry.objects.filter(pk=entry.pk, finished_at=None).update(finished_at=timezone.now())
+    Entry.objects.filter(pk=entry.pk, finished_at=None).update(finished_at=Now())
     return True

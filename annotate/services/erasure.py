@@ -10,8 +10,7 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Q, TextField
-from django.db.models.functions import Cast
-from django.utils import timezone
+from django.db.models.functions import Cast, Now
 from django.utils.crypto import salted_hmac
 
 from annotate.models import (
@@ -160,7 +159,7 @@ def _withdraw_judgment_files(person: Located) -> None:
     whole = person.judgment_files.filter(status=RunStatus.DONE)
     whole.update(path="", withdrawn=WITHDRAWN)
     written = person.judgment_files.filter(status=RunStatus.RUNNING)
-    written.update(status=RunStatus.QUEUED, worker=None, heartbeat_at=timezone.now())
+    written.update(status=RunStatus.QUEUED, worker=None, heartbeat_at=Now())
 
 
 def _strike_runs(person: Located) -> None:

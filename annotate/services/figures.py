@@ -13,10 +13,12 @@ from annotate.models import AnnotatorFlag, Round, RoundFigures
 from annotate.quality_queries import (
     coverage_of_people,
     disqualified_people,
+    has_votes,
     inputs_hash,
     newest_figures,
     round_votes,
 )
+from annotate.services.claims import hold
 from rlhf.agreement import agreement
 from rlhf.annotators import AnnotatorReport, Flag, report
 from rlhf.collusion import colluding
@@ -33,12 +35,16 @@ RAISED_AGAIN = 2
 def compute_round(round: Round) -> list[RoundFigures]:
     """Bring a round's figures up to date, those of people and of simulated annotators apart.
 
-    Safe to repeat, and to kill: the same votes give the same figures and flags, and are computed once.
+    Safe to repeat, and to kill: the same votes give the same figures and flags, and are computed once. While
+    one job is at it, another one does nothing.
 
     Returns:
         The figures that are new.
     """
-    made = [_compute(round, is_simulated=is_simulated) for is_simulated in (False, True)]
+    with hold(f"figures of round {round.pk}") as is_alone:
+        if not is_alone:
+            return []
+        made = [_compute(round, is_simulated=is_simulated) for is_simulated in (False, True)]
     return [one for one in made if one is not None]
 
 
@@ -57,9 +63,9 @@ def _compute(round: Round, *, is_simulated: bool) -> RoundFigures | None:
     newest = newest_figures(round, is_simulated=is_simulated)
     if newest is not None and newest.inputs_hash == digest:
         return None
-    votes = round_votes(round, is_simulated=is_simulated)
-    if not votes and newest is None:
+    if newest is None and not has_votes(round, is_simulated=is_simulated):
         return None
+    votes = round_votes(round, is_simulated=is_simulated)
     coverage = coverage_of_people(round, is_simulated=is_simulated)
     found = {
         track: _figures_of(track, [vote for vote in votes if vote.track is track], coverage)

@@ -14,9 +14,10 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from annotate.curation_queries import usable_references
+from annotate.database import clock
 from annotate.gold_queries import slots_to_repeat
 from annotate.models import GoldKind, GoldPair, Instance, Round, Slot, Use, User, VideoPair, VideoSample
 from annotate.services.audit import record_event
@@ -75,7 +76,7 @@ def make_gold(round: Round, actor: User | None = None, *, items: int = ITEMS) ->
         working = min(items, (len(wanted) + 1) // 2) if training else items
         for number, item in enumerate(wanted):
             new[item.kind] += _make(round, item, is_training=number >= working)
-    for slot in slots_to_repeat(round, before=timezone.now() - REPEAT_AFTER):
+    for slot in slots_to_repeat(round, before=clock.now() - REPEAT_AFTER):
         new[GoldKind.REPEAT] += _make_repeat(slot)
     _put_sources_last(round)
     if any(new.values()):
@@ -94,7 +95,7 @@ def _put_sources_last(round: Round) -> None:
 
 def retire(gold: GoldPair, actor: User) -> bool:
     """Show an item to nobody any more; what was said of it still counts. False when it was retired."""
-    retired = GoldPair.objects.filter(pk=gold.pk, retired_at=None).update(retired_at=timezone.now())
+    retired = GoldPair.objects.filter(pk=gold.pk, retired_at=None).update(retired_at=Now())
     if retired:
         record_event("retire_gold", gold, actor=actor)
     return bool(retired)

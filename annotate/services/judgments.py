@@ -10,8 +10,8 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 
+from annotate.database import clock
 from annotate.evidence import NotWatchedError, check_not_too_soon, check_watched
 from annotate.judging_queries import is_disqualified, latest_judgments, lock_slot, take_turn
 from annotate.models import Judgment, Slot, User
@@ -108,7 +108,7 @@ def revise_judgment(
                 raise ValueError(
                     f"idempotency_key {idempotency_key} was used for another answer; make a new one"
                 )
-        if timezone.now() - earlier[0].created_at > timedelta(seconds=settings.UNDO_S):
+        if clock.now() - earlier[0].created_at > timedelta(seconds=settings.UNDO_S):
             raise TooLateError(
                 f"an answer can be changed for {settings.UNDO_S} seconds, and this one is older"
             )

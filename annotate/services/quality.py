@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import transaction
 from django.db.models import Q
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from annotate.judging_queries import disqualified
 from annotate.models import (
@@ -18,6 +18,7 @@ from annotate.models import (
     VideoPair,
 )
 from annotate.services.audit import record_event
+from annotate.services.claims import hold
 from annotate.services.preferences import export_round
 from annotate.services.resolution import resolve_pair
 from annotate.services.rounds import RoundError
@@ -40,7 +41,7 @@ def review_flag(flag: AnnotatorFlag, outcome: str, note: str, actor: User) -> No
     if outcome not in FlagOutcome.values:
         raise QualityError(f"outcome is {outcome!r}; it must be one of: {', '.join(FlagOutcome.values)}")
     changed = AnnotatorFlag.objects.filter(pk=flag.pk, outcome="").update(
-        outcome=outcome, note=_text(note, "a note"), reviewed_by=actor, reviewed_at=timezone.now()
+        outcome=outcome, note=_text(note, "a note"), reviewed_by=actor, reviewed_at=Now()
     )
     if not changed:
         raise QualityError("this flag has been reviewed already; reload the page to see by whom")
@@ -65,7 +66,7 @@ def disqualify(person: User, reason: str, actor: User) -> Disqualification:
     made = Disqualification.objects.create(annotator=person, reason=reason, by=actor)
     release_all(person)
     AnnotatorFlag.objects.filter(annotator=person, outcome="").update(
-        outcome=FlagOutcome.DISQUALIFIED, reviewed_by=actor, reviewed_at=timezone.now(), note=reason
+        outcome=FlagOutcome.DISQUALIFIED, reviewed_by=actor, reviewed_at=Now(), note=reason
     )
     record_event("disqualify", person, actor=actor, reason=reason)
     return made
@@ -82,7 +83,7 @@ def lift(disqualification: Disqualification, reason: str, actor: User) -> None:
     if not reason:
         raise QualityError("no reason was given; say in a line why these votes count again")
     changed = Disqualification.objects.filter(pk=disqualification.pk, lifted_at=None).update(
-        lifted_at=timezone.now(), lifted_by=actor, lifted_because=reason, last_pair=0, settled_at=None
+        lifted_at=Now(), lifted_by=actor, lifted_because=reason, last_pair=0, settled_at=None
     )
     if not changed:
         raise QualityError("it was lifted already; reload the page to see by whom")
@@ -96,11 +97,16 @@ def unsettled_ids() -> list[int]:
 def settle(disqualification_id: int) -> int:
     """Resolve every pair that the person touched, and ask for the votes that are missing now.
 
-    A killed job goes on where it stopped; a second one changes nothing.
+    A killed job goes on where it stopped; beside one that is at it, a second one does nothing.
 
     Returns:
         How many pairs were resolved now.
     """
+    with hold(f"settling of disqualification {disqualification_id}") as is_alone:
+        return _settle(disqualification_id) if is_alone else 0
+
+
+def _settle(disqualification_id: int) -> int:
     done = 0
     unsettled = Disqualification.objects.filter(pk=disqualification_id, settled_at=None)
     while (found := unsettled.first()) is not None:
@@ -109,7 +115,7 @@ def settle(disqualification_id: int) -> int:
         # Not another's work, nor that before it was lifted.
         same = unsettled.filter(last_pair=found.last_pair, lifted_at=found.lifted_at)
         if pair_id is None:
-            same.update(settled_at=timezone.now())
+            same.update(settled_at=Now())
             continue
         with transaction.atomic():
             resolve_pair(pair_id)

@@ -14,13 +14,14 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Case, Max, Value, When
-from django.utils import timezone
+from django.db.models import Case, F, Max, Q, Value, When
+from django.db.models.functions import Now
 
 from annotate import queries
 from annotate.consent_queries import refusal
 from annotate.models import (
     LIVE,
+    MOST_ATTEMPTS,
     Export,
     InstanceReference,
     ModelKind,
@@ -206,17 +207,30 @@ def references_request(instance_id: int, folder: RunDir) -> list[dict[str, str]]
 
 def claim_run(run_id: int, worker: UUID) -> Run | None:
     """Take a queued run for this worker, or None when somebody else has it or it has ended."""
-    now = timezone.now()
     taken = Run.objects.filter(pk=run_id, status=RunStatus.QUEUED).update(
-        status=RunStatus.RUNNING, worker=worker, heartbeat_at=now, started_at=now, error=""
+        status=RunStatus.RUNNING,
+        worker=worker,
+        attempts=F("attempts") + 1,
+        heartbeat_at=Now(),
+        started_at=Now(),
+        error="",
     )
     return Run.objects.select_related("round__policy").get(pk=run_id) if taken else None
 
 
 def renew_run(run: Run, worker: UUID) -> RunStatus | None:
-    """Say that the worker is alive; returns the run's status, or None when the run is no longer its own."""
-    mine = Run.objects.filter(pk=run.pk, worker=worker, status__in=[RunStatus.RUNNING, RunStatus.CANCELLING])
-    if not mine.update(heartbeat_at=timezone.now()):
+    """Say that the worker is alive; returns the run's status, or None when it is no longer the worker's.
+
+    A run that was taken for lost, because the database was away for longer than that takes, is still its
+    own until another worker has begun it.
+    """
+    mine = Q(worker=worker, status__in=[RunStatus.RUNNING, RunStatus.CANCELLING])
+    given_up = Q(worker=None, status=RunStatus.QUEUED)
+    if not Run.objects.filter(mine | given_up, pk=run.pk).update(
+        worker=worker,
+        heartbeat_at=Now(),
+        status=Case(When(given_up, then=Value(RunStatus.RUNNING)), default=F("status")),
+    ):
         return None
     return RunStatus(Run.objects.values_list("status", flat=True).get(pk=run.pk))
 
@@ -281,7 +295,7 @@ def finish_run(run: Run, worker: UUID) -> bool:
     result = run_dir(run).read_result()
     follow_run(run)
     done = Run.objects.filter(pk=run.pk, worker=worker, status__in=[RunStatus.RUNNING, RunStatus.CANCELLING])
-    if not done.update(status=RunStatus.DONE, result=result, ended_at=timezone.now()):
+    if not done.update(status=RunStatus.DONE, result=result, ended_at=Now()):
         return False
     if run.stage == Stage.SAMPLE and run.round:
         for item in result["samples"]:
@@ -322,7 +336,7 @@ def _register_adapter(run: Run, round: Round, result: dict[str, Any]) -> ModelVe
 def end_run(run: Run, worker: UUID, status: RunStatus, error: str = "") -> bool:
     """Mark a run failed or cancelled; False when it was not this worker's any more."""
     ended = Run.objects.filter(pk=run.pk, worker=worker, status__in=[*LIVE]).update(
-        status=status, error=error[:4000], ended_at=timezone.now()
+        status=status, error=error[:4000], ended_at=Now()
     )
     if ended:
         # Not the error: it may name a person's file, and the chain forgets nothing.
@@ -332,10 +346,9 @@ def end_run(run: Run, worker: UUID, status: RunStatus, error: str = "") -> bool:
 
 def cancel_run(run: Run, actor: User | None = None) -> bool:
     """Ask a live run to stop; one that did not start ends at once. False when it had ended already."""
-    now = timezone.now()
     live = Run.objects.filter(pk=run.pk)
     resting = live.filter(status__in=[RunStatus.WAITING, RunStatus.QUEUED])
-    stopped = resting.update(status=RunStatus.CANCELLED, ended_at=now)
+    stopped = resting.update(status=RunStatus.CANCELLED, ended_at=Now())
     stopped = stopped or live.filter(status=RunStatus.RUNNING).update(status=RunStatus.CANCELLING)
     if stopped:
         record_event("cancel_run", run, actor=actor)
@@ -344,6 +357,8 @@ def cancel_run(run: Run, actor: User | None = None) -> bool:
 
 def retry_run(run: Run, actor: User | None = None) -> bool:
     """Queue a failed or cancelled run again, in the same folder: it goes on where it stopped.
+
+    It may lose its worker as often as a new one.
 
     What was cancelled before anybody approved it waits for approval again. False when it has not ended, or
     when another run of its stage is under way.
@@ -354,8 +369,9 @@ def retry_run(run: Run, actor: User | None = None) -> bool:
     unapproved = When(needs_approval=True, approved_by=None, then=Value(RunStatus.WAITING))
     queued = ended.update(
         status=Case(unapproved, default=Value(RunStatus.QUEUED)),
-        queued_at=timezone.now(),
+        queued_at=Now(),
         worker=None,
+        attempts=0,
         ended_at=None,
         error="",
     )
@@ -364,15 +380,42 @@ def retry_run(run: Run, actor: User | None = None) -> bool:
     return bool(queued)
 
 
-def requeue_lost_runs() -> list[int]:
-    """Queue what lost its worker or its message; returns the runs to send out again."""
-    now = timezone.now()
-    lost = Run.objects.filter(heartbeat_at__lt=now - LOST_AFTER)
-    lost.filter(status=RunStatus.CANCELLING).update(status=RunStatus.CANCELLED, ended_at=now)
-    lost.filter(status=RunStatus.RUNNING).update(
-        status=RunStatus.QUEUED, worker=None, queued_at=now - 2 * UNCLAIMED_AFTER
+def let_go(run: Run, worker: UUID) -> None:
+    """Queue a run whose worker is stopped in good order, which is no attempt of the run."""
+    mine = Run.objects.filter(pk=run.pk, worker=worker, status=RunStatus.RUNNING)
+    mine.update(
+        status=RunStatus.QUEUED,
+        worker=None,
+        attempts=F("attempts") - 1,
+        queued_at=Now() - 2 * UNCLAIMED_AFTER,
     )
-    unclaimed = Run.objects.filter(status=RunStatus.QUEUED, queued_at__lt=now - UNCLAIMED_AFTER)
+
+
+def requeue_lost_runs() -> list[int]:
+    """Queue what lost its worker or its message; returns the runs to send out again.
+
+    What has lost its worker `MOST_ATTEMPTS` times ends as failed.
+    """
+    lost = Run.objects.filter(heartbeat_at__lt=Now() - LOST_AFTER)
+    lost.filter(status=RunStatus.CANCELLING).update(status=RunStatus.CANCELLED, ended_at=Now())
+    running = lost.filter(status=RunStatus.RUNNING)
+    for run in running.filter(attempts__gte=MOST_ATTEMPTS):
+        _give_up(run)
+    running.filter(attempts__lt=MOST_ATTEMPTS).update(
+        status=RunStatus.QUEUED, worker=None, queued_at=Now() - 2 * UNCLAIMED_AFTER
+    )
+    unclaimed = Run.objects.filter(status=RunStatus.QUEUED, queued_at__lt=Now() - UNCLAIMED_AFTER)
     ids = list(unclaimed.values_list("pk", flat=True))
-    Run.objects.filter(pk__in=ids).update(queued_at=now)
+    Run.objects.filter(pk__in=ids).update(queued_at=Now())
     return ids
+
+
+@transaction.atomic
+def _give_up(run: Run) -> None:
+    error = (
+        f"its worker was lost {run.attempts} times, most often because the machine's memory ran out; look at "
+        "the worker's log, then try again"
+    )
+    same = Run.objects.filter(pk=run.pk, worker=run.worker, status=RunStatus.RUNNING)
+    if same.update(status=RunStatus.FAILED, error=error, ended_at=Now()):
+        record_event("failed_run", run, error=error)

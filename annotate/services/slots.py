@@ -13,9 +13,10 @@ from uuid import UUID
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Q, QuerySet
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from annotate.consent_queries import given, given_sql
+from annotate.database import clock
 from annotate.door_queries import scope_of
 from annotate.judging_queries import leased_slots, may_choose
 from annotate.models import PreferencePair, Side, Slot, StudyTask, Use, User, VideoPair
@@ -247,7 +248,7 @@ def renew_lease(annotator: User, lease: UUID) -> datetime | None:
 
     A lease that ran out is renewed, too, as long as nobody else has taken the slot.
     """
-    until = timezone.now() + timedelta(seconds=settings.LEASE_S)
+    until = clock.now() + timedelta(seconds=settings.LEASE_S)
     held = Slot.objects.filter(annotator=annotator, lease=lease, judged_at=None)
     return until if held.update(lease_expires_at=until) else None
 
@@ -317,7 +318,7 @@ def stop_asking(pair: VideoPair) -> None:
 
 
 def stop_asking_for(slots: QuerySet[Slot]) -> None:
-    unheld = Q(lease_expires_at=None) | Q(lease_expires_at__lt=timezone.now())
+    unheld = Q(lease_expires_at=None) | Q(lease_expires_at__lt=Now())
     slots.filter(unheld, judged_at=None).delete()
 
 

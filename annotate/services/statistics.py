@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict
-
-from django.db import transaction
-
 from annotate.models import Round, VoteFit
+from annotate.services.claims import hold
 from annotate.services.resolution import resolve_pair
-from annotate.vote_queries import counting_votes, pairs_still_open
+from annotate.vote_queries import counting_votes, newest_digests, news_of_votes, pairs_still_open
 from rlhf.records import Track
 from rlhf.vote_fit import FIT_VERSION, fit_votes
-from rlhf.votes import Vote
 
 
 def fit_round(round: Round) -> list[VoteFit]:
-    """Fit each track, people and simulated annotators apart; the same votes are never fitted twice.
+    """Fit each track, people and simulated annotators apart; the same votes are never read twice.
 
     Where something new was found in a round that stops by probability, its open pairs are resolved again:
     what is known of their voters by now may settle them. Safe to repeat, and to kill: a fit is one row, and
-    resolving again changes nothing.
+    resolving again changes nothing. While one job is at it, another one does nothing.
 
     Returns:
         The new fits.
     """
+    with hold(f"fit of round {round.pk}") as is_alone:
+        return _fit_all(round) if is_alone else []
+
+
+def _fit_all(round: Round) -> list[VoteFit]:
+    news = news_of_votes(round, version=FIT_VERSION)
+    known = newest_digests(round)
     made = [
-        fit
+        _fit(round, track, is_simulated, digest)
         for is_simulated in (False, True)
         for track in Track
-        if (fit := _fit(round, track, is_simulated=is_simulated)) is not None
+        if (digest := news.get((track, is_simulated))) and digest != known.get((track, is_simulated))
     ]
     if made and round.stopping is not None:
         for pair_id in list(pairs_still_open(round).values_list("pair_id", flat=True)):
@@ -38,28 +39,14 @@ def fit_round(round: Round) -> list[VoteFit]:
     return made
 
 
-@transaction.atomic
-def _fit(round: Round, track: Track, *, is_simulated: bool) -> VoteFit | None:
-    """The round's row makes two jobs at once wait for each other; voters do not wait for it."""
-    Round.objects.select_for_update(no_key=True).get(pk=round.pk)
+def _fit(round: Round, track: Track, is_simulated: bool, digest: str) -> VoteFit:
+    """Votes that come while it reads are not in the digest, so they are news for the next time."""
     votes = counting_votes(round, track, is_simulated=is_simulated)
-    of_its_kind = VoteFit.objects.filter(round=round, track=track, is_simulated=is_simulated)
-    newest = of_its_kind.order_by("id").last()
-    inputs_hash = _inputs_hash(votes)
-    if (not votes and newest is None) or (newest is not None and newest.inputs_hash == inputs_hash):
-        return None
     return VoteFit.objects.create(
         round=round,
         track=track,
         is_simulated=is_simulated,
-        inputs_hash=inputs_hash,
+        inputs_hash=digest,
         model=fit_votes(votes).to_json(),
         num_votes=len(votes),
     )
-
-
-def _inputs_hash(votes: list[Vote]) -> str:
-    digest = hashlib.sha256(FIT_VERSION.encode())
-    for vote in votes:
-        digest.update(json.dumps(asdict(vote), sort_keys=True, default=str).encode())
-    return digest.hexdigest()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from annotate.models import Study, StudyInput, StudyVideo
 from annotate.services.runs import run_dir
@@ -35,9 +35,7 @@ def store_media(study: Study) -> bool:
             _store_references(study, asked)
     except (OSError, ValueError) as problem:
         error = " ".join(str(problem).split())
-    Study.objects.filter(pk=study.pk, opened_at=None).update(
-        error=error, opened_at=None if error else timezone.now()
-    )
+    Study.objects.filter(pk=study.pk, opened_at=None).update(error=error, opened_at=None if error else Now())
     study.refresh_from_db()
     return not error
 

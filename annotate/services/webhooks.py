@@ -9,22 +9,23 @@ from __future__ import annotations
 import json
 import secrets
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import timedelta
 from random import uniform
 from time import monotonic
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F
-from django.utils import timezone
+from django.db.models.functions import Now
 from standardwebhooks import Webhook
 
+from annotate.database import clock
 from annotate.door_queries import due_messages
 from annotate.models import User, WebhookEndpoint, WebhookEvent, WebhookMessage
 from annotate.outgoing import check_url, post
 from annotate.services.audit import record_event
+from annotate.services.claims import hold
 
 #: After so many refusals a message is dead, which takes about 18 hours; a lead can send it again.
 MOST_ATTEMPTS = 12
@@ -32,8 +33,6 @@ _FIRST_WAIT_S = 8.0
 _LONGEST_WAIT_S = 3 * 3600.0
 #: A refusing endpoint is left alone for as long as its messages are, but tried again within five minutes.
 _LONGEST_REST_S = 300.0
-#: Any constant: it only has to be the same for every worker.
-_DELIVERY_LOCK = 7_206_149
 #: One job sends so many messages to an endpoint, for so long, then lets other jobs have their turn.
 BATCH, BATCH_S = 100, 20.0
 
@@ -63,7 +62,7 @@ def add_endpoint(url: str, events: Sequence[str], actor: User) -> WebhookEndpoin
 @transaction.atomic
 def end_endpoint(endpoint: WebhookEndpoint, actor: User | None = None) -> bool:
     """Tell an address nothing more; what waited for it is given up. False when it had ended."""
-    ended = WebhookEndpoint.objects.filter(pk=endpoint.pk, ended_at=None).update(ended_at=timezone.now())
+    ended = WebhookEndpoint.objects.filter(pk=endpoint.pk, ended_at=None).update(ended_at=Now())
     if ended:
         endpoint.messages.filter(next_attempt_at__isnull=False).update(next_attempt_at=None)
         record_event("end_webhook", endpoint, actor=actor)
@@ -73,7 +72,7 @@ def end_endpoint(endpoint: WebhookEndpoint, actor: User | None = None) -> bool:
 def send_again(message: WebhookMessage, actor: User) -> bool:
     """Give a dead message all its attempts again, under its old number; False when it is not dead."""
     dead = WebhookMessage.objects.filter(pk=message.pk, delivered_at=None, next_attempt_at=None)
-    sent = dead.update(attempts=0, next_attempt_at=timezone.now())
+    sent = dead.update(attempts=0, next_attempt_at=Now())
     if sent:
         record_event("resend_webhook", message, actor=actor)
     return bool(sent)
@@ -85,25 +84,12 @@ def deliver_due(endpoint_id: int) -> int:
     One worker at a time, so that messages leave in order; a second one does nothing.
     """
     began = monotonic()
-    with _alone(endpoint_id) as is_alone:
+    with hold(f"webhook {endpoint_id}") as is_alone:
         for count in range(BATCH if is_alone else 0):
             message = _claim(endpoint_id) if monotonic() - began < BATCH_S else None
             if message is None or not _deliver(message):
                 return count
     return BATCH if is_alone else 0
-
-
-@contextmanager
-def _alone(endpoint_id: int) -> Iterator[bool]:
-    """Hold an endpoint for this connection, if nobody else does; a killed worker's connection lets go."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [_DELIVERY_LOCK, endpoint_id])
-        is_alone = cursor.fetchone() == (True,)
-        try:
-            yield is_alone
-        finally:
-            if is_alone:
-                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [_DELIVERY_LOCK, endpoint_id])
 
 
 def _claim(endpoint_id: int) -> WebhookMessage | None:
@@ -113,7 +99,7 @@ def _claim(endpoint_id: int) -> WebhookMessage | None:
         return None
     message.attempts += 1
     wait = timedelta(seconds=wait_s(message.attempts))
-    message.next_attempt_at = timezone.now() + wait if message.attempts < MOST_ATTEMPTS else None
+    message.next_attempt_at = clock.now() + wait if message.attempts < MOST_ATTEMPTS else None
     message.answer = "no answer yet"
     message.save(update_fields=["attempts", "next_attempt_at", "answer"])
     return message
@@ -128,10 +114,9 @@ def wait_s(attempts: int) -> float:
 def _deliver(message: WebhookMessage) -> bool:
     endpoint = message.endpoint
     answer = post(endpoint.url, body_of(message), signed_headers(message))
-    now = timezone.now()
     told = WebhookMessage.objects.filter(pk=message.pk)
     if answer.is_taken:
-        told.update(delivered_at=now, next_attempt_at=None, answer=answer.says)
+        told.update(delivered_at=Now(), next_attempt_at=None, answer=answer.says)
         WebhookEndpoint.objects.filter(pk=endpoint.pk).exclude(failures=0).update(
             failures=0, resting_until=None
         )
@@ -148,7 +133,7 @@ def let_rest(endpoint: WebhookEndpoint) -> None:
     """Leave a refusing endpoint alone for a while, longer each time."""
     rest = min(wait_s(endpoint.failures + 1), _LONGEST_REST_S)
     WebhookEndpoint.objects.filter(pk=endpoint.pk).update(
-        failures=F("failures") + 1, resting_until=timezone.now() + timedelta(seconds=rest)
+        failures=F("failures") + 1, resting_until=Now() + timedelta(seconds=rest)
     )
 
 
@@ -164,7 +149,7 @@ def body_of(message: WebhookMessage) -> bytes:
 
 def signed_headers(message: WebhookMessage) -> dict[str, str]:
     """Standard Webhooks: HMAC-SHA256 over number, time and body."""
-    now, number = timezone.now(), f"msg_{message.number.hex}"
+    now, number = clock.now(), f"msg_{message.number.hex}"
     return {
         "content-type": "application/json",
         "user-agent": "anyid-preference",
@@ -176,6 +161,6 @@ def signed_headers(message: WebhookMessage) -> dict[str, str]:
 
 def remove_old_messages() -> int:
     """Forget what was delivered long ago. Safe to repeat."""
-    old = timezone.now() - timedelta(days=settings.DOWNLOAD_DAYS)
+    old = Now() - timedelta(days=settings.DOWNLOAD_DAYS)
     gone, _ = WebhookMessage.objects.filter(delivered_at__lt=old).delete()
     return gone

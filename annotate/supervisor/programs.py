@@ -14,9 +14,14 @@ MANAGE = [sys.executable, str(settings.BASE_DIR / "manage.py")]
 
 def web() -> Command:
     address = f"{settings.BIND}:{settings.PORT}"
-    # Threads, because playing clips keeps connections open; two processes, so that one can be renewed.
-    options = {"bind": address, "workers": "2", "worker-class": "gthread", "threads": "8", "timeout": "60"}
-    options |= {
+    # Two processes, so that one can be renewed.
+    options = {
+        "bind": address,
+        "workers": "2",
+        "worker-class": "annotate.supervisor.web_worker.SlowClientsWorker",
+        "threads": "8",
+        "timeout": "60",
+        "backlog": "1024",
         "graceful-timeout": "10",
         "log-level": settings.LOG_LEVEL.lower(),
         "worker-tmp-dir": _memory_folder(),

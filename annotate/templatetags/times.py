@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from django import template
-from django.utils import timezone
 
 from annotate import moments
+from annotate.database import clock
 
 register = template.Library()
 
@@ -30,7 +30,7 @@ def moment_in_words(at: datetime | None) -> str:
 
 @register.simple_tag
 def this_moment() -> str:
-    return moments.element(timezone.now())
+    return moments.element(clock.now())
 
 
 @register.filter

@@ -9,10 +9,10 @@ from django import forms
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
 from annotate import door_queries, queries
+from annotate.database import clock
 from annotate.models import EntryLink, Round, User
 from annotate.services import entries
 from annotate.services.entries import LinkTerms
@@ -57,7 +57,7 @@ class TermsForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["closes_at"].initial = timezone.now() + timedelta(days=7)
+        self.fields["closes_at"].initial = clock.now() + timedelta(days=7)
 
 
 class LinkForm(TermsForm):
@@ -94,7 +94,7 @@ def entry_links(request: SignedInRequest) -> HttpResponse:
 @leads_only
 def entry_link(request: SignedInRequest, link_id: int) -> HttpResponse:
     link = _link(request, link_id)
-    context = {"link": link, "entries": door_queries.entries_of(link), "now": timezone.now()}
+    context = {"link": link, "entries": door_queries.entries_of(link), "now": clock.now()}
     return render(request, "annotate/entry_link.html", context)
 
 

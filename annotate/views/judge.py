@@ -30,6 +30,7 @@ from annotate.services.judgments import (
     submit_judgment,
 )
 from annotate.services.slots import CHOICES, choice_of, lease_slot
+from annotate.strict_json import ShallowJSONField
 from annotate.tracks import judging_task
 from annotate.views.access import SignedInRequest, signed_in
 from rlhf.records import Track
@@ -85,7 +86,7 @@ class AnswerForm(forms.Form):
     lease = forms.UUIDField()
     idempotency_key = forms.UUIDField()
     note = forms.CharField(required=False, max_length=1000)
-    evidence = forms.JSONField(required=False, error_messages=NOT_JSON)
+    evidence = ShallowJSONField(required=False, error_messages=NOT_JSON)
 
     def clean_evidence(self) -> dict[str, Any]:
         evidence: dict[str, Any] = self._checked(
@@ -119,7 +120,7 @@ class JudgmentForm(AnswerForm):
         ],
         required=False,
     )
-    breaks = forms.JSONField(required=False, error_messages=NOT_JSON)
+    breaks = ShallowJSONField(required=False, error_messages=NOT_JSON)
 
     def clean_breaks(self) -> list[dict[str, Any]]:
         given: BaseSerializer[Any] = ListSerializer(

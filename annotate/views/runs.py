@@ -10,10 +10,10 @@ from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from annotate import launch_queries, queries, tasks
+from annotate.database import clock
 from annotate.models import Run, RunStatus, Stage
 from annotate.run_curves import plots_by_time, run_plots
 from annotate.services import runs
@@ -42,13 +42,14 @@ def _context(run: Run, request: SignedInRequest) -> dict[str, Any]:
     rows = queries.dpo_curves(run) if run.stage == Stage.DPO else []
     config = run_config(run) if run.stage == Stage.DPO else None
     rests = run.status in (RunStatus.FAILED, RunStatus.CANCELLED)
+    now = clock.now()
     return {
         "run": run,
         "progress": queries.run_progress(run),
         "remaining_s": _remaining(run, rows),
         "took_s": _seconds(run.started_at, run.ended_at),
-        "silent_s": _seconds(run.heartbeat_at, timezone.now()),
-        "is_lost": run.heartbeat_at is not None and timezone.now() - run.heartbeat_at > runs.LOST_AFTER,
+        "silent_s": _seconds(run.heartbeat_at, now),
+        "is_lost": run.heartbeat_at is not None and now - run.heartbeat_at > runs.LOST_AFTER,
         "plots": run_plots(rows),
         "by_time": plots_by_time(rows),
         "shown": shown_pairs(run) if run.stage == Stage.DPO else [],

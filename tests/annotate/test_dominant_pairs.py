@@ -123,7 +123,7 @@ def test_what_an_earlier_version_stored_is_undone_named_and_looked_at_again(caps
             [bad.pk],
         )
         cursor.execute("SET LOCAL session_replication_role = origin")
-    migration = import_module("annotate.migrations.0006_dominant_rows")
+    migration = import_module("annotate.migrations.0009_dominant_rows")
     migration.undo_dominant(apps, SimpleNamespace(connection=connection))
     checked()
     assert f"pair {bad.pk} was dominant" in (said := capsys.readouterr().out)

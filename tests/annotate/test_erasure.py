@@ -43,7 +43,7 @@ from tests.factories import make_group, make_instance, make_pair, make_round, ma
 
 pytestmark = pytest.mark.django_db
 
-gold_sources = import_module("annotate.migrations.0002_gold_sources")
+gold_sources = import_module("annotate.migrations.0003_gold_sources")
 #: Copies of impostor pairs.
 GOLD = Q(pairs_as_first__gold__kind="impostor") | Q(pairs_as_second__gold__kind="impostor")
 

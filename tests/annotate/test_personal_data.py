@@ -62,7 +62,7 @@ def test_every_place_is_searched_unless_it_is_named_as_out_of_reach():
 
 def test_every_column_that_names_a_file_keeps_it():
     """A column is one of these when it is called so."""
-    called = {"path", "poster", "folder", "adapter_path"}
+    called = {"path", "shown_path", "poster", "folder", "adapter_path"}
     # A run's folder may go while its row stays; a journal's paths are what is to go.
     without = {("Run", "folder"), ("FileRemoval", "path")}
     there = {(table.__name__, name) for table in tables() for name in texts_of(table) & called} - without

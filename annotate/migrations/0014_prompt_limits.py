@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('annotate', '0006_rounds_and_verdicts'),
+        ('annotate', '0013_claims_on_the_databases_clock'),
     ]
 
     operations = [

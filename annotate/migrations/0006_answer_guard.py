@@ -5,7 +5,7 @@ from django.db.models.functions import Now
 
 
 class Migration(migrations.Migration):
-    dependencies = [("annotate", "0003_portraits_state_consent")]
+    dependencies = [("annotate", "0005_portraits_state_consent")]
 
     operations = [
         migrations.AlterField("entry", "consented_at", models.DateTimeField(db_default=Now())),

@@ -14,6 +14,6 @@ def state_consent(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("annotate", "0003_consent_uses")]
+    dependencies = [("annotate", "0004_consent_uses")]
 
     operations = [migrations.RunPython(state_consent, migrations.RunPython.noop)]

@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("annotate", "0006_dominant_rows")]
+    dependencies = [("annotate", "0009_dominant_rows")]
 
     operations = [
         migrations.AddField("round", "draw", models.PositiveSmallIntegerField(default=0)),

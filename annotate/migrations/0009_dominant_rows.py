@@ -40,7 +40,7 @@ def undo_dominant(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("annotate", "0005_retire_recognisable_gold")]
+    dependencies = [("annotate", "0008_retire_recognisable_gold")]
 
     # Going back leaves the rows as they are: undecided is right in the earlier version, too.
     operations = [migrations.RunPython(undo_dominant, migrations.RunPython.noop)]

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('annotate', '0004_answer_guard'),
+        ('annotate', '0006_answer_guard'),
     ]
 
     operations = [

@@ -14,7 +14,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('annotate', '0002_gold_sources'),
+        ('annotate', '0003_gold_sources'),
     ]
 
     operations = [

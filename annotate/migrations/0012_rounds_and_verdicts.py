@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("annotate", "0006_round_state_rows")]
+    dependencies = [("annotate", "0011_round_state_rows")]
 
     operations = [
         # A column cannot become a generated one.

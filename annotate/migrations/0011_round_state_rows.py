@@ -11,6 +11,6 @@ def open_what_is_open(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("annotate", "0006_round_state")]
+    dependencies = [("annotate", "0010_round_state")]
 
     operations = [migrations.RunPython(close_what_is_not_open, open_what_is_open)]

@@ -13,7 +13,7 @@ def retire(apps: Apps, schema: BaseDatabaseSchemaEditor) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("annotate", "0005_unrecognisable_gold")]
+    dependencies = [("annotate", "0007_unrecognisable_gold")]
 
     # Which of them were retired by a lead is not known afterwards; going back leaves all of them retired.
     operations = [migrations.RunPython(retire, migrations.RunPython.noop)]

@@ -1,0 +1,18 @@
+"""The database's clock: the only one that all machines of a site share.
+
+Whatever decides between workers, or ends something, is compared with it: `Now()` inside a statement, `now()`
+where Python needs the value. The clocks of two machines may differ by more than a heartbeat lasts.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import connection
+
+
+def now() -> datetime:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement_timestamp()")
+        row: tuple[datetime] = cursor.fetchone()
+    return row[0]
