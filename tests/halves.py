@@ -52,7 +52,7 @@ def run_pytest(arguments: list[str], environment: dict[str, str]) -> Outcome:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         began = time.monotonic()
-        command = [sys.executable, "-m", "pytest", f"--junitxml={report}", *arguments]
+        command = [sys.executable, "-m", "pytest", f"--junitxml={report}", "--durations=20", *arguments]
         code = subprocess.run(command, cwd=ROOT, env=os.environ | environment, check=False).returncode
         seconds = time.monotonic() - began
         return outcome_of(report, code, seconds)

@@ -66,7 +66,8 @@ def test_a_word_is_taken_back_by_another_row(torn, lea):
         Adjudication.objects.update(note="never said")
 
 
-def test_who_judged_a_pair_is_no_judge_over_it(torn, lea):
+def test_who_judged_a_pair_is_no_judge_over_it(torn, lea, settings):
+    settings.LEADS_MAY_VOTE = True
     pair = make_pair(torn.round, make_instance(num_references=2))
     vote(pair, Track.IDENTITY, Verdict.FIRST, lea)
     with pytest.raises(AdjudicationError, match="judged this pair yourself"):

@@ -177,7 +177,7 @@ def test_a_copy_whose_source_is_gone_is_shown_to_nobody(exported):
     """As erasure left them before: the pair could still be leased, the file still be seen."""
     make_pair(exported.round, make_instance(make_group(name="tom"), num_references=1))
     make_gold(exported.round)
-    VideoSample.objects.update(copy_of=None)
+    VideoSample.objects.filter(GOLD).update(copy_of=None, shown_path="")  # there were no display copies
     mine = VideoSample.objects.filter(instance__group__name="mia", pairs_as_second__gold=None)
     with without_append_only({Judgment}):
         mine.delete()

@@ -213,7 +213,7 @@ def test_nobody_meets_an_item_twice_and_no_item_meets_too_many(round, always):
 def test_the_last_place_of_an_item_goes_to_one_person(settings, monkeypatch):
     settings.GOLD_EVERY = 0
     round = make_round(votes_wanted=8)
-    for _ in range(3):
+    for _ in range(9):  # more than gold is made of, so that all begin with a pair that is in none
         make_pair(round, make_instance(num_references=2))
     Reference.objects.update(curation=Curation.DONE)
     make_gold(round, items=1)
