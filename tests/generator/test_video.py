@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 
+from generator import video
 from generator.normalise import normalise
 from generator.video import MediaError, MediaKind, MediaLimits, probe, read_clip, write_clip, write_poster
 from tests.generator.media_files import MediaMaker, grey_of, moving, picture
@@ -206,3 +207,22 @@ def test_it_turns_clips_upright(make: MediaMaker, turned: int, rotation: int, co
 def test_it_makes_pixels_square(make: MediaMaker) -> None:
     facts = probe(make.encoded("wide.mp4", pixel_aspect=Fraction(3, 2)))
     assert (facts.width, facts.height) == (96, 48)
+
+
+def test_every_processor_writes_the_same_bytes(tmp_path, monkeypatch):
+    """The encoder's plain C, and whatever instructions this machine has."""
+    frames = (
+        np.random.default_rng(1).integers(30, 220, (9, 8, 6, 3)).repeat(8, 1).repeat(8, 2).astype(np.uint8)
+    )
+    write_clip(tmp_path / "fast.mp4", frames, 8)
+    configure = video._configure
+
+    def plainly(codec, *rest):
+        configure(codec, *rest)
+        options = dict(codec.options)
+        given = [options["x264-params"]] if "x264-params" in options else []
+        codec.options = options | {"x264-params": ":".join([*given, "asm=0"])}
+
+    monkeypatch.setattr(video, "_configure", plainly)
+    write_clip(tmp_path / "plain.mp4", frames, 8)
+    assert (tmp_path / "fast.mp4").read_bytes() == (tmp_path / "plain.mp4").read_bytes()
