@@ -108,8 +108,13 @@ class Funnel:
             FunnelStage("Decided on both tracks", self.decided, self.judged_in_full),
             FunnelStage("Dominant", self.dominant, self.decided),
             FunnelStage("Exported", self.exported_pairs, self.exported_of),
-            FunnelStage("Trained on", self.trained_pairs, self.exported_pairs),
+            FunnelStage("Trained on", self.trained_pairs, self._trained_of),
         ]
+
+    @property
+    def _trained_of(self) -> int | None:
+        """What was trained on may have been withdrawn or superseded since: then it is no part of the newest."""
+        return self.exported_pairs if self.trained_pairs <= self.exported_pairs else None
 
 
 def round_funnel(round: Round) -> Funnel:

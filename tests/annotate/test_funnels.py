@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from annotate.funnel_queries import funnels, round_funnel
+from annotate.funnel_queries import FunnelStage, funnels, round_funnel
 from annotate.models import Round
 from annotate.queries import round_report
 from annotate.services.preferences import export_round
@@ -88,3 +89,9 @@ def test_an_export_by_another_rule_is_measured_against_all_pairs(round):
     export = export_round(round, rule=ExportRule.IDENTITY)
     exported = next(stage for stage in round_funnel(round).stages if stage.title == "Exported")
     assert (exported.count, exported.of) == (export.num_pairs, 5)
+
+
+def test_what_a_withdrawn_export_trained_is_no_share_of_nothing(round):
+    trained = replace(round_funnel(round), exported_pairs=0, trained_pairs=22)
+    assert trained.stages[-1] == FunnelStage("Trained on", 22, None)
+    assert replace(trained, exported_pairs=30).stages[-1].of == 30
