@@ -113,7 +113,7 @@ class Funnel:
 
     @property
     def _trained_of(self) -> int | None:
-        """What was trained on may have been withdrawn or superseded since: then it is no part of the newest."""
+        """What was trained on may have been withdrawn or superseded since; then it is no part of this."""
         return self.exported_pairs if self.trained_pairs <= self.exported_pairs else None
 
 
