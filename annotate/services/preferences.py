@@ -10,7 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Prefetch
 
 from annotate.consent_queries import refusal
@@ -25,6 +25,9 @@ from rlhf.export import write_export
 from rlhf.export_row import ExportReference, ExportRow, ExportSample, TrackVotes
 from rlhf.export_rule import ExportRule
 from rlhf.records import Track, Verdict
+
+#: A set of more than so many changes what its table looks like to the planner.
+MANY_PAIRS = 5_000
 
 
 @transaction.atomic
@@ -80,6 +83,10 @@ def export_round(
     )
     if created:
         export.pairs.set(chosen)
+        if len(chosen) > MANY_PAIRS:
+            # What is read of it next would be planned for the table as it was, and take minutes.
+            with connection.cursor() as cursor:
+                cursor.execute("ANALYZE annotate_export_pairs")
         record_event("export_round", export, actor=actor, content_hash=manifest.content_hash, rule=str(rule))
     return export
 
