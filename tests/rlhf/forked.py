@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
 import os
 import socket
 
 from accelerate import PartialState
 from accelerate.state import AcceleratorState
+
+#: Seconds after which a process hangs rather than is slow.
+PATIENCE = 300
 
 
 def together(number, work):
@@ -20,8 +24,7 @@ def together(number, work):
     for process in processes:
         process.start()
     for process in processes:
-        process.join(600)
-        process.kill()
+        process.join()
     assert [process.exitcode for process in processes] == [0] * number
 
 
@@ -29,6 +32,7 @@ def _one(rank, number, port, work):
     names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
     values = (rank, rank, number, number, "127.0.0.1", port)
     os.environ |= {"OMP_NUM_THREADS": "1", **dict(zip(names, map(str, values), strict=True))}
+    faulthandler.dump_traceback_later(PATIENCE, exit=True)  # says where it hangs, and ends with 1
     AcceleratorState._reset_state(reset_partial_state=True)
     work(rank)
     PartialState().wait_for_everyone()
