@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from celery import Celery
 
@@ -10,9 +11,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "annotate.settings")
 
 app = Celery("annotate")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks()
-app.autodiscover_tasks(related_name="door_tasks")
-app.autodiscover_tasks(related_name="quality_tasks")
-app.autodiscover_tasks(related_name="study_tasks")
+# A room that has jobs has a module `tasks`.
+app.autodiscover_tasks([f"annotate.{file.parent.name}" for file in Path(__file__).parent.glob("*/tasks.py")])
 # The current app is per thread; the web server's threads find this one only as the default.
 app.set_default()

@@ -57,14 +57,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from annotate.environment import (
+from annotate.core.environment import (
     Environment,
     SettingError,
     cache_from_broker,
     database_from_url,
     folder_from_url,
 )
-from annotate.supervisor.sockets import postgres_url, redis_url
+from annotate.core.sockets import postgres_url, redis_url
 from generator.curation.filters import Thresholds
 from generator.curation.settings import CurationSettings, DetectorSettings
 
@@ -208,7 +208,7 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 LANGUAGE_CODE = "en"
 # The staff pages print times by these, with their zone.
-FORMAT_MODULE_PATH = ["annotate.formats"]
+FORMAT_MODULE_PATH = ["annotate.core.formats"]
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -229,14 +229,14 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "annotate.security.SmallBodies",
+    "annotate.core.security.SmallBodies",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "annotate.security.content_security_policy",
+    "annotate.core.security.content_security_policy",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "annotate.security.NoNullCharacters",
+    "annotate.core.security.NoNullCharacters",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -317,7 +317,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["annotate.strict_json.ShallowJSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["annotate.core.strict_json.ShallowJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_PAGINATION_CLASS": "annotate.api.paging.Pages",
     "PAGE_SIZE": 100,
@@ -334,7 +334,7 @@ SPECTACULAR_SETTINGS = {
 CELERY_BROKER_URL = _redis_url
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_ROUTES = {"annotate.tasks.execute_run": {"queue": "gpu"}}
+CELERY_TASK_ROUTES = {"annotate.jobs.tasks.execute_run": {"queue": "gpu"}}
 # A killed worker's task goes back to the queue; one task at a time waits with a worker, never more.
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
@@ -350,15 +350,15 @@ CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_TIMEZONE = TIME_ZONE
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
 _EVERY_S = {
-    "annotate.tasks.requeue_lost_runs": 15.0,
-    "annotate.tasks.fit_votes": 30.0,
-    "annotate.tasks.write_display_copies": 30.0,
-    "annotate.tasks.remove_files": 60.0,
-    "annotate.tasks.requeue_lost_curations": 15.0,
-    "annotate.door_tasks.send_webhooks": 5.0,
-    "annotate.quality_tasks.refresh_figures": 300.0,
-    "annotate.quality_tasks.settle_all": 60.0,
-    "annotate.door_tasks.tidy_doors": 60.0,
+    "annotate.jobs.tasks.requeue_lost_runs": 15.0,
+    "annotate.jobs.tasks.fit_votes": 30.0,
+    "annotate.jobs.tasks.write_display_copies": 30.0,
+    "annotate.jobs.tasks.remove_files": 60.0,
+    "annotate.jobs.tasks.requeue_lost_curations": 15.0,
+    "annotate.integrations.tasks.send_webhooks": 5.0,
+    "annotate.quality.tasks.refresh_figures": 300.0,
+    "annotate.quality.tasks.settle_all": 60.0,
+    "annotate.integrations.tasks.tidy_doors": 60.0,
 }
 # A job that no worker took before the next one was due is not wanted any more: they would only pile up.
 CELERY_BEAT_SCHEDULE = {

@@ -4,25 +4,23 @@ from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 
-from annotate import media
-from annotate.views import (
-    accounts,
-    adjudication,
-    comparisons,
-    evaluations,
-    gold,
-    health,
-    home,
-    judge,
-    launch,
-    people,
-    prompt_runs,
-    prompts,
-    round_states,
-    rounds,
-    runs,
-    thresholds,
-)
+from annotate.accounts import views as accounts
+from annotate.adjudication import views as adjudication
+from annotate.core import health
+from annotate.evaluation import comparison_views as comparisons
+from annotate.evaluation import views as evaluations
+from annotate.gold import views as gold
+from annotate.judging import media_views as media
+from annotate.judging import views as judge
+from annotate.loop import home_views as home
+from annotate.loop import state_views as round_states
+from annotate.loop import views as rounds
+from annotate.people import threshold_views as thresholds
+from annotate.people import views as people
+from annotate.prompts import run_views as prompt_runs
+from annotate.prompts import views as prompts
+from annotate.training import launch_views as launch
+from annotate.training import run_views as runs
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -43,10 +41,10 @@ urlpatterns = [
     path("accounts/<int:user_id>/password/", accounts.password, name="account_password"),
     # First, since the track converter is registered by the API's routes.
     path("api/", include("annotate.api.urls")),
-    path("", include("annotate.door_urls")),
-    path("", include("annotate.quality_urls")),
-    path("", include("annotate.version_urls")),
-    path("", include("annotate.study_urls")),
+    path("", include("annotate.integrations.urls")),
+    path("", include("annotate.quality.urls")),
+    path("", include("annotate.registry.urls")),
+    path("", include("annotate.studies.urls")),
     path("judge/<track:track>/", judge.judge, name="judge"),
     path("qualification/<track:track>/", gold.qualification, name="qualification"),
     path("rounds/", rounds.round_list, name="rounds"),

@@ -62,9 +62,9 @@ def inside() -> None:
     django.setup()
     from django.core.management import call_command
 
-    from annotate import tasks
+    from annotate.jobs import tasks
     from annotate.models import Reference
-    from annotate.services.identities import import_people
+    from annotate.people.identities import import_people
 
     folder = Path(os.environ["VAR_DIR"])
     write_people(folder / "people")

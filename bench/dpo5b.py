@@ -23,13 +23,13 @@ import torch
 from bench.timing import quartiles, report, seconds
 from bench.wan5b import Scale, full_scale, matrix_rate, tiny_scale
 from generator.model import wan
-from rlhf.arithmetic import set_up
-from rlhf.dpo_config import WAN_5B, FlowDPOConfig
-from rlhf.draws import Tensors
-from rlhf.lora import add_adapter
+from rlhf.dpo.config import WAN_5B, FlowDPOConfig
+from rlhf.dpo.policy import FlowPolicy
 from rlhf.objectives import flow_dpo_loss
-from rlhf.policy import FlowPolicy
-from rlhf.run_config import KEPT
+from rlhf.training.config import KEPT
+from rlhf.training.draws import Tensors
+from rlhf.training.lora import add_adapter
+from rlhf.training.precision import set_up
 
 #: Height and width in pixels; the frames are the model's 121.
 SIZES = ((480, 832), (704, 1280))

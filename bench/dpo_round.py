@@ -40,9 +40,9 @@ from bench.timing import OUTPUT, machine
 from generator.portraits.world import CHECKPOINT, Split
 from generator.records import SamplerSettings
 from generator.rundir import RunDir
-from rlhf.consensus import RULE_VERSION
-from rlhf.export import write_export
+from rlhf.export.freezing import write_export
 from rlhf.records import Track
+from rlhf.votes.consensus import RULE_VERSION
 
 FOLDER = OUTPUT / "dpo_round"
 BASE = {"base": str(CHECKPOINT), "adapters": []}

@@ -34,17 +34,17 @@ from generator.portraits.people import Item, plan_person
 from generator.portraits.world import CHECKPOINT, SPLIT_SEEDS, draw_identity, phrase_change
 from generator.records import ReferenceKind
 from generator.video import write_clip
-from rlhf.arithmetic import set_up
-from rlhf.consensus import resolve_track
-from rlhf.dpo_config import FlowDPOConfig
-from rlhf.dpo_trainer import FlowDPOTrainer
-from rlhf.draws import PairDraws
-from rlhf.export import ExportReference, ExportRow, ExportSample, TrackVotes
-from rlhf.latents import cache_pairs
-from rlhf.lora import add_adapter
-from rlhf.policy import FlowPolicy
+from rlhf.dpo.config import FlowDPOConfig
+from rlhf.dpo.latents import cache_pairs
+from rlhf.dpo.policy import FlowPolicy
+from rlhf.dpo.reference import identify, open_bank
+from rlhf.dpo.trainer import FlowDPOTrainer
+from rlhf.export.freezing import ExportReference, ExportRow, ExportSample, TrackVotes
 from rlhf.records import Track, Verdict
-from rlhf.reference import identify, open_bank
+from rlhf.training.draws import PairDraws
+from rlhf.training.lora import add_adapter
+from rlhf.training.precision import set_up
+from rlhf.votes.consensus import resolve_track
 
 CLIP, PHOTO = ReferenceKind.CLIP, ReferenceKind.PHOTO
 #: Losses of the steps, and the seconds that all of them took.

@@ -17,11 +17,11 @@ from generator.portraits.__main__ import write_people
 from generator.portraits.oracle import Oracle
 from generator.portraits.world import ELEMENT_STATES, Split, phrase_change
 from generator.records import IdentityGroup, InstancePlan, Reference, ReferenceKind
-from rlhf.consensus import resolve_track
-from rlhf.export_row import ExportReference, ExportRow, ExportSample, TrackVotes
-from rlhf.pareto import resolve_pair
+from rlhf.export.row import ExportReference, ExportRow, ExportSample, TrackVotes
 from rlhf.records import Consensus, JointState, Track, Verdict
-from rlhf.simulated_annotator import Behaviour, Choice, OracleEye, better_side
+from rlhf.simulate.annotator import Behaviour, Choice, OracleEye, better_side
+from rlhf.votes.consensus import resolve_track
+from rlhf.votes.pareto import resolve_pair
 
 VOCABULARY = Vocabulary(states=ELEMENT_STATES, phrase=phrase_change)
 VOTES_A_TRACK = 3

@@ -20,7 +20,7 @@ from generator.portraits.__main__ import FPS
 from generator.portraits.render import render_clip
 from generator.portraits.world import Identity, draw_identity
 from generator.video import write_clip
-from rlhf.sft_dataset import INSTANCES_FILE
+from rlhf.training.instances import INSTANCES_FILE
 
 #: Share of targets with each fault.
 FAULTY = 0.5

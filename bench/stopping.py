@@ -17,14 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from rlhf.consensus import resolve_track
-from rlhf.pareto import resolve_pair
 from rlhf.records import Track, Verdict
-from rlhf.simulated_annotator import Behaviour, Choice
-from rlhf.stopping import Rule, decide, wins_both
-from rlhf.vote_fit import fit_votes
-from rlhf.vote_model import VoteModel, truth_posterior
-from rlhf.votes import Vote
+from rlhf.simulate.annotator import Behaviour, Choice
+from rlhf.votes.consensus import resolve_track
+from rlhf.votes.fit import fit_votes
+from rlhf.votes.model import VoteModel, truth_posterior
+from rlhf.votes.pareto import resolve_pair
+from rlhf.votes.stopping import Rule, decide, wins_both
+from rlhf.votes.vote import Vote
 
 PAIRS = 400
 SEEDS = range(10)

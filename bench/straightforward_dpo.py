@@ -27,8 +27,8 @@ from generator.model.order import in_order
 from generator.model.references import fit, normalise
 from generator.records import ReferenceKind
 from generator.video import read_clip
-from rlhf.dpo_config import FlowDPOConfig
-from rlhf.export import ExportRow
+from rlhf.dpo.config import FlowDPOConfig
+from rlhf.export.freezing import ExportRow
 
 
 @dataclass(frozen=True)

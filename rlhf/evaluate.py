@@ -30,7 +30,7 @@ from rlhf.evaluation.columns import COLUMNS, Column, columns_of
 from rlhf.evaluation.metrics.registry import make_metrics
 from rlhf.evaluation.paired import compare
 from rlhf.evaluation.records import NOT_ASKED, Metric
-from rlhf.evaluation.report import write_report
+from rlhf.evaluation.report.page import write_report
 from rlhf.evaluation.request import EvaluationRequest, instance_sha256, read_request
 from rlhf.evaluation.score_files import score_file, score_video
 from rlhf.evaluation.table import ScoredVideo

@@ -11,6 +11,7 @@ import numpy as np
 from django.conf import settings
 from django.utils import timezone
 
+from annotate.judging.slots import open_slots
 from annotate.models import (
     Curation,
     DifferentialPrompt,
@@ -25,7 +26,6 @@ from annotate.models import (
     VideoPair,
     VideoSample,
 )
-from annotate.services.slots import open_slots
 from generator.curation.filters import Measures
 from generator.media import file_sha256
 from generator.records import ELEMENTS, SamplerSettings

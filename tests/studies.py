@@ -14,14 +14,14 @@ from django.conf import settings
 from django.test import Client
 from django.utils import timezone
 
+from annotate.jobs.runs import references_request, run_dir
 from annotate.models import Instance, Participant, Run, Stage, Study, StudyAnswer, StudyTask, User
-from annotate.services.entries import LinkTerms
-from annotate.services.runs import references_request, run_dir
-from annotate.services.studies import StudyPlan, make_study
-from annotate.services.study_answers import submit_answer
-from annotate.services.study_media import store_media
+from annotate.studies.answers import submit_answer
+from annotate.studies.entries import LinkTerms
+from annotate.studies.media import store_media
+from annotate.studies.studies import StudyPlan, make_study
 from generator.rundir import RunDir
-from rlhf.study_plan import Criterion
+from rlhf.evaluation.study_plan import Criterion
 from tests.factories import make_instance, make_round, write_test_clip
 
 ALL_LEFT = {str(criterion): "left" for criterion in Criterion}

@@ -20,10 +20,10 @@ import psycopg
 import pytest
 import redis
 
+from annotate.core.sockets import POSTGRES_SOCKET, socket_folder
 from annotate.supervisor.postgres import Postgres
 from annotate.supervisor.processes import Child, Command, stop_leftovers
 from annotate.supervisor.redis import Redis
-from annotate.supervisor.sockets import POSTGRES_SOCKET, socket_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_S = 120

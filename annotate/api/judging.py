@@ -22,19 +22,19 @@ from rest_framework.views import APIView
 from annotate.api import serializers
 from annotate.api.describing import described, example
 from annotate.api.problems import Unfit
-from annotate.door_queries import open_pairs, why_no_pair
-from annotate.evidence import NotWatchedError, TooSoonError
-from annotate.judging_queries import changeable_judgment, num_held
-from annotate.models import Judgment, User
-from annotate.no_pair import Reason
-from annotate.services.judgments import (
+from annotate.core.strict_json import ShallowJSONParser
+from annotate.integrations.queries import open_pairs, why_no_pair
+from annotate.judging.evidence import NotWatchedError, TooSoonError
+from annotate.judging.judgments import (
     AlreadyJudgedError,
     LeaseLostError,
     TooLateError,
     revise_judgment,
     submit_judgment,
 )
-from annotate.services.slots import (
+from annotate.judging.no_pair import Reason
+from annotate.judging.queries import changeable_judgment, num_held
+from annotate.judging.slots import (
     MOST_HELD,
     RoundNotForChoosingError,
     choice_of,
@@ -42,8 +42,8 @@ from annotate.services.slots import (
     release_slot,
     renew_lease,
 )
-from annotate.strict_json import ShallowJSONParser
-from annotate.tracks import judging_task
+from annotate.judging.tracks import judging_task
+from annotate.models import Judgment, User
 from rlhf.records import Track
 
 #: A 204 has no body, so the code of the reason is in this header; `GET` says it in words.

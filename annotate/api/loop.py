@@ -6,18 +6,18 @@ from rest_framework import generics
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotate import tasks
 from annotate.api import serializers
 from annotate.api.describing import described, example
 from annotate.api.judging import signed_in
 from annotate.api.problems import Conflict
 from annotate.api.rounds import ForLeads
+from annotate.evaluation.evaluations import evaluate_round, evaluate_version
+from annotate.jobs import tasks
+from annotate.loop.loop import advance_round
 from annotate.models import Round, RoundState, Run
-from annotate.queries import visible_rounds
-from annotate.services.evaluations import evaluate_round, evaluate_version
-from annotate.services.loop import advance_round
-from annotate.services.rounds import RoundError, set_round_state
-from annotate.version_queries import visible_versions
+from annotate.registry.queries import visible_versions
+from annotate.rounds.queries import visible_rounds
+from annotate.rounds.rounds import RoundError, set_round_state
 
 _EVALUATING = [example("Queued", {"says": "evaluation is queued", "run": 9}, 200)]
 

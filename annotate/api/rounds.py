@@ -15,22 +15,22 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from annotate import door_queries
 from annotate.api import serializers
 from annotate.api.describing import described, example
 from annotate.api.judging import signed_in
 from annotate.api.problems import Conflict
-from annotate.archives import ZIP, archive_response
-from annotate.door_tasks import send_judgment_file
-from annotate.funnel_queries import funnels
-from annotate.media import MEDIA_TYPES, judgment_file
+from annotate.core.archives import ZIP, archive_response
+from annotate.exports.downloads import DownloadError, cancel_file, request_file
+from annotate.exports.files import FORMS, ExportFileError, export_zip
+from annotate.integrations import queries as door_queries
+from annotate.integrations.tasks import send_judgment_file
+from annotate.judging.media_views import MEDIA_TYPES, judgment_file
 from annotate.models import Export, JudgmentFile, Round, User
-from annotate.queries import visible_exports, visible_rounds
-from annotate.services.downloads import DownloadError, cancel_file, request_file
-from annotate.services.export_files import FORMS, ExportFileError, export_zip
-from annotate.services.rounds import RoundError, let_choose
-from annotate.services.versions import start_next_round
-from annotate.version_queries import visible_versions
+from annotate.registry.queries import visible_versions
+from annotate.registry.versions import start_next_round
+from annotate.rounds.funnel_queries import funnels
+from annotate.rounds.queries import visible_exports, visible_rounds
+from annotate.rounds.rounds import RoundError, let_choose
 
 
 class IsLead(BasePermission):

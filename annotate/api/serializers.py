@@ -7,9 +7,12 @@ from typing import Any
 from django.urls import reverse
 from rest_framework import serializers
 
-from annotate.evidence import Break, Evidence
-from annotate.funnel_queries import Funnel, round_funnel
-from annotate.media import media_url
+from annotate.core.strict_fields import Flag, Integer, Text, Uuid
+from annotate.judging.evidence import Break, Evidence
+from annotate.judging.media_views import media_url
+from annotate.judging.no_pair import Reason
+from annotate.judging.slots import CHOICES, choice_of
+from annotate.judging.tracks import JudgingTask
 from annotate.models import (
     Export,
     FileFormat,
@@ -21,10 +24,7 @@ from annotate.models import (
     Run,
     Strength,
 )
-from annotate.no_pair import Reason
-from annotate.services.slots import CHOICES, choice_of
-from annotate.strict_fields import Flag, Integer, Text, Uuid
-from annotate.tracks import JudgingTask
+from annotate.rounds.funnel_queries import Funnel, round_funnel
 from rlhf.records import Track
 
 

@@ -13,13 +13,15 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 from tqdm import tqdm
 
-from annotate import curation_queries, queries, tasks
+from annotate.jobs import tasks
 from annotate.models import Round, Run, RunStatus
-from annotate.services.curation import curate_people
-from annotate.services.rounds import RoundError
+from annotate.people import queries as curation_queries
+from annotate.people.curation import curate_people
+from annotate.rounds import queries
+from annotate.rounds.rounds import RoundError
 from generator.curation.card import read_uses
 from generator.rundir import RunError
-from rlhf.export import ExportError
+from rlhf.export.freezing import ExportError
 
 #: What a person can put right; anything else is a defect and keeps its traceback.
 FAILURES = (RoundError, RunError, ExportError, ValueError, OSError)

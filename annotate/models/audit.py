@@ -5,8 +5,8 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 
+from annotate.core.moments import in_words
 from annotate.models.constraints import append_only
-from annotate.moments import in_words
 
 
 class AuditEvent(models.Model):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 
+from annotate.core.moments import in_words
 from annotate.models.constraints import append_only, one_of
 from annotate.models.identity import Reference
-from annotate.moments import in_words
 
 
 class Choice(models.TextChoices):

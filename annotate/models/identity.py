@@ -69,7 +69,7 @@ class IdentityGroup(models.Model):
     """One person with all their media. One row has one split, so no person is in two.
 
     `consent_uses` is null while nobody has stated anything, and empty where every use is refused; who
-    stated it is a user, or what it was imported from. `annotate.consent_queries` says what that allows.
+    stated it is a user, or what it was imported from. `privacy.consent_queries` says what it allows.
     """
 
     name = models.CharField(max_length=200)

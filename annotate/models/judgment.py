@@ -158,7 +158,7 @@ class Judgment(models.Model):
     note = models.CharField(max_length=1000, blank=True)
     # Where a video breaks: [{"sample": "first" or "second", "frame": from 0}, ...]
     breaks = models.JSONField(default=list, blank=True)
-    # See `annotate/evidence.py`.
+    # See `annotate/judging/evidence.py`.
     evidence = models.JSONField(default=dict)
     is_simulated = models.BooleanField()
     idempotency_key = models.UUIDField(unique=True)

@@ -10,9 +10,9 @@ from django.db.models import F, Q
 from annotate.models.constraints import check, one_of
 from annotate.models.round import Round, VideoPair, VideoSample
 from annotate.models.webhook import WebhookEvent, announces
-from rlhf.export_rule import ExportRule
+from rlhf.export.rule import ExportRule
 from rlhf.records import JointState, Track, Verdict
-from rlhf.stopping import Stop
+from rlhf.votes.stopping import Stop
 
 
 def _dominant_needs_verdicts(pair: str) -> str:

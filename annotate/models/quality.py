@@ -9,8 +9,8 @@ from django.db.models import Q
 from annotate.models.constraints import check, one_of
 from annotate.models.preference import Export
 from annotate.models.round import Round
-from rlhf.annotators import FlagKind
 from rlhf.records import Track
+from rlhf.votes.annotators import FlagKind
 
 
 class RoundFigures(models.Model):

@@ -37,7 +37,7 @@ class FileRemoval(models.Model):
     # Relative to the storage.
     path = models.CharField(max_length=500)
     is_folder = models.BooleanField(default=False)
-    # A `annotate.traces.Traces`: the file stays, without what these say; null: it goes as a whole.
+    # A `annotate.privacy.traces.Traces`: the file stays, without what these say; null: it goes as a whole.
     traces = models.JSONField(null=True, blank=True)
     erasure = models.ForeignKey(Erasure, models.CASCADE, null=True, blank=True, related_name="removals")
     requested_at = models.DateTimeField(db_default=Now())

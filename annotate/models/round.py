@@ -14,7 +14,7 @@ from annotate.models.constraints import check, one_of
 from annotate.models.identity import Instance
 from annotate.models.version import ModelVersion
 from annotate.models.webhook import WebhookEvent, announces
-from rlhf.stopping import Rule
+from rlhf.votes.stopping import Rule
 
 
 class RoundKind(models.TextChoices):
@@ -58,7 +58,7 @@ class Round(models.Model):
     name = models.CharField(max_length=100, unique=True)
     policy = models.ForeignKey(ModelVersion, models.PROTECT, related_name="rounds")
     votes_wanted = models.PositiveSmallIntegerField(default=3)
-    # A `rlhf.stopping.Rule`: votes are asked for one by one, until it stops; null asks for `votes_wanted`.
+    # A `votes.stopping.Rule`, which asks for votes one by one until it stops; null asks for `votes_wanted`.
     stopping = models.JSONField(null=True, blank=True)
     sampler = models.JSONField()
     dpo = models.JSONField(default=dict)

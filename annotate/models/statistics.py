@@ -11,7 +11,7 @@ from rlhf.records import Track, Verdict
 
 
 class VoteFit(models.Model):
-    """The model of one track's votes, see `rlhf.vote_fit`; the newest of its kind counts.
+    """The model of one track's votes, see `rlhf.votes.fit`; the newest of its kind counts.
 
     People and simulated annotators are never in one fit.
     """

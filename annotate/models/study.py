@@ -15,8 +15,8 @@ from annotate.models.entry import EntryLink
 from annotate.models.identity import IdentityGroup
 from annotate.models.judgment import Side
 from annotate.models.round import Run
+from rlhf.evaluation.study_plan import Criterion
 from rlhf.records import Verdict
-from rlhf.study_plan import Criterion
 
 #: What may be said of a pair by one criterion.
 STUDY_VERDICTS = (Verdict.FIRST, Verdict.SECOND, Verdict.TIE)
@@ -205,7 +205,7 @@ class StudyAnswer(models.Model):
     element_consistency = models.CharField(max_length=8)
     visual_quality = models.CharField(max_length=8)
     note = models.CharField(max_length=1000, blank=True)
-    # See `annotate/evidence.py`.
+    # See `annotate/judging/evidence.py`.
     evidence = models.JSONField(default=dict)
     is_simulated = models.BooleanField()
     idempotency_key = models.UUIDField(unique=True)

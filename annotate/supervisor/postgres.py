@@ -18,8 +18,8 @@ from pathlib import Path
 import psutil
 import psycopg
 
+from annotate.core.sockets import POSTGRES_SOCKET, postgres_url, socket_folder
 from annotate.supervisor.processes import ServiceError, make_private
-from annotate.supervisor.sockets import POSTGRES_SOCKET, postgres_url, socket_folder
 
 SUPERUSER = "postgres"
 

@@ -10,8 +10,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from annotate.core.sockets import REDIS_SOCKET, socket_folder
 from annotate.supervisor.processes import ServiceError, make_private
-from annotate.supervisor.sockets import REDIS_SOCKET, socket_folder
 
 
 class Redis:

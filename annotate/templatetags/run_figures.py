@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django import template
 
-from rlhf.evaluation.report_tables import points, signed
+from rlhf.evaluation.report.tables import points, signed
 
 register = template.Library()
 register.filter("points", points)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django import template
 
-from annotate import moments
+from annotate.core import moments
 from annotate.database import clock
 
 register = template.Library()

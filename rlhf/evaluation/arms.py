@@ -10,8 +10,8 @@ from typing import Any
 from generator.records import SampleRequest
 from generator.rundir import RunDir
 from generator.sample import load_model, make_videos
-from rlhf.evaluation.benchmark_entry import ENTRY_FILE, find_videos, read_facts
-from rlhf.evaluation.benchmark_set import check_same
+from rlhf.evaluation.benchmark.entry import ENTRY_FILE, find_videos, read_facts
+from rlhf.evaluation.benchmark.set import check_same
 from rlhf.evaluation.records import EvaluationInstance
 from rlhf.evaluation.request import Arm, EvaluationRequest
 

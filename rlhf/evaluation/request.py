@@ -14,7 +14,7 @@ from typing import Any, Literal, cast
 from generator.media import file_sha256
 from generator.records import SamplerSettings
 from generator.rundir import RunDir, RunError
-from rlhf.evaluation.benchmark_set import Benchmark, read_benchmark
+from rlhf.evaluation.benchmark.set import Benchmark, read_benchmark
 from rlhf.evaluation.columns import PAPER_ABLATIONS
 from rlhf.evaluation.records import EvaluationInstance
 

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from generator.records import SamplerSettings
 from generator.video import read_clip, write_clip
-from rlhf.evaluation.benchmark_card import BenchmarkError
-from rlhf.evaluation.benchmark_entry import ENTRY_FILE, EntryFacts, Key, read_entry, video_name
-from rlhf.evaluation.benchmark_set import Benchmark, read_benchmark
+from rlhf.evaluation.benchmark.card import BenchmarkError
+from rlhf.evaluation.benchmark.entry import ENTRY_FILE, EntryFacts, Key, read_entry, video_name
+from rlhf.evaluation.benchmark.set import Benchmark, read_benchmark
 
 
 class VideoModel(Protocol):

@@ -10,7 +10,7 @@ import numpy as np
 from django.conf import settings
 
 from annotate.models import Curation, Reference
-from annotate.services.identities import import_people
+from annotate.people.identities import import_people
 from generator.curation.annotation import ANNOTATION_NAME, save_annotation
 from generator.photo import write_photo
 from generator.portraits.world import ELEMENT_STATES

@@ -6,10 +6,10 @@ import random
 from collections.abc import Callable, Mapping
 from uuid import uuid4
 
+from annotate.judging.judgments import submit_judgment
 from annotate.models import Slot, User
-from annotate.services.judgments import submit_judgment
 from rlhf.records import Track, Verdict
-from tests.annotate.test_judgments import held, vote
+from tests.annotate.judging.test_judgments import held, vote
 from tests.factories import make_instance, make_pair, make_round
 
 #: What a person answers: given the pair's true verdict, how the slot is shown, and the pair's number.

@@ -12,7 +12,15 @@ from uuid import uuid4
 from django.conf import settings
 from django.utils import timezone
 
-from annotate import tasks
+from annotate.adjudication.adjudication import adjudicate
+from annotate.evaluation.benchmarks import make_benchmark
+from annotate.evaluation.evaluations import queue_evaluation
+from annotate.exports.downloads import request_file, write_file
+from annotate.exports.freezing import export_round
+from annotate.gold.gold import make_gold
+from annotate.jobs import runs, tasks
+from annotate.judging.judgments import submit_judgment
+from annotate.judging.slots import lease_slot
 from annotate.models import (
     Export,
     GoldKind,
@@ -26,24 +34,15 @@ from annotate.models import (
     Slot,
     VideoPair,
 )
-from annotate.prompt_queries import part_by_prompt
-from annotate.services import runs
-from annotate.services.adjudication import adjudicate
-from annotate.services.benchmarks import make_benchmark
-from annotate.services.datasets import export_dataset
-from annotate.services.downloads import request_file, write_file
-from annotate.services.evaluations import queue_evaluation
-from annotate.services.gold import make_gold
-from annotate.services.instances import build_instances
-from annotate.services.judgments import submit_judgment
-from annotate.services.people import decide
-from annotate.services.preferences import export_round
-from annotate.services.prompt_runs import queue_prompts
-from annotate.services.rounds import import_model, plan_pairs, start_round
-from annotate.services.slots import lease_slot
+from annotate.people.datasets import export_dataset
+from annotate.people.instances import build_instances
+from annotate.people.people import decide
+from annotate.people.prompt_readers import part_by_prompt
+from annotate.prompts.prompt_runs import queue_prompts
+from annotate.rounds.rounds import import_model, plan_pairs, start_round
 from generator.instances import Draw
-from rlhf.evaluation.benchmark_plan import MakePlan
-from rlhf.evaluation.benchmark_set import read_benchmark
+from rlhf.evaluation.benchmark.plan import MakePlan
+from rlhf.evaluation.benchmark.set import read_benchmark
 from rlhf.records import Track, Verdict
 from tests.annotate.described_people import import_described
 from tests.factories import SAMPLER, make_model, make_user

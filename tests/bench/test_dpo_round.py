@@ -22,9 +22,9 @@ from bench.found_data import BLEACHED, beautify, write_found_data
 from generator.portraits.oracle import Oracle, controllability_score, identity_similarity
 from generator.portraits.world import HAIR_COLOURS, draw_identity
 from generator.video import read_clip
-from rlhf.consensus import resolve_track
 from rlhf.records import Track, Verdict
-from rlhf.sft_dataset import read_dataset
+from rlhf.training.instances import read_dataset
+from rlhf.votes.consensus import resolve_track
 
 FIRST, SECOND, TIE = Verdict.FIRST, Verdict.SECOND, Verdict.TIE
 

@@ -2,7 +2,7 @@ import pytest
 
 from bench.stopping import by_majority, cascaded, fixed, make_world, score
 from rlhf.records import Track
-from rlhf.stopping import Rule
+from rlhf.votes.stopping import Rule
 
 
 @pytest.fixture(scope="module")

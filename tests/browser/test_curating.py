@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from annotate.curation_queries import usable_references
 from annotate.models import CurationDecision, User
-from annotate.services.curation import annotation_path
+from annotate.people.curation import annotation_path
+from annotate.people.queries import usable_references
 from generator.curation.annotation import (
     Box,
     ClipAnnotation,

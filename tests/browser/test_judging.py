@@ -10,9 +10,9 @@ import pytest
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
+from annotate.judging.slots import lease_slot
+from annotate.judging.views import WHY, guideline_version
 from annotate.models import Judgment, PreferencePair, Side, Slot, User
-from annotate.services.slots import lease_slot
-from annotate.views.judge import WHY, guideline_version
 from rlhf.records import Track, Verdict
 from tests.browser.conftest import Visit, sign_in
 from tests.browser.rooms import Room

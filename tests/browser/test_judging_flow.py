@@ -10,8 +10,8 @@ from typing import Any
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
+from annotate.judging.slots import lease_slot
 from annotate.models import Judgment, Slot, User
-from annotate.services.slots import lease_slot
 from rlhf.records import Track, Verdict
 from tests.browser.conftest import Visit
 from tests.browser.rooms import Room

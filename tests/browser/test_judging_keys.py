@@ -8,8 +8,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from annotate.judging.views import guideline_version
 from annotate.models import Judgment, User
-from annotate.views.judge import guideline_version
 from rlhf.records import Track, Verdict
 from tests.browser.conftest import Visit
 from tests.browser.rooms import Room

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from django.conf import settings
 
+from annotate.judging.slots import open_slots
 from annotate.models import User, VideoPair, VideoSample
-from annotate.services.slots import open_slots
 from generator.media import file_sha256
 from generator.video import write_clip, write_poster
 from tests.browser.rooms import Room

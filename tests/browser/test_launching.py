@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
+from annotate.jobs import runs
 from annotate.models import Export, Round, Run, RunStatus, User
-from annotate.services import runs
 from rlhf.records import Track, Verdict
-from tests.annotate.test_judgments import vote
+from tests.annotate.judging.test_judgments import vote
 from tests.browser.conftest import Visit
 from tests.factories import make_pair, make_round
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from annotate.evaluation.version_comparisons import compare_versions
 from annotate.models import User
-from annotate.services.version_comparisons import compare_versions
-from tests.annotate.test_version_comparisons import finish
-from tests.annotate.test_versions import judged_round, train
+from tests.annotate.evaluation.test_version_comparisons import finish
+from tests.annotate.registry.test_versions import judged_round, train
 from tests.browser.conftest import Visit
 from tests.factories import make_group, make_instance
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from annotate.exports.freezing import export_round
 from annotate.models import User
-from annotate.services.figures import compute_round
-from annotate.services.preferences import export_round
+from annotate.quality.figures import compute_round
 from tests.annotate.planted_votes import judge_all, left, truthful
 from tests.browser.conftest import Visit
 from tests.factories import make_round, make_user

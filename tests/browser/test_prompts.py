@@ -7,8 +7,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from annotate.prompt_queries import reader_of
-from annotate.services.rounds import import_model
+from annotate.people.prompt_readers import reader_of
+from annotate.rounds.rounds import import_model
 from generator.portraits.world import CHECKPOINT
 from tests.factories import make_instance
 

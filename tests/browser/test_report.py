@@ -7,7 +7,7 @@ from pathlib import Path
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
-from rlhf.evaluation.report import write_report
+from rlhf.evaluation.report.page import write_report
 from tests.rlhf.evaluation.planted_result import planted_run
 
 

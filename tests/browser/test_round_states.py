@@ -5,8 +5,8 @@ from __future__ import annotations
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from annotate.judging.slots import lease_slot
 from annotate.models import User
-from annotate.services.slots import lease_slot
 from rlhf.records import Track
 from tests.browser.conftest import Visit
 from tests.factories import make_instance, make_pair, make_round, make_user

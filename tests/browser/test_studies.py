@@ -11,8 +11,8 @@ from django.test import Client
 from playwright.sync_api import Page, expect
 
 from annotate.models import Participant, Study, StudyAnswer, StudyTask, User
+from rlhf.evaluation.study_plan import Criterion
 from rlhf.records import Verdict
-from rlhf.study_plan import Criterion
 from tests.browser.conftest import Visit
 from tests.browser.rooms import Room
 from tests.factories import make_instance

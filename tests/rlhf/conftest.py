@@ -82,14 +82,14 @@ def make_trainer(transformer, pairs, tmp_path):
 
     `with_bank` gives it a bank of reference errors; `held_out` are pairs that it watches.
     """
-    from rlhf.arm_parallel import Partner
-    from rlhf.dpo_config import FlowDPOConfig
-    from rlhf.dpo_trainer import FlowDPOTrainer
-    from rlhf.held_out import HeldOut
-    from rlhf.lora import add_adapter
-    from rlhf.policy import FlowPolicy
-    from rlhf.reference import identify, open_bank
-    from rlhf.sharding import shard
+    from rlhf.dpo.branch_parallel import Partner
+    from rlhf.dpo.config import FlowDPOConfig
+    from rlhf.dpo.held_out import HeldOut
+    from rlhf.dpo.policy import FlowPolicy
+    from rlhf.dpo.reference import identify, open_bank
+    from rlhf.dpo.trainer import FlowDPOTrainer
+    from rlhf.training.lora import add_adapter
+    from rlhf.training.sharding import shard
 
     weights = {name: value.clone() for name, value in transformer.state_dict().items()}
 
@@ -149,9 +149,16 @@ def export_folder(tmp_path_factory):
 
     from generator.records import ReferenceKind
     from generator.video import write_clip
-    from rlhf.consensus import resolve_track
-    from rlhf.export import ExportReference, ExportRow, ExportSample, MediaFile, TrackVotes, write_export
+    from rlhf.export.freezing import (
+        ExportReference,
+        ExportRow,
+        ExportSample,
+        MediaFile,
+        TrackVotes,
+        write_export,
+    )
     from rlhf.records import Track, Verdict
+    from rlhf.votes.consensus import resolve_track
 
     folder, rng = tmp_path_factory.mktemp("export"), np.random.default_rng(0)
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from rlhf.records import EXPRESSED, Track, Verdict
-from rlhf.vote_model import ERRORS, EXCHANGED, answer_probabilities
-from rlhf.votes import Vote
+from rlhf.votes.model import ERRORS, EXCHANGED, answer_probabilities
+from rlhf.votes.vote import Vote
 
 FIRST, SECOND, TIE, BOTH_BAD, UNSURE = Verdict
 

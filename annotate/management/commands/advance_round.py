@@ -4,13 +4,13 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from annotate.loop.loop import advance_round
 from annotate.management.loop_command import (
     LoopCommand,
     add_round_argument,
     chosen_round,
     send_and_maybe_wait,
 )
-from annotate.services.loop import advance_round
 
 
 class Command(LoopCommand):

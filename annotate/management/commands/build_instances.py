@@ -7,8 +7,8 @@ from django.core.management.base import CommandParser
 
 from annotate.management.loop_command import LoopCommand, send_and_maybe_wait
 from annotate.models import Split
-from annotate.services.instances import build_instances
-from annotate.services.prompt_runs import queue_prompts
+from annotate.people.instances import build_instances
+from annotate.prompts.prompt_runs import queue_prompts
 from generator.instances import Draw
 
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from annotate.accounts.accounts import SIGNING_IN, create_account
 from annotate.management.loop_command import LoopCommand
 from annotate.models import User
-from annotate.services.accounts import SIGNING_IN, create_account
 
 
 class Command(LoopCommand):

@@ -7,9 +7,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from annotate import demo
+from annotate.management import demo
 from annotate.management.loop_command import FAILURES, read_consent
-from rlhf.evaluation.report_tables import REPORT_FILE
+from rlhf.evaluation.report.tables import REPORT_FILE
 from rlhf.evaluation.text import table_lines
 
 

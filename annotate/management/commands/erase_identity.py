@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from annotate.management.loop_command import LoopCommand
-from annotate.services.erasure import erase_identity
+from annotate.privacy.erasure import erase_identity
 
 
 class Command(LoopCommand):

@@ -5,7 +5,14 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from annotate import queries
+from annotate.evaluation.evaluations import (
+    ABLATION_SEEDS,
+    EVALUATION_SEEDS,
+    evaluate_round,
+    evaluate_version,
+    queue_table,
+)
+from annotate.evaluation.inputs import benchmark_set, held_out_people
 from annotate.management.loop_command import (
     LoopCommand,
     add_round_argument,
@@ -13,15 +20,8 @@ from annotate.management.loop_command import (
     send_and_maybe_wait,
 )
 from annotate.models import Round
-from annotate.services.evaluation_inputs import benchmark_set, held_out_people
-from annotate.services.evaluations import (
-    ABLATION_SEEDS,
-    EVALUATION_SEEDS,
-    evaluate_round,
-    evaluate_version,
-    queue_table,
-)
-from annotate.services.rounds import RoundError
+from annotate.rounds import queries
+from annotate.rounds.rounds import RoundError
 from rlhf.evaluation.text import ablation_lines, direction_lines, table_lines
 from rlhf.records import Track
 

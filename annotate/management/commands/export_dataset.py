@@ -8,7 +8,7 @@ from django.core.management.base import CommandParser
 
 from annotate.management.loop_command import LoopCommand
 from annotate.models import Split, Use
-from annotate.services.datasets import export_dataset
+from annotate.people.datasets import export_dataset
 
 
 class Command(LoopCommand):

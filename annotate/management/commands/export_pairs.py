@@ -6,11 +6,11 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
+from annotate.exports.freezing import export_round
 from annotate.management.loop_command import LoopCommand, add_round_argument, chosen_round
-from annotate.services.preferences import export_round
-from annotate.services.rounds import refuse_comparison
-from rlhf.export_formats import ExportFormat, write_format
-from rlhf.export_rule import ExportRule
+from annotate.rounds.rounds import refuse_comparison
+from rlhf.export.formats import ExportFormat, write_format
+from rlhf.export.rule import ExportRule
 
 
 class Command(LoopCommand):

@@ -7,7 +7,7 @@ from django.core.management.base import CommandParser
 from tqdm import tqdm
 
 from annotate.management.loop_command import LoopCommand
-from annotate.services.dataset_import import import_dataset
+from annotate.people.dataset_import import import_dataset
 
 
 class Command(LoopCommand):

@@ -7,10 +7,10 @@ from typing import Any
 from django.core.management.base import CommandParser
 from tqdm import tqdm
 
-from annotate.consent_queries import Consent, sentence
 from annotate.management.loop_command import LoopCommand, curate_with_bar, read_consent
 from annotate.models import Split, Use
-from annotate.services.identities import import_people
+from annotate.people.identities import import_people
+from annotate.privacy.consent_queries import Consent, sentence
 
 
 class Command(LoopCommand):

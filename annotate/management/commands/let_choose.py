@@ -4,9 +4,9 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from annotate import queries
 from annotate.management.loop_command import LoopCommand
-from annotate.services.rounds import RoundError, let_choose
+from annotate.rounds import queries
+from annotate.rounds.rounds import RoundError, let_choose
 
 
 class Command(LoopCommand):

@@ -5,10 +5,10 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from annotate.evaluation.benchmarks import make_benchmark
 from annotate.management.loop_command import LoopCommand
 from annotate.models import Split
-from annotate.services.benchmarks import make_benchmark
-from rlhf.evaluation.benchmark_plan import add_plan_arguments, read_plan
+from rlhf.evaluation.benchmark.plan import add_plan_arguments, read_plan
 
 
 class Command(LoopCommand):

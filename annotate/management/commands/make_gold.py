@@ -4,8 +4,8 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from annotate.gold.gold import ITEMS, make_gold
 from annotate.management.loop_command import LoopCommand, add_round_argument, chosen_round
-from annotate.services.gold import ITEMS, make_gold
 
 
 class Command(LoopCommand):

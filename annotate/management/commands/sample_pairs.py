@@ -4,16 +4,16 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from annotate.consent_queries import refusal
-from annotate.funnel_queries import round_funnel
+from annotate.jobs.runs import queue_sampling
 from annotate.management.loop_command import (
     LoopCommand,
     add_round_argument,
     chosen_round,
     send_and_maybe_wait,
 )
-from annotate.queries import people_of, uses_of
-from annotate.services.runs import queue_sampling
+from annotate.privacy.consent_queries import refusal
+from annotate.rounds.funnel_queries import round_funnel
+from annotate.rounds.queries import people_of, uses_of
 
 
 class Command(LoopCommand):

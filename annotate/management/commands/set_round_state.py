@@ -6,7 +6,7 @@ from django.core.management.base import CommandParser
 
 from annotate.management.loop_command import LoopCommand, chosen_round
 from annotate.models import RoundState
-from annotate.services.rounds import set_round_state
+from annotate.rounds.rounds import set_round_state
 
 
 class Command(LoopCommand):

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from annotate.management.loop_command import LoopCommand, add_round_argument, chosen_round
-from annotate.services.simulation import SimulatedVoter, simulate_round
+from annotate.rounds.simulation import SimulatedVoter, simulate_round
 
 
 class Command(LoopCommand):

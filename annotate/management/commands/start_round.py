@@ -6,13 +6,13 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandParser
 
-from annotate import queries
 from annotate.management.loop_command import LoopCommand
 from annotate.models import Split
-from annotate.prompt_queries import part_by_prompt
-from annotate.services.rounds import RoundError, import_model, plan_pairs, start_round
+from annotate.people.prompt_readers import part_by_prompt
+from annotate.rounds import queries
+from annotate.rounds.rounds import RoundError, import_model, plan_pairs, start_round
 from generator.records import SamplerSettings
-from rlhf.stopping import Rule
+from rlhf.votes.stopping import Rule
 
 
 class Command(LoopCommand):

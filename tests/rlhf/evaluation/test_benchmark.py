@@ -14,13 +14,13 @@ import pytest
 from generator.media import file_sha256
 from generator.portraits.__main__ import write_people
 from generator.records import ELEMENTS
-from rlhf.evaluation.benchmark import main
-from rlhf.evaluation.benchmark_card import BenchmarkError, Card
-from rlhf.evaluation.benchmark_people import pair_up
-from rlhf.evaluation.benchmark_plan import MakePlan
-from rlhf.evaluation.benchmark_portraits import make_portraits
-from rlhf.evaluation.benchmark_set import Benchmark, check_same, read_benchmark, write_benchmark
-from rlhf.evaluation.benchmark_table import rows_sha256
+from rlhf.evaluation.benchmark.card import BenchmarkError, Card
+from rlhf.evaluation.benchmark.commands import main
+from rlhf.evaluation.benchmark.people import pair_up
+from rlhf.evaluation.benchmark.plan import MakePlan
+from rlhf.evaluation.benchmark.portraits import make_portraits
+from rlhf.evaluation.benchmark.set import Benchmark, check_same, read_benchmark, write_benchmark
+from rlhf.evaluation.benchmark.table import rows_sha256
 from rlhf.evaluation.records import EvaluationInstance, Task
 
 PLAN = MakePlan(num_identities=3, num_ipt2v=4, num_iept2v=5, seed=2, seeds=(0, 7))

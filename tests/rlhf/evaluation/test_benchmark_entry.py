@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from generator.video import write_clip
-from rlhf.evaluation.benchmark import main
-from rlhf.evaluation.benchmark_card import BenchmarkError
-from rlhf.evaluation.benchmark_entry import EntryFacts, read_entry
-from rlhf.evaluation.benchmark_names import enter_videos
-from rlhf.evaluation.benchmark_plan import MakePlan
-from rlhf.evaluation.benchmark_portraits import make_portraits
-from rlhf.evaluation.benchmark_set import Benchmark
+from rlhf.evaluation.benchmark.card import BenchmarkError
+from rlhf.evaluation.benchmark.commands import main
+from rlhf.evaluation.benchmark.entry import EntryFacts, read_entry
+from rlhf.evaluation.benchmark.names import enter_videos
+from rlhf.evaluation.benchmark.plan import MakePlan
+from rlhf.evaluation.benchmark.portraits import make_portraits
+from rlhf.evaluation.benchmark.set import Benchmark
 
 FACTS = EntryFacts("ConsisID", "Apache-2.0", "somewhere")
 

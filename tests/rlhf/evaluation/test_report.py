@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from generator.rundir import RunDir, run_command
-from rlhf.evaluation import plots
-from rlhf.evaluation.report import main, write_report
-from rlhf.evaluation.report_tables import arm_rows, holes_of
+from rlhf.evaluation.report.page import main, plots, write_report
+from rlhf.evaluation.report.tables import arm_rows, holes_of
 from tests.rlhf.evaluation.planted_result import GAINS, PROMPT, WHY, facts_of, planted_run
 
 

@@ -38,11 +38,11 @@ from generator.model.tiny import (  # noqa: E402
 )
 from generator.records import SamplerSettings  # noqa: E402
 from generator.video import probe  # noqa: E402
-from rlhf.evaluation.benchmark_card import BenchmarkError  # noqa: E402
-from rlhf.evaluation.benchmark_entry import read_entry  # noqa: E402
-from rlhf.evaluation.benchmark_plan import MakePlan  # noqa: E402
-from rlhf.evaluation.benchmark_portraits import make_portraits  # noqa: E402
-from rlhf.evaluation.benchmark_set import Benchmark  # noqa: E402
+from rlhf.evaluation.benchmark.card import BenchmarkError  # noqa: E402
+from rlhf.evaluation.benchmark.entry import read_entry  # noqa: E402
+from rlhf.evaluation.benchmark.plan import MakePlan  # noqa: E402
+from rlhf.evaluation.benchmark.portraits import make_portraits  # noqa: E402
+from rlhf.evaluation.benchmark.set import Benchmark  # noqa: E402
 from rlhf.evaluation.runners import RUNNERS, main, make_entry  # noqa: E402
 
 SETTINGS = SamplerSettings(height=16, width=16, num_frames=9, num_inference_steps=2, guidance_scale=6.0)

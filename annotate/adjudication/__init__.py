@@ -1,0 +1,1 @@
+"""Pairs that votes did not settle, decided by leads."""

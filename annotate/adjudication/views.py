@@ -1,0 +1,83 @@
+"""Pairs that the votes left open, for a lead to decide."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods, require_safe
+
+from annotate.adjudication.adjudication import AdjudicationError, adjudicate, take_back
+from annotate.core.access import SignedInRequest, leads_only
+from annotate.judging import vote_queries
+from annotate.judging.tracks import statements_of
+from annotate.models import VideoPair
+from annotate.rounds import queries
+from rlhf.records import Track, Verdict
+
+PAIRS_A_PAGE = 50
+MAX_NOTE = 1000
+
+
+@leads_only
+@require_safe
+def queue(request: SignedInRequest, round_id: int) -> HttpResponse:
+    round = get_object_or_404(queries.visible_rounds(request.user), pk=round_id)
+    open_pairs = vote_queries.unsettled_pairs(round)
+    context = {
+        "round": round,
+        "page": Paginator(open_pairs, PAIRS_A_PAGE).get_page(request.GET.get("page")),
+        "decided": vote_queries.adjudicated_pairs(round)[:PAIRS_A_PAGE],
+    }
+    return render(request, "annotate/adjudication/adjudication.html", context)
+
+
+@leads_only
+@require_http_methods(["GET", "HEAD", "POST"])
+def pair(request: SignedInRequest, pair_id: int) -> HttpResponse:
+    found = get_object_or_404(vote_queries.visible_pairs(request.user), pk=pair_id)
+    if request.method != "POST":
+        return render(request, "annotate/adjudication/adjudicate.html", _context(request, found))
+    try:
+        if "take_back" in request.POST:
+            take_back(found, request.user)
+        else:
+            verdicts, note = _word(request.POST.dict())
+            adjudicate(found, verdicts, note, request.user)
+    except ValueError as error:
+        context = _context(request, found) | {"problem": str(error), "values": request.POST}
+        return render(request, "annotate/adjudication/adjudicate.html", context, status=422)
+    messages.info(request, f"{found} is {'left to its votes' if 'take_back' in request.POST else 'decided'}.")
+    return redirect("adjudication", round_id=found.round_id)
+
+
+def _word(given: dict[str, str]) -> tuple[dict[Track, Verdict], str]:
+    """What the form says.
+
+    Raises:
+        AdjudicationError: a track has no verdict, or the note is too long.
+    """
+    for track in Track:
+        if given.get(track) not in list(Verdict):
+            known = ", ".join(Verdict)
+            raise AdjudicationError(f"{track} is {given.get(track, '')!r}; choose one of: {known}")
+    note = given.get("note", "").replace("\0", "").strip()
+    if len(note) > MAX_NOTE:
+        raise AdjudicationError(f"the note has {len(note)} characters; {MAX_NOTE} are allowed")
+    return {track: Verdict(given[track]) for track in Track}, note
+
+
+def _context(request: SignedInRequest, found: VideoPair) -> dict[str, Any]:
+    return {
+        "pair": found,
+        "may_decide": vote_queries.may_adjudicate(request.user, found),
+        "references": found.instance.places.exclude(position=None).select_related("reference"),
+        "statements": statements_of(found.instance),
+        "votes": {track: vote_queries.vote_counts(found, track) for track in Track},
+        "words": found.adjudications.select_related("author").order_by("-id"),
+        "verdicts": {verdict: verdict.replace("_", " ") for verdict in Verdict},
+        "tracks": list(Track),
+    }

@@ -1,0 +1,1 @@
+"""What every room stands on: access, security, audit, files, charts, environment, outgoing requests."""

@@ -1,0 +1,1 @@
+"""Evaluation runs, benchmark sets, comparisons and reports."""

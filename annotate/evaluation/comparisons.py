@@ -1,0 +1,98 @@
+"""Does it help people? A model against its parent, judged by people like any other pairs."""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from annotate.core.audit import record_event
+from annotate.evaluation.comparison_queries import held_out_instances, instances_to_compare_on
+from annotate.jobs.runs import queue_sampling
+from annotate.models import (
+    IdentityGroup,
+    Instance,
+    ModelVersion,
+    Round,
+    RoundKind,
+    Run,
+    Stage,
+    Use,
+    User,
+    VideoPair,
+    VideoSample,
+)
+from annotate.people.prompt_readers import part_by_prompt
+from annotate.privacy.consent_queries import refusal
+from annotate.rounds.prompt_limits import say_left_out
+from annotate.rounds.rounds import RoundError, open_ready_pairs, sample_seed, start_round
+from generator.records import SamplerSettings
+
+#: Both models are evaluated, and people look at it.
+USES = (Use.SHOW, Use.EVALUATE)
+
+
+@transaction.atomic
+def start_comparison(version: ModelVersion, actor: User | None = None) -> Round:
+    """Open a round of pairs, one video by the model and one by its parent, of people held out of training.
+
+    Settings and votes are those of the round that trained it. Doing it again returns the same round.
+
+    Raises:
+        RoundError: the model has no parent, or nobody is held out who agreed to it.
+    """
+    if version.parent is None or version.run is None or version.run.round is None:
+        raise RoundError(f"{version} was not trained here: there is no parent to compare it with")
+    # People compare two videos of one prompt, so both models must have read it.
+    drawn = list(instances_to_compare_on(*USES))
+    if not drawn and held_out_instances().exists():
+        people = IdentityGroup.objects.filter(pk__in=held_out_instances().order_by().values("group"))
+        raise RoundError(refusal(people, *USES))
+    instances, unread = part_by_prompt([version.parent, version], drawn)
+    if drawn and not instances:
+        raise RoundError(say_left_out(unread))
+    if not instances:
+        raise RoundError(
+            "no instance of a held-out person; import people of split eval or benchmark and build instances"
+        )
+    trained_in = version.run.round
+    round = start_round(
+        f"comparison-of-model-{version.pk}",
+        version,
+        votes_wanted=trained_in.votes_wanted,
+        sampler=SamplerSettings(**trained_in.sampler),
+        kind=RoundKind.COMPARISON,
+        actor=actor,
+    )
+    if unread:
+        # Without names: the record outlives an erasure.
+        record_event("leave_out_instances", round, actor=actor, prompts_not_read=len(unread))
+    for instance in instances:
+        _plan_pair(round, instance, [version.parent, version])
+    open_ready_pairs(round)
+    return round
+
+
+def _plan_pair(round: Round, instance: Instance, versions: list[ModelVersion]) -> None:
+    """Both models are given the same noise. Which of them a pair names first is as good as a coin's word."""
+    seed = sample_seed(instance, 0)
+    if seed % 2:
+        versions = versions[::-1]
+    digest = SamplerSettings(**round.sampler).digest
+    samples = [
+        VideoSample.objects.get_or_create(
+            instance=instance,
+            model_version=version,
+            seed=seed,
+            settings_digest=digest,
+            defaults={"settings": round.sampler},
+        )[0]
+        for version in versions
+    ]
+    first, second = sorted(samples, key=lambda sample: sample.pk)
+    VideoPair.objects.get_or_create(round=round, first=first, second=second, defaults={"instance": instance})
+
+
+def queue_other_model(run: Run) -> Run | None:
+    """After one model's videos of a comparison, those of the other; a door sends the run."""
+    if run.round is None or run.round.kind != RoundKind.COMPARISON or run.stage != Stage.SAMPLE:
+        return None
+    return queue_sampling(run.round, run.launched_by)

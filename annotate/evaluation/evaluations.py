@@ -1,0 +1,252 @@
+"""Evaluations: a tuned model against its parent, the paper's ablations, and other models beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from annotate.evaluation.inputs import Inputs, held_out_people, metrics_request
+from annotate.jobs.runs import model_request, queue_run, run_dir
+from annotate.models import Instance, ModelVersion, Round, Run, Stage, User
+from annotate.people.prompt_readers import reader_of
+from annotate.registry.versions import last_round
+from annotate.rounds import queries
+from annotate.rounds.prompt_limits import learn_limit, say_left_out
+from annotate.rounds.rounds import RoundError
+from generator.adapter_files import ADAPTER_FILE
+from generator.portraits.world import ABLATION, CHECKPOINT
+from generator.rundir import RunDir
+
+#: Seeds of the videos that an evaluation makes of each held-out instance.
+EVALUATION_SEEDS = [0, 1]
+#: More for the ablations: what they change is smaller than what two seeds differ by.
+ABLATION_SEEDS = [0, 1, 2]
+#: Arms of a run, by name; each says how a request of `rlhf.evaluate` has it.
+Arms = Callable[[RunDir], Mapping[str, Mapping[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A run that makes a table of several arms, and why rows of it are left out."""
+
+    run: Run
+    left_out: list[str]
+
+
+def evaluate_version(version: ModelVersion, actor: User | None = None) -> Run:
+    """Queue the evaluation of any version on held-out people; it waits for no votes. A door sends the run.
+
+    It is held against its parent, or measured alone where it has none, at the size of the round that trained
+    it, or of the newest one that started from it.
+
+    Raises:
+        RoundError: no round tells the size, nobody can be evaluated on, or another evaluation of the round is
+            under way.
+    """
+    round = version.run.round if version.run else last_round(version)
+    if round is None:
+        raise RoundError(
+            f"no round led to {version} or started from it, so no size of videos is known; start one from it"
+        )
+    if version.parent is not None:
+        return queue_evaluation(round, version, seeds=EVALUATION_SEEDS, actor=actor)
+
+    def arms(folder: RunDir) -> dict[str, dict[str, Any]]:
+        return {"candidate": _arm(version, folder)}
+
+    request = _request(round, held_out_people(EVALUATION_SEEDS), arms, reference="candidate")
+    _refuse_another(round, request)
+    return queue_run(round, Stage.EVALUATE, request, actor=actor)
+
+
+def evaluate_round(round: Round, actor: User | None = None) -> Run:
+    """The same for what a round has tuned.
+
+    Raises:
+        RoundError: as `evaluate_version`, or nothing is tuned yet.
+    """
+    tuned = queries.done_run(round, Stage.DPO)
+    if tuned is None:
+        raise RoundError(f"{round} has no tuned model yet; advance it to Flow-DPO first")
+    return evaluate_version(tuned.model_version, actor)
+
+
+def queue_evaluation(
+    round: Round,
+    candidate: ModelVersion,
+    *,
+    seeds: list[int],
+    baseline: ModelVersion | None = None,
+    instances: Sequence[Instance] | None = None,
+    actor: User | None = None,
+) -> Run:
+    """Queue the comparison of a tuned model with its parent, or with another one, on held-out people.
+
+    Without `instances` it is on all whose truth is known.
+
+    Raises:
+        RoundError: there is nobody to compare on, nothing to compare with, or another evaluation under way.
+    """
+    other = baseline or candidate.parent
+    if other is None:
+        raise RoundError(f"{candidate} was not trained here: there is no parent to compare it with")
+
+    def arms(folder: RunDir) -> dict[str, dict[str, Any]]:
+        return {"baseline": _arm(other, folder), "candidate": _arm(candidate, folder)}
+
+    inputs = held_out_people(seeds, instances)
+    for version in (other, candidate):
+        _unread(version, inputs)
+    request = _request(round, inputs, arms, compare=["baseline", "candidate"])
+    # A run is an evaluation of its candidate where that is held against its parent.
+    links = {} if baseline else {"candidate": candidate}
+    run = queue_run(round, Stage.EVALUATE, request, actor=actor, **links)
+    if run.candidate != links.get("candidate"):
+        raise RoundError(f"{run} is {run.status} and compares something else; wait for it, or cancel it")
+    return run
+
+
+def queue_table(
+    round: Round,
+    inputs: Inputs,
+    *,
+    with_ablations: bool = False,
+    entries: Mapping[str, Path] | None = None,
+    actor: User | None = None,
+) -> Table:
+    """Queue a table: the round's model, and beside it whatever is to be compared with it.
+
+    That is what the round tuned beside its parent, or its policy where nothing is tuned yet; with the paper's
+    ablations, each part of it left out; and folders of other models' videos, by name.
+
+    Raises:
+        RoundError: a folder cannot be used, or another evaluation is under way.
+    """
+    dpo = queries.done_run(round, Stage.DPO)
+    full = dpo.model_version if dpo else round.policy
+    unread = _unread(full, inputs)
+    rows = [*_models(full, full.parent if dpo else None), *_entries(entries or {})]
+    if with_ablations:
+        rows += _ablations(full)
+    made = [row for row in rows if not row.why_not]
+
+    def arms(folder: RunDir) -> dict[str, dict[str, Any]]:
+        return {row.name: row.arm(folder) for row in made}
+
+    more: dict[str, Any] = {"reference": "candidate"}
+    if with_ablations:
+        more["ablations"] = {row.name: row.ablation for row in made if row.ablation}
+    if any(row.name == "baseline" for row in made):
+        more["compare"] = ["baseline", "candidate"]
+    request = _request(round, inputs, arms, **more)
+    _refuse_another(round, request)
+    # A benchmark set's people are not those that the round's model is held against its parent on.
+    links = {"candidate": full} if dpo and inputs.is_held_out else {}
+    run = queue_run(round, Stage.EVALUATE, request, actor=actor, **links)
+    return Table(run, [*(f"{row.ablation}: {row.why_not}" for row in rows if row.why_not), *unread])
+
+
+def _unread(version: ModelVersion, inputs: Inputs) -> list[str]:
+    """Inputs of which a model makes no video, since it would not read the whole prompt: holes of the table.
+
+    Raises:
+        RoundError: there would be nothing else.
+    """
+    learn_limit(version)
+    reader = reader_of(version)
+    if reader is None:
+        return []
+    found = {name: reader.read(prompt).problem for name, prompt in inputs.prompts.items()}
+    unread = [f"instance {name} for {version}: {problem}" for name, problem in found.items() if problem]
+    if unread and len(unread) == len(found):
+        raise RoundError(say_left_out(unread))
+    return unread
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One arm, as a request has it; `why_not` says why there is none."""
+
+    name: str
+    arm: Callable[[RunDir], dict[str, Any]]
+    ablation: str = ""
+    why_not: str = ""
+
+
+def _models(full: ModelVersion, parent: ModelVersion | None) -> list[_Row]:
+    why_not = "" if parent else f"{full.name} is not tuned on votes; advance the round to Flow-DPO"
+    return [
+        _Row("candidate", lambda folder: _arm(full, folder, label=f"{full.name} (full)")),
+        _Row("baseline", lambda folder: _arm(parent or full, folder), "w/o RL", why_not),
+    ]
+
+
+def _ablations(full: ModelVersion) -> list[_Row]:
+    def without_pd(folder: RunDir) -> dict[str, Any]:
+        arm = _arm(full, folder, label="captions for differential prompts", prompts="standard")
+        arm["model"]["adapters"].insert(0, str(ABLATION.resolve()))
+        return arm
+
+    return [
+        _Row(
+            "without_assistants",
+            lambda folder: _arm(full, folder, label="the primary reference alone", references=1),
+            "w/o AR",
+        ),
+        _Row("without_pd", without_pd, "w/o P&D", _why_no_pd(full)),
+    ]
+
+
+def _entries(entries: Mapping[str, Path]) -> list[_Row]:
+    for name, place in entries.items():
+        if not place.is_dir():
+            raise RoundError(f"{name} has no folder {place}; name one with its videos")
+        if name in ("candidate", "baseline", "without_assistants", "without_pd"):
+            raise RoundError(f"another model cannot be called {name}; give it its own name")
+    return [_entry(name, place) for name, place in entries.items()]
+
+
+def _entry(name: str, place: Path) -> _Row:
+    return _Row(name, lambda folder: {"videos": str(place.resolve()), "label": name})
+
+
+def _refuse_another(round: Round, request: Callable[[RunDir], dict[str, Any]]) -> None:
+    """Asking again for the run that is under way is fine, asking for another one is not."""
+    live = queries.live_run(round, Stage.EVALUATE)
+    if live is None:
+        return
+    folder = run_dir(live)
+    asked = json.loads(json.dumps({"stage": str(Stage.EVALUATE), **request(folder)}))
+    if folder.read_request() != asked:
+        raise RoundError(f"{live} is {live.status} and compares something else; wait for it, or cancel it")
+
+
+def _why_no_pd(version: ModelVersion) -> str:
+    """Why no model without primary and differential prompt goes with this one; empty where one does."""
+    if Path(version.base_model).resolve() != CHECKPOINT.resolve():
+        return f"it is made for the shipped portrait model, and {version.name} rests on {version.base_model}"
+    if not (ABLATION / ADAPTER_FILE).is_file():
+        return f"{ABLATION.name} has no {ADAPTER_FILE}; python -m generator.portraits.train ablation makes it"
+    return ""
+
+
+def _arm(version: ModelVersion, folder: RunDir, **switches: Any) -> dict[str, Any]:
+    return {"label": version.name, "model": model_request(version, folder), **switches}
+
+
+def _request(round: Round, inputs: Inputs, arms: Arms, **more: Any) -> Callable[[RunDir], dict[str, Any]]:
+    metrics = metrics_request(is_drawn=inputs.is_drawn)
+
+    def request(folder: RunDir) -> dict[str, Any]:
+        return {
+            "arms": arms(folder),
+            "settings": round.sampler,
+            **metrics,
+            **inputs.request(folder),
+            **more,
+        }
+
+    return request

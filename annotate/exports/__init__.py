@@ -1,0 +1,1 @@
+"""Frozen sets of preference pairs, and files of judgments."""

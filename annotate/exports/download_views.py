@@ -1,0 +1,70 @@
+"""Judgments as files, for leads: ask, watch, cancel, download."""
+
+from __future__ import annotations
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from annotate.core.access import SignedInRequest, leads_only
+from annotate.exports.downloads import DownloadError, cancel_file, request_file
+from annotate.integrations import queries as door_queries
+from annotate.integrations.tasks import send_judgment_file
+from annotate.judging.media_views import judgment_file
+from annotate.models import FileFormat, Round, User
+from annotate.rounds import queries
+from rlhf.records import Track
+
+
+class FileForm(forms.Form):
+    round = forms.ModelChoiceField(Round.objects.none(), required=False, empty_label="all rounds")
+    track = forms.ChoiceField(choices=[("", "both"), *((str(t), str(t)) for t in Track)], required=False)
+    file_format = forms.ChoiceField(
+        choices=[(FileFormat.JSONL, "JSON lines, gzipped"), (FileFormat.PARQUET, "Parquet")]
+    )
+    includes_simulated = forms.BooleanField(required=False, initial=True, label="simulated votes, marked")
+    includes_names = forms.BooleanField(required=False, label="people's names instead of pseudonyms")
+
+    def __init__(self, user: User, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        field = self.fields["round"]
+        assert isinstance(field, forms.ModelChoiceField)
+        field.queryset = queries.visible_rounds(user)
+
+
+@leads_only
+@require_http_methods(["GET", "HEAD", "POST"])
+def judgment_files(request: SignedInRequest) -> HttpResponse:
+    """The whole page; while a file is being written, its `#files` part is asked for again and again."""
+    form = FileForm(request.user, request.POST or None)
+    if form.is_valid():
+        file = request_file(request.user, **form.cleaned_data)
+        send_judgment_file(file)
+        return redirect("judgment_files")
+    files = list(door_queries.visible_files(request.user)[:50])
+    context = {"form": form, "files": files, "is_live": any(file.is_live for file in files)}
+    template = "annotate/exports/judgment_files.html" + ("#files" if request.htmx else "")
+    return render(request, template, context, status=422 if form.errors else 200)
+
+
+@leads_only
+@require_POST
+def cancel(request: SignedInRequest, file_id: int) -> HttpResponse:
+    file = get_object_or_404(door_queries.visible_files(request.user), pk=file_id)
+    if not cancel_file(file):
+        messages.error(request, f"{file} had ended already: {file.status}.")
+    return redirect("judgment_files")
+
+
+@leads_only
+@require_safe
+def content(request: SignedInRequest, file_id: int) -> HttpResponseBase:
+    file = get_object_or_404(door_queries.visible_files(request.user), pk=file_id)
+    try:
+        return judgment_file(request, file)
+    except DownloadError as error:
+        messages.error(request, str(error))
+        return redirect("judgment_files")

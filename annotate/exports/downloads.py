@@ -1,0 +1,182 @@
+"""Files of judgments: asked for by a lead, written by one worker, thrown away after some days.
+
+A file lies under its path only once it is whole. A worker that was killed leaves a pending file, which the
+next one removes before it begins again.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, QuerySet
+from django.db.models.functions import Now
+
+from annotate.core.audit import record_event
+from annotate.core.moments import in_words
+from annotate.exports.judgment_rows import judgment_rows, open_writer, wanted_judgments
+from annotate.models import LIVE, MOST_ATTEMPTS, JudgmentFile, Round, RunStatus, User
+from annotate.privacy.file_removal import remove_after_commit
+from generator.media import file_sha256
+
+#: Longer than the database takes to put many millions of rows in order before the first one comes.
+LOST_AFTER = timedelta(minutes=5)
+#: A queued file that nobody took for this long has lost its message.
+UNCLAIMED_AFTER = timedelta(minutes=1)
+
+
+class DownloadError(Exception):
+    """A file cannot be given; the message says why and what to do."""
+
+
+@transaction.atomic
+def request_file(
+    actor: User,
+    *,
+    round: Round | None = None,
+    track: str = "",
+    file_format: str = "jsonl",
+    includes_simulated: bool = True,
+    includes_names: bool = False,
+) -> JudgmentFile:
+    """Ask for a file. Whoever asked for people's names is in the audit chain."""
+    file = JudgmentFile.objects.create(
+        round=round,
+        track=track,
+        file_format=file_format,
+        includes_simulated=includes_simulated,
+        includes_names=includes_names,
+        requested_by=actor,
+    )
+    record_event("request_judgments", file, actor=actor, includes_names=includes_names)
+    return file
+
+
+def cancel_file(file: JudgmentFile) -> bool:
+    """Stop a file that is not whole yet; its worker notices within a chunk. False when it had ended."""
+    live = JudgmentFile.objects.filter(pk=file.pk, status__in=[*LIVE])
+    return bool(live.update(status=RunStatus.CANCELLED, ended_at=Now()))
+
+
+def write_file(file_id: int, worker: UUID) -> bool:
+    """Write a queued file from beginning to end; False when it is not this worker's, or was cancelled."""
+    taken = JudgmentFile.objects.filter(pk=file_id, status=RunStatus.QUEUED).update(
+        status=RunStatus.RUNNING,
+        worker=worker,
+        attempts=F("attempts") + 1,
+        heartbeat_at=Now(),
+        rows_written=0,
+        error="",
+    )
+    if not taken:
+        return False
+    file = JudgmentFile.objects.get(pk=file_id)
+    folder = settings.STORAGE_ROOT / "judgments"
+    folder.mkdir(parents=True, exist_ok=True)
+    for left_behind in folder.glob(f"pending-{file.pk}-*"):
+        left_behind.unlink(missing_ok=True)
+    pending = folder / f"pending-{file.pk}-{worker.hex}"
+    try:
+        return _write_rows(file, worker, pending) and _publish(file, worker, pending)
+    except OSError as error:
+        _own(file, worker).update(
+            status=RunStatus.FAILED,
+            error=f"the file cannot be written ({error.strerror or error}); look at the disk, then ask again",
+            ended_at=Now(),
+        )
+        return False
+    finally:
+        pending.unlink(missing_ok=True)
+
+
+def _own(file: JudgmentFile, worker: UUID) -> QuerySet[JudgmentFile]:
+    """The row while it is this worker's to write."""
+    return JudgmentFile.objects.filter(pk=file.pk, worker=worker, status=RunStatus.RUNNING)
+
+
+def _write_rows(file: JudgmentFile, worker: UUID, pending: Path) -> bool:
+    own = _own(file, worker)
+    own.update(num_rows=wanted_judgments(file).count())
+    with closing(open_writer(file.file_format, pending)) as writer:
+        for rows in judgment_rows(file):
+            writer.write(rows)
+            if not own.update(rows_written=F("rows_written") + len(rows), heartbeat_at=Now()):
+                return False
+    return True
+
+
+def _publish(file: JudgmentFile, worker: UUID, pending: Path) -> bool:
+    """Put a whole file under its path and say so, or neither."""
+    with pending.open("rb") as written:
+        os.fsync(written.fileno())
+    sha256, size_bytes = file_sha256(pending), pending.stat().st_size
+    path = f"judgments/judgments-{file.pk}{file.suffix}"
+    with transaction.atomic():
+        if not _own(file, worker).select_for_update().exists():
+            return False
+        pending.rename(settings.STORAGE_ROOT / path)
+        _own(file, worker).update(
+            status=RunStatus.DONE,
+            num_rows=F("rows_written"),
+            path=path,
+            sha256=sha256,
+            size_bytes=size_bytes,
+            ended_at=Now(),
+            expires_at=Now() + timedelta(days=settings.DOWNLOAD_DAYS),
+        )
+    return True
+
+
+def requeue_lost_files() -> list[int]:
+    """Queue what lost its worker or its message; returns the files to send out again.
+
+    What has lost its worker `MOST_ATTEMPTS` times ends as failed.
+    """
+    running = JudgmentFile.objects.filter(status=RunStatus.RUNNING)
+    lost = running.filter(heartbeat_at__lt=Now() - LOST_AFTER)
+    lost.filter(attempts__gte=MOST_ATTEMPTS).update(
+        status=RunStatus.FAILED,
+        error=f"its worker was lost {MOST_ATTEMPTS} times; look at the worker's log, then ask again",
+        ended_at=Now(),
+    )
+    lost.filter(attempts__lt=MOST_ATTEMPTS).update(
+        status=RunStatus.QUEUED, worker=None, heartbeat_at=Now() - 2 * UNCLAIMED_AFTER
+    )
+    unclaimed = JudgmentFile.objects.filter(status=RunStatus.QUEUED, heartbeat_at__lt=Now() - UNCLAIMED_AFTER)
+    ids = list(unclaimed.values_list("pk", flat=True))
+    JudgmentFile.objects.filter(pk__in=ids).update(heartbeat_at=Now())
+    return ids
+
+
+def remove_expired_files() -> int:
+    """Delete files whose days are over; their rows stay. Safe to repeat."""
+    with transaction.atomic():
+        expired = JudgmentFile.objects.filter(expires_at__lt=Now()).exclude(path="")
+        paths = list(expired.select_for_update().values_list("path", flat=True))
+        remove_after_commit(paths)
+        expired.update(path="")
+    return len(paths)
+
+
+def file_path(file: JudgmentFile) -> str:
+    """Where a whole file lies, below the storage.
+
+    Raises:
+        DownloadError: it is not whole yet, was stopped or withdrawn, or its days are over.
+    """
+    if file.withdrawn:
+        raise DownloadError(f"{file} was withdrawn ({file.withdrawn}); ask for a new one")
+    if file.status != RunStatus.DONE:
+        raise DownloadError(f"{file} is {file.status}; only a file that is done can be downloaded")
+    if not file.path:
+        assert file.expires_at is not None
+        raise DownloadError(
+            f"{file} was removed on {in_words(file.expires_at)}, {settings.DOWNLOAD_DAYS} days after it was "
+            "written; ask for a new one"
+        )
+    return file.path

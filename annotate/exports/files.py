@@ -1,0 +1,65 @@
+"""An export as one file: as it was frozen, or as another trainer reads it.
+
+The file is written while it is sent and kept nowhere, so erasing a person has no further copies to find.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from django.conf import settings
+from zipstream import ZipStream  # type: ignore[import-untyped]
+
+from annotate.core.audit import record_event
+from annotate.models import Export, Use, User
+from annotate.privacy.consent import people_in
+from annotate.privacy.consent_queries import refusal
+from rlhf.export.formats import ExportFormat, media_of, write_tables
+from rlhf.export.freezing import ExportError, read_export
+
+#: The files of a set beside its media.
+FROZEN = ("manifest.json", "pairs.jsonl", "pairs.parquet")
+#: Who reads a file, and what it is.
+FORMS = {
+    "set": ("As frozen here", "pairs.jsonl, the same as Parquet, manifest"),
+    str(ExportFormat.TRL): ("TRL", "preference dataset: prompt, chosen, rejected"),
+    str(ExportFormat.DIFFSYNTH): ("DiffSynth-Studio", "metadata.json: prompt, chosen and rejected video"),
+    str(ExportFormat.DIFFUSION_DPO): ("Diffusion-DPO", "Parquet as Pick-a-Pic: caption, two videos, labels"),
+}
+
+
+class ExportFileError(Exception):
+    """An export cannot be given out; the message names the reason and the remedy."""
+
+
+def export_zip(export: Export, form: str, actor: User) -> ZipStream:
+    """The whole folder as a zip; whoever takes it along is in the audit chain.
+
+    Raises:
+        ExportFileError: it was withdrawn, holds no pair or somebody who did not agree to be published, or its
+            files are not what was frozen.
+    """
+    if export.withdrawn:
+        raise ExportFileError(f"{export} was withdrawn ({export.withdrawn}); export the round again")
+    if says := refusal(people_in(export), Use.PUBLISH):
+        raise ExportFileError(f"{says} manage.py export_pairs --publish makes a set without them.")
+    archive = ZipStream(sized=True)
+    try:
+        frozen = read_export(settings.STORAGE_ROOT / export.folder, verify_media=False)
+        if form == "set":
+            for name in FROZEN:
+                archive.add_path(frozen.folder / name, name)
+        else:
+            with TemporaryDirectory() as folder:
+                write_tables(frozen, Path(folder), ExportFormat(form))
+                for file in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
+                    archive.add(file.read_bytes(), str(file.relative_to(folder)))
+        for media in media_of(frozen):
+            if not media.path.is_file():
+                raise ExportFileError(f"{export} lacks {media.name}; put its folder {export.folder} back")
+            archive.add_path(media.path, media.name)
+    except ExportError as error:
+        raise ExportFileError(str(error)) from None
+    record_event("download_export", export, actor=actor, form=form)
+    return archive

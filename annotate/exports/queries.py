@@ -1,0 +1,97 @@
+"""Reads for exports: which video of a pair a rule chooses, and why the other pairs are left out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, NamedTuple
+
+from annotate.models import PreferencePair, Round, Use
+from annotate.privacy.consent_queries import given
+from rlhf.export.rule import ExportRule, choose
+from rlhf.records import JointState, Track, Verdict
+from rlhf.votes.consensus import ADJUDICATED_RULE_VERSION
+
+#: Of a video in its pair.
+Place = Literal["first", "second"]
+#: Why a pair is left out that the rule would export.
+NO_CONSENT = "no consent of the person"
+
+
+def chosen_by(
+    rule: ExportRule, round: Round, *, include_simulated: bool, uses: Sequence[Use] = (Use.TRAIN,)
+) -> tuple[dict[int, Place], Counter[str]]:
+    """The chosen video of every pair that the rule exports, by preference; why the others are left out.
+
+    Pairs of people who did not agree to all `uses` are among those left out.
+    """
+    chosen: dict[int, Place] = {}
+    reasons: Counter[str] = Counter()
+    for pair in _placed(rule, round, uses):
+        place, reason = pair.place, pair.reason
+        if pair.is_unread:
+            place, reason = None, "the model did not read the whole prompt"
+        if place and pair.is_simulated and not include_simulated:
+            place, reason = None, "simulated votes"
+        if place and not pair.has_consent:
+            place, reason = None, NO_CONSENT
+        if place:
+            chosen[pair.key] = place
+        else:
+            reasons[reason] += 1
+    return chosen, reasons
+
+
+class _Placed(NamedTuple):
+    """What a rule makes of a pair, and what else may keep it out of an export."""
+
+    key: int
+    is_simulated: bool
+    has_consent: bool
+    is_unread: bool
+    place: Place | None
+    reason: str
+
+
+def _placed(rule: ExportRule, round: Round, uses: Sequence[Use]) -> Iterator[_Placed]:
+    pairs = PreferencePair.objects.filter(pair__round=round).order_by("pair_id")
+    pairs = pairs.annotate(has_consent=given("pair__instance__group", *uses))
+    if rule is ExportRule.PARETO:  # the joint state says it, so nothing else is read
+        names: tuple[str, ...] = ("pk", "is_simulated", "has_consent", "pair__prompt_unread")
+        names += ("joint_state", "reason", "chosen_id", "pair__first_id")
+        row: tuple[Any, ...]
+        for row in pairs.values_list(*names).iterator():
+            key, is_simulated, has_consent, unread, state, reason, chosen, first = row
+            place = _dominant(state, chosen, first)
+            yield _Placed(key, is_simulated, has_consent, bool(unread), place, f"{state}: {reason}")
+        return
+    judged = pairs.select_related("pair").prefetch_related("pair__consensuses")
+    for one in judged.iterator(chunk_size=1_000):
+        unread = bool(one.pair.prompt_unread)
+        yield _Placed(one.pk, one.is_simulated, one.has_consent, unread, *_place(rule, one))
+
+
+def dominant_place(preference: PreferencePair) -> Place | None:
+    """The video that is better on both tracks, if one is."""
+    return _dominant(preference.joint_state, preference.chosen_id, preference.pair.first_id)
+
+
+def _dominant(state: str, chosen: int | None, first: int) -> Place | None:
+    if state != JointState.DOMINANT:
+        return None
+    return "first" if chosen == first else "second"
+
+
+def _place(rule: ExportRule, preference: PreferencePair) -> tuple[Place | None, str]:
+    """The chosen video by the rule. Where a track waits, the joint state says why there is none."""
+    found = {Track(consensus.track): consensus for consensus in preference.pair.consensuses.all()}
+    if len(found) < len(Track):
+        return dominant_place(preference), f"{preference.joint_state}: {preference.reason}"
+    verdicts = {track: Verdict(consensus.verdict) for track, consensus in found.items()}
+    votes = {
+        track: {verdicts[track]: 1}
+        if consensus.rule_version == ADJUDICATED_RULE_VERSION
+        else {Verdict(name): count for name, count in consensus.votes.items()}
+        for track, consensus in found.items()
+    }
+    return choose(rule, verdicts, votes)

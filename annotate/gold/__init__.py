@@ -1,0 +1,1 @@
+"""Pairs whose answer is known, and qualification on them."""

@@ -1,0 +1,1 @@
+"""Runs: queued, claimed by one worker, followed, ended once."""

@@ -1,0 +1,1 @@
+"""Slots, judgments, tracks, evidence, and what votes settle."""

@@ -1,0 +1,355 @@
+"""Reads of stage 5: what a person holds, may be given, and has said."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import Count, Exists, Max, Model, OuterRef, Q, QuerySet
+from django.db.models.functions import Now
+
+from annotate.gold.qualification_queries import standing_of
+from annotate.judging.no_pair import NoPair, Reason
+from annotate.models import (
+    Disqualification,
+    Exposure,
+    Judgment,
+    Round,
+    RoundState,
+    Slot,
+    Use,
+    User,
+    VideoPair,
+    VideoSample,
+)
+from annotate.privacy.consent_queries import given
+from rlhf.records import Track
+
+# The two statements of every vote: to put them together by the ORM costs more than to run them.
+_LATEST = """
+SELECT DISTINCT ON (s.id) j.id, s.id, s.track, s.annotator_id, s.first_side, j.verdict, j.is_simulated
+FROM annotate_judgment j JOIN annotate_slot s ON s.id = j.slot_id
+WHERE s.pair_id = %s AND NOT EXISTS (
+    SELECT 1 FROM annotate_disqualification d WHERE d.annotator_id = s.annotator_id AND d.lifted_at IS NULL)
+ORDER BY s.id, j.revision DESC
+"""
+# How long the pair can have been looked at: since it was leased and, as it may have been fetched ahead, since
+# this person's last answer of the track. A pair is shown once the one before it is answered, at the latest
+# when that answer arrives.
+_LOCK = """
+SELECT statement_timestamp() - greatest(s.leased_at, (
+           SELECT max(o.judged_at) FROM annotate_slot o
+           WHERE o.annotator_id = s.annotator_id AND o.track = s.track AND o.judged_at IS NOT NULL)),
+       s.id, s.track, s.first_side, s.judged_at,
+       p.id, p.first_id, p.second_id, p.is_adjudicated, p.gold_verdicts,
+       r.id, r.kind, r.votes_wanted, r.stopping
+FROM annotate_slot s
+JOIN annotate_videopair p ON p.id = s.pair_id
+JOIN annotate_round r ON r.id = p.round_id
+WHERE s.lease = %s AND s.annotator_id = %s
+FOR NO KEY UPDATE OF s, p
+"""
+
+
+Row = TypeVar("Row", bound=Model)
+
+#: Open pairs are counted up to here: more would only be another number, and cost what it says.
+MOST_COUNTED = 1_000
+
+
+def leased_slots(annotator: User) -> QuerySet[Slot]:
+    """The slots that this person holds or has judged, with what `tracks.judging_task` needs and no more."""
+    return (
+        Slot.objects.filter(annotator=annotator)
+        .select_related("pair__first", "pair__instance__prompt")
+        .only(
+            *(field.attname for field in Slot._meta.concrete_fields),
+            "pair__first__settings",
+            "pair__second",
+            "pair__instance__group",
+            "pair__instance__prompt__text",
+            "pair__instance__prompt__elements",
+        )
+    )
+
+
+def may_be_shown(pair: str) -> Q:
+    """Whether everybody in a pair agreed to that: its person, and of gold whoever its copies show."""
+    agreed = Q(given(f"{pair}__instance__group", Use.SHOW))
+    for place in ("first", "second"):
+        copy = f"{pair}__{place}__copy_of"
+        agreed &= Q(**{copy: None}) | Q(given(f"{copy}__instance__group", Use.SHOW))
+    return agreed
+
+
+def held_slot(annotator: User, lease: UUID) -> Slot | None:
+    """A slot by its lease while its media may be looked at: until the lease runs out."""
+    return (
+        Slot.objects.filter(annotator=annotator, lease=lease, lease_expires_at__gte=Now())
+        .filter(may_be_shown("pair"))
+        .select_related("pair__first", "pair__second", "pair__instance__prompt")
+        .first()
+    )
+
+
+def changeable_judgment(annotator: User, track: str, lease: UUID | None = None) -> Judgment | None:
+    """This person's last answer of a track, or of one lease, while it can be changed and its videos seen."""
+    last = (
+        Judgment.objects.filter(slot__annotator=annotator, slot__track=track)
+        .filter(Q(slot__lease=lease) if lease else Q())
+        .filter(slot__lease_expires_at__gte=Now())
+        .filter(may_be_shown("slot__pair"))
+        .filter(slot__judged_at__gte=Now() - timedelta(seconds=settings.UNDO_S))
+        .order_by("-slot__judged_at", "-revision")
+        .first()
+    )
+    if last is not None:
+        last.slot = leased_slots(annotator).get(pk=last.slot_id)
+    return last
+
+
+def latest_judgments(pair_id: int) -> list[Judgment]:
+    """The votes that count: of each judged slot the highest revision, unless its person is disqualified."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LATEST, [pair_id])
+        rows = cursor.fetchall()
+    return [
+        _read(
+            Judgment,
+            id=pk,
+            slot=_read(Slot, id=slot, track=track, annotator_id=annotator, first_side=side),
+            verdict=verdict,
+            is_simulated=is_simulated,
+        )
+        for pk, slot, track, annotator, side, verdict, is_simulated in rows
+    ]
+
+
+def take_turn(annotator: User) -> bool:
+    """Whether somebody's answers are guarded (`settings.ANSWER_GUARD_MS`): nothing is shown to a machine.
+
+    Two of theirs at one moment then wait for each other, so that the later one sees the earlier one.
+    """
+    if not settings.ANSWER_GUARD_MS or annotator.is_simulated:
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM annotate_user WHERE id = %s FOR NO KEY UPDATE", [annotator.pk])
+    return True
+
+
+def lock_slot(annotator: User, lease: UUID) -> tuple[Slot, timedelta] | None:
+    """The slot that this person leased, with what storing a vote needs, and how long they can have seen it.
+
+    The slot and its pair are locked.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK, [lease, annotator.pk])
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    in_hand, slot, track, side, judged_at, pair, first, second, is_adjudicated, gold = row[:10]
+    round, kind, wanted, stopping = row[10:]
+    rule = json.loads(stopping) if stopping is not None else None
+    locked = _read(
+        Slot,
+        id=slot,
+        track=track,
+        first_side=side,
+        judged_at=judged_at,
+        annotator=annotator,
+        pair=_read(
+            VideoPair,
+            id=pair,
+            first_id=first,
+            second_id=second,
+            is_adjudicated=is_adjudicated,
+            gold_verdicts=json.loads(gold) if gold is not None else None,
+            round=_read(Round, id=round, kind=kind, votes_wanted=wanted, stopping=rule),
+        ),
+    )
+    return locked, in_hand
+
+
+def _read(table: type[Row], **values: Any) -> Row:
+    """A row of which some columns were read; the others are fetched where somebody asks for them."""
+    related = {name: value for name, value in values.items() if isinstance(value, Model)}
+    plain = {f"{name}_id" if name in related else name: getattr(v, "pk", v) for name, v in values.items()}
+    names = [field.attname for field in table._meta.concrete_fields if field.attname in plain]
+    row = table.from_db(connection.alias, names, [plain[name] for name in names])
+    for name, value in related.items():
+        setattr(row, name, value)
+    return row
+
+
+def disqualified(person: str) -> Exists:
+    """Whether the person in the column `person` is disqualified now."""
+    return Exists(Disqualification.objects.filter(annotator=OuterRef(person), lifted_at=None))
+
+
+def is_disqualified(annotator: User) -> bool:
+    return Disqualification.objects.filter(annotator=annotator, lifted_at=None).exists()
+
+
+def num_held(annotator: User, track: str) -> int:
+    return Slot.objects.filter(annotator=annotator, track=track, judged_at=None, round__is_open=True).count()
+
+
+def own_counts(annotator: User) -> dict[str, int]:
+    """How many answers this person has given, per track."""
+    counts = dict.fromkeys((str(track) for track in Track), 0)
+    judged = Slot.objects.filter(annotator=annotator).exclude(judged_at=None)
+    counts.update(judged.values_list("track").annotate(Count("id")))
+    return counts
+
+
+def wanted_slots(track: str) -> QuerySet[Slot]:
+    """Votes of open rounds that nobody has given yet, whether somebody is at it or not."""
+    return _open_slots(track).filter(given("pair__instance__group", Use.SHOW))
+
+
+def _open_slots(track: str) -> QuerySet[Slot]:
+    """Gold has no slots that anybody waits for."""
+    return Slot.objects.filter(
+        track=track, judged_at=None, round__is_open=True, pair__gold_verdicts__isnull=True
+    ).order_by()
+
+
+def _is_paused(track: str, here: Q) -> bool:
+    """Whether votes are wanted in a round that gives out nothing for now."""
+    wanted = Slot.objects.filter(here, track=track, judged_at=None, pair__gold_verdicts__isnull=True)
+    return wanted.filter(round__state=RoundState.PAUSED).exists()
+
+
+def _unmet(annotator: User, slots: QuerySet[Slot]) -> QuerySet[Slot]:
+    """Without pairs that this person holds or has judged, or has met on the other track."""
+    own = Slot.objects.filter(pair=OuterRef("pair"), annotator=annotator)
+    met = Exposure.objects.filter(pair=OuterRef("pair"), annotator=annotator).exclude(track=OuterRef("track"))
+    return slots.filter(~Exists(own), ~Exists(met))
+
+
+def _free(slots: QuerySet[Slot]) -> QuerySet[Slot]:
+    return slots.filter(Q(lease_expires_at=None) | Q(lease_expires_at__lt=Now()))
+
+
+def may_choose(annotator: User, round_id: int) -> bool:
+    """Whether this person may ask for this round. Simulated votes are marked, so theirs need not be blind."""
+    if annotator.is_simulated or annotator.is_participant:
+        return True  # a participant is given their link's round whatever they ask for
+    return Round.objects.filter(pk=round_id, is_open=True, may_be_chosen=True).exists()
+
+
+def open_pairs_for(annotator: User, track: str, round_id: int | None = None) -> int:
+    """How many pairs of a track this person holds or could be given; `MOST_COUNTED` is that many or more.
+
+    A gold pair takes the place of another one: with every pair that is judged, whatever it is, this falls
+    by one. While anything is left it is at least one.
+    """
+    if is_disqualified(annotator) or _only_looks(annotator):
+        return 0
+    rounds = Round.objects.filter(is_open=True)
+    wanted = wanted_slots(track)
+    own = Slot.objects.filter(annotator=annotator, track=track, round__in=rounds)
+    if round_id is not None:
+        wanted, own = wanted.filter(round=round_id), own.filter(round=round_id)
+    met = Exposure.objects.filter(annotator=annotator, pair__round__in=rounds, pair__gold__is_training=False)
+    met = met.filter(Q(track=track) | Q(is_less_on_both=True))
+    num_gold = (met if round_id is None else met.filter(pair__round=round_id)).count()
+    # So many slots are so many pairs at least, and are found without looking at the others.
+    most = (MOST_COUNTED + num_gold) * (rounds.aggregate(most=Max("votes_wanted"))["most"] or 1)
+    free = _far_enough(annotator, track, _free(_unmet(annotator, wanted)))[:most].values("pair")
+    left = VideoPair.objects.filter(pk__in=free).count()
+    held = own.filter(judged_at=None).count()
+    return min(max(held + left - num_gold, min(held + left, 1)), MOST_COUNTED)
+
+
+def _only_looks(annotator: User) -> bool:
+    return annotator.is_lead and not settings.LEADS_MAY_VOTE
+
+
+def no_pair(annotator: User, track: str, round_id: int | None = None) -> NoPair:
+    """Why there is no next pair: the first reason that holds."""
+    if _only_looks(annotator):
+        return NoPair(
+            Reason.LEADS_DO_NOT_VOTE,
+            "Leads see which model made which video, so they do not vote. Judge with an annotator's account; "
+            "LEADS_MAY_VOTE=1 lets leads vote, too.",
+        )
+    if is_disqualified(annotator):
+        return NoPair(
+            Reason.DISQUALIFIED,
+            "Your answers are not counted at present, so you are given no more pairs. Ask a lead why.",
+        )
+    if not (standing := standing_of(annotator, track)).is_qualified:
+        failed = standing.again_at is not None
+        return NoPair(Reason.QUALIFICATION_WAIT if failed else Reason.NO_TRAINING_LEFT, standing.says)
+    here = Q() if round_id is None else Q(round=round_id)
+    wanted = wanted_slots(track).filter(here)
+    if not wanted.exists():
+        return _none_wanted(track, here)
+    unmet = _unmet(annotator, wanted)
+    if not unmet.exists():
+        return NoPair(
+            Reason.ALREADY_MET,
+            "The pairs that are left are ones you have already met: nobody judges both tracks of a pair, "
+            "nor one pair twice. They wait for other people.",
+        )
+    free = _free(unmet)
+    if not free.exists():
+        return NoPair(
+            Reason.NOTHING_FREE_NOW,
+            "The pairs that are left are in other people's hands just now. Come back in a few minutes.",
+        )
+    return _limit(annotator, track, free)
+
+
+def _none_wanted(track: str, here: Q) -> NoPair:
+    unmade = VideoSample.objects.filter(path="", error="", pairs_as_first__round__is_open=True)
+    if unmade.exists():
+        return NoPair(Reason.BEING_MADE, "New videos are being made. Come back in a few minutes.")
+    if _is_paused(track, here):
+        return NoPair(Reason.ROUND_PAUSED, "This work is paused just now. Come back later.")
+    if _open_slots(track).filter(here).exists():
+        return NoPair(
+            Reason.NO_CONSENT,
+            "The pairs that are left show people who did not agree to that, so nobody is shown them.",
+        )
+    return NoPair(Reason.ALL_JUDGED, "Every pair of this track has its votes. Thank you.")
+
+
+def _limit(annotator: User, track: str, free: QuerySet[Slot]) -> NoPair:
+    """Which limit keeps this person from pairs that are free."""
+    most = settings.MAX_PAIRS_A_PERSON
+    rounds = Round.objects.filter(Exists(free.filter(round=OuterRef("pk"))))
+    if most and all(round.slots.filter(annotator=annotator).count() >= most for round in rounds):
+        return NoPair(
+            Reason.ROUND_CAP,
+            f"You have judged {most} pairs of this round, as many as one person may. Thank you.",
+        )
+    if not _far_enough(annotator, track, free).exists():
+        return NoPair(
+            Reason.SAME_PERSON_OTHER_TRACK,
+            "The pairs that are left show people whom you have met on the other track among your last "
+            f"{settings.SAME_PERSON_OTHER_TRACK_GAP} pairs. They come once you have judged others, or go to "
+            "other people; the other track may have some for you now.",
+        )
+    if most := settings.MAX_PAIRS_A_PERSON_AND_IDENTITY:
+        return NoPair(
+            Reason.IDENTITY_CAP,
+            "The pairs that are left show people whom you have judged as often as one person may "
+            f"({most}). They wait for other people.",
+        )
+    return NoPair(Reason.JUST_FREED, "A pair has become free this very moment. Look again.")
+
+
+def _far_enough(annotator: User, track: str, slots: QuerySet[Slot]) -> QuerySet[Slot]:
+    """Without people whom somebody met on the other track among their last pairs."""
+    gap = settings.SAME_PERSON_OTHER_TRACK_GAP
+    if not gap or annotator.is_simulated:
+        return slots
+    last = Exposure.objects.filter(annotator=annotator).order_by("-id")[:gap]
+    met = Exposure.objects.filter(pk__in=last.values("pk")).exclude(track=track)
+    return slots.exclude(pair__instance__group__in=met.values("pair__instance__group"))

@@ -1,0 +1,164 @@
+"""From votes to verdicts and Pareto pairs: by majority, by what is probably true, or by a lead's word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from django.db import transaction
+from django.db.models import Model
+
+from annotate.judging.queries import latest_judgments
+from annotate.judging.slots import ask_for_votes, stop_asking
+from annotate.judging.vote_queries import newest_models, pairs_left_open, vote_of
+from annotate.models import Consensus, Judgment, PreferencePair, Round, RoundKind, VideoPair
+from rlhf import records
+from rlhf.records import JointState, Track, Verdict
+from rlhf.votes.consensus import adjudicated_track, resolve_track
+from rlhf.votes.pareto import resolve_pair as resolve_tracks
+from rlhf.votes.stopping import Rule, decide
+
+Votes = Mapping[Track, Sequence[Judgment]]
+Found = Mapping[Track, records.Consensus]
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """What the votes on a pair come to; `stop` and `probability` are of adaptive rounds."""
+
+    found: Found
+    state: JointState
+    chosen: Literal["first", "second"] | None
+    reason: str
+    stop: str = ""
+    probability: float | None = None
+    next_track: Track | None = None
+
+
+@transaction.atomic
+def resolve_pair(pair_id: int) -> None:
+    """Bring a pair's consensus and joint state up to date with its votes.
+
+    Votes on one pair resolve one after the other (its row is locked), so the last one sees them all.
+    Safe to repeat: the same votes give the same rows.
+    """
+    pair = (
+        VideoPair.objects.select_for_update(of=("self",), no_key=True).select_related("round").get(pk=pair_id)
+    )
+    resolve_votes(pair, latest_judgments(pair_id), may_retract=True)
+
+
+def settle_open_pairs(round: Round) -> int:
+    """Look again at pairs that nothing is concluded of and nobody is asked about; returns how many."""
+    pairs = list(pairs_left_open(round).values_list("pair_id", flat=True))
+    for pair_id in pairs:
+        resolve_pair(pair_id)
+    return len(pairs)
+
+
+def resolve_votes(pair: VideoPair, votes: Sequence[Judgment], *, may_retract: bool = False) -> None:
+    """The same with the votes at hand.
+
+    Whoever calls it has locked the pair, and read the votes after that. Without `may_retract` they are at
+    least those of the last time, on each track.
+    """
+    if pair.is_gold:
+        return  # its answer is known; it tells of people, not of models
+    by_track = {track: [vote for vote in votes if vote.slot.track == track] for track in Track}
+    made = _resolve(pair, by_track)
+    _store(pair, made, by_track)
+    if may_retract:
+        undecided = [str(track) for track, consensus in made.found.items() if consensus.verdict is None]
+        Consensus.objects.filter(pair=pair, track__in=undecided).delete()
+    if made.next_track is not None and (rule := pair.round.rule):
+        ask_for_votes(pair, made.next_track, 1 if by_track[made.next_track] else rule.minimum)
+    elif made.stop or pair.is_adjudicated:
+        stop_asking(pair)
+
+
+def _resolve(pair: VideoPair, by_track: Votes) -> Resolution:
+    if pair.is_adjudicated:
+        return _by_word(pair, by_track)
+    if (rule := pair.round.rule) is not None:
+        return _by_probability(pair, by_track, rule)
+    wanted = pair.round.votes_wanted
+    return _jointly({track: resolve_track(_verdicts(given), wanted) for track, given in by_track.items()})
+
+
+def _by_word(pair: VideoPair, by_track: Votes) -> Resolution:
+    word = pair.adjudications.latest("id")
+    return _jointly(
+        {
+            track: adjudicated_track(_verdicts(given), Verdict(getattr(word, track)), key=word.pk)
+            for track, given in by_track.items()
+        }
+    )
+
+
+def _by_probability(pair: VideoPair, by_track: Votes, rule: Rule) -> Resolution:
+    """Votes weigh what their givers are worth; one more is asked for while that can still settle the pair."""
+    is_simulated = any(vote.is_simulated for given in by_track.values() for vote in given)
+    models = newest_models(pair.round_id, is_simulated=is_simulated)
+    votes = {track: [vote_of(vote, pair.pk) for vote in given] for track, given in by_track.items()}
+    decision = decide(pair.pk, votes, models, rule)
+    return Resolution(
+        found=decision.found if decision.stop else {track: resolve_track([], 1) for track in Track},
+        state=decision.state,
+        chosen=decision.chosen,
+        reason=decision.reason,
+        stop=str(decision.stop or ""),
+        probability=decision.probability,
+        next_track=decision.next_track,
+    )
+
+
+def _jointly(found: Found) -> Resolution:
+    joint = resolve_tracks(found[Track.IDENTITY], found[Track.CONTROLLABILITY])
+    return Resolution(found, joint.state, joint.chosen, joint.reason)
+
+
+def _verdicts(votes: Sequence[Judgment]) -> list[Verdict]:
+    return [Verdict(vote.verdict) for vote in votes]
+
+
+def _store(pair: VideoPair, made: Resolution, by_track: Votes) -> None:
+    """A track without a verdict has no row."""
+    decided = [
+        Consensus(
+            pair=pair,
+            track=track,
+            verdict=consensus.verdict,
+            posterior={str(verdict): share for verdict, share in consensus.posterior.items()},
+            votes={str(verdict): count for verdict, count in consensus.counts.items()},
+            rule_version=consensus.rule_version,
+            inputs_hash=consensus.inputs_hash,
+            is_simulated=any(vote.is_simulated for vote in by_track[track]),
+        )
+        for track, consensus in made.found.items()
+        if consensus.verdict is not None
+    ]
+    if decided:
+        _upsert(Consensus, decided, unique=["pair", "track"])
+    if pair.round.kind == RoundKind.COMPARISON:
+        return  # it says which model is better, and is no preference to train on
+    samples = {"first": pair.first_id, "second": pair.second_id}
+    preference = PreferencePair(
+        pair=pair,
+        joint_state=made.state,
+        chosen_id=samples.get(made.chosen or ""),
+        rejected_id=next((pk for side, pk in samples.items() if made.chosen and side != made.chosen), None),
+        reason=made.reason,
+        stop=made.stop,
+        probability=made.probability,
+        is_simulated=any(vote.is_simulated for given in by_track.values() for vote in given),
+    )
+    _upsert(PreferencePair, [preference], unique=["pair"])
+
+
+def _upsert(table: type[Model], rows: Sequence[Model], *, unique: list[str]) -> None:
+    """One statement, whether the rows exist or not."""
+    changed = [field.name for field in table._meta.concrete_fields if field.name not in ("id", *unique)]
+    table._default_manager.bulk_create(
+        rows, update_conflicts=True, unique_fields=unique, update_fields=changed
+    )

@@ -1,0 +1,173 @@
+"""Votes as the statistics read them, and what the statistics found."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Subquery
+
+from annotate.judging.queries import disqualified, latest_judgments
+from annotate.models import (
+    Adjudication,
+    Consensus,
+    Disqualification,
+    Exposure,
+    Judgment,
+    PreferencePair,
+    Round,
+    Side,
+    Slot,
+    Use,
+    User,
+    VideoPair,
+    VoteFit,
+)
+from annotate.privacy.consent_queries import given
+from rlhf.records import Track, Verdict
+from rlhf.votes.model import VoteModel
+from rlhf.votes.stopping import Stop
+from rlhf.votes.vote import Vote
+
+
+def vote_of(judgment: Judgment, pair_id: int, gold: Mapping[str, str] | None = None) -> Vote:
+    """A vote as `rlhf` reads it; its slot must be at hand."""
+    slot = judgment.slot
+    assert slot.annotator_id is not None, "a judged slot has its person"
+    known = (gold or {}).get(slot.track)
+    return Vote(
+        pair=pair_id,
+        track=Track(slot.track),
+        annotator=slot.annotator_id,
+        verdict=Verdict(judgment.verdict),
+        first_on_left=slot.first_side == Side.LEFT,
+        gold=Verdict(known) if known else None,
+    )
+
+
+def counting_votes(round: Round, track: Track, *, is_simulated: bool) -> list[Vote]:
+    """The votes of a round's track that count, of people or of simulated annotators, in a fixed order."""
+    newest = (
+        Judgment.objects.filter(~disqualified("slot__annotator"), slot__round=round, slot__track=track)
+        .filter(is_simulated=is_simulated)
+        .select_related("slot__pair")
+        .only("verdict", "slot__track", "slot__first_side", "slot__annotator", "slot__pair__gold_verdicts")
+        .order_by("slot_id", "-revision")
+        .distinct("slot_id")
+    )
+    return [
+        vote_of(judgment, judgment.slot.pair_id, judgment.slot.pair.gold_verdicts)
+        for judgment in newest.iterator(chunk_size=5_000)
+    ]
+
+
+def news_of_votes(round: Round, *, version: str) -> dict[tuple[Track, bool], str]:
+    """A digest of the votes of each track, of people and of simulated annotators, without reading them.
+
+    Judgments are only appended, so their number and the last one tell whether there are others than before;
+    besides them it depends on the known answers and on whose votes do not count. Without a vote there is no
+    digest.
+    """
+    counted = (
+        Judgment.objects.filter(slot__round=round)
+        .values_list("slot__track", "is_simulated")
+        .annotate(count=Count("id"), last=Max("id"))
+        .order_by()
+    )
+    gold = round.pairs.exclude(gold_verdicts=None).aggregate(count=Count("id"), last=Max("id"))
+    lost = Disqualification.objects.filter(lifted_at=None).order_by("annotator_id")
+    beside = [version, gold, list(lost.values_list("annotator_id", flat=True))]
+    return {
+        (Track(track), is_simulated): hashlib.sha256(repr([*beside, count, last]).encode()).hexdigest()
+        for track, is_simulated, count, last in counted
+    }
+
+
+def newest_digests(round: Round) -> dict[tuple[Track, bool], str]:
+    """Of which votes the newest fit of each kind was made."""
+    fits = VoteFit.objects.filter(round=round).order_by("track", "is_simulated", "-id")
+    rows = fits.distinct("track", "is_simulated").values_list("track", "is_simulated", "inputs_hash")
+    return {(Track(track), is_simulated): digest for track, is_simulated, digest in rows}
+
+
+def newest_models(round_id: int, *, is_simulated: bool) -> dict[Track, VoteModel]:
+    """What is known of the voters of each track; before the first fit, nobody is known."""
+    fits = VoteFit.objects.filter(round=round_id, is_simulated=is_simulated)
+    found = dict(fits.order_by("track", "-id").distinct("track").values_list("track", "model"))
+    known = {Track(track): VoteModel.from_json(model) for track, model in found.items()}
+    return {track: known.get(track) or VoteModel() for track in Track}
+
+
+def pairs_still_open(round: Round) -> QuerySet[PreferencePair]:
+    """Pairs of an adaptive round with votes, of which nothing is concluded yet."""
+    return PreferencePair.objects.filter(pair__round=round, pair__is_adjudicated=False, stop="")
+
+
+def pairs_left_open(round: Round) -> QuerySet[PreferencePair]:
+    """Of those the ones that wait for nobody: whatever left them so, looking at their votes again ends it."""
+    slots = Slot.objects.filter(pair=OuterRef("pair"))
+    of_round = pairs_still_open(round) if round.stopping is not None else PreferencePair.objects.none()
+    return of_round.filter(Exists(slots), ~Exists(slots.filter(judged_at=None)))
+
+
+def votes_saved(round: Round) -> dict[str, Any] | None:
+    """What stopping saved against the round's fixed votes on both tracks; None where votes are fixed."""
+    if round.stopping is None:
+        return None
+    real = PreferencePair.objects.filter(pair__round=round, pair__gold_verdicts__isnull=True)
+    stopped = real.exclude(stop="")
+    counts = dict(stopped.values_list("stop").annotate(Count("id")))
+    given = Slot.objects.filter(pair__in=stopped.values("pair")).exclude(judged_at=None).count()
+    fixed = sum(counts.values()) * len(Track) * round.votes_wanted
+    return {
+        "pairs": sum(counts.values()),
+        "stops": {str(stop).replace("_", " "): counts[stop] for stop in Stop if stop in counts},
+        "given": given,
+        "fixed": fixed,
+        "saved": 1 - given / fixed if fixed else None,
+    }
+
+
+def unsettled_pairs(round: Round) -> QuerySet[PreferencePair]:
+    """Pairs whose votes are all there and say nothing: the adjudication queue, the oldest first.
+
+    In adaptive rounds those that have the most votes that may be asked for; in others those of which a track
+    was left undecided, or has votes for both samples and a majority for neither. People who did not agree to
+    being shown are not in it.
+    """
+    of_round = PreferencePair.objects.filter(pair__round=round, pair__is_adjudicated=False)
+    of_round = of_round.filter(given("pair__instance__group", Use.SHOW))
+    of_round = of_round.select_related("pair").order_by("pair_id")
+    if round.stopping is not None:
+        return of_round.filter(stop=Stop.AT_MAXIMUM)
+    contradicted = Q(verdict=Verdict.TIE, votes__first__gte=1, votes__second__gte=1)
+    torn = Consensus.objects.filter(contradicted | Q(verdict=Verdict.UNSURE), pair=OuterRef("pair"))
+    both = Consensus.objects.filter(pair=OuterRef("pair")).order_by().values("pair").annotate(n=Count("id"))
+    return of_round.filter(Exists(torn), Exists(both.filter(n=len(Track))))
+
+
+def adjudicated_pairs(round: Round) -> QuerySet[Adjudication]:
+    """What leads decided last of each pair, the newest first; words that were taken back are left out."""
+    newest = Adjudication.objects.filter(pair=OuterRef("pair")).order_by("-id").values("pk")[:1]
+    words = Adjudication.objects.filter(pair__round=round, pair__is_adjudicated=True, pk=Subquery(newest))
+    return words.select_related("author", "pair__preference").order_by("-id")
+
+
+def may_adjudicate(user: User, pair: VideoPair) -> bool:
+    """A lead who has met the pair as an annotator is no judge over it."""
+    return user.is_lead and not Exposure.objects.filter(pair=pair, annotator=user).exists()
+
+
+def visible_pairs(user: User) -> QuerySet[VideoPair]:
+    pairs = VideoPair.objects.select_related(
+        "round", "first", "second", "instance__group", "instance__prompt", "preference"
+    )
+    return pairs if user.is_lead else pairs.none()
+
+
+def vote_counts(pair: VideoPair, track: Track) -> dict[str, int]:
+    """How many people gave each verdict of a track that somebody gave."""
+    given = Counter(vote.verdict for vote in latest_judgments(pair.pk) if vote.slot.track == track)
+    return {str(verdict): given[verdict] for verdict in Verdict if given[verdict]}

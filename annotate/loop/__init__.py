@@ -1,0 +1,1 @@
+"""The loop's next step, and the pages that show all of it."""

@@ -1,0 +1,115 @@
+"""A round in numbers: what came through, how fast, and how far people agree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_POST, require_safe
+
+from annotate.core.access import SignedInRequest, leads_only
+from annotate.core.charts import Part, Span, bars, parts, span
+from annotate.models import Round, RoundFigures
+from annotate.quality import queries as quality_queries
+from annotate.quality.figures import FIGURES_VERSION
+from annotate.quality.tasks import send_figures
+from annotate.rounds import progress_queries, queries
+from annotate.rounds.funnel_queries import round_funnel
+from rlhf.records import Track
+
+#: Agreement -> how it is to be read.
+AGREEMENT = {
+    "alpha": ("Krippendorff's alpha", "1 is full agreement, 0 is chance; falls when one verdict is common"),
+    "ac1": ("Gwet's AC1", "the same, and holds when one verdict is common"),
+    "raw": ("Raw agreement", "how often two votes on a pair are equal; leaves chance in"),
+}
+VERDICTS = ("first", "second", "tie", "both_bad", "unsure")
+ANSWERS = ("left", "right", *VERDICTS[2:])
+
+
+@dataclass(frozen=True)
+class AgreementRow:
+    title: str
+    hint: str
+    figure: Mapping[str, Any]
+    span: Span
+
+
+@dataclass(frozen=True)
+class TrackFigures:
+    """One track of the stored figures, drawn."""
+
+    track: Track
+    agreement: list[AgreementRow]
+    verdicts: list[Part]
+    answers: list[Part]
+
+
+@leads_only
+@require_safe
+def dashboard(request: SignedInRequest, round_id: int) -> HttpResponse:
+    round = get_object_or_404(queries.visible_rounds(request.user), pk=round_id)
+    return render(request, "annotate/loop/dashboard.html", {"round": round, **_live(round)})
+
+
+def _live(round: Round) -> dict[str, Any]:
+    days = progress_queries.votes_by_day(round)
+    funnel = round_funnel(round)
+    return {
+        "funnel": funnel,
+        "votes_a_dominant_pair": progress_queries.votes_a_dominant_pair(funnel),
+        "pace": progress_queries.pace(round),
+        "days": [
+            bars(str(track).capitalize(), [(f"{day:%-d %b}", count) for day, count in counts])
+            for track, counts in days.items()
+        ],
+        "kinds": [_kind(round, is_simulated=is_simulated) for is_simulated in (False, True)],
+        "flags": quality_queries.open_flags(round),
+    }
+
+
+def _kind(round: Round, *, is_simulated: bool) -> dict[str, Any]:
+    """Of people or of simulated annotators: what is stored, and whether votes have come since."""
+    stored = quality_queries.newest_figures(round, is_simulated=is_simulated)
+    now = quality_queries.inputs_hash(round, is_simulated=is_simulated, version=FIGURES_VERSION)
+    return {
+        "is_simulated": is_simulated,
+        "has_votes": quality_queries.has_votes(round, is_simulated=is_simulated),
+        "stored": stored,
+        "is_old": stored is not None and stored.inputs_hash != now,
+        "tracks": _tracks(stored) if stored else [],
+    }
+
+
+def _tracks(stored: RoundFigures) -> list[TrackFigures]:
+    return [_track(track, stored.figures[str(track)]) for track in Track]
+
+
+def _track(track: Track, figures: Mapping[str, Any]) -> TrackFigures:
+    rows = []
+    for name, (title, hint) in AGREEMENT.items():
+        figure = figures["agreement"][name]
+        level = None if name == "raw" else 0.0
+        drawn = span(figure["value"], figure["low"], figure["high"], level=level, scale=(-0.2, 1))
+        rows.append(AgreementRow(title, hint, figure, drawn))
+    return TrackFigures(
+        track, rows, _parts(figures["verdicts"], VERDICTS), _parts(figures["answers"], ANSWERS)
+    )
+
+
+def _parts(counts: Mapping[str, int], names: Sequence[str]) -> list[Part]:
+    return parts({name.replace("_", " "): counts.get(name, 0) for name in names})
+
+
+@leads_only
+@require_POST
+def compute(request: SignedInRequest, round_id: int) -> HttpResponse:
+    """Ask a worker for the figures that take long."""
+    round = get_object_or_404(queries.visible_rounds(request.user), pk=round_id)
+    send_figures(round)
+    messages.info(request, "A worker computes the figures. Reload the page in a moment.")
+    return redirect("dashboard", round_id=round.pk)

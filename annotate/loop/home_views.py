@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect, render
+
+from annotate.core.access import SignedInRequest, signed_in
+from annotate.gold.qualification_queries import standing_of
+from annotate.integrations import queries as door_queries
+from annotate.judging import queries as judging_queries
+from annotate.loop.views import waiting_rounds
+from annotate.rounds import queries
+from rlhf.records import Track
+
+
+@signed_in
+def home(request: SignedInRequest) -> HttpResponse:
+    user = request.user
+    if user.is_participant:
+        entry = door_queries.own_entries(user).select_related("link").first()
+        if entry is None:
+            raise Http404
+        return redirect("entry", token=entry.link.token)
+    counts = judging_queries.own_counts(user)
+    context: dict[str, Any] = {
+        "tracks": [
+            {
+                "track": track,
+                "own": counts[str(track)],
+                "open": judging_queries.open_pairs_for(user, track),
+                "standing": standing_of(user, track),
+            }
+            for track in Track
+        ],
+        "leads_may_vote": settings.LEADS_MAY_VOTE,
+        "most_counted": judging_queries.MOST_COUNTED,
+    }
+    if user.is_lead:
+        context |= {"rounds": waiting_rounds(user), "num_people": queries.people().count()}
+    return render(request, "annotate/loop/home.html", context)

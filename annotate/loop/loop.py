@@ -1,0 +1,112 @@
+"""Turn the loop: the next step of a round, or what it waits for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db.models import Count
+
+from annotate.evaluation.evaluations import evaluate_version
+from annotate.exports.freezing import export_round
+from annotate.jobs.runs import queue_dpo, queue_sampling
+from annotate.judging.resolution import settle_open_pairs
+from annotate.judging.vote_queries import pairs_left_open
+from annotate.models import LIVE, Round, RoundKind, RoundState, Run, Slot, Stage, Use, User
+from annotate.privacy.consent_queries import given
+from annotate.registry.queries import evaluations_of
+from annotate.rounds import queries
+from annotate.rounds.rounds import RoundError
+from rlhf.records import Track
+
+
+@dataclass(frozen=True)
+class Step:
+    """What advancing a round did (a queued run, which a door must send), or what it waits for."""
+
+    says: str
+    run: Run | None = None
+    is_waiting_for_people: bool = False
+    is_finished: bool = False
+
+
+def advance_round(round: Round, *, include_simulated: bool = False, actor: User | None = None) -> Step:
+    """Take the next step that the round is ready for. Safe to repeat: a live run is never doubled.
+
+    People who did not agree to it are left out of every step.
+
+    Raises:
+        RoundError: the round cannot go on by itself; the message says what to do.
+    """
+    live = round.runs.filter(status__in=[*LIVE]).last()
+    if live:
+        return Step(f"{live.stage} is {live.status}", live)
+    if stuck := queries.stuck_runs(round).last():
+        raise RoundError(
+            f"{stuck} {stuck.status}: {stuck.error or 'by a lead'}; retry it on the round's page"
+        )
+    if not round.pairs.exists():
+        raise RoundError(f"{round} has no pairs; build instances, then plan the round's pairs")
+    if round.state != RoundState.CLOSED and (run := queue_sampling(round, actor)) is not None:
+        return Step("sampling is queued", run)
+    if (evaluated := _evaluate(round, actor)) is not None:
+        return evaluated
+    settle_open_pairs(round)
+    if (waiting := _votes_wanted(round)) is not None:
+        return waiting
+    if round.kind == RoundKind.COMPARISON:
+        return Step("the comparison is complete; its page says who won", is_finished=True)
+    return _train(round, include_simulated=include_simulated, actor=actor)
+
+
+def is_ready_to_train(round: Round) -> bool:
+    """Whether the next step would be the round's first Flow-DPO."""
+    return (
+        round.kind == RoundKind.PREFERENCE
+        and round.pairs.exists()
+        and not round.runs.filter(status__in=[*LIVE]).exists()
+        and not round.runs.filter(stage=Stage.DPO).exists()
+        and (
+            round.state == RoundState.CLOSED
+            or not queries.missing_samples(round, include_failed=False).exists()
+            and not pairs_left_open(round).exists()
+        )
+        and _votes_wanted(round) is None
+    )
+
+
+def _votes_wanted(round: Round) -> Step | None:
+    """What a round waits for; one that is closed goes on with the votes that it has."""
+    if round.state == RoundState.CLOSED:
+        return None
+    wanted = dict(
+        Slot.objects.filter(given("pair__instance__group", Use.SHOW), round=round, judged_at=None)
+        .filter(pair__gold=None)
+        .values_list("track")
+        .annotate(Count("id"))
+    )
+    if not wanted:
+        return None
+    parts = [f"{wanted[str(track)]} on {track}" for track in Track if str(track) in wanted]
+    votes = " and ".join(parts)
+    says = f"waiting for people: {votes}"
+    if round.state == RoundState.PAUSED:
+        says = f"paused, so nobody is asked for {votes}; reopen the round, or close it to go on without"
+    return Step(says, is_waiting_for_people=True)
+
+
+def _evaluate(round: Round, actor: User | None) -> Step | None:
+    """What was tuned is evaluated whatever votes are still to come."""
+    tuned = queries.done_run(round, Stage.DPO)
+    if tuned is None or evaluations_of(tuned.model_version).exists():
+        return None
+    if not queries.held_out_instances().exists():
+        return None
+    return Step("evaluation is queued", evaluate_version(tuned.model_version, actor))
+
+
+def _train(round: Round, *, include_simulated: bool, actor: User | None) -> Step:
+    if queries.done_run(round, Stage.DPO) is not None:
+        return Step("the round is complete; the next one can start from its model", is_finished=True)
+    export = export_round(round, include_simulated=include_simulated, actor=actor)
+    says = f"{export} holds {export.num_pairs} pairs; Flow-DPO is queued"
+    return Step(says, queue_dpo(round, export, actor))

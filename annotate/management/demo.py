@@ -1,0 +1,236 @@
+"""The whole loop in one go, for somebody who has just cloned the repository.
+
+Every stage looks first at what is there already, so a demo that was stopped goes on, and a second one
+adds nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.urls import reverse
+from tqdm import tqdm
+
+from annotate.accounts.accounts import create_account, renew_password
+from annotate.jobs import tasks
+from annotate.jobs.runs import queue_sampling, retry_run
+from annotate.loop.loop import Step, advance_round
+from annotate.management.loop_command import curate_with_bar, wait_for_run
+from annotate.models import IdentityGroup, Round, Split, Stage, Use, User
+from annotate.people import queries as curation_queries
+from annotate.people.identities import import_people
+from annotate.people.instances import build_instances
+from annotate.people.prompt_readers import part_by_prompt
+from annotate.privacy.consent_queries import given, refusal
+from annotate.rounds import queries
+from annotate.rounds.funnel_queries import round_funnel
+from annotate.rounds.rounds import RoundError, import_model, plan_pairs, start_round
+from annotate.rounds.simulation import SimulatedVoter, simulate_round
+from generator.instances import Draw
+from rlhf.records import Track
+
+Say = Callable[[str], None]
+
+#: Enough pairs for a visible Flow-DPO step, few enough for two cores and a quarter of an hour.
+PEOPLE = {Split.TRAIN: 32, Split.EVAL: 16}
+INSTANCES_A_PERSON = {Split.TRAIN: 3, Split.EVAL: 2}
+VOTES_WANTED = 3
+#: Some thirty pairs are learned by heart at once. With the guard on, errors of chosen and rejected both fell:
+#: the model copied videos that were sampled with guidance, and made the asked changes less often than before.
+DPO: dict[str, Any] = {"steps": 30, "learning_rate": 2e-5, "guard": "none"}
+VOTER = SimulatedVoter(accuracy=0.85, tie_rate=0.05, side_bias=0.05)
+SIMULATED_ANNOTATORS = 8
+
+
+@dataclass
+class Progress:
+    """What the demo prints and remembers between runs."""
+
+    say: Say
+    folder: Path
+    wall_s: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str, title: str) -> Iterator[None]:
+        """Time a stage; one that finds its work done keeps the time of the run that did it."""
+        self.say(title)
+        start = time.monotonic()
+        yield
+        spent = round(time.monotonic() - start, 1)
+        self.wall_s[name] = max(spent, self.wall_s.get(name, 0.0))
+
+
+def run_synthetic(say: Say) -> dict[str, Any]:
+    """The loop on the embedded world, with simulated annotators; returns the report."""
+    progress = _progress(say)
+    with progress.stage("identities", "1  identities: drawing people and importing them"):
+        for split, count in PEOPLE.items():
+            drawn = IdentityGroup.objects.filter(source="portraits", split=split)
+            curated = curation_queries.usable_references().filter(group__in=drawn).values("group").distinct()
+            if curated.count() < count:
+                _import(say, _draw_people(progress.folder / "people", split, count), split)
+    with progress.stage("instances", "2  instances: references in order, and what changes"):
+        for split, count in INSTANCES_A_PERSON.items():
+            build_instances(Draw(count=count, seed=0), split=split, source="portraits")
+    with progress.stage("samples", "4  samples: two videos of each instance, on the gpu queue"):
+        round = _sampled_round(say, "demo", "portraits", votes_wanted=VOTES_WANTED)
+    with progress.stage("tracks", "5  two tracks: simulated annotators judge over the HTTP API"):
+        if advance_is_waiting(round):
+            simulate_round(round, VOTER, count=SIMULATED_ANNOTATORS, seed=0, url=local_url())
+    for name, stage, title in (
+        ("dpo", Stage.DPO, "6-9  consensus, Pareto, export, and a Flow-DPO round"),
+        (
+            "evaluation",
+            Stage.EVALUATE,
+            "10  evaluation: the tuned model against its parent, on held-out people",
+        ),
+    ):
+        with progress.stage(name, title):
+            if queries.done_run(round, stage) is None:
+                _take_step(round)
+    report = queries.round_report(round) | {"wall_s": progress.wall_s}
+    write_report(progress.folder, report)
+    return report
+
+
+def run_people(folder: Path, say: Say, consent: Sequence[str] | None = None) -> dict[str, Any]:
+    """Stages 1 to 5 on a real folder of people, up to the point where people must vote.
+
+    `consent` are the uses that those agreed to whose folder does not state any.
+
+    Raises:
+        ValueError: nobody agreed to being shown.
+    """
+    progress = _progress(say)
+    source = folder.resolve().name
+    with progress.stage("identities", f"1  identities: importing {folder}"):
+        _import(say, folder, Split.TRAIN, source, consent)
+        _refuse_without_consent(say, source)
+    with progress.stage("instances", "2  instances: references in order, and what changes"):
+        build_instances(Draw(count=1, seed=0), split=Split.TRAIN, source=source)
+    with progress.stage("samples", "4  samples: two videos for every person, on the gpu queue"):
+        round = _sampled_round(say, source, source, votes_wanted=1)
+    return {"round": round.name, **round_funnel(round).to_json(), "wall_s": progress.wall_s}
+
+
+def _refuse_without_consent(say: Say, source: str) -> None:
+    people = IdentityGroup.objects.filter(source=source)
+    without = refusal(people, Use.SHOW)
+    if not people.filter(given("", Use.SHOW)).exists():
+        raise ValueError(f"{without or 'nobody was imported.'} If they agreed: CONSENT=show,train make demo")
+    if without:
+        say(f"   left out: {without}")
+
+
+def advance_is_waiting(round: Round) -> bool:
+    """Whether people (or simulated annotators) still have votes to give."""
+    return round.pairs.filter(slots__judged_at=None, slots__isnull=False).exists()
+
+
+def local_url() -> str:
+    return f"http://127.0.0.1:{settings.PORT}"
+
+
+def track_addresses() -> list[str]:
+    return [settings.SITE_URL + reverse("judge", args=[track]) for track in Track]
+
+
+def demo_accounts() -> list[dict[str, str]]:
+    """Sign-ins of a demo annotator and a demo lead: random once, then the same in every run."""
+    path = settings.VAR_DIR / "demo" / "accounts.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    for username, role in (("demo-annotator", User.Role.ANNOTATOR), ("demo-lead", User.Role.LEAD)):
+        user = User.objects.filter(username=username).first()
+        if user is None:
+            _, known[username] = create_account(username, role)
+        elif not user.check_password(known.get(username, "")):
+            known[username] = renew_password(user)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump(known, file, indent=1)
+    return [{"username": username, "password": password} for username, password in known.items()]
+
+
+def write_report(folder: Path, report: dict[str, Any]) -> None:
+    temporary = folder / "report.json.tmp"
+    temporary.write_text(json.dumps(report, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    os.replace(temporary, folder / "report.json")
+
+
+def _progress(say: Say) -> Progress:
+    folder = settings.VAR_DIR / "demo"
+    folder.mkdir(parents=True, exist_ok=True)
+    report = folder / "report.json"
+    earlier = json.loads(report.read_text(encoding="utf-8"))["wall_s"] if report.exists() else {}
+    return Progress(say, folder, earlier)
+
+
+def _draw_people(folder: Path, split: Split, count: int) -> Path:
+    """Draw portraits of people once; the marker is written last."""
+    place = folder / split
+    if not (folder / f"{split}.done").exists():
+        command = [sys.executable, "-m", "generator.portraits", str(place), "--identities", str(count)]
+        subprocess.run([*command, "--split", str(split)], cwd=settings.BASE_DIR, check=True)
+        (folder / f"{split}.done").touch()
+    return place
+
+
+def _import(
+    say: Say,
+    folder: Path,
+    split: Split,
+    source: str = "portraits",
+    consent: Sequence[str] | None = None,
+) -> None:
+    report = import_people(
+        folder,
+        source=source,
+        split=split,
+        consent=consent,
+        follow=lambda people: tqdm(people, desc="  import", unit="person"),
+    )
+    outcome = curate_with_bar(report.people)
+    say(f"   {report.num_people} people, {report.num_new} new references, {outcome['kept']} usable")
+    unreadable = [f"{item.path}: {item.reason}: {item.detail}" for item in report.rejected]
+    for line in [*unreadable, *outcome["rejected"]]:
+        say(f"   left out {line}")
+
+
+def _sampled_round(say: Say, name: str, source: str, *, votes_wanted: int) -> Round:
+    """The round with all its videos made; what an earlier run made is kept."""
+    model = queries.root_model() or import_model(settings.MODEL_PATH)
+    round = queries.find_round(name) or start_round(name, model, votes_wanted=votes_wanted, dpo=DPO)
+    whole, unread = part_by_prompt([model], queries.instances_of_split(Split.TRAIN, source))
+    for line in unread:
+        say(f"   left out {line}")
+    plan_pairs(round, whole)
+    run = queue_sampling(round)
+    if run is not None:
+        tasks.send_run(run)
+        wait_for_run(run)
+    funnel = round_funnel(round)
+    if funnel.samples_failed:
+        raise RoundError(f"{funnel.samples_failed} videos could not be made; see the round's page")
+    return round
+
+
+def _take_step(round: Round) -> Step:
+    """One step of the round to its end; a step that an earlier demo left unfinished goes on."""
+    for run in queries.stuck_runs(round):
+        retry_run(run)
+    step = advance_round(round, include_simulated=True)
+    if step.run is not None:
+        step.run.refresh_from_db()
+        tasks.send_run(step.run)
+        wait_for_run(step.run)
+    return step

@@ -1,0 +1,1 @@
+"""Import, curation, filtering, instances, datasets."""

@@ -1,0 +1,204 @@
+"""Stage 1, second half: look at every reference once, judge it, and take people's word above the filters'.
+
+A reference is claimed in one statement and renewed while it is looked at; one that lost its worker is queued
+again. Whoever repeats the work writes the same record, so a kill costs one clip's time and nothing else.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, QuerySet
+from django.db.models.functions import Now
+
+from annotate.database.patience import patiently
+from annotate.jobs.claims import renewing
+from annotate.models import MOST_ATTEMPTS, Curation, IdentityGroup, Reference
+from annotate.people.filtering import judge_person
+from generator.curation.annotation import ANNOTATION_NAME, Box, ClipAnnotation, save_annotation
+from generator.curation.curate import annotate_media
+from generator.curation.detection import Detectors
+from generator.curation.detectors import load_detectors
+from generator.curation.duplicates import fingerprint
+from generator.curation.filters import measure
+from generator.curation.people import find_people
+from generator.portraits.annotation import annotate_portrait
+
+logger = logging.getLogger(__name__)
+
+#: A reference under way that was not renewed for this long has lost its worker.
+LOST_AFTER = timedelta(seconds=30)
+#: How often it is renewed.
+RENEW_S = 5.0
+#: A queued reference that nobody took for this long has lost its message.
+UNCLAIMED_AFTER = timedelta(seconds=60)
+#: Messages that one look for lost ones sends: a long queue must not fill up with copies of itself.
+MOST_REQUEUED = 200
+
+
+def annotation_path(reference: Reference) -> Path:
+    place: Path = settings.STORAGE_ROOT / reference.path
+    return place.with_name(ANNOTATION_NAME)
+
+
+def claim_curation(reference_id: int, worker: UUID) -> Reference | None:
+    """Take a queued reference for this worker, or None when somebody else has it or it is done."""
+    waiting = Reference.objects.filter(pk=reference_id, curation=Curation.PENDING)
+    taken = waiting.update(
+        curation=Curation.RUNNING,
+        curation_worker=worker,
+        curation_attempts=F("curation_attempts") + 1,
+        curation_heartbeat_at=Now(),
+    )
+    return Reference.objects.select_related("group").get(pk=reference_id) if taken else None
+
+
+def curate_reference(reference_id: int) -> bool:
+    """Look at one queued reference, store what was seen, and judge its person's references anew.
+
+    Returns:
+        False when there was nothing to do: somebody else has it, or it is done.
+    """
+    worker = uuid4()
+    reference = claim_curation(reference_id, worker)
+    if reference is None:
+        return False
+    logger.debug("begins reference %s", reference.pk)
+    mine = _mine(reference, worker)
+    try:
+        with renewing(lambda: mine.update(curation_heartbeat_at=Now()), RENEW_S):
+            annotation = _annotate(reference)
+            save_annotation(annotation_path(reference), annotation)
+    except (ValueError, OSError, ImportError) as error:
+        line = " ".join(str(error).split()) or type(error).__name__
+        patiently(lambda: _end_failed(reference, worker, line))
+    else:
+        patiently(lambda: _end_done(reference, worker, annotation))
+    return True
+
+
+@functools.cache
+def _detectors() -> Detectors:
+    """Opened once a process, when it is first needed."""
+    return load_detectors(settings.DETECTORS)
+
+
+def _annotate(reference: Reference) -> ClipAnnotation:
+    path = settings.STORAGE_ROOT / reference.path
+    truth = reference.group.truth
+    if truth is None:
+        return annotate_media(path, _detectors(), settings.CURATION)
+    return annotate_portrait(
+        path, identity_seed=truth["identity_seed"], name=reference.source_name, humans=_detectors().humans
+    )
+
+
+def _mine(reference: Reference, worker: UUID) -> QuerySet[Reference]:
+    return Reference.objects.filter(pk=reference.pk, curation=Curation.RUNNING, curation_worker=worker)
+
+
+def _end_failed(reference: Reference, worker: UUID, line: str) -> None:
+    _mine(reference, worker).update(curation=Curation.FAILED, curation_error=line[:500], curation_worker=None)
+
+
+@transaction.atomic
+def _end_done(reference: Reference, worker: UUID, annotation: ClipAnnotation) -> None:
+    """Two references of a person end one after the other (its row is locked), so the last one sees both."""
+    group = IdentityGroup.objects.select_for_update().get(pk=reference.group_id)
+    done = _mine(reference, worker).update(
+        curation=Curation.DONE,
+        curation_error="",
+        curation_worker=None,
+        quality=_quality(annotation, settings.STORAGE_ROOT / reference.path),
+        boxes=_unified_boxes(annotation),
+    )
+    if done:
+        judge_person(group)
+
+
+def _quality(annotation: ClipAnnotation, path: Path) -> dict[str, Any]:
+    return {"measures": asdict(measure(annotation)), "fingerprint": fingerprint(path)}
+
+
+def _unified_boxes(annotation: ClipAnnotation) -> dict[str, dict[str, Any]]:
+    """The smallest boxes around all that the subject's face, and people's bodies, ever cover."""
+    faces = [face.box for face in find_people(annotation).subject]
+    humans = [human for frame in annotation.frames for human in frame.humans]
+    boxes: dict[str, dict[str, Any]] = {"face": _around(faces)} if faces else {}
+    if humans:
+        is_estimated = all(human.is_estimated for human in humans)
+        boxes["human"] = _around([human.box for human in humans]) | {"is_estimated": is_estimated}
+    return boxes
+
+
+def _around(boxes: Sequence[Box]) -> dict[str, Any]:
+    left, top = min(box.left for box in boxes), min(box.top for box in boxes)
+    right, bottom = max(box.left + box.width for box in boxes), max(box.top + box.height for box in boxes)
+    return asdict(Box(left, top, right - left, bottom - top))
+
+
+def queue_curation(references: QuerySet[Reference]) -> list[int]:
+    """Queue references to be looked at once more; returns those that a door must send.
+
+    One that is under way, or queued already, stays as it is.
+    """
+    ended = references.filter(curation__in=[Curation.DONE, Curation.FAILED])
+    ids = list(ended.values_list("pk", flat=True))
+    again = Reference.objects.filter(pk__in=ids, curation__in=[Curation.DONE, Curation.FAILED])
+    again.update(curation=Curation.PENDING, curation_error="", curation_attempts=0, curation_queued_at=Now())
+    return ids
+
+
+def requeue_lost_curations() -> list[int]:
+    """Queue what lost its worker or its message; returns the references to send out again.
+
+    What has lost its worker `MOST_ATTEMPTS` times ends as failed.
+    """
+    running = Reference.objects.filter(curation=Curation.RUNNING)
+    lost = running.filter(curation_heartbeat_at__lt=Now() - LOST_AFTER)
+    lost.filter(curation_attempts__gte=MOST_ATTEMPTS).update(
+        curation=Curation.FAILED,
+        curation_worker=None,
+        curation_error=f"its worker was lost {MOST_ATTEMPTS} times; look at the worker's log and the file",
+    )
+    lost.filter(curation_attempts__lt=MOST_ATTEMPTS).update(
+        curation=Curation.PENDING, curation_worker=None, curation_queued_at=Now() - 2 * UNCLAIMED_AFTER
+    )
+    pending = Reference.objects.filter(curation=Curation.PENDING)
+    unclaimed = pending.filter(curation_queued_at__lt=Now() - UNCLAIMED_AFTER)
+    ids = list(unclaimed.order_by("curation_queued_at").values_list("pk", flat=True)[:MOST_REQUEUED])
+    Reference.objects.filter(pk__in=ids).update(curation_queued_at=Now())
+    return ids
+
+
+def curate_people(groups: Iterable[int], on_done: Callable[[], object] = lambda: None) -> None:
+    """Look at everything of these people that is not done, here; what a worker has is waited for.
+
+    Safe to stop and to repeat.
+    """
+    theirs = Reference.objects.filter(group__in=list(groups))
+    waiting = theirs.filter(curation__in=[Curation.PENDING, Curation.RUNNING])
+    open_before = set(waiting.values_list("pk", flat=True))
+    while True:
+        still_open = set(waiting.values_list("pk", flat=True))
+        for _ in open_before - still_open:
+            on_done()
+        open_before = still_open
+        following = theirs.filter(curation=Curation.PENDING).order_by("pk").first()
+        if following is not None:
+            curate_reference(following.pk)
+        elif still_open:
+            time.sleep(0.5)
+            requeue_lost_curations()
+        else:
+            return

@@ -1,0 +1,151 @@
+"""People, references and instances as a dataset: out of the database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models.functions import Collate
+
+from annotate.models import DifferentialPrompt, IdentityGroup, Instance, InstanceReference, Reference, Use
+from annotate.people.queries import usable_references
+from annotate.privacy.consent_queries import given, refusal
+from generator.curation.annotation import ANNOTATION_NAME
+from generator.curation.augmentation import Recipe
+from generator.dataset.manifest import Manifest
+from generator.dataset.rows import InstanceRow, PersonRow, PlaceRow, PromptRow, ReferenceRow
+from generator.dataset.write import write_dataset
+from generator.frozen_set import MediaFile
+from generator.media import file_sha256
+from generator.records import ElementChange, ReferenceKind
+
+ROWS_AT_ONCE = 200
+
+
+def export_dataset(
+    folder: Path, *, split: str | None = None, source: str | None = None, use: Use = Use.PUBLISH
+) -> Manifest:
+    """Write people who agreed to a use of the dataset, their usable references, and their instances.
+
+    People are named by their pseudonyms, and files by their content; notes stay here.
+
+    Args:
+        folder: of the dataset.
+        split: only people of this split.
+        source: only people of this source.
+        use: what the dataset is for: to be handed out, or `train` for training by whoever runs this site.
+
+    Raises:
+        ValueError: there is nobody to export, a stored file is damaged, or the folder holds another dataset.
+    """
+    chosen = IdentityGroup.objects.all()
+    chosen = chosen.filter(split=split) if split else chosen
+    chosen = chosen.filter(source=source) if source else chosen
+    people = chosen.filter(given("", use))
+    if not people.exists():
+        raise ValueError(refusal(chosen, use) or "there is nobody to export; see the people page")
+    references = Reference.objects.filter(group__in=people)
+    usable = usable_references(use).filter(group__in=people)
+    instances = Instance.objects.filter(group__in=people)
+    unusable = InstanceReference.objects.filter(instance=OuterRef("pk")).exclude(reference__in=usable)
+    whole = instances.exclude(Exists(unusable))
+    left_out = {
+        f"people without consent to {use.value}": chosen.count() - people.count(),
+        "rejected references": references.count() - usable.count(),
+        "instances of rejected references": instances.count() - whole.count(),
+    }
+    return write_dataset(
+        folder,
+        _person_rows(people),
+        _reference_rows(usable),
+        _instance_rows(whole),
+        left_out={reason: count for reason, count in left_out.items() if count},
+    )
+
+
+def _in_order(rows: QuerySet[Any], prefix: str, *last: str) -> Iterator[Any]:
+    """By content, so that two databases with the same people export the same bytes."""
+    order = [Collate(f"{prefix}{name}", "C") for name in ("source", "pseudonym")]
+    return rows.order_by(*order, *last).iterator(chunk_size=ROWS_AT_ONCE)
+
+
+def _person_rows(people: QuerySet[IdentityGroup]) -> Iterator[PersonRow]:
+    for group in _in_order(people, ""):
+        yield PersonRow(
+            source=group.source,
+            person=group.pseudonym,
+            split=group.split,
+            licence=group.licence,
+            consent=tuple(group.consent_uses or ()),
+            consent_expires_on=group.consent_expires_on,
+            truth=group.truth,
+        )
+
+
+def _reference_rows(references: QuerySet[Reference]) -> Iterator[ReferenceRow]:
+    for item in _in_order(references.select_related("group"), "group__", "sha256"):
+        annotation = (settings.STORAGE_ROOT / item.path).with_name(ANNOTATION_NAME)
+        yield ReferenceRow(
+            source=item.group.source,
+            person=item.group.pseudonym,
+            file=_file(item),
+            kind=ReferenceKind(item.kind),
+            source_name=_source_name(item),
+            source_sha256=item.source_sha256,
+            shot=item.shot,
+            is_primary=item.group.primary_id == item.pk,
+            width=item.width,
+            height=item.height,
+            num_frames=item.num_frames,
+            fps=item.fps,
+            elements=item.elements,
+            facts=item.facts,
+            boxes=item.boxes,
+            quality=item.quality,
+            annotation=MediaFile(annotation, file_sha256(annotation)) if annotation.is_file() else None,
+        )
+
+
+def _source_name(item: Reference) -> str:
+    """People call files by names; those of drawn people are their places in the portrait world."""
+    if item.group.is_synthetic:
+        return item.source_name
+    return f"{item.source_sha256[:16]}{Path(item.source_name).suffix.lower()}"
+
+
+def _instance_rows(instances: QuerySet[Instance]) -> Iterator[InstanceRow]:
+    wanted = instances.select_related("group", "prompt").prefetch_related("places__reference")
+    for instance in _in_order(wanted, "group__", "digest"):
+        places = sorted(instance.places.all(), key=lambda place: (place.position is None, place.position))
+        yield InstanceRow(
+            source=instance.group.source,
+            person=instance.group.pseudonym,
+            split=instance.group.split,
+            instance_id=instance.digest,
+            references=tuple(_place_row(place) for place in places if place.position is not None),
+            target=next((_file(place.reference) for place in places if place.position is None), None),
+            prompts=tuple(_prompt_rows(instance.prompt)),
+        )
+
+
+def _place_row(place: InstanceReference) -> PlaceRow:
+    recipe = None if place.recipe is None else Recipe.from_json(place.recipe)
+    return PlaceRow(place.reference.sha256, _file(place.shown), ReferenceKind(place.shown.kind), recipe)
+
+
+def _prompt_rows(prompt: DifferentialPrompt) -> list[PromptRow]:
+    """Every version, the oldest first."""
+    versions: list[PromptRow] = []
+    version: DifferentialPrompt | None = prompt
+    while version is not None:
+        elements = tuple(ElementChange(**element) for element in version.elements)
+        versions.insert(0, PromptRow(version.text, elements, version.method))
+        version = version.supersedes
+    return versions
+
+
+def _file(item: Reference | InstanceReference) -> MediaFile:
+    return MediaFile(settings.STORAGE_ROOT / item.path, item.sha256)

@@ -1,0 +1,88 @@
+"""The filters' word on references, from what is stored of them: nothing is detected again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from django.db import transaction
+
+from annotate.core.audit import record_event
+from annotate.models import AppliedThresholds, Curation, IdentityGroup, Reference, User
+from annotate.people.queries import measures_of, thresholds_now
+from generator.curation.duplicates import find_duplicates
+from generator.curation.filters import Thresholds, judge, percentiles
+from generator.media import RejectReason
+
+
+def judge_person(
+    group: IdentityGroup, thresholds: Thresholds | None = None, ranks: Mapping[int, float] | None = None
+) -> int:
+    """Give each curated reference of a person, whose row is locked, its reasons.
+
+    Drawn people keep all of theirs: the filters know real faces only.
+
+    Args:
+        group: the person.
+        thresholds: those that hold now, where they are not known yet.
+        ranks: see `blur_ranks`; likewise.
+
+    Returns:
+        How many references got other reasons than they had.
+    """
+    thresholds = thresholds or thresholds_now()
+    ranks = blur_ranks(thresholds) if ranks is None else ranks
+    references = list(group.references.filter(curation=Curation.DONE).order_by("id"))
+    reasons = {} if group.is_synthetic else _reasons(references, thresholds, ranks)
+    changed = [item for item in references if item.reject_reasons != reasons.get(item.pk, [])]
+    for item in changed:
+        item.reject_reasons = reasons.get(item.pk, [])
+    Reference.objects.bulk_update(changed, ["reject_reasons"], batch_size=1_000)
+    return len(changed)
+
+
+def blur_ranks(thresholds: Thresholds) -> dict[int, float]:
+    """Where each reference's sharpness stands in the collection, in [0, 100]; empty where nobody asks."""
+    if not thresholds.min_blur_percentile:
+        return {}
+    curated = Reference.objects.filter(curation=Curation.DONE, group__truth__isnull=True)
+    found = curated.values_list("pk", "quality__measures__blur")
+    known = {pk: float(blur) for pk, blur in found.iterator(chunk_size=2000) if blur is not None}
+    return dict(zip(known, percentiles(list(known.values())), strict=True))
+
+
+def _reasons(
+    references: Sequence[Reference], thresholds: Thresholds, ranks: Mapping[int, float]
+) -> dict[int, list[str]]:
+    reasons: dict[int, list[str]] = {}
+    for item in references:
+        measures = measures_of(item)
+        if measures is not None:
+            ranked = replace(measures, blur_percentile=ranks.get(item.pk))
+            reasons[item.pk] = [str(reason) for reason in judge(ranked, thresholds)]
+    # Of files that show the same, the earliest that passes everything else stays.
+    passing = [item for item in references if not reasons.get(item.pk) and item.quality.get("fingerprint")]
+    looks = [tuple(item.quality["fingerprint"]) for item in passing]
+    for place in find_duplicates(looks, thresholds.max_copy_distance):
+        reasons[passing[place].pk] = [str(RejectReason.DUPLICATE)]
+    return reasons
+
+
+@transaction.atomic
+def apply_thresholds(values: Mapping[str, Any], author: User) -> int:
+    """Let other thresholds hold from now on, and judge everybody by them.
+
+    Returns:
+        How many references got other reasons than they had.
+
+    Raises:
+        ValueError: a threshold is unknown, or out of its range.
+    """
+    thresholds = Thresholds(**values)
+    applied = AppliedThresholds.objects.create(values=asdict(thresholds), author=author)
+    ranks = blur_ranks(thresholds)
+    people = IdentityGroup.objects.select_for_update().order_by("pk")
+    changed = sum(judge_person(group, thresholds, ranks) for group in people.iterator(chunk_size=200))
+    record_event("apply_thresholds", applied, actor=author, changed=changed, **asdict(thresholds))
+    return changed

@@ -1,0 +1,221 @@
+"""Stage 1, first half: import people."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from uuid import uuid4
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+
+from annotate.core.audit import record_event
+from annotate.models import IdentityGroup, Reference
+from annotate.people.people import PORTRAIT_WORLD, state_consent
+from generator.curation.card import CARD_NAME, USES, IdentityCard
+from generator.curation.folder import Person, PersonFile, RejectedFile, scan_people
+from generator.curation.shots import SHOT_SIDE, find_shots
+from generator.decoder import VideoDecoder
+from generator.media import MediaError, MediaFacts, MediaFormat, MediaLimits, RejectReason
+from generator.normalise import normalise, normalise_shots
+from generator.records import ReferenceKind
+from generator.video import fit, read_clip, write_poster
+
+Follow = Callable[[Iterable[Person | RejectedFile]], Iterable[Person | RejectedFile]]
+
+
+@dataclass
+class ImportReport:
+    """What an import found; nothing that was rejected is missing from it.
+
+    Attributes:
+        people: the rows of those with readable files.
+        num_new: references that are new; a file with cuts gives one a shot.
+        num_known: files that were imported earlier.
+        rejected: files that could not be read or stored.
+        without_consent: names of people of whom nobody has stated what they agreed to.
+    """
+
+    people: list[int] = field(default_factory=list)
+    num_new: int = 0
+    num_known: int = 0
+    rejected: list[RejectedFile] = field(default_factory=list)
+    without_consent: list[str] = field(default_factory=list)
+
+    @property
+    def num_people(self) -> int:
+        return len(self.people)
+
+
+def import_people(
+    root: Path,
+    *,
+    source: str,
+    licence: str = "",
+    split: str = "train",
+    consent: Sequence[str] | None = None,
+    follow: Follow = iter,
+) -> ImportReport:
+    """Import a folder of people. Safe to stop and to repeat: a file of a person is stored once.
+
+    Args:
+        root: one sub-folder a person.
+        source: where the media come from; together with the folder's name it names a person.
+        licence: for people whose own `identity.json` does not state one.
+        split: likewise.
+        consent: likewise, the uses that they agreed to; None leaves it unknown.
+        follow: wraps the people as they come, for a progress bar.
+
+    Raises:
+        ValueError: the folder is missing or empty.
+    """
+    report = ImportReport()
+    for person in follow(scan_people(root)):
+        if isinstance(person, RejectedFile):
+            report.rejected.append(person)
+            continue
+        report.rejected.extend(person.rejected)
+        if person.files:
+            group = _import_person(person, source, licence, split, report)
+            if group is not None:
+                _take_consent(group, person.card, consent, report)
+                _import_files(group, person, report)
+    return report
+
+
+def _import_person(
+    person: Person, source: str, licence: str, split: str, report: ImportReport
+) -> IdentityGroup | None:
+    """The person's row; None where it is in another split."""
+    card = person.card
+    group, created = IdentityGroup.objects.get_or_create(
+        source=card.source or source,
+        name=person.name,
+        defaults={
+            "licence": card.licence or licence,
+            "consent_expires_on": card.consent_expires_on,
+            "consent_note": card.consent_note,
+            "split": card.split or split,
+            "truth": dict(card.truth) if card.truth is not None else None,
+        },
+    )
+    if created:
+        record_event("import_identity", group, split=group.split)
+    elif group.split != (card.split or split):
+        detail = f"is in split {group.split} already, and a person is in one split only"
+        report.rejected.append(RejectedFile(person.name, RejectReason.BAD_CARD, detail))
+        return None
+    return group
+
+
+def _take_consent(
+    group: IdentityGroup, card: IdentityCard, consent: Sequence[str] | None, report: ImportReport
+) -> None:
+    """State what the card says, or else whoever imports; what was stated before stands."""
+    uses, source = card.consent, CARD_NAME
+    if uses is None and group.is_synthetic:
+        uses, source = USES, PORTRAIT_WORLD
+    elif uses is None and consent is not None:
+        uses, source = tuple(consent), "import_identities --consent"
+    if uses is None:
+        if not group.is_consent_stated:
+            report.without_consent.append(group.name)
+        return
+    ends = {"consent_expires_on": card.consent_expires_on} if card.consent_expires_on else {}
+    if state_consent(group, uses, source, **ends):
+        return
+    if card.consent is not None and set(card.consent) != set(group.consent_uses or ()):
+        here, there = (", ".join(one) or "none" for one in (group.consent_uses or (), card.consent))
+        detail = f"has consent to {here} here and to {there} in {CARD_NAME}; what was stated first stands"
+        report.rejected.append(
+            RejectedFile(group.name, RejectReason.BAD_CARD, f"{detail}, correct it on the person's page")
+        )
+
+
+def _import_files(group: IdentityGroup, person: Person, report: ImportReport) -> None:
+    known = set(group.references.values_list("source_sha256", flat=True))
+    report.people.append(group.pk)
+    for file in person.files:
+        if file.facts.sha256 in known:
+            report.num_known += 1
+            continue
+        try:
+            report.num_new += _import_file(group, file)
+        except MediaError as problem:
+            report.rejected.append(RejectedFile(f"{person.name}/{file.name}", problem.reason, problem.detail))
+
+
+def _import_file(group: IdentityGroup, file: PersonFile) -> int:
+    """Store a file's normalised copy, one a shot, and then the rows: a row never names a missing file.
+
+    Raises:
+        MediaError: not readable to its end, or the same as another reference of this person once stored.
+    """
+    copies = _stored_copies(file, has_cuts=not group.is_synthetic)
+    references = [
+        Reference(
+            group=group,
+            kind=file.kind,
+            source_name=file.name,
+            source_sha256=file.facts.sha256,
+            shot=number,
+            path=str(path),
+            sha256=facts.sha256,
+            poster=str(_store_poster(path)),
+            width=facts.width,
+            height=facts.height,
+            num_frames=facts.num_frames,
+            fps=facts.fps,
+            size_bytes=facts.size_bytes,
+            facts={name: value for name, value in asdict(file.facts).items() if name != "sha256"},
+            elements=dict(file.elements) if file.elements else None,
+        )
+        for number, (path, facts) in enumerate(copies)
+    ]
+    try:
+        with transaction.atomic():
+            Reference.objects.bulk_create(references)
+    except IntegrityError:
+        for path, _ in copies:
+            shutil.rmtree(settings.STORAGE_ROOT / path.parent)
+        twins = group.references.filter(sha256__in=[facts.sha256 for _, facts in copies])
+        names = ", ".join(twins.values_list("source_name", flat=True)) or file.name
+        raise MediaError(RejectReason.DUPLICATE, f"shows the same as {names}, pixel by pixel") from None
+    return len(references)
+
+
+def _stored_copies(file: PersonFile, *, has_cuts: bool) -> list[tuple[Path, MediaFacts]]:
+    """The normalised file, or where it has cuts each of its shots: (path below the storage root, facts)."""
+    whole = _new_path(file.facts)
+    facts = normalise(file.path, settings.STORAGE_ROOT / whole)
+    shots = _shots(settings.STORAGE_ROOT / whole) if file.kind is ReferenceKind.CLIP and has_cuts else ()
+    if len(shots) < 2:
+        return [(whole, facts)]
+    paths = [_new_path(file.facts) for _ in shots]
+    targets = [
+        (settings.STORAGE_ROOT / path, end - start) for path, (start, end) in zip(paths, shots, strict=True)
+    ]
+    copies = list(zip(paths, normalise_shots(file.path, targets), strict=True))
+    shutil.rmtree(settings.STORAGE_ROOT / whole.parent)
+    return copies
+
+
+def _shots(clip: Path) -> tuple[tuple[int, int], ...]:
+    with VideoDecoder(clip, MediaFormat.MOV, MediaLimits()) as decoder:
+        return find_shots(decoder.upright_rgb(frame, fit(decoder.size, SHOT_SIDE)) for frame in decoder)
+
+
+def _new_path(facts: MediaFacts) -> Path:
+    # A random name: neither a page nor an address can tell whose file it is, or what it was called.
+    folder = Path("references") / uuid4().hex
+    (settings.STORAGE_ROOT / folder).mkdir(parents=True)
+    return folder / f"media{facts.normal_suffix}"
+
+
+def _store_poster(path: Path) -> Path:
+    poster = path.with_name("poster.jpg")
+    frames = read_clip(settings.STORAGE_ROOT / path, max_frames=1).frames
+    write_poster(settings.STORAGE_ROOT / poster, frames[0])
+    return poster

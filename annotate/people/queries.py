@@ -1,0 +1,247 @@
+"""Reads of curation: which references may be used, how far they are, and what people decided."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Count, Exists, F, Func, OuterRef, Prefetch, Q, QuerySet, Subquery, Value
+from django.db.models.fields.json import KT
+from django.db.models.functions import Coalesce
+
+from annotate.models import (
+    AppliedThresholds,
+    Choice,
+    Curation,
+    CurationDecision,
+    DifferentialPrompt,
+    IdentityGroup,
+    Instance,
+    Reference,
+    Run,
+    Split,
+    Stage,
+    Use,
+    User,
+)
+from annotate.privacy.consent_queries import Consent, given, with_consent
+from generator.curation.explanation import explain
+from generator.curation.filters import Measures, Thresholds
+from generator.curation.primary import PrimaryRating, rate_primary
+from generator.media import RejectReason
+from generator.records import ReferenceKind
+
+
+def with_choice(references: QuerySet[Reference]) -> QuerySet[Reference]:
+    """References with `choice`: what a person said of them last, `automatic` where nobody did."""
+    newest = CurationDecision.objects.filter(reference=OuterRef("pk")).order_by("-id")
+    said = Subquery(newest.values("choice")[:1])
+    return references.annotate(choice=Coalesce(said, Value(str(Choice.AUTOMATIC))))
+
+
+def accepted(references: QuerySet[Reference]) -> QuerySet[Reference]:
+    """Kept: by hand first, else curated without a reason against it."""
+    by_filters = Q(choice=Choice.AUTOMATIC, curation=Curation.DONE, reject_reasons=[])
+    return with_choice(references).filter(Q(choice=Choice.KEEP) | by_filters)
+
+
+def usable_references(*wanted: Use) -> QuerySet[Reference]:
+    """Accepted references of people who agreed to all that is wanted; without any, to something."""
+    return accepted(Reference.objects.filter(given("group", *wanted)))
+
+
+def thresholds_now() -> Thresholds:
+    """Those that a lead applied last, else those of the settings."""
+    applied = AppliedThresholds.objects.last()
+    return Thresholds(**applied.values) if applied else settings.THRESHOLDS
+
+
+def measures_of(reference: Reference) -> Measures | None:
+    """What was measured, or None before that."""
+    found = reference.quality.get("measures")
+    return Measures(**found) if found else None
+
+
+def rating_of(reference: Reference) -> PrimaryRating | None:
+    measures = measures_of(reference)
+    return rate_primary(measures, ReferenceKind(reference.kind)) if measures else None
+
+
+def primary_of(group: IdentityGroup) -> Reference | None:
+    """The primary reference: the chosen one while it is usable, else the best rated; None without any.
+
+    Of drawn people every view is equally good, so only a chosen one counts.
+    """
+    usable = list(usable_references().filter(group=group).order_by("id"))
+    chosen = [reference for reference in usable if reference.pk == group.primary_id]
+    if chosen or group.is_synthetic:
+        return chosen[0] if chosen else None
+    return best_rated(usable)
+
+
+def best_rated(references: Iterable[Reference]) -> Reference | None:
+    """The highest score; the earliest of equals."""
+    rated = [(rating.score, item) for item in references if (rating := rating_of(item)) is not None]
+    return max(rated, key=lambda pair: (pair[0], -pair[1].pk))[1] if rated else None
+
+
+@dataclass(frozen=True)
+class PeopleFilter:
+    """What the grid of people is narrowed to; an empty value narrows nothing."""
+
+    state: str = ""
+    reason: str = ""
+    split: str = ""
+    consent: str = ""
+    search: str = ""
+
+    @classmethod
+    def from_query(cls, query: dict[str, str]) -> PeopleFilter:
+        """Unknown values narrow nothing, so that an old bookmark still opens."""
+        known = {
+            "state": (*Curation.values, "unusable"),
+            "reason": tuple(RejectReason),
+            "split": Split.values,
+            "consent": (*Use.values, *(f"no-{use}" for use in Use.values), *Consent.values),
+        }
+        found = {name: query.get(name, "") for name in known if query.get(name, "") in known[name]}
+        return cls(search=query.get("search", "").strip()[:200].replace("\0", ""), **found)
+
+
+def people(narrow: PeopleFilter = PeopleFilter()) -> QuerySet[IdentityGroup]:
+    """People with their references and how many of them are usable, for the grid."""
+    usable = usable_references().filter(group=OuterRef("pk")).order_by()
+    counted = usable.annotate(count=Func(F("id"), function="count")).values("count")
+    groups = (
+        with_consent(IdentityGroup.objects.all())
+        .annotate(num_references=Count("references"), num_usable=Subquery(counted))
+        .prefetch_related(Prefetch("references", with_choice(Reference.objects.all())))
+    )
+    if narrow.split:
+        groups = groups.filter(split=narrow.split)
+    if narrow.search:
+        found = (Q(**{f"{name}__icontains": narrow.search}) for name in ("name", "source", "pseudonym"))
+        groups = groups.filter(reduce(or_, found))
+    if narrow.consent:
+        groups = groups.filter(_of_consent(narrow.consent))
+    if narrow.state == "unusable":
+        groups = groups.filter(num_usable=0)
+    elif narrow.state:
+        groups = groups.filter(_has(curation=narrow.state))
+    if narrow.reason:
+        groups = groups.filter(_has(reject_reasons__contains=[narrow.reason]))
+    found_people: QuerySet[IdentityGroup] = groups.order_by("name", "id")
+    return found_people
+
+
+def _of_consent(wanted: str) -> Q:
+    """A use that people agreed to, one that they did not (`no-train`), or how their consent stands."""
+    if wanted in Consent.values:
+        return Q(consent=wanted)
+    use = Use(wanted.removeprefix("no-"))
+    return Q(given("", use)) if wanted == use else ~Q(given("", use))
+
+
+def _has(**condition: Any) -> Exists:
+    return Exists(Reference.objects.filter(group=OuterRef("pk"), **condition))
+
+
+def curation_counts() -> dict[str, Any]:
+    """How many references are in each state, usable, and left out for each reason."""
+    states = dict(Reference.objects.values_list("curation").annotate(Count("id")))
+    rejected = Reference.objects.filter(curation=Curation.DONE).exclude(reject_reasons=[])
+    reasons = Counter(
+        reason for found in rejected.values_list("reject_reasons", flat=True) for reason in found
+    )
+    return {
+        "total": sum(states.values()),
+        "states": {state: states.get(state, 0) for state in Curation.values},
+        "usable": usable_references().count(),
+        "by_hand": with_choice(Reference.objects.all()).exclude(Q(choice=Choice.AUTOMATIC)).count(),
+        "reasons": {str(reason): reasons[reason] for reason in RejectReason if reasons[reason]},
+        "is_live": bool(states.get(Curation.PENDING) or states.get(Curation.RUNNING)),
+        "looked_at": states.get(Curation.DONE, 0) + states.get(Curation.FAILED, 0),
+    }
+
+
+def visible_people(user: User) -> QuerySet[IdentityGroup]:
+    groups = with_consent(IdentityGroup.objects.select_related("primary", "consent_stated_by"))
+    return groups if user.is_lead else groups.none()
+
+
+def references_of(group: IdentityGroup) -> QuerySet[Reference]:
+    """Every reference of a person with what people decided, the newest decision first."""
+    newest_first = CurationDecision.objects.select_related("author").order_by("-id")
+    references = with_choice(group.references.all())
+    return references.prefetch_related(Prefetch("decisions", newest_first))
+
+
+def visible_instances(user: User) -> QuerySet[Instance]:
+    instances = Instance.objects.select_related("group", "prompt__author", "prompt__superseded_by")
+    return instances if user.is_lead else instances.none()
+
+
+def prompt_runs() -> QuerySet[Run]:
+    """Runs in which models write prompts, the newest first."""
+    return Run.objects.filter(stage=Stage.PROMPTS).order_by("-id")
+
+
+def num_instances_of(run: Run) -> int:
+    """How many instances came of the prompts that a run has announced."""
+    announced = run.metrics.annotate(digest=KT("values__pair_id")).order_by().values("digest")
+    return Instance.objects.filter(digest__in=announced).count()
+
+
+def all_measures() -> list[Measures]:
+    """Of every curated reference of a real person, for the what-if table."""
+    curated = Reference.objects.filter(curation=Curation.DONE, group__truth__isnull=True)
+    found = curated.order_by("id").values_list("quality__measures", flat=True)
+    return [Measures(**values) for values in found.iterator(chunk_size=2000) if values]
+
+
+def open_references(people: Iterable[int]) -> QuerySet[Reference]:
+    """References of these people that are waited for."""
+    return Reference.objects.filter(group__in=list(people), curation__in=[Curation.PENDING, Curation.RUNNING])
+
+
+def outcome_of(people: Iterable[int]) -> dict[str, Any]:
+    """What became of these people's references: kept, why not, and a line for each that is not used."""
+    theirs = Reference.objects.filter(group__in=list(people)).select_related("group")
+    kept = accepted(theirs).order_by()
+    failed = theirs.filter(curation=Curation.FAILED)
+    left_out = theirs.exclude(reject_reasons=[]).exclude(pk__in=kept.values("pk"))
+    return {
+        "kept": kept.count(),
+        "reasons": Counter(reason for item in left_out for reason in item.reject_reasons),
+        "failed": failed.count(),
+        "rejected": [f"{item}: {', '.join(item.reject_reasons)}: {why_not(item)}" for item in left_out]
+        + [f"{item}: failed: {item.curation_error}" for item in failed],
+    }
+
+
+def why_not(reference: Reference, thresholds: Thresholds | None = None) -> str:
+    """The filters' reasons against a reference, in sentences; empty where there are none."""
+    measures = measures_of(reference)
+    if measures is None:
+        return ""
+    limits = thresholds or thresholds_now()
+    return " ".join(explain(RejectReason(reason), measures, limits) for reason in reference.reject_reasons)
+
+
+def earlier_versions(prompt: DifferentialPrompt) -> list[DifferentialPrompt]:
+    """What this prompt supersedes, the newest first."""
+    versions, version = [], prompt.supersedes
+    while version is not None:
+        versions.append(version)
+        version = version.supersedes
+    return versions
+
+
+def edited_copy(instance: Instance) -> Instance | None:
+    """Where the prompt of an instance with videos was edited: the copy that has the newer one."""
+    return Instance.objects.filter(prompt__supersedes=instance.prompt_id).first()

@@ -1,0 +1,102 @@
+"""What each threshold costs, before it is applied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from itertools import groupby
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods
+
+from annotate.core.access import SignedInRequest, leads_only
+from annotate.models import AppliedThresholds
+from annotate.people import queries as curation_queries
+from annotate.people.filtering import apply_thresholds
+from generator.curation.filters import Thresholds, WhatIf, rank_blur, what_if
+
+#: Name -> what it is, and its unit.
+WORDS = {
+    "min_frames": "Frames of the longest shot, at least",
+    "max_faces": "People at the same time, at most",
+    "min_face_share": "Share of the frames with the face, at least",
+    "min_face_px": "Face, pixels, at least",
+    "min_blur": "Sharpness, at least",
+    "min_blur_percentile": "Sharpness within the collection, percentile, at least",
+    "max_yaw": "Turn of the head, degrees, at most",
+    "max_pitch": "Nod of the head, degrees, at most",
+    "max_roll": "Tilt of the head, degrees, at most",
+    "max_copy_distance": "Share of bits in which copies differ, at most",
+}
+
+
+@dataclass(frozen=True)
+class ThresholdRow:
+    """One threshold: as it holds, as it is tried, and what it would cost at these and other values."""
+
+    name: str
+    words: str
+    now: float
+    tried: float
+    at_tried: WhatIf
+    others: list[WhatIf]
+
+    @property
+    def step(self) -> str:
+        return "1" if isinstance(self.now, int) else "any"
+
+
+@leads_only
+@require_http_methods(["GET", "HEAD", "POST"])
+def thresholds(request: SignedInRequest) -> HttpResponse:
+    """GET shows what the tried values cost; POST lets them hold and judges everybody by them."""
+    now = curation_queries.thresholds_now()
+    given = request.POST if request.method == "POST" else request.GET
+    tried, problem = now, ""
+    try:
+        tried = _tried(now, given.dict())
+        if request.method == "POST":
+            changed = apply_thresholds(asdict(tried), request.user)
+            messages.info(request, f"The thresholds hold now; {changed} references got other reasons.")
+            return redirect("thresholds")
+    except ValueError as error:
+        problem = str(error)
+    measures = rank_blur(curation_queries.all_measures())
+    context = {
+        "rows": _rows(what_if(measures, tried), now, tried),
+        "num_references": len(measures),
+        "is_changed": tried != now,
+        "problem": problem,
+        "applied": AppliedThresholds.objects.select_related("author").last(),
+    }
+    return render(request, "annotate/people/thresholds.html", context, status=422 if problem else 200)
+
+
+def _tried(now: Thresholds, given: Mapping[str, str]) -> Thresholds:
+    """The thresholds that a form names; what it leaves out stays.
+
+    Raises:
+        ValueError: a value that is no number, or out of its range.
+    """
+    values = asdict(now)
+    for name, value in values.items():
+        text = given.get(name, "").strip()
+        if text:
+            try:
+                values[name] = type(value)(text)
+            except ValueError:
+                raise ValueError(f"{WORDS[name]}: {text!r} is not such a number, like {value:g}") from None
+    return Thresholds(**values)
+
+
+def _rows(costs: list[WhatIf], now: Thresholds, tried: Thresholds) -> list[ThresholdRow]:
+    rows = []
+    for name, group in groupby(costs, key=lambda cost: cost.threshold):
+        others = list(group)
+        at_tried = next(cost for cost in others if cost.is_current)
+        rows.append(
+            ThresholdRow(name, WORDS[name], getattr(now, name), getattr(tried, name), at_tried, others)
+        )
+    return rows

@@ -1,0 +1,1 @@
+"""Consent, erasure, and where a person can be."""

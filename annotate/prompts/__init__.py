@@ -1,0 +1,1 @@
+"""Differential prompts: written by models, edited by leads."""

@@ -1,0 +1,100 @@
+"""Stage 2, where models look: instances whose prompts a run of `generator.prompts` writes.
+
+Beside its request such a run's folder holds `plans.json`: what each prompt is for. A prompt becomes an
+instance as soon as the run announces it, so an incomplete run loses nothing that was paid for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from annotate.models import IdentityGroup
+from annotate.people.instances import Planned, store_instance
+from annotate.people.queries import usable_references
+from annotate.privacy.consent_queries import may_be_drawn
+from generator.curation.augmentation import Recipe
+from generator.media import replacing
+from generator.prompts.differential import differential_prompt
+from generator.prompts.stages import GAMMA
+from generator.records import DifferentialPrompt, ElementChange, InstancePlan
+from generator.rundir import RunDir
+
+_PLANS = "plans.json"
+#: As a plan has it before anybody looked.
+NOT_WRITTEN = differential_prompt(None, {}, {})
+
+
+def write_plans(folder: RunDir, plans: Iterable[Planned]) -> None:
+    """Keep what the prompts are for, under the digests of their instances."""
+    rows = {
+        planned.digest: {
+            "group": planned.group.pk,
+            "plan": asdict(planned.plan),
+            "recipes": [recipe.to_json() for recipe in planned.recipes],
+        }
+        for planned in plans
+    }
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with replacing(folder.path / _PLANS) as temporary:
+        temporary.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+
+
+def missing_of(folder: RunDir) -> tuple[dict[str, Any] | None, list[dict[str, str]]]:
+    """Of a run that ended incomplete: its summary, and the prompts that are missing with the reasons."""
+    try:
+        found = json.loads((folder.path / "missing.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None, []
+    return found["summary"], found["missing"]
+
+
+def store_described(folder: RunDir, lines: Iterable[Mapping[str, Any]]) -> int:
+    """Make an instance of every prompt that the run announced; returns how many are new.
+
+    Safe to repeat. A prompt that asks for nothing, because primary and target were found alike, makes none;
+    nor does one whose references were dropped or erased, or whose person took their consent back, meanwhile.
+    """
+    announced = [line for line in lines if "pair_id" in line]
+    if not announced:
+        return 0
+    plans = _read_plans(folder)
+    method = _method(folder.read_request())
+    return sum(_store(plans[line["pair_id"]], line["prompt"], method) for line in announced)
+
+
+def _store(row: Mapping[str, Any], prompt: Mapping[str, Any], method: str) -> bool:
+    made = DifferentialPrompt(prompt["text"], tuple(ElementChange(**item) for item in prompt["elements"]))
+    agreed = IdentityGroup.objects.filter(may_be_drawn("", with_target=True))
+    group = agreed.filter(pk=row["group"]).first()
+    if not made.changed or group is None:
+        return False
+    plan = InstancePlan(
+        **{**row["plan"], "assistants": tuple(row["plan"]["assistants"]), "prompt": NOT_WRITTEN}
+    )
+    usable = {item.sha256: item for item in usable_references().filter(group=group)}
+    if not {plan.primary, *plan.assistants, plan.target} <= usable.keys():
+        return False
+    planned = Planned(group, plan, usable, tuple(Recipe.from_json(recipe) for recipe in row["recipes"]))
+    return store_instance(replace(planned, plan=replace(plan, prompt=made)), planned.digest, method)
+
+
+def _read_plans(folder: RunDir) -> dict[str, dict[str, Any]]:
+    try:
+        return dict(json.loads((folder.path / _PLANS).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return {}
+
+
+def _method(request: Mapping[str, Any]) -> str:
+    """Who wrote it, as the prompt's history names it."""
+
+    def name(spec: Mapping[str, Any]) -> str:
+        return str(spec.get("model", spec["backend"])).rstrip("/").rsplit("/", 1)[-1]
+
+    said = f"described by {name(request['describer'])}"
+    if "comparer" in request:
+        said += f", compared by {name(request['comparer'])} at {request.get('gamma', GAMMA)}"
+    return said[:200]

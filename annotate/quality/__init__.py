@@ -1,0 +1,1 @@
+"""Vote statistics, disqualification, and the planner."""

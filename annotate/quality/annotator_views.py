@@ -1,0 +1,173 @@
+"""How people vote, and what a lead makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_POST, require_safe
+
+from annotate.core.access import SignedInRequest, leads_only, signed_in
+from annotate.core.charts import Curve, Span, curve, span
+from annotate.gold import queries as gold_queries
+from annotate.judging import queries as judging_queries
+from annotate.models import Disqualification, Export, FlagOutcome, User
+from annotate.quality import disqualification as quality
+from annotate.quality import queries as quality_queries
+from annotate.quality.tasks import send_settling
+from annotate.rounds import queries
+from rlhf.records import Track
+
+PEOPLE_A_PAGE = 50
+SESSIONS_SHOWN = 8
+#: Points of the plot of a person's times: each the median of as many votes.
+POINTS = 80
+
+
+@dataclass(frozen=True)
+class FigureRow:
+    """The stored figures of one person in one round and track, drawn."""
+
+    figures: Mapping[str, Any]
+    gold: Span
+    left: Span
+    agreement: Span
+
+
+def _row(figures: Mapping[str, Any]) -> FigureRow:
+    return FigureRow(
+        figures,
+        gold=_span(figures["gold_accuracy"], level=0.5),
+        left=_span(figures["left_share"], level=0.5),
+        agreement=_span(figures["agreement"], level=0.5),
+    )
+
+
+def _span(figure: Mapping[str, Any], *, level: float) -> Span:
+    return span(figure["value"], figure["low"], figure["high"], level=level)
+
+
+@leads_only
+@require_safe
+def annotators(request: SignedInRequest) -> HttpResponse:
+    people = quality_queries.annotator_rows(request.user)
+    page = Paginator(people, PEOPLE_A_PAGE).get_page(request.GET.get("page"))
+    newest = quality_queries.newest_reports(page.object_list)
+    rows = [
+        {"person": person, "rows": [_row(figures) for figures in newest.get(person.pk, [])]}
+        for person in page
+    ]
+    return render(request, "annotate/quality/annotators.html", {"page": page, "rows": rows})
+
+
+@signed_in
+@require_safe
+def own_numbers(request: SignedInRequest) -> HttpResponse:
+    """What a person may know of their own work: nothing that tells gold or what others said."""
+    left = quality_queries.own_left_share(request.user)
+    sessions = quality_queries.sessions_of(request.user)
+    context = {
+        "counts": judging_queries.own_counts(request.user),
+        "left": left,
+        "span": span(left.value, left.low, left.high, level=0.5),
+        "times": _times(quality_queries.times_of(request.user)),
+        "sessions": sessions[:SESSIONS_SHOWN],
+        "num_sessions": len(sessions),
+    }
+    return render(request, "annotate/quality/own_numbers.html", context)
+
+
+@leads_only
+@require_safe
+def annotator(request: SignedInRequest, user_id: int) -> HttpResponse:
+    person = get_object_or_404(quality_queries.annotator_rows(request.user), pk=user_id)
+    return _page(request, person)
+
+
+def _page(
+    request: SignedInRequest, person: User, problem: str = "", values: Mapping[str, str] | None = None
+) -> HttpResponse:
+    sessions = quality_queries.sessions_of(person)
+    current = quality_queries.current_disqualification(person)
+    context = {
+        "person": person,
+        "disqualification": current,
+        "left_to_settle": quality_queries.left_to_settle(person),
+        "past": person.disqualifications.exclude(lifted_at=None).select_related("by", "lifted_by"),
+        "flags": quality_queries.flags_of(person),
+        "outcomes": [choice for choice in FlagOutcome.choices if choice[0] != FlagOutcome.DISQUALIFIED],
+        "rows": [_row(figures) for figures in quality_queries.reports_of(person)],
+        "repeats": [(track, gold_queries.self_consistency(person, track)) for track in Track],
+        "times": _times(quality_queries.times_of(person)),
+        "sessions": sessions[:SESSIONS_SHOWN],
+        "num_sessions": len(sessions),
+        "reached": quality_queries.reached_by(person),
+        "problem": problem,
+        "values": values or {},
+    }
+    return render(request, "annotate/quality/annotator.html", context, status=422 if problem else 200)
+
+
+def _times(times: Sequence[tuple[int, float]]) -> Curve:
+    """Long histories as medians of stretches, so that one long look does not hide the rest."""
+    size = max(1, len(times) // POINTS)
+    stretches = [times[start : start + size] for start in range(0, len(times), size)]
+    points = [(stretch[-1][0], median(time for _, time in stretch)) for stretch in stretches]
+    return curve("Seconds of looking, vote by vote", points)
+
+
+@leads_only
+@require_POST
+def review(request: SignedInRequest, flag_id: int) -> HttpResponse:
+    flag = get_object_or_404(quality_queries.visible_flags(request.user), pk=flag_id)
+    outcome, note = request.POST.get("outcome", ""), request.POST.get("note", "")
+    try:
+        quality.review_flag(flag, outcome, note, request.user)
+    except quality.QualityError as error:
+        messages.error(request, f"Nothing was changed: {error}.")
+    return redirect("annotator", user_id=flag.annotator_id)
+
+
+@leads_only
+@require_POST
+def disqualify(request: SignedInRequest, user_id: int) -> HttpResponse:
+    """Leave a person's votes out, or let them count again."""
+    person = get_object_or_404(quality_queries.annotator_rows(request.user), pk=user_id)
+    reason = request.POST.get("reason", "")
+    try:
+        made = _change(person, reason, request)
+    except quality.QualityError as error:
+        return _page(request, person, str(error), {"reason": reason})
+    send_settling(made)
+    messages.info(request, "It is stored. A worker resolves every pair that these votes touched.")
+    return redirect("annotator", user_id=person.pk)
+
+
+def _change(person: User, reason: str, request: SignedInRequest) -> Disqualification:
+    if "lift" not in request.POST:
+        return quality.disqualify(person, reason, request.user)
+    current = quality_queries.current_disqualification(person)
+    if current is None:
+        raise quality.QualityError(f"{person} is not disqualified; reload the page")
+    quality.lift(current, reason, request.user)
+    return current
+
+
+@leads_only
+@require_POST
+def rebuild(request: SignedInRequest, user_id: int, export_id: int) -> HttpResponse:
+    person = get_object_or_404(quality_queries.annotator_rows(request.user), pk=user_id)
+    export: Export = get_object_or_404(queries.visible_exports(request.user), pk=export_id)
+    try:
+        made = quality.rebuild_export(export, person, request.user)
+    except quality.QualityError as error:
+        messages.error(request, f"Nothing was made: {error}.")
+    else:
+        messages.info(request, f"{made} holds {made.num_pairs} pairs and stands in the place of {export}.")
+    return redirect("annotator", user_id=person.pk)

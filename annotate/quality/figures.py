@@ -1,0 +1,144 @@
+"""Compute what takes long of a round's votes, and raise flags that ask leads to look."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from django.db import transaction
+
+from annotate.jobs.claims import hold
+from annotate.models import AnnotatorFlag, Round, RoundFigures
+from annotate.quality.queries import (
+    coverage_of_people,
+    disqualified_people,
+    has_votes,
+    inputs_hash,
+    newest_figures,
+    round_votes,
+)
+from rlhf.records import Track, Verdict
+from rlhf.votes.agreement import agreement
+from rlhf.votes.annotators import AnnotatorReport, Flag, report
+from rlhf.votes.collusion import colluding
+from rlhf.votes.fit import FIT_VERSION, fit_votes
+from rlhf.votes.vote import Vote
+
+#: Changes whenever the same votes could give other figures.
+FIGURES_VERSION = f"figures-1 {FIT_VERSION}"
+#: A reviewed flag rests until this person has given so many times as many votes.
+RAISED_AGAIN = 2
+
+
+def compute_round(round: Round) -> list[RoundFigures]:
+    """Bring a round's figures up to date, those of people and of simulated annotators apart.
+
+    Safe to repeat, and to kill: the same votes give the same figures and flags, and are computed once. While
+    one job is at it, another one does nothing.
+
+    Returns:
+        The figures that are new.
+    """
+    with hold(f"figures of round {round.pk}") as is_alone:
+        if not is_alone:
+            return []
+        made = [_compute(round, is_simulated=is_simulated) for is_simulated in (False, True)]
+    return [one for one in made if one is not None]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """One track: the figures, what was noticed, and how many votes of each person were looked at."""
+
+    figures: dict[str, Any]
+    flags: list[Flag]
+    num_votes: dict[int, int]
+
+
+def _compute(round: Round, *, is_simulated: bool) -> RoundFigures | None:
+    """Nobody waits for it: votes that come meanwhile are not in the hash, so they are for the next time."""
+    digest = inputs_hash(round, is_simulated=is_simulated, version=FIGURES_VERSION)
+    newest = newest_figures(round, is_simulated=is_simulated)
+    if newest is not None and newest.inputs_hash == digest:
+        return None
+    if newest is None and not has_votes(round, is_simulated=is_simulated):
+        return None
+    votes = round_votes(round, is_simulated=is_simulated)
+    coverage = coverage_of_people(round, is_simulated=is_simulated)
+    found = {
+        track: _figures_of(track, [vote for vote in votes if vote.track is track], coverage)
+        for track in Track
+    }
+    return _store(round, found, is_simulated=is_simulated, digest=digest, num_votes=len(votes))
+
+
+@transaction.atomic
+def _store(
+    round: Round, found: Mapping[Track, _Found], *, is_simulated: bool, digest: str, num_votes: int
+) -> RoundFigures:
+    """The round's row makes two jobs at once wait for each other here; voters do not wait for it."""
+    Round.objects.select_for_update(no_key=True).get(pk=round.pk)
+    for track, one in found.items():
+        raise_flags(round, track, one.flags, one.num_votes)
+    made, _ = RoundFigures.objects.update_or_create(
+        round=round,
+        is_simulated=is_simulated,
+        defaults={
+            "inputs_hash": digest,
+            "num_votes": num_votes,
+            "figures": {str(track): one.figures for track, one in found.items()},
+        },
+    )
+    return made
+
+
+def _figures_of(track: Track, votes: Sequence[Vote], coverage: Mapping[tuple[str, int], float]) -> _Found:
+    """Who is disqualified counts nowhere but in the row about them."""
+    lost = disqualified_people()
+    counting = [vote for vote in votes if vote.annotator not in lost]
+    reports = report(counting)
+    flags = [flag for one in reports for flag in one.flags] + colluding(counting, fit_votes(counting))
+    asked = [vote for vote in counting if vote.gold is None]
+    verdicts = Counter(vote.verdict for vote in asked)
+    rows = reports + [one for one in report(votes) if one.annotator in lost]
+    figures = {
+        "agreement": asdict(agreement(asked)),
+        "verdicts": {str(verdict): verdicts[verdict] for verdict in Verdict},
+        "answers": dict(Counter(vote.answer for vote in asked)),
+        "people": {str(one.annotator): _row(one, coverage.get((str(track), one.annotator))) for one in rows},
+    }
+    return _Found(figures, flags, {one.annotator: one.votes for one in reports})
+
+
+def _row(one: AnnotatorReport, coverage: float | None) -> dict[str, Any]:
+    row = asdict(one) | {"coverage": coverage}
+    del row["flags"], row["annotator"]
+    return row
+
+
+def raise_flags(round: Round, track: Track, found: Iterable[Flag], num_votes: Mapping[int, int]) -> None:
+    """Store what was noticed; an open flag is brought up to date, a reviewed one rests for a while."""
+    flags = AnnotatorFlag.objects.filter(round=round, track=track)
+    for flag in found:
+        same = flags.filter(annotator=flag.annotator, partner=flag.partner, kind=flag.kind)
+        last = same.order_by("-id").first()
+        seen = num_votes[flag.annotator]
+        values = {
+            "figure": flag.figure,
+            "chance": flag.chance,
+            "evidence": flag.reason,
+            "num_votes": seen,
+        }
+        if last is not None and not last.outcome:
+            same.filter(pk=last.pk).update(**values)
+        elif last is None or seen >= RAISED_AGAIN * last.num_votes:
+            AnnotatorFlag.objects.create(
+                round=round,
+                track=track,
+                annotator_id=flag.annotator,
+                partner_id=flag.partner,
+                kind=flag.kind,
+                **values,
+            )

@@ -1,0 +1,304 @@
+"""Reads for leads: how people vote, and what their votes reached."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import (
+    Avg,
+    Count,
+    Exists,
+    FloatField,
+    IntegerField,
+    Max,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+)
+from django.db.models.fields.json import KT
+from django.db.models.functions import Cast, Coalesce, Least
+
+from annotate.judging.queries import disqualified
+from annotate.models import (
+    AnnotatorFlag,
+    Disqualification,
+    Export,
+    GoldKind,
+    Judgment,
+    ModelVersion,
+    PreferencePair,
+    Round,
+    RoundFigures,
+    Run,
+    Side,
+    Slot,
+    User,
+)
+from rlhf.records import Track, Verdict
+from rlhf.votes.vote import Estimate, Vote, share
+
+#: A pause of this length begins another session.
+SESSION_PAUSE = timedelta(minutes=30)
+
+
+# -- votes as the statistics read them --------------------------------------------------------------
+
+
+def round_votes(round: Round, *, is_simulated: bool, pairs: Collection[int] | None = None) -> list[Vote]:
+    """The newest answer of every judged slot, counting or not, in order; of all pairs or of some.
+
+    Training says nothing of work, and a repeated pair has no answer that is known.
+    """
+    rows = (
+        Judgment.objects.filter(slot__round=round, is_simulated=is_simulated)
+        .exclude(slot__pair__gold__kind=GoldKind.REPEAT)
+        .exclude(slot__pair__gold__is_training=True)
+        .order_by("slot_id", "-revision")
+        .distinct("slot_id")
+        .values_list(
+            "slot__judged_at",
+            "slot_id",
+            "slot__pair_id",
+            "slot__track",
+            "slot__annotator_id",
+            "verdict",
+            "slot__first_side",
+            "evidence__active_ms",
+            "slot__pair__gold_verdicts",
+        )
+    )
+    if pairs is not None:
+        rows = rows.filter(slot__pair__in=pairs)
+    return [_vote(row) for row in sorted(rows, key=lambda row: row[:2])]
+
+
+def _vote(row: tuple[Any, ...]) -> Vote:
+    _, _, pair, track, annotator, verdict, first_side, active_ms, gold = row
+    known = (gold or {}).get(track)
+    return Vote(
+        pair=pair,
+        track=Track(track),
+        annotator=annotator,
+        verdict=Verdict(verdict),
+        first_on_left=first_side == Side.LEFT,
+        active_s=None if active_ms is None else active_ms / 1000,
+        gold=Verdict(known) if known else None,
+    )
+
+
+def inputs_hash(round: Round, *, is_simulated: bool, version: str) -> str:
+    """Of the votes behind figures: judgments are only appended, so their number and the last one tell."""
+    judgments = Judgment.objects.filter(slot__round=round, is_simulated=is_simulated)
+    seen = judgments.aggregate(count=Count("id"), last=Max("id"))
+    gold = round.pairs.exclude(gold=None).aggregate(count=Count("id"), last=Max("id"))
+    content = [version, seen, gold, sorted(disqualified_people())]
+    return hashlib.sha256(repr(content).encode()).hexdigest()
+
+
+def disqualified_people() -> set[int]:
+    return set(Disqualification.objects.filter(lifted_at=None).values_list("annotator_id", flat=True))
+
+
+def coverage_of_people(round: Round, *, is_simulated: bool) -> dict[tuple[str, int], float]:
+    """By track and person: the mean share of frames shown, of the less watched video of each pair."""
+    shown = [Cast(KT(f"evidence__coverage__{side}"), FloatField()) for side in Side.values]
+    rows = (
+        Judgment.objects.filter(slot__round=round, is_simulated=is_simulated)
+        .filter(evidence__coverage__has_keys=Side.values)
+        .values_list("slot__track", "slot__annotator")
+        .annotate(mean=Avg(Least(*shown)))
+        .order_by()
+    )
+    return {(track, annotator): mean for track, annotator, mean in rows}
+
+
+def newest_figures(round: Round, *, is_simulated: bool) -> RoundFigures | None:
+    return RoundFigures.objects.filter(round=round, is_simulated=is_simulated).first()
+
+
+def rounds_with_votes() -> QuerySet[Round]:
+    return Round.objects.filter(Exists(Slot.objects.filter(round=OuterRef("pk"), judged_at__isnull=False)))
+
+
+def has_votes(round: Round, *, is_simulated: bool) -> bool:
+    return Judgment.objects.filter(slot__round=round, is_simulated=is_simulated).exists()
+
+
+# -- people -----------------------------------------------------------------------------------------
+
+
+def visible_annotators(user: User) -> QuerySet[User]:
+    """Whoever has judged, or annotates by role; only leads look at people."""
+    judged = Slot.objects.filter(annotator=OuterRef("pk"), judged_at__isnull=False)
+    people = User.objects.filter(Exists(judged) | Q(role=User.Role.ANNOTATOR))
+    return people if user.is_lead else people.none()
+
+
+def annotator_rows(user: User) -> QuerySet[User]:
+    return (
+        visible_annotators(user)
+        .annotate(
+            num_judged=Count("slots", filter=Q(slots__judged_at__isnull=False)),
+            last_judged_at=Max("slots__judged_at"),
+            is_disqualified=disqualified("pk"),
+            num_flags=_open_flags_of("pk"),
+        )
+        .order_by("-is_disqualified", "-num_flags", "username")
+    )
+
+
+def _open_flags_of(person: str) -> Any:
+
+    flags = AnnotatorFlag.objects.filter(Q(annotator=OuterRef(person)) | Q(partner=OuterRef(person)))
+    counted = flags.filter(outcome="").order_by().values("outcome").annotate(number=Count("id"))
+    return Coalesce(Subquery(counted.values("number"), output_field=IntegerField()), 0)
+
+
+def flags_of(person: User) -> QuerySet[AnnotatorFlag]:
+    """Open ones first, then the newest."""
+    flags = AnnotatorFlag.objects.filter(Q(annotator=person) | Q(partner=person))
+    return flags.select_related("round", "annotator", "partner", "reviewed_by").order_by("outcome", "-id")
+
+
+def open_flags(round: Round) -> QuerySet[AnnotatorFlag]:
+    return round.flags.filter(outcome="").select_related("annotator", "partner").order_by("chance")
+
+
+def visible_flags(user: User) -> QuerySet[AnnotatorFlag]:
+    return AnnotatorFlag.objects.all() if user.is_lead else AnnotatorFlag.objects.none()
+
+
+def current_disqualification(person: User) -> Disqualification | None:
+    return person.disqualifications.filter(lifted_at=None).first()
+
+
+def left_to_settle(person: User) -> int:
+    """How many of the pairs that this person touched wait to be resolved again."""
+    slots = Slot.objects.filter(annotator=person).order_by()
+    waiting = person.disqualifications.filter(settled_at=None).values_list("last_pair", flat=True)
+    return max((slots.filter(pair__gt=last).values("pair").distinct().count() for last in waiting), default=0)
+
+
+def newest_reports(people: Iterable[User]) -> dict[int, list[dict[str, Any]]]:
+    """Of each person the stored figures of the newest round that has any, a row a track."""
+    wanted = {str(person.pk): person.pk for person in people}
+    found: dict[int, list[dict[str, Any]]] = {}
+    for one in RoundFigures.objects.select_related("round").order_by("-round"):
+        for key in wanted.keys() & {key for track in one.figures.values() for key in track["people"]}:
+            rows = [
+                {"round": one.round, "track": track, **figures["people"][key]}
+                for track, figures in one.figures.items()
+                if key in figures["people"]
+            ]
+            found.setdefault(wanted[key], rows)
+        if len(found) == len(wanted):
+            break
+    return found
+
+
+def reports_of(person: User) -> list[dict[str, Any]]:
+    """The stored figures of one person, the newest round first."""
+    key = str(person.pk)
+    found = RoundFigures.objects.filter(is_simulated=person.is_simulated).select_related("round")
+    return [
+        {"round": one.round, "track": track, "computed_at": one.computed_at, **figures["people"][key]}
+        for one in found.order_by("-round")
+        for track, figures in one.figures.items()
+        if key in figures["people"]
+    ]
+
+
+@dataclass(frozen=True)
+class Session:
+    """Votes without a long pause between them."""
+
+    began: datetime
+    ended: datetime
+    votes: int
+
+    @property
+    def minutes(self) -> float:
+        return (self.ended - self.began) / timedelta(minutes=1)
+
+
+def sessions_of(person: User) -> list[Session]:
+    """All sessions, the newest first."""
+    sessions: list[Session] = []
+    rows = Slot.objects.filter(annotator=person).exclude(judged_at=None).order_by("judged_at")
+    for leased_at, judged_at in rows.values_list("leased_at", "judged_at"):
+        assert leased_at is not None and judged_at is not None, "a judged slot was leased"
+        if sessions and judged_at - sessions[-1].ended <= SESSION_PAUSE:
+            last = sessions.pop()
+            sessions.append(Session(last.began, judged_at, last.votes + 1))
+        else:
+            sessions.append(Session(max(leased_at, judged_at - SESSION_PAUSE), judged_at, 1))
+    return sessions[::-1]
+
+
+def own_left_share(person: User) -> Estimate:
+    """What a person may know of their own side: share of left among their choices of one."""
+    answers = (
+        Judgment.objects.filter(slot__annotator=person, verdict__in=[Verdict.FIRST, Verdict.SECOND])
+        .order_by("slot_id", "-revision")
+        .distinct("slot_id")
+        .values_list("verdict", "slot__first_side")
+    )
+    left = [(verdict == Verdict.FIRST) == (side == Side.LEFT) for verdict, side in answers]
+    return share(sum(left), len(left), what="votes for a side")
+
+
+def times_of(person: User) -> list[tuple[int, float]]:
+    """Active seconds of this person's votes that recorded them, numbered in order."""
+    times = (
+        Judgment.objects.filter(slot__annotator=person, revision=1, evidence__has_key="active_ms")
+        .order_by("id")
+        .values_list("evidence__active_ms", flat=True)
+    )
+    return [(number, time_ms / 1000) for number, time_ms in enumerate(times, start=1)]
+
+
+# -- what votes reached -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Reached:
+    """An export with pairs on which a person voted, and what was trained on it, down to grandchildren."""
+
+    export: Export
+    num_pairs: int
+    runs: list[Run]
+    models: list[ModelVersion]
+
+
+def reached_by(person: User) -> list[Reached]:
+    """Every export, run and model that this person's votes reached, counting or not."""
+    judged = Slot.objects.filter(pair__preference=OuterRef("pk"), annotator=person, judged_at__isnull=False)
+    pairs = PreferencePair.objects.filter(Exists(judged))
+    exports = (
+        Export.objects.filter(pairs__in=pairs)
+        .annotate(num_touched=Count("pairs", filter=Q(pairs__in=pairs), distinct=True))
+        .select_related("round", "superseded__by_export")
+        .order_by("-id")
+    )
+    return [
+        Reached(
+            export,
+            export.num_touched,
+            list(export.runs.select_related("round").order_by("id")),
+            _trained_on(export),
+        )
+        for export in exports
+    ]
+
+
+def _trained_on(export: Export) -> list[ModelVersion]:
+    """The models of an export and all that came from them."""
+    found = list(ModelVersion.objects.filter(export=export).order_by("id"))
+    for model in found:
+        found.extend(child for child in model.children.order_by("id") if child not in found)
+    return found

@@ -1,0 +1,59 @@
+"""Celery jobs of the numbers for leads: figures that take long, and pairs to resolve again."""
+
+from __future__ import annotations
+
+import logging
+
+from celery import Task, shared_task
+from kombu.exceptions import OperationalError
+
+from annotate.models import Disqualification, Round
+from annotate.quality import disqualification as quality
+from annotate.quality import figures
+from annotate.quality.queries import rounds_with_votes
+
+logger = logging.getLogger(__name__)
+
+
+@shared_task
+def refresh_figures() -> None:
+    """Every few minutes: a job for each round; one without new votes ends at once."""
+    for round_id in rounds_with_votes().values_list("pk", flat=True):
+        compute_figures.apply_async((round_id,), expires=300)
+
+
+@shared_task
+def compute_figures(round_id: int) -> None:
+    round = Round.objects.filter(pk=round_id).first()
+    if round is not None:
+        figures.compute_round(round)
+
+
+def send_figures(round: Round) -> None:
+    """Compute a round's figures now."""
+    _send(compute_figures, round.pk)
+
+
+@shared_task
+def settle_disqualification(disqualification_id: int) -> None:
+    """Resolve what somebody's votes touched; a second delivery of the same id does nothing."""
+    quality.settle(disqualification_id)
+
+
+def send_settling(disqualification: Disqualification) -> None:
+    _send(settle_disqualification, disqualification.pk)
+
+
+def _send(task: Task[[int], None], key: int) -> None:
+    """Once the transaction has ended; without a broker it is done by the clock, when there is one again."""
+    try:
+        task.delay_on_commit(key)  # type: ignore[attr-defined]
+    except OperationalError as error:
+        logger.warning("%s waits, because the broker cannot be reached: %s", task.name, error)
+
+
+@shared_task
+def settle_all() -> None:
+    """Go on with what a killed worker left."""
+    for disqualification_id in quality.unsettled_ids():
+        settle_disqualification.delay(disqualification_id)

@@ -1,0 +1,122 @@
+"""What a version of a model is given out with: its card, and its adapters in one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.conf import settings
+from django.db.models import Count, Q
+from zipstream import ZipStream  # type: ignore[import-untyped]
+
+from annotate.models import Export, ModelVersion, PreferencePair, Use
+from annotate.privacy.consent_queries import given
+from annotate.registry import queries as version_queries
+from annotate.training.preview import run_config
+from annotate.training.queries import pair_facts, pair_set
+from generator.adapter_files import ADAPTER_FILE, COMFYUI_FILE
+from rlhf.dpo.config import FlowDPOConfig
+from rlhf.dpo.model_card import CardFacts, model_card
+from rlhf.export.rule import ExportRule
+from rlhf.training.form import settings_of, written
+
+#: Whose loader reads the files, and their names in an adapter's folder.
+FORMS = {"diffusers": ADAPTER_FILE, "comfyui": COMFYUI_FILE}
+#: Closing figures of a training, and what they are called.
+FIGURES = {
+    "num_pairs": "pairs trained on",
+    "num_held_out_pairs": "pairs held out",
+    "steps": "steps",
+    "result_step": "weights of step",
+    "first_loss": "first loss",
+    "last_loss": "last loss",
+    "accuracy": "share of pairs in order at the end",
+}
+
+
+class AdapterError(Exception):
+    """A version cannot be given out so; the message names the reason and the remedy."""
+
+
+def adapters_zip(version: ModelVersion, form: str) -> ZipStream:
+    """All adapters of a version's line and its card, written while it is sent.
+
+    Raises:
+        AdapterError: it has no adapter, or one has no file of this form.
+    """
+    line = [one for one in [*version_queries.ancestors(version), version] if one.adapter_path]
+    if not line:
+        raise AdapterError(f"{version} was imported and has no LoRA; its weights are {version.base_model}")
+    archive = ZipStream(sized=True)
+    for number, one in enumerate(line, start=1):
+        folder = settings.STORAGE_ROOT / one.adapter_path
+        file = folder / FORMS[form]
+        if not file.is_file():
+            raise AdapterError(_missing(one, folder, form))
+        archive.add_path(file, f"{number:02}-{one.name}.safetensors")
+    archive.add(card_of(version), "README.md")
+    return archive
+
+
+def _missing(version: ModelVersion, folder: Path, form: str) -> str:
+    if form == "comfyui" and (folder / ADAPTER_FILE).is_file():
+        place = folder.relative_to(settings.STORAGE_ROOT)
+        return (
+            f"{version} has no {COMFYUI_FILE} yet; where the GPU worker runs, in its storage: "
+            f"python -m generator.model.lora {place} {place / COMFYUI_FILE}"
+        )
+    return f"the adapter of {version} is gone: {folder.name}/{FORMS[form]}; put its run's folder back"
+
+
+def figures_of(version: ModelVersion) -> dict[str, float]:
+    """Closing figures of the training, by what they are called."""
+    result = (version.run.result or {}) if version.run else {}
+    return {title: result[name] for name, title in FIGURES.items() if result.get(name) is not None}
+
+
+def changed_settings_of(version: ModelVersion) -> dict[str, tuple[str, str]]:
+    """Settings of the training that differ from the defaults: value and default."""
+    config = run_config(version.run) if version.run else None
+    if config is None:
+        return {}
+    found = {
+        one.name: (written(getattr(config, one.name)), one.default) for one in settings_of(FlowDPOConfig)
+    }
+    return {name: (value, default) for name, (value, default) in found.items() if value != default}
+
+
+def card_of(version: ModelVersion) -> str:
+    """The card of a version that was trained here on an export.
+
+    Raises:
+        AdapterError: it was not.
+    """
+    export = version.export
+    if export is None:
+        raise AdapterError(f"{version} was not trained on votes here; there is nothing to write a card from")
+    line = [one for one in [*version_queries.ancestors(version), version] if one.adapter_path]
+    evaluation = version_queries.evaluations_of(version).first()
+    found = (evaluation.result or {}) if evaluation else {}
+    facts = CardFacts(
+        name=version.name,
+        base=Path(version.base_model).name,
+        line=[one.name for one in line],
+        rule=ExportRule(export.rule),
+        content_hash=export.content_hash,
+        weights_sha256=version.weights_sha256,
+        pairs=pair_facts(export.round, pair_set(export.round, export, include_simulated=True)),
+        consents=_consents(export),
+        withdrawn=export.withdrawn,
+        settings={name: value for name, (value, _) in changed_settings_of(version).items()},
+        figures=figures_of(version),
+        evaluation={name: found[name] for name in ("identity", "controllability") if name in found},
+    )
+    return model_card(facts)
+
+
+def _consents(export: Export) -> dict[str, int]:
+    pairs = PreferencePair.objects.filter(exports=export).order_by()
+    counts = {
+        use.value: Count("pk", filter=Q(given("pair__instance__group", use)))
+        for use in (Use.SHOW, Use.TRAIN, Use.EVALUATE, Use.PUBLISH)
+    }
+    return pairs.aggregate(**counts)

@@ -1,0 +1,146 @@
+"""Reads for leads: versions of models, what each came from, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+
+from annotate.judging.queries import disqualified
+from annotate.models import (
+    Export,
+    Judgment,
+    ModelVersion,
+    Round,
+    RoundKind,
+    Run,
+    RunStatus,
+    Stage,
+    User,
+    VersionComparison,
+    VideoSample,
+)
+
+
+def visible_versions(user: User) -> QuerySet[ModelVersion]:
+    """Versions are the leads' business: an annotator who knew them would not be blind."""
+    versions = ModelVersion.objects.select_related("parent", "root", "export__round", "run__round")
+    return versions if user.is_lead else versions.none()
+
+
+def registry(user: User) -> QuerySet[ModelVersion]:
+    """All versions, a lineage after the other, the newest lineage first, each from its root on."""
+    samples = VideoSample.objects.filter(model_version=OuterRef("pk")).exclude(path="")
+    rounds = Round.objects.filter(policy=OuterRef("pk"), kind=RoundKind.PREFERENCE)
+    return (
+        visible_versions(user)
+        .annotate(
+            lineage=Coalesce("root", "id"),
+            num_samples=_number_of(samples, "model_version"),
+            num_rounds=_number_of(rounds, "policy"),
+        )
+        .order_by("-lineage", "id")
+    )
+
+
+def _number_of(rows: QuerySet[Any], column: str) -> Any:
+    counted = rows.order_by().values(column).annotate(number=Count("pk"))
+    return Coalesce(Subquery(counted.values("number"), output_field=IntegerField()), 0)
+
+
+@dataclass(frozen=True)
+class Votes:
+    """Counting votes, and of how many people (or simulated annotators) they are."""
+
+    human: int
+    simulated: int
+    people: int
+    simulated_people: int
+
+    @property
+    def total(self) -> int:
+        return self.human + self.simulated
+
+
+def votes_of(export: Export) -> Votes:
+    """The newest revision of every counting vote on an export's pairs."""
+    return _count(Judgment.objects.filter(slot__pair__preference__exports=export))
+
+
+def votes_in(round: Round) -> Votes:
+    """Those of a round, gold left out."""
+    return _count(Judgment.objects.filter(slot__round=round, slot__pair__gold=None))
+
+
+def _count(judgments: QuerySet[Judgment]) -> Votes:
+    counted = judgments.filter(~disqualified("slot__annotator")).order_by().values("is_simulated")
+    rows = {
+        row["is_simulated"]: row
+        for row in counted.annotate(
+            votes=Count("slot", distinct=True), people=Count("slot__annotator", distinct=True)
+        )
+    }
+    none = {"votes": 0, "people": 0}
+    human, simulated = rows.get(False, none), rows.get(True, none)
+    return Votes(human["votes"], simulated["votes"], human["people"], simulated["people"])
+
+
+def ancestors(version: ModelVersion) -> list[ModelVersion]:
+    """From the imported model on, without the version itself."""
+    line: list[ModelVersion] = []
+    step = version.parent
+    while step is not None:
+        line.insert(0, step)
+        step = step.parent
+    return line
+
+
+@dataclass(frozen=True)
+class Use:
+    """A round that started from a version, and what came of it."""
+
+    round: Round
+    num_samples: int
+    num_pairs: int
+    votes: Votes
+    exports: list[Export]
+    children: list[ModelVersion]
+
+
+def uses_of(version: ModelVersion) -> list[Use]:
+    """Samples, votes, exports and further versions of every round that started from this one."""
+    found = []
+    for round in version.rounds.filter(kind=RoundKind.PREFERENCE).order_by("id"):
+        samples = VideoSample.objects.filter(Q(pairs_as_first__round=round) | Q(pairs_as_second__round=round))
+        found.append(
+            Use(
+                round=round,
+                num_samples=samples.exclude(path="").distinct().count(),
+                num_pairs=round.pairs.filter(gold=None).count(),
+                votes=votes_in(round),
+                exports=list(round.exports.order_by("id")),
+                children=list(version.children.filter(run__round=round).order_by("id")),
+            )
+        )
+    return found
+
+
+def evaluations_of(version: ModelVersion) -> QuerySet[Run]:
+    """Finished comparisons of a version with its parent, the newest first."""
+    done = Run.objects.filter(candidate=version, stage=Stage.EVALUATE, status=RunStatus.DONE)
+    return done.select_related("round").order_by("-id")
+
+
+def visible_comparisons(user: User) -> QuerySet[VersionComparison]:
+    """Looks at two versions, the newest first."""
+    found = VersionComparison.objects.select_related(
+        "run__round", "run__launched_by", "baseline", "candidate"
+    )
+    found = found.annotate(num_instances=Count("instances")).order_by("-id")
+    return found if user.is_lead else found.none()
+
+
+def comparisons_with(user: User, version: ModelVersion) -> QuerySet[VersionComparison]:
+    return visible_comparisons(user).filter(Q(baseline=version) | Q(candidate=version))

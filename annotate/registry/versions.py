@@ -1,0 +1,136 @@
+"""What leads decide about versions of models: which one is meant to be used, which rest, what follows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from annotate.core.audit import record_event
+from annotate.models import Instance, ModelState, ModelVersion, Round, RoundKind, User
+from annotate.people.prompt_readers import part_by_prompt
+from annotate.rounds.prompt_limits import say_left_out
+from annotate.rounds.rounds import RoundError, plan_pairs, start_round
+from generator.records import SamplerSettings
+
+
+class VersionError(ValueError):
+    """A version cannot be put into this state; the message names the reason and the remedy."""
+
+
+@transaction.atomic
+def promote(version: ModelVersion, actor: User) -> None:
+    """Make a version the one of its lineage; the one before it becomes a candidate again.
+
+    Raises:
+        VersionError: it is archived, or promoted already.
+    """
+    version = _lock(version)
+    _expect(version, ModelState.CANDIDATE, "promoted")
+    for before in _lineage(version).filter(state=ModelState.PROMOTED):
+        _set(before, ModelState.CANDIDATE, "step_down_model", actor)
+    _set(version, ModelState.PROMOTED, "promote_model", actor)
+
+
+@transaction.atomic
+def archive(version: ModelVersion, actor: User) -> None:
+    """Let a version start no more rounds; what was made with it stays.
+
+    Raises:
+        VersionError: it is promoted, or archived already.
+    """
+    version = _lock(version)
+    _expect(version, ModelState.CANDIDATE, "archived")
+    _set(version, ModelState.ARCHIVED, "archive_model", actor)
+
+
+@transaction.atomic
+def restore(version: ModelVersion, actor: User) -> None:
+    """Make an archived version a candidate again.
+
+    Raises:
+        VersionError: it is not archived.
+    """
+    version = _lock(version)
+    _expect(version, ModelState.ARCHIVED, "restored")
+    _set(version, ModelState.CANDIDATE, "restore_model", actor)
+
+
+@transaction.atomic
+def start_next_round(
+    name: str,
+    policy: ModelVersion,
+    actor: User,
+    *,
+    new_seeds: bool = False,
+    tell: Callable[[str], object] = lambda line: None,
+) -> Round:
+    """Open a round with this version as its policy and plan its pairs, as the last round of its line did.
+
+    Sampler, votes, stopping, DPO settings and instances are those of the newest round that led to the version
+    or started from it. With `new_seeds` its videos are new ones of the same instances. `tell` hears of
+    instances that are left out, since the version would not read their prompts whole.
+
+    Raises:
+        RoundError: the name is empty or taken, there is no round to go by, or the version is archived.
+    """
+    name = name.strip()
+    if not name or len(name) > 100:
+        raise RoundError(f"a round's name has 1 to 100 characters; this one has {len(name)}")
+    if Round.objects.filter(name=name).exists():
+        raise RoundError(f"there is a round {name!r} already; choose another name")
+    last = last_round(policy)
+    if last is None:
+        raise RoundError(f"no round led to {policy} or started from it; use manage.py start_round")
+    round = start_round(
+        name,
+        policy,
+        votes_wanted=last.votes_wanted,
+        stopping=last.rule,
+        sampler=SamplerSettings(**last.sampler),
+        dpo=last.dpo,
+        new_seeds=new_seeds,
+        actor=actor,
+    )
+    of_last = Instance.objects.filter(pairs__round=last, pairs__gold=None).distinct().order_by("id")
+    whole, unread = part_by_prompt([policy], of_last.select_related("group", "prompt"))
+    plan_pairs(round, whole)
+    if unread:
+        tell(say_left_out(unread))
+    return round
+
+
+def last_round(version: ModelVersion) -> Round | None:
+    """The newest round of preferences that started from the version, or else the one that trained it."""
+    if (started := version.rounds.filter(kind=RoundKind.PREFERENCE).last()) is not None:
+        return started
+    return version.run.round if version.run else None
+
+
+def _lock(version: ModelVersion) -> ModelVersion:
+    """The row as it is now; changes of one lineage wait for each other at its first model."""
+    stored = ModelVersion.objects.get(pk=version.pk)  # a row that was just made does not know its root
+    ModelVersion.objects.select_for_update(no_key=True).get(pk=stored.lineage_id)
+    return ModelVersion.objects.get(pk=version.pk)
+
+
+def _lineage(version: ModelVersion) -> QuerySet[ModelVersion]:
+    return ModelVersion.objects.filter(Q(pk=version.lineage_id) | Q(root=version.lineage_id))
+
+
+def _expect(version: ModelVersion, state: ModelState, wish: str) -> None:
+    remedies = {
+        ModelState.CANDIDATE: "only an archived version can be restored",
+        ModelState.PROMOTED: "promote another one of its lineage first",
+        ModelState.ARCHIVED: "restore it first",
+    }
+    if version.state != state:
+        raise VersionError(
+            f"{version} is {version.state} and cannot be {wish}; {remedies[ModelState(version.state)]}"
+        )
+
+
+def _set(version: ModelVersion, state: ModelState, verb: str, actor: User) -> None:
+    ModelVersion.objects.filter(pk=version.pk).update(state=state)
+    record_event(verb, version, actor=actor)

@@ -1,0 +1,108 @@
+"""The registry: every version of a model, what it came from, what came of it, and what follows."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_POST, require_safe
+
+from annotate.core.access import SignedInRequest, leads_only
+from annotate.core.archives import archive_response
+from annotate.registry import model_cards, versions
+from annotate.registry import queries as version_queries
+from annotate.rounds import queries
+from annotate.rounds.rounds import RoundError
+
+CHANGES = {"promote": versions.promote, "archive": versions.archive, "restore": versions.restore}
+
+
+@leads_only
+@require_safe
+def version_list(request: SignedInRequest) -> HttpResponse:
+    return render(
+        request, "annotate/registry/versions.html", {"versions": version_queries.registry(request.user)}
+    )
+
+
+@leads_only
+@require_safe
+def version_detail(request: SignedInRequest, version_id: int) -> HttpResponse:
+    version = get_object_or_404(version_queries.visible_versions(request.user), pk=version_id)
+    context = {
+        "version": version,
+        "ancestors": version_queries.ancestors(version),
+        "votes": version_queries.votes_of(version.export) if version.export else None,
+        "figures": model_cards.figures_of(version),
+        "settings": model_cards.changed_settings_of(version),
+        "evaluations": version_queries.evaluations_of(version),
+        "comparisons": version_queries.comparisons_with(request.user, version)[:20],
+        "uses": version_queries.uses_of(version),
+        "last_round": versions.last_round(version),
+    }
+    return render(request, "annotate/registry/version.html", context)
+
+
+@leads_only
+@require_safe
+def card(request: SignedInRequest, version_id: int) -> HttpResponse:
+    """The model card as it would go with a download now."""
+    version = get_object_or_404(version_queries.visible_versions(request.user), pk=version_id)
+    try:
+        text = model_cards.card_of(version)
+    except model_cards.AdapterError as error:
+        messages.error(request, f"There is no card: {error}.")
+        return redirect("version", version_id=version.pk)
+    return HttpResponse(text, content_type="text/plain; charset=utf-8")
+
+
+@leads_only
+@require_safe
+def download(request: SignedInRequest, version_id: int, form: str) -> HttpResponseBase:
+    """The adapters of a version's line and its card as a zip, for Diffusers or for ComfyUI."""
+    version = get_object_or_404(version_queries.visible_versions(request.user), pk=version_id)
+    if form not in model_cards.FORMS:
+        raise Http404
+    try:
+        archive = model_cards.adapters_zip(version, form)
+    except model_cards.AdapterError as error:
+        messages.error(request, f"Nothing can be downloaded: {error}.")
+        return redirect("version", version_id=version.pk)
+    return archive_response(archive, f"model-{version.pk}-{form}.zip")
+
+
+@leads_only
+@require_POST
+def change(request: SignedInRequest, version_id: int, wish: str) -> HttpResponse:
+    """Promote, archive or restore a version."""
+    version = get_object_or_404(version_queries.visible_versions(request.user), pk=version_id)
+    try:
+        CHANGES[wish](version, request.user)
+    except versions.VersionError as error:
+        messages.error(request, f"Nothing was changed: {error}.")
+    return redirect("version", version_id=version.pk)
+
+
+@leads_only
+@require_POST
+def next_round(request: SignedInRequest, version_id: int) -> HttpResponse:
+    """Open a round whose policy is this version."""
+    version = get_object_or_404(version_queries.visible_versions(request.user), pk=version_id)
+    try:
+        round = versions.start_next_round(
+            request.POST.get("name", ""),
+            version,
+            request.user,
+            new_seeds=request.POST.get("new_seeds") == "on",
+            tell=partial(messages.warning, request),
+        )
+    except RoundError as error:
+        messages.error(request, f"No round was started: {error}.")
+        return redirect("version", version_id=version.pk)
+    missing = queries.missing_samples(round, include_failed=True).count()
+    says = f"{missing} videos to make; advance it to start sampling" if missing else "all their videos"
+    messages.info(request, f"{round} has {round.pairs.count()} pairs, and {says}.")
+    return redirect("round", round_id=round.pk)

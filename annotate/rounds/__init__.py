@@ -1,0 +1,1 @@
+"""Rounds, their pairs and funnels."""

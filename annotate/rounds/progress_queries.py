@@ -1,0 +1,152 @@
+"""Reads for leads: how fast a round is judged, and what it tells of the next one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from statistics import median
+
+from django.db.models import Count, Exists, Min, OuterRef, Q
+from django.db.models.functions import Now, TruncDate
+from django.utils import timezone
+
+from annotate.database import clock
+from annotate.models import EntryLink, Judgment, PreferencePair, Round, Slot
+from annotate.quality.queries import disqualified_people, round_votes
+from annotate.rounds.funnel_queries import Funnel
+from rlhf.records import JointState, Track
+from rlhf.votes.vote import Estimate
+from rlhf.votes.yield_plan import PilotPair
+
+#: Votes are counted by day as far back as this.
+DAYS = 30
+#: The present pace is that of the last day, or of the time since the first vote.
+PACE = timedelta(days=1)
+#: The newest votes that a usual time is taken from.
+RECENT = 500
+#: More pairs would tell a plan nothing new.
+MOST_PILOT_PAIRS = 3_000
+
+
+def votes_by_day(round: Round) -> dict[Track, list[tuple[date, int]]]:
+    """Votes of each of the last days, on both tracks the same days; none where there was none."""
+    today = timezone.localdate()
+    counts = dict.fromkeys(((str(track), day) for track in Track for day in _days(today)), 0)
+    judged = Slot.objects.filter(round=round, judged_at__date__gt=today - timedelta(days=DAYS)).order_by()
+    for track, day, count in judged.values_list("track", TruncDate("judged_at")).annotate(Count("id")):
+        counts[track, day] = count
+    return {track: [(day, counts[str(track), day]) for day in _days(today)] for track in Track}
+
+
+def _days(today: date) -> list[date]:
+    return [today - timedelta(days=ago) for ago in reversed(range(DAYS))]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast a round is being judged, and what is left.
+
+    `per_hour` are votes of the last day by the clock; `hours_left` are hours by the clock at that pace,
+    `hours_of_looking` those of people's active time.
+    """
+
+    open_votes: int
+    per_hour: Estimate
+    hours_left: Estimate
+    hours_of_looking: Estimate
+
+    @property
+    def seconds_of_looking(self) -> float | None:
+        return None if self.hours_of_looking.value is None else 3600 * self.hours_of_looking.value
+
+
+def votes_a_dominant_pair(funnel: Funnel) -> float | None:
+    """What an exported pair costs: all votes given so far over the dominant pairs."""
+    return sum(funnel.judgments.values()) / funnel.dominant if funnel.dominant else None
+
+
+def pace(round: Round) -> Pace:
+    slots = Slot.objects.filter(round=round).order_by()
+    open_votes = slots.filter(judged_at=None).count()
+    now = clock.now()
+    recent = slots.filter(judged_at__gte=now - PACE).aggregate(count=Count("id"), first=Min("judged_at"))
+    began = slots.aggregate(first=Min("judged_at"))["first"]
+    per_hour = _per_hour(recent["count"], began, now)
+    if per_hour.value is None:
+        hours_left = Estimate.undefined("nobody voted in the last 24 hours", 0)
+    else:
+        hours_left = _figure(open_votes / per_hour.value, recent["count"])
+    return Pace(open_votes, per_hour, hours_left, _hours_of_looking(round, open_votes))
+
+
+def _per_hour(count: int, began: datetime | None, now: datetime) -> Estimate:
+    if not count or began is None:
+        return Estimate.undefined("nobody voted in the last 24 hours", 0)
+    hours = min(PACE, max(now - began, timedelta(minutes=1))) / timedelta(hours=1)
+    return _figure(count / hours, count)
+
+
+def _hours_of_looking(round: Round, open_votes: int) -> Estimate:
+    timed = Judgment.objects.filter(slot__round=round, evidence__has_key="active_ms").order_by("-id")
+    times = list(timed.values_list("evidence__active_ms", flat=True)[:RECENT])
+    if not times:
+        return Estimate.undefined("no vote recorded how long it took", 0)
+    return _figure(open_votes * median(times) / 3_600_000, len(times))
+
+
+def _figure(value: float, count: int) -> Estimate:
+    return Estimate(value, None, None, count, "a count, without an interval")
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """What is under way in a round: votes that are wanted, pairs that people hold, links that lead to it."""
+
+    open_votes: int
+    held: int
+    people: int
+    links: int
+
+
+def unfinished(round: Round) -> Unfinished:
+    slots = Slot.objects.filter(round=round, judged_at=None)
+    counts = slots.aggregate(
+        wanted=Count("id", filter=Q(pair__gold=None)),
+        held=Count("annotator"),
+        people=Count("annotator", distinct=True),
+    )
+    links = EntryLink.objects.filter(judging__round=round, ended_at=None, closes_at__gt=Now())
+    return Unfinished(counts["wanted"], counts["held"], counts["people"], links.count())
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """The newest finished pairs of a round; votes without a time count with the usual one."""
+
+    pairs: list[PilotPair]
+    untimed: int
+    timed: int
+
+
+def pilot_of(round: Round, *, is_simulated: bool) -> Pilot:
+    open_slots = Slot.objects.filter(pair=OuterRef("pair"), judged_at=None)
+    finished = (
+        PreferencePair.objects.filter(pair__round=round, pair__gold=None, is_simulated=is_simulated)
+        .exclude(Exists(open_slots))
+        .order_by("-pair_id")
+        .values_list("pair_id", "joint_state")[:MOST_PILOT_PAIRS]
+    )
+    states = dict(finished)
+    times: dict[int, list[float | None]] = {}
+    lost = disqualified_people()
+    for vote in round_votes(round, is_simulated=is_simulated, pairs=list(states)):
+        if vote.annotator not in lost:
+            times.setdefault(vote.pair, []).append(vote.active_s)
+    known = [time for given in times.values() for time in given if time is not None]
+    usual = median(known) if known else 0.0
+    pairs = [
+        PilotPair(state == JointState.DOMINANT, tuple(usual if t is None else t for t in times[pair]))
+        for pair, state in states.items()
+        if pair in times
+    ]
+    return Pilot(pairs, untimed=sum(map(len, times.values())) - len(known), timed=len(known))

@@ -1,0 +1,240 @@
+"""Rounds: plan their samples and pairs, and turn the loop stage by stage."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Max, Q, QuerySet
+
+from annotate.core.audit import record_event
+from annotate.judging.slots import open_slots
+from annotate.models import (
+    Instance,
+    ModelKind,
+    ModelState,
+    ModelVersion,
+    Round,
+    RoundKind,
+    RoundState,
+    User,
+    VideoPair,
+    VideoSample,
+)
+from annotate.people.prompt_readers import part_by_prompt
+from annotate.rounds.prompt_limits import learn_limit, say_left_out
+from generator.media import file_sha256
+from generator.records import SamplerSettings
+from rlhf.dpo.config import FlowDPOConfig
+from rlhf.votes.stopping import Rule
+
+
+class RoundError(Exception):
+    """A round cannot take this step; the message names the reason and the remedy."""
+
+
+@transaction.atomic
+def import_model(base_model: str, *, kind: ModelKind = ModelKind.SFT) -> ModelVersion:
+    """Register weights that were made elsewhere; doing it again returns the same version.
+
+    Raises:
+        RoundError: the folder holds no model, or other weights than when it was registered.
+    """
+    place = Path(base_model)
+    weights = sorted(place.rglob("*.safetensors"))
+    if not weights:
+        raise RoundError(
+            f"{base_model} holds no safetensors; set MODEL_PATH to a folder in the Diffusers layout"
+        )
+    digest = hashlib.sha256()
+    for file in weights:
+        digest.update(str(file.relative_to(place)).encode())
+        digest.update(file_sha256(file).encode())
+    version, created = ModelVersion.objects.get_or_create(
+        base_model=base_model,
+        parent=None,
+        weights_sha256=digest.hexdigest(),
+        defaults={"kind": kind, "name": f"{place.name}-{digest.hexdigest()[:8]}"},
+    )
+    learn_limit(version)
+    if created:
+        record_event("import_model", version, weights_sha256=version.weights_sha256)
+    return version
+
+
+@transaction.atomic
+def start_round(
+    name: str,
+    policy: ModelVersion,
+    *,
+    votes_wanted: int = 3,
+    stopping: Rule | None = None,
+    sampler: SamplerSettings | None = None,
+    dpo: dict[str, Any] | None = None,
+    kind: RoundKind = RoundKind.PREFERENCE,
+    new_seeds: bool = False,
+    actor: User | None = None,
+) -> Round:
+    """Open a round; a round of this name that exists is returned as it is.
+
+    With `stopping`, votes are asked for one by one until a pair is settled; without, `votes_wanted` a track.
+    With `new_seeds` its videos are made from seeds that no round of the policy has used; without, from the
+    first ones, so that videos of another round with the same settings are used again.
+
+    Raises:
+        ValueError: a setting out of its range.
+        RoundError: the policy is archived.
+    """
+    if policy.state == ModelState.ARCHIVED:
+        raise RoundError(f"{policy} is archived; restore it on its page, or name another policy")
+    if not 1 <= votes_wanted <= 15:
+        raise ValueError(f"votes_wanted is {votes_wanted}; it must be 1 to 15")
+    FlowDPOConfig.from_json(dpo or {})
+    round, created = Round.objects.get_or_create(
+        name=name,
+        defaults={
+            "policy": policy,
+            "kind": kind,
+            "votes_wanted": votes_wanted,
+            "stopping": asdict(stopping) if stopping else None,
+            "sampler": asdict(sampler or SamplerSettings()),
+            "dpo": dpo or {},
+            "draw": _next_draw(policy) if new_seeds else 0,
+            "created_by": actor,
+        },
+    )
+    if created:
+        record_event("start_round", round, actor=actor, policy=policy.name)
+    return round
+
+
+def _next_draw(policy: ModelVersion) -> int:
+    last: int | None = policy.rounds.filter(kind=RoundKind.PREFERENCE).aggregate(last=Max("draw"))["last"]
+    return 0 if last is None else last + 1
+
+
+def refuse_comparison(round: Round) -> None:
+    """What people said of two models is never trained on: else the next model is judged by its teachers.
+
+    Raises:
+        RoundError: the round compares two models.
+    """
+    if round.kind == RoundKind.COMPARISON:
+        raise RoundError(
+            f"{round} compares two models, and what people said in it is kept out of training; "
+            "take a round of preferences, or start one with manage.py start_round"
+        )
+
+
+def sample_seed(instance: Instance, number: int) -> int:
+    """The seed of an instance's n-th sample: fixed, below 2**31, different for every instance."""
+    digest = hashlib.sha256(f"{instance.digest}:{number}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+@transaction.atomic
+def plan_pairs(round: Round, instances: Iterable[Instance]) -> int:
+    """Want two videos of different seeds, and their pair, for each instance.
+
+    Votes are asked for at once on pairs whose videos another round has made.
+
+    Returns:
+        How many pairs are new; planning again adds none.
+
+    Raises:
+        RoundError: the round compares two models, or its model would not read the whole prompt of an
+            instance; doors leave those out with `prompt_queries.part_by_prompt`, and say so.
+    """
+    refuse_comparison(round)
+    instances, unread = part_by_prompt([round.policy], instances)
+    if unread:
+        raise RoundError(say_left_out(unread))
+    settings = SamplerSettings(**round.sampler)
+    before = round.pairs.count()
+    for instance in instances:
+        first, second = (
+            VideoSample.objects.get_or_create(
+                instance=instance,
+                model_version=round.policy,
+                seed=sample_seed(instance, number),
+                settings_digest=settings.digest,
+                defaults={"settings": round.sampler},
+            )[0]
+            for number in (2 * round.draw, 2 * round.draw + 1)
+        )
+        VideoPair.objects.get_or_create(
+            round=round,
+            first=min(first, second, key=lambda sample: sample.pk),
+            second=max(first, second, key=lambda sample: sample.pk),
+            defaults={"instance": instance},
+        )
+    open_ready_pairs(round)
+    return round.pairs.count() - before
+
+
+def open_ready_pairs(round: Round) -> None:
+    """Ask for votes on every pair whose two videos can be shown; asking again changes nothing."""
+    ready = (
+        round.pairs.filter(slots=None, gold=None, prompt_unread="")
+        .exclude(first__shown_path="")
+        .exclude(second__shown_path="")
+    )
+    for pair in ready.select_related("round", "first", "second").iterator(chunk_size=1_000):
+        open_slots(pair)
+
+
+def rounds_sharing_videos(round: Round) -> QuerySet[Round]:
+    """Other rounds that show some of this one's videos."""
+    theirs = VideoPair.objects.filter(round=round, gold=None)
+    shared = Q(first__in=theirs.values("first")) | Q(first__in=theirs.values("second"))
+    shared |= Q(second__in=theirs.values("first")) | Q(second__in=theirs.values("second"))
+    pairs = VideoPair.objects.filter(shared, gold=None).exclude(round=round)
+    return Round.objects.filter(pk__in=pairs.values("round"))
+
+
+def let_choose(round: Round, may_be_chosen: bool, *, actor: User | None = None) -> bool:
+    """Let annotators ask for the round rather than be given what comes next, or not.
+
+    False when it is so already.
+
+    Raises:
+        RoundError: the round compares models, and whoever chose it would know so.
+    """
+    if may_be_chosen and round.kind == RoundKind.COMPARISON:
+        raise RoundError(
+            f"{round} compares two models; whoever could choose it would know that, so it comes among others"
+        )
+    changed = Round.objects.filter(pk=round.pk).exclude(may_be_chosen=may_be_chosen)
+    if not changed.update(may_be_chosen=may_be_chosen):
+        return False
+    record_event("let_choose_round", round, actor=actor, may_be_chosen=may_be_chosen)
+    return True
+
+
+#: What becomes of a round, as the audit log has it.
+_VERBS = {
+    RoundState.OPEN: "reopen_round",
+    RoundState.PAUSED: "pause_round",
+    RoundState.CLOSED: "close_round",
+}
+
+
+@transaction.atomic
+def set_round_state(round: Round, state: RoundState, actor: User | None = None) -> bool:
+    """Open, pause or close a round. Nothing is lost by it, and each can be undone.
+
+    A round that is not open gives out no pair, gold included. Whoever holds a pair of it may still answer,
+    however late: nobody else can be given the pair.
+
+    Returns:
+        Whether that changed anything.
+    """
+    changed = Round.objects.filter(pk=round.pk).exclude(state=state).update(state=state)
+    if changed:
+        record_event(_VERBS[state], round, actor=actor)
+    round.refresh_from_db(fields=["state", "is_open"])
+    return bool(changed)

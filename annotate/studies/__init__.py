@@ -1,0 +1,1 @@
+"""User studies and entry links."""

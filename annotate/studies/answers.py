@@ -1,0 +1,99 @@
+"""A participant's way through a study: a seat that was planned, and an answer to each of its pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+
+from annotate.judging.evidence import check_not_too_soon, check_shown
+from annotate.judging.judgments import LeaseLostError, one_answer
+from annotate.judging.queries import is_disqualified, take_turn
+from annotate.judging.slots import sample_at
+from annotate.models import Study, StudyAnswer, StudySeat, StudyTask, User
+from annotate.studies.queries import held_task, lock_task
+from rlhf.evaluation.study_plan import Criterion
+from rlhf.records import Verdict
+
+#: What a participant may answer by each criterion.
+STUDY_CHOICES = ("left", "right", "tie")
+
+
+class AlreadyAnsweredError(Exception):
+    """The pair has an answer of this participant, which stands.
+
+    Attributes:
+        answer: that answer.
+        is_same: whether the one that was refused says the same.
+    """
+
+    def __init__(self, answer: StudyAnswer, *, is_same: bool) -> None:
+        super().__init__("this pair already has your answer")
+        self.answer, self.is_same = answer, is_same
+
+
+def take_seat(study: Study, participant: User) -> bool:
+    """Give somebody the first free share of a study; False when there is none. Safe to repeat."""
+    if StudySeat.objects.filter(study=study, participant=participant).exists():
+        return True
+    free = StudySeat.objects.select_for_update(skip_locked=True).filter(study=study, participant=None)
+    seat = free.order_by("number").first()
+    return seat is not None and bool(StudySeat.objects.filter(pk=seat.pk).update(participant=participant))
+
+
+def submit_answer(
+    participant: User,
+    lease: UUID,
+    choices: Mapping[str, str],
+    *,
+    idempotency_key: UUID,
+    note: str = "",
+    evidence: Mapping[str, Any] | None = None,
+) -> StudyAnswer:
+    """Store what a participant says of one pair by every criterion.
+
+    Safe to repeat: the same answer returns the first one.
+
+    Raises:
+        LeaseLostError: the pair is not theirs, or the study is over for them.
+        AlreadyAnsweredError: the pair has another answer, or the same under another key.
+        TooSoonError: it came sooner after the pair was shown than `settings.ANSWER_GUARD_MS` allows.
+        NotWatchedError: less of a video was shown than the stricter of the two tracks' watch gates asks for.
+        ValueError: a criterion is missing or unknown, a choice unknown, or a key of another answer.
+    """
+    with one_answer(idempotency_key):
+        is_guarded = take_turn(participant)
+        locked = lock_task(participant, lease)
+        if locked is None:
+            raise LeaseLostError("this pair is not yours")
+        task, in_hand = locked
+        said = StudyAnswer.objects.filter(task=task).first()
+        verdicts = {criterion: _verdict(task, criterion, choices) for criterion in Criterion}
+        if said is not None:
+            is_same = said.note == note and all(getattr(said, c) == verdicts[c] for c in Criterion)
+            if is_same and said.idempotency_key == idempotency_key:
+                return said
+            raise AlreadyAnsweredError(said, is_same=is_same)
+        if held_task(participant, lease) is None:
+            why = "are not counted at present" if is_disqualified(participant) else "came after its end"
+            raise LeaseLostError(f"your answers to this study {why}")
+        if is_guarded:
+            check_not_too_soon(in_hand, evidence or {})
+        check_shown(max(settings.WATCH_GATE.values()), evidence or {})
+        return StudyAnswer.objects.create(
+            task=task,
+            note=note,
+            evidence=evidence or {},
+            is_simulated=participant.is_simulated,
+            idempotency_key=idempotency_key,
+            **{str(criterion): verdict for criterion, verdict in verdicts.items()},
+        )
+
+
+def _verdict(task: StudyTask, criterion: Criterion, choices: Mapping[str, str]) -> Verdict:
+    choice = choices.get(criterion, "")
+    if choice not in STUDY_CHOICES:
+        raise ValueError(f"{criterion} is {choice!r}; it must be one of: {', '.join(STUDY_CHOICES)}")
+    return Verdict.TIE if choice == "tie" else sample_at(task, choice)

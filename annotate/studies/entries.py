@@ -1,0 +1,275 @@
+"""Entry links: people of a crowd platform come in, agree, judge their share, and leave with a code."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
+
+from annotate.core.audit import record_event
+from annotate.core.moments import in_words
+from annotate.database import clock
+from annotate.gold.qualification_queries import standing_of
+from annotate.integrations.queries import has_open_pair, num_judged, why_no_pair_of, why_no_work
+from annotate.judging.no_pair import NoPair, Reason
+from annotate.judging.queries import is_disqualified
+from annotate.models import Entry, EntryLink, JudgingWork, Participant, Round, Study, User
+from annotate.studies.answers import take_seat
+from annotate.studies.queries import next_task, num_answered
+from rlhf.records import Track
+
+_EXTERNAL_ID = re.compile(r"[A-Za-z0-9_.-]{1,100}\Z")
+
+
+#: Who cannot take part, and goes back to the platform as such: never for what is short on our side.
+RETURNED = frozenset({"screened_out", "took_part", Reason.ALREADY_MET, "full", Reason.LINK_ENDED, "no_id"})
+
+
+#: What newcomers are told instead of the words for people who judge already.
+_WORDS = {
+    Reason.ALREADY_MET: "You have already met the videos of this study, by another question about them, and "
+    "nobody judges them twice. You were not screened out for anything that you answered.",
+    Reason.NOTHING_FREE_NOW: "All videos of this study are in other people's hands just now. You were not "
+    "turned down: look again in a few minutes, and your place is as good as before.",
+    Reason.BEING_MADE: "The videos of this study are still being made. You were not turned down: look again "
+    "in a few minutes.",
+    Reason.ALL_JUDGED: "This study has all the answers that it needs. You were not turned down.",
+    Reason.NO_CONSENT: "This study has nothing left to show. You were not turned down.",
+}
+
+
+class EntryRefusedError(Exception):
+    """Somebody cannot come in; the message says why, in words for them.
+
+    Attributes:
+        code: the reason for programs.
+        is_returned: whether they go back to the platform as somebody who cannot take part.
+        is_passing: whether it is worth coming back within minutes.
+    """
+
+    def __init__(self, says: str, code: str, *, is_passing: bool = False) -> None:
+        super().__init__(says)
+        self.code = code
+        self.is_returned = code in RETURNED
+        self.is_passing = is_passing
+
+
+@dataclass(frozen=True)
+class LinkTerms:
+    """Who may come in by a link, and what they get."""
+
+    name: str
+    id_parameter: str
+    max_people: int
+    closes_at: datetime
+    consent_text: str
+    completion_code: str
+    completion_url: str = ""
+    screened_out_url: str = ""
+
+
+@transaction.atomic
+def make_link(terms: LinkTerms, round: Round, track: str, pairs_a_person: int, actor: User) -> EntryLink:
+    """Make a link whose people judge so many pairs of one track of a round.
+
+    Raises:
+        ValueError: a value cannot be used; the message names it.
+    """
+    if not round.is_open:
+        raise ValueError(f"{round} is {round.state}, so nobody could judge anything; choose an open round")
+    link = add_link(terms, actor)
+    JudgingWork.objects.create(link=link, round=round, track=track, pairs_a_person=pairs_a_person)
+    record_event("make_entry_link", link, actor=actor, round=round.pk, track=str(track))
+    return link
+
+
+def add_link(terms: LinkTerms, actor: User | None) -> EntryLink:
+    """Make a link without work, which has to follow in the same transaction.
+
+    Raises:
+        ValueError: a value cannot be used; the message names it.
+    """
+    if EntryLink.objects.filter(name=terms.name).exists():
+        raise ValueError(f"the name {terms.name!r} is taken; choose another one")
+    if terms.closes_at <= clock.now():
+        raise ValueError(f"closes at {in_words(terms.closes_at)} is over; choose a later time")
+    return EntryLink.objects.create(**vars(terms), token=secrets.token_urlsafe(16), created_by=actor)
+
+
+def end_link(link: EntryLink, actor: User) -> bool:
+    """Let nobody in any more, and give those who are in no further pair. False when it had ended."""
+    ended = EntryLink.objects.filter(pk=link.pk, ended_at=None).update(ended_at=Now())
+    if ended:
+        record_event("end_entry_link", link, actor=actor)
+    return bool(ended)
+
+
+def check_external_id(external_id: str) -> None:
+    """
+    Raises:
+        EntryRefusedError: it is no id of a platform.
+    """
+    if not _EXTERNAL_ID.match(external_id):
+        raise EntryRefusedError(
+            "This address does not say who you are. Please open the study from its page on the platform "
+            "again, rather than from a copied address.",
+            "no_id",
+        )
+
+
+def check_open(link: EntryLink) -> None:
+    """
+    Raises:
+        EntryRefusedError: the link has ended, or is full.
+    """
+    if link.ended_at is not None or link.closes_at <= clock.now():
+        raise EntryRefusedError("This study has ended. Thank you for your interest.", "link_ended")
+    if link.entries.count() >= link.max_people:
+        raise EntryRefusedError("This study is full: as many people as it needs have come already.", "full")
+
+
+@transaction.atomic
+def enter(link: EntryLink, external_id: str) -> Entry:
+    """Let somebody in who has agreed; coming back with the same id is the same entry and account.
+
+    Raises:
+        EntryRefusedError: with the reason; somebody who is in already is let in whatever it is.
+    """
+    check_external_id(external_id)
+    # One at a time, so that no more come in than may.
+    EntryLink.objects.select_for_update(no_key=True).get(pk=link.pk)
+    participant = _participant(link.id_parameter, external_id)
+    entry = link.entries.filter(participant=participant).first()
+    if entry is not None:
+        return entry
+    check_open(link)
+    work = link.work
+    if isinstance(work, Study):
+        return _enter_study(link, work, participant)
+    if _is_screened_out(participant.account, Track(work.track)):
+        raise EntryRefusedError(
+            "You have been screened out: your answers to pairs of this kind are not counted at present.",
+            "screened_out",
+        )
+    twin = JudgingWork.objects.filter(
+        round=work.round_id, track=work.track, link__entries__participant=participant
+    )
+    if twin.exists():
+        raise EntryRefusedError(
+            "You have taken part in this study already, and nobody may judge its videos twice. "
+            "Your earlier answers are kept.",
+            "took_part",
+        )
+    _refuse_without_pair(participant.account, work)
+    return Entry.objects.create(link=link, participant=participant)
+
+
+def _refuse_without_pair(account: User, work: JudgingWork) -> None:
+    """Nobody comes in to find nothing. Only the reason says whether that has to do with them."""
+    if has_open_pair(account, work):
+        return
+    why = why_no_work(account, work)
+    says = _WORDS.get(why.code, why.says)
+    raise EntryRefusedError(says, str(why.code), is_passing=why.is_passing)
+
+
+def _enter_study(link: EntryLink, study: Study, participant: Participant) -> Entry:
+    """Seats are planned, so one who is in has one for good."""
+    if is_disqualified(participant.account):
+        raise EntryRefusedError(
+            "You have been screened out: your answers are not counted at present.", "screened_out"
+        )
+    if study.opened_at is None:
+        raise EntryRefusedError(
+            "This study has not begun yet. Please come back in some minutes.", "not_begun", is_passing=True
+        )
+    if not take_seat(study, participant.account):
+        raise EntryRefusedError("This study is full: as many people as it needs have come already.", "full")
+    return Entry.objects.create(link=link, participant=participant)
+
+
+def _participant(id_parameter: str, external_id: str) -> Participant:
+    same = Participant.objects.filter(id_parameter=id_parameter, external_id=external_id)
+    known = same.first()
+    if known is not None:
+        return known
+    account = User(username=f"participant-{secrets.token_hex(4)}", role=User.Role.PARTICIPANT)
+    account.set_unusable_password()
+    try:
+        with transaction.atomic():
+            account.save()
+            return Participant.objects.create(
+                id_parameter=id_parameter, external_id=external_id, account=account
+            )
+    except IntegrityError:
+        # They came by another link at the same moment.
+        return same.get()
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far somebody is."""
+
+    judged: int
+    wanted: int
+    is_finished: bool
+    is_screened_out: bool
+    has_more: bool
+    # Why there is no further pair, where there is none.
+    no_pair: NoPair | None = None
+
+    @property
+    def can_finish(self) -> bool:
+        """With all pairs, or with those that there were."""
+        return not self.is_screened_out and self._has_judged_enough
+
+    @property
+    def _has_judged_enough(self) -> bool:
+        return self.judged >= self.wanted or (self.judged > 0 and not self.has_more)
+
+
+def progress(entry: Entry) -> Progress:
+    work = entry.link.work
+    if isinstance(work, Study):
+        return _study_progress(entry, work)
+    account = entry.participant.account
+    judged = num_judged(account, work)
+    is_finished = entry.finished_at is not None
+    is_screened_out = not is_finished and _is_screened_out(account, Track(work.track))
+    has_more = (
+        not (is_finished or is_screened_out)
+        and entry.link.ended_at is None
+        and judged < work.pairs_a_person
+        and has_open_pair(account, work)
+    )
+    why = None if has_more else why_no_pair_of(entry)
+    return Progress(judged, work.pairs_a_person, is_finished, is_screened_out, has_more, why)
+
+
+def _study_progress(entry: Entry, study: Study) -> Progress:
+    account = entry.participant.account
+    is_finished = entry.finished_at is not None
+    return Progress(
+        num_answered(account, study),
+        study.pairs_a_person,
+        is_finished,
+        not is_finished and is_disqualified(account),
+        next_task(entry) is not None,
+    )
+
+
+def _is_screened_out(account: User, track: Track) -> bool:
+    """Whose answers do not count, or who has just failed to qualify."""
+    return is_disqualified(account) or standing_of(account, track).again_at is not None
+
+
+def finish(entry: Entry) -> bool:
+    """Close an entry whose work is done; the code is shown from now on. False when there is work left."""
+    if not progress(entry).can_finish:
+        return False
+    Entry.objects.filter(pk=entry.pk, finished_at=None).update(finished_at=Now())
+    return True

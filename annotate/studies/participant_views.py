@@ -1,0 +1,160 @@
+"""A user study as a participant sees it: one pair, four criteria, no way to tell whose videos they are."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid4
+
+from django import forms
+from django.conf import settings
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.html import format_html
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from annotate.core import moments
+from annotate.core.access import SignedInRequest, signed_in
+from annotate.judging.evidence import NotWatchedError, TooSoonError
+from annotate.judging.judgments import LeaseLostError
+from annotate.judging.views import AnswerForm, room_context
+from annotate.models import Entry, Side, StudyTask
+from annotate.studies import queries as study_queries
+from annotate.studies.answers import STUDY_CHOICES, AlreadyAnsweredError, submit_answer
+from rlhf.evaluation.study_plan import Criterion
+
+#: What each criterion asks for, in a few words.
+ASKS = {
+    Criterion.IDENTITY_FIDELITY: "the same person",
+    Criterion.PROMPT_CONTROLLABILITY: "the changes",
+    Criterion.ELEMENT_CONSISTENCY: "things as asked",
+    Criterion.VISUAL_QUALITY: "sharp, natural",
+}
+
+
+def label_of(criterion: Criterion) -> str:
+    return criterion.replace("_", " ").capitalize()
+
+
+class StudyAnswerForm(AnswerForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for criterion in Criterion:
+            missing = f"Answer by {label_of(criterion).lower()}, too: left, same or right."
+            self.fields[criterion] = forms.ChoiceField(
+                choices=[(choice, choice) for choice in STUDY_CHOICES], error_messages={"required": missing}
+            )
+
+
+class Wanted(forms.Form):
+    ahead_of = forms.UUIDField(required=False)
+
+
+@signed_in
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def study_room(request: SignedInRequest, study_id: int) -> HttpResponse:
+    entry = study_queries.entry_of(request.user, study_id)
+    if entry is None:
+        raise Http404
+    wanted = Wanted(request.POST if request.method == "POST" else request.GET)
+    if not wanted.is_valid():
+        return _page(request, entry, problem="This address is not whole; this is your pair.", status=422)
+    ahead_of = wanted.cleaned_data["ahead_of"]
+    if request.method == "POST":
+        return _answer(request, entry, ahead_of)
+    return _page(request, entry, ahead_of=ahead_of)
+
+
+def _answer(request: SignedInRequest, entry: Entry, ahead_of: UUID | None) -> HttpResponse:
+    """Store an answer; a program gets the pair that follows, ahead of the one that it shows by now."""
+    form = StudyAnswerForm(request.POST)
+    if not form.is_valid():
+        return _page(request, entry, problem=form.problem, status=422, sent=form.cleaned_data)
+    fields = dict(form.cleaned_data)
+    choices: dict[str, str] = {criterion: fields.pop(criterion) for criterion in Criterion}
+    try:
+        submit_answer(request.user, fields.pop("lease"), choices, **fields)
+    except AlreadyAnsweredError as error:
+        # The Back button or a second tab. What says the same was not lost, and the next pair follows.
+        if not error.is_same:
+            stands = format_html(
+                "Your answer was not stored: the one that you gave this pair on {} stands. "
+                "In a study answers are given once.",
+                moments.element(error.answer.created_at),
+            )
+            return _page(request, entry, problem=stands, status=409)
+    except LeaseLostError as lost:
+        return _page(request, entry, problem=f"Your answer was not stored: {lost}.", status=409)
+    except (NotWatchedError, TooSoonError, ValueError) as why:
+        problem = f"Your answer was not stored: {why}."
+        return _page(request, entry, problem=problem, status=422, sent=form.cleaned_data)
+    if not request.htmx:
+        return redirect("study_room", study_id=entry.link.study.pk)
+    return _page(request, entry, ahead_of=ahead_of)
+
+
+def _page(
+    request: SignedInRequest,
+    entry: Entry,
+    *,
+    problem: str = "",
+    status: int = 200,
+    ahead_of: UUID | None = None,
+    sent: dict[str, Any] | None = None,
+) -> HttpResponse:
+    """The participant's next pair, or the one after `ahead_of` (204 where there is none).
+
+    `sent` is an answer that was not stored. It is kept for its pair.
+    """
+    task = study_queries.next_task(entry, ahead_of=ahead_of)
+    if task is None and ahead_of:
+        return HttpResponse(status=204)
+    study = entry.link.study
+    said = sent if sent and task and task.lease == sent.get("lease") else {}
+    context = {
+        **room_context("study"),
+        "study": study,
+        "entry": entry,
+        "problem": problem,
+        "criteria": [
+            {"name": c, "label": label_of(c), "asks": ASKS[c], "said": said.get(c)} for c in Criterion
+        ],
+        "note": said.get("note", ""),
+        "watch": max(settings.WATCH_GATE.values()),
+        "own": study_queries.num_answered(request.user, study),
+        "wanted": study.pairs_a_person,
+        "task": _shown(task, study.form) if task and study.form else None,
+        "sides": [{"name": side.value, "label": side.label, "url": _media_url(task, side)} for side in Side]
+        if task
+        else [],
+    }
+    template = "annotate/studies/study_room.html" + ("#task" if request.htmx else "")
+    return render(request, template, context, status=status)
+
+
+def _media_url(task: StudyTask, name: str) -> str:
+    return reverse("study_media", args=[task.lease, name])
+
+
+def _shown(task: StudyTask, form: dict[str, Any]) -> dict[str, Any]:
+    """A pair in the words of the page."""
+    asked = task.pair.first.input
+    return {
+        "lease": task.lease,
+        "idempotency_key": uuid4(),
+        "references": [
+            {
+                "url": _media_url(task, f"reference-{number}"),
+                "poster": _media_url(task, f"reference-{number}.poster"),
+                "name": shown["name"],
+                "is_clip": shown["is_clip"],
+            }
+            for number, shown in enumerate(asked.shown)
+        ],
+        "statements": asked.statements,
+        # All videos have them alike; frame steps are exact because nothing is guessed in the browser.
+        "fps": form["fps"],
+        "num_frames": form["num_frames"],
+    }

@@ -1,0 +1,233 @@
+"""User studies: planned from the videos of a finished evaluation, whoever made them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.db import transaction
+from django.db.models import Count, Q
+
+from annotate.core.audit import record_event
+from annotate.jobs.runs import run_dir
+from annotate.judging.tracks import statements_of
+from annotate.models import (
+    EntryLink,
+    IdentityGroup,
+    Instance,
+    Reference,
+    Run,
+    Side,
+    Study,
+    StudyInput,
+    StudyModel,
+    StudyPair,
+    StudySeat,
+    StudyTask,
+    StudyVideo,
+    Use,
+    User,
+)
+from annotate.privacy.consent_queries import given, refusal_among
+from annotate.studies.entries import LinkTerms, add_link
+from annotate.studies.queries import Input, arms_of, videos_by_input
+from generator.media import file_sha256
+from generator.rundir import RunDir, RunError
+from rlhf.evaluation.records import EvaluationInstance
+from rlhf.evaluation.request import read_instances
+from rlhf.evaluation.study_plan import Planned, plan_study
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """What is compared, by how many people; `seed` decides everything that is left to chance."""
+
+    run: Run
+    arms: Sequence[str]
+    pairs_a_person: int
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an instance of an evaluation asked for; `group` is its person where this site knows them."""
+
+    statements: list[str]
+    sources: list[dict[str, str]]
+    group: IdentityGroup | None
+
+
+def asked_of(run: Run) -> dict[str, Asked]:
+    """The instances of an evaluation that may be shown, by id: not those of people who did not agree to it.
+
+    Raises:
+        ValueError: the run's folder does not say what they were, or nobody in it agreed to being shown.
+    """
+    folder = run_dir(run)
+    try:
+        request = folder.read_request()
+        instances = read_instances(folder, request)
+    except (RunError, KeyError, ValueError) as error:
+        raise ValueError(f"{run} does not say what was asked for ({error}); evaluate again") from None
+    if "path" in request.get("set", {}):
+        people = _people_of({folder.resolve(path) for one in instances for path in one.id_group})
+        found = {one.instance_id: _asked_by_set(one, folder, people) for one in instances}
+    else:
+        own = _own_instances(instances)  # without those of people who were erased since
+        found = {
+            one.instance_id: _asked_here(one, own[one.instance_id])
+            for one in instances
+            if one.instance_id in own
+        }
+    refused = _refused({asked.group.pk for asked in found.values() if asked.group})
+    if refused and not any(asked.group is None or asked.group.pk not in refused for asked in found.values()):
+        raise ValueError(refusal_among(IdentityGroup.objects.all(), refused, Use.SHOW))
+    return {
+        name: asked for name, asked in found.items() if asked.group is None or asked.group.pk not in refused
+    }
+
+
+def _own_instances(instances: Iterable[EvaluationInstance]) -> dict[str, Instance]:
+    """Where no set is named, ids are those of this site's instances."""
+    ids = [one.instance_id for one in instances if one.instance_id.isdecimal()]
+    rows = Instance.objects.filter(pk__in=ids).select_related("prompt", "group")
+    return {str(row.pk): row for row in rows}
+
+
+def _asked_here(one: EvaluationInstance, own: Instance) -> Asked:
+    return Asked(list(statements_of(own)), _sources(one), own.group)
+
+
+def _asked_by_set(one: EvaluationInstance, folder: RunDir, people: Mapping[Path, IdentityGroup]) -> Asked:
+    places = (folder.resolve(path) for path in one.id_group)
+    group = next((people[place] for place in places if place in people), None)
+    return Asked([one.prompt], _sources(one), group)
+
+
+def _sources(one: EvaluationInstance) -> list[dict[str, str]]:
+    """Everything that is shown beside the videos, the primary reference first."""
+    paths = dict.fromkeys([*(path for path, _ in one.references), *one.id_group])
+    sources = [{"name": "Reference", "source": path} for path in paths]
+    sources[0]["name"] = "Primary reference"
+    return sources + [{"name": named.name, "source": named.path} for named in one.elements if named.path]
+
+
+def _people_of(files: Iterable[Path]) -> dict[Path, IdentityGroup]:
+    """Whose references these files are, by file; sets of this site's people hold copies."""
+    hashes = {file: file_sha256(file) for file in files if file.is_file()}
+    known = Reference.objects.filter(sha256__in=set(hashes.values())).select_related("group").order_by("-id")
+    groups = {reference.sha256: reference.group for reference in known}
+    return {file: groups[sha256] for file, sha256 in hashes.items() if sha256 in groups}
+
+
+def _refused(people: set[int]) -> set[int]:
+    """Which of these people did not agree to being shown."""
+    refused = IdentityGroup.objects.filter(~Q(given("", Use.SHOW))).values_list("pk", flat=True)
+    return people.intersection(refused.iterator())
+
+
+@transaction.atomic
+def make_study(plan: StudyPlan, terms: LinkTerms, actor: User | None = None) -> Study:
+    """Plan a study for as many participants as its link lets in; `study_media.store_media` opens it.
+
+    Raises:
+        ValueError: a value cannot be used; the message names it.
+    """
+    known = arms_of(plan.run)
+    arms = list(dict.fromkeys(plan.arms))
+    if unknown := [arm for arm in arms if arm not in known]:
+        there = ", ".join(known) or "none with videos"
+        raise ValueError(f"{plan.run} has no arm {unknown[0]!r}; it has: {there}")
+    if Study.objects.filter(name=terms.name).exists():
+        raise ValueError(f"the name {terms.name!r} is taken; choose another one")
+    asked = asked_of(plan.run)
+    found = {key: paths for key, paths in videos_by_input(plan.run, arms).items() if key[0] in asked}
+    if len(arms) >= 2 and not found:
+        raise ValueError(f"the arms {', '.join(arms)} have no video of the same input; choose others")
+    seats = plan_study(arms, len(found), terms.max_people, plan.pairs_a_person, seed=plan.seed)
+    study = Study.objects.create(
+        name=terms.name,
+        run=plan.run,
+        seed=plan.seed,
+        pairs_a_person=plan.pairs_a_person,
+        link=add_link(terms, actor),
+        created_by=actor,
+    )
+    rows = StudyInput.objects.bulk_create(
+        StudyInput(study=study, instance_id=key[0], seed=key[1], **vars(asked[key[0]])) for key in found
+    )
+    inputs = dict(zip(found, rows, strict=True))
+    videos = _add_videos(study, {arm: known[arm] for arm in arms}, inputs, found)
+    _add_seats(study, seats, list(found), videos)
+    record_event("make_study", study, actor=actor, run=plan.run.pk, arms=arms)
+    return study
+
+
+@transaction.atomic
+def add_seat(study: Study, actor: User | None = None) -> StudySeat:
+    """Let one more person in, for one who came and does not finish: they get the share that lacks most.
+
+    Raises:
+        ValueError: nothing is missing.
+    """
+    link = EntryLink.objects.select_for_update(no_key=True).get(pk=study.link_id)
+    lacking = study.seats.annotate(missing=Count("tasks", filter=Q(tasks__answer=None))).filter(missing__gt=0)
+    share = lacking.exclude(participant=None).order_by("-missing", "number").first()
+    if share is None:
+        raise ValueError("nobody who came has pairs left; share the address for the places that are free")
+    link.max_people += 1
+    link.save(update_fields=["max_people"])
+    seat = StudySeat.objects.create(study=study, number=study.seats.count() + 1)
+    StudyTask.objects.bulk_create(
+        StudyTask(seat=seat, position=task.position, pair_id=task.pair_id, first_side=task.first_side)
+        for task in share.tasks.all()
+    )
+    record_event("add_study_seat", seat, actor=actor, study=study.pk)
+    return seat
+
+
+def _add_videos(
+    study: Study,
+    labels: dict[str, str],
+    inputs: dict[Input, StudyInput],
+    found: dict[Input, dict[str, str]],
+) -> dict[tuple[Input, str], StudyVideo]:
+    videos: dict[tuple[Input, str], StudyVideo] = {}
+    for arm, label in labels.items():
+        # Two arms may be called alike; what people read must tell them apart.
+        name = label if list(labels.values()).count(label) == 1 else f"{label} ({arm})"
+        model = StudyModel.objects.create(study=study, arm=arm, label=name)
+        rows = StudyVideo.objects.bulk_create(
+            StudyVideo(model=model, input=inputs[key], source=paths[arm]) for key, paths in found.items()
+        )
+        videos |= {(key, arm): row for key, row in zip(found, rows, strict=True)}
+    return videos
+
+
+def _add_seats(
+    study: Study,
+    seats: list[list[Planned]],
+    inputs: list[Input],
+    videos: dict[tuple[Input, str], StudyVideo],
+) -> None:
+    wanted = {(pair.item, pair.first, pair.second) for plan in seats for pair in plan}
+    keys = sorted(wanted)
+    rows = StudyPair.objects.bulk_create(
+        StudyPair(study=study, first=videos[inputs[item], first], second=videos[inputs[item], second])
+        for item, first, second in keys
+    )
+    pairs = dict(zip(keys, rows, strict=True))
+    places = StudySeat.objects.bulk_create(
+        StudySeat(study=study, number=number) for number in range(1, len(seats) + 1)
+    )
+    StudyTask.objects.bulk_create(
+        StudyTask(
+            seat=seat,
+            position=position,
+            pair=pairs[planned.item, planned.first, planned.second],
+            first_side=Side.LEFT if planned.first_on_left else Side.RIGHT,
+        )
+        for seat, plan in zip(places, seats, strict=True)
+        for position, planned in enumerate(plan, start=1)
+    )

@@ -1,0 +1,167 @@
+"""User studies, for leads: plan one from an evaluation, see how far it is, read and save what it says."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from annotate.core.access import SignedInRequest, leads_only
+from annotate.core.charts import Span, span
+from annotate.models import Run, Study
+from annotate.studies import queries as study_queries
+from annotate.studies.entries import LinkTerms
+from annotate.studies.entry_link_views import TermsForm
+from annotate.studies.export import answer_rows, figures_report
+from annotate.studies.participant_views import label_of
+from annotate.studies.studies import StudyPlan, add_seat, make_study
+from annotate.studies.tasks import send_study
+from rlhf.evaluation.study_figures import CriterionFigures, study_figures
+from rlhf.votes.vote import Estimate
+
+#: Of each participant, in the paper.
+PAPERS_PAIRS = 40
+
+
+class StudyForm(TermsForm):
+    arms = forms.MultipleChoiceField(
+        widget=forms.CheckboxSelectMultiple,
+        label="Models",
+        error_messages={"required": "Tick two models or more."},
+    )
+    pairs_a_person = forms.IntegerField(min_value=1, max_value=500, label="Pairs a person")
+    seed = forms.IntegerField(min_value=0, max_value=2**31 - 1, initial=0, label="Seed of the plan")
+
+    field_order = ("name", "arms", "max_people", "pairs_a_person", "seed")
+
+    def __init__(self, arms: Mapping[str, str], *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["arms"]
+        assert isinstance(field, forms.MultipleChoiceField)
+        field.choices = list(arms.items())
+        field.initial = list(arms)
+
+
+@leads_only
+@require_safe
+def study_list(request: SignedInRequest) -> HttpResponse:
+    runs = [(run, study_queries.arms_of(run)) for run in study_queries.runs_to_study()[:20]]
+    context = {
+        "studies": study_queries.with_counts(study_queries.visible_studies(request.user)),
+        "runs": [{"run": run, "arms": arms} for run, arms in runs if len(arms) > 1],
+    }
+    return render(request, "annotate/studies/studies.html", context)
+
+
+@leads_only
+@require_http_methods(["GET", "HEAD", "POST"])
+def make(request: SignedInRequest, run_id: int) -> HttpResponse:
+    run: Run = get_object_or_404(study_queries.runs_to_study(), pk=run_id)
+    arms = study_queries.arms_of(run)
+    inputs = len(study_queries.videos_by_input(run, arms))
+    most = inputs * len(arms) * (len(arms) - 1) // 2
+    form = StudyForm(arms, request.POST or None, initial={"pairs_a_person": min(PAPERS_PAIRS, most)})
+    if form.is_valid():
+        values = dict(form.cleaned_data)
+        plan = StudyPlan(run, **{name: values.pop(name) for name in ("arms", "pairs_a_person", "seed")})
+        try:
+            study = make_study(plan, LinkTerms(**values), request.user)
+        except ValueError as error:
+            form.add_error(None, str(error))
+        else:
+            send_study(study)
+            return redirect("study", study_id=study.pk)
+    context = {"run": run, "form": form, "arms": arms, "inputs": inputs}
+    return render(request, "annotate/studies/study_make.html", context, status=422 if form.errors else 200)
+
+
+@leads_only
+@require_safe
+def study(request: SignedInRequest, study_id: int) -> HttpResponse:
+    study = _study(request, study_id)
+    if request.htmx:  # asked again and again while its videos are being stored
+        return render(request, "annotate/studies/study.html#state", {"study": study})
+    is_simulated = not study_queries.is_answered_by_people(study)
+    answers = study_queries.answers_on(study, is_simulated=is_simulated)
+    models = [model.label for model in study.models.all()]
+    found = study_figures(answers, models) if answers else {}
+    context = {
+        "study": study,
+        "models": models,
+        "is_simulated": is_simulated,
+        "results": [
+            {"label": label_of(criterion), "rows": _rows(figures, models), "figures": figures}
+            for criterion, figures in found.items()
+        ],
+    }
+    return render(request, "annotate/studies/study.html", context)
+
+
+def _rows(figures: CriterionFigures, models: list[str]) -> list[dict[str, Any]]:
+    """A model each, the best first, with its win rate drawn and its rate against each other model."""
+    return [
+        {
+            "model": model,
+            "rate": figures.win_rates[model],
+            "span": _span(figures.win_rates[model]),
+            "strength": figures.strengths[model],
+            "against": [figures.against.get((model, rival)) for rival in models],
+        }
+        for model in figures.ranking
+    ]
+
+
+def _span(estimate: Estimate) -> Span:
+    return span(estimate.value, estimate.low, estimate.high, level=0.5)
+
+
+@leads_only
+@require_POST
+def store(request: SignedInRequest, study_id: int) -> HttpResponse:
+    study = _study(request, study_id)
+    send_study(study)
+    messages.info(request, "A worker stores the videos again.")
+    return redirect("study", study_id=study.pk)
+
+
+@leads_only
+@require_POST
+def seat(request: SignedInRequest, study_id: int) -> HttpResponse:
+    study = _study(request, study_id)
+    try:
+        add_seat(study, request.user)
+    except ValueError as error:
+        messages.error(request, str(error))
+    else:
+        messages.info(request, "One more person can come in by the same address.")
+    return redirect("study", study_id=study.pk)
+
+
+@leads_only
+@require_safe
+def figures(request: SignedInRequest, study_id: int) -> HttpResponse:
+    study = _study(request, study_id)
+    response = JsonResponse(figures_report(study), json_dumps_params={"indent": 1})
+    response.headers["Content-Disposition"] = f'attachment; filename="study-{study.pk}.json"'
+    return response
+
+
+@leads_only
+@require_safe
+def answers(request: SignedInRequest, study_id: int) -> HttpResponse:
+    study = _study(request, study_id)
+    response = HttpResponse(content_type="text/csv; charset=utf-8")
+    response.headers["Content-Disposition"] = f'attachment; filename="study-{study.pk}.csv"'
+    csv.writer(response).writerows(answer_rows(study))
+    return response
+
+
+def _study(request: SignedInRequest, study_id: int) -> Study:
+    visible = study_queries.with_counts(study_queries.visible_studies(request.user))
+    return get_object_or_404(visible, pk=study_id)

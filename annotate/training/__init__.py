@@ -1,0 +1,1 @@
+"""Launching, previewing, approving and following training runs."""

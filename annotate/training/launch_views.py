@@ -1,0 +1,132 @@
+"""Launching a DPO run: a dry run first, then the launch of exactly what was looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.http import Http404, HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods
+
+from annotate.core.access import SignedInRequest, leads_only
+from annotate.jobs import tasks
+from annotate.models import Round, Stage
+from annotate.rounds import queries
+from annotate.rounds.rounds import RoundError
+from annotate.training import queries as launch_queries
+from annotate.training.launches import launch_dpo
+from annotate.training.preview import DryRun, dry_run
+from annotate.training.queries import PairSet
+from rlhf.dpo.config import FlowDPOConfig
+from rlhf.export.rule import ExportRule
+from rlhf.training.form import Setting, settings_of, written
+
+#: By what a pair's video is the chosen one; of the votes as they are now.
+RULES = {
+    ExportRule.PARETO: "better on both tracks",
+    ExportRule.IDENTITY: "the identity track alone",
+    ExportRule.CONTROLLABILITY: "the controllability track alone",
+    ExportRule.POOLED: "most votes, both tracks in one heap",
+}
+#: What most launches look at; the other settings wait behind a fold.
+FIRST = (
+    "beta",
+    "learning_rate",
+    "steps",
+    "batch_size",
+    "accumulation",
+    "rank",
+    "alpha",
+    "guard",
+    "held_out",
+    "evaluate_every",
+    "sample_every",
+)
+
+
+@dataclass(frozen=True)
+class Field:
+    """One setting as the form shows it."""
+
+    setting: Setting
+    value: str
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        if self.setting.kind != "switch":
+            return self.setting.choices
+        return ("", "off", "on") if self.setting.optional else ("off", "on")
+
+    @property
+    def is_changed(self) -> bool:
+        return self.value != self.setting.default
+
+
+@leads_only
+@require_http_methods(["GET", "HEAD", "POST"])
+def launch(request: SignedInRequest, round_id: int) -> HttpResponse:
+    """GET looks and starts nothing; POST launches what was looked at."""
+    round = get_object_or_404(queries.visible_rounds(request.user), pk=round_id)
+    given = request.POST if request.method == "POST" else request.GET
+    exports = launch_queries.usable_exports(request.user, round)
+    include_simulated = given.get("include_simulated") == "on"
+    chosen_export = given.get("export", "")
+    export = next((one for one in exports if str(one.pk) == chosen_export), None)
+    wanted_rule = given.get("rule") or str(ExportRule.PARETO)
+    if (chosen_export and export is None) or wanted_rule not in RULES:
+        raise Http404
+    chosen = launch_queries.pair_set(
+        round, export, include_simulated=include_simulated, rule=ExportRule(wanted_rule)
+    )
+    look, problem = None, ""
+    try:
+        look = dry_run(round, chosen, given.dict())
+        if request.method == "POST":
+            return _launch(request, round, chosen, look)
+    except (RoundError, ValueError) as error:
+        problem = str(error)
+    context = {
+        "round": round,
+        "exports": exports,
+        "export": export,
+        "include_simulated": include_simulated,
+        "rules": RULES,
+        "rule": chosen.rule,
+        "look": look,
+        "problem": problem,
+        "live": queries.live_run(round, Stage.DPO),
+        "approve": settings.APPROVE_ROUNDS,
+        **_fields(round, look, given),
+    }
+    template = "annotate/training/launch.html" + ("#look" if request.htmx else "")
+    return render(request, template, context, status=422 if problem else 200)
+
+
+def _launch(request: SignedInRequest, round: Round, chosen: PairSet, look: DryRun) -> HttpResponse:
+    run = launch_dpo(
+        round,
+        chosen,
+        look,
+        seen=request.POST.get("seen", ""),
+        accepted=request.POST.get("accepted") == "on",
+        include_simulated=request.POST.get("include_simulated") == "on",
+        actor=request.user,
+    )
+    tasks.send_run(run)
+    return redirect("run", run_id=run.pk)
+
+
+def _fields(round: Round, look: DryRun | None, given: QueryDict) -> dict[str, Any]:
+    """The settings as they were tried; a form that could not be read shows what was typed."""
+    config = look.config if look else FlowDPOConfig.from_json(round.dpo)
+    fields = [
+        Field(setting, given.get(setting.name, written(getattr(config, setting.name))))
+        for setting in settings_of(FlowDPOConfig)
+    ]
+    first = sorted(
+        (field for field in fields if field.setting.name in FIRST),
+        key=lambda field: FIRST.index(field.setting.name),
+    )
+    return {"first": first, "others": [field for field in fields if field not in first], "fields": fields}

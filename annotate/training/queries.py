@@ -1,0 +1,227 @@
+"""Reads for the launch of a DPO run: what it would train on, and what earlier runs took."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from django.db.models import Count, Q, QuerySet
+
+from annotate.exports.queries import NO_CONSENT, Place, chosen_by, dominant_place
+from annotate.judging.queries import disqualified
+from annotate.models import (
+    Export,
+    IdentityGroup,
+    Judgment,
+    PreferencePair,
+    Round,
+    Run,
+    RunStatus,
+    Side,
+    Stage,
+    Use,
+    User,
+)
+from annotate.people.prompt_readers import reader_of
+from annotate.privacy.consent_queries import given, refusal
+from annotate.rounds import queries
+from generator.records import SamplerSettings
+from rlhf.dpo.estimate import Device
+from rlhf.dpo.preflight import PairFacts
+from rlhf.export.rule import ExportRule
+from rlhf.records import Track, Verdict
+from rlhf.votes.agreement import raw_agreement, verdict_counts
+from rlhf.votes.vote import Vote
+
+#: Videos with more pixels than this are none of the embedded world's.
+LARGE_PIXELS = 128 * 128 * 17
+
+
+@dataclass(frozen=True)
+class PairSet:
+    """Pairs that a run may train on, and the chosen video of each, by preference.
+
+    An export's pair that is dominant no more has none. `withheld` pairs would be in the set, but show people
+    who did not agree to training.
+    """
+
+    pairs: QuerySet[PreferencePair]
+    places: Mapping[int, Place]
+    rule: ExportRule
+    export: Export | None = None
+    withheld: int = 0
+
+    @property
+    def digest(self) -> str:
+        """Whether they are still the same ones."""
+        return hashlib.sha256(repr(sorted(self.places.items())).encode()).hexdigest()[:16]
+
+
+def pair_set(
+    round: Round,
+    export: Export | None,
+    *,
+    include_simulated: bool,
+    rule: ExportRule = ExportRule.PARETO,
+) -> PairSet:
+    """An export's pairs, or those that an export of the round by a rule would hold now."""
+    every = PreferencePair.objects.select_related("pair")
+    if export is None:
+        places, reasons = chosen_by(rule, round, include_simulated=include_simulated)
+        of_round = every.filter(pk__in=places).order_by("pair_id")
+        return PairSet(of_round, places, rule, withheld=reasons[NO_CONSENT])
+    pairs = every.filter(exports=export).order_by("pair_id")
+    places = {pair.pk: place for pair in pairs.iterator() if (place := dominant_place(pair))}
+    return PairSet(pairs, places, ExportRule(export.rule), export)
+
+
+def usable_exports(user: User, round: Round) -> QuerySet[Export]:
+    return (
+        queries.visible_exports(user)
+        .filter(round=round, withdrawn="", superseded=None, num_pairs__gt=0)
+        .order_by("-id")
+    )
+
+
+def pair_facts(round: Round, chosen: PairSet) -> PairFacts:
+    """What the pairs are made of, for `rlhf.dpo.preflight`."""
+    groups = dict(chosen.pairs.order_by().values_list("pair__instance__group").annotate(Count("pk")))
+    in_set = IdentityGroup.objects.filter(instances__pairs__preference__in=_ids(chosen.pairs)).distinct()
+    people = list(in_set.order_by("name"))
+    votes = _counting_votes(chosen.pairs)
+    answers = Counter(vote.answer for vote in votes.values())
+    size = SamplerSettings(**round.sampler)
+    simulated = sum(is_simulated for is_simulated, _ in votes)
+    return PairFacts(
+        identities={group.name: groups[group.pk] for group in people},
+        simulated_pairs=chosen.pairs.filter(is_simulated=True).count(),
+        human_votes=len(votes) - simulated,
+        simulated_votes=simulated,
+        annotators=dict(Counter(vote.annotator for vote in votes.values())),
+        sided_votes=answers["left"] + answers["right"],
+        left_votes=answers["left"],
+        agreement={str(track): _raw([v for v in votes.values() if v.track == track]) for track in Track},
+        disqualified_votes=_disqualified_votes(chosen),
+        **_file_facts(chosen, round),
+        licences=_licences(people, groups),
+        without_consent=in_set.filter(~Q(given("", Use.TRAIN))).count(),
+        why_no_consent=refusal(in_set, Use.TRAIN),
+        withheld=chosen.withheld,
+        why_withheld=refusal(queries.people_of(round), Use.TRAIN) if chosen.withheld else "",
+        device=last_device(),
+        unread=_unread(chosen.pairs, round),
+        is_large=size.width * size.height * size.num_frames > LARGE_PIXELS,
+    )
+
+
+def _licences(people: Iterable[IdentityGroup], pairs: Mapping[int, int]) -> dict[str, int]:
+    """How many pairs are of each licence."""
+    counts: Counter[str] = Counter()
+    for group in people:
+        counts[group.licence] += pairs[group.pk]
+    return dict(counts)
+
+
+def _file_facts(pairs: PairSet, round: Round) -> dict[str, int]:
+    """Of the pairs with a chosen video, read one after the other: they may be many."""
+    videos = ("pair__first", "pair__second")
+    columns = ["pk", *(f"{one}__facts" for one in videos), *(f"{one}__model_version" for one in videos)]
+    sizes, uneven, foreign = [], 0, 0
+    for key, first, second, *versions in pairs.pairs.values_list(*columns).iterator():
+        if key not in pairs.places:
+            continue
+        chosen, rejected = (first, second) if pairs.places[key] == "first" else (second, first)
+        if chosen.get("size_bytes") and rejected.get("size_bytes"):
+            sizes.append((chosen["size_bytes"], rejected["size_bytes"]))
+        uneven += any(chosen.get(n) != rejected.get(n) for n in ("num_frames", "width", "height"))
+        foreign += any(version != round.policy_id for version in versions)
+    different = [(chosen, rejected) for chosen, rejected in sizes if chosen != rejected]
+    return {
+        "sized": len(different),
+        "chosen_smaller": sum(chosen < rejected for chosen, rejected in different),
+        "uneven": uneven,
+        "from_others": foreign,
+    }
+
+
+def _unread(pairs: QuerySet[PreferencePair], round: Round) -> tuple[str, ...]:
+    """Pairs whose prompts a model of theirs did not read whole, or which the round's model would not."""
+    found = [f"pair {key}: {why}" for key, why in _told(pairs)]
+    if reader := reader_of(round.policy):  # its own pairs were looked at when they were planned
+        own = Q(pair__first__model_version=round.policy, pair__second__model_version=round.policy)
+        foreign = pairs.filter(~own, pair__prompt_unread="").order_by("pair_id")
+        prompts = foreign.values_list("pair_id", "pair__instance__prompt__text").iterator()
+        found += [f"pair {key}: {why}" for key, text in prompts if (why := reader.read(text).problem)]
+    return tuple(found)
+
+
+def _told(pairs: QuerySet[PreferencePair]) -> Iterable[tuple[int, str]]:
+    told = pairs.exclude(pair__prompt_unread="").order_by("pair_id")
+    return told.values_list("pair_id", "pair__prompt_unread").iterator()
+
+
+def _counting_votes(pairs: QuerySet[PreferencePair]) -> dict[tuple[bool, int], Vote]:
+    """The newest revision of every vote that counts on these pairs, by (whether it was simulated, slot)."""
+    rows = (
+        Judgment.objects.filter(~disqualified("slot__annotator"), slot__pair__preference__in=_ids(pairs))
+        .order_by("slot_id", "-revision")
+        .distinct("slot_id")
+        .values_list(
+            "is_simulated",
+            "slot_id",
+            "slot__pair_id",
+            "slot__track",
+            "slot__annotator_id",
+            "verdict",
+            "slot__first_side",
+        )
+    )
+    return {
+        (is_simulated, slot): Vote(pair, Track(track), annotator, Verdict(verdict), first_side == Side.LEFT)
+        for is_simulated, slot, pair, track, annotator, verdict, first_side in rows
+    }
+
+
+def _disqualified_votes(chosen: PairSet) -> int:
+    """Votes behind an export whose people were disqualified since; what is exported now has none."""
+    if chosen.export is None:
+        return 0
+    votes = Judgment.objects.filter(disqualified("slot__annotator"), created_at__lt=chosen.export.created_at)
+    return votes.filter(slot__pair__preference__in=_ids(chosen.pairs)).values("slot").distinct().count()
+
+
+def _ids(pairs: QuerySet[PreferencePair]) -> QuerySet[PreferencePair, int]:
+    return pairs.order_by().values_list("pk", flat=True)
+
+
+def _raw(votes: list[Vote]) -> float | None:
+    counts = verdict_counts(votes)
+    return raw_agreement(counts) if (counts.sum(1) >= 2).any() else None
+
+
+def last_device() -> Device | None:
+    """What the newest finished run on a GPU worker says of its machine."""
+    took = (
+        Run.objects.filter(
+            status=RunStatus.DONE,
+            stage__in=(Stage.SAMPLE, Stage.DPO, Stage.EVALUATE),
+            result__has_key="precision",
+        )
+        .order_by("-id")
+        .values_list("result__precision", flat=True)
+        .first()
+    )
+    return Device(took["device"], took["suits_bf16"], took["slowdown"]) if took else None
+
+
+def finished_trainings(round: Round, limit: int = 5) -> QuerySet[Run]:
+    """The newest finished DPO runs of the round's base model at its size of videos."""
+    size = {f"round__sampler__{name}": round.sampler.get(name) for name in ("width", "height", "num_frames")}
+    return Run.objects.filter(
+        **size,
+        stage=Stage.DPO,
+        status=RunStatus.DONE,
+        round__policy__base_model=round.policy.base_model,
+    ).order_by("-id")[:limit]

@@ -1,1 +1,0 @@
-"""Pages: thin doors to queries and services."""

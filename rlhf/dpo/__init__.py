@@ -1,0 +1,1 @@
+"""Flow-DPO: `python -m rlhf.dpo RUNDIR`."""

@@ -1,0 +1,71 @@
+"""The best weights that a DPO run had, judged by people who are held out; what an early end goes back to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from rlhf.dpo.held_out import EXCESS, LOSS
+from rlhf.training.lora import trainable_state
+
+
+class Best:
+    """The averaged weights of the best look at held-out pairs so far, in main memory.
+
+    A look whose chosen error is within the limit is better than one beyond it, and then the lower loss is.
+
+    Args:
+        limit: `FlowDPOConfig.max_excess`.
+
+    Attributes:
+        step: after which the look was; 0 before the first.
+    """
+
+    def __init__(self, limit: float) -> None:
+        """Nothing was seen yet."""
+        self.limit, self.step = limit, 0
+        self._rank: tuple[bool, float] | None = None
+        self._values: dict[str, Tensor] = {}
+
+    def offer(self, model: nn.Module, figures: Mapping[str, float], step: int) -> None:
+        """Keep the model's trained weights if this look is the best so far.
+
+        Args:
+            model: with the weights that were judged.
+            figures: of the look; without held-out pairs in it nothing is kept.
+            step: after which it was.
+        """
+        if EXCESS not in figures:
+            return
+        rank = (figures[EXCESS] > self.limit, figures[LOSS])
+        if self._rank is None or rank < self._rank:
+            self._rank, self.step = rank, step
+            self._values = {name: value.clone().cpu() for name, value in trainable_state(model).items()}
+
+    @torch.no_grad()
+    def put_into(self, model: nn.Module) -> None:
+        """Give the model the best weights."""
+        weights = trainable_state(model)
+        for name, value in self._values.items():
+            weights[name].copy_(value)
+
+    def save(self, path: Path) -> None:
+        """Write it exactly as it is; nothing before the first look."""
+        if self._rank is not None:
+            facts = {"step": json.dumps(self.step), "rank": json.dumps(self._rank)}
+            save_file(self._values, path, facts)
+
+    def load(self, path: Path) -> None:
+        """Restore what `save` wrote."""
+        if path.exists():
+            with safe_open(path, framework="pt") as file:
+                facts = file.metadata()
+            self.step = json.loads(facts["step"])
+            beyond, loss = json.loads(facts["rank"])
+            self._rank, self._values = (beyond, loss), load_file(path)

@@ -1,0 +1,159 @@
+"""How long a Flow-DPO run will take and what it needs, from what earlier runs took on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+
+from rlhf.dpo.config import FlowDPOConfig
+
+#: How many times as long bfloat16 may take as float32 before a run in it is warned of.
+SLOW = 2.0
+#: What decides how much a pair costs; runs that differ in one of them say nothing about each other.
+COST = (
+    "rank",
+    "targets",
+    "bf16",
+    "gradient_checkpointing",
+    "kept_activations",
+    "compiled",
+    "attention",
+    "split_arms",
+    "arm_parallel",
+    "sharded",
+)
+
+
+@dataclass(frozen=True)
+class PastRun:
+    """What a finished run took.
+
+    Attributes:
+        name: of the run.
+        config: its settings.
+        seconds: of each step.
+        other_seconds: from start to end, without the steps: loading, encoding, looks, saving.
+        num_pairs: of its export.
+        memory_bytes: the most that it held; None where it did not say.
+    """
+
+    name: str
+    config: FlowDPOConfig
+    seconds: tuple[float, ...]
+    other_seconds: float
+    num_pairs: int
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Device:
+    """What the last run says of the device that it ran on.
+
+    Attributes:
+        name: "cuda" or "cpu".
+        suits_bf16: whether it computes faster in bfloat16.
+        slowdown: seconds of bfloat16 per second of float32; None where nobody measured.
+    """
+
+    name: str
+    suits_bf16: bool
+    slowdown: float | None
+
+    @property
+    def is_slow_in_bf16(self) -> bool:
+        """Whether bfloat16 is emulated there, which takes many times as long."""
+        return self.slowdown is not None and self.slowdown >= SLOW
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will probably take.
+
+    Attributes:
+        seconds: from start to end.
+        seconds_a_step: of them.
+        memory_bytes: the most that it will hold; None where nobody measured it.
+        runs: that it is estimated from.
+        slowdown: what their steps were multiplied by, since they computed in float32; 1 where they did not.
+    """
+
+    seconds: float
+    seconds_a_step: float
+    memory_bytes: int | None
+    runs: tuple[str, ...]
+    slowdown: float = 1.0
+
+
+def estimate(
+    config: FlowDPOConfig, num_pairs: int, past: Sequence[PastRun], device: Device | None = None
+) -> Estimate | None:
+    """Scale what a pair took in runs of the same cost; None without one.
+
+        seconds = steps * pairs a step * median(seconds a pair) + median(other seconds a pair) * pairs
+
+    Memory is the largest of runs with as large a batch, since it does not scale in proportion. Where a device
+    emulates bfloat16 and only float32 was run, its measured slowdown multiplies the steps.
+
+    Args:
+        config: of the run to come, with what its device would choose.
+        num_pairs: of its export.
+        past: runs of the same model at the same size of videos.
+        device: that it will run on; None where no run has said anything of it.
+    """
+    known_runs = [run for run in past if run.seconds and run.num_pairs]
+    alike, slowdown = [run for run in known_runs if _cost(run.config) == _cost(config)], 1.0
+    if not alike and config.bf16 and device and device.is_slow_in_bf16:
+        plain = replace(config, bf16=False)
+        alike = [run for run in known_runs if _cost(run.config) == _cost(plain)]
+        slowdown = device.slowdown or 1.0
+    if not alike:
+        return None
+    a_pair = slowdown * median(second / pairs_a_step(run.config) for run in alike for second in run.seconds)
+    other = median(run.other_seconds / run.num_pairs for run in alike)
+    step = a_pair * pairs_a_step(config)
+    memory = [run.memory_bytes for run in alike if run.config.batch_size == config.batch_size]
+    known = [one for one in memory if one is not None]
+    return Estimate(
+        seconds=config.steps * step + other * num_pairs,
+        seconds_a_step=step,
+        memory_bytes=max(known, default=None),
+        runs=tuple(run.name for run in alike),
+        slowdown=slowdown,
+    )
+
+
+def pairs_a_step(config: FlowDPOConfig) -> int:
+    """Pairs that one optimizer step meets on one device."""
+    return config.batch_size * config.accumulation
+
+
+def less_memory(config: FlowDPOConfig) -> Mapping[str, object]:
+    """The next setting that makes a run fit into less memory without changing what it learns.
+
+    In the order of what it costs: recomputing activations, keeping none of them, one arm at a time (one more
+    forward pass), smaller batches added up. Empty where nothing is left but a lower rank or a larger machine.
+    """
+    if not config.gradient_checkpointing:
+        kept = "none" if config.compiled else "attention"
+        return {"gradient_checkpointing": True, "kept_activations": kept}
+    if config.kept_activations != "none":
+        return {"kept_activations": "none"}
+    if not (config.split_arms or config.arm_parallel):
+        return {"split_arms": True}
+    divisor = next((n for n in range(2, config.batch_size + 1) if config.batch_size % n == 0), None)
+    if divisor:
+        return {
+            "batch_size": config.batch_size // divisor,
+            "accumulation": config.accumulation * divisor,
+        }
+    return {}
+
+
+def with_less_memory(config: FlowDPOConfig) -> FlowDPOConfig:
+    """The settings after `less_memory`."""
+    return replace(config, **less_memory(config))  # type: ignore[arg-type]
+
+
+def _cost(config: FlowDPOConfig) -> tuple[object, ...]:
+    return tuple(getattr(config, name) for name in COST)

@@ -1,0 +1,1 @@
+"""Benchmark sets: `python -m rlhf.evaluation.benchmark`."""

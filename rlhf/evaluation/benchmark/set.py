@@ -1,0 +1,222 @@
+"""Benchmark sets: a folder that is the same for everybody who evaluates on it.
+
+    benchmark.json      what the set is, how it was made, and the hashes that bind it
+    instances.parquet   one row an instance
+    media/              every reference and picture of an element once, named by its sha256
+
+`python -m rlhf.evaluation.benchmark --help` makes one of drawn people, checks one, and brings in what other
+models made.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from generator.frozen_set import MEDIA_FOLDER, MediaFile, copy_media
+from generator.media import MediaError, file_sha256
+from generator.records import MAX_REFERENCES
+from rlhf.evaluation.benchmark.card import CARD_FILE, BenchmarkError, Card, read_card
+from rlhf.evaluation.benchmark.table import (
+    TABLE_FILE,
+    common_seeds,
+    instance_of,
+    read_rows,
+    row_of,
+    rows_sha256,
+    write_rows,
+)
+from rlhf.evaluation.records import EvaluationInstance
+
+#: An instance's id names files.
+_ID = re.compile(r"[A-Za-z0-9_]+(-[A-Za-z0-9_]+)*")
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A set on disk whose rows are as they were written.
+
+    Attributes:
+        folder: where it lies.
+        card: what it is.
+        instances: in the order of the set; their paths start at `folder`, see `resolve`.
+        seeds: of the videos that every instance is to be made with.
+    """
+
+    folder: Path
+    card: Card
+    instances: tuple[EvaluationInstance, ...]
+    seeds: tuple[int, ...]
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What a result says of the set that it was made on; see `check_same`."""
+        return {"name": self.card.name, "sha256": self.card.sha256}
+
+    def resolve(self, path: str) -> Path:
+        """The file of a path that an instance names."""
+        return self.folder / path
+
+
+def read_benchmark(folder: Path | str, *, check_media: bool = True) -> Benchmark:
+    """Open a set, and refuse one that was altered.
+
+    Args:
+        folder: as written by `write_benchmark`.
+        check_media: also read every media file and hold it against its hash; without, they only must be
+            there.
+
+    Raises:
+        BenchmarkError: it is no set, or not as it was written; the message names what differs.
+    """
+    folder = Path(folder)
+    card = read_card(folder)
+    rows = read_rows(folder / TABLE_FILE)
+    try:
+        is_whole = rows_sha256(rows) == card.rows_sha256
+        instances, seeds = tuple(instance_of(row) for row in rows), common_seeds(rows)
+        files = media_of(instances, folder)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise BenchmarkError(f"{folder / TABLE_FILE}: {error}; get the set again") from None
+    if not is_whole:
+        raise BenchmarkError(f"{folder / TABLE_FILE} has other rows than {CARD_FILE} says; get the set again")
+    _check_instances(instances)
+    for file in files:
+        _check_file(file, check_media)
+    return Benchmark(folder, card, instances, seeds)
+
+
+def write_benchmark(
+    folder: Path | str,
+    card: Card,
+    instances: Sequence[EvaluationInstance],
+    seeds: Sequence[int],
+    media: Iterable[MediaFile],
+) -> Benchmark:
+    """Write a set atomically; a folder that holds the same one already is left as it is.
+
+    Args:
+        folder: of the set; its parent is made when missing.
+        card: without counts and hashes.
+        instances: whose paths are the names of `media`.
+        seeds: of the videos of each instance.
+        media: at least every file that the instances name.
+
+    Returns:
+        The set as written.
+
+    Raises:
+        BenchmarkError: nothing to write, a file that is missing or has other bytes than stated, or another
+            set in `folder`.
+    """
+    folder = Path(folder)
+    _check_instances(instances)
+    if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
+        raise BenchmarkError(f"seeds are {list(seeds)}; give at least one, none twice, none below 0")
+    wanted = {file.name for file in media_of(instances, folder)}
+    files = {file.name: file for file in media if file.name in wanted}
+    rows = [row_of(instance, seeds) for instance in instances]
+    full = {
+        **asdict(card),
+        "num_instances": len(rows),
+        "num_identities": len({instance.identity for instance in instances}),
+        "num_media": len(files),
+        "rows_sha256": rows_sha256(rows),
+    }
+    card = Card(**{**full, "sha256": Card(**full).derive_sha256()})
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    partial.chmod(0o750)
+    try:
+        _write(partial, card, rows, files.values())
+        try:
+            os.rename(partial, folder)  # fails where a set is already: a folder is never replaced
+        except OSError:
+            if not folder.exists():
+                raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    there = read_benchmark(folder, check_media=False)
+    if there.card.sha256 != card.sha256:
+        raise BenchmarkError(f"{folder} holds another set, {_say(there.identity)}; write into a new folder")
+    return there
+
+
+def check_same(first: Mapping[str, str], second: Mapping[str, str]) -> None:
+    """Refuse to compare what was made on different sets.
+
+    Args:
+        first: `Benchmark.identity`, or `set` of a result.
+        second: likewise.
+
+    Raises:
+        BenchmarkError: they differ.
+    """
+    if first["sha256"] != second["sha256"]:
+        raise BenchmarkError(
+            f"{_say(first)} and {_say(second)} are different sets; compare what was made on one set"
+        )
+
+
+def media_of(instances: Iterable[EvaluationInstance], folder: Path) -> list[MediaFile]:
+    """Every file that instances name, once, in order.
+
+    Raises:
+        ValueError: a path that does not lie in the media folder under its own hash.
+    """
+    paths = {
+        path: None
+        for instance in instances
+        for path in (
+            *(path for path, _ in instance.references),
+            *instance.id_group,
+            *(element.path for element in instance.elements if element.path is not None),
+        )
+    }
+    return [MediaFile.from_json({"path": path, "sha256": Path(path).stem}, folder) for path in paths]
+
+
+def _say(of_set: Mapping[str, str]) -> str:
+    return f"{of_set['name']} ({of_set['sha256'][:12]})"
+
+
+def _check_instances(instances: Sequence[EvaluationInstance]) -> None:
+    if not instances:
+        raise BenchmarkError("a set without an instance measures nothing; give at least one prompt")
+    seen: set[str] = set()
+    for instance in instances:
+        name = instance.instance_id
+        if not _ID.fullmatch(name) or name in seen:
+            raise BenchmarkError(
+                f"instance id {name!r} is there twice or is no file name; use letters and digits"
+            )
+        seen.add(name)
+        if not 1 <= len(instance.references) <= MAX_REFERENCES or not instance.id_group:
+            raise BenchmarkError(
+                f"instance {name} has {len(instance.references)} references and an ID-group of "
+                f"{len(instance.id_group)}; it needs 1 to {MAX_REFERENCES} references of a group"
+            )
+
+
+def _check_file(file: MediaFile, check_content: bool) -> None:
+    if not file.path.is_file():
+        raise BenchmarkError(f"{file.path} is missing; get the set again")
+    if check_content and file_sha256(file.path) != file.sha256:
+        raise BenchmarkError(f"{file.path} was altered: its sha256 is not its name; get the set again")
+
+
+def _write(folder: Path, card: Card, rows: list[dict[str, Any]], files: Iterable[MediaFile]) -> None:
+    (folder / MEDIA_FOLDER).mkdir()
+    for file in files:
+        try:
+            copy_media(file, folder / file.name)
+        except MediaError as problem:
+            raise BenchmarkError(f"{problem.detail}; import it again") from None
+    write_rows(folder / TABLE_FILE, rows)
+    card.write(folder)

@@ -1,0 +1,162 @@
+"""What metrics of identity saw frame by frame and reference by reference, from the files of scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from generator.rundir import RunDir
+from rlhf.evaluation.report import plots
+from rlhf.evaluation.report.tables import ArmRow, Result
+
+#: Stretches of a clip over which frame curves of all videos are averaged.
+STRETCHES = 10
+
+
+@dataclass(frozen=True)
+class Faces:
+    """What one arm's frames show of identity, by one metric.
+
+    Attributes:
+        arm: whose.
+        looks: frames that were looked at.
+        with_face: those of them with a similarity.
+        videos: that were looked at.
+        above: videos more like the references than real references are like each other.
+        ceiling: mean similarity of real references to each other, in [0, 1]; None with one reference.
+        line: (percent of the clip, mean similarity times 100).
+    """
+
+    arm: ArmRow
+    looks: int
+    with_face: int
+    videos: int
+    above: int
+    ceiling: float | None
+    line: Sequence[plots.Point]
+
+
+@dataclass(frozen=True)
+class FrameFigure:
+    """Identity over the frames by one metric."""
+
+    metric: str
+    plot: Markup
+    arms: Sequence[Faces]
+
+
+@dataclass(frozen=True)
+class CaseLooks:
+    """What one metric saw of the videos of one instance and seed.
+
+    Attributes:
+        metric: its name.
+        plot: similarity to all references, frame by frame.
+        references: their paths in the request.
+        rows: each arm's similarity to each of them, in [0, 1]; None where there is none.
+    """
+
+    metric: str
+    plot: Markup
+    references: Sequence[str]
+    rows: Sequence[tuple[ArmRow, Sequence[float | None]]]
+
+
+def _looks_at(run: RunDir, video: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Details of each metric that followed identity over the frames, by the sha256 of its facts."""
+    path = run.resolve(video["details"]) if video.get("details") else None
+    if path is None or not path.is_file():
+        return {}
+    metrics = json.loads(path.read_text(encoding="utf-8"))["metrics"]
+    return {sha: said["details"] for sha, said in metrics.items() if said["details"].get("per_frame")}
+
+
+def _metric_names(result: Result) -> dict[str, str]:
+    """What people call a metric of identity: its first column."""
+    labels = {column["name"]: column["label"] for column in result.get("columns") or []}
+    metrics = result.get("metrics") or []
+    return {facts["sha256"]: labels.get(facts["columns"][0], facts["metric"]) for facts in metrics}
+
+
+def case_looks(
+    run: RunDir, result: Result, arms: Sequence[ArmRow], videos: Mapping[str, Mapping[str, Any]]
+) -> list[CaseLooks]:
+    """What each metric of identity saw of some videos.
+
+    Args:
+        run: the folder.
+        result: names the metrics.
+        arms: in the table's order.
+        videos: of one instance and seed, by arm.
+    """
+    looks = {arm: _looks_at(run, video) for arm, video in videos.items()}
+    found = []
+    for sha, name in _metric_names(result).items():
+        mine = {arm.name: looks[arm.name][sha] for arm in arms if sha in looks.get(arm.name, {})}
+        if not mine:
+            continue
+        first = next(iter(mine.values()))
+        lines = [(arm.colour, _line(mine[arm.name])) for arm in arms if arm.name in mine]
+        title = f"Similarity to the references, frame by frame, by {name}"
+        plot = plots.curves(title, lines, level=_points(first.get("ceiling")))
+        references = list(first.get("per_reference") or {})
+        rows = [
+            (arm, [mine[arm.name]["per_reference"].get(path) for path in references])
+            for arm in arms
+            if arm.name in mine and references
+        ]
+        found.append(CaseLooks(name, plot, references, rows))
+    return found
+
+
+def _line(details: Mapping[str, Any]) -> list[plots.Point]:
+    values = map(_points, details["per_frame"])
+    return list(zip(details["frames"], values, strict=True))
+
+
+def frame_figures(run: RunDir, result: Result, arms: Sequence[ArmRow]) -> list[FrameFigure]:
+    """Identity over the frames of all videos, one figure a metric that follows it."""
+    looks: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
+    for video in result.get("videos") or []:
+        for sha, details in _looks_at(run, video).items():
+            looks.setdefault(sha, {}).setdefault(video["arm"], []).append(details)
+    found = []
+    for sha, name in _metric_names(result).items():
+        if sha in looks:
+            mine = [_faces(arm, looks[sha].get(arm.name, [])) for arm in arms]
+            lines = [(one.arm.colour, one.line) for one in mine]
+            title = f"Mean similarity to the references over the clip, by {name}"
+            found.append(FrameFigure(name, plots.curves(title, lines, end=100), mine))
+    return found
+
+
+def _faces(arm: ArmRow, details: Sequence[Mapping[str, Any]]) -> Faces:
+    stretches: dict[int, list[float | None]] = {}
+    for one in details:
+        last = max(one["frames"]) or 1
+        for frame, value in zip(one["frames"], one["per_frame"], strict=True):
+            stretches.setdefault(min(frame * STRETCHES // last, STRETCHES - 1), []).append(value)
+    seen = [value for values in stretches.values() for value in values]
+    ceilings = [one["ceiling"] for one in details if one.get("ceiling") is not None]
+    return Faces(
+        arm,
+        len(seen),
+        sum(value is not None for value in seen),
+        len(details),
+        sum(bool(one.get("copy_paste")) for one in details),
+        sum(ceilings) / len(ceilings) if ceilings else None,
+        [((number + 0.5) * 100 / STRETCHES, _mean(values)) for number, values in sorted(stretches.items())],
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    there = [value for value in values if value is not None]
+    return 100 * sum(there) / len(there) if there else None
+
+
+def _points(value: float | None) -> float | None:
+    return None if value is None else 100 * value

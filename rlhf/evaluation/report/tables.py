@@ -1,0 +1,263 @@
+"""What the report's tables hold, shaped from a run's result; numbers stay as they are there, in [0, 1]."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from markupsafe import Markup
+
+from rlhf.evaluation.records import NOT_ASKED
+from rlhf.evaluation.report import plots
+
+Result = Mapping[str, Any]
+#: Of the report in a run folder.
+REPORT_FILE = "report.html"
+
+
+@dataclass(frozen=True)
+class ArmRow:
+    """One arm as people read of it.
+
+    Attributes:
+        name: in the result.
+        label: for people.
+        colour: its number, see `plots`.
+        source: the model, or where its videos came from.
+        inputs: what it was shown.
+        is_reference: whether the differences are taken against it.
+    """
+
+    name: str
+    label: str
+    colour: int
+    source: str
+    inputs: str
+    is_reference: bool
+
+    @property
+    def swatch(self) -> Markup:
+        """Its mark in a legend."""
+        return plots.swatch(self.colour)
+
+
+@dataclass(frozen=True)
+class Hole:
+    """Why some values are missing.
+
+    Attributes:
+        arm: its label.
+        columns: their labels.
+        why: in words.
+        videos: `<instance_id>-<seed>` of each.
+    """
+
+    arm: str
+    columns: tuple[str, ...]
+    why: str
+    videos: tuple[str, ...]
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether a value was asked for."""
+        return not self.why.startswith(NOT_ASKED)
+
+
+def points(value: float | None, decimals: int = 2) -> str:
+    """A share of 1 as points of 100."""
+    return "–" if value is None else f"{100 * value:.{decimals}f}".replace("-", "−")
+
+
+def signed(value: float | None) -> str:
+    """A difference as points of 100, with its sign."""
+    return "–" if value is None else f"{100 * value:+.2f}".replace("-", "−")
+
+
+def arm_rows(result: Result) -> list[ArmRow]:
+    """The arms in the table's order; a result from before there were arms has its two models.
+
+    The order is that of the videos: a database does not keep the order of names.
+    """
+    arms = result.get("arms") or {name: {} for name in ("baseline", "candidate")}
+    order = list(dict.fromkeys([video["arm"] for video in result.get("videos") or []] + list(arms)))
+    reference = reference_arm(result)
+    colours = [number % plots.COLOURS for number in range(len(order))]
+    if reference in order and len(order) > 1:  # has the accent
+        place = order.index(reference)
+        colours[place], colours[1] = colours[1], colours[place]
+    return [
+        ArmRow(
+            name,
+            arms[name].get("label") or name.replace("_", " "),
+            colour,
+            _source(arms[name]),
+            _inputs(arms[name]),
+            name == reference,
+        )
+        for name, colour in zip(order, colours, strict=True)
+    ]
+
+
+def reference_arm(result: Result) -> str | None:
+    """The arm that the differences are taken against."""
+    return result.get("reference") if result.get("differences") else None
+
+
+def compared_labels(result: Result, arms: Iterable[ArmRow]) -> tuple[str, str]:
+    """Of the two arms whose win rates are the headline, the baseline first."""
+    labels = {arm.name: arm.label for arm in arms}
+    baseline, candidate = result.get("compare") or ("baseline", "candidate")
+    return labels.get(baseline, baseline), labels.get(candidate, candidate)
+
+
+def _source(arm: Mapping[str, Any]) -> str:
+    if "videos" in arm:
+        return f"videos made elsewhere ({PurePath(arm['videos']).name})"
+    model = arm.get("model")
+    if not model:
+        return "not recorded"
+    # An adapter lies in the folder of the run that trained it, and is named by that.
+    adapters = ["/".join(PurePath(path).parts[-3:]) for path in model.get("adapters", [])]
+    return " + ".join([PurePath(model["base"]).name, *adapters])
+
+
+def _inputs(arm: Mapping[str, Any]) -> str:
+    if "videos" in arm:
+        return "as their maker chose"
+    shown = arm.get("references")
+    references = {None: "all references", 1: "the primary alone"}.get(shown, f"{shown} references")
+    return f"{references}, {arm.get('prompts') or 'differential'} prompt"
+
+
+def shown_columns(result: Result) -> tuple[list[Mapping[str, Any]], dict[str, str]]:
+    """The columns that may stand in one table, and why the others may not.
+
+    Returns:
+        Columns in the result's order, and a reason by label: metrics that rest on different facts fill them.
+    """
+    fills: dict[str, dict[str, str]] = {}
+    for facts in result.get("metrics") or []:
+        for column in facts["columns"]:
+            fills.setdefault(column, {})[facts["sha256"]] = f"{facts['metric']} by {facts['model']}"
+    columns = result.get("columns") or []
+    refused = {
+        column["label"]: ", ".join(fills[column["name"]].values())
+        for column in columns
+        if len(fills.get(column["name"], {})) > 1
+    }
+    return [column for column in columns if column["label"] not in refused], refused
+
+
+def shown_directions(result: Result, columns: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The cells of the ablation table that rest on columns that are shown, with their labels."""
+    labels = {column["name"]: column["label"] for column in columns}
+    cells = result.get("directions") or []
+    return [{**cell, "label": labels[cell["column"]]} for cell in cells if cell["column"] in labels]
+
+
+def best_means(result: Result) -> dict[str, float]:
+    """The highest mean of each column."""
+    means: dict[str, list[float]] = {}
+    for cells in (result.get("table") or {}).values():
+        for column, cell in cells.items():
+            if cell.get("mean") is not None:
+                means.setdefault(column, []).append(cell["mean"])
+    return {column: max(values) for column, values in means.items() if len(values) > 1}
+
+
+def difference_scale(result: Result, columns: Sequence[Mapping[str, Any]]) -> plots.Scale:
+    """An axis in points that holds 0 and every interval."""
+    names = {column["name"] for column in columns}
+    ends = [
+        100 * cell[name]
+        for cells in (result.get("differences") or {}).values()
+        for column, cell in cells.items()
+        for name in ("gain", "gain_low", "gain_high")
+        if column in names and cell.get(name) is not None
+    ]
+    return plots.scale_of([0.0, *ends])
+
+
+def interval_plot(cell: Mapping[str, Any], title: str, scale: plots.Scale) -> Markup:
+    """One difference on that axis; only the line of no difference where there is none."""
+    gain, low, high = (
+        None if cell.get(name) is None else 100 * cell[name] for name in ("gain", "gain_low", "gain_high")
+    )
+    return plots.interval(title, gain, low, high, scale)
+
+
+def holes_of(result: Result, arms: Iterable[ArmRow]) -> list[Hole]:
+    """Holes with arm and reason in common as one: failures first, then what was not asked for."""
+    labels = {arm.name: arm.label for arm in arms}
+    columns = {column["name"]: column["label"] for column in result.get("columns") or []}
+    videos: dict[tuple[str, str], dict[str, None]] = {}
+    filled: dict[tuple[str, str], dict[str, None]] = {}
+    for video in result.get("videos") or []:
+        for column in (name for name in columns if name in video["holes"]):
+            key = labels.get(video["arm"], video["arm"]), video["holes"][column]
+            videos.setdefault(key, {})[f"{video['instance_id']}-{video['seed']}"] = None
+            filled.setdefault(key, {})[columns[column]] = None
+    found = [Hole(key[0], tuple(filled[key]), key[1], tuple(names)) for key, names in videos.items()]
+    return sorted(found, key=lambda hole: not hole.is_failure)
+
+
+def paired_columns(result: Result, columns: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Those in which the reference arm can be held against another."""
+    found = (result.get("differences") or {}).values()
+    return [
+        column
+        for column in columns
+        if any(cells.get(column["name"], {}).get("gain") is not None for cells in found)
+    ]
+
+
+def radar_plot(result: Result, columns: Sequence[Mapping[str, Any]], arms: Sequence[ArmRow]) -> Markup | None:
+    """The means of the columns that the paper has too; None with fewer than three."""
+    table = result.get("table") or {}
+    drawn = [
+        column
+        for column in columns
+        if column.get("paper") and any(_mean(table, arm, column) is not None for arm in arms)
+    ]
+    if len(drawn) < 3:
+        return None
+    return plots.radar(
+        "Mean of every column, by arm: " + ", ".join(arm.label for arm in arms),
+        [column["label"] for column in drawn],
+        [(arm.colour, [_mean(table, arm, column) for column in drawn]) for arm in arms],
+    )
+
+
+def _mean(table: Mapping[str, Any], arm: ArmRow, column: Mapping[str, Any]) -> float | None:
+    mean = table.get(arm.name, {}).get(column["name"], {}).get("mean")
+    return None if mean is None else 100 * mean
+
+
+def identity_plots(
+    result: Result, columns: Sequence[Mapping[str, Any]], arms: Sequence[ArmRow]
+) -> list[tuple[str, Markup]]:
+    """For each column with values, every person's mean by arm."""
+    values: dict[tuple[str, str, str], list[float]] = {}
+    for video in result.get("videos") or []:
+        for column, value in video["values"].items():
+            values.setdefault((column, video["identity"], video["arm"]), []).append(100 * value)
+    people = sorted({video["identity"] for video in result.get("videos") or []})
+    means = {key: sum(found) / len(found) for key, found in values.items()}
+
+    def of_arm(arm: ArmRow, column: str) -> plots.Values:
+        return arm.colour, [means.get((column, person, arm.name)) for person in people]
+
+    return [
+        (
+            column["label"],
+            plots.dots(
+                f"{column['label']}: mean of each person's videos, by arm",
+                people,
+                [of_arm(arm, column["name"]) for arm in arms],
+            ),
+        )
+        for column in columns
+        if any(key[0] == column["name"] for key in means)
+    ]

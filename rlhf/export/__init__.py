@@ -1,0 +1,1 @@
+"""Frozen, hashed sets of preference pairs."""

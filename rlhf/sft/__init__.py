@@ -1,0 +1,1 @@
+"""Supervised fine-tuning: `python -m rlhf.sft RUNDIR`."""

@@ -1,0 +1,1 @@
+"""Simulated annotators: `python -m rlhf.simulate`."""

@@ -1,0 +1,145 @@
+"""The settings of a run as a form: names, meanings and kinds, read from the configuration class itself.
+
+What a field means stands once, in the `Attributes` of its class; ranges are checked once, where the class is
+built. So a form never says anything else than the command does.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from math import isfinite
+from types import NoneType
+from typing import Any, get_args, get_origin, get_type_hints
+
+from rlhf.dpo.config import SCHEDULES, FlowDPOConfig
+from rlhf.training.config import KEPT, RunConfig
+
+#: Fields that take one word of a few.
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "guard": ("sdpo", "none"),
+    "beta_schedule": SCHEDULES,
+    "pair_weighting": ("none", "posterior"),
+    "kept_activations": KEPT,
+}
+
+_FIELD = re.compile(r"^    (\w+): (.+)$")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One field of a configuration.
+
+    Attributes:
+        name: of the field.
+        meaning: what it does, and its range.
+        kind: "switch", "whole", "number", "word", "words" or "numbers".
+        default: as the form writes it.
+        choices: the words that may be chosen; empty for any.
+        optional: whether nothing at all is an answer, too.
+    """
+
+    name: str
+    meaning: str
+    kind: str
+    default: str
+    choices: tuple[str, ...]
+    optional: bool
+
+
+def settings_of(kind: type[RunConfig]) -> list[Setting]:
+    """Every field of a configuration, those of the class itself before those that it inherits."""
+    meanings = {name: text for base in reversed(kind.__mro__[:-1]) for name, text in _meanings(base).items()}
+    hints, own = get_type_hints(kind), set(vars(kind).get("__annotations__", ()))
+    ordered = sorted(fields(kind), key=lambda field: field.name not in own)
+    return [
+        Setting(
+            name=field.name,
+            meaning=meanings[field.name],
+            kind=_kind(hints[field.name]),
+            default=written(field.default),
+            choices=CHOICES.get(field.name, ()),
+            optional=NoneType in get_args(hints[field.name]),
+        )
+        for field in ordered
+    ]
+
+
+def read_form(given: Mapping[str, str], base: FlowDPOConfig) -> FlowDPOConfig:
+    """The configuration that a form asks for; what it leaves out stays as in `base`.
+
+    Args:
+        given: text by the name of the field; other names are no settings and are passed over.
+        base: of the fields that are not given.
+
+    Raises:
+        ValueError: a text that is no such value, or a value out of its range; the message names it.
+    """
+    values = base.to_json()
+    for setting in settings_of(type(base)):
+        if setting.name in given:
+            values[setting.name] = _read(setting, given[setting.name].strip())
+    return type(base).from_json(values)
+
+
+def written(value: Any) -> str:
+    """A value as a form shows it; `read_form` reads it back."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, tuple | list):
+        return ", ".join(written(item) for item in value)
+    return "" if value is None else f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def _meanings(kind: type) -> dict[str, str]:
+    """The `Attributes` of a class, by name, each in one line."""
+    _, _, rest = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")
+    found: dict[str, str] = {}
+    last = ""
+    for line in rest.partition("\n\n")[0].splitlines():
+        if match := _FIELD.match(line):
+            last = match[1]
+            found[last] = match[2]
+        elif last:
+            found[last] += f" {line.strip()}"
+    return {name: text.replace("`", "") for name, text in found.items()}
+
+
+def _kind(hint: Any) -> str:
+    plain = next((one for one in get_args(hint) if one is not NoneType), hint)
+    if get_origin(hint) is tuple:
+        return "words" if plain is str else "numbers"
+    return {bool: "switch", int: "whole", float: "number"}.get(plain, "word")
+
+
+def _read(setting: Setting, text: str) -> Any:
+    if setting.optional and not text:
+        return None
+    items = [item.strip() for item in text.split(",") if item.strip()]
+    match setting.kind:
+        case "switch":
+            if text not in ("on", "off"):
+                raise ValueError(f"{setting.name} is {text!r}; it must be on or off")
+            return text == "on"
+        case "words":
+            return items
+        case "numbers":
+            return [_number(setting.name, item, float) for item in items]
+        case "whole":
+            return _number(setting.name, text, int)
+        case "number":
+            return _number(setting.name, text, float)
+    return text
+
+
+def _number(name: str, text: str, kind: type[int] | type[float]) -> int | float:
+    try:
+        value = kind(text)
+    except ValueError:
+        what = "a whole number" if kind is int else "a number"
+        raise ValueError(f"{name} is {text!r}; it must be {what}") from None
+    if not isfinite(value):
+        raise ValueError(f"{name} is {text!r}; it must be a finite number")
+    return value

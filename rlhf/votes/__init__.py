@@ -1,0 +1,1 @@
+"""From votes to preferences: models of votes, consensus, Pareto dominance, stopping."""

@@ -1,0 +1,149 @@
+"""How a person's answer depends on the truth, and so what the truth of a pair is after some votes.
+
+One coin a person (Zhang et al., "Spectral methods meet EM", JMLR 17, 2016, after Dawid and Skene 1979), with
+two additions that pairs on a screen need: errors fall where people's errors do fall, and a side has a pull.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, dataclass, field
+from math import isclose
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlhf.records import EXPRESSED, Verdict
+from rlhf.votes.vote import Vote
+
+Floats = NDArray[np.float64]
+
+#: Place of each expressed verdict in every axis of length 4; on the screen first is left, second is right.
+CODE: Mapping[Verdict, int] = {verdict: code for code, verdict in enumerate(EXPRESSED)}
+#: The same verdicts with the samples, or the sides, exchanged.
+EXCHANGED = [1, 0, 2, 3]
+#: Pull of a left bias on left, right, tie, both_bad.
+SIDE = np.array([0.5, -0.5, 0.0, 0.0])
+
+#: What is assumed of verdicts before there are votes; afterwards it weighs `vote_fit.PSEUDO_VOTES`.
+PRIOR = (0.375, 0.375, 0.2, 0.05)
+#: Rows are truths, columns answers: a person who misses a difference names the other sample or none.
+ERRORS = (
+    (0.00, 0.50, 0.40, 0.10),
+    (0.50, 0.00, 0.40, 0.10),
+    (0.45, 0.45, 0.00, 0.10),
+    (0.30, 0.30, 0.40, 0.00),
+)
+
+
+@dataclass(frozen=True)
+class Annotator:
+    """One person on one track, with 95 % intervals.
+
+    Attributes:
+        skill: probability of the true answer where no side pulls, 0.25 (chance) to 1.
+        left_bias: log-odds by which left is favoured over right; 0 is none.
+        skill_interval: low, high.
+        left_bias_interval: low, high.
+    """
+
+    skill: float
+    left_bias: float
+    skill_interval: tuple[float, float]
+    left_bias_interval: tuple[float, float]
+
+
+#: Somebody of whom nothing is known: the prior of `vote_fit`, a Beta(6, 2) skill and a N(0, 1) bias.
+STRANGER = Annotator(0.75, 0.0, (0.42, 0.96), (-1.96, 1.96))
+
+
+@dataclass(frozen=True)
+class VoteModel:
+    """All that is known of one track.
+
+    Attributes:
+        prior: (4,) share of pairs with each true verdict.
+        errors: (4, 4) where the errors of each truth (row) fall; rows sum to 1, the diagonal is 0.
+        annotators: by key; whoever is missing is a `STRANGER`.
+    """
+
+    prior: tuple[float, ...] = PRIOR
+    errors: tuple[tuple[float, ...], ...] = ERRORS
+    annotators: Mapping[int, Annotator] = field(default_factory=dict)
+
+    def annotator(self, key: int) -> Annotator:
+        """What is known of a person."""
+        return self.annotators.get(key, STRANGER)
+
+    def to_json(self) -> dict[str, Any]:
+        """As it is stored."""
+        people = {str(key): astuple(person) for key, person in self.annotators.items()}
+        return {"prior": self.prior, "errors": self.errors, "annotators": people}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> VoteModel:
+        """The inverse of `to_json`."""
+        return cls(
+            prior=tuple(stored["prior"]),
+            errors=tuple(tuple(row) for row in stored["errors"]),
+            annotators={
+                int(key): Annotator(skill, bias, tuple(skills), tuple(biases))
+                for key, (skill, bias, skills, biases) in stored["annotators"].items()
+            },
+        )
+
+
+def answer_probabilities(skill: Floats, left_bias: Floats, errors: Floats) -> Floats:
+    """What a person answers, for every truth, in terms of the screen.
+
+        p(x | t) = w(x, t) / sum_y w(y, t),   w(x, t) = (s [x = t] + (1 - s) q(x | t)) exp(b side(x))
+
+    with skill s, left bias b, errors q, and side = 1/2 for left, -1/2 for right, 0 otherwise, so that
+    log p(left | t) / p(right | t) is that of an unbiased person plus b: a logit with one intercept a person.
+
+    Args:
+        skill: (...) in [0, 1].
+        left_bias: (...) log-odds.
+        errors: (4, 4) as in `VoteModel`; the same with the sides exchanged.
+
+    Returns:
+        (..., 4, 4): truths, then answers, each left, right, tie, both_bad; rows sum to 1.
+    """
+    right_or_wrong = skill[..., None, None] * np.eye(4) + (1 - skill)[..., None, None] * errors
+    weights = right_or_wrong * np.exp(left_bias[..., None, None] * SIDE)
+    return np.asarray(weights / weights.sum(-1, keepdims=True))
+
+
+def truth_posterior(votes: Iterable[Vote], model: VoteModel) -> dict[Verdict, float]:
+    """Probability of each true verdict of one pair on one track.
+
+        p(t | votes) ~ prior(t) prod_i p(x_i | t; s_i, b_i)
+
+    Abstentions carry no evidence; people answer independently, given the truth.
+
+    Args:
+        votes: of one pair on one track; none is allowed.
+        model: of that track.
+
+    Returns:
+        Probabilities of `first`, `second`, `tie` and `both_bad`; they sum to 1.
+    """
+    errors = np.array(model.errors)
+    log = np.log(model.prior)
+    for vote in votes:
+        if vote.verdict is Verdict.UNSURE:
+            continue
+        person = model.annotator(vote.annotator)
+        told = answer_probabilities(np.array(person.skill), np.array(person.left_bias), errors)
+        code = CODE[vote.verdict]
+        log = log + np.log(told[:, code] if vote.first_on_left else told[EXCHANGED, EXCHANGED[code]])
+    shares = np.exp(log - log.max())
+    return dict(zip(EXPRESSED, (shares / shares.sum()).tolist(), strict=True))
+
+
+def likely_verdict(posterior: Mapping[Verdict, float]) -> Verdict | None:
+    """The most probable verdict; None where two are equally probable."""
+    highest = max(posterior.values())
+    likely = [verdict for verdict, share in posterior.items() if isclose(share, highest)]
+    return likely[0] if len(likely) == 1 else None

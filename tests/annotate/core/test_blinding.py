@@ -1,0 +1,146 @@
+"""Blinding: nothing that reaches an annotator says where a video came from, or that its answer is known."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from uuid import uuid4
+
+import av
+import pytest
+from django.db import connection
+from django.http.response import HttpResponseBase
+
+from annotate.judging.slots import lease_slot
+from annotate.models import User, VideoPair
+from rlhf.records import Track
+from tests.annotate.conftest import browser_of, machine_of
+from tests.factories import make_group, make_instance, make_model, make_pair, make_reference, make_round
+
+pytestmark = pytest.mark.django_db
+
+#: Tables whose row numbers nobody may see; numbered so that a number can be told from any other digits.
+TABLES = (
+    "videosample",
+    "videopair",
+    "slot",
+    "round",
+    "modelversion",
+    "instance",
+    "reference",
+    "identitygroup",
+    "judgment",
+    "preferencepair",
+)
+#: What every MP4 file says of itself; anything else would be somebody's note.
+CONTAINER_FACTS = {"major_brand", "minor_version", "compatible_brands", "encoder"}
+STREAM_FACTS = {"language", "handler_name", "vendor_id", "encoder"}
+
+
+@pytest.fixture
+def pair() -> VideoPair:
+    """A gold pair of which everything has a name or a number that occurs nowhere else."""
+    with connection.cursor() as cursor:
+        for number, table in enumerate(TABLES, start=1):
+            cursor.execute(f"ALTER SEQUENCE annotate_{table}_id_seq RESTART WITH {7_531_000_000 + number}")
+    group = make_group(name="zephyrine-quux", source="wombat-archive", licence="LicenceRef-Okapi")
+    instance = make_instance(group, num_references=3, clothing="a vermilion cape")
+    make_reference(group, source_name="tamarind.mp4")
+    policy = make_model(
+        name="axolotl-7", base_model="basilisk/base", weights_sha256="ab" * 32, adapter_path=""
+    )
+    round = make_round(name="monsoon-3", policy=policy)
+    pair = make_pair(round, instance)
+    pair.gold_verdicts = {"identity": "first", "controllability": "second"}
+    pair.save()
+    for number, sample in enumerate((pair.first, pair.second)):
+        sample.seed = 918_273_640 + number
+        sample.save()
+    return pair
+
+
+def known(pair: VideoPair, track: Track) -> set[str]:
+    """Every identifier of a pair, as text."""
+    instance, policy = pair.instance, pair.round.policy
+    found = {"gold", "vermilion"} if track == Track.IDENTITY else {"gold"}
+    found |= {pair.round.name, policy.name, policy.base_model, policy.weights_sha256}
+    found |= {instance.group.name, instance.group.source, instance.group.licence, instance.digest}
+    found |= {str(row.pk) for row in (pair, pair.round, policy, instance, instance.group)}
+    found |= {str(slot.pk) for slot in pair.slots.all()}
+    for sample in (pair.first, pair.second):
+        found |= {str(sample.pk), str(sample.seed), sample.sha256, sample.path, sample.settings_digest}
+        found.add(sample.path.split("/")[-1])
+    for reference in instance.group.references.all():
+        found |= {
+            str(reference.pk),
+            reference.source_name,
+            reference.path,
+            reference.sha256,
+            reference.poster,
+        }
+    return found
+
+
+def body(response: HttpResponseBase) -> bytes:
+    return b"".join(response.streaming_content) if response.streaming else response.content
+
+
+def responses_of(person: User, track: Track) -> Iterator[tuple[str, HttpResponseBase, bytes]]:
+    """Everything that somebody receives who judges a pair by page and by program, and changes their mind."""
+    browser, machine, program = browser_of(person), machine_of(person), {"HX-Request": "true"}
+    leased = machine.post(f"/api/tracks/{track}/lease/")
+    task = json.loads(leased.content)
+    answer = {"choice": "left", "idempotency_key": str(uuid4())}
+    at = f"/api/leases/{task['lease']}/"
+    media = [task["left"], task["right"]]
+    media += [url for reference in task["references"] for url in (reference["url"], reference["poster"])]
+    yield "lease", leased, body(leased)
+    for name, response in {
+        "page": browser.get(f"/judge/{track}/"),
+        "fragment": browser.get(f"/judge/{track}/", headers=program),
+        "ahead": browser.get(f"/judge/{track}/?ahead_of={task['lease']}", headers=program),
+        "renewed": machine.post(at),
+        **{url: browser.get(url) for url in media},
+        **{f"{url} in part": browser.get(url, headers={"Range": "bytes=0-99"}) for url in media},
+        "hidden": browser.get(f"/media/{task['lease']}/reference-9"),
+        "wrong": machine.post(f"{at}judgment/", {"choice": "up"}, format="json"),
+        "judged": machine.post(f"{at}judgment/", answer, format="json"),
+        "twice": machine.post(f"{at}judgment/", answer | {"idempotency_key": str(uuid4())}, format="json"),
+        "undo": browser.get(f"/judge/{track}/?undo=1"),
+        "revised": machine.put(f"{at}judgment/", answer | {"idempotency_key": str(uuid4())}, format="json"),
+        "empty": browser.get(f"/judge/{track}/"),
+        "home": browser.get("/"),
+    }.items():
+        yield name, response, body(response)
+
+
+@pytest.mark.parametrize("track", list(Track))
+def test_nothing_that_reaches_an_annotator_says_where_a_video_came_from(ana, pair, track):
+    """Grep pages, API and every media answer, headers and bytes, for every known identifier."""
+    secrets = known(pair, track)
+    seen = set()
+    for name, response, content in responses_of(ana, track):
+        seen.add(f"{name.split('/')[-1]} {response.status_code}")
+        text = "\n".join(f"{key}: {value}" for key, value in response.headers.items()).lower().encode()
+        text += b"\n" + content.lower()
+        for secret in secrets:
+            assert secret.lower().encode() not in text, f"{secret!r} is in {name} of the {track} track"
+        for header in ("ETag", "Last-Modified", "Content-Disposition"):
+            assert header not in response.headers, name
+    wanted = {"lease 200", "page 200", "fragment 200", "ahead 204", "left 200", "right 200", "hidden 404"}
+    assert wanted | {"judged 201", "twice 409", "undo 200", "revised 200", "home 200"} <= seen
+
+
+@pytest.mark.parametrize("track", list(Track))
+def test_media_carry_no_note_and_both_sides_have_the_same_headers(ana, pair, track):
+    slot = lease_slot(ana, track)
+    assert slot is not None
+    headers = []
+    for side in ("left", "right"):
+        response = browser_of(ana).get(f"/media/{slot.lease}/{side}")
+        with av.open(io.BytesIO(body(response))) as container:
+            assert set(container.metadata) <= CONTAINER_FACTS
+            assert set(container.streams.video[0].metadata) <= STREAM_FACTS
+        headers.append({key: value for key, value in response.headers.items() if key != "Content-Length"})
+    assert headers[0] == headers[1]

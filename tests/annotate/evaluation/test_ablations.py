@@ -1,0 +1,335 @@
+"""Tables of several arms: ablations and other models, on which inputs, and what is left out and why."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.template.loader import render_to_string
+
+from annotate.evaluation import evaluations
+from annotate.evaluation.evaluations import Table, queue_evaluation, queue_table
+from annotate.evaluation.inputs import benchmark_set, held_out_people, metrics_request, standard_prompt
+from annotate.jobs import runs
+from annotate.loop.loop import advance_round
+from annotate.management.commands.demo import _lines as demo_lines
+from annotate.models import DifferentialPrompt, ModelVersion, Reference, Round, Run, Stage
+from annotate.rounds import queries
+from annotate.rounds.rounds import RoundError
+from generator.frozen_set import MediaFile
+from generator.portraits.world import CHECKPOINT, ELEMENT_STATES
+from generator.records import ELEMENTS, ReferenceKind
+from rlhf.evaluation.benchmark.set import Card, write_benchmark
+from rlhf.evaluation.records import EvaluationInstance
+from rlhf.records import Track, Verdict
+from tests.annotate.judging.test_judgments import vote
+from tests.annotate.loop.test_loop import end
+from tests.factories import (
+    make_group,
+    make_instance,
+    make_model,
+    make_pair,
+    make_prompt,
+    make_round,
+    write_test_clip,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def ablation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An adapter of the shipped model without primary and differential prompt."""
+    folder = tmp_path / "ablation"
+    folder.mkdir()
+    (folder / "pytorch_lora_weights.safetensors").write_bytes(b"weights")
+    monkeypatch.setattr(evaluations, "ABLATION", folder)
+    return folder
+
+
+@pytest.fixture
+def round() -> Round:
+    """A round of the shipped model, and somebody held out."""
+    make_instance(make_group(split="eval"))
+    return make_pair(make_round(policy=make_model(name="tiny", base_model=str(CHECKPOINT)))).round
+
+
+def tuned(round: Round) -> ModelVersion:
+    """A model that the round trained."""
+    for track in Track:
+        vote(round.pairs.get(), track, Verdict.SECOND)
+    run = advance_round(round).run
+    assert run is not None and run.stage == Stage.DPO
+    losses = {"first_loss": 0.6931, "last_loss": 0.5, "steps": 3, "accuracy": 1.0}
+    end(run, adapter="adapter", adapter_sha256="b" * 64, num_pairs=1, **losses)
+    return ModelVersion.objects.get(run=run)
+
+
+def ablations(round: Round) -> Table:
+    return queue_table(round, held_out_people([0]), with_ablations=True)
+
+
+def request_of(run: Run) -> dict[str, Any]:
+    return runs.run_dir(run).read_request()
+
+
+def test_the_ablations_are_switches_of_one_model(round, ablation):
+    model = tuned(round)
+    queued = ablations(round)
+    request = request_of(queued.run)
+    arms = request["arms"]
+    assert queued.left_out == [] and queued.run.candidate == model
+    assert request["compare"] == ["baseline", "candidate"] and request["reference"] == "candidate"
+    assert request["ablations"] == {
+        "without_assistants": "w/o AR",
+        "baseline": "w/o RL",
+        "without_pd": "w/o P&D",
+    }
+    assert arms["without_assistants"] == {
+        "label": "the primary reference alone",
+        "model": arms["candidate"]["model"],
+        "references": 1,
+    }
+    full = arms["candidate"]["model"]["adapters"]
+    assert len(full) == 1 and arms["baseline"]["model"]["adapters"] == []
+    assert arms["without_pd"]["model"]["adapters"] == [str(ablation), *full]
+    assert arms["without_pd"]["prompts"] == "standard"
+
+
+def test_before_a_training_only_the_policy_is_taken_apart(round):
+    queued = ablations(round)
+    request = request_of(queued.run)
+    assert set(request["arms"]) == {"candidate", "without_assistants", "without_pd"}
+    assert "compare" not in request and queued.run.candidate is None
+    (why,) = queued.left_out
+    assert why.startswith("w/o RL: tiny is not tuned")
+    end(queued.run, table={})
+    assert queries.done_evaluation(round) is None, "nothing that was tuned is compared yet"
+    model = tuned(round)
+    step = advance_round(round)
+    assert step.run is not None and step.run.candidate == model
+
+
+@pytest.mark.parametrize(
+    ("base", "has_adapter", "says"),
+    [
+        ("elsewhere", True, "made for the shipped portrait model, and tiny rests on elsewhere"),
+        (str(CHECKPOINT), False, "has no pytorch_lora_weights.safetensors"),
+    ],
+)
+def test_what_cannot_be_taken_away_is_left_out_with_a_reason(ablation, base, has_adapter, says):
+    make_instance(make_group(split="eval"))
+    if not has_adapter:
+        (ablation / "pytorch_lora_weights.safetensors").unlink()
+    round = make_round(policy=make_model(name="tiny", base_model=base))
+    queued = ablations(round)
+    assert "without_pd" not in request_of(queued.run)["arms"]
+    assert queued.left_out[1].startswith("w/o P&D: ") and says in queued.left_out[1]
+
+
+def test_ablations_wait_for_another_evaluation(round):
+    model = tuned(round)
+    run = queue_evaluation(round, model, seeds=[0])
+    with pytest.raises(RoundError, match=r"evaluate-1 is queued and compares something else; wait for it"):
+        ablations(round)
+    end(run, identity={}, controllability={})
+    queued = ablations(round)
+    assert ablations(round).run == queued.run, "asked twice, made once"
+
+
+def test_people_are_shown_by_what_may_be_used_of_them(round):
+    """A rejected reference is no part of the person, and nobody is evaluated after their consent."""
+    rejected = Reference.objects.filter(group__split="eval").latest("id")
+    Reference.objects.filter(pk=rejected.pk).update(reject_reasons=["blurred"])
+    make_instance(make_group(split="eval", consent_expires_on="2020-01-01"))
+    (asked,) = request_of(ablations(round).run)["instances"]
+    assert len(asked["references"]) == 3 and len(asked["id_group"]) == 2
+    assert asked["identity"] == f"person-{rejected.group_id}"
+    assert asked["changed"] == ["background"] and set(asked["expected"]) == set(ELEMENTS)
+
+
+def test_a_standard_prompt_says_what_changes_and_half_of_the_rest():
+    def caption(number: int) -> str:
+        told = [{"element": e, "target": f"look {number}", "changed": e == "clothing"} for e in ELEMENTS]
+        return standard_prompt(DifferentialPrompt(elements=told))
+
+    captions = [caption(number) for number in range(100)]
+    assert all(f"Clothing: look {number}." in said for number, said in enumerate(captions))
+    # Six of seven stay, each named with probability 0.5: within four standard deviations of 600 draws.
+    named = sum(said.count(":") - 1 for said in captions)
+    assert named / 600 == pytest.approx(0.5, abs=4 * (0.25 / 600) ** 0.5)
+    assert captions == [caption(number) for number in range(100)], "the same prompt, the same caption"
+
+
+def test_a_standard_prompt_has_the_words_of_the_drawn_world():
+    states = {element: found[1] for element, found in ELEMENT_STATES.items()}
+    assert standard_prompt(make_prompt(**states)).startswith(
+        "The camera shows a medium shot. The person now has"
+    )
+
+
+TRACK = {"win_rate": 0.6, "low": 0.5, "high": 0.7, "n": 4, "gain": 0.1}
+CELL = {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 2, "num_identities": 2, "holes": 0, "not_asked": 0}
+RESULT = {
+    "set": {"name": "held-out people", "sha256": "0" * 64},
+    "arms": {"candidate": {"label": "tiny (full)"}, "without_assistants": {"label": "w/o AR"}},
+    "reference": "candidate",
+    "columns": [{"name": "holi_oracle", "label": "Holi (oracle)", "paper": "Holi-Arc", "metric": "oracle"}],
+    "table": {
+        "candidate": {"holi_oracle": CELL},
+        "without_assistants": {"holi_oracle": CELL | {"mean": 0.4567}},
+    },
+    "differences": {},
+    "directions": [
+        {
+            **{"ablation": "w/o AR", "arm": "without_assistants", "column": "holi_oracle"},
+            **{"paper_column": "Holi-Arc", "paper_full": 73.22, "paper_ablated": 72.38},
+            **{"gain": 0.0433, "gain_low": 0.01, "gain_high": 0.08, "holds": "yes"},
+        }
+    ],
+    "holes": [],
+    "seconds": 61.5,
+}
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs are done as soon as they are sent."""
+    monkeypatch.setattr("annotate.management.loop_command.tasks.send_run", lambda run: end(run, **RESULT))
+
+
+def called(*arguments: str) -> str:
+    output = StringIO()
+    call_command("evaluate_round", *arguments, stdout=output)
+    return output.getvalue()
+
+
+def test_the_command_prints_the_table_in_miniature(round, worker):
+    printed = called("--ablations", "--round", str(round.pk))
+    assert "w/o AR" in printed and "45.67 [40.00, 60.00]" in printed
+    assert "+4.33 [+1.00, +8.00]  paper +0.84  holds" in printed
+    assert "left out: \n  w/o RL: tiny is not tuned" in printed and "61.5" in printed
+    told = json.loads(called("--ablations", "--round", str(round.pk), "--json"))
+    assert told["directions"] == RESULT["directions"] and told["table"] == RESULT["table"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_command_works_where_no_worker_runs(round, monkeypatch, capsys):
+    monkeypatch.setattr("annotate.management.loop_command.tasks.send_run", lambda run: None)
+    monkeypatch.setattr("annotate.management.loop_command.tasks.has_worker", lambda: False)
+    done_by = []
+
+    def work(run_id: int) -> None:
+        done_by.append(threading.current_thread())
+        end(Run.objects.get(pk=run_id), **RESULT)
+
+    monkeypatch.setattr("annotate.management.loop_command.tasks.execute_run", work)
+    assert "45.67" in called("--ablations")
+    assert done_by != [threading.main_thread()] and "no worker is running" in capsys.readouterr().err
+
+
+def test_the_command_says_what_is_missing(round):
+    with pytest.raises(CommandError, match="has no tuned model yet"):
+        called("--round", str(round.pk))
+
+
+@pytest.fixture
+def drawn_set(tmp_path: Path) -> Path:
+    """A benchmark set of one instance in the words of the drawn world."""
+    path, sha256 = write_test_clip()
+    media = MediaFile(settings.STORAGE_ROOT / path, sha256)
+    states = {element: found[0] for element, found in ELEMENT_STATES.items()}
+    clip = ((media.name, ReferenceKind.CLIP),)
+    asked = EvaluationInstance("a", "", clip, (media.name,), expected=states)
+    write_benchmark(tmp_path / "set", Card("ours", "1", "CC0-1.0", "tests", {}), [asked], [3], [media])
+    return tmp_path / "set"
+
+
+def test_other_models_stand_beside_the_rounds_on_a_benchmark_set(round, drawn_set, tmp_path):
+    (tmp_path / "theirs").mkdir()
+    tuned(round)
+    queued = queue_table(round, benchmark_set(drawn_set), entries={"consisid": tmp_path / "theirs"})
+    request = request_of(queued.run)
+    assert set(request["arms"]) == {"candidate", "baseline", "consisid"}
+    assert request["arms"]["consisid"] == {"videos": str(tmp_path / "theirs"), "label": "consisid"}
+    assert request["set"]["path"] == str(drawn_set) and "instances" not in request and "seeds" not in request
+    assert request["metrics"] == ["oracle", "quality"] and queued.run.candidate is None
+    assert "ablations" not in request
+
+
+@pytest.mark.parametrize(
+    ("entries", "says"),
+    [
+        ({"x": Path("/nowhere")}, "x has no folder /nowhere"),
+        ({"baseline": Path("/")}, "cannot be called baseline"),
+    ],
+)
+def test_entries_that_cannot_be_used_are_refused(round, entries, says):
+    with pytest.raises(RoundError, match=says):
+        queue_table(round, held_out_people([0]), entries=entries)
+
+
+def test_the_command_prints_other_models_too(round, worker, drawn_set, tmp_path):
+    printed = called("--set", str(drawn_set), "--videos", f"theirs={tmp_path}", "--wait")
+    assert "Holi (oracle)  45.67 [40.00, 60.00]  50.00 [40.00, 60.00]" in printed
+    with pytest.raises(CommandError, match="--videos 'theirs' is no name and folder"):
+        called("--videos", "theirs")
+    with pytest.raises(CommandError, match="is no benchmark set"):
+        called("--set", str(tmp_path / "gone"))
+
+
+def test_a_site_chooses_its_metrics(round, tmp_path, settings):
+    settings.EVALUATION_METRICS = tmp_path / "metrics.json"
+    settings.EVALUATION_METRICS.write_text('{"oracle": {}, "rubric": {"repeats": 2}}')
+    settings.DETECTORS = replace(settings.DETECTORS, models=tmp_path)
+    found = metrics_request(is_drawn=False)
+    assert found == {
+        "metrics": ["rubric"],  # the oracle knows drawn people only
+        "metric_settings": {"rubric": {"repeats": 2}},
+        "models_folder": str(tmp_path),
+        "allow_non_commercial": False,
+    }
+    assert request_of(ablations(round).run)["metrics"] == ["oracle", "rubric"]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("{", "cannot be read"),
+        ('["oracle"]', "must hold an object"),
+        ('{"fid": {}}', "names 'fid'; there are"),
+    ],
+)
+def test_a_file_of_metrics_that_is_none_is_refused(tmp_path, settings, content, says):
+    settings.EVALUATION_METRICS = tmp_path / "metrics.json"
+    settings.EVALUATION_METRICS.write_text(content)
+    with pytest.raises(ValueError, match=says):
+        metrics_request(is_drawn=True)
+
+
+def test_a_track_on_which_nothing_could_be_compared_says_so():
+    assert "No video could be compared" in render_to_string(
+        "annotate/shared/_win_rate.html", {"title": "Identity"}
+    )
+
+
+def test_the_report_of_a_round_has_the_whole_table(round):
+    """What was tuned is compared; ablations before that are not its evaluation."""
+    assert queries.round_report(round)["evaluation_table"] == {}
+    end(queue_evaluation(round, tuned(round), seeds=[0]), **RESULT, identity=TRACK, controllability=TRACK)
+    report = queries.round_report(round)
+    assert report["evaluation"]["identity"] == {
+        name: TRACK[name] for name in ("win_rate", "low", "high", "n")
+    }
+    assert report["evaluation_table"]["table"] == RESULT["table"]
+    printed = "\n".join(demo_lines(report | {"wall_s": {}}))
+    assert "tuned model wins 0.60 [0.50, 0.70] of 4" in printed
+    assert "Holi (oracle)  45.67 [40.00, 60.00]  50.00 [40.00, 60.00]" in printed
+    assert f"{report['evaluation_folder']}/report.html" in printed

@@ -1,0 +1,264 @@
+"""A model against its parent, judged by people who do not know it, and never trained on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from math import log
+from uuid import uuid4
+
+import numpy as np
+import pytest
+from django.db import IntegrityError, transaction
+
+from annotate.evaluation.comparison_queries import track_results
+from annotate.evaluation.comparisons import start_comparison
+from annotate.exports.freezing import export_round
+from annotate.jobs import runs, tasks
+from annotate.judging.judgments import submit_judgment
+from annotate.judging.slots import lease_slot
+from annotate.loop.loop import advance_round, is_ready_to_train
+from annotate.models import (
+    Consensus,
+    Export,
+    ModelVersion,
+    PreferencePair,
+    Round,
+    Run,
+    RunStatus,
+    Slot,
+    VideoSample,
+)
+from annotate.rounds import queries
+from annotate.rounds.rounds import RoundError, open_ready_pairs, plan_pairs
+from generator.video import write_clip
+from rlhf.records import Track, Verdict
+from tests.annotate.conftest import browser_of, machine_of
+from tests.annotate.core.test_blinding import responses_of
+from tests.annotate.judging.test_judgments import vote
+from tests.factories import (
+    SAMPLER,
+    make_group,
+    make_instance,
+    make_model,
+    make_pair,
+    make_user,
+    write_test_clip,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+def make_child() -> ModelVersion:
+    """A model that a round trained on one pair."""
+    pair = make_pair()
+    for track in Track:
+        vote(pair, track, Verdict.FIRST)
+    worker = uuid4()
+    run = runs.claim_run(runs.queue_dpo(pair.round, export_round(pair.round)).pk, worker)
+    assert run is not None
+    runs.run_dir(run).write_result({"adapter": "adapter", "adapter_sha256": "a" * 64, "num_pairs": 1})
+    assert runs.finish_run(run, worker)
+    pair.round.state = "closed"
+    pair.round.save()
+    return ModelVersion.objects.get(run=run)
+
+
+def hold_out(count: int) -> None:
+    for number in range(count):
+        make_instance(make_group(split=("eval", "benchmark")[number % 2]))
+
+
+def compared(count: int) -> Round:
+    """A comparison on `count` held-out people whose videos are made."""
+    hold_out(count)
+    round = start_comparison(make_child())
+    facts = {"width": 64, "height": 64, "num_frames": 9, "fps": 8}
+    for sample in queries.missing_samples(round, include_failed=False):
+        sample.path, sample.sha256 = write_test_clip()
+        sample.shown_path = sample.path
+        sample.facts = facts
+        sample.save()
+    open_ready_pairs(round)
+    return round
+
+
+def judge(round: Round, track: Track, planned: Mapping[str, int]) -> None:
+    """One person's votes of a track: `child` and `parent` wins, and as many of other verdicts as planned."""
+    person = make_user()
+    for said in [name for name, times in planned.items() for _ in range(times)]:
+        slot = lease_slot(person, track)
+        assert slot is not None
+        choice = said
+        if said in ("child", "parent"):
+            first_wins = (slot.pair.first.model_version == round.policy) == (said == "child")
+            choice = "left" if first_wins == (slot.first_side == "left") else "right"
+        submit_judgment(person, slot.lease, choice, idempotency_key=uuid4())
+
+
+def make_videos(run: Run) -> None:
+    """What the command does for a whole sampling run."""
+    folder = runs.run_dir(run)
+    (folder.path / "samples").mkdir()
+    ids = [item["sample_id"] for item in folder.read_request()["samples"]]
+    for sample_id in ids:
+        write_clip(folder.path / "samples" / f"{sample_id}.mp4", np.full((9, 64, 64, 3), 7, np.uint8), 8)
+    folder.write_result({"samples": [{"sample_id": sample_id} for sample_id in ids], "failed": []})
+
+
+def test_a_pair_is_one_video_of_each_model_of_a_held_out_person_with_one_noise():
+    hold_out(12)
+    make_instance(make_group(split="train"))
+    child = make_child()
+    round = start_comparison(child)
+    assert start_comparison(child) == round
+    pairs = list(round.pairs.select_related("first", "second", "instance__group"))
+    assert len(pairs) == 12
+    for pair in pairs:
+        assert {pair.first.model_version, pair.second.model_version} == {child, child.parent}
+        assert pair.first.seed == pair.second.seed
+        assert pair.first.settings == pair.second.settings == vars(SAMPLER)
+        assert pair.instance.group.split in ("eval", "benchmark")
+    # Neither model is always the one that a pair names first.
+    assert {pair.first.model_version for pair in pairs} == {child, child.parent}
+
+
+def test_each_model_has_a_run_of_its_own_and_the_pairs_open_after_the_second(monkeypatch):
+    """The worker's task runs the command, which finds its videos made, and sends the other model's run."""
+    sent: list[int] = []
+    monkeypatch.setattr("annotate.jobs.tasks.execute_run.delay_on_commit", sent.append)
+    hold_out(2)
+    child = make_child()
+    round = start_comparison(child)
+    tasks.send_run(runs.queue_sampling(round))
+    for number in (0, 1):
+        run = Run.objects.get(pk=sent[number])
+        request = runs.run_dir(run).read_request()
+        samples = VideoSample.objects.filter(pk__in=[int(item["sample_id"]) for item in request["samples"]])
+        (version,) = {sample.model_version for sample in samples}
+        assert len(samples) == 2 and len(request["model"]["adapters"]) == (1 if version == child else 0)
+        assert not Slot.objects.filter(round=round).exists()
+        make_videos(run)
+        tasks.execute_run(run.pk)
+        run.refresh_from_db()
+        assert run.status == RunStatus.DONE, run.error
+    assert len(sent) == 2
+    assert Slot.objects.filter(round=round).count() == 2 * len(Track)
+
+
+def test_planted_votes_come_out_as_win_rate_and_strengths_of_each_track():
+    round = compared(12)
+    judge(round, Track.IDENTITY, {"child": 6, "parent": 2, "tie": 3, "both_bad": 1})
+    judge(round, Track.CONTROLLABILITY, {"parent": 12})
+    identity, controllability = track_results(round, is_simulated=False)
+    assert (identity.track, identity.num_votes, identity.win_rate.count) == (Track.IDENTITY, 12, 12)
+    assert identity.win_rate.value == pytest.approx((6 + 4 / 2) / 12)
+    found = identity.strengths.models
+    child, parent = found[round.policy.name].value, found[round.policy.parent.name].value
+    assert child is not None and parent is not None
+    assert child - parent == pytest.approx(log(6 / 2), abs=1e-4)
+    assert controllability.win_rate.value == 0 and controllability.win_rate.high is not None
+    assert "no vote limits how far" in controllability.strengths.ties.reason
+    assert [result.num_votes for result in track_results(round, is_simulated=True)] == [0, 0]
+    assert advance_round(round).says == "the comparison is complete; its page says who won"
+
+
+def test_nothing_that_people_said_of_two_models_is_exported_or_trained_on():
+    round = compared(3)
+    before = PreferencePair.objects.count()
+    for track in Track:
+        judge(round, track, {"child": 3})
+    assert Consensus.objects.filter(pair__round=round).count() == 3 * len(Track)
+    assert PreferencePair.objects.count() == before
+    assert not is_ready_to_train(round)
+    assert queries.find_round(None) is None
+    trained_on = Export.objects.get()
+    for step in (
+        lambda: runs.queue_dpo(round, trained_on),
+        lambda: plan_pairs(round, [pair.instance for pair in round.pairs.all()]),
+        lambda: export_round(round),
+    ):
+        with pytest.raises(RoundError, match=f"{round.name} compares two models, and what people said"):
+            step()
+    with (
+        pytest.raises(IntegrityError, match="a comparison of models is never exported"),
+        transaction.atomic(),
+    ):
+        Export.objects.create(
+            round=round, folder="x", content_hash="0", manifest={}, num_pairs=1, includes_simulated=False
+        )
+    assert Export.objects.count() == 1
+
+
+def test_what_cannot_be_compared_says_why():
+    with pytest.raises(RoundError, match="there is no parent to compare it with"):
+        start_comparison(make_model())
+    with pytest.raises(RoundError, match="import people of split eval or benchmark"):
+        start_comparison(make_child())
+    assert Round.objects.count() == 1
+
+
+@pytest.mark.parametrize("track", list(Track))
+def test_nothing_tells_an_annotator_the_models_apart_or_that_there_are_two(ana, track):
+    round = compared(1)
+    pair = round.pairs.get()
+    child = round.policy
+    secrets = {child.name, child.parent.name, child.adapter_path, round.name, "comparison", "tuned"}
+    secrets |= {
+        str(pair.first.seed),
+        pair.first.sha256,
+        pair.second.sha256,
+        pair.first.path,
+        pair.second.path,
+    }
+    for name, response, content in responses_of(ana, track):
+        text = "\n".join(f"{key}: {value}" for key, value in response.headers.items()).encode() + content
+        for secret in secrets:
+            assert secret.lower().encode() not in text.lower(), f"{secret!r} is in {name}"
+
+
+def test_a_program_is_given_the_same_fields_as_for_any_other_pair(ana, ben):
+    compared(1)
+    leased = [json.loads(machine_of(ana).post("/api/tracks/identity/lease/").content)]
+    make_pair()
+    leased.append(json.loads(machine_of(ben).post("/api/tracks/identity/lease/").content))
+    pairs = [Slot.objects.get(lease=task["lease"]).pair.round.kind for task in leased]
+    assert pairs == ["comparison", "preference"]
+    assert leased[0].keys() == leased[1].keys()
+
+
+def test_a_lead_opens_it_with_one_click_and_reads_the_result(ana, lea, monkeypatch):
+    sent: list[int] = []
+    monkeypatch.setattr("annotate.jobs.tasks.execute_run.delay_on_commit", sent.append)
+    child = make_child()
+    assert child.run is not None
+    at, training = f"/runs/{child.run.pk}/compare/", f"/rounds/{child.run.round_id}/"
+    lead = browser_of(lea)
+    assert at in lead.get(training).content.decode()
+    assert "import people of split eval or benchmark" in lead.post(at, follow=True).content.decode()
+    hold_out(4)
+    assert browser_of(None).post(at).status_code == 302 and browser_of(ana).post(at).status_code == 404
+    assert not Round.objects.filter(kind="comparison").exists() and lead.get(at).status_code == 405
+    opened = lead.post(at)
+    round = Round.objects.get(kind="comparison")
+    assert opened.headers["Location"] == f"/rounds/{round.pk}/"
+    assert sent == [round.runs.get().pk]
+    assert lead.get(f"/rounds/{round.pk}/launch/").status_code == 422
+    page = lead.get(f"/rounds/{round.pk}/").content.decode()
+    assert "every 2s" in page and "No votes yet" in page
+    round.runs.update(status="cancelled")
+    assert "Make the missing videos" in lead.get(f"/rounds/{round.pk}/").content.decode()
+    for sample in queries.missing_samples(round, include_failed=False):
+        sample.path, sample.sha256 = write_test_clip()
+        sample.shown_path = sample.path
+        sample.save()
+    open_ready_pairs(round)
+    judge(round, Track.IDENTITY, {"child": 2, "parent": 1, "tie": 1})
+    part = lead.get(f"/rounds/{round.pk}/", headers={"HX-Request": "true"}).content.decode()
+    assert "Make the missing videos" not in part
+    assert "<html" not in part and "0.625" in part and "4 pairs, 4 votes" in part
+    assert "Strengths are undefined because there are no votes" in part
+    numbers = lead.get(f"/rounds/{round.pk}/numbers/").content.decode()
+    assert "Judged in full" in numbers and "Decided on both tracks" not in numbers
+    assert "it compares" in lead.get("/rounds/").content.decode()
+    assert browser_of(ana).get(f"/rounds/{round.pk}/").status_code == 404

@@ -1,0 +1,86 @@
+"""A worker is killed in the middle of a file of judgments: nobody sees the half, and another begins again."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+
+from annotate.exports import downloads
+from annotate.judging.judgments import submit_judgment
+from annotate.judging.slots import lease_slot
+from annotate.models import JudgmentFile
+from rlhf.records import Track
+from tests.annotate.conftest import machine_of
+from tests.factories import make_pair, make_round, make_user
+
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+
+#: It writes a row, and stays where it can be killed.
+WORKER = """
+import sys, time, django
+django.setup()
+from annotate import door_tasks, judgment_rows
+from annotate.services import downloads
+judgment_rows.CHUNK = 1
+given = downloads.judgment_rows
+def stuck(file):
+    chunks = given(file)
+    yield next(chunks)
+    time.sleep(120)
+downloads.judgment_rows = stuck
+door_tasks.write_judgment_file(int(sys.argv[1]))
+"""
+
+
+def start_worker(file: JudgmentFile) -> subprocess.Popen[bytes]:
+    database = connection.settings_dict
+    environment = os.environ | {
+        "DJANGO_SETTINGS_MODULE": "annotate.settings",
+        "DATABASE_URL": f"postgresql://{database['USER']}@localhost/{database['NAME']}?host={database['HOST']}",
+        "SECRET_KEY": "only for tests, where nothing is signed",
+        "STORAGE_URL": settings.STORAGE_ROOT.as_uri(),
+        "VAR_DIR": str(settings.VAR_DIR),
+    }
+    command = [sys.executable, "-c", WORKER, str(file.pk)]
+    return subprocess.Popen(command, cwd=settings.BASE_DIR, env=environment)
+
+
+def test_a_killed_worker_leaves_no_half_file():
+    round = make_round()
+    for _ in range(3):
+        make_pair(round)
+        slot = lease_slot(make_user(), Track.IDENTITY)
+        submit_judgment(slot.annotator, slot.lease, "left", idempotency_key=uuid4())
+    lead = make_user("lea", role="lead")
+    file = downloads.request_file(lead)
+
+    worker = start_worker(file)
+    for _ in range(1200):
+        file.refresh_from_db()
+        if file.rows_written:
+            break
+        assert worker.poll() is None, "the worker ended by itself"
+        time.sleep(0.1)
+    worker.kill()
+    worker.wait()
+    folder = settings.STORAGE_ROOT / "judgments"
+    assert len(list(folder.glob(f"pending-{file.pk}-*"))) == 1
+    assert machine_of(lead).get(f"/api/judgment-files/{file.pk}/content/").status_code == 409
+
+    JudgmentFile.objects.update(heartbeat_at=timezone.now() - downloads.LOST_AFTER - timedelta(seconds=1))
+    assert downloads.requeue_lost_files() == [file.pk]
+    assert downloads.write_file(file.pk, uuid4())
+    file.refresh_from_db()
+    with gzip.open(settings.STORAGE_ROOT / file.path) as lines:
+        assert len(list(lines)) == file.num_rows == 3
+    assert list(folder.glob(f"pending-{file.pk}-*")) == []

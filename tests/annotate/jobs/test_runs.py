@@ -1,0 +1,184 @@
+"""Runs: queued once, claimed once, followed, ended once, and resumed in the same folder when lost."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.utils import timezone
+
+from annotate.exports.freezing import export_round
+from annotate.jobs import runs
+from annotate.models import ModelVersion, Run, RunMetric, RunStatus, Slot, VideoSample
+from annotate.rounds.queries import adapters_of
+from annotate.rounds.rounds import RoundError, plan_pairs
+from generator.video import write_clip
+from rlhf.records import Track, Verdict
+from tests.annotate.judging.test_judgments import vote
+from tests.factories import make_instance, make_pair, make_round
+
+pytestmark = pytest.mark.django_db
+
+
+def planned_run() -> Run:
+    round = make_round()
+    plan_pairs(round, [make_instance(), make_instance()])
+    run = runs.queue_sampling(round)
+    assert run is not None
+    return run
+
+
+def make_video(run: Run, sample_id: str, *, done: int) -> None:
+    """What the command does for one sample."""
+    import numpy as np
+
+    folder = runs.run_dir(run)
+    (folder.path / "samples").mkdir(exist_ok=True)
+    write_clip(folder.path / "samples" / f"{sample_id}.mp4", np.full((9, 64, 64, 3), done, np.uint8), 8)
+    folder.append_metrics({"sample_id": sample_id, "done": done, "total": 4, "seconds": 0.1})
+
+
+def test_it_asks_for_two_videos_of_each_instance():
+    run = planned_run()
+    request = runs.run_dir(run).read_request()
+    assert len(request["samples"]) == 4
+    seeds = [item["seed"] for item in request["samples"]]
+    assert len(set(seeds)) == 4
+    for item in request["samples"]:
+        assert [runs.run_dir(run).resolve(r["path"]).is_file() for r in item["references"]] == [True] * 3
+
+
+def test_planning_and_queueing_again_add_nothing():
+    run = planned_run()
+    instances = [pair.instance for pair in run.round.pairs.all()]
+    assert plan_pairs(run.round, instances) == 0
+    assert runs.queue_sampling(run.round) == run
+    assert (VideoSample.objects.count(), Run.objects.count()) == (4, 1)
+
+
+def test_one_worker_claims_a_run():
+    run = planned_run()
+    assert runs.claim_run(run.pk, uuid4()) is not None
+    assert runs.claim_run(run.pk, uuid4()) is None
+
+
+def test_samples_arrive_while_the_run_works():
+    run = planned_run()
+    runs.claim_run(run.pk, uuid4())
+    first, second = run.round.pairs.first().first_id, run.round.pairs.first().second_id
+    make_video(run, str(first), done=1)
+    runs.follow_run(run)
+    assert VideoSample.objects.get(pk=first).is_made
+    assert not Slot.objects.exists()
+    make_video(run, str(second), done=2)
+    runs.follow_run(run)
+    assert Slot.objects.filter(pair=run.round.pairs.first()).count() == 2
+    runs.follow_run(run)
+    assert RunMetric.objects.count() == 2
+
+
+def test_a_file_that_does_not_decode_is_no_sample():
+    run = planned_run()
+    sample = VideoSample.objects.first()
+    folder = runs.run_dir(run)
+    (folder.path / "samples").mkdir()
+    (folder.path / "samples" / f"{sample.pk}.mp4").write_bytes(b"no video")
+    folder.append_metrics({"sample_id": str(sample.pk), "done": 1, "total": 4})
+    runs.follow_run(run)
+    sample.refresh_from_db()
+    assert not sample.is_made and "unsupported" in sample.error
+
+
+def test_it_finishes_once_and_tells_what_failed():
+    run = planned_run()
+    worker = uuid4()
+    run = runs.claim_run(run.pk, worker)
+    ids = [str(pk) for pk in VideoSample.objects.values_list("pk", flat=True)]
+    for number, sample_id in enumerate(ids[:3]):
+        make_video(run, sample_id, done=number)
+    samples = [{"sample_id": sample_id} for sample_id in ids[:3]]
+    failed = [{"sample_id": ids[3], "error": "the reference cannot be read"}]
+    runs.run_dir(run).write_result({"samples": samples, "failed": failed})
+    assert runs.finish_run(run, worker)
+    assert not runs.finish_run(run, worker)
+    assert VideoSample.objects.exclude(path="").count() == 3
+    assert VideoSample.objects.get(pk=ids[3]).error == "the reference cannot be read"
+    assert runs.queue_sampling(run.round) is None
+    assert runs.queue_sampling(run.round, retry_failed=True) is not None
+
+
+def test_a_lost_run_is_queued_again_in_its_folder():
+    run = planned_run()
+    first = uuid4()
+    runs.claim_run(run.pk, first)
+    assert runs.requeue_lost_runs() == []
+    Run.objects.update(heartbeat_at=timezone.now() - timedelta(minutes=5))
+    assert runs.requeue_lost_runs() == [run.pk]
+    assert runs.requeue_lost_runs() == []
+    second = uuid4()
+    assert runs.claim_run(run.pk, second) is not None
+    run.refresh_from_db()
+    assert runs.renew_run(run, first) is None
+    assert not runs.end_run(run, first, RunStatus.FAILED, "the first worker came back")
+    assert runs.renew_run(run, second) is RunStatus.RUNNING
+    assert Run.objects.count() == 1
+
+
+def test_a_queued_run_whose_message_was_lost_is_sent_again():
+    run = planned_run()
+    Run.objects.update(queued_at=timezone.now() - timedelta(minutes=5))
+    assert runs.requeue_lost_runs() == [run.pk]
+    assert runs.requeue_lost_runs() == []
+
+
+def test_cancel_and_retry():
+    run = planned_run()
+    worker = uuid4()
+    run = runs.claim_run(run.pk, worker)
+    assert runs.cancel_run(run)
+    assert runs.renew_run(run, worker) is RunStatus.CANCELLING
+    assert runs.end_run(run, worker, RunStatus.CANCELLED)
+    assert not runs.cancel_run(run)
+    assert runs.retry_run(run)
+    assert not runs.retry_run(run)
+    run.refresh_from_db()
+    assert run.status == RunStatus.QUEUED
+
+
+def test_a_cancelled_queued_run_ends_at_once():
+    run = planned_run()
+    assert runs.cancel_run(run)
+    run.refresh_from_db()
+    assert run.status == RunStatus.CANCELLED
+    assert runs.claim_run(run.pk, uuid4()) is None
+
+
+def test_dpo_registers_a_model_that_the_next_round_can_use():
+    pair = make_pair()
+    for track in Track:
+        vote(pair, track, Verdict.FIRST)
+    export = export_round(pair.round)
+    worker = uuid4()
+    run = runs.claim_run(runs.queue_dpo(pair.round, export).pk, worker)
+    folder = runs.run_dir(run)
+    request = folder.read_request()
+    assert (folder.resolve(request["export"]) / "pairs.jsonl").is_file()
+    folder.append_metrics({"step": 1, "loss": 0.69})
+    folder.write_result({"adapter": "adapter", "adapter_sha256": "a" * 64, "num_pairs": 1})
+    assert runs.finish_run(run, worker)
+    version = ModelVersion.objects.get(kind="dpo")
+    assert (version.parent, version.export, version.run) == (pair.round.policy, export, run)
+    assert adapters_of(version) == [f"{run.folder}/adapter"]
+    next_round = make_round(policy=version)
+    plan_pairs(next_round, [pair.instance])
+    sampling = runs.queue_sampling(next_round)
+    assert sampling is not None
+    adapters = runs.run_dir(sampling).read_request()["model"]["adapters"]
+    assert [runs.run_dir(sampling).resolve(path) for path in adapters] == [folder.path / "adapter"]
+
+
+def test_an_empty_export_trains_nothing():
+    pair = make_pair()
+    with pytest.raises(RoundError, match="holds no pair"):
+        runs.queue_dpo(pair.round, export_round(pair.round))

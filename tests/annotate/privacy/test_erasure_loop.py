@@ -1,0 +1,175 @@
+"""Erasing a person after a whole turn of the loop: no search finds that they were here."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.apps import apps
+from django.conf import settings
+from django.db.models import Q, TextField
+from django.db.models.functions import Cast
+
+from annotate.models import (
+    DifferentialPrompt,
+    Erasure,
+    Export,
+    FileRemoval,
+    GoldPair,
+    IdentityGroup,
+    InstanceReference,
+    Judgment,
+    Reference,
+    Run,
+    StudyInput,
+    StudyVideo,
+    VideoSample,
+)
+from annotate.models.personal_data import PLACES
+from annotate.privacy.erasure import erase_identity
+from generator.media import file_sha256
+from tests.annotate.whole_loop import NAME, NOTE, turn
+
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
+
+#: Suffixes of everything that shows somebody, or was encoded from it.
+SHOWING = {".mp4", ".png", ".jpg", ".jpeg", ".webp", ".safetensors", ".html", ".gz", ".parquet"}
+HOLD_NOBODY = ("datasets/", "sets/", "test/", "tokenizers/")
+
+
+def stored() -> Iterator[Path]:
+    return (path for path in settings.STORAGE_ROOT.rglob("*") if path.is_file())
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(settings.STORAGE_ROOT))
+
+
+def words_of(person: IdentityGroup) -> set[str]:
+    """What says that this person was here: names, words about them, paths and hashes of their files."""
+    references = Reference.objects.filter(group=person)
+    crops = InstanceReference.objects.filter(reference__group=person).exclude(path="")
+    # Not the copy of somebody else's video that stands against hers: that is theirs, and has its twins.
+    own = Q(instance__group=person, copy_of=None) | Q(copy_of__instance__group=person)
+    videos = VideoSample.objects.filter(own)
+    found = {NAME, "zephyrine", NOTE, person.pseudonym}
+    found |= {
+        name for row in references.values_list("source_sha256", "sha256", "path", "poster") for name in row
+    }
+    found |= {str(Path(path).parent) for path in references.values_list("path", flat=True)}
+    found |= {name for row in crops.values_list("path", "poster", "sha256") for name in row}
+    found |= {name for row in videos.values_list("path", "sha256") for name in row}
+    inputs = StudyInput.objects.filter(group=person)
+    found |= {item[part] for shown in inputs for item in shown.shown for part in ("path", "poster")}
+    found |= set(StudyVideo.objects.filter(input__in=inputs).values_list("path", flat=True))
+    others = set(DifferentialPrompt.objects.exclude(instances__group=person).values_list("text", flat=True))
+    prompts = DifferentialPrompt.objects.filter(instances__group=person).values_list("text", flat=True)
+    return {word for word in found | (set(prompts) - others) if word}
+
+
+def hashes_of(person: IdentityGroup, words: set[str]) -> set[str]:
+    """The sha256 of every file of theirs, wherever it lies: by its name, or by the pair or instance in it."""
+    pairs = {str(pk) for pk in person.instances.values_list("pairs", flat=True)}
+    instances = {str(pk) for pk in person.instances.values_list("pk", flat=True)}
+    found = set()
+    for path in stored():
+        name = relative(path)
+        is_clip = bool(re.search(r"dpo-\d+/samples/", name)) and path.stem in pairs
+        is_video = bool(re.search(r"evaluate-1/", name)) and path.stem.rpartition("-")[0] in instances
+        if path.suffix in SHOWING and (is_clip or is_video or any(word in name for word in words)):
+            found.add(file_sha256(path))
+    return found
+
+
+def rows_with(words: set[str]) -> list[str]:
+    """Every text and JSON column of every table that holds one of the words."""
+    pattern = "|".join(re.escape(word) for word in sorted(words))
+    found = []
+    for model in apps.get_models(include_auto_created=True):
+        for field in model._meta.local_concrete_fields:
+            if field.get_internal_type() not in {
+                "CharField",
+                "TextField",
+                "JSONField",
+                "EmailField",
+                "ArrayField",
+            }:
+                continue
+            rows = model._default_manager.annotate(as_text=Cast(field.name, TextField()))
+            found += [
+                f"{model.__name__}.{field.name}: {text[:300]}"
+                for text in rows.filter(as_text__iregex=pattern).values_list("as_text", flat=True)
+            ]
+    return found
+
+
+def files_with(words: set[str], hashes: set[str]) -> list[str]:
+    pattern = re.compile("|".join(re.escape(word) for word in words).encode(), re.IGNORECASE)
+    found = []
+    for path in stored():
+        name = relative(path)
+        content = path.read_bytes()
+        if path.suffix == ".gz":
+            content += gzip.decompress(content)
+        if pattern.search(name.encode()) or pattern.search(content):
+            found.append(f"{name} names them")
+        if file_sha256(path) in hashes:
+            found.append(f"{name} is a file of theirs")
+    return found
+
+
+@pytest.fixture(autouse=True)
+def own_storage(tmp_path, settings):
+    """Other tests leave the same files of the same people in theirs."""
+    settings.STORAGE_ROOT = tmp_path / "storage"
+    settings.STORAGE_ROOT.mkdir()
+
+
+def test_nothing_of_an_erased_person_is_found_anywhere(tmp_path):
+    pytest.importorskip("torch")
+    _, export = turn(tmp_path)
+    person = IdentityGroup.objects.get(name=NAME)
+    words = words_of(person)
+    hashes = hashes_of(person, words)
+    assert len(hashes) > 20 and files_with(words, hashes) and rows_with(words)
+    of_both = GoldPair.objects.filter(kind="impostor").count()
+    assert of_both >= 2, "an impostor pair of each"
+    votes = Judgment.objects.filter(slot__pair__instance__group__name="tom", slot__pair__gold=None).count()
+    before = {path: path.stat().st_mtime_ns for path in stored()}
+    unlisted = [
+        relative(path) for path in before if not any(re.match(p.pattern, relative(path)) for p in PLACES)
+    ]
+    # Tables of sets that were made by hand (a set goes as a whole), and vocabularies of base models.
+    assert [name for name in unlisted if not name.startswith(HOLD_NOBODY)] == []
+
+    told = erase_identity(NAME)
+    assert {path: path.stat().st_mtime_ns for path in stored()} == before and not told["erased"]
+    report = erase_identity(NAME, really=True)
+    assert {name: report[name] for name in told.keys() - {"erased"}} == {
+        name: told[name] for name in told.keys() - {"erased"}
+    }
+    assert report["erased"] and report["files_left"] == [] and not FileRemoval.objects.exists()
+    assert len(before) - len(list(stored())) >= report["files"] > 0
+
+    assert rows_with(words) == [] and files_with(words, hashes) == []
+    # Both impostor pairs showed both people.
+    assert not GoldPair.objects.filter(kind="impostor").exists()
+    assert Judgment.objects.filter(slot__pair__gold=None).count() == votes > 0
+    assert Export.objects.get().withdrawn and not (settings.STORAGE_ROOT / export.folder).exists()
+    assert report["exports_withdrawn"] == [str(export)]
+    assert report["sets_removed"] == ["datasets/spring", "sets/spring"]
+    assert all(
+        json.loads((settings.STORAGE_ROOT / run.folder / "request.json").read_text())
+        for run in Run.objects.exclude(stage="prompts")
+    )
+
+    # Also what nobody thought of: after both people, nothing that shows anybody is left at all.
+    erase_identity("tom", really=True)
+    trained = next(place.pattern for place in PLACES if not place.is_reached)
+    left = [relative(path) for path in stored() if path.suffix in SHOWING]
+    assert [name for name in left if not re.match(trained, name) and not name.startswith("test/")] == []
+    assert Erasure.objects.count() == 2

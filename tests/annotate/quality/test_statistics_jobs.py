@@ -1,0 +1,97 @@
+"""Statistics never overlap with themselves, and read no votes without news."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.db.models.functions import Now
+
+from annotate.judging import vote_fits as statistics
+from annotate.models import Claim, Disqualification, Round, RoundFigures, VoteFit
+from annotate.quality import figures
+from annotate.quality.disqualification import disqualify
+from rlhf.records import Track, Verdict
+from tests.annotate.judging.test_judgments import vote
+from tests.factories import make_pair, make_round, make_user
+
+JOBS = [
+    pytest.param(statistics.fit_round, statistics, "counting_votes", "fit of round {}", id="fit"),
+    pytest.param(figures.compute_round, figures, "round_votes", "figures of round {}", id="figures"),
+]
+
+
+def judged_round() -> Round:
+    pair = make_pair(make_round(votes_wanted=3))
+    for track in Track:
+        vote(pair, track, Verdict.FIRST)
+    return pair.round
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("job", "module", "reader", "claim"), JOBS)
+def test_votes_are_read_once_and_again_with_each_news(monkeypatch, lea, job, module, reader, claim):
+    round, reads = judged_round(), []
+    read = getattr(module, reader)
+    monkeypatch.setattr(module, reader, lambda *of, **which: reads.append(1) or read(*of, **which))
+    assert job(round) and reads
+    reads.clear()
+    assert job(round) == [] and reads == []
+
+    vote(round.pairs.get(), Track.IDENTITY, Verdict.SECOND, person := make_user())
+    assert job(round) and reads
+    reads.clear()
+    assert job(round) == [] and reads == []
+
+    disqualify(person, "a machine", lea)
+    assert Disqualification.objects.exists() and job(round) and reads
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("job", "module", "reader", "claim"), JOBS)
+def test_a_job_does_nothing_while_the_last_one_runs(job, module, reader, claim):
+    round = judged_round()
+    name = claim.format(round.pk)
+    Claim.objects.create(name=name, worker=uuid4(), expires_at=Now() + timedelta(minutes=1))
+    assert job(round) == []
+    assert not VoteFit.objects.exists() and not RoundFigures.objects.exists()
+    Claim.objects.update(expires_at=Now() - timedelta(seconds=1))
+    assert job(round)
+    assert not Claim.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("job", "module", "reader", "claim"), JOBS)
+def test_of_two_jobs_at_once_one_reads_the_votes(monkeypatch, job, module, reader, claim):
+    round, reads = judged_round(), []
+    begun, may_go_on = threading.Event(), threading.Event()
+    read = getattr(module, reader)
+
+    def slowly(*of, **which):
+        reads.append(threading.get_ident())
+        begun.set()
+        assert may_go_on.wait(60)
+        return read(*of, **which)
+
+    monkeypatch.setattr(module, reader, slowly)
+
+    def first() -> None:
+        job(round)
+        connection.close()
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    assert begun.wait(60)
+    assert job(round) == []
+    may_go_on.set()
+    thread.join()
+    assert set(reads) == {thread.ident}
+
+
+def test_periodic_jobs_that_nobody_takes_do_not_pile_up():
+    for name, job in settings.CELERY_BEAT_SCHEDULE.items():
+        assert 0 < job["options"]["expires"] <= job["schedule"], name
