@@ -4,9 +4,9 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_http_methods, require_POST
 
+from annotate.accounts import queries
 from annotate.accounts.accounts import SIGNING_IN, create_account, renew_password
 from annotate.core.access import SignedInRequest, leads_only
-from annotate.rounds import queries
 
 
 @leads_only

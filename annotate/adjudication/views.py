@@ -11,11 +11,10 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from annotate.adjudication.adjudication import AdjudicationError, adjudicate, take_back
-from annotate.core.access import SignedInRequest, leads_only
+from annotate.core.access import SignedInRequest, leads_only, visible_rounds
 from annotate.judging import vote_queries
-from annotate.judging.tracks import statements_of
 from annotate.models import VideoPair
-from annotate.rounds import queries
+from annotate.people.queries import statements_of
 from rlhf.records import Track, Verdict
 
 PAIRS_A_PAGE = 50
@@ -25,7 +24,7 @@ MAX_NOTE = 1000
 @leads_only
 @require_safe
 def queue(request: SignedInRequest, round_id: int) -> HttpResponse:
-    round = get_object_or_404(queries.visible_rounds(request.user), pk=round_id)
+    round = get_object_or_404(visible_rounds(request.user), pk=round_id)
     open_pairs = vote_queries.unsettled_pairs(round)
     context = {
         "round": round,

@@ -11,13 +11,14 @@ from annotate.api.describing import described, example
 from annotate.api.judging import signed_in
 from annotate.api.problems import Conflict
 from annotate.api.rounds import ForLeads
+from annotate.core.access import visible_rounds
+from annotate.core.errors import RoundError
 from annotate.evaluation.evaluations import evaluate_round, evaluate_version
 from annotate.jobs import tasks
 from annotate.loop.loop import advance_round
 from annotate.models import Round, RoundState, Run
 from annotate.registry.queries import visible_versions
-from annotate.rounds.queries import visible_rounds
-from annotate.rounds.rounds import RoundError, set_round_state
+from annotate.rounds.rounds import set_round_state
 
 _EVALUATING = [example("Queued", {"says": "evaluation is queued", "run": 9}, 200)]
 

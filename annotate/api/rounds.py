@@ -19,18 +19,19 @@ from annotate.api import serializers
 from annotate.api.describing import described, example
 from annotate.api.judging import signed_in
 from annotate.api.problems import Conflict
+from annotate.core.access import visible_exports, visible_rounds
 from annotate.core.archives import ZIP, archive_response
+from annotate.core.errors import RoundError
 from annotate.exports.downloads import DownloadError, cancel_file, request_file
 from annotate.exports.files import FORMS, ExportFileError, export_zip
-from annotate.integrations import queries as door_queries
+from annotate.exports.queries import visible_files
 from annotate.integrations.tasks import send_judgment_file
 from annotate.judging.media_views import MEDIA_TYPES, judgment_file
 from annotate.models import Export, JudgmentFile, Round, User
 from annotate.registry.queries import visible_versions
 from annotate.registry.versions import start_next_round
 from annotate.rounds.funnel_queries import funnels
-from annotate.rounds.queries import visible_exports, visible_rounds
-from annotate.rounds.rounds import RoundError, let_choose
+from annotate.rounds.rounds import let_choose
 
 
 class IsLead(BasePermission):
@@ -187,7 +188,7 @@ class JudgmentFileListView(ForLeads, generics.ListAPIView[JudgmentFile]):
     queryset = JudgmentFile.objects.none()
 
     def get_queryset(self) -> Any:
-        return door_queries.visible_files(signed_in(self.request))
+        return visible_files(signed_in(self.request))
 
     @described({200: serializers.JudgmentFileShown(many=True)}, problems=[404])
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -269,4 +270,4 @@ class JudgmentFileContentView(ForLeads):
 
 
 def _file(request: Request, pk: int) -> JudgmentFile:
-    return generics.get_object_or_404(door_queries.visible_files(signed_in(request)), pk=pk)
+    return generics.get_object_or_404(visible_files(signed_in(request)), pk=pk)

@@ -7,11 +7,12 @@ from functools import update_wrapper
 from typing import Concatenate, ParamSpec
 
 from django.contrib.auth.decorators import login_required
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django_htmx.middleware import HtmxDetails
 
-from annotate.models import User
+from annotate.models import Export, Reference, Round, Run, User, VideoSample
 
 P = ParamSpec("P")
 
@@ -39,3 +40,27 @@ def leads_only(view: View[P]) -> View[P]:
         return view(request, *args, **kwargs)
 
     return signed_in(update_wrapper(wrapped, view))
+
+
+def visible_rounds(user: User) -> QuerySet[Round]:
+    """Rounds are the leads' business; to everybody else they do not exist."""
+    rounds = Round.objects.select_related("policy")
+    return rounds if user.is_lead else rounds.none()
+
+
+def visible_samples(user: User) -> QuerySet[VideoSample]:
+    return VideoSample.objects.exclude(path="") if user.is_lead else VideoSample.objects.none()
+
+
+def visible_references(user: User) -> QuerySet[Reference]:
+    return Reference.objects.all() if user.is_lead else Reference.objects.none()
+
+
+def visible_exports(user: User) -> QuerySet[Export]:
+    exports = Export.objects.select_related("round")
+    return exports if user.is_lead else exports.none()
+
+
+def visible_runs(user: User) -> QuerySet[Run]:
+    runs = Run.objects.select_related("round", "export", "launched_by", "approved_by", "model_version")
+    return runs if user.is_lead else runs.none()

@@ -9,7 +9,8 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
-from annotate.core.access import SignedInRequest, leads_only
+from annotate.core.access import SignedInRequest, leads_only, visible_runs
+from annotate.core.errors import RoundError
 from annotate.evaluation import comparison_queries
 from annotate.evaluation.comparisons import start_comparison
 from annotate.jobs import tasks
@@ -17,14 +18,13 @@ from annotate.jobs.runs import queue_sampling
 from annotate.models import LIVE, Round, Run
 from annotate.rounds import queries
 from annotate.rounds.funnel_queries import round_funnel
-from annotate.rounds.rounds import RoundError
 
 
 @leads_only
 @require_POST
 def start(request: SignedInRequest, run_id: int) -> HttpResponse:
     """Compare the model that a run trained with its parent."""
-    run: Run = get_object_or_404(queries.visible_runs(request.user), pk=run_id, model_version__isnull=False)
+    run: Run = get_object_or_404(visible_runs(request.user), pk=run_id, model_version__isnull=False)
     try:
         round = start_comparison(run.model_version, request.user)
     except RoundError as error:

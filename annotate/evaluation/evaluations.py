@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from annotate.core.errors import RoundError
 from annotate.evaluation.inputs import Inputs, held_out_people, metrics_request
+from annotate.jobs.queries import done_run, live_run
 from annotate.jobs.runs import model_request, queue_run, run_dir
 from annotate.models import Instance, ModelVersion, Round, Run, Stage, User
 from annotate.people.prompt_readers import reader_of
 from annotate.registry.versions import last_round
-from annotate.rounds import queries
 from annotate.rounds.prompt_limits import learn_limit, say_left_out
-from annotate.rounds.rounds import RoundError
 from generator.adapter_files import ADAPTER_FILE
 from generator.portraits.world import ABLATION, CHECKPOINT
 from generator.rundir import RunDir
@@ -68,7 +68,7 @@ def evaluate_round(round: Round, actor: User | None = None) -> Run:
     Raises:
         RoundError: as `evaluate_version`, or nothing is tuned yet.
     """
-    tuned = queries.done_run(round, Stage.DPO)
+    tuned = done_run(round, Stage.DPO)
     if tuned is None:
         raise RoundError(f"{round} has no tuned model yet; advance it to Flow-DPO first")
     return evaluate_version(tuned.model_version, actor)
@@ -125,7 +125,7 @@ def queue_table(
     Raises:
         RoundError: a folder cannot be used, or another evaluation is under way.
     """
-    dpo = queries.done_run(round, Stage.DPO)
+    dpo = done_run(round, Stage.DPO)
     full = dpo.model_version if dpo else round.policy
     unread = _unread(full, inputs)
     rows = [*_models(full, full.parent if dpo else None), *_entries(entries or {})]
@@ -215,7 +215,7 @@ def _entry(name: str, place: Path) -> _Row:
 
 def _refuse_another(round: Round, request: Callable[[RunDir], dict[str, Any]]) -> None:
     """Asking again for the run that is under way is fine, asking for another one is not."""
-    live = queries.live_run(round, Stage.EVALUATE)
+    live = live_run(round, Stage.EVALUATE)
     if live is None:
         return
     folder = run_dir(live)

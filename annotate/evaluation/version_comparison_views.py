@@ -11,15 +11,15 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from annotate.core.access import SignedInRequest, leads_only
+from annotate.core.errors import RoundError
 from annotate.evaluation.comparison_queries import instances_to_compare_on
 from annotate.evaluation.version_comparisons import ARMS, clip_path, compare_versions, places
 from annotate.evaluation.views import evaluation_tables
 from annotate.jobs import tasks
+from annotate.jobs.queries import run_progress
 from annotate.judging.media_views import stored_file
 from annotate.models import MOST_SEEDS, Instance, ModelVersion, Use, User
 from annotate.registry import queries as version_queries
-from annotate.rounds import queries
-from annotate.rounds.rounds import RoundError
 
 #: Ticked at first, offered, and allowed at once.
 FIRST, OFFERED, MOST = 4, 100, 24
@@ -107,7 +107,7 @@ def comparison(request: SignedInRequest, comparison_id: int) -> HttpResponse:
     """The whole page; while its run is live, the `#progress` part is asked for again and again."""
     found = get_object_or_404(version_queries.visible_comparisons(request.user), pk=comparison_id)
     run = found.run
-    context: dict[str, Any] = {"comparison": found, "run": run, "progress": queries.run_progress(run)}
+    context: dict[str, Any] = {"comparison": found, "run": run, "progress": run_progress(run)}
     if request.htmx:
         response = render(request, "annotate/evaluation/version_comparison.html#progress", context)
         if not run.is_live:

@@ -9,11 +9,11 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
+from annotate.core.errors import RoundError
 from annotate.evaluation.evaluations import queue_evaluation
 from annotate.jobs.runs import run_dir
 from annotate.models import Instance, ModelVersion, Run, User, VersionComparison
 from annotate.registry.versions import last_round
-from annotate.rounds.rounds import RoundError
 
 #: The two arms of the run, in the order in which they are shown.
 ARMS = ("baseline", "candidate")

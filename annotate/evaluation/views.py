@@ -11,15 +11,14 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_POST, require_safe
 
-from annotate.core.access import SignedInRequest, leads_only
+from annotate.core.access import SignedInRequest, leads_only, visible_runs
 from annotate.core.charts import Span, span
+from annotate.core.errors import RoundError
 from annotate.evaluation.evaluations import evaluate_version
 from annotate.jobs import tasks
 from annotate.judging.media_views import stored_file
 from annotate.models import Run, Stage
 from annotate.registry import queries as version_queries
-from annotate.rounds import queries
-from annotate.rounds.rounds import RoundError
 from rlhf.evaluation.report import tables as report_tables
 from rlhf.evaluation.report.plots import Scale
 
@@ -45,7 +44,7 @@ def start(request: SignedInRequest, version_id: int) -> HttpResponse:
 @require_safe
 def report(request: SignedInRequest, run_id: int) -> HttpResponseBase:
     """To save and open: its styles stand inside it, which this site's own pages may not have."""
-    run = get_object_or_404(queries.visible_runs(request.user), pk=run_id, stage=Stage.EVALUATE)
+    run = get_object_or_404(visible_runs(request.user), pk=run_id, stage=Stage.EVALUATE)
     response = stored_file(request, _report_path(run))
     response.headers["Content-Disposition"] = f'attachment; filename="evaluation-{run.pk}.html"'
     response.headers["Content-Type"] = "text/html; charset=utf-8"

@@ -9,13 +9,12 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from annotate.core.access import SignedInRequest, leads_only
+from annotate.core.access import SignedInRequest, leads_only, visible_rounds
 from annotate.exports.downloads import DownloadError, cancel_file, request_file
-from annotate.integrations import queries as door_queries
+from annotate.exports.queries import visible_files
 from annotate.integrations.tasks import send_judgment_file
 from annotate.judging.media_views import judgment_file
 from annotate.models import FileFormat, Round, User
-from annotate.rounds import queries
 from rlhf.records import Track
 
 
@@ -32,7 +31,7 @@ class FileForm(forms.Form):
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
         field = self.fields["round"]
         assert isinstance(field, forms.ModelChoiceField)
-        field.queryset = queries.visible_rounds(user)
+        field.queryset = visible_rounds(user)
 
 
 @leads_only
@@ -44,7 +43,7 @@ def judgment_files(request: SignedInRequest) -> HttpResponse:
         file = request_file(request.user, **form.cleaned_data)
         send_judgment_file(file)
         return redirect("judgment_files")
-    files = list(door_queries.visible_files(request.user)[:50])
+    files = list(visible_files(request.user)[:50])
     context = {"form": form, "files": files, "is_live": any(file.is_live for file in files)}
     template = "annotate/exports/judgment_files.html" + ("#files" if request.htmx else "")
     return render(request, template, context, status=422 if form.errors else 200)
@@ -53,7 +52,7 @@ def judgment_files(request: SignedInRequest) -> HttpResponse:
 @leads_only
 @require_POST
 def cancel(request: SignedInRequest, file_id: int) -> HttpResponse:
-    file = get_object_or_404(door_queries.visible_files(request.user), pk=file_id)
+    file = get_object_or_404(visible_files(request.user), pk=file_id)
     if not cancel_file(file):
         messages.error(request, f"{file} had ended already: {file.status}.")
     return redirect("judgment_files")
@@ -62,7 +61,7 @@ def cancel(request: SignedInRequest, file_id: int) -> HttpResponse:
 @leads_only
 @require_safe
 def content(request: SignedInRequest, file_id: int) -> HttpResponseBase:
-    file = get_object_or_404(door_queries.visible_files(request.user), pk=file_id)
+    file = get_object_or_404(visible_files(request.user), pk=file_id)
     try:
         return judgment_file(request, file)
     except DownloadError as error:

@@ -14,11 +14,11 @@ from django.db import connection, transaction
 from django.db.models import Prefetch
 
 from annotate.core.audit import record_event
+from annotate.core.errors import RoundError
 from annotate.exports.queries import NO_CONSENT, Place, chosen_by
 from annotate.models import Export, InstanceReference, PreferencePair, Round, Use, User, VideoSample
-from annotate.privacy.consent_queries import refusal
-from annotate.rounds.queries import people_of
-from annotate.rounds.rounds import RoundError, refuse_comparison
+from annotate.privacy.consent_queries import people_of, refusal
+from annotate.rounds.rounds import refuse_comparison
 from generator.frozen_set import MediaFile
 from generator.records import ElementChange, ReferenceKind
 from rlhf.export.freezing import write_export

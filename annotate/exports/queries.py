@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from annotate.models import PreferencePair, Round, Use
+from django.db.models import Count, QuerySet
+
+from annotate.judging.queries import disqualified
+from annotate.models import Export, Judgment, JudgmentFile, PreferencePair, Round, Use, User
 from annotate.privacy.consent_queries import given
 from rlhf.export.rule import ExportRule, choose
 from rlhf.records import JointState, Track, Verdict
@@ -95,3 +99,45 @@ def _place(rule: ExportRule, preference: PreferencePair) -> tuple[Place | None, 
         for track, consensus in found.items()
     }
     return choose(rule, verdicts, votes)
+
+
+def visible_files(user: User) -> QuerySet[JudgmentFile]:
+    files = JudgmentFile.objects.select_related("round", "requested_by").order_by("-id")
+    return files if user.is_lead else files.none()
+
+
+def votes_of(export: Export) -> Votes:
+    """The newest revision of every counting vote on an export's pairs."""
+    return _count(Judgment.objects.filter(slot__pair__preference__exports=export))
+
+
+@dataclass(frozen=True)
+class Votes:
+    """Counting votes, and of how many people (or simulated annotators) they are."""
+
+    human: int
+    simulated: int
+    people: int
+    simulated_people: int
+
+    @property
+    def total(self) -> int:
+        return self.human + self.simulated
+
+
+def votes_in(round: Round) -> Votes:
+    """Those of a round, gold left out."""
+    return _count(Judgment.objects.filter(slot__round=round, slot__pair__gold=None))
+
+
+def _count(judgments: QuerySet[Judgment]) -> Votes:
+    counted = judgments.filter(~disqualified("slot__annotator")).order_by().values("is_simulated")
+    rows = {
+        row["is_simulated"]: row
+        for row in counted.annotate(
+            votes=Count("slot", distinct=True), people=Count("slot__annotator", distinct=True)
+        )
+    }
+    none = {"votes": 0, "people": 0}
+    human, simulated = rows.get(False, none), rows.get(True, none)
+    return Votes(human["votes"], simulated["votes"], human["people"], simulated["people"])

@@ -8,21 +8,20 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_safe
 
-from annotate.core.access import SignedInRequest, leads_only
+from annotate.core.access import SignedInRequest, leads_only, visible_exports
 from annotate.core.archives import archive_response
 from annotate.exports import files as export_files
-from annotate.registry import queries as version_queries
-from annotate.rounds import queries
+from annotate.exports.queries import votes_of
 
 
 @leads_only
 @require_safe
 def export_detail(request: SignedInRequest, export_id: int) -> HttpResponse:
-    export = get_object_or_404(queries.visible_exports(request.user), pk=export_id)
+    export = get_object_or_404(visible_exports(request.user), pk=export_id)
     manifest = export.manifest
     context = {
         "export": export,
-        "votes": version_queries.votes_of(export),
+        "votes": votes_of(export),
         "reasons": sorted(manifest["reasons"].items(), key=lambda item: (-item[1], item[0])),
         "licences": sorted(manifest["licences"].items()),
         "runs": export.runs.order_by("id"),
@@ -36,7 +35,7 @@ def export_detail(request: SignedInRequest, export_id: int) -> HttpResponse:
 @require_GET
 def download(request: SignedInRequest, export_id: int, form: str) -> HttpResponseBase:
     """The set with its media as a zip."""
-    export = get_object_or_404(queries.visible_exports(request.user), pk=export_id)
+    export = get_object_or_404(visible_exports(request.user), pk=export_id)
     if form not in export_files.FORMS:
         raise Http404
     try:

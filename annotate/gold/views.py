@@ -8,13 +8,12 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from annotate.core.access import SignedInRequest, leads_only, signed_in
+from annotate.core.access import SignedInRequest, leads_only, signed_in, visible_rounds
 from annotate.gold import queries as gold_queries
 from annotate.gold.gold import make_gold, retire
 from annotate.gold.qualification_queries import missed_pairs, standing_of
-from annotate.judging.tracks import statements_of
 from annotate.models import GoldPair
-from annotate.rounds import queries
+from annotate.people.queries import statements_of
 from generator.media import MediaError
 from rlhf.records import Track
 
@@ -22,7 +21,7 @@ from rlhf.records import Track
 @leads_only
 @require_http_methods(["GET", "HEAD", "POST"])
 def gold(request: SignedInRequest, round_id: int) -> HttpResponse:
-    round = get_object_or_404(queries.visible_rounds(request.user), pk=round_id)
+    round = get_object_or_404(visible_rounds(request.user), pk=round_id)
     if request.method == "POST":
         try:
             new = make_gold(round, request.user)

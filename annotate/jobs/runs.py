@@ -18,6 +18,7 @@ from django.db.models import Case, F, Max, Q, Value, When
 from django.db.models.functions import Now
 
 from annotate.core.audit import record_event
+from annotate.core.errors import RoundError
 from annotate.models import (
     LIVE,
     MOST_ATTEMPTS,
@@ -35,11 +36,11 @@ from annotate.models import (
     VideoSample,
 )
 from annotate.privacy.consent import refuse_training, refuse_without_consent
-from annotate.privacy.consent_queries import refusal
+from annotate.privacy.consent_queries import people_of, refusal
 from annotate.prompts.generated import store_described
 from annotate.rounds import queries
 from annotate.rounds.prompt_limits import leave_out_unread
-from annotate.rounds.rounds import RoundError, open_ready_pairs, refuse_comparison, rounds_sharing_videos
+from annotate.rounds.rounds import open_ready_pairs, refuse_comparison, rounds_sharing_videos
 from generator.display_copies import write_display_copy
 from generator.rundir import RunDir
 from generator.video import MediaError, probe
@@ -122,7 +123,7 @@ def queue_dpo(
     refuse_training(export)
     if not export.num_pairs:
         says = f"{export} holds no pair; collect more votes, or look at the reasons on the round's page"
-        left_out = refusal(queries.people_of(round), Use.SHOW, Use.TRAIN)
+        left_out = refusal(people_of(round), Use.SHOW, Use.TRAIN)
         raise RoundError(f"{says}. {left_out}" if left_out else says)
 
     def request(folder: RunDir) -> dict[str, Any]:

@@ -23,12 +23,12 @@ from django.views.decorators.http import require_safe
 from rest_framework.authentication import TokenAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 
+from annotate.core.access import visible_references, visible_runs, visible_samples
 from annotate.core.files import FilePart
 from annotate.exports.downloads import file_path
 from annotate.judging.queries import held_slot
 from annotate.judging.tracks import shown_file
 from annotate.models import FileFormat, JudgmentFile, Stage, User
-from annotate.rounds.queries import visible_references, visible_runs, visible_samples
 from annotate.studies import queries as study_queries
 from annotate.training.run_clips import clip_path
 

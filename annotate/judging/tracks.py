@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from annotate.models import Instance, InstanceReference, Reference, Side, Slot, Use
-from annotate.people.queries import usable_references
-from generator.prompts.differential import make_prompt
+from annotate.models import InstanceReference, Reference, Side, Slot, Use
+from annotate.people.queries import statements_of, usable_references
 from rlhf.records import Track
 
 
@@ -50,13 +49,6 @@ def judging_task(slot: Slot) -> JudgingTask:
         statements_of(instance),
         {element["element"]: element["target"] for element in instance.prompt.elements if element["changed"]},
     )
-
-
-def statements_of(instance: Instance) -> tuple[str, ...]:
-    """A sentence a change; where a lead wrote the text anew, that text, since it is what the model read."""
-    prompt = instance.prompt
-    statements = {item["element"]: item["statement"] for item in prompt.elements if item["changed"]}
-    return tuple(statements.values()) if make_prompt(statements) == prompt.text else (prompt.text,)
 
 
 def shown_file(slot: Slot, name: str) -> str | None:

@@ -21,8 +21,8 @@ from annotate.core import moments
 from annotate.core.access import SignedInRequest, signed_in
 from annotate.core.strict_json import ShallowJSONField
 from annotate.gold.qualification_queries import standing_of
-from annotate.integrations import queries as door_queries
 from annotate.judging import queries as judging_queries
+from annotate.judging.assigned_work import own_entries, why_no_pair
 from annotate.judging.evidence import Break, Evidence, NotWatchedError, TooSoonError
 from annotate.judging.judgments import (
     AlreadyJudgedError,
@@ -261,8 +261,8 @@ def _shown_page(
         "revises": revises,
         "said": _sent(sent or {}) if sent or not revises else _said(revises),
         "standing": None if slot else standing_of(request.user, track),
-        "no_pair": None if slot else door_queries.why_no_pair(request.user, track),
-        "entry": door_queries.own_entries(request.user).first() if request.user.is_participant else None,
+        "no_pair": None if slot else why_no_pair(request.user, track),
+        "entry": own_entries(request.user).first() if request.user.is_participant else None,
     }
     template = "annotate/judging/judge.html" + ("#task" if request.htmx else "")
     return render(request, template, context, status=status)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Subquery
@@ -15,6 +15,7 @@ from annotate.models import (
     Consensus,
     Disqualification,
     Exposure,
+    GoldKind,
     Judgment,
     PreferencePair,
     Round,
@@ -171,3 +172,49 @@ def vote_counts(pair: VideoPair, track: Track) -> dict[str, int]:
     """How many people gave each verdict of a track that somebody gave."""
     given = Counter(vote.verdict for vote in latest_judgments(pair.pk) if vote.slot.track == track)
     return {str(verdict): given[verdict] for verdict in Verdict if given[verdict]}
+
+
+def round_votes(round: Round, *, is_simulated: bool, pairs: Collection[int] | None = None) -> list[Vote]:
+    """The newest answer of every judged slot, counting or not, in order; of all pairs or of some.
+
+    Training says nothing of work, and a repeated pair has no answer that is known.
+    """
+    rows = (
+        Judgment.objects.filter(slot__round=round, is_simulated=is_simulated)
+        .exclude(slot__pair__gold__kind=GoldKind.REPEAT)
+        .exclude(slot__pair__gold__is_training=True)
+        .order_by("slot_id", "-revision")
+        .distinct("slot_id")
+        .values_list(
+            "slot__judged_at",
+            "slot_id",
+            "slot__pair_id",
+            "slot__track",
+            "slot__annotator_id",
+            "verdict",
+            "slot__first_side",
+            "evidence__active_ms",
+            "slot__pair__gold_verdicts",
+        )
+    )
+    if pairs is not None:
+        rows = rows.filter(slot__pair__in=pairs)
+    return [_vote(row) for row in sorted(rows, key=lambda row: row[:2])]
+
+
+def disqualified_people() -> set[int]:
+    return set(Disqualification.objects.filter(lifted_at=None).values_list("annotator_id", flat=True))
+
+
+def _vote(row: tuple[Any, ...]) -> Vote:
+    _, _, pair, track, annotator, verdict, first_side, active_ms, gold = row
+    known = (gold or {}).get(track)
+    return Vote(
+        pair=pair,
+        track=Track(track),
+        annotator=annotator,
+        verdict=Verdict(verdict),
+        first_on_left=first_side == Side.LEFT,
+        active_s=None if active_ms is None else active_ms / 1000,
+        gold=Verdict(known) if known else None,
+    )

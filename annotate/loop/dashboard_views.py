@@ -11,13 +11,13 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from annotate.core.access import SignedInRequest, leads_only
+from annotate.core.access import SignedInRequest, leads_only, visible_rounds
 from annotate.core.charts import Part, Span, bars, parts, span
 from annotate.models import Round, RoundFigures
 from annotate.quality import queries as quality_queries
 from annotate.quality.figures import FIGURES_VERSION
 from annotate.quality.tasks import send_figures
-from annotate.rounds import progress_queries, queries
+from annotate.rounds import progress_queries
 from annotate.rounds.funnel_queries import round_funnel
 from rlhf.records import Track
 
@@ -52,7 +52,7 @@ class TrackFigures:
 @leads_only
 @require_safe
 def dashboard(request: SignedInRequest, round_id: int) -> HttpResponse:
-    round = get_object_or_404(queries.visible_rounds(request.user), pk=round_id)
+    round = get_object_or_404(visible_rounds(request.user), pk=round_id)
     return render(request, "annotate/loop/dashboard.html", {"round": round, **_live(round)})
 
 
@@ -109,7 +109,7 @@ def _parts(counts: Mapping[str, int], names: Sequence[str]) -> list[Part]:
 @require_POST
 def compute(request: SignedInRequest, round_id: int) -> HttpResponse:
     """Ask a worker for the figures that take long."""
-    round = get_object_or_404(queries.visible_rounds(request.user), pk=round_id)
+    round = get_object_or_404(visible_rounds(request.user), pk=round_id)
     send_figures(round)
     messages.info(request, "A worker computes the figures. Reload the page in a moment.")
     return redirect("dashboard", round_id=round.pk)

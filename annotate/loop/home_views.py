@@ -8,8 +8,8 @@ from django.shortcuts import redirect, render
 
 from annotate.core.access import SignedInRequest, signed_in
 from annotate.gold.qualification_queries import standing_of
-from annotate.integrations import queries as door_queries
 from annotate.judging import queries as judging_queries
+from annotate.judging.assigned_work import own_entries
 from annotate.loop.views import waiting_rounds
 from annotate.rounds import queries
 from rlhf.records import Track
@@ -19,7 +19,7 @@ from rlhf.records import Track
 def home(request: SignedInRequest) -> HttpResponse:
     user = request.user
     if user.is_participant:
-        entry = door_queries.own_entries(user).select_related("link").first()
+        entry = own_entries(user).select_related("link").first()
         if entry is None:
             raise Http404
         return redirect("entry", token=entry.link.token)

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from django.db.models import Count
 
+from annotate.core.errors import RoundError
 from annotate.evaluation.evaluations import evaluate_version
 from annotate.exports.freezing import export_round
+from annotate.jobs.queries import done_run, stuck_runs
 from annotate.jobs.runs import queue_dpo, queue_sampling
 from annotate.judging.resolution import settle_open_pairs
 from annotate.judging.vote_queries import pairs_left_open
@@ -15,7 +17,6 @@ from annotate.models import LIVE, Round, RoundKind, RoundState, Run, Slot, Stage
 from annotate.privacy.consent_queries import given
 from annotate.registry.queries import evaluations_of
 from annotate.rounds import queries
-from annotate.rounds.rounds import RoundError
 from rlhf.records import Track
 
 
@@ -40,7 +41,7 @@ def advance_round(round: Round, *, include_simulated: bool = False, actor: User 
     live = round.runs.filter(status__in=[*LIVE]).last()
     if live:
         return Step(f"{live.stage} is {live.status}", live)
-    if stuck := queries.stuck_runs(round).last():
+    if stuck := stuck_runs(round).last():
         raise RoundError(
             f"{stuck} {stuck.status}: {stuck.error or 'by a lead'}; retry it on the round's page"
         )
@@ -96,7 +97,7 @@ def _votes_wanted(round: Round) -> Step | None:
 
 def _evaluate(round: Round, actor: User | None) -> Step | None:
     """What was tuned is evaluated whatever votes are still to come."""
-    tuned = queries.done_run(round, Stage.DPO)
+    tuned = done_run(round, Stage.DPO)
     if tuned is None or evaluations_of(tuned.model_version).exists():
         return None
     if not queries.held_out_instances().exists():
@@ -105,7 +106,7 @@ def _evaluate(round: Round, actor: User | None) -> Step | None:
 
 
 def _train(round: Round, *, include_simulated: bool, actor: User | None) -> Step:
-    if queries.done_run(round, Stage.DPO) is not None:
+    if done_run(round, Stage.DPO) is not None:
         return Step("the round is complete; the next one can start from its model", is_finished=True)
     export = export_round(round, include_simulated=include_simulated, actor=actor)
     says = f"{export} holds {export.num_pairs} pairs; Flow-DPO is queued"

@@ -7,9 +7,9 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods
 
-from annotate.core.access import SignedInRequest, leads_only
+from annotate.core.access import SignedInRequest, leads_only, visible_rounds
 from annotate.models import RoundState
-from annotate.rounds import progress_queries, queries
+from annotate.rounds import progress_queries
 from annotate.rounds.rounds import set_round_state
 
 #: What a lead asks for, and what the round is afterwards.
@@ -24,7 +24,7 @@ VERBS = {
 @require_http_methods(["GET", "HEAD", "POST"])
 def round_state(request: SignedInRequest, round_id: int) -> HttpResponse:
     """GET says what would happen and changes nothing; POST does it."""
-    round = get_object_or_404(queries.visible_rounds(request.user), pk=round_id)
+    round = get_object_or_404(visible_rounds(request.user), pk=round_id)
     given = (request.POST if request.method == "POST" else request.GET).get("to", "")
     if given not in RoundState.values:
         raise Http404

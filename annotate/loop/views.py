@@ -10,21 +10,23 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from annotate.core.access import SignedInRequest, leads_only
+from annotate.core.access import SignedInRequest, leads_only, visible_rounds
 from annotate.core.charts import Curve, curve
+from annotate.core.errors import RoundError
 from annotate.evaluation.comparison_views import comparison_page
 from annotate.jobs import tasks
+from annotate.jobs.queries import done_evaluation, done_run, dpo_curves, run_progress, stuck_runs
 from annotate.judging import vote_queries
 from annotate.loop.loop import advance_round, is_ready_to_train
 from annotate.models import LIVE, Round, RoundKind, Run, Stage, User
-from annotate.privacy.consent_queries import refusal
+from annotate.privacy.consent_queries import people_of, refusal, uses_of
 from annotate.rounds import queries
 from annotate.rounds.funnel_queries import funnels, round_funnel
-from annotate.rounds.rounds import RoundError, let_choose
+from annotate.rounds.rounds import let_choose
 
 
 def waiting_rounds(user: User) -> list[dict[str, Any]]:
-    rounds = list(queries.visible_rounds(user))
+    rounds = list(visible_rounds(user))
     found = funnels(rounds)
     return [{"round": round, "funnel": found[round.pk]} for round in rounds]
 
@@ -37,7 +39,7 @@ def round_list(request: SignedInRequest) -> HttpResponse:
 @leads_only
 def round_detail(request: SignedInRequest, round_id: int) -> HttpResponse:
     """The whole page; while a run is live, its `#progress` part is asked for again and again."""
-    round = get_object_or_404(queries.visible_rounds(request.user), pk=round_id)
+    round = get_object_or_404(visible_rounds(request.user), pk=round_id)
     if round.kind == RoundKind.COMPARISON:
         return comparison_page(request, round)
     template = "annotate/loop/round.html" + ("#progress" if request.htmx else "")
@@ -47,30 +49,28 @@ def round_detail(request: SignedInRequest, round_id: int) -> HttpResponse:
 def _context(round: Round) -> dict[str, Any]:
     shown = list(round.runs.order_by("-id"))
     dpo = next((run for run in shown if run.stage == Stage.DPO), None)
-    evaluation = queries.done_evaluation(round)
-    stuck = set(queries.stuck_runs(round))
+    evaluation = done_evaluation(round)
+    stuck = set(stuck_runs(round))
     return {
         "round": round,
         "funnel": round_funnel(round),
         "failed_videos": queries.failed_videos(round),
         "withheld": round.pairs.exclude(prompt_unread="").count(),
-        "runs": [
-            {"run": run, "progress": queries.run_progress(run), "can_retry": run in stuck} for run in shown
-        ],
+        "runs": [{"run": run, "progress": run_progress(run), "can_retry": run in stuck} for run in shown],
         "is_live": any(run.status in LIVE for run in shown),
         "curves": _curves(dpo) if dpo else [],
         "exports": round.exports.select_related("superseded").order_by("-id"),
         "evaluation": evaluation,
-        "tuned": queries.done_run(round, Stage.DPO),
+        "tuned": done_run(round, Stage.DPO),
         "pairs": queries.pairs_side_by_side(round),
-        "left_out": refusal(queries.people_of(round), *queries.uses_of(round)),
+        "left_out": refusal(people_of(round), *uses_of(round)),
         "saved": vote_queries.votes_saved(round),
         "num_unsettled": vote_queries.unsettled_pairs(round).count(),
     }
 
 
 def _curves(run: Run) -> list[Curve]:
-    rows = queries.dpo_curves(run)
+    rows = dpo_curves(run)
     titles = {
         "loss": "Loss (starts at ln 2)",
         "rewards/margins": "Reward margin, chosen minus rejected",
@@ -85,7 +85,7 @@ def _curves(run: Run) -> list[Curve]:
 @require_POST
 def advance(request: SignedInRequest, round_id: int) -> HttpResponse:
     """Take the next step; before a training it is a look at what would be trained."""
-    round = get_object_or_404(queries.visible_rounds(request.user), pk=round_id)
+    round = get_object_or_404(visible_rounds(request.user), pk=round_id)
     include_simulated = request.POST.get("include_simulated") == "on"
     if is_ready_to_train(round):
         look = reverse("launch", args=[round.pk])
@@ -104,7 +104,7 @@ def advance(request: SignedInRequest, round_id: int) -> HttpResponse:
 @require_POST
 def choosing(request: SignedInRequest, round_id: int) -> HttpResponse:
     """Let annotators ask for the round, or not."""
-    round = get_object_or_404(queries.visible_rounds(request.user), pk=round_id)
+    round = get_object_or_404(visible_rounds(request.user), pk=round_id)
     try:
         let_choose(round, request.POST.get("may_be_chosen") == "on", actor=request.user)
     except RoundError as error:

@@ -22,7 +22,9 @@ from django.urls import reverse
 from tqdm import tqdm
 
 from annotate.accounts.accounts import create_account, renew_password
+from annotate.core.errors import RoundError
 from annotate.jobs import tasks
+from annotate.jobs.queries import done_run, stuck_runs
 from annotate.jobs.runs import queue_sampling, retry_run
 from annotate.loop.loop import Step, advance_round
 from annotate.management.loop_command import curate_with_bar, wait_for_run
@@ -34,7 +36,7 @@ from annotate.people.prompt_readers import part_by_prompt
 from annotate.privacy.consent_queries import given, refusal
 from annotate.rounds import queries
 from annotate.rounds.funnel_queries import round_funnel
-from annotate.rounds.rounds import RoundError, import_model, plan_pairs, start_round
+from annotate.rounds.rounds import import_model, plan_pairs, start_round
 from annotate.rounds.simulation import SimulatedVoter, simulate_round
 from generator.instances import Draw
 from rlhf.records import Track
@@ -96,7 +98,7 @@ def run_synthetic(say: Say) -> dict[str, Any]:
         ),
     ):
         with progress.stage(name, title):
-            if queries.done_run(round, stage) is None:
+            if done_run(round, stage) is None:
                 _take_step(round)
     report = queries.round_report(round) | {"wall_s": progress.wall_s}
     write_report(progress.folder, report)
@@ -226,7 +228,7 @@ def _sampled_round(say: Say, name: str, source: str, *, votes_wanted: int) -> Ro
 
 def _take_step(round: Round) -> Step:
     """One step of the round to its end; a step that an earlier demo left unfinished goes on."""
-    for run in queries.stuck_runs(round):
+    for run in stuck_runs(round):
         retry_run(run)
     step = advance_round(round, include_simulated=True)
     if step.run is not None:

@@ -13,12 +13,13 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 from tqdm import tqdm
 
+from annotate.core.errors import RoundError
 from annotate.jobs import tasks
+from annotate.jobs.queries import run_progress
 from annotate.models import Round, Run, RunStatus
 from annotate.people import queries as curation_queries
 from annotate.people.curation import curate_people
 from annotate.rounds import queries
-from annotate.rounds.rounds import RoundError
 from generator.curation.card import read_uses
 from generator.rundir import RunError
 from rlhf.export.freezing import ExportError
@@ -83,7 +84,7 @@ def wait_for_run(run: Run, *, quiet: bool = False) -> Run:
     bar = tqdm(desc=f"{run.stage:>8}", disable=quiet, dynamic_ncols=True, unit="step")
     while True:
         run.refresh_from_db()
-        progress = queries.run_progress(run)
+        progress = run_progress(run)
         if (progress["done"] or 0, progress["total"]) != (bar.n, bar.total):
             bar.total, bar.n = progress["total"], progress["done"] or 0
             bar.refresh()

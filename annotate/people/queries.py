@@ -34,6 +34,7 @@ from generator.curation.explanation import explain
 from generator.curation.filters import Measures, Thresholds
 from generator.curation.primary import PrimaryRating, rate_primary
 from generator.media import RejectReason
+from generator.prompts.differential import make_prompt
 from generator.records import ReferenceKind
 
 
@@ -245,3 +246,10 @@ def earlier_versions(prompt: DifferentialPrompt) -> list[DifferentialPrompt]:
 def edited_copy(instance: Instance) -> Instance | None:
     """Where the prompt of an instance with videos was edited: the copy that has the newer one."""
     return Instance.objects.filter(prompt__supersedes=instance.prompt_id).first()
+
+
+def statements_of(instance: Instance) -> tuple[str, ...]:
+    """A sentence a change; where a lead wrote the text anew, that text, since it is what the model read."""
+    prompt = instance.prompt
+    statements = {item["element"]: item["statement"] for item in prompt.elements if item["changed"]}
+    return tuple(statements.values()) if make_prompt(statements) == prompt.text else (prompt.text,)

@@ -13,14 +13,13 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from annotate.core.access import SignedInRequest, leads_only
+from annotate.core.access import SignedInRequest, leads_only, visible_references
 from annotate.core.charts import Curve, curve
 from annotate.jobs import tasks
 from annotate.models import Choice, Curation, IdentityGroup, Reference, Split, Use
 from annotate.people import people
 from annotate.people import queries as curation_queries
 from annotate.people.curation import annotation_path, queue_curation
-from annotate.rounds import queries
 from generator.curation.annotation import ClipAnnotation, load_annotation
 from generator.curation.explanation import explain
 from generator.curation.filters import Thresholds
@@ -140,7 +139,7 @@ def _curves(annotation: ClipAnnotation) -> list[Curve]:
 @require_safe
 def annotation(request: SignedInRequest, reference_id: int) -> HttpResponse:
     """What detectors saw, for the boxes over the frames."""
-    reference = get_object_or_404(queries.visible_references(request.user), pk=reference_id)
+    reference = get_object_or_404(visible_references(request.user), pk=reference_id)
     found = _annotation(reference)
     if found is None:
         raise Http404
@@ -160,7 +159,7 @@ def annotation(request: SignedInRequest, reference_id: int) -> HttpResponse:
 @leads_only
 @require_POST
 def decide(request: SignedInRequest, reference_id: int) -> HttpResponse:
-    reference = get_object_or_404(queries.visible_references(request.user), pk=reference_id)
+    reference = get_object_or_404(visible_references(request.user), pk=reference_id)
     if request.POST.get("choice") not in Choice.values:
         messages.error(request, f"A reference is one of {', '.join(Choice.values)}; nothing was changed.")
     else:

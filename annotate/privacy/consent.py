@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from annotate.core.errors import RoundError
 from annotate.models import (
     Export,
     IdentityGroup,
@@ -18,10 +19,8 @@ from annotate.models import (
     Use,
     VideoSample,
 )
-from annotate.privacy.consent_queries import given, refusal, refusal_among
+from annotate.privacy.consent_queries import given, people_of, refusal, refusal_among, uses_of
 from annotate.privacy.personal_data_queries import people_asked_about
-from annotate.rounds import queries
-from annotate.rounds.rounds import RoundError
 from generator.rundir import RunDir
 from rlhf.evaluation.benchmark.set import Benchmark, read_benchmark
 
@@ -32,7 +31,7 @@ def refuse_without_consent(round: Round) -> None:
     Raises:
         RoundError: nobody did.
     """
-    people, uses = queries.people_of(round), queries.uses_of(round)
+    people, uses = people_of(round), uses_of(round)
     if people.exists() and not people.filter(given("", *uses)).exists():
         raise RoundError(refusal(people, *uses))
 
@@ -83,7 +82,7 @@ def why_not_now(run: Run, folder: RunDir) -> str:
 
 def _refused_in_samples(round: Round, request: dict[str, Any]) -> str:
     asked = {str(item["sample_id"]) for item in request.get("samples", [])}
-    uses, people = queries.uses_of(round), queries.people_of(round)
+    uses, people = uses_of(round), people_of(round)
     refused = VideoSample.objects.filter(~Q(given("instance__group", *uses)), instance__group__in=people)
     found = refused.values_list("pk", "instance__group").iterator()
     return refusal_among(people, {group for sample, group in found if str(sample) in asked}, *uses)

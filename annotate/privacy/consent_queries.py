@@ -15,9 +15,11 @@ from django.db.models import (
     BooleanField,
     Case,
     Count,
+    Exists,
     Expression,
     F,
     Func,
+    OuterRef,
     Q,
     QuerySet,
     TextChoices,
@@ -26,7 +28,7 @@ from django.db.models import (
 )
 from django.db.models.sql.compiler import SQLCompiler
 
-from annotate.models import IdentityGroup, Split, Use
+from annotate.models import IdentityGroup, Round, RoundKind, Split, Use
 from annotate.models.consent import given_condition, given_sql
 
 __all__ = [
@@ -173,3 +175,13 @@ def sentence(reason: Consent, names: Sequence[str], *wanted: Use, count: int | N
     says, remedy = _WHY[reason]
     to = f" to {' and '.join(use.value for use in wanted)}" if wanted else ""
     return f"Consent{to} {says} for {', '.join(named)}{more}; {remedy}."
+
+
+def uses_of(round: Round) -> tuple[Use, ...]:
+    """What people have to agree to before a round's videos of them are made."""
+    return (Use.SHOW, Use.EVALUATE) if round.kind == RoundKind.COMPARISON else (Use.SHOW,)
+
+
+def people_of(round: Round) -> QuerySet[IdentityGroup]:
+    """The people of a round's pairs."""
+    return IdentityGroup.objects.filter(Exists(round.pairs.filter(instance__group=OuterRef("pk"))))

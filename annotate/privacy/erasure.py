@@ -14,6 +14,7 @@ from django.db.models.functions import Cast, Now
 from django.utils.crypto import salted_hmac
 
 from annotate.core.audit import record_event
+from annotate.core.errors import RoundError
 from annotate.database.triggers import without_append_only
 from annotate.jobs.runs import hold_queue
 from annotate.models import (
@@ -35,7 +36,6 @@ from annotate.models.personal_data import OUT_OF_REACH, ROWS, pairs_of, samples_
 from annotate.privacy.file_removal import carry_out, remove_after_commit
 from annotate.privacy.personal_data_queries import Located
 from annotate.privacy.traces import STRUCK
-from annotate.rounds.rounds import RoundError
 
 #: What exports and files of judgments say of themselves afterwards.
 WITHDRAWN = "a person's data were erased"

@@ -12,12 +12,12 @@ from django.views.decorators.http import require_http_methods
 
 from annotate.core.access import SignedInRequest, leads_only
 from annotate.jobs import tasks
+from annotate.jobs.queries import run_progress
 from annotate.jobs.runs import run_dir
 from annotate.models import LIVE, Run, RunStatus, Split
 from annotate.people import queries as curation_queries
 from annotate.prompts.generated import missing_of
 from annotate.prompts.prompt_runs import prompt_models, queue_prompts
-from annotate.rounds import queries
 from generator.instances import Draw
 
 #: Missing prompts that the page names; the folder's `missing.json` has them all.
@@ -86,7 +86,7 @@ def _shown(run: Run) -> ShownRun:
         summary = run.result["summary"]
     return ShownRun(
         run,
-        queries.run_progress(run),
+        run_progress(run),
         curation_queries.num_instances_of(run),
         summary,
         missing[:MISSING_SHOWN],

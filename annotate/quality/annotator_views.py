@@ -13,7 +13,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from annotate.core.access import SignedInRequest, leads_only, signed_in
+from annotate.core.access import SignedInRequest, leads_only, signed_in, visible_exports
 from annotate.core.charts import Curve, Span, curve, span
 from annotate.gold import queries as gold_queries
 from annotate.judging import queries as judging_queries
@@ -21,7 +21,6 @@ from annotate.models import Disqualification, Export, FlagOutcome, User
 from annotate.quality import disqualification as quality
 from annotate.quality import queries as quality_queries
 from annotate.quality.tasks import send_settling
-from annotate.rounds import queries
 from rlhf.records import Track
 
 PEOPLE_A_PAGE = 50
@@ -163,7 +162,7 @@ def _change(person: User, reason: str, request: SignedInRequest) -> Disqualifica
 @require_POST
 def rebuild(request: SignedInRequest, user_id: int, export_id: int) -> HttpResponse:
     person = get_object_or_404(quality_queries.annotator_rows(request.user), pk=user_id)
-    export: Export = get_object_or_404(queries.visible_exports(request.user), pk=export_id)
+    export: Export = get_object_or_404(visible_exports(request.user), pk=export_id)
     try:
         made = quality.rebuild_export(export, person, request.user)
     except quality.QualityError as error:

@@ -7,6 +7,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from annotate.core.audit import record_event
+from annotate.core.errors import RoundError
 from annotate.exports.freezing import export_round
 from annotate.jobs.claims import hold
 from annotate.judging.queries import disqualified
@@ -22,7 +23,6 @@ from annotate.models import (
     User,
     VideoPair,
 )
-from annotate.rounds.rounds import RoundError
 from rlhf.export.rule import ExportRule
 from rlhf.records import Track
 

@@ -9,9 +9,9 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from annotate.core.access import SignedInRequest, leads_only
+from annotate.core.access import SignedInRequest, leads_only, visible_rounds
 from annotate.quality import queries as quality_queries
-from annotate.rounds import progress_queries, queries
+from annotate.rounds import progress_queries
 from rlhf.votes.vote import Estimate
 from rlhf.votes.yield_plan import YieldPlan, plan_yield
 
@@ -36,7 +36,7 @@ class PlanForm(forms.Form):
 @leads_only
 @require_safe
 def planner(request: SignedInRequest, round_id: int) -> HttpResponse:
-    round = get_object_or_404(queries.visible_rounds(request.user), pk=round_id)
+    round = get_object_or_404(visible_rounds(request.user), pk=round_id)
     form = PlanForm(request.GET if "wanted" in request.GET else {"wanted": 1000})
     is_simulated = not quality_queries.has_votes(round, is_simulated=False)
     pilot = progress_queries.pilot_of(round, is_simulated=is_simulated)

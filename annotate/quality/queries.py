@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,11 +24,11 @@ from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, Coalesce, Least
 
 from annotate.judging.queries import disqualified
+from annotate.judging.vote_queries import disqualified_people
 from annotate.models import (
     AnnotatorFlag,
     Disqualification,
     Export,
-    GoldKind,
     Judgment,
     ModelVersion,
     PreferencePair,
@@ -39,56 +39,14 @@ from annotate.models import (
     Slot,
     User,
 )
-from rlhf.records import Track, Verdict
-from rlhf.votes.vote import Estimate, Vote, share
+from rlhf.records import Verdict
+from rlhf.votes.vote import Estimate, share
 
 #: A pause of this length begins another session.
 SESSION_PAUSE = timedelta(minutes=30)
 
 
 # -- votes as the statistics read them --------------------------------------------------------------
-
-
-def round_votes(round: Round, *, is_simulated: bool, pairs: Collection[int] | None = None) -> list[Vote]:
-    """The newest answer of every judged slot, counting or not, in order; of all pairs or of some.
-
-    Training says nothing of work, and a repeated pair has no answer that is known.
-    """
-    rows = (
-        Judgment.objects.filter(slot__round=round, is_simulated=is_simulated)
-        .exclude(slot__pair__gold__kind=GoldKind.REPEAT)
-        .exclude(slot__pair__gold__is_training=True)
-        .order_by("slot_id", "-revision")
-        .distinct("slot_id")
-        .values_list(
-            "slot__judged_at",
-            "slot_id",
-            "slot__pair_id",
-            "slot__track",
-            "slot__annotator_id",
-            "verdict",
-            "slot__first_side",
-            "evidence__active_ms",
-            "slot__pair__gold_verdicts",
-        )
-    )
-    if pairs is not None:
-        rows = rows.filter(slot__pair__in=pairs)
-    return [_vote(row) for row in sorted(rows, key=lambda row: row[:2])]
-
-
-def _vote(row: tuple[Any, ...]) -> Vote:
-    _, _, pair, track, annotator, verdict, first_side, active_ms, gold = row
-    known = (gold or {}).get(track)
-    return Vote(
-        pair=pair,
-        track=Track(track),
-        annotator=annotator,
-        verdict=Verdict(verdict),
-        first_on_left=first_side == Side.LEFT,
-        active_s=None if active_ms is None else active_ms / 1000,
-        gold=Verdict(known) if known else None,
-    )
 
 
 def inputs_hash(round: Round, *, is_simulated: bool, version: str) -> str:
@@ -98,10 +56,6 @@ def inputs_hash(round: Round, *, is_simulated: bool, version: str) -> str:
     gold = round.pairs.exclude(gold=None).aggregate(count=Count("id"), last=Max("id"))
     content = [version, seen, gold, sorted(disqualified_people())]
     return hashlib.sha256(repr(content).encode()).hexdigest()
-
-
-def disqualified_people() -> set[int]:
-    return set(Disqualification.objects.filter(lifted_at=None).values_list("annotator_id", flat=True))
 
 
 def coverage_of_people(round: Round, *, is_simulated: bool) -> dict[tuple[str, int], float]:

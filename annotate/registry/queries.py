@@ -8,10 +8,9 @@ from typing import Any
 from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
-from annotate.judging.queries import disqualified
+from annotate.exports.queries import Votes, votes_in
 from annotate.models import (
     Export,
-    Judgment,
     ModelVersion,
     Round,
     RoundKind,
@@ -48,43 +47,6 @@ def registry(user: User) -> QuerySet[ModelVersion]:
 def _number_of(rows: QuerySet[Any], column: str) -> Any:
     counted = rows.order_by().values(column).annotate(number=Count("pk"))
     return Coalesce(Subquery(counted.values("number"), output_field=IntegerField()), 0)
-
-
-@dataclass(frozen=True)
-class Votes:
-    """Counting votes, and of how many people (or simulated annotators) they are."""
-
-    human: int
-    simulated: int
-    people: int
-    simulated_people: int
-
-    @property
-    def total(self) -> int:
-        return self.human + self.simulated
-
-
-def votes_of(export: Export) -> Votes:
-    """The newest revision of every counting vote on an export's pairs."""
-    return _count(Judgment.objects.filter(slot__pair__preference__exports=export))
-
-
-def votes_in(round: Round) -> Votes:
-    """Those of a round, gold left out."""
-    return _count(Judgment.objects.filter(slot__round=round, slot__pair__gold=None))
-
-
-def _count(judgments: QuerySet[Judgment]) -> Votes:
-    counted = judgments.filter(~disqualified("slot__annotator")).order_by().values("is_simulated")
-    rows = {
-        row["is_simulated"]: row
-        for row in counted.annotate(
-            votes=Count("slot", distinct=True), people=Count("slot__annotator", distinct=True)
-        )
-    }
-    none = {"votes": 0, "people": 0}
-    human, simulated = rows.get(False, none), rows.get(True, none)
-    return Votes(human["votes"], simulated["votes"], human["people"], simulated["people"])
 
 
 def ancestors(version: ModelVersion) -> list[ModelVersion]:

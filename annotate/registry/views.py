@@ -12,10 +12,11 @@ from django.views.decorators.http import require_POST, require_safe
 
 from annotate.core.access import SignedInRequest, leads_only
 from annotate.core.archives import archive_response
+from annotate.core.errors import RoundError
+from annotate.exports.queries import votes_of
 from annotate.registry import model_cards, versions
 from annotate.registry import queries as version_queries
 from annotate.rounds import queries
-from annotate.rounds.rounds import RoundError
 
 CHANGES = {"promote": versions.promote, "archive": versions.archive, "restore": versions.restore}
 
@@ -35,7 +36,7 @@ def version_detail(request: SignedInRequest, version_id: int) -> HttpResponse:
     context = {
         "version": version,
         "ancestors": version_queries.ancestors(version),
-        "votes": version_queries.votes_of(version.export) if version.export else None,
+        "votes": votes_of(version.export) if version.export else None,
         "figures": model_cards.figures_of(version),
         "settings": model_cards.changed_settings_of(version),
         "evaluations": version_queries.evaluations_of(version),

@@ -11,8 +11,8 @@ from django.db.models.functions import Now, TruncDate
 from django.utils import timezone
 
 from annotate.database import clock
+from annotate.judging.vote_queries import disqualified_people, round_votes
 from annotate.models import EntryLink, Judgment, PreferencePair, Round, Slot
-from annotate.quality.queries import disqualified_people, round_votes
 from annotate.rounds.funnel_queries import Funnel
 from rlhf.records import JointState, Track
 from rlhf.votes.vote import Estimate

@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import Max, Q, QuerySet
 
 from annotate.core.audit import record_event
+from annotate.core.errors import RoundError
 from annotate.judging.slots import open_slots
 from annotate.models import (
     Instance,
@@ -31,10 +32,6 @@ from generator.media import file_sha256
 from generator.records import SamplerSettings
 from rlhf.dpo.config import FlowDPOConfig
 from rlhf.votes.stopping import Rule
-
-
-class RoundError(Exception):
-    """A round cannot take this step; the message names the reason and the remedy."""
 
 
 @transaction.atomic

@@ -13,9 +13,9 @@ from django.conf import settings
 from django.db import transaction
 
 from annotate.accounts.accounts import create_account
+from annotate.core.errors import RoundError
 from annotate.models import Round, User
 from annotate.rounds.queries import is_synthetic
-from annotate.rounds.rounds import RoundError
 
 
 @dataclass(frozen=True)

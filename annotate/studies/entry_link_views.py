@@ -11,13 +11,12 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
-from annotate.core.access import SignedInRequest, leads_only
+from annotate.core.access import SignedInRequest, leads_only, visible_rounds
 from annotate.database import clock
-from annotate.integrations import queries as door_queries
 from annotate.models import EntryLink, Round, User
-from annotate.rounds import queries
 from annotate.studies import entries
 from annotate.studies.entries import LinkTerms
+from annotate.studies.entry_queries import entries_of, visible_links
 from rlhf.records import Track
 
 #: A beginning that leads are expected to change to what their ethics board wants.
@@ -72,7 +71,7 @@ class LinkForm(TermsForm):
         super().__init__(*args, **kwargs)
         field = self.fields["round"]
         assert isinstance(field, forms.ModelChoiceField)
-        field.queryset = queries.visible_rounds(user).filter(is_open=True).order_by("-id")
+        field.queryset = visible_rounds(user).filter(is_open=True).order_by("-id")
 
 
 @leads_only
@@ -88,14 +87,14 @@ def entry_links(request: SignedInRequest) -> HttpResponse:
             form.add_error(None, str(error))
         else:
             return redirect("entry_link", link_id=link.pk)
-    context = {"form": form, "links": door_queries.visible_links(request.user)}
+    context = {"form": form, "links": visible_links(request.user)}
     return render(request, "annotate/studies/entry_links.html", context, status=422 if form.errors else 200)
 
 
 @leads_only
 def entry_link(request: SignedInRequest, link_id: int) -> HttpResponse:
     link = _link(request, link_id)
-    context = {"link": link, "entries": door_queries.entries_of(link), "now": clock.now()}
+    context = {"link": link, "entries": entries_of(link), "now": clock.now()}
     return render(request, "annotate/studies/entry_link.html", context)
 
 
@@ -109,4 +108,4 @@ def end(request: SignedInRequest, link_id: int) -> HttpResponse:
 
 
 def _link(request: SignedInRequest, link_id: int) -> EntryLink:
-    return get_object_or_404(door_queries.visible_links(request.user), pk=link_id)
+    return get_object_or_404(visible_links(request.user), pk=link_id)

@@ -9,10 +9,11 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from annotate.integrations import queries as door_queries
+from annotate.judging.assigned_work import own_entries
 from annotate.models import Entry, EntryLink, Study, User
 from annotate.studies import entries
 from annotate.studies.entries import EntryRefusedError
+from annotate.studies.entry_queries import find_link
 
 #: Participants have no password; their session is the only way in.
 _BACKEND = "django.contrib.auth.backends.ModelBackend"
@@ -65,7 +66,7 @@ def decline(request: HttpRequest, token: str) -> HttpResponse:
 
 
 def _link(token: str) -> EntryLink:
-    link = door_queries.find_link(token)
+    link = find_link(token)
     if link is None:
         raise Http404
     return link
@@ -83,7 +84,7 @@ def _own_entry(request: HttpRequest, link: EntryLink, external_id: str) -> Entry
     """The entry of whoever is signed in, unless the address names somebody else."""
     if not isinstance(request.user, User) or not request.user.is_participant:
         return None
-    own = door_queries.own_entries(request.user).filter(link=link).first()
+    own = own_entries(request.user).filter(link=link).first()
     if own is None or (external_id and own.participant.external_id != external_id):
         return None
     return own

@@ -11,7 +11,6 @@ from django.db.models import Count, Q
 
 from annotate.core.audit import record_event
 from annotate.jobs.runs import run_dir
-from annotate.judging.tracks import statements_of
 from annotate.models import (
     EntryLink,
     IdentityGroup,
@@ -29,6 +28,7 @@ from annotate.models import (
     Use,
     User,
 )
+from annotate.people.queries import statements_of
 from annotate.privacy.consent_queries import given, refusal_among
 from annotate.studies.entries import LinkTerms, add_link
 from annotate.studies.queries import Input, arms_of, videos_by_input

@@ -6,9 +6,9 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from annotate.core.audit import record_event
+from annotate.core.errors import RoundError
 from annotate.models import Run, RunStatus, User
 from annotate.privacy.consent import refuse_training
-from annotate.rounds.rounds import RoundError
 
 
 @transaction.atomic

@@ -10,11 +10,11 @@ from django.http import Http404, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods
 
-from annotate.core.access import SignedInRequest, leads_only
+from annotate.core.access import SignedInRequest, leads_only, visible_rounds
+from annotate.core.errors import RoundError
 from annotate.jobs import tasks
+from annotate.jobs.queries import live_run
 from annotate.models import Round, Stage
-from annotate.rounds import queries
-from annotate.rounds.rounds import RoundError
 from annotate.training import queries as launch_queries
 from annotate.training.launches import launch_dpo
 from annotate.training.preview import DryRun, dry_run
@@ -68,7 +68,7 @@ class Field:
 @require_http_methods(["GET", "HEAD", "POST"])
 def launch(request: SignedInRequest, round_id: int) -> HttpResponse:
     """GET looks and starts nothing; POST launches what was looked at."""
-    round = get_object_or_404(queries.visible_rounds(request.user), pk=round_id)
+    round = get_object_or_404(visible_rounds(request.user), pk=round_id)
     given = request.POST if request.method == "POST" else request.GET
     exports = launch_queries.usable_exports(request.user, round)
     include_simulated = given.get("include_simulated") == "on"
@@ -96,7 +96,7 @@ def launch(request: SignedInRequest, round_id: int) -> HttpResponse:
         "rule": chosen.rule,
         "look": look,
         "problem": problem,
-        "live": queries.live_run(round, Stage.DPO),
+        "live": live_run(round, Stage.DPO),
         "approve": settings.APPROVE_ROUNDS,
         **_fields(round, look, given),
     }

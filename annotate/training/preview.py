@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from annotate.jobs.queries import dpo_curves
 from annotate.jobs.runs import run_dir
 from annotate.models import Round, Run
-from annotate.rounds import queries
 from annotate.rounds.rounds import refuse_comparison
 from annotate.training.queries import PairSet, finished_trainings, pair_facts
 from generator.rundir import RunError
@@ -78,7 +78,7 @@ def past_runs(round: Round) -> list[PastRun]:
 
 
 def _past_run(run: Run, config: FlowDPOConfig) -> PastRun:
-    lines = [line for line in queries.dpo_curves(run) if "seconds" in line]
+    lines = [line for line in dpo_curves(run) if "seconds" in line]
     memory = [int(line["memory_bytes"]) for line in lines if "memory_bytes" in line]
     seconds = tuple(float(line["seconds"]) for line in lines)
     assert run.started_at and run.ended_at and run.result

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from django.db.models import Count, Q, QuerySet
 
+from annotate.core.access import visible_exports
 from annotate.exports.queries import NO_CONSENT, Place, chosen_by, dominant_place
 from annotate.judging.queries import disqualified
 from annotate.models import (
@@ -25,8 +26,7 @@ from annotate.models import (
     User,
 )
 from annotate.people.prompt_readers import reader_of
-from annotate.privacy.consent_queries import given, refusal
-from annotate.rounds import queries
+from annotate.privacy.consent_queries import given, people_of, refusal
 from generator.records import SamplerSettings
 from rlhf.dpo.estimate import Device
 from rlhf.dpo.preflight import PairFacts
@@ -79,7 +79,7 @@ def pair_set(
 
 def usable_exports(user: User, round: Round) -> QuerySet[Export]:
     return (
-        queries.visible_exports(user)
+        visible_exports(user)
         .filter(round=round, withdrawn="", superseded=None, num_pairs__gt=0)
         .order_by("-id")
     )
@@ -109,7 +109,7 @@ def pair_facts(round: Round, chosen: PairSet) -> PairFacts:
         without_consent=in_set.filter(~Q(given("", Use.TRAIN))).count(),
         why_no_consent=refusal(in_set, Use.TRAIN),
         withheld=chosen.withheld,
-        why_withheld=refusal(queries.people_of(round), Use.TRAIN) if chosen.withheld else "",
+        why_withheld=refusal(people_of(round), Use.TRAIN) if chosen.withheld else "",
         device=last_device(),
         unread=_unread(chosen.pairs, round),
         is_large=size.width * size.height * size.num_frames > LARGE_PIXELS,

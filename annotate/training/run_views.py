@@ -12,14 +12,14 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from annotate.core.access import SignedInRequest, leads_only
+from annotate.core.access import SignedInRequest, leads_only, visible_runs
+from annotate.core.errors import RoundError
 from annotate.database import clock
 from annotate.evaluation.views import evaluation_tables
 from annotate.jobs import runs, tasks
+from annotate.jobs.queries import dpo_curves, live_run, run_progress
 from annotate.jobs.run_logs import is_disk_full, is_out_of_memory, log_tail
 from annotate.models import Run, RunStatus, Stage
-from annotate.rounds import queries
-from annotate.rounds.rounds import RoundError
 from annotate.training import queries as launch_queries
 from annotate.training.approvals import approve_run
 from annotate.training.preview import run_config
@@ -34,19 +34,19 @@ from rlhf.training.form import settings_of, written
 @leads_only
 def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
     """The whole page; while the run is live, its `#live` part is asked for again and again."""
-    run = get_object_or_404(queries.visible_runs(request.user), pk=run_id)
+    run = get_object_or_404(visible_runs(request.user), pk=run_id)
     template = "annotate/training/run.html" + ("#live" if request.htmx else "")
     return render(request, template, _context(run, request))
 
 
 def _context(run: Run, request: SignedInRequest) -> dict[str, Any]:
-    rows = queries.dpo_curves(run) if run.stage == Stage.DPO else []
+    rows = dpo_curves(run) if run.stage == Stage.DPO else []
     config = run_config(run) if run.stage == Stage.DPO else None
     rests = run.status in (RunStatus.FAILED, RunStatus.CANCELLED)
     now = clock.now()
     return {
         "run": run,
-        "progress": queries.run_progress(run),
+        "progress": run_progress(run),
         "remaining_s": _remaining(run, rows),
         "took_s": _seconds(run.started_at, run.ended_at),
         "silent_s": _seconds(run.heartbeat_at, now),
@@ -58,7 +58,7 @@ def _context(run: Run, request: SignedInRequest) -> dict[str, Any]:
         "log": "\n".join(log_tail(run)),
         "settings": _settings(config) if config else [],
         "traps": _traps(run, config) if config and run.status == RunStatus.WAITING else [],
-        "can_retry": rests and not (run.round and queries.live_run(run.round, run.stage)),
+        "can_retry": rests and not (run.round and live_run(run.round, run.stage)),
         "can_approve": run.status == RunStatus.WAITING and run.launched_by_id != request.user.pk,
         "remedy": _remedy(run, config),
         "early_end": (run.result or {}).get("early_end"),
@@ -117,7 +117,7 @@ def _remedy(run: Run, config: FlowDPOConfig | None) -> dict[str, Any] | None:
 @leads_only
 @require_POST
 def approve(request: SignedInRequest, run_id: int) -> HttpResponse:
-    run = get_object_or_404(queries.visible_runs(request.user), pk=run_id)
+    run = get_object_or_404(visible_runs(request.user), pk=run_id)
     try:
         approve_run(run, request.user)
     except RoundError as error:
@@ -131,7 +131,7 @@ def approve(request: SignedInRequest, run_id: int) -> HttpResponse:
 @leads_only
 @require_POST
 def cancel(request: SignedInRequest, run_id: int) -> HttpResponse:
-    run = get_object_or_404(queries.visible_runs(request.user), pk=run_id)
+    run = get_object_or_404(visible_runs(request.user), pk=run_id)
     if not runs.cancel_run(run, request.user):
         messages.error(request, f"{run} had ended already: {run.status}.")
     return _back(request, run)
@@ -140,7 +140,7 @@ def cancel(request: SignedInRequest, run_id: int) -> HttpResponse:
 @leads_only
 @require_POST
 def retry(request: SignedInRequest, run_id: int) -> HttpResponse:
-    run = get_object_or_404(queries.visible_runs(request.user), pk=run_id)
+    run = get_object_or_404(visible_runs(request.user), pk=run_id)
     if runs.retry_run(run, request.user):
         run.refresh_from_db()
         tasks.send_run(run)

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from annotate.core.errors import RoundError
 from annotate.evaluation.evaluations import (
     ABLATION_SEEDS,
     EVALUATION_SEEDS,
@@ -21,7 +22,6 @@ from annotate.management.loop_command import (
 )
 from annotate.models import Round
 from annotate.rounds import queries
-from annotate.rounds.rounds import RoundError
 from rlhf.evaluation.text import ablation_lines, direction_lines, table_lines
 from rlhf.records import Track
 

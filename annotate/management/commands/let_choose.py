@@ -4,9 +4,10 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from annotate.core.errors import RoundError
 from annotate.management.loop_command import LoopCommand
 from annotate.rounds import queries
-from annotate.rounds.rounds import RoundError, let_choose
+from annotate.rounds.rounds import let_choose
 
 
 class Command(LoopCommand):

@@ -11,9 +11,8 @@ from annotate.management.loop_command import (
     chosen_round,
     send_and_maybe_wait,
 )
-from annotate.privacy.consent_queries import refusal
+from annotate.privacy.consent_queries import people_of, refusal, uses_of
 from annotate.rounds.funnel_queries import round_funnel
-from annotate.rounds.queries import people_of, uses_of
 
 
 class Command(LoopCommand):

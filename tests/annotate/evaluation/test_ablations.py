@@ -14,15 +14,16 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.template.loader import render_to_string
 
+from annotate.core.errors import RoundError
 from annotate.evaluation import evaluations
 from annotate.evaluation.evaluations import Table, queue_evaluation, queue_table
 from annotate.evaluation.inputs import benchmark_set, held_out_people, metrics_request, standard_prompt
 from annotate.jobs import runs
+from annotate.jobs.queries import done_evaluation
 from annotate.loop.loop import advance_round
 from annotate.management.commands.demo import _lines as demo_lines
 from annotate.models import DifferentialPrompt, ModelVersion, Reference, Round, Run, Stage
 from annotate.rounds import queries
-from annotate.rounds.rounds import RoundError
 from generator.frozen_set import MediaFile
 from generator.portraits.world import CHECKPOINT, ELEMENT_STATES
 from generator.records import ELEMENTS, ReferenceKind
@@ -111,7 +112,7 @@ def test_before_a_training_only_the_policy_is_taken_apart(round):
     (why,) = queued.left_out
     assert why.startswith("w/o RL: tiny is not tuned")
     end(queued.run, table={})
-    assert queries.done_evaluation(round) is None, "nothing that was tuned is compared yet"
+    assert done_evaluation(round) is None, "nothing that was tuned is compared yet"
     model = tuned(round)
     step = advance_round(round)
     assert step.run is not None and step.run.candidate == model

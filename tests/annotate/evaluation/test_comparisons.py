@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from django.db import IntegrityError, transaction
 
+from annotate.core.errors import RoundError
 from annotate.evaluation.comparison_queries import track_results
 from annotate.evaluation.comparisons import start_comparison
 from annotate.exports.freezing import export_round
@@ -30,7 +31,7 @@ from annotate.models import (
     VideoSample,
 )
 from annotate.rounds import queries
-from annotate.rounds.rounds import RoundError, open_ready_pairs, plan_pairs
+from annotate.rounds.rounds import open_ready_pairs, plan_pairs
 from generator.video import write_clip
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import browser_of, machine_of

@@ -8,16 +8,16 @@ import pytest
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
+from annotate.core.errors import RoundError
 from annotate.evaluation.evaluations import queue_evaluation
 from annotate.evaluation.version_comparisons import compare_versions, places
 from annotate.integrations.webhooks import add_endpoint
 from annotate.jobs import runs
+from annotate.jobs.queries import done_evaluation
 from annotate.loop.loop import advance_round
 from annotate.models import ModelVersion, RunStatus, VersionComparison, WebhookEvent, WebhookMessage
 from annotate.privacy.erasure import erase_identity
 from annotate.registry.queries import evaluations_of
-from annotate.rounds import queries
-from annotate.rounds.rounds import RoundError
 from tests.annotate.conftest import browser_of
 from tests.annotate.registry.test_versions import judged_round, train
 from tests.factories import make_group, make_instance, make_model, write_test_clip
@@ -131,7 +131,7 @@ def test_it_is_no_evaluation_of_the_round(lea, siblings, inputs, settings):
     add_endpoint("http://127.0.0.1:9/", [WebhookEvent.ROUND_FINISHED], lea)
     comparison = compare_versions(*siblings, inputs, num_seeds=1)
     finish(comparison)
-    assert queries.done_evaluation(comparison.run.round) is None
+    assert done_evaluation(comparison.run.round) is None
     assert not evaluations_of(siblings[1]).exists() and not WebhookMessage.objects.exists()
 
 

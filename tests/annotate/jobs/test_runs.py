@@ -8,11 +8,12 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
+from annotate.core.errors import RoundError
 from annotate.exports.freezing import export_round
 from annotate.jobs import runs
 from annotate.models import ModelVersion, Run, RunMetric, RunStatus, Slot, VideoSample
 from annotate.rounds.queries import adapters_of
-from annotate.rounds.rounds import RoundError, plan_pairs
+from annotate.rounds.rounds import plan_pairs
 from generator.video import write_clip
 from rlhf.records import Track, Verdict
 from tests.annotate.judging.test_judgments import vote

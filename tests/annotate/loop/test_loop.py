@@ -6,10 +6,11 @@ from uuid import uuid4
 
 import pytest
 
+from annotate.core.errors import RoundError
 from annotate.jobs import runs
 from annotate.loop.loop import advance_round
 from annotate.models import RoundState, Run, Stage
-from annotate.rounds.rounds import RoundError, import_model, set_round_state, start_round
+from annotate.rounds.rounds import import_model, set_round_state, start_round
 from rlhf.records import Track, Verdict
 from tests.annotate.judging.test_judgments import vote
 from tests.factories import make_group, make_instance, make_model, make_pair, make_round

@@ -17,6 +17,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.test import override_settings
 from django.utils import timezone
 
+from annotate.core.errors import RoundError
 from annotate.evaluation.comparisons import start_comparison
 from annotate.evaluation.evaluations import queue_table
 from annotate.evaluation.inputs import benchmark_set, held_out_people
@@ -53,7 +54,6 @@ from annotate.privacy.consent import why_not_now
 from annotate.privacy.consent_queries import given, refusal
 from annotate.prompts.generated import store_described, write_plans
 from annotate.prompts.prompt_runs import queue_prompts
-from annotate.rounds.rounds import RoundError
 from annotate.studies.queries import shown_file, tasks_of
 from annotate.studies.studies import asked_of
 from annotate.training.approvals import approve_run

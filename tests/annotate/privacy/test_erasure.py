@@ -13,6 +13,7 @@ from django.db import DatabaseError, transaction
 from django.db.models import Q
 
 from annotate.core.audit import event_hash, record_event
+from annotate.core.errors import RoundError
 from annotate.database.triggers import without_append_only
 from annotate.exports.downloads import request_file, write_file
 from annotate.exports.freezing import export_round
@@ -35,7 +36,6 @@ from annotate.models import (
     VideoSample,
 )
 from annotate.privacy.erasure import erase_identity
-from annotate.rounds.rounds import RoundError
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import machine_of
 from tests.annotate.judging.test_judgments import vote

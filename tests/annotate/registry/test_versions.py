@@ -8,11 +8,13 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from annotate.core.errors import RoundError
 from annotate.exports.freezing import export_round
+from annotate.exports.queries import votes_of
 from annotate.models import AuditEvent, Export, ModelState, ModelVersion, Round, Run, RunStatus, User
 from annotate.registry import queries as version_queries
 from annotate.registry import versions
-from annotate.rounds.rounds import RoundError, sample_seed, start_round
+from annotate.rounds.rounds import sample_seed, start_round
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import browser_of
 from tests.annotate.judging.test_judgments import vote
@@ -133,7 +135,7 @@ def test_an_archived_version_starts_no_round_until_it_is_restored(lea):
 def test_lineage_is_counted_both_ways(lea):
     round = judged_round()
     child = train(round)
-    votes = version_queries.votes_of(child.export)
+    votes = votes_of(child.export)
     assert (votes.human, votes.people, votes.simulated, votes.simulated_people) == (4, 4, 4, 4)
     (use,) = version_queries.uses_of(round.policy)
     assert (use.round, use.num_samples, use.num_pairs) == (round, 4, 2)

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import IntegrityError, transaction
 
+from annotate.core.errors import RoundError
 from annotate.evaluation.comparisons import start_comparison
 from annotate.evaluation.evaluations import queue_evaluation, queue_table
 from annotate.evaluation.inputs import held_out_people
@@ -36,7 +37,7 @@ from annotate.people.instances import build_instances
 from annotate.prompts.prompt_runs import readers_request
 from annotate.prompts.prompts import PromptEdit, PromptError, edit_prompt
 from annotate.rounds.prompt_limits import learn_limit, learn_limits
-from annotate.rounds.rounds import RoundError, import_model, plan_pairs, start_round
+from annotate.rounds.rounds import import_model, plan_pairs, start_round
 from annotate.training.queries import pair_facts, pair_set
 from generator.instances import Draw
 from generator.portraits.world import CHECKPOINT

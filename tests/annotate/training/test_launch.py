@@ -13,12 +13,12 @@ from django.conf import settings
 from django.db import IntegrityError, ProgrammingError, transaction
 from django.utils import timezone
 
+from annotate.core.errors import RoundError
 from annotate.exports.freezing import export_round
 from annotate.jobs import runs
 from annotate.loop.loop import advance_round
 from annotate.models import AuditEvent, Export, Round, Run, RunStatus, Stage, User
 from annotate.quality.disqualification import disqualify
-from annotate.rounds.rounds import RoundError
 from annotate.training.queries import pair_facts, pair_set
 from rlhf.export.freezing import read_export
 from rlhf.records import Track, Verdict

@@ -1,0 +1,7 @@
+"""annotate.core.errors"""
+
+from __future__ import annotations
+
+
+class RoundError(Exception):
+    """A round cannot take this step; the message names the reason and the remedy."""
