@@ -28,8 +28,10 @@ class AnnotateConfig(AppConfig):
         # Tasks are sent through the configured app only once it exists, in the web as in the workers.
         from annotate import celery  # noqa: F401
         from annotate.database import lookups
+        from annotate.jobs import stages
 
         lookups.register()
+        stages.discover()
 
         # What this process and its commands write, nobody but the account and its group can read.
         os.umask(STORAGE_UMASK)

@@ -351,14 +351,16 @@ CELERY_TIMEZONE = TIME_ZONE
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
 _EVERY_S = {
     "annotate.jobs.tasks.requeue_lost_runs": 15.0,
-    "annotate.jobs.tasks.fit_votes": 30.0,
-    "annotate.jobs.tasks.write_display_copies": 30.0,
-    "annotate.jobs.tasks.remove_files": 60.0,
-    "annotate.jobs.tasks.requeue_lost_curations": 15.0,
+    "annotate.judging.tasks.fit_votes": 30.0,
+    "annotate.rounds.tasks.write_display_copies": 30.0,
+    "annotate.rounds.tasks.learn_limits": 15.0,
+    "annotate.privacy.tasks.remove_files": 60.0,
+    "annotate.people.tasks.requeue_lost_curations": 15.0,
     "annotate.integrations.tasks.send_webhooks": 5.0,
     "annotate.quality.tasks.refresh_figures": 300.0,
     "annotate.quality.tasks.settle_all": 60.0,
-    "annotate.integrations.tasks.tidy_doors": 60.0,
+    "annotate.integrations.tasks.remove_old_messages": 60.0,
+    "annotate.exports.tasks.tidy_files": 60.0,
 }
 # A job that no worker took before the next one was due is not wanted any more: they would only pile up.
 CELERY_BEAT_SCHEDULE = {

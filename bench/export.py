@@ -124,7 +124,7 @@ def fill_judgments(database: psycopg.Connection[Any], count: int) -> int:
 def measure(lead: Any, file_format: str, count: int) -> dict[str, Any]:
     """One file, by a worker that was started for it."""
     from annotate.exports.downloads import request_file
-    from annotate.integrations.tasks import send_judgment_file
+    from annotate.exports.tasks import send_judgment_file
 
     log = Path(os.environ["VAR_DIR"]) / f"worker-{file_format}.log"
     worker = start("worker", file_format, log)

@@ -14,7 +14,8 @@ from django.conf import settings
 from django.test import Client
 from django.utils import timezone
 
-from annotate.jobs.runs import references_request, run_dir
+from annotate.jobs.requests import references_request
+from annotate.jobs.runs import run_dir
 from annotate.models import Instance, Participant, Run, Stage, Study, StudyAnswer, StudyTask, User
 from annotate.studies.answers import submit_answer
 from annotate.studies.entries import LinkTerms

@@ -1,4 +1,4 @@
-"""annotate.accounts.queries"""
+"""Who signs in."""
 
 from __future__ import annotations
 

@@ -25,8 +25,8 @@ from annotate.core.errors import RoundError
 from annotate.exports.downloads import DownloadError, cancel_file, request_file
 from annotate.exports.files import FORMS, ExportFileError, export_zip
 from annotate.exports.queries import visible_files
-from annotate.integrations.tasks import send_judgment_file
-from annotate.judging.media_views import MEDIA_TYPES, judgment_file
+from annotate.exports.responses import MEDIA_TYPES, judgment_file
+from annotate.exports.tasks import send_judgment_file
 from annotate.models import Export, JudgmentFile, Round, User
 from annotate.registry.queries import visible_versions
 from annotate.registry.versions import start_next_round

@@ -1,20 +1,6 @@
-from django.urls import path, re_path, register_converter
+from django.urls import path, re_path
 
 from annotate.api import judging, loop, rounds
-from rlhf.records import Track
-
-
-class TrackConverter:
-    regex = "|".join(Track)
-
-    def to_python(self, value: str) -> Track:
-        return Track(value)
-
-    def to_url(self, value: Track) -> str:
-        return str(value)
-
-
-register_converter(TrackConverter, "track")
 
 urlpatterns = [
     path("schema/", judging.SchemaView.as_view(), name="api_schema"),

@@ -1,4 +1,4 @@
-"""annotate.core.errors"""
+"""What services refuse, in one line that names the remedy."""
 
 from __future__ import annotations
 

@@ -14,10 +14,10 @@ from annotate.core.errors import RoundError
 from annotate.evaluation import comparison_queries
 from annotate.evaluation.comparisons import start_comparison
 from annotate.jobs import tasks
-from annotate.jobs.runs import queue_sampling
 from annotate.models import LIVE, Round, Run
 from annotate.rounds import queries
 from annotate.rounds.funnel_queries import round_funnel
+from annotate.rounds.sampling import queue_sampling
 
 
 @leads_only

@@ -7,7 +7,6 @@ from django.db import transaction
 from annotate.core.audit import record_event
 from annotate.core.errors import RoundError
 from annotate.evaluation.comparison_queries import held_out_instances, instances_to_compare_on
-from annotate.jobs.runs import queue_sampling
 from annotate.models import (
     IdentityGroup,
     Instance,
@@ -25,6 +24,7 @@ from annotate.people.prompt_readers import part_by_prompt
 from annotate.privacy.consent_queries import refusal
 from annotate.rounds.prompt_limits import say_left_out
 from annotate.rounds.rounds import open_ready_pairs, sample_seed, start_round
+from annotate.rounds.sampling import queue_sampling
 from generator.records import SamplerSettings
 
 #: Both models are evaluated, and people look at it.

@@ -11,7 +11,8 @@ from typing import Any
 from annotate.core.errors import RoundError
 from annotate.evaluation.inputs import Inputs, held_out_people, metrics_request
 from annotate.jobs.queries import done_run, live_run
-from annotate.jobs.runs import model_request, queue_run, run_dir
+from annotate.jobs.requests import model_request
+from annotate.jobs.runs import queue_run, run_dir
 from annotate.models import Instance, ModelVersion, Round, Run, Stage, User
 from annotate.people.prompt_readers import reader_of
 from annotate.registry.versions import last_round

@@ -13,10 +13,10 @@ from typing import Any
 from django.conf import settings
 
 from annotate.core.errors import RoundError
-from annotate.jobs.runs import references_request
+from annotate.evaluation.consent import refuse_set
+from annotate.jobs.requests import references_request
 from annotate.models import DifferentialPrompt, IdentityGroup, Instance, Reference, Split, Use
 from annotate.people.queries import usable_references
-from annotate.privacy.consent import refuse_set
 from annotate.privacy.consent_queries import refusal, refusal_among
 from annotate.rounds import queries
 from generator.portraits.world import ELEMENT_STATES, phrase_change

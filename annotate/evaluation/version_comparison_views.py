@@ -12,12 +12,12 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from annotate.core.access import SignedInRequest, leads_only
 from annotate.core.errors import RoundError
+from annotate.core.files import stored_file
 from annotate.evaluation.comparison_queries import instances_to_compare_on
+from annotate.evaluation.tables import evaluation_tables
 from annotate.evaluation.version_comparisons import ARMS, clip_path, compare_versions, places
-from annotate.evaluation.views import evaluation_tables
 from annotate.jobs import tasks
 from annotate.jobs.queries import run_progress
-from annotate.judging.media_views import stored_file
 from annotate.models import MOST_SEEDS, Instance, ModelVersion, Use, User
 from annotate.registry import queries as version_queries
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from django.conf import settings
 from django.contrib import messages
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
@@ -12,18 +9,13 @@ from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_POST, require_safe
 
 from annotate.core.access import SignedInRequest, leads_only, visible_runs
-from annotate.core.charts import Span, span
 from annotate.core.errors import RoundError
+from annotate.core.files import stored_file
 from annotate.evaluation.evaluations import evaluate_version
+from annotate.evaluation.tables import _report_path
 from annotate.jobs import tasks
-from annotate.judging.media_views import stored_file
-from annotate.models import Run, Stage
+from annotate.models import Stage
 from annotate.registry import queries as version_queries
-from rlhf.evaluation.report import tables as report_tables
-from rlhf.evaluation.report.plots import Scale
-
-#: Of a column that an arm has nothing of.
-_NO_FIGURES = dict.fromkeys(("mean", "low", "high", "gain", "gain_low", "gain_high", "win_rate"))
 
 
 @leads_only
@@ -49,73 +41,3 @@ def report(request: SignedInRequest, run_id: int) -> HttpResponseBase:
     response.headers["Content-Disposition"] = f'attachment; filename="evaluation-{run.pk}.html"'
     response.headers["Content-Type"] = "text/html; charset=utf-8"
     return response
-
-
-def _report_path(run: Run) -> str:
-    return f"{run.folder}/{report_tables.REPORT_FILE}"
-
-
-def evaluation_tables(run: Run) -> dict[str, Any]:
-    """The tables of a run's report; one from before there were columns has none."""
-    result = run.result or {}
-    columns, refused = report_tables.shown_columns(result)
-    arms = report_tables.arm_rows(result)
-    labels = {arm.name: arm.label for arm in arms}
-    return {
-        "columns": columns,
-        "refused": refused,
-        "means": _means(result, arms, columns),
-        "differences": _differences(result, arms, columns),
-        "directions": report_tables.shown_directions(result, columns),
-        "reference": next((arm for arm in arms if arm.is_reference), None),
-        "set": result.get("set"),
-        "tracks": {name: result[name] for name in ("identity", "controllability") if result.get(name)},
-        "compared": [labels.get(name, name) for name in result.get("compare") or []],
-        "seconds": result.get("seconds"),
-        "has_report": (settings.STORAGE_ROOT / _report_path(run)).is_file(),
-    }
-
-
-def _means(
-    result: dict[str, Any], arms: list[report_tables.ArmRow], columns: list[Any]
-) -> list[dict[str, Any]]:
-    table = result.get("table") or {}
-    best = report_tables.best_means(result)
-    return [
-        {
-            "arm": arm,
-            "cells": [
-                {**cell, "is_best": cell["mean"] is not None and cell["mean"] == best.get(column["name"])}
-                for column in columns
-                for cell in [_NO_FIGURES | table[arm.name].get(column["name"], {})]
-            ],
-        }
-        for arm in arms
-        if arm.name in table
-    ]
-
-
-def _differences(
-    result: dict[str, Any], arms: list[report_tables.ArmRow], columns: list[Any]
-) -> list[dict[str, Any]]:
-    found = result.get("differences") or {}
-    scale = report_tables.difference_scale(result, columns)
-    return [
-        {
-            "column": column,
-            "rows": [
-                {"arm": arm, "cell": cell, "drawn": _drawn(cell, scale)}
-                for arm in arms
-                if arm.name in found
-                for cell in [_NO_FIGURES | found[arm.name].get(column["name"], {})]
-            ],
-        }
-        for column in report_tables.paired_columns(result, columns)
-    ]
-
-
-def _drawn(cell: dict[str, Any], scale: Scale) -> Span:
-    value, low, high = (
-        None if cell[name] is None else 100 * cell[name] for name in ("gain", "gain_low", "gain_high")
-    )
-    return span(value, low, high, level=0, scale=(scale.low, scale.high))

@@ -12,8 +12,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from annotate.core.access import SignedInRequest, leads_only, visible_rounds
 from annotate.exports.downloads import DownloadError, cancel_file, request_file
 from annotate.exports.queries import visible_files
-from annotate.integrations.tasks import send_judgment_file
-from annotate.judging.media_views import judgment_file
+from annotate.exports.responses import judgment_file
+from annotate.exports.tasks import send_judgment_file
 from annotate.models import FileFormat, Round, User
 from rlhf.records import Track
 

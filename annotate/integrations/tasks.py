@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
-
 from celery import shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 
-from annotate.exports import downloads
 from annotate.integrations import queries as door_queries
 from annotate.integrations import webhooks
-from annotate.models import JudgmentFile, WebhookEndpoint
+from annotate.models import WebhookEndpoint
 
 
 @shared_task
@@ -30,20 +27,5 @@ def deliver_due(endpoint_id: int) -> None:
 
 
 @shared_task
-def write_judgment_file(file_id: int) -> None:
-    """Write a file; a second delivery of the same id does nothing."""
-    downloads.write_file(file_id, uuid4())
-
-
-def send_judgment_file(file: JudgmentFile) -> None:
-    """Hand a queued file to a worker once the transaction that queued it has ended."""
-    write_judgment_file.delay_on_commit(file.pk)  # type: ignore[attr-defined]
-
-
-@shared_task
-def tidy_doors() -> None:
-    """Begin lost files again, and remove what has had its days."""
-    for file_id in downloads.requeue_lost_files():
-        write_judgment_file.delay(file_id)
-    downloads.remove_expired_files()
+def remove_old_messages() -> None:
     webhooks.remove_old_messages()

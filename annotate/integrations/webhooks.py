@@ -23,8 +23,8 @@ from standardwebhooks import Webhook
 from annotate.core.audit import record_event
 from annotate.core.outgoing import check_url, post
 from annotate.database import clock
+from annotate.database.claims import hold
 from annotate.integrations.queries import due_messages
-from annotate.jobs.claims import hold
 from annotate.models import User, WebhookEndpoint, WebhookEvent, WebhookMessage
 
 #: After so many refusals a message is dead, which takes about 18 hours; a lead can send it again.

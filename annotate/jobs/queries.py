@@ -1,4 +1,4 @@
-"""annotate.jobs.queries"""
+"""How far runs are, and which of them count."""
 
 from __future__ import annotations
 

@@ -6,9 +6,7 @@ in the same folder, so no result is made twice.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -18,131 +16,28 @@ from django.db.models import Case, F, Max, Q, Value, When
 from django.db.models.functions import Now
 
 from annotate.core.audit import record_event
-from annotate.core.errors import RoundError
+from annotate.database.locks import _QUEUE_LOCK
+from annotate.jobs.stages import work_of
 from annotate.models import (
     LIVE,
     MOST_ATTEMPTS,
-    Export,
-    InstanceReference,
-    ModelKind,
-    ModelVersion,
     Round,
     Run,
     RunMetric,
     RunStatus,
     Stage,
-    Use,
     User,
-    VideoSample,
 )
-from annotate.privacy.consent import refuse_training, refuse_without_consent
-from annotate.privacy.consent_queries import people_of, refusal
-from annotate.prompts.generated import store_described
-from annotate.rounds import queries
-from annotate.rounds.prompt_limits import leave_out_unread
-from annotate.rounds.rounds import open_ready_pairs, refuse_comparison, rounds_sharing_videos
-from generator.display_copies import write_display_copy
 from generator.rundir import RunDir
-from generator.video import MediaError, probe
 
 #: A running job that was not renewed for this long has lost its worker.
 LOST_AFTER = timedelta(seconds=30)
 #: A queued job that nobody took for this long has lost its message.
 UNCLAIMED_AFTER = timedelta(seconds=60)
-#: Any constant: it only has to be the same for everyone who queues runs.
-_QUEUE_LOCK = 7_206_148
 
 
 def run_dir(run: Run) -> RunDir:
     return RunDir(settings.STORAGE_ROOT / run.folder)
-
-
-def queue_sampling(round: Round, actor: User | None = None, *, retry_failed: bool = False) -> Run | None:
-    """Queue a run for the videos of the round that are not made yet, or None when all are.
-
-    Votes are asked for on pairs whose videos exist, whichever round made them.
-
-    A run loads one model: where a round compares several, one run follows another.
-    Videos that failed are left alone unless they are to be tried again, and so are people who did not agree.
-    Those whose prompt the model would not read whole fail at once, with the reason.
-
-    Raises:
-        RoundError: videos are missing, and nobody of the round agreed to them.
-    """
-    missing = queries.missing_samples(round, include_failed=retry_failed)
-    versions = ModelVersion.objects.filter(pk__in=missing.order_by().values("model_version"))
-    if (
-        not versions.exists()
-        and queries.missing_samples(round, include_failed=retry_failed, include_refused=True).exists()
-    ):
-        refuse_without_consent(round)
-    for version in versions.order_by("id"):
-        if samples := leave_out_unread(version, missing.filter(model_version=version)):
-            break
-    else:
-        open_ready_pairs(round)
-        return None
-
-    def request(folder: RunDir) -> dict[str, Any]:
-        return {
-            "model": model_request(version, folder),
-            "settings": round.sampler,
-            "samples": [
-                {
-                    "sample_id": str(sample.pk),
-                    "seed": sample.seed,
-                    "prompt": sample.instance.prompt.text,
-                    "references": references_request(sample.instance_id, folder),
-                }
-                for sample in samples
-            ],
-        }
-
-    return queue_run(round, Stage.SAMPLE, request, actor=actor)
-
-
-def queue_dpo(
-    round: Round, export: Export, actor: User | None = None, *, config: Mapping[str, Any] | None = None
-) -> Run:
-    """Queue Flow-DPO on a frozen export, with the round's settings or others.
-
-    Where rounds need approval, the run waits for somebody else's.
-
-    Raises:
-        RoundError: the export is empty or withdrawn, or holds people who did not agree to training, the round
-            compares models, or approval is needed and nobody launches by name.
-    """
-    refuse_comparison(round)
-    if settings.APPROVE_ROUNDS and actor is None:
-        raise RoundError(
-            "APPROVE_ROUNDS is on, so a person has to launch Flow-DPO and another one to approve it; "
-            "sign in and launch it from the round's page"
-        )
-    if export.withdrawn:
-        raise RoundError(f"{export} was withdrawn ({export.withdrawn}); export the round again")
-    refuse_training(export)
-    if not export.num_pairs:
-        says = f"{export} holds no pair; collect more votes, or look at the reasons on the round's page"
-        left_out = refusal(people_of(round), Use.SHOW, Use.TRAIN)
-        raise RoundError(f"{says}. {left_out}" if left_out else says)
-
-    def request(folder: RunDir) -> dict[str, Any]:
-        return {
-            "model": model_request(round.policy, folder),
-            "export": folder.relative(settings.STORAGE_ROOT / export.folder),
-            "cache": folder.relative(settings.STORAGE_ROOT / export.cache_folder),
-            "config": round.dpo if config is None else dict(config),
-        }
-
-    return queue_run(
-        round,
-        Stage.DPO,
-        request,
-        actor=actor,
-        export=export,
-        needs_approval=settings.APPROVE_ROUNDS,
-        status=RunStatus.WAITING if settings.APPROVE_ROUNDS else RunStatus.QUEUED,
-    )
 
 
 @transaction.atomic
@@ -172,33 +67,11 @@ def queue_run(round: Round | None, stage: Stage, request: Any, *, actor: User | 
     return run
 
 
-def hold_queue() -> None:
-    """Nobody queues a run until this transaction ends."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_QUEUE_LOCK])
-
-
 def _free_ordinal(ordinal: int, prefix: str) -> int:
     """The first whose folder is free: one that was made for a row that never came is left alone."""
     while (settings.STORAGE_ROOT / f"{prefix}-{ordinal}").exists():
         ordinal += 1
     return ordinal
-
-
-def model_request(version: ModelVersion, folder: RunDir) -> dict[str, Any]:
-    base = Path(version.base_model)
-    return {
-        "base": str(base.resolve()) if base.exists() else version.base_model,
-        "adapters": [folder.relative(settings.STORAGE_ROOT / path) for path in queries.adapters_of(version)],
-    }
-
-
-def references_request(instance_id: int, folder: RunDir) -> list[dict[str, str]]:
-    places = InstanceReference.objects.filter(instance_id=instance_id).exclude(position=None)
-    return [
-        {"path": folder.relative(settings.STORAGE_ROOT / place.shown.path), "kind": place.shown.kind}
-        for place in places.select_related("reference").order_by("position")
-    ]
 
 
 def claim_run(run_id: int, worker: UUID) -> Run | None:
@@ -232,7 +105,7 @@ def renew_run(run: Run, worker: UUID) -> RunStatus | None:
 
 
 def follow_run(run: Run) -> int:
-    """Bring new metric lines, and the samples they announce, into the database.
+    """Bring new metric lines, and what they announce, into the database.
 
     Safe to repeat. Returns how many lines are stored.
     """
@@ -242,47 +115,8 @@ def follow_run(run: Run) -> int:
         [RunMetric(run=run, line=stored + number, values=values) for number, values in enumerate(lines)],
         ignore_conflicts=True,
     )
-    if run.stage == Stage.PROMPTS:
-        store_described(run_dir(run), lines)
-    if run.stage == Stage.SAMPLE and run.round:
-        for values in lines:
-            _store_sample(run, str(values.get("sample_id", "")))
-        if lines:
-            open_ready_pairs(run.round)
+    work_of(run.stage).follow(run, lines)
     return stored + len(lines)
-
-
-def _store_sample(run: Run, sample_id: str, error: str = "") -> None:
-    """Believe a sample only once its file is decoded; the facts are the file's, not the command's."""
-    sample = VideoSample.objects.filter(pk=int(sample_id), path="").first() if sample_id.isdecimal() else None
-    if sample is None:
-        return
-    path, shown_path = (f"{run.folder}/{folder}/{sample_id}.mp4" for folder in ("samples", "shown"))
-    if not error:
-        try:
-            facts = probe(settings.STORAGE_ROOT / path)
-            if not (settings.STORAGE_ROOT / shown_path).exists():  # sampled by an earlier version
-                write_display_copy(
-                    settings.STORAGE_ROOT / path, settings.STORAGE_ROOT / shown_path, name=facts.sha256
-                )
-        except MediaError as problem:
-            error = str(problem)
-    if error:
-        VideoSample.objects.filter(pk=sample.pk, path="").update(error=error)
-        return
-    VideoSample.objects.filter(pk=sample.pk, path="").update(
-        path=path,
-        shown_path=shown_path,
-        sha256=facts.sha256,
-        error="",
-        facts={
-            "width": facts.width,
-            "height": facts.height,
-            "num_frames": facts.num_frames,
-            "fps": facts.fps,
-            "size_bytes": facts.size_bytes,
-        },
-    )
 
 
 @transaction.atomic
@@ -293,40 +127,9 @@ def finish_run(run: Run, worker: UUID) -> bool:
     done = Run.objects.filter(pk=run.pk, worker=worker, status__in=[RunStatus.RUNNING, RunStatus.CANCELLING])
     if not done.update(status=RunStatus.DONE, result=result, ended_at=Now()):
         return False
-    if run.stage == Stage.SAMPLE and run.round:
-        for item in result["samples"]:
-            _store_sample(run, str(item["sample_id"]))
-        for item in result.get("failed", []):
-            _store_sample(run, str(item["sample_id"]), error=item["error"])
-        for round in (run.round, *rounds_sharing_videos(run.round)):
-            open_ready_pairs(round)
-    if run.stage == Stage.DPO and run.round:
-        _register_adapter(run, run.round, result)
+    work_of(run.stage).finish(run, result)
     record_event("finish_run", run)
     return True
-
-
-def _register_adapter(run: Run, round: Round, result: dict[str, Any]) -> ModelVersion:
-    parent = round.policy
-    version, created = ModelVersion.objects.get_or_create(
-        run=run,
-        defaults={
-            "name": f"{parent.name}+dpo-{round.pk}.{run.ordinal}",
-            "kind": ModelKind.DPO,
-            "base_model": parent.base_model,
-            "parent": parent,
-            "export": run.export,
-            "adapter_path": f"{run.folder}/{result['adapter']}",
-            "weights_sha256": result["adapter_sha256"],
-            # An adapter of the transformer changes nothing of how prompts are read.
-            "max_tokens": parent.max_tokens,
-            "special_tokens": parent.special_tokens,
-            "tokenizer_sha256": parent.tokenizer_sha256,
-        },
-    )
-    if created:
-        record_event("register_model", version, export=run.export_id)
-    return version
 
 
 def end_run(run: Run, worker: UUID, status: RunStatus, error: str = "") -> bool:

@@ -1,4 +1,4 @@
-"""annotate.judging.assigned_work"""
+"""What an entry link's participant is assigned, and why there may be nothing to judge."""
 
 from __future__ import annotations
 

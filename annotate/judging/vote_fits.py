@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from annotate.jobs.claims import hold
+from annotate.database.claims import hold
 from annotate.judging.resolution import resolve_pair
 from annotate.judging.vote_queries import counting_votes, newest_digests, news_of_votes, pairs_still_open
 from annotate.models import Round, VoteFit

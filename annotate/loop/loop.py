@@ -10,13 +10,14 @@ from annotate.core.errors import RoundError
 from annotate.evaluation.evaluations import evaluate_version
 from annotate.exports.freezing import export_round
 from annotate.jobs.queries import done_run, stuck_runs
-from annotate.jobs.runs import queue_dpo, queue_sampling
 from annotate.judging.resolution import settle_open_pairs
 from annotate.judging.vote_queries import pairs_left_open
 from annotate.models import LIVE, Round, RoundKind, RoundState, Run, Slot, Stage, Use, User
 from annotate.privacy.consent_queries import given
 from annotate.registry.queries import evaluations_of
 from annotate.rounds import queries
+from annotate.rounds.sampling import queue_sampling
+from annotate.training.dpo import queue_dpo
 from rlhf.records import Track
 
 

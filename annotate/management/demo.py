@@ -25,7 +25,7 @@ from annotate.accounts.accounts import create_account, renew_password
 from annotate.core.errors import RoundError
 from annotate.jobs import tasks
 from annotate.jobs.queries import done_run, stuck_runs
-from annotate.jobs.runs import queue_sampling, retry_run
+from annotate.jobs.runs import retry_run
 from annotate.loop.loop import Step, advance_round
 from annotate.management.loop_command import curate_with_bar, wait_for_run
 from annotate.models import IdentityGroup, Round, Split, Stage, Use, User
@@ -37,6 +37,7 @@ from annotate.privacy.consent_queries import given, refusal
 from annotate.rounds import queries
 from annotate.rounds.funnel_queries import round_funnel
 from annotate.rounds.rounds import import_model, plan_pairs, start_round
+from annotate.rounds.sampling import queue_sampling
 from annotate.rounds.simulation import SimulatedVoter, simulate_round
 from generator.instances import Draw
 from rlhf.records import Track

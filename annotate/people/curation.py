@@ -21,8 +21,8 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
+from annotate.database.claims import renewing
 from annotate.database.patience import patiently
-from annotate.jobs.claims import renewing
 from annotate.models import MOST_ATTEMPTS, Curation, IdentityGroup, Reference
 from annotate.people.filtering import judge_person
 from generator.curation.annotation import ANNOTATION_NAME, Box, ClipAnnotation, save_annotation

@@ -8,18 +8,20 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.http import Http404, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from annotate.core.access import SignedInRequest, leads_only, visible_references
 from annotate.core.charts import Curve, curve
-from annotate.jobs import tasks
+from annotate.core.files import media_view, requester, stored_file
 from annotate.models import Choice, Curation, IdentityGroup, Reference, Split, Use
 from annotate.people import people
 from annotate.people import queries as curation_queries
 from annotate.people.curation import annotation_path, queue_curation
+from annotate.people.tasks import send_curations
 from generator.curation.annotation import ClipAnnotation, load_annotation
 from generator.curation.explanation import explain
 from generator.curation.filters import Thresholds
@@ -203,5 +205,16 @@ def describe(request: SignedInRequest, group_id: int) -> HttpResponse:
 def curate(request: SignedInRequest, group_id: int) -> HttpResponse:
     """Let the detectors look at all of a person's references once more."""
     group = get_object_or_404(curation_queries.visible_people(request.user), pk=group_id)
-    tasks.send_curations(queue_curation(group.references.all()))
+    send_curations(queue_curation(group.references.all()))
     return redirect("person", group_id=group.pk)
+
+
+@media_view
+def reference_media(request: HttpRequest, reference_id: int, part: str) -> HttpResponseBase:
+    column = "poster" if part == "poster" else "path"
+    path = (
+        visible_references(requester(request)).filter(pk=reference_id).values_list(column, flat=True).first()
+    )
+    if path is None:
+        raise Http404
+    return stored_file(request, path)

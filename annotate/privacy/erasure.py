@@ -15,8 +15,8 @@ from django.utils.crypto import salted_hmac
 
 from annotate.core.audit import record_event
 from annotate.core.errors import RoundError
+from annotate.database.locks import hold_queue
 from annotate.database.triggers import without_append_only
-from annotate.jobs.runs import hold_queue
 from annotate.models import (
     LIVE,
     AuditEvent,

@@ -8,8 +8,8 @@ from django.db.models.functions import Now
 
 from annotate.core.audit import record_event
 from annotate.core.errors import RoundError
+from annotate.database.claims import hold
 from annotate.exports.freezing import export_round
-from annotate.jobs.claims import hold
 from annotate.judging.queries import disqualified
 from annotate.judging.resolution import resolve_pair
 from annotate.judging.slots import release_all

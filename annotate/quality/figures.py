@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import transaction
 
-from annotate.jobs.claims import hold
+from annotate.database.claims import hold
 from annotate.judging.vote_queries import disqualified_people, round_votes
 from annotate.models import AnnotatorFlag, Round, RoundFigures
 from annotate.quality.queries import coverage_of_people, has_votes, inputs_hash, newest_figures

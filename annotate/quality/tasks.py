@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from celery import Task, shared_task
-from kombu.exceptions import OperationalError
+from celery import shared_task
 
+from annotate.jobs.sending import send
 from annotate.models import Disqualification, Round
 from annotate.quality import disqualification as quality
 from annotate.quality import figures
@@ -31,7 +31,7 @@ def compute_figures(round_id: int) -> None:
 
 def send_figures(round: Round) -> None:
     """Compute a round's figures now."""
-    _send(compute_figures, round.pk)
+    send(compute_figures, round.pk)
 
 
 @shared_task
@@ -41,15 +41,7 @@ def settle_disqualification(disqualification_id: int) -> None:
 
 
 def send_settling(disqualification: Disqualification) -> None:
-    _send(settle_disqualification, disqualification.pk)
-
-
-def _send(task: Task[[int], None], key: int) -> None:
-    """Once the transaction has ended; without a broker it is done by the clock, when there is one again."""
-    try:
-        task.delay_on_commit(key)  # type: ignore[attr-defined]
-    except OperationalError as error:
-        logger.warning("%s waits, because the broker cannot be reached: %s", task.name, error)
+    send(settle_disqualification, disqualification.pk)
 
 
 @shared_task

@@ -30,17 +30,6 @@ def latest_policy() -> ModelVersion | None:
     return ModelVersion.objects.order_by("-id").first()
 
 
-def adapters_of(version: ModelVersion) -> list[str]:
-    """The adapter folders of a version, oldest first, from its whole line of parents."""
-    paths: list[str] = []
-    step: ModelVersion | None = version
-    while step is not None:
-        if step.adapter_path:
-            paths.insert(0, step.adapter_path)
-        step = step.parent
-    return paths
-
-
 def instances_of_split(split: str, source: str | None = None) -> QuerySet[Instance]:
     instances = Instance.objects.filter(group__split=split).select_related("group", "prompt")
     return instances.filter(group__source=source) if source else instances

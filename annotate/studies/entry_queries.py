@@ -1,4 +1,4 @@
-"""annotate.studies.entry_queries"""
+"""Entry links, and who came in by them."""
 
 from __future__ import annotations
 

@@ -7,7 +7,8 @@ from uuid import UUID, uuid4
 
 from django import forms
 from django.conf import settings
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.html import format_html
@@ -16,6 +17,7 @@ from django.views.decorators.http import require_http_methods
 
 from annotate.core import moments
 from annotate.core.access import SignedInRequest, signed_in
+from annotate.core.files import media_view, requester, stored_file
 from annotate.judging.evidence import NotWatchedError, TooSoonError
 from annotate.judging.judgments import LeaseLostError
 from annotate.judging.views import AnswerForm, room_context
@@ -158,3 +160,12 @@ def _shown(task: StudyTask, form: dict[str, Any]) -> dict[str, Any]:
         "fps": form["fps"],
         "num_frames": form["num_frames"],
     }
+
+
+@media_view
+def study_media(request: HttpRequest, lease: UUID, name: str) -> HttpResponseBase:
+    task = study_queries.held_task(requester(request), lease, to_look=True)
+    path = study_queries.shown_file(task, name) if task else None
+    if path is None:
+        raise Http404
+    return stored_file(request, path)

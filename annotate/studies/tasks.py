@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
+from annotate.jobs.sending import send
 from annotate.models import Study
 from annotate.studies import media as study_media
 
@@ -16,4 +17,4 @@ def store_media(study_id: int) -> None:
 
 def send_study(study: Study) -> None:
     """Hand a study to a worker once the transaction that made it has ended."""
-    store_media.delay_on_commit(study.pk)  # type: ignore[attr-defined]
+    send(store_media, study.pk)

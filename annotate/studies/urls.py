@@ -1,19 +1,24 @@
-"""Pages of user studies: a participant's room, and what leads see."""
+"""Pages of user studies and entry links: a participant's, and a lead's."""
 
 from django.urls import path
 
-from annotate.judging import media_views as media
-from annotate.studies import participant_views as study_room
-from annotate.studies import views as studies
+from annotate.studies import entry_link_views, entry_views, participant_views, views
+from annotate.studies.participant_views import study_media
 
 urlpatterns = [
-    path("study/<int:study_id>/", study_room.study_room, name="study_room"),
-    path("media/study/<uuid:lease>/<str:name>", media.study_media, name="study_media"),
-    path("studies/", studies.study_list, name="studies"),
-    path("studies/from/<int:run_id>/", studies.make, name="study_make"),
-    path("studies/<int:study_id>/", studies.study, name="study"),
-    path("studies/<int:study_id>/store/", studies.store, name="study_store"),
-    path("studies/<int:study_id>/seat/", studies.seat, name="study_seat"),
-    path("studies/<int:study_id>/figures.json", studies.figures, name="study_figures"),
-    path("studies/<int:study_id>/answers.csv", studies.answers, name="study_answers"),
+    path("study/<int:study_id>/", participant_views.study_room, name="study_room"),
+    path("media/study/<uuid:lease>/<str:name>", study_media, name="study_media"),
+    path("studies/", views.study_list, name="studies"),
+    path("studies/from/<int:run_id>/", views.make, name="study_make"),
+    path("studies/<int:study_id>/", views.study, name="study"),
+    path("studies/<int:study_id>/store/", views.store, name="study_store"),
+    path("studies/<int:study_id>/seat/", views.seat, name="study_seat"),
+    path("studies/<int:study_id>/figures.json", views.figures, name="study_figures"),
+    path("studies/<int:study_id>/answers.csv", views.answers, name="study_answers"),
+    path("enter/<slug:token>/", entry_views.enter, name="entry"),
+    path("enter/<slug:token>/finish/", entry_views.finish, name="entry_finish"),
+    path("enter/<slug:token>/decline/", entry_views.decline, name="entry_decline"),
+    path("entry-links/", entry_link_views.entry_links, name="entry_links"),
+    path("entry-links/<int:link_id>/", entry_link_views.entry_link, name="entry_link"),
+    path("entry-links/<int:link_id>/end/", entry_link_views.end, name="entry_link_end"),
 ]

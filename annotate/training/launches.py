@@ -8,8 +8,8 @@ from annotate.core.audit import record_event
 from annotate.core.errors import RoundError
 from annotate.exports.freezing import export_round
 from annotate.jobs.queries import live_run
-from annotate.jobs.runs import queue_dpo
 from annotate.models import Round, Run, Stage, User
+from annotate.training.dpo import queue_dpo
 from annotate.training.preview import DryRun
 from annotate.training.queries import PairSet
 

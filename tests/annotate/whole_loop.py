@@ -40,6 +40,8 @@ from annotate.people.people import decide
 from annotate.people.prompt_readers import part_by_prompt
 from annotate.prompts.prompt_runs import queue_prompts
 from annotate.rounds.rounds import import_model, plan_pairs, start_round
+from annotate.rounds.sampling import queue_sampling
+from annotate.training.dpo import queue_dpo
 from generator.instances import Draw
 from rlhf.evaluation.benchmark.plan import MakePlan
 from rlhf.evaluation.benchmark.set import read_benchmark
@@ -162,14 +164,14 @@ def turn(folder: Path) -> tuple[Round, Export]:
     # The small vocabulary of the shipped model does not know what the server wrote.
     read, _ = part_by_prompt([policy], Instance.objects.order_by("id"))
     plan_pairs(round, read)
-    work(runs.queue_sampling(round))
+    work(queue_sampling(round))
     vote_all(round)
     make_gold(round)
     vote_on_gold(round)
     pair = VideoPair.objects.filter(round=round, gold=None, instance__group=person).first()
     adjudicate(pair, dict.fromkeys(Track, Verdict.FIRST), NOTE, lead)
     export = export_round(round)
-    training = runs.queue_dpo(round, export)
+    training = queue_dpo(round, export)
     mine = [next(one for one in read if one.group.name == name) for name in (NAME, "tom")]
     candidate = make_model(base_model=settings.MODEL_PATH)
     evaluation = queue_evaluation(round, candidate, baseline=policy, seeds=[0], instances=mine)

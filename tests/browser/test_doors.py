@@ -82,9 +82,7 @@ def test_a_lead_adds_a_webhook_and_asks_for_a_file(
     visit: Any, lea: User, settings: Any, monkeypatch: Any
 ) -> None:
     settings.ALLOW_PRIVATE_WEBHOOKS = True
-    monkeypatch.setattr(
-        "annotate.integrations.tasks.write_judgment_file.delay_on_commit", lambda file_id: None
-    )
+    monkeypatch.setattr("annotate.exports.tasks.write_judgment_file.delay_on_commit", lambda file_id: None)
     page = visit(lea, "/webhooks/")
     page.get_by_label("Address").fill("http://127.0.0.1:9/hook")
     page.get_by_label("a round was opened").check()

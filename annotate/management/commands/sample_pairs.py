@@ -4,7 +4,6 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from annotate.jobs.runs import queue_sampling
 from annotate.management.loop_command import (
     LoopCommand,
     add_round_argument,
@@ -13,6 +12,7 @@ from annotate.management.loop_command import (
 )
 from annotate.privacy.consent_queries import people_of, refusal, uses_of
 from annotate.rounds.funnel_queries import round_funnel
+from annotate.rounds.sampling import queue_sampling
 
 
 class Command(LoopCommand):

@@ -59,9 +59,7 @@ def token(monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr("annotate.jobs.tasks.execute_run.delay_on_commit", lambda run_id: None)
     # One token for all operations: that of a lead, who may lease here.
     monkeypatch.setattr("django.conf.settings.LEADS_MAY_VOTE", True)
-    monkeypatch.setattr(
-        "annotate.integrations.tasks.write_judgment_file.delay_on_commit", lambda file_id: None
-    )
+    monkeypatch.setattr("annotate.exports.tasks.write_judgment_file.delay_on_commit", lambda file_id: None)
     for _ in range(3):
         make_pair()
     lea = make_user("lea", role=User.Role.LEAD)

@@ -8,8 +8,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from annotate.jobs.runs import queue_sampling
 from annotate.models import Judgment, Run, RunStatus, Slot, User
+from annotate.rounds.sampling import queue_sampling
 from rlhf.records import Track
 from tests.annotate.conftest import browser_of
 from tests.factories import make_instance, make_pair, make_round, make_user

@@ -17,10 +17,10 @@ from django.db import InterfaceError, OperationalError, connection
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from annotate.database.claims import hold
 from annotate.database.patience import patiently
 from annotate.exports import downloads
 from annotate.jobs import runs
-from annotate.jobs.claims import hold
 from annotate.judging import judgments, slots
 from annotate.models import Claim, Curation, JudgmentFile, Reference, Run, RunStatus
 from annotate.people import curation
@@ -295,8 +295,8 @@ def test_the_work_of_a_killed_worker_is_free_after_a_minute():
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_a_work_that_takes_long_stays_held(monkeypatch):
-    monkeypatch.setattr("annotate.jobs.claims.LASTS_S", 0.5)
-    monkeypatch.setattr("annotate.jobs.claims.RENEW_S", 0.1)
+    monkeypatch.setattr("annotate.database.claims.LASTS_S", 0.5)
+    monkeypatch.setattr("annotate.database.claims.RENEW_S", 0.1)
     with hold("work"):
         time.sleep(1.5)
         with hold("work") as is_alone:

@@ -32,6 +32,8 @@ from annotate.models import (
 )
 from annotate.rounds import queries
 from annotate.rounds.rounds import open_ready_pairs, plan_pairs
+from annotate.rounds.sampling import queue_sampling
+from annotate.training.dpo import queue_dpo
 from generator.video import write_clip
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import browser_of, machine_of
@@ -56,7 +58,7 @@ def make_child() -> ModelVersion:
     for track in Track:
         vote(pair, track, Verdict.FIRST)
     worker = uuid4()
-    run = runs.claim_run(runs.queue_dpo(pair.round, export_round(pair.round)).pk, worker)
+    run = runs.claim_run(queue_dpo(pair.round, export_round(pair.round)).pk, worker)
     assert run is not None
     runs.run_dir(run).write_result({"adapter": "adapter", "adapter_sha256": "a" * 64, "num_pairs": 1})
     assert runs.finish_run(run, worker)
@@ -131,7 +133,7 @@ def test_each_model_has_a_run_of_its_own_and_the_pairs_open_after_the_second(mon
     hold_out(2)
     child = make_child()
     round = start_comparison(child)
-    tasks.send_run(runs.queue_sampling(round))
+    tasks.send_run(queue_sampling(round))
     for number in (0, 1):
         run = Run.objects.get(pk=sent[number])
         request = runs.run_dir(run).read_request()
@@ -175,7 +177,7 @@ def test_nothing_that_people_said_of_two_models_is_exported_or_trained_on():
     assert queries.find_round(None) is None
     trained_on = Export.objects.get()
     for step in (
-        lambda: runs.queue_dpo(round, trained_on),
+        lambda: queue_dpo(round, trained_on),
         lambda: plan_pairs(round, [pair.instance for pair in round.pairs.all()]),
         lambda: export_round(round),
     ):

@@ -202,7 +202,7 @@ def test_files_are_removed_after_their_days(votes, lea, settings, django_capture
 
 def sent_files(monkeypatch) -> list[int]:
     sent: list[int] = []
-    monkeypatch.setattr("annotate.integrations.tasks.write_judgment_file.delay_on_commit", sent.append)
+    monkeypatch.setattr("annotate.exports.tasks.write_judgment_file.delay_on_commit", sent.append)
     return sent
 
 

@@ -23,11 +23,12 @@ from annotate.core.outgoing import check_url
 from annotate.exports.freezing import export_round
 from annotate.integrations import tasks as door_tasks
 from annotate.integrations import webhooks
-from annotate.jobs.runs import claim_run, end_run, queue_sampling
+from annotate.jobs.runs import claim_run, end_run
 from annotate.judging.judgments import revise_judgment, submit_judgment
 from annotate.judging.slots import lease_slot
 from annotate.models import Run, RunStatus, WebhookEndpoint, WebhookEvent, WebhookMessage
 from annotate.rounds.rounds import start_round
+from annotate.rounds.sampling import queue_sampling
 from rlhf.records import Track
 from tests.annotate.conftest import browser_of
 from tests.factories import make_model, make_pair, make_user

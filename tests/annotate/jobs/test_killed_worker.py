@@ -18,6 +18,7 @@ from django.utils import timezone
 from annotate.jobs import runs
 from annotate.models import Run, RunStatus, Slot, VideoSample
 from annotate.rounds.rounds import plan_pairs
+from annotate.rounds.sampling import queue_sampling
 from generator.media import file_sha256
 from generator.rundir import RunDir, RunError
 from tests.factories import make_instance, make_model, make_round
@@ -72,7 +73,7 @@ def test_a_killed_worker_costs_nothing(tmp_path: Path):
     subprocess.run([sys.executable, "-c", SAVE_TINY, str(tmp_path)], cwd=settings.BASE_DIR, check=True)
     round = make_round(policy=make_model(base_model=str(tmp_path)))
     plan_pairs(round, [make_instance(num_references=1) for _ in range(3)])
-    run = runs.queue_sampling(round)
+    run = queue_sampling(round)
     assert run is not None
     folder = runs.run_dir(run)
 

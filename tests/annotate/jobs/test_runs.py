@@ -11,9 +11,11 @@ from django.utils import timezone
 from annotate.core.errors import RoundError
 from annotate.exports.freezing import export_round
 from annotate.jobs import runs
+from annotate.jobs.requests import adapters_of
 from annotate.models import ModelVersion, Run, RunMetric, RunStatus, Slot, VideoSample
-from annotate.rounds.queries import adapters_of
 from annotate.rounds.rounds import plan_pairs
+from annotate.rounds.sampling import queue_sampling
+from annotate.training.dpo import queue_dpo
 from generator.video import write_clip
 from rlhf.records import Track, Verdict
 from tests.annotate.judging.test_judgments import vote
@@ -25,7 +27,7 @@ pytestmark = pytest.mark.django_db
 def planned_run() -> Run:
     round = make_round()
     plan_pairs(round, [make_instance(), make_instance()])
-    run = runs.queue_sampling(round)
+    run = queue_sampling(round)
     assert run is not None
     return run
 
@@ -54,7 +56,7 @@ def test_planning_and_queueing_again_add_nothing():
     run = planned_run()
     instances = [pair.instance for pair in run.round.pairs.all()]
     assert plan_pairs(run.round, instances) == 0
-    assert runs.queue_sampling(run.round) == run
+    assert queue_sampling(run.round) == run
     assert (VideoSample.objects.count(), Run.objects.count()) == (4, 1)
 
 
@@ -105,8 +107,8 @@ def test_it_finishes_once_and_tells_what_failed():
     assert not runs.finish_run(run, worker)
     assert VideoSample.objects.exclude(path="").count() == 3
     assert VideoSample.objects.get(pk=ids[3]).error == "the reference cannot be read"
-    assert runs.queue_sampling(run.round) is None
-    assert runs.queue_sampling(run.round, retry_failed=True) is not None
+    assert queue_sampling(run.round) is None
+    assert queue_sampling(run.round, retry_failed=True) is not None
 
 
 def test_a_lost_run_is_queued_again_in_its_folder():
@@ -161,7 +163,7 @@ def test_dpo_registers_a_model_that_the_next_round_can_use():
         vote(pair, track, Verdict.FIRST)
     export = export_round(pair.round)
     worker = uuid4()
-    run = runs.claim_run(runs.queue_dpo(pair.round, export).pk, worker)
+    run = runs.claim_run(queue_dpo(pair.round, export).pk, worker)
     folder = runs.run_dir(run)
     request = folder.read_request()
     assert (folder.resolve(request["export"]) / "pairs.jsonl").is_file()
@@ -173,7 +175,7 @@ def test_dpo_registers_a_model_that_the_next_round_can_use():
     assert adapters_of(version) == [f"{run.folder}/adapter"]
     next_round = make_round(policy=version)
     plan_pairs(next_round, [pair.instance])
-    sampling = runs.queue_sampling(next_round)
+    sampling = queue_sampling(next_round)
     assert sampling is not None
     adapters = runs.run_dir(sampling).read_request()["model"]["adapters"]
     assert [runs.run_dir(sampling).resolve(path) for path in adapters] == [folder.path / "adapter"]
@@ -182,4 +184,4 @@ def test_dpo_registers_a_model_that_the_next_round_can_use():
 def test_an_empty_export_trains_nothing():
     pair = make_pair()
     with pytest.raises(RoundError, match="holds no pair"):
-        runs.queue_dpo(pair.round, export_round(pair.round))
+        queue_dpo(pair.round, export_round(pair.round))

@@ -12,10 +12,10 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from annotate.jobs import tasks
 from annotate.judging.judgments import revise_judgment, submit_judgment
 from annotate.judging.resolution import resolve_pair
 from annotate.judging.slots import choice_of, lease_slot
+from annotate.judging.tasks import fit_votes
 from annotate.judging.vote_fits import fit_round
 from annotate.judging.vote_queries import newest_models, votes_saved
 from annotate.models import Consensus, PreferencePair, Round, Slot, User, VideoPair, VoteFit
@@ -210,7 +210,7 @@ def test_the_job_fits_open_adaptive_rounds_only(pair):
     fixed = make_round(policy=make_model())
     leading, _ = tracks_of(pair)
     vote(pair, leading, FIRST)
-    tasks.fit_votes()
+    fit_votes()
     assert set(VoteFit.objects.values_list("round", flat=True)) == {pair.round_id} != {fixed.pk}
 
 

@@ -10,11 +10,11 @@ from django.core.management import call_command
 from annotate.evaluation.comparisons import start_comparison
 from annotate.evaluation.evaluations import evaluate_version
 from annotate.jobs import runs
-from annotate.jobs.runs import queue_sampling
 from annotate.loop.loop import advance_round
 from annotate.models import IdentityGroup, Instance, ModelVersion, Round, RunStatus, Stage, VideoPair
 from annotate.registry.versions import start_next_round
 from annotate.rounds.rounds import open_ready_pairs, plan_pairs, sample_seed, start_round
+from annotate.rounds.sampling import queue_sampling
 from generator.records import SamplerSettings
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import browser_of, machine_of

@@ -268,7 +268,7 @@ def test_progress_is_polled_only_while_something_is_under_way(lea, anna):
 
 def test_looking_again_queues_what_has_ended(lea, anna, monkeypatch):
     sent: list[int] = []
-    monkeypatch.setattr("annotate.jobs.tasks.curate_reference.delay_on_commit", sent.append)
+    monkeypatch.setattr("annotate.people.tasks.curate_reference.delay_on_commit", sent.append)
     failed = make_reference(anna, curation="failed", curation_error="no weights")
     browser_of(lea).post(f"/people/{anna.pk}/curate/")
     assert sorted(sent) == sorted(anna.references.values_list("pk", flat=True))

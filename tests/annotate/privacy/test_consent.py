@@ -54,9 +54,11 @@ from annotate.privacy.consent import why_not_now
 from annotate.privacy.consent_queries import given, refusal
 from annotate.prompts.generated import store_described, write_plans
 from annotate.prompts.prompt_runs import queue_prompts
+from annotate.rounds.sampling import queue_sampling
 from annotate.studies.queries import shown_file, tasks_of
 from annotate.studies.studies import asked_of
 from annotate.training.approvals import approve_run
+from annotate.training.dpo import queue_dpo
 from annotate.training.preview import dry_run
 from annotate.training.queries import pair_set
 from generator.curation.card import USES
@@ -309,7 +311,7 @@ def prompts_that_come_back(change: Change, folder: Path) -> Any:
 def sampling(change: Change, folder: Path) -> Any:
     pair = make_pair(is_made=False)
     change(pair.instance.group)
-    return runs.queue_sampling(pair.round)
+    return queue_sampling(pair.round)
 
 
 @door(Use.SHOW)
@@ -317,7 +319,7 @@ def sampling_beside_others(change: Change, folder: Path) -> Any:
     pair = make_pair(is_made=False)
     make_pair(pair.round, is_made=False)
     change(pair.instance.group)
-    asked = runs.run_dir(runs.queue_sampling(pair.round)).read_request()["samples"]
+    asked = runs.run_dir(queue_sampling(pair.round)).read_request()["samples"]
     return {str(pair.first_id), str(pair.second_id)} & {item["sample_id"] for item in asked}
 
 
@@ -325,7 +327,7 @@ def sampling_beside_others(change: Change, folder: Path) -> Any:
 def sampling_that_waits(change: Change, folder: Path) -> Any:
     pair = make_pair(is_made=False)
     make_pair(pair.round, is_made=False)
-    queued = runs.queue_sampling(pair.round)
+    queued = queue_sampling(pair.round)
     change(pair.instance.group)
     return not refused(queued)
 
@@ -377,13 +379,13 @@ def training(change: Change, folder: Path) -> Any:
     round = dominant_round(person := make_group())
     frozen = export_round(round)
     change(person)
-    return runs.queue_dpo(round, frozen)
+    return queue_dpo(round, frozen)
 
 
 @door(Use.TRAIN)
 def training_that_waits(change: Change, folder: Path) -> Any:
     round = dominant_round(person := make_group())
-    queued = runs.queue_dpo(round, export_round(round))
+    queued = queue_dpo(round, export_round(round))
     change(person)
     return not refused(queued)
 
@@ -392,7 +394,7 @@ def training_that_waits(change: Change, folder: Path) -> Any:
 def approval(change: Change, folder: Path) -> Any:
     site.APPROVE_ROUNDS = True
     round = dominant_round(person := make_group())
-    waiting = runs.queue_dpo(round, export_round(round), make_user(role="lead"))
+    waiting = queue_dpo(round, export_round(round), make_user(role="lead"))
     change(person)
     approve_run(waiting, make_user(role="lead"))
     return waiting.status == RunStatus.QUEUED
@@ -454,7 +456,7 @@ def version_comparison(change: Change, folder: Path) -> Any:
 @door(Use.SHOW, Use.EVALUATE)
 def comparison_by_people(change: Change, folder: Path) -> Any:
     round = dominant_round(make_group())
-    finished = runs.claim_run(runs.queue_dpo(round, export_round(round)).pk, worker := uuid4())
+    finished = runs.claim_run(queue_dpo(round, export_round(round)).pk, worker := uuid4())
     runs.run_dir(finished).write_result({"adapter": "a", "adapter_sha256": "a" * 64, "num_pairs": 1})
     assert runs.finish_run(finished, worker)
     change(held_out_instance().group)

@@ -18,8 +18,7 @@ from annotate.database.triggers import without_append_only
 from annotate.exports.downloads import request_file, write_file
 from annotate.exports.freezing import export_round
 from annotate.gold.gold import make_gold
-from annotate.jobs.runs import cancel_run, claim_run, end_run, queue_dpo, run_dir
-from annotate.jobs.tasks import remove_files
+from annotate.jobs.runs import cancel_run, claim_run, end_run, run_dir
 from annotate.models import (
     AuditEvent,
     DifferentialPrompt,
@@ -36,6 +35,8 @@ from annotate.models import (
     VideoSample,
 )
 from annotate.privacy.erasure import erase_identity
+from annotate.privacy.tasks import remove_files
+from annotate.training.dpo import queue_dpo
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import machine_of
 from tests.annotate.judging.test_judgments import vote

@@ -9,9 +9,9 @@ import pytest
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
-from annotate.jobs.tasks import remove_files
 from annotate.models import FileRemoval
 from annotate.privacy.file_removal import Removed, carry_out, remove_after_commit
+from annotate.privacy.tasks import remove_files
 from annotate.privacy.traces import Traces
 from tests.factories import make_group, make_reference
 

@@ -17,7 +17,7 @@ from annotate.evaluation.evaluations import queue_evaluation, queue_table
 from annotate.evaluation.inputs import held_out_people
 from annotate.exports.freezing import export_round
 from annotate.jobs import tasks
-from annotate.jobs.runs import _register_adapter, queue_run, queue_sampling, run_dir
+from annotate.jobs.runs import queue_run, run_dir
 from annotate.judging.slots import ask_for_votes, lease_slot, open_slots
 from annotate.models import (
     DifferentialPrompt,
@@ -38,6 +38,8 @@ from annotate.prompts.prompt_runs import readers_request
 from annotate.prompts.prompts import PromptEdit, PromptError, edit_prompt
 from annotate.rounds.prompt_limits import learn_limit, learn_limits
 from annotate.rounds.rounds import import_model, plan_pairs, start_round
+from annotate.rounds.sampling import queue_sampling
+from annotate.training.dpo import _register_adapter
 from annotate.training.queries import pair_facts, pair_set
 from generator.instances import Draw
 from generator.portraits.world import CHECKPOINT

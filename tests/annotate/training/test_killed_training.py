@@ -29,6 +29,7 @@ from annotate.jobs.tasks import execute_run
 from annotate.models import ModelVersion, Round, Run, RunStatus, User
 from annotate.supervisor.programs import worker
 from annotate.supervisor.redis import Redis
+from annotate.training.dpo import queue_dpo
 from generator.rundir import RunDir, RunError
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import browser_of
@@ -156,7 +157,7 @@ def is_free(folder: RunDir) -> bool:
 
 def test_it_survives_whatever_is_killed(round: Round, site: Site) -> None:
     lead = make_user("lea", role=User.Role.LEAD)
-    run = runs.queue_dpo(round, export_round(round), lead)
+    run = queue_dpo(round, export_round(round), lead)
     folder = runs.run_dir(run)
     redis = site.start_redis()
     first = site.start_worker()

@@ -19,6 +19,7 @@ from annotate.jobs import runs
 from annotate.loop.loop import advance_round
 from annotate.models import AuditEvent, Export, Round, Run, RunStatus, Stage, User
 from annotate.quality.disqualification import disqualify
+from annotate.training.dpo import queue_dpo
 from annotate.training.queries import pair_facts, pair_set
 from rlhf.export.freezing import read_export
 from rlhf.records import Track, Verdict
@@ -113,7 +114,7 @@ def test_advancing_to_the_training_is_a_look_at_it(lea, round, sent):
     assert browser.post(address).headers["Location"] == f"/rounds/{round.pk}/launch/"
     with_simulated = browser.post(address, {"include_simulated": "on"}).headers["Location"]
     assert "use simulated" in browser.get(with_simulated).content.decode() and not sent
-    run = runs.claim_run(runs.queue_dpo(round, export_round(round)).pk, uuid4())
+    run = runs.claim_run(queue_dpo(round, export_round(round)).pk, uuid4())
     assert runs.end_run(run, run.worker, RunStatus.FAILED, "the loss is nan")
     page = browser.post(address, follow=True).content.decode()
     assert "the loss is nan; retry it" in page
@@ -239,7 +240,7 @@ def test_simulated_votes_come_in_only_by_name(round):
 def test_time_is_estimated_from_finished_runs(lea, round):
     assert "No estimate yet" in look(browser_of(lea), round)
     worker = uuid4()
-    run = runs.claim_run(runs.queue_dpo(round, export_round(round)).pk, worker)
+    run = runs.claim_run(queue_dpo(round, export_round(round)).pk, worker)
     folder = runs.run_dir(run)
     for step in (1, 2, 3):
         folder.append_metrics(

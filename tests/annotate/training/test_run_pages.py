@@ -17,7 +17,9 @@ from annotate.exports.freezing import export_round
 from annotate.jobs import runs
 from annotate.jobs.run_logs import log_tail, why_it_ended
 from annotate.models import Run, RunStatus
+from annotate.rounds.sampling import queue_sampling
 from annotate.templatetags.run_figures import duration
+from annotate.training.dpo import queue_dpo
 from annotate.training.run_clips import clip_path
 from annotate.training.run_curves import plots_by_time, run_plots
 from rlhf.records import Track, Verdict
@@ -34,7 +36,7 @@ def run() -> Run:
     pair = make_pair(make_round(dpo={"batch_size": 4}))
     for track in Track:
         vote(pair, track, Verdict.FIRST)
-    queued = runs.queue_dpo(pair.round, export_round(pair.round))
+    queued = queue_dpo(pair.round, export_round(pair.round))
     claimed = runs.claim_run(queued.pk, uuid4())
     assert claimed is not None
     return claimed
@@ -87,7 +89,7 @@ def test_a_failure_gives_reason_log_and_the_way_on(lea, run, monkeypatch):
 
 def test_a_run_is_not_tried_again_beside_another_one(lea, run):
     fail(run, "the loss is nan")
-    other = runs.queue_dpo(run.round, run.export, config={"seed": 1})
+    other = queue_dpo(run.round, run.export, config={"seed": 1})
     assert "Try again" not in page_of(run, lea)
     page = browser_of(lea).post(f"/runs/{run.pk}/retry/", {"from": "run"}, follow=True).content.decode()
     assert "while no other dpo run is under way" in page
@@ -194,7 +196,7 @@ def test_samples_stand_beside_the_parents(lea, ana, run):
 
 def test_a_page_of_another_stage_has_no_curves(lea):
     pair = make_pair(is_made=False)
-    run = runs.queue_sampling(pair.round)
+    run = queue_sampling(pair.round)
     assert run is not None and "<h2>Curves" not in page_of(run, lea)
 
 

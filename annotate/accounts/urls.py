@@ -1,0 +1,12 @@
+"""Pages of accounts and tokens."""
+
+from django.urls import path
+
+from annotate.accounts import token_views, views
+
+urlpatterns = [
+    path("accounts/", views.accounts, name="accounts"),
+    path("accounts/<int:user_id>/password/", views.password, name="account_password"),
+    path("account/token/", token_views.token, name="token"),
+    path("account/token/revoke/", token_views.revoke, name="token_revoke"),
+]

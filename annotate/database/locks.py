@@ -1,0 +1,14 @@
+"""Advisory locks that last until the transaction ends."""
+
+from __future__ import annotations
+
+from django.db import connection
+
+#: Any constant: it only has to be the same for everyone who queues runs.
+_QUEUE_LOCK = 7_206_148
+
+
+def hold_queue() -> None:
+    """Nobody queues a run until this transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_QUEUE_LOCK])

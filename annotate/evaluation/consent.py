@@ -1,0 +1,51 @@
+"""Who in an evaluation does not agree to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Q
+
+from annotate.core.errors import RoundError
+from annotate.models import IdentityGroup, Instance, Run, Split, Use
+from annotate.privacy.consent_queries import given, refusal_among
+from generator.rundir import RunDir
+from rlhf.evaluation.benchmark.set import Benchmark, read_benchmark
+
+
+def refuse_set(found: Benchmark) -> None:
+    """A set is evaluated on while people of this site agree; others are the care of who made the set.
+
+    Raises:
+        RoundError: somebody in it does not, or no longer, agree to evaluation.
+    """
+    if says := _refused_in_set(found):
+        raise RoundError(f"{says} Make the set again without them.")
+
+
+def refused_in_request(run: Run, folder: RunDir) -> str:
+    """Who in a queued evaluation does not agree to it now, and the remedy; empty where all do."""
+    request = folder.read_request()
+    if "path" in request.get("set", {}):
+        return _refused_in_set(read_benchmark(folder.resolve(request["set"]["path"]), check_media=False))
+    return _refused_in_instances(request)
+
+
+def _refused_in_instances(request: dict[str, Any]) -> str:
+    asked = {str(item["instance_id"]) for item in request.get("instances", [])}
+    refused = Instance.objects.filter(~Q(given("group", Use.EVALUATE))).exclude(group__split=Split.TRAIN)
+    found = refused.values_list("pk", "group").iterator()
+    people = {group for instance, group in found if str(instance) in asked}
+    return refusal_among(IdentityGroup.objects.all(), people, Use.EVALUATE)
+
+
+def _refused_in_set(found: Benchmark) -> str:
+    """Sets name people by pseudonym; those of 0.1.0 by source and name."""
+    named = {instance.identity for instance in found.instances}
+    refused = IdentityGroup.objects.filter(~Q(given("", Use.EVALUATE)))
+    people = {
+        pk
+        for pk, pseudonym, source, name in refused.values_list("pk", "pseudonym", "source", "name").iterator()
+        if pseudonym in named or f"{source}/{name}" in named
+    }
+    return refusal_among(IdentityGroup.objects.all(), people, Use.EVALUATE)

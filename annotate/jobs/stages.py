@@ -1,0 +1,71 @@
+"""What the queue knows of each stage of the loop. A room that has one says so in its module `stage`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from annotate.models import Run
+from generator.rundir import RunDir
+
+
+def _ignore(run: Run, values: Any) -> None:
+    """For stages that store nothing."""
+
+
+def _no_more(run: Run) -> None:
+    """For stages that no other run follows."""
+
+
+def _no_details(run: Run) -> dict[str, Any]:
+    return {}
+
+
+@dataclass(frozen=True)
+class StageWork:
+    """A stage, as the queue runs it.
+
+    Attributes:
+        name: of the stage, as runs store it.
+        command: the module that does the work in a run's folder, the one that a researcher starts, too.
+        refusal: who in a queued run does not agree to it now, and the remedy; empty where all do.
+        follow: stores what new metric lines announce; safe to repeat.
+        finish: stores what a result becomes, in the transaction in which the run ends.
+        next_run: queues the run that follows a finished one.
+        details: what the run's page shows of this stage only, asked for as often as the page.
+    """
+
+    name: str
+    command: str
+    refusal: Callable[[Run, RunDir], str]
+    follow: Callable[[Run, Sequence[Mapping[str, Any]]], None] = _ignore
+    finish: Callable[[Run, dict[str, Any]], None] = _ignore
+    next_run: Callable[[Run], Run | None] = _no_more
+    details: Callable[[Run], dict[str, Any]] = _no_details
+
+
+_WORKS: dict[str, StageWork] = {}
+
+
+def register(work: StageWork) -> StageWork:
+    """Make a stage known; the last one of a name counts."""
+    _WORKS[work.name] = work
+    return work
+
+
+def work_of(stage: str) -> StageWork:
+    """What a stage is to the queue.
+
+    Raises:
+        KeyError: no room has this stage.
+    """
+    return _WORKS[stage]
+
+
+def discover() -> None:
+    """Import the module `stage` of every room that has one."""
+    for file in sorted(Path(__file__).parents[1].glob("*/stage.py")):
+        import_module(f"annotate.{file.parent.name}.stage")

@@ -1,0 +1,108 @@
+"""Videos of a round: queued, and believed once their files are decoded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Q
+
+from annotate.jobs.requests import model_request, references_request
+from annotate.jobs.runs import queue_run
+from annotate.models import ModelVersion, Round, Run, Stage, User, VideoSample
+from annotate.privacy.consent import refuse_without_consent
+from annotate.privacy.consent_queries import given, people_of, refusal_among, uses_of
+from annotate.rounds import queries
+from annotate.rounds.prompt_limits import leave_out_unread
+from annotate.rounds.rounds import open_ready_pairs
+from generator.display_copies import write_display_copy
+from generator.rundir import RunDir
+from generator.video import MediaError, probe
+
+
+def queue_sampling(round: Round, actor: User | None = None, *, retry_failed: bool = False) -> Run | None:
+    """Queue a run for the videos of the round that are not made yet, or None when all are.
+
+    Votes are asked for on pairs whose videos exist, whichever round made them.
+
+    A run loads one model: where a round compares several, one run follows another.
+    Videos that failed are left alone unless they are to be tried again, and so are people who did not agree.
+    Those whose prompt the model would not read whole fail at once, with the reason.
+
+    Raises:
+        RoundError: videos are missing, and nobody of the round agreed to them.
+    """
+    missing = queries.missing_samples(round, include_failed=retry_failed)
+    versions = ModelVersion.objects.filter(pk__in=missing.order_by().values("model_version"))
+    if (
+        not versions.exists()
+        and queries.missing_samples(round, include_failed=retry_failed, include_refused=True).exists()
+    ):
+        refuse_without_consent(round)
+    for version in versions.order_by("id"):
+        if samples := leave_out_unread(version, missing.filter(model_version=version)):
+            break
+    else:
+        open_ready_pairs(round)
+        return None
+
+    def request(folder: RunDir) -> dict[str, Any]:
+        return {
+            "model": model_request(version, folder),
+            "settings": round.sampler,
+            "samples": [
+                {
+                    "sample_id": str(sample.pk),
+                    "seed": sample.seed,
+                    "prompt": sample.instance.prompt.text,
+                    "references": references_request(sample.instance_id, folder),
+                }
+                for sample in samples
+            ],
+        }
+
+    return queue_run(round, Stage.SAMPLE, request, actor=actor)
+
+
+def store_sample(run: Run, sample_id: str, error: str = "") -> None:
+    """Believe a sample only once its file is decoded; the facts are the file's, not the command's."""
+    sample = VideoSample.objects.filter(pk=int(sample_id), path="").first() if sample_id.isdecimal() else None
+    if sample is None:
+        return
+    path, shown_path = (f"{run.folder}/{folder}/{sample_id}.mp4" for folder in ("samples", "shown"))
+    if not error:
+        try:
+            facts = probe(settings.STORAGE_ROOT / path)
+            if not (settings.STORAGE_ROOT / shown_path).exists():  # sampled by an earlier version
+                write_display_copy(
+                    settings.STORAGE_ROOT / path, settings.STORAGE_ROOT / shown_path, name=facts.sha256
+                )
+        except MediaError as problem:
+            error = str(problem)
+    if error:
+        VideoSample.objects.filter(pk=sample.pk, path="").update(error=error)
+        return
+    VideoSample.objects.filter(pk=sample.pk, path="").update(
+        path=path,
+        shown_path=shown_path,
+        sha256=facts.sha256,
+        error="",
+        facts={
+            "width": facts.width,
+            "height": facts.height,
+            "num_frames": facts.num_frames,
+            "fps": facts.fps,
+            "size_bytes": facts.size_bytes,
+        },
+    )
+
+
+def refused_in_samples(run: Run, folder: RunDir) -> str:
+    """Who in a queued run does not agree to it now, and the remedy; empty where all do."""
+    if run.round is None:
+        return ""
+    asked = {str(item["sample_id"]) for item in folder.read_request().get("samples", [])}
+    uses, people = uses_of(run.round), people_of(run.round)
+    refused = VideoSample.objects.filter(~Q(given("instance__group", *uses)), instance__group__in=people)
+    found = refused.values_list("pk", "instance__group").iterator()
+    return refusal_among(people, {group for sample, group in found if str(sample) in asked}, *uses)
