@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -19,36 +21,22 @@ FORBIDDEN = {
     "generator": WEB | {"rlhf"},
     "rlhf": WEB,
     "annotate": TORCH,
-    "annotate/models": {
-        "annotate.rounds.queries",
-        "annotate.people.queries",
-        "annotate.judging.queries",
-        "annotate.training.queries",
-        "annotate.people.prompt_readers",
-        "annotate.services",
-        "annotate.jobs.tasks",
-        "annotate.views",
-        "annotate.api",
-    },
-    **{
-        f"annotate/{reads}.py": {"annotate.services", "annotate.jobs.tasks", "annotate.views", "annotate.api"}
-        for reads in (
-            "queries",
-            "curation_queries",
-            "judging_queries",
-            "launch_queries",
-            "door_queries",
-            "progress_queries",
-            "quality_queries",
-            "prompt_queries",
-        )
-    },
-    "annotate/services": {"annotate.jobs.tasks", "annotate.views", "annotate.api"},
     # It starts what Django runs in, so it must come up where Django's settings cannot.
     "annotate/supervisor": {"django", "celery", "rest_framework"},
     "annotate/core/environment.py": {"django"},
+    "annotate/core/sockets.py": {"django"},
     "annotate/settings.py": {"django"},
 }
+# What stands at the top of a package beside its rooms.
+LOOSE = {
+    "annotate": {"admin", "apps", "asgi", "celery", "settings", "urls", "wsgi"},
+    "rlhf": {"evaluate", "objectives", "records"},
+}
+MOST_MODULES = 15
+# Tables and commands lie side by side, however many there are.
+SHELVES = {"annotate.models", "annotate.migrations", "annotate.management"}
+# In a room: tables, then reads, then writes, then what people and programs come in by.
+TABLES, READS, WRITES, ENTRANCES = range(4)
 # What may be loaded where there is neither Django nor torch.
 PLAIN = {
     "generator.records",
@@ -80,7 +68,7 @@ PLAIN = {
     "rlhf.dpo.config",
     "rlhf.dpo.estimate",
     "rlhf.dpo.preflight",
-    "rlhf.training.form",
+    "rlhf.dpo.form",
     "rlhf.sft.config",
     "rlhf.training.instances",
     "rlhf.evaluation.benchmark",
@@ -276,3 +264,97 @@ def test_package_files_hold_only_a_docstring() -> None:
         shown(path) for path in inits if any(not isinstance(node, ast.Expr) for node in tree(path).body)
     ]
     assert speaking == []
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def room_of(module: str) -> str:
+    return ".".join(module.split(".")[:2])
+
+
+def modules_imported(path: Path) -> set[str]:
+    """Modules of this project; `from a import b` gives a.b where that is one, else a."""
+    found = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            full = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name for name in full if is_module(name)} or {node.module}
+    return {name for name in found if name.split(".")[0] in PACKAGES and is_module(name)}
+
+
+def rooms(package: str) -> dict[str, set[str]]:
+    """Each room with the rooms that it imports; the loose modules at the top stand beside all of them."""
+    every = {f"{package}.{name}" for name in folders(package)}
+    graph: dict[str, set[str]] = {}
+    for path in sources(package):
+        room = room_of(name_of(path))
+        if room.rpartition(".")[2] in LOOSE[package] or room in (package, f"{package}.migrations"):
+            continue
+        others = {room_of(name) for name in modules_imported(path)} & every
+        graph.setdefault(room, set()).update(others - {room})
+    return graph
+
+
+def folders(package: str) -> set[str]:
+    return {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
+
+
+@pytest.mark.parametrize("package", LOOSE)
+def test_rooms_import_each_other_in_one_direction(package: str) -> None:
+    graph = rooms(package)
+    try:
+        order = list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(f"these rooms import each other in a circle: {' -> '.join(error.args[1])}")
+    print(f"\n{package}, from the ground up:")
+    for room in order:
+        below = ", ".join(sorted(name.rpartition(".")[2] for name in graph[room])) or "no other"
+        print(f"  {room.rpartition('.')[2]:14} imports {below}")
+
+
+@pytest.mark.parametrize("package", LOOSE)
+def test_nothing_lies_loose_at_the_top(package: str) -> None:
+    assert {path.stem for path in (ROOT / package).glob("*.py")} - {"__init__"} == LOOSE[package]
+
+
+def test_no_room_is_crowded() -> None:
+    sizes = Counter(
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for package in LOOSE
+        for path in sources(package)
+        if path.name != "__init__.py" and not is_within(name_of(path), SHELVES)
+    )
+    assert {room: size for room, size in sizes.items() if size > MOST_MODULES} == {}
+
+
+def floor_of(path: Path) -> int | None:
+    """Where a module of a room stands, by its name; None for what every floor may use."""
+    name, room = path.stem, path.relative_to(ROOT).parts[1]
+    if room == "models":
+        return TABLES
+    if room in ("api", "management") or name in ("tasks", "views", "urls") or name.endswith("_views"):
+        return ENTRANCES
+    if name == "queries" or name.endswith("_queries"):
+        return READS
+    names_no_row = not is_within("annotate.models", {room_of(name) for name in modules_imported(path)})
+    return None if room in ("core", "database", "supervisor") or names_no_row else WRITES
+
+
+def test_reads_writes_and_entrances_keep_their_order() -> None:
+    """models <- queries <- services <- tasks, views, api, commands, by the names of the files."""
+    assert [
+        f"{shown(path)} imports {name}"
+        for room in folders("annotate")
+        for path in sources(f"annotate/{room}")
+        if (floor := floor_of(path)) is not None
+        for name in modules_imported(path)
+        if name.startswith("annotate.") and (file := file_of(name)).parent.parent.name == "annotate"
+        if (other := floor_of(file)) is not None and other > floor
+    ] == []
+
+
+def file_of(module: str) -> Path:
+    path = ROOT / module.replace(".", "/")
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")

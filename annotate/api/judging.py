@@ -23,7 +23,7 @@ from annotate.api import serializers
 from annotate.api.describing import described, example
 from annotate.api.problems import Unfit
 from annotate.core.strict_json import ShallowJSONParser
-from annotate.judging.assigned_work import open_pairs, why_no_pair
+from annotate.judging.assignment_queries import open_pairs, why_no_pair
 from annotate.judging.evidence import NotWatchedError, TooSoonError
 from annotate.judging.judgments import (
     AlreadyJudgedError,

@@ -17,7 +17,7 @@ from django.db.models.functions import Collate
 
 from annotate.core.audit import record_event
 from annotate.models import IdentityGroup, Reference, Use
-from annotate.people.prompt_readers import readers_in_use
+from annotate.people.prompt_reader_queries import readers_in_use
 from annotate.people.queries import primary_of, usable_references
 from annotate.privacy.consent_queries import given, refusal
 from annotate.prompts.prompt_runs import prompt_models

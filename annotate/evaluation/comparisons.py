@@ -20,7 +20,7 @@ from annotate.models import (
     VideoPair,
     VideoSample,
 )
-from annotate.people.prompt_readers import part_by_prompt
+from annotate.people.prompt_reader_queries import part_by_prompt
 from annotate.privacy.consent_queries import refusal
 from annotate.rounds.prompt_limits import say_left_out
 from annotate.rounds.rounds import open_ready_pairs, sample_seed, start_round

@@ -14,7 +14,7 @@ from annotate.jobs.queries import done_run, live_run
 from annotate.jobs.requests import model_request
 from annotate.jobs.runs import queue_run, run_dir
 from annotate.models import Instance, ModelVersion, Round, Run, Stage, User
-from annotate.people.prompt_readers import reader_of
+from annotate.people.prompt_reader_queries import reader_of
 from annotate.registry.versions import last_round
 from annotate.rounds.prompt_limits import learn_limit, say_left_out
 from generator.adapter_files import ADAPTER_FILE

@@ -18,7 +18,7 @@ from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
 from annotate.core.audit import record_event
-from annotate.core.moments import in_words
+from annotate.database.moments import in_words
 from annotate.exports.judgment_rows import judgment_rows, open_writer, wanted_judgments
 from annotate.models import LIVE, MOST_ATTEMPTS, JudgmentFile, Round, RunStatus, User
 from annotate.privacy.file_removal import remove_after_commit

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.utils.html import format_html
 
-from annotate.core.moments import element
 from annotate.database import clock
+from annotate.database.moments import element
 from annotate.models import GoldPair, Judgment, Qualification, Slot, User
 
 

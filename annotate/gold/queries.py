@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Count, Exists, OuterRef, Prefetch, QuerySet
+from django.db.models import Count, Exists, OuterRef, Prefetch, QuerySet, Subquery
 
-from annotate.judging.queries import latest_judgments
 from annotate.models import GoldKind, GoldPair, Judgment, Round, Slot, User
 from rlhf.records import Track, Verdict
 from rlhf.votes.vote import Estimate, share
@@ -56,18 +55,14 @@ def gold_accuracy(annotator: User, track: Track, round: Round | None = None) -> 
 
 def self_consistency(annotator: User, track: Track, round: Round | None = None) -> Estimate:
     """Share of repeated pairs of which a person said the same with the sides exchanged."""
-    repeats = gold_judgments(round).filter(
-        slot__annotator=annotator, slot__track=track, slot__pair__gold__kind=GoldKind.REPEAT
+    first = Judgment.objects.filter(slot=OuterRef("slot__pair__gold__repeats")).order_by("-revision")
+    repeats = (
+        gold_judgments(round)
+        .filter(slot__annotator=annotator, slot__track=track, slot__pair__gold__kind=GoldKind.REPEAT)
+        .annotate(first_verdict=Subquery(first.values("verdict")[:1]))
     )
-    said = [vote.verdict == _first_answer(vote) for vote in repeats]
+    said = [vote.verdict == vote.first_verdict for vote in repeats]
     return share(sum(said), len(said), what="repeated pairs")
-
-
-def _first_answer(repeat: Judgment) -> str | None:
-    original = repeat.slot.pair.gold.repeats
-    assert original is not None, "a repeat repeats, by constraint"
-    found = next((v for v in latest_judgments(original.pair_id) if v.slot_id == original.pk), None)
-    return found.verdict if found else None
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from annotate.database import clock
 from annotate.gold.gold_slots import drop_gold, is_golds_turn, keep_gold, lease_gold, lease_training
 from annotate.gold.qualification_queries import Standing, standing_of
 from annotate.judging import lease_clauses
-from annotate.judging.assigned_work import scope_of
+from annotate.judging.assignment_queries import scope_of
 from annotate.judging.queries import leased_slots, may_choose
 from annotate.models import PreferencePair, Side, Slot, StudyTask, Use, User, VideoPair
 from annotate.privacy.consent_queries import given, given_sql

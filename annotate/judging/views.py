@@ -17,12 +17,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 from rest_framework.serializers import BaseSerializer, ListSerializer
 
-from annotate.core import moments
 from annotate.core.access import SignedInRequest, signed_in
 from annotate.core.strict_json import ShallowJSONField
+from annotate.database import moments
 from annotate.gold.qualification_queries import standing_of
 from annotate.judging import queries as judging_queries
-from annotate.judging.assigned_work import own_entries, why_no_pair
+from annotate.judging.assignment_queries import own_entries, why_no_pair
 from annotate.judging.evidence import Break, Evidence, NotWatchedError, TooSoonError
 from annotate.judging.judgments import (
     AlreadyJudgedError,

@@ -9,7 +9,7 @@ from django.shortcuts import redirect, render
 from annotate.core.access import SignedInRequest, signed_in
 from annotate.gold.qualification_queries import standing_of
 from annotate.judging import queries as judging_queries
-from annotate.judging.assigned_work import own_entries
+from annotate.judging.assignment_queries import own_entries
 from annotate.loop.views import waiting_rounds
 from annotate.rounds import queries
 from rlhf.records import Track

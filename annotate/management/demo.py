@@ -32,7 +32,7 @@ from annotate.models import IdentityGroup, Round, Split, Stage, Use, User
 from annotate.people import queries as curation_queries
 from annotate.people.identities import import_people
 from annotate.people.instances import build_instances
-from annotate.people.prompt_readers import part_by_prompt
+from annotate.people.prompt_reader_queries import part_by_prompt
 from annotate.privacy.consent_queries import given, refusal
 from annotate.rounds import queries
 from annotate.rounds.funnel_queries import round_funnel

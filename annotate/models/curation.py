@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 
-from annotate.core.moments import in_words
+from annotate.database.moments import in_words
 from annotate.models.constraints import append_only, one_of
 from annotate.models.identity import Reference
 

@@ -25,7 +25,7 @@ from annotate.models import (
 )
 from annotate.people.instances import crop_path
 from annotate.people.people import state_consent
-from annotate.people.prompt_readers import Readers, readers_in_use
+from annotate.people.prompt_reader_queries import Readers, readers_in_use
 from annotate.privacy.consent_queries import today
 from generator.curation.annotation import ANNOTATION_NAME, load_annotation
 from generator.curation.card import USES

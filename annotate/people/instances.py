@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
 from annotate.models import DifferentialPrompt, IdentityGroup, Instance, InstanceReference, Reference
-from annotate.people.prompt_readers import readers_in_use
+from annotate.people.prompt_reader_queries import readers_in_use
 from annotate.people.queries import accepted, primary_of, usable_references
 from annotate.privacy.consent_queries import may_be_drawn, who_may_not_be_drawn
 from generator.curation.annotation import ANNOTATION_NAME, ClipAnnotation, load_annotation

@@ -16,7 +16,7 @@ from django.db.models.functions import Cast
 from annotate.jobs.runs import queue_run, run_dir
 from annotate.models import Instance, Run, RunMetric, Stage, User
 from annotate.people.instances import BuildReport, Planned, cut_crops, people_to_draw, plan_instances
-from annotate.people.prompt_readers import tokenizer_path, versions_in_use
+from annotate.people.prompt_reader_queries import tokenizer_path, versions_in_use
 from annotate.prompts.generated import store_described, write_plans
 from generator.instances import Draw
 from generator.prompts.plan import read_plan

@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 
 from annotate.core.audit import record_event
 from annotate.models import DifferentialPrompt, Instance, InstanceReference, User
-from annotate.people.prompt_readers import readers_in_use
+from annotate.people.prompt_reader_queries import readers_in_use
 from generator.prompts.differential import differential_prompt
 
 #: Of a prompt, whatever the model; each model has its own limit in tokens.

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from annotate.core.access import SignedInRequest, leads_only
 from annotate.models import DifferentialPrompt, Instance
 from annotate.people import queries as curation_queries
-from annotate.people.prompt_readers import readers_in_use
+from annotate.people.prompt_reader_queries import readers_in_use
 from annotate.prompts.prompts import MOST_CHARACTERS, PromptEdit, PromptError, edit_prompt
 from generator.prompts.differential import make_prompt
 from generator.records import ELEMENTS

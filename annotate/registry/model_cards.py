@@ -15,9 +15,9 @@ from annotate.training.preview import run_config
 from annotate.training.queries import pair_facts, pair_set
 from generator.adapter_files import ADAPTER_FILE, COMFYUI_FILE
 from rlhf.dpo.config import FlowDPOConfig
+from rlhf.dpo.form import settings_of, written
 from rlhf.dpo.model_card import CardFacts, model_card
 from rlhf.export.rule import ExportRule
-from rlhf.training.form import settings_of, written
 
 #: Whose loader reads the files, and their names in an adapter's folder.
 FORMS = {"diffusers": ADAPTER_FILE, "comfyui": COMFYUI_FILE}

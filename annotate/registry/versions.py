@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 from annotate.core.audit import record_event
 from annotate.core.errors import RoundError
 from annotate.models import Instance, ModelState, ModelVersion, Round, RoundKind, User
-from annotate.people.prompt_readers import part_by_prompt
+from annotate.people.prompt_reader_queries import part_by_prompt
 from annotate.rounds.prompt_limits import say_left_out
 from annotate.rounds.rounds import plan_pairs, start_round
 from generator.records import SamplerSettings

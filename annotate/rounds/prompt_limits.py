@@ -12,7 +12,7 @@ from django.db.models import Q
 from annotate.core.audit import record_event
 from annotate.judging.slots import stop_asking_for
 from annotate.models import DifferentialPrompt, ModelVersion, Slot, VideoPair, VideoSample
-from annotate.people.prompt_readers import reader_of, tokenizer_path
+from annotate.people.prompt_reader_queries import reader_of, tokenizer_path
 from generator.media import replacing
 from generator.prompts.reading import PromptReader, find_limit
 

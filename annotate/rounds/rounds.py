@@ -26,7 +26,7 @@ from annotate.models import (
     VideoPair,
     VideoSample,
 )
-from annotate.people.prompt_readers import part_by_prompt
+from annotate.people.prompt_reader_queries import part_by_prompt
 from annotate.rounds.prompt_limits import learn_limit, say_left_out
 from generator.media import file_sha256
 from generator.records import SamplerSettings

@@ -11,10 +11,10 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
 from annotate.core.audit import record_event
-from annotate.core.moments import in_words
 from annotate.database import clock
+from annotate.database.moments import in_words
 from annotate.gold.qualification_queries import standing_of
-from annotate.judging.assigned_work import has_open_pair, num_judged, why_no_pair_of, why_no_work
+from annotate.judging.assignment_queries import has_open_pair, num_judged, why_no_pair_of, why_no_work
 from annotate.judging.no_pair import NoPair, Reason
 from annotate.judging.queries import is_disqualified
 from annotate.models import Entry, EntryLink, JudgingWork, Participant, Round, Study, User

@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
-from annotate.judging.assigned_work import _judged
+from annotate.judging.assignment_queries import _judged
 from annotate.models import Entry, EntryLink, Study, StudyAnswer, User
 
 

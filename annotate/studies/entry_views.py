@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from annotate.judging.assigned_work import own_entries
+from annotate.judging.assignment_queries import own_entries
 from annotate.models import Entry, EntryLink, Study, User
 from annotate.studies import entries
 from annotate.studies.entries import EntryRefusedError

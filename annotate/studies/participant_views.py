@@ -15,9 +15,9 @@ from django.utils.html import format_html
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from annotate.core import moments
 from annotate.core.access import SignedInRequest, signed_in
 from annotate.core.files import media_view, requester, stored_file
+from annotate.database import moments
 from annotate.judging.evidence import NotWatchedError, TooSoonError
 from annotate.judging.judgments import LeaseLostError
 from annotate.judging.views import AnswerForm, room_context

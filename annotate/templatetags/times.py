@@ -6,8 +6,7 @@ from datetime import datetime
 
 from django import template
 
-from annotate.core import moments
-from annotate.database import clock
+from annotate.database import clock, moments
 
 register = template.Library()
 

@@ -20,8 +20,8 @@ from annotate.training.launches import launch_dpo
 from annotate.training.preview import DryRun, dry_run
 from annotate.training.queries import PairSet
 from rlhf.dpo.config import FlowDPOConfig
+from rlhf.dpo.form import Setting, settings_of, written
 from rlhf.export.rule import ExportRule
-from rlhf.training.form import Setting, settings_of, written
 
 #: By what a pair's video is the chosen one; of the votes as they are now.
 RULES = {

@@ -13,8 +13,8 @@ from annotate.training.queries import PairSet, finished_trainings, pair_facts
 from generator.rundir import RunError
 from rlhf.dpo.config import FlowDPOConfig
 from rlhf.dpo.estimate import Device, Estimate, PastRun, estimate
+from rlhf.dpo.form import read_form
 from rlhf.dpo.preflight import PairFacts, Trap, find_traps
-from rlhf.training.form import read_form
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from annotate.models import (
     Use,
     User,
 )
-from annotate.people.prompt_readers import reader_of
+from annotate.people.prompt_reader_queries import reader_of
 from annotate.privacy.consent_queries import given, people_of, refusal
 from generator.records import SamplerSettings
 from rlhf.dpo.estimate import Device

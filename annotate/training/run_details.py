@@ -16,8 +16,8 @@ from annotate.training.run_clips import shown_pairs
 from annotate.training.run_curves import plots_by_time, run_plots
 from rlhf.dpo.config import FlowDPOConfig
 from rlhf.dpo.estimate import less_memory, with_less_memory
+from rlhf.dpo.form import settings_of, written
 from rlhf.dpo.preflight import find_traps
-from rlhf.training.form import settings_of, written
 
 
 def dpo_details(run: Run) -> dict[str, Any]:

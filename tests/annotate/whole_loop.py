@@ -19,6 +19,7 @@ from annotate.exports.downloads import request_file, write_file
 from annotate.exports.freezing import export_round
 from annotate.gold.gold import make_gold
 from annotate.jobs import runs, tasks
+from annotate.jobs.stages import work_of
 from annotate.judging.judgments import submit_judgment
 from annotate.judging.slots import lease_slot
 from annotate.models import (
@@ -37,7 +38,7 @@ from annotate.models import (
 from annotate.people.datasets import export_dataset
 from annotate.people.instances import build_instances
 from annotate.people.people import decide
-from annotate.people.prompt_readers import part_by_prompt
+from annotate.people.prompt_reader_queries import part_by_prompt
 from annotate.prompts.prompt_runs import queue_prompts
 from annotate.rounds.rounds import import_model, plan_pairs, start_round
 from annotate.rounds.sampling import queue_sampling
@@ -77,7 +78,7 @@ def work(*queued: Run) -> None:
     workers = {run.pk: uuid4() for run in queued}
     for run in queued:
         assert runs.claim_run(run.pk, workers[run.pk]) is not None
-    orders = [part for run in queued for part in (tasks.COMMANDS[run.stage], str(runs.run_dir(run).path))]
+    orders = [part for run in queued for part in (work_of(run.stage).command, str(runs.run_dir(run).path))]
     subprocess.run([sys.executable, "-c", WORK, *orders], cwd=settings.BASE_DIR, check=True, timeout=600)
     for run in queued:
         runs.follow_run(run)

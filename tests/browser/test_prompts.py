@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from annotate.people.prompt_readers import reader_of
+from annotate.people.prompt_reader_queries import reader_of
 from annotate.rounds.rounds import import_model
 from generator.portraits.world import CHECKPOINT
 from tests.factories import make_instance

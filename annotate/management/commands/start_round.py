@@ -9,7 +9,7 @@ from django.core.management.base import CommandParser
 from annotate.core.errors import RoundError
 from annotate.management.loop_command import LoopCommand
 from annotate.models import Split
-from annotate.people.prompt_readers import part_by_prompt
+from annotate.people.prompt_reader_queries import part_by_prompt
 from annotate.rounds import queries
 from annotate.rounds.rounds import import_model, plan_pairs, start_round
 from generator.records import SamplerSettings

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.template import Context, Template
 from django.utils import timezone
 
-from annotate.core.moments import TO_THE_SECOND, element, in_words
+from annotate.database.moments import TO_THE_SECOND, element, in_words
 from annotate.models import AppliedThresholds, AuditEvent, Round, User
 from tests.annotate.conftest import browser_of
 from tests.annotate.core.test_views import LEADS_PAGES, PAGES

@@ -39,7 +39,9 @@ django.setup()
 from django.utils import timezone
 honest, fast = timezone.now, timedelta(seconds=float(sys.argv[1]))
 timezone.now = lambda: honest() + fast
-from annotate.services import curation, downloads, runs
+from annotate.exports import downloads
+from annotate.jobs import runs
+from annotate.people import curation
 runs.requeue_lost_runs(), curation.requeue_lost_curations(), downloads.requeue_lost_files()
 """
 # A worker of which only the command is another one, so that it needs no model.
@@ -47,8 +49,10 @@ WORKER = """
 import sys
 import django
 django.setup()
-from annotate import tasks
-tasks.COMMANDS = dict.fromkeys(tasks.COMMANDS, sys.argv[2])
+from dataclasses import replace
+from annotate.jobs import tasks
+from annotate.jobs.stages import register, work_of
+register(replace(work_of("sample"), command=sys.argv[2]))
 tasks.execute_run(int(sys.argv[1]))
 """
 

@@ -45,7 +45,11 @@ import django
 django.setup()
 from django.db import connection
 from annotate.models import Round, User, WebhookEndpoint
-from annotate.services import downloads, figures, judgments, preferences, runs, slots, statistics, webhooks
+from annotate.exports import downloads, freezing
+from annotate.integrations import webhooks
+from annotate.jobs import runs
+from annotate.judging import judgments, slots, vote_fits
+from annotate.quality import figures
 from rlhf.records import Track
 
 round = Round.objects.get(pk=int(sys.argv[1]))
@@ -75,9 +79,9 @@ threads = [threading.Thread(target=judge, args=[person]) for person in people]
 [thread.join() for thread in threads]
 with connection.execute_wrapper(count):
     lead = User.objects.get(username="lea")
-    statistics.fit_round(round)
+    vote_fits.fit_round(round)
     figures.compute_round(round)
-    export = preferences.export_round(round)
+    export = freezing.export_round(round)
     downloads.write_file(downloads.request_file(lead).pk, uuid4())
     endpoint = webhooks.add_endpoint("http://127.0.0.1:9/", ["export.ready"], lead)
     webhooks.deliver_due(endpoint.pk)

@@ -29,8 +29,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 WORKER = """
 import sys, time, django
 django.setup()
-from annotate import door_tasks, judgment_rows
-from annotate.services import downloads
+from annotate.exports import downloads, judgment_rows, tasks
 judgment_rows.CHUNK = 1
 given = downloads.judgment_rows
 def stuck(file):
@@ -38,7 +37,7 @@ def stuck(file):
     yield next(chunks)
     time.sleep(120)
 downloads.judgment_rows = stuck
-door_tasks.write_judgment_file(int(sys.argv[1]))
+tasks.write_judgment_file(int(sys.argv[1]))
 """
 
 

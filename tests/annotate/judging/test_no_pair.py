@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from annotate.judging.assigned_work import why_no_pair
+from annotate.judging.assignment_queries import why_no_pair
 from annotate.judging.no_pair import SCREENED_OUT, Reason
 from annotate.judging.slots import lease_slot
 from annotate.models import Entry, EntryLink, IdentityGroup, Participant, Qualification, Round, Slot, User

@@ -26,6 +26,7 @@ from annotate.exports.files import ExportFileError, export_zip
 from annotate.exports.freezing import export_round
 from annotate.gold.gold import make_gold
 from annotate.jobs import runs, tasks
+from annotate.jobs.stages import work_of
 from annotate.judging.queries import changeable_judgment, held_slot, open_pairs_for
 from annotate.judging.slots import lease_slot
 from annotate.judging.tracks import judging_task
@@ -50,7 +51,6 @@ from annotate.models import (
 from annotate.people.datasets import export_dataset
 from annotate.people.identities import import_people
 from annotate.people.instances import BuildReport, build_instances, people_to_draw, plan_instances
-from annotate.privacy.consent import why_not_now
 from annotate.privacy.consent_queries import given, refusal
 from annotate.prompts.generated import store_described, write_plans
 from annotate.prompts.prompt_runs import queue_prompts
@@ -334,7 +334,7 @@ def sampling_that_waits(change: Change, folder: Path) -> Any:
 
 def refused(queued: Any) -> bool:
     """Whether a worker who takes a queued run refuses it, with a reason."""
-    why = why_not_now(queued, runs.run_dir(queued))
+    why = work_of(queued.stage).refusal(queued, runs.run_dir(queued))
     if why:
         tasks.execute_run(queued.pk)
         queued.refresh_from_db()

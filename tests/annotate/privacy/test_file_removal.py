@@ -17,15 +17,15 @@ from tests.factories import make_group, make_reference
 
 #: Who else in the product removes or moves files, and why a transaction cannot come between.
 OWN_FILES = {
-    "services/file_removal.py:_do": "the journal itself",
-    "services/study_media.py:_store_video": "a copy that no row ever named",
-    "services/study_media.py:_store_references": "copies that no row ever named",
-    "services/downloads.py:write_file": "a pending file of its own",
-    "services/downloads.py:_publish": "the pending file becomes the whole one",
-    "services/preferences.py:export_round": "a pending folder of its own",
-    "services/identities.py:_import_file": "copies that no row ever named",
-    "services/identities.py:_stored_copies": "the whole clip, of which the shots are stored",
-    "services/dataset_import.py:_take_reference": "copies that no row ever named",
+    "privacy/file_removal.py:_do": "the journal itself",
+    "studies/media.py:_store_video": "a copy that no row ever named",
+    "studies/media.py:_store_references": "copies that no row ever named",
+    "exports/downloads.py:write_file": "a pending file of its own",
+    "exports/downloads.py:_publish": "the pending file becomes the whole one",
+    "exports/freezing.py:export_round": "a pending folder of its own",
+    "people/identities.py:_import_file": "copies that no row ever named",
+    "people/identities.py:_stored_copies": "the whole clip, of which the shots are stored",
+    "people/dataset_import.py:_take_reference": "copies that no row ever named",
 }
 
 

@@ -30,7 +30,7 @@ from annotate.models import (
     VideoPair,
     VideoSample,
 )
-from annotate.people import prompt_readers as prompt_queries
+from annotate.people import prompt_reader_queries as prompt_queries
 from annotate.people.dataset_import import import_dataset
 from annotate.people.datasets import export_dataset
 from annotate.people.instances import build_instances
@@ -39,7 +39,7 @@ from annotate.prompts.prompts import PromptEdit, PromptError, edit_prompt
 from annotate.rounds.prompt_limits import learn_limit, learn_limits
 from annotate.rounds.rounds import import_model, plan_pairs, start_round
 from annotate.rounds.sampling import queue_sampling
-from annotate.training.dpo import _register_adapter
+from annotate.training.dpo import register_adapter
 from annotate.training.queries import pair_facts, pair_set
 from generator.instances import Draw
 from generator.portraits.world import CHECKPOINT
@@ -94,7 +94,7 @@ def test_what_was_trained_reads_as_its_parent(shipped) -> None:
         vote(pair, track, Verdict.FIRST)
     export = export_round(round)
     run = queue_run(round, "dpo", lambda folder: {}, actor=None, export=export)
-    child = _register_adapter(run, round, {"adapter": "adapter", "adapter_sha256": "0" * 64})
+    child = register_adapter(run, {"adapter": "adapter", "adapter_sha256": "0" * 64})
     names = ("max_tokens", "special_tokens", "tokenizer_sha256")
     assert [getattr(child, name) for name in names] == [getattr(shipped, name) for name in names]
 
@@ -248,7 +248,7 @@ def test_the_next_round_and_a_comparison_tell_what_they_leave_out(lea, tmp_path)
     first = make_round(policy=parent)
     good, long = judged_pairs(first, "a red shirt", LONG)
     run = queue_run(first, "dpo", lambda folder: {}, actor=None, export=export_round(first))
-    child = _register_adapter(run, first, {"adapter": "adapter", "adapter_sha256": "0" * 64})
+    child = register_adapter(run, {"adapter": "adapter", "adapter_sha256": "0" * 64})
     ModelVersion.objects.filter(pk=child.pk).update(max_tokens=LIMIT)  # as of another text encoder
     answer = browser_of(lea).post(f"/models/{child.pk}/next-round/", {"name": "second"}, follow=True)
     assert any(f"instance {long.instance_id} of" in str(one) for one in answer.context["messages"])

@@ -7,8 +7,8 @@ from dataclasses import fields
 import pytest
 
 from rlhf.dpo.config import WAN_5B, FlowDPOConfig
+from rlhf.dpo.form import CHOICES, read_form, settings_of, written
 from rlhf.sft.config import SFTConfig
-from rlhf.training.form import CHOICES, read_form, settings_of, written
 
 
 @pytest.mark.parametrize("kind", [FlowDPOConfig, SFTConfig])
