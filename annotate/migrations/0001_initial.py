@@ -16,7 +16,6 @@ from django.conf import settings
 from django.db import migrations, models
 
 import annotate.models.identity
-import rlhf.export_rule
 import rlhf.records
 
 
@@ -352,7 +351,7 @@ class Migration(migrations.Migration):
                 ("content_hash", models.CharField(max_length=64)),
                 ("manifest", models.JSONField()),
                 ("num_pairs", models.PositiveIntegerField()),
-                ("rule", models.CharField(default=rlhf.export_rule.ExportRule["PARETO"], max_length=16)),
+                ("rule", models.CharField(default="pareto", max_length=16)),
                 ("includes_simulated", models.BooleanField()),
                 ("withdrawn", models.CharField(blank=True, max_length=300)),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
