@@ -71,7 +71,7 @@ settings: $(STAMP) ## write docs/settings.md and .env.example from annotate/sett
 	@$(PY) manage.py settings_table
 
 docs: $(STAMP) settings ## the documentation as a site, in var/docs-site
-	@$(VENV)/bin/mkdocs build --strict --quiet --site-dir var/docs-site
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet --site-dir var/docs-site
 	@echo "open var/docs-site/index.html"
 
 lock: ## write requirements.lock anew from pyproject.toml

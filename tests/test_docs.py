@@ -1,4 +1,4 @@
-"""What the documentation names exists: commands, options, files; and its site needs nothing from elsewhere."""
+"""What the documentation names exists: commands, options, files. Its site needs nothing from elsewhere."""
 
 from __future__ import annotations
 

@@ -212,7 +212,10 @@ def cache_from_broker(url: str) -> str:
 
 
 def folder_from_url(name: str, url: str) -> Path:
-    """The folder that a `file://` address names."""
+    """The folder that a `file://` address names.
+
+    Runs, media and exports are shared files, so an object store would need another seam.
+    """
     parts = urlsplit(url)
     if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
         raise SettingError(
