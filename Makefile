@@ -72,7 +72,7 @@ settings: $(STAMP) ## write docs/settings.md and .env.example from annotate/sett
 
 docs: $(STAMP) settings ## the documentation as a site, in var/docs-site
 	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet --site-dir var/docs-site
-	@echo "open var/docs-site/index.html"
+	@echo "open var/docs-site/index.html, or with search: $(PYTHON) -m http.server -d var/docs-site"
 
 lock: ## write requirements.lock anew from pyproject.toml
 	@.ci/lock $(TORCH_INDEX)
