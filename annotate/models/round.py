@@ -19,7 +19,7 @@ from rlhf.votes.stopping import Rule
 
 class RoundKind(models.TextChoices):
     PREFERENCE = "preference"
-    COMPARISON = "comparison"  # of two models' videos; nothing is ever exported from it
+    COMPARISON = "comparison"  # of two models' videos; no model is trained on the votes that judge it
 
 
 class RoundState(models.TextChoices):

@@ -52,7 +52,10 @@ def accepted(references: QuerySet[Reference]) -> QuerySet[Reference]:
 
 
 def usable_references(*wanted: Use) -> QuerySet[Reference]:
-    """Accepted references of people who agreed to all that is wanted; without any, to something."""
+    """Accepted references of people who agreed to all that is wanted; without any, to something.
+
+    Instances, tracks and datasets ask here and nowhere else, so that they cannot disagree.
+    """
     return accepted(Reference.objects.filter(given("group", *wanted)))
 
 
