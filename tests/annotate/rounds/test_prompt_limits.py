@@ -45,7 +45,7 @@ from generator.instances import Draw
 from generator.portraits.world import CHECKPOINT
 from generator.rundir import RunDir
 from rlhf.dpo.config import FlowDPOConfig
-from rlhf.dpo.preflight import find_traps
+from rlhf.dpo.preflight.traps import find_traps
 from rlhf.export.rule import ExportRule
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import browser_of
