@@ -17,6 +17,8 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.models import NOT_PROVIDED, Field, GeneratedField, Model
 from django.utils import timezone
 
+from annotate.models import IdentityGroup, Use, is_pseudonym
+
 #: What 0.1.0 was released with.
 RELEASE = ("annotate", "0014_prompt_limits")
 NOW = timezone.now()
@@ -159,3 +161,30 @@ def test_what_comes_after_the_release_can_be_taken_back() -> None:
     assert [
         name for name, step in steps if isinstance(step, RunPython | RunSQL) and not step.reversible
     ] == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_migration_keeps_the_text_and_guesses_nothing():
+    """The words of 0.1.0 become notes; only drawn people have stated anything. It can be taken back."""
+    newest = MigrationExecutor(connection).loader.graph.leaf_nodes("annotate")
+    before = [("annotate", "0001_initial")]
+    try:
+        MigrationExecutor(connection).migrate(before)
+        state = MigrationExecutor(connection).loader.project_state(before)
+        old = state.apps.get_model("annotate", "IdentityGroup")
+        words = "research and training, all of it"
+        old.objects.create(name="a", source="tests", consent_scope=words)
+        old.objects.create(name="b", source="tests")
+        drawn = {"source": "portraits", "consent_scope": "synthetic", "truth": {"identity_seed": 1}}
+        old.objects.create(name="drawn", **drawn)
+        MigrationExecutor(connection).migrate(newest)
+        rows = {one.name: one for one in IdentityGroup.objects.all()}
+        assert [rows[name].consent_uses for name in ("a", "b", "drawn")] == [None, None, Use.values]
+        assert rows["a"].consent_note == words
+        assert rows["drawn"].consent_stated_in == "the portrait world" and rows["drawn"].consent_stated_at
+        assert len({one.pseudonym for one in rows.values()}) == 3
+        assert all(is_pseudonym(one.pseudonym) for one in rows.values())
+        MigrationExecutor(connection).migrate(before)
+        assert old.objects.get(name="a").consent_scope == words
+    finally:
+        MigrationExecutor(connection).migrate(newest)
