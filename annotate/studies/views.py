@@ -13,7 +13,6 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from annotate.core.access import SignedInRequest, leads_only
-from annotate.core.charts import Span, span
 from annotate.models import Run, Study
 from annotate.studies import queries as study_queries
 from annotate.studies.entries import LinkTerms
@@ -23,7 +22,6 @@ from annotate.studies.participant_views import label_of
 from annotate.studies.studies import StudyPlan, add_seat, make_study
 from annotate.studies.tasks import send_study
 from rlhf.evaluation.study_figures import CriterionFigures, study_figures
-from rlhf.votes.vote import Estimate
 
 #: Of each participant, in the paper.
 PAPERS_PAIRS = 40
@@ -109,16 +107,11 @@ def _rows(figures: CriterionFigures, models: list[str]) -> list[dict[str, Any]]:
         {
             "model": model,
             "rate": figures.win_rates[model],
-            "span": _span(figures.win_rates[model]),
             "strength": figures.strengths[model],
             "against": [figures.against.get((model, rival)) for rival in models],
         }
         for model in figures.ranking
     ]
-
-
-def _span(estimate: Estimate) -> Span:
-    return span(estimate.value, estimate.low, estimate.high, level=0.5)
 
 
 @leads_only

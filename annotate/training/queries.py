@@ -29,7 +29,7 @@ from annotate.people.prompt_reader_queries import reader_of
 from annotate.privacy.consent_queries import given, people_of, refusal
 from generator.records import SamplerSettings
 from rlhf.dpo.estimate import Device
-from rlhf.dpo.preflight import PairFacts
+from rlhf.dpo.preflight.facts import PairFacts
 from rlhf.export.rule import ExportRule
 from rlhf.records import Track, Verdict
 from rlhf.votes.agreement import raw_agreement, verdict_counts

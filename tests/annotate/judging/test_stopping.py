@@ -22,8 +22,8 @@ from annotate.models import Consensus, PreferencePair, Round, Slot, User, VideoP
 from rlhf.records import JointState, Track, Verdict
 from rlhf.votes.model import VoteModel
 from rlhf.votes.stopping import Rule, Stop, leading_track
-from tests.annotate.judging.test_judgments import vote
 from tests.factories import make_instance, make_model, make_pair, make_round, make_user
+from tests.votes import next_slot, vote
 
 pytestmark = pytest.mark.django_db
 
@@ -149,8 +149,7 @@ def planted(round: Round, pairs: int, annotators: Sequence[tuple[User, float, fl
         free = [item for item in annotators if not busy.filter(annotator=item[0]).exists()]
         person, skill, habit = rng.choice(free)
         slot = left[0]
-        leased = lease_slot(person, Track(slot.track))
-        assert leased is not None
+        leased = next_slot(person, Track(slot.track))
         truth = truths[leased.pair_id]
         said = truth if rng.random() < skill else next(v for v in (FIRST, SECOND) if v is not truth)
         if rng.random() < habit:
@@ -179,8 +178,7 @@ def test_a_fit_finds_who_clicks_left():
     people = [make_user() for _ in range(4)]
     for person in people:
         for _ in pairs:
-            slot = lease_slot(person, Track.IDENTITY)
-            assert slot is not None
+            slot = next_slot(person, Track.IDENTITY)
             choice = "left" if person is people[0] else choice_of(slot, FIRST)
             submit_judgment(person, slot.lease, choice, idempotency_key=uuid4())
     fit_round(round)
@@ -239,8 +237,7 @@ def test_votes_at_once_ask_for_one_more_only():
 
     def give(person: User) -> None:
         try:
-            slot = lease_slot(person, leading)
-            assert slot is not None
+            slot = next_slot(person, leading)
             gate.wait(timeout=20)
 
             submit_judgment(

@@ -45,14 +45,13 @@ from generator.instances import Draw
 from generator.portraits.world import CHECKPOINT
 from generator.rundir import RunDir
 from rlhf.dpo.config import FlowDPOConfig
-from rlhf.dpo.preflight import find_traps
+from rlhf.dpo.preflight.traps import find_traps
 from rlhf.export.rule import ExportRule
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import browser_of
 from tests.annotate.described_people import import_described
-from tests.annotate.judging.test_judgments import vote
-from tests.annotate.prompts.test_prompt_pages import prompt_form
-from tests.factories import make_group, make_instance, make_model, make_pair, make_round
+from tests.factories import make_group, make_instance, make_model, make_pair, make_round, prompt_form
+from tests.votes import vote
 
 pytestmark = pytest.mark.django_db
 
