@@ -6,7 +6,9 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
@@ -16,7 +18,17 @@ from django.db.models import Prefetch
 from annotate.core.audit import record_event
 from annotate.core.errors import RoundError
 from annotate.exports.queries import NO_CONSENT, Place, chosen_by
-from annotate.models import Export, InstanceReference, PreferencePair, Round, Use, User, VideoSample
+from annotate.models import (
+    Consensus,
+    Export,
+    Instance,
+    InstanceReference,
+    PreferencePair,
+    Round,
+    Use,
+    User,
+    VideoSample,
+)
 from annotate.privacy.consent_queries import people_of, refusal
 from annotate.rounds.rounds import refuse_comparison
 from generator.frozen_set import MediaFile
@@ -67,7 +79,7 @@ def export_round(
         },
     )
     if created:
-        export.pairs.set(chosen)
+        export.pairs.add(*chosen)
         if len(chosen) > MANY_PAIRS:
             # What is read of it next would be planned for the table as it was, and take minutes.
             with connection.cursor() as cursor:
@@ -94,42 +106,63 @@ def _freeze(
     return manifest, folder
 
 
+#: What a row is made of; the rest of these tables would take longer to read than all of it.
+_OF_SAMPLE = ("path", "sha256", "seed", "model_version")
+_OF_PAIR = (
+    "is_simulated",
+    "pair__instance",
+    *(f"pair__{place}__{name}" for place in ("first", "second") for name in _OF_SAMPLE),
+)
+_OF_TRACK = ("pair", "track", "verdict", "posterior", "votes")
+
+
 def _export_rows(chosen: Mapping[int, Place]) -> Iterator[ExportRow]:
-    pairs = PreferencePair.objects.filter(pk__in=chosen).select_related(
-        "pair__instance__group", "pair__instance__prompt", "pair__first__model_version", "pair__second"
-    )
+    pairs = PreferencePair.objects.filter(pk__in=chosen).select_related("pair__first", "pair__second")
     shown = InstanceReference.objects.exclude(position=None).select_related("reference").order_by("position")
-    places_of = Prefetch("pair__instance__places", shown, to_attr="shown_places")
-    pairs = pairs.prefetch_related("pair__consensuses", places_of).order_by("pair_id")
-    for preference in pairs.iterator(chunk_size=1_000):
+    # Not joined, what pairs have in common is read once; and it is put into words once.
+    pairs = pairs.prefetch_related(
+        Prefetch("pair__consensuses", Consensus.objects.only(*_OF_TRACK), to_attr="decided"),
+        Prefetch("pair__instance", Instance.objects.select_related("group", "prompt")),
+        Prefetch("pair__instance__places", shown, to_attr="shown_places"),
+        "pair__first__model_version",
+    )
+    of_instance = lru_cache(1_000)(_of_instance)
+    for preference in pairs.only(*_OF_PAIR).order_by("pair_id").iterator(chunk_size=1_000):
         pair = preference.pair
-        instance = pair.instance
         samples = (pair.first, pair.second)
         best, worst = samples if chosen[preference.pk] == "first" else samples[::-1]
-        found = {consensus.track: consensus for consensus in pair.consensuses.all()}
+        decided = pair.decided  # type: ignore[attr-defined]
         yield ExportRow(
             pair_id=pair.pk,
-            id_group=instance.group.pseudonym,
-            references=tuple(
-                ExportReference(_media(place.shown.path, place.shown.sha256), ReferenceKind(place.shown.kind))
-                for place in instance.shown_places  # type: ignore[attr-defined]
-            ),
-            differential_prompt=instance.prompt.text,
-            elements=tuple(ElementChange(**element) for element in instance.prompt.elements),
             chosen=_export_sample(best),
             rejected=_export_sample(worst),
-            tracks={
-                track: TrackVotes(
-                    Verdict(found[track].verdict),
-                    {Verdict(name): share for name, share in found[track].posterior.items()},
-                    {Verdict(name): count for name, count in found[track].votes.items()},
-                )
-                for track in Track
-            },
+            tracks={Track(consensus.track): _track_votes(consensus) for consensus in decided},
             model_version=pair.first.model_version.name,
-            licence=instance.group.licence,
             is_simulated=preference.is_simulated,
+            **of_instance(pair.instance),
         )
+
+
+def _of_instance(instance: Instance) -> dict[str, Any]:
+    """The columns that all pairs of an instance share."""
+    return {
+        "id_group": instance.group.pseudonym,
+        "references": tuple(
+            ExportReference(_media(place.shown.path, place.shown.sha256), ReferenceKind(place.shown.kind))
+            for place in instance.shown_places  # type: ignore[attr-defined]
+        ),
+        "differential_prompt": instance.prompt.text,
+        "elements": tuple(ElementChange(**element) for element in instance.prompt.elements),
+        "licence": instance.group.licence,
+    }
+
+
+def _track_votes(consensus: Consensus) -> TrackVotes:
+    return TrackVotes(
+        Verdict(consensus.verdict),
+        {Verdict(name): share for name, share in consensus.posterior.items()},
+        {Verdict(name): count for name, count in consensus.votes.items()},
+    )
 
 
 def _export_sample(sample: VideoSample) -> ExportSample:
@@ -137,4 +170,4 @@ def _export_sample(sample: VideoSample) -> ExportSample:
 
 
 def _media(path: str, sha256: str) -> MediaFile:
-    return MediaFile(Path(settings.STORAGE_ROOT / path), sha256)
+    return MediaFile(settings.STORAGE_ROOT / path, sha256)

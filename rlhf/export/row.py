@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +116,7 @@ def row_to_json(row: ExportRow) -> dict[str, Any]:
         "references": references,
         "primary_reference": references[0]["path"],
         "differential_prompt": row.differential_prompt,
-        "elements": [asdict(element) for element in row.elements],
+        "elements": [vars(element) for element in row.elements],
         "win": {**row.chosen.file.to_json(), "seed": row.chosen.seed},
         "lose": {**row.rejected.file.to_json(), "seed": row.rejected.seed},
         "tracks": {str(track): _votes_to_json(votes) for track, votes in row.tracks.items()},

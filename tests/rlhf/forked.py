@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import socket
 
+import torch
 from accelerate import PartialState
 from accelerate.state import AcceleratorState
 
@@ -35,5 +36,6 @@ def _one(rank, number, port, work):
     faulthandler.dump_traceback_later(PATIENCE, exit=True)  # says where it hangs, and ends with 1
     AcceleratorState._reset_state(reset_partial_state=True)
     work(rank)
-    PartialState().wait_for_everyone()
-    PartialState().destroy_process_group()
+    if torch.distributed.is_initialized():  # a whole run has left the group at its end
+        PartialState().wait_for_everyone()
+        PartialState().destroy_process_group()
