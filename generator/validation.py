@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, wraps
 from types import NoneType
 from typing import Annotated, Any, TypeVar, dataclass_transform, get_args, get_origin
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, WrapValidator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    TypeAdapter,
+    ValidationError,
+    WrapValidator,
+)
 from pydantic.dataclasses import dataclass
+from pydantic_core import PydanticCustomError
 
 T = TypeVar("T")
 
 #: A number stays as it was given, so that 5 for 5.0 changes no digest of settings.
-Number = Annotated[float, WrapValidator(lambda value, check: value if check(value) is not None else None)]
+Number = Annotated[
+    float,
+    WrapValidator(lambda value, check: value if check(value) is not None else None),
+    PlainSerializer(lambda value: value),
+]
 Count = Annotated[int, Field(ge=1)]
 Amount = Annotated[int, Field(ge=0)]
 Positive = Annotated[Number, Field(gt=0)]
 Share = Annotated[Number, Field(ge=0, le=1)]
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="a sha256")]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 #: What a value must be, by pydantic's name of the complaint.
 _RULES = {
@@ -38,6 +51,7 @@ _RULES = {
     "less_than": "below {lt:g}",
     "less_than_equal": "at most {le:g}",
     "literal_error": "{expected}",
+    "one_of": "one of {expected}",
     "string_pattern_mismatch": "like {pattern}",
     "string_too_long": "a text of at most {max_length} characters",
     "string_too_short": "a text that is not empty",
@@ -48,13 +62,25 @@ _RULES = {
 }
 
 
+def one_of(names: Iterable[str]) -> AfterValidator:
+    """A text that is one of a few, for places that hold it as a plain text."""
+    known = tuple(names)
+
+    def check(value: str) -> str:
+        if value not in known:
+            raise PydanticCustomError("one_of", "unknown", {"expected": ", ".join(known)})
+        return value
+
+    return AfterValidator(check)
+
+
 @dataclass_transform(frozen_default=True, field_specifiers=(Field,))
 def record(kind: type[T]) -> type[T]:
     """Make a frozen dataclass whose values are checked by their types and `Field`s, unknown ones refused.
 
     Making one raises ValueError with one line; cross-field rules are pydantic's `model_validator`s.
     """
-    config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, cache_strings="keys")
     made: Any = dataclass(frozen=True, config=config)(kind)
     checked = made.__init__
 
@@ -70,25 +96,37 @@ def record(kind: type[T]) -> type[T]:
     return checked_kind
 
 
-def read(kind: type[T], value: Any) -> T:
+def read(kind: type[T], value: Any, context: Any = None) -> T:
     """A record from what JSON holds of it.
+
+    Args:
+        kind: of the record.
+        value: as parsed.
+        context: for validators that need to know more, such as the folder in which files lie.
 
     Raises:
         ValueError: one line that names the field, its value and what it must be.
     """
-    return parse(kind, json.dumps(value))
+    return parse(kind, json.dumps(value), context)
 
 
-def parse(kind: type[T], text: str | bytes) -> T:
-    """A record from JSON; raises like `read`."""
+def parse(kind: type[T], text: str | bytes, context: Any = None) -> T:
+    """A record from JSON; arguments and errors as of `read`."""
     try:
-        return _adapter(kind).validate_json(text)
+        made: T = adapter_of(kind).validate_json(text, context=context)
     except ValidationError as error:
         raise ValueError(complaint(error, kind)) from None
+    return made
+
+
+def to_json(value: Any) -> Any:
+    """What `read` reads: the record as JSON holds it."""
+    return adapter_of(type(value)).dump_python(value, mode="json", by_alias=True)
 
 
 @cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
+def adapter_of(kind: Any) -> TypeAdapter[Any]:
+    """Pydantic's reader and writer of a type."""
     return TypeAdapter(kind)
 
 
