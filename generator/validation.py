@@ -39,6 +39,7 @@ _RULES = {
     "bool_type": "true or false",
     "dataclass_type": "a JSON object",
     "date_from_datetime_parsing": "a day such as 2030-12-31",
+    "date_parsing": "a day such as 2030-12-31",
     "date_type": "a day such as 2030-12-31",
     "dict_type": "a JSON object",
     "enum": "one of {expected}",

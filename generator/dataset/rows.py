@@ -16,7 +16,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, PlainSerializer, model_validator
 
 from generator.curation.augmentation import Recipe
-from generator.curation.card import SPLITS, checked_uses
+from generator.curation.card import SPLITS, Uses
 from generator.frozen_set import MediaFile, StoredFile
 from generator.frozen_table import Keys, Row, StoredAs
 from generator.records import ELEMENTS, MAX_REFERENCES, ElementChange, ReferenceKind
@@ -50,7 +50,6 @@ Text = Annotated[str, Field(max_length=MAX_NAME, pattern=r"^[^\x00]*$")]
 Name = Annotated[Text, Field(min_length=1)]
 Split = Annotated[str, one_of(SPLITS)]
 Facts = Annotated[dict[str, Any], BeforeValidator(_unpack), PlainSerializer(_pack), StoredAs(str)]
-Uses = Annotated[tuple[str, ...], AfterValidator(lambda names: checked_uses(list(names)))]
 Elements = Annotated[Mapping[str, str], AfterValidator(_seven), Keys(ELEMENTS)]
 
 
@@ -62,11 +61,8 @@ class PersonRow(Row):
     person: Name = Field(description="pseudonym")
     split: Split = Field(description="train, eval or benchmark")
     licence: Text = Field(default="", description="of all their media")
-    consent: Annotated[tuple[str, ...], AfterValidator(lambda names: checked_uses(list(names)))] | None = (
-        Field(
-            default=None,
-            description="the uses that they agreed to; None in sets of format 1, which did not say",
-        )
+    consent: Uses | None = Field(
+        default=None, description="the uses that they agreed to; None in sets of format 1, which did not say"
     )
     consent_expires_on: date | None = Field(default=None, description="last day of the consent, if it ends")
     consent_note: Text = Field(

@@ -17,9 +17,11 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from generator.curation.detection import needed
 from generator.curation.weights import Weights, find_weights
+from generator.validation import Count, Share, record
 from rlhf.evaluation.metrics.elements_cutout import Cutout
 from rlhf.evaluation.metrics.looks import LookSettings, closest, scaled, spread_frames
 from rlhf.evaluation.metrics.registry import MetricOptions

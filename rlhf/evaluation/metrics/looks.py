@@ -13,6 +13,7 @@ from pydantic import Field
 from generator.validation import Count, read, record
 from generator.video import read_clip
 
+
 @record
 class LookSettings:
     """How a metric of likeness looks.
