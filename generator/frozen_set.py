@@ -63,7 +63,7 @@ class MediaFile:
 
 
 def _find_media(value: Any, info: ValidationInfo) -> MediaFile:
-    return value if isinstance(value, MediaFile) else MediaFile.from_json(value, info.context)
+    return value if isinstance(value, MediaFile) else MediaFile.from_json(value, Path(str(info.context)))
 
 
 #: A file in a record that is read with the folder of its set as the context.

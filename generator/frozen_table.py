@@ -119,7 +119,8 @@ def _arrow(hint: Any) -> pa.DataType:
         return pa.list_(_arrow(options[0]))
     if get_origin(hint) is Literal or issubclass(hint, str | Path | date):
         return pa.string()
-    if hint in (simple := {bool: pa.bool_(), int: pa.int64(), float: pa.float64()}):
+    simple: dict[Any, pa.DataType] = {bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
+    if hint in simple:
         return simple[hint]
     return pa.struct(columns_of(hint))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import cache, wraps
 from types import NoneType
 from typing import Annotated, Any, TypeVar, dataclass_transform, get_args, get_origin
@@ -114,7 +114,7 @@ def read(kind: type[T], value: Any, context: Any = None) -> T:
 def parse(kind: type[T], text: str | bytes, context: Any = None) -> T:
     """A record from JSON; arguments and errors as of `read`."""
     try:
-        made: T = adapter_of(kind).validate_json(text, context=context)
+        made: T = _adapter(kind).validate_json(text, context=context)
     except ValidationError as error:
         raise ValueError(complaint(error, kind)) from None
     return made
@@ -122,12 +122,11 @@ def parse(kind: type[T], text: str | bytes, context: Any = None) -> T:
 
 def to_json(value: Any) -> Any:
     """What `read` reads: the record as JSON holds it."""
-    return adapter_of(type(value)).dump_python(value, mode="json", by_alias=True)
+    return _adapter(type(value)).dump_python(value, mode="json", by_alias=True)
 
 
 @cache
-def adapter_of(kind: Any) -> TypeAdapter[Any]:
-    """Pydantic's reader and writer of a type."""
+def _adapter(kind: Hashable) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
@@ -135,6 +134,8 @@ def complaint(error: ValidationError, kind: Any = None) -> str:
     """The first thing that is wrong, in one line."""
     found = error.errors(include_url=False)[0]
     *holders, name = found["loc"] or ("",)
+    if not holders and isinstance(name, int):  # given without its name
+        name = list(fields_of(kind))[name]
     place, name, what = named([*holders, name]), str(name), found["type"]
     context: Mapping[str, Any] = found.get("ctx", {})
     if what in ("missing", "missing_argument"):

@@ -80,8 +80,7 @@ def find_weights(folder: Path | None, name: str, *, allow_non_commercial: bool) 
         )
     if (found := weights_sha256(path)) != entry.sha256:
         raise ValueError(
-            f"{name}: {entry.file} has sha256 {found}, not {entry.sha256}; fetch it again from "
-            f"{entry.source}"
+            f"{name}: {entry.file} has sha256 {found}, not {entry.sha256}; fetch it again from {entry.source}"
         )
     return Weights(name, path, found, entry.source, entry.licence, non_commercial=entry.non_commercial)
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from generator.media import file_sha256
-from generator.records import SamplerSettings
+from generator.records import SamplerSettings, ShownReference
 from generator.rundir import RunDir, RunError
 from generator.validation import Count, read, record
 from rlhf.evaluation.benchmark.set import Benchmark, read_benchmark
@@ -210,7 +210,7 @@ def _placed(run: RunDir, found: Benchmark) -> tuple[EvaluationInstance, ...]:
 def _moved(instance: EvaluationInstance, move: Callable[[str], str]) -> EvaluationInstance:
     return replace(
         instance,
-        references=tuple((move(path), kind) for path, kind in instance.references),
+        references=tuple(ShownReference(move(path), kind) for path, kind in instance.references),
         id_group=tuple(map(move, instance.id_group)),
         elements=tuple(
             replace(element, path=None if element.path is None else move(element.path))

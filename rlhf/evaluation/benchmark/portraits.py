@@ -17,6 +17,7 @@ from generator.portraits.__main__ import write_people
 from generator.portraits.people import Item
 from generator.portraits.world import ELEMENT_STATES, draw_identity, phrase_change
 from generator.records import (
+    ShownReference,
     ELEMENTS,
     DifferentialPrompt,
     IdentityGroup,
@@ -139,7 +140,9 @@ def _instance(
     return EvaluationInstance(
         instance_id=instance_id(task, number),
         prompt=plan.prompt.text,
-        references=tuple((names[name], shown[name].kind) for name in (plan.primary, *plan.assistants)),
+        references=tuple(
+            ShownReference(names[name], shown[name].kind) for name in (plan.primary, *plan.assistants)
+        ),
         id_group=tuple(names.values()),
         expected=expected,
         changed=changed,
