@@ -133,7 +133,7 @@ def _instance_rows(instances: QuerySet[Instance]) -> Iterator[InstanceRow]:
 
 def _place_row(place: InstanceReference) -> PlaceRow:
     recipe = None if place.recipe is None else Recipe.from_json(place.recipe)
-    return PlaceRow(place.reference.sha256, _file(place.shown), ReferenceKind(place.shown.kind), recipe)
+    return PlaceRow(_file(place.shown), ReferenceKind(place.shown.kind), place.reference.sha256, recipe)
 
 
 def _prompt_rows(prompt: DifferentialPrompt) -> list[PromptRow]:
@@ -142,7 +142,7 @@ def _prompt_rows(prompt: DifferentialPrompt) -> list[PromptRow]:
     version: DifferentialPrompt | None = prompt
     while version is not None:
         elements = tuple(ElementChange(**element) for element in version.elements)
-        versions.insert(0, PromptRow(version.text, elements, version.method))
+        versions.insert(0, PromptRow(version.text, version.method, elements))
         version = version.supersedes
     return versions
 

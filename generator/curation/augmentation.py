@@ -9,17 +9,19 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
 from generator.curation.annotation import Box, ClipAnnotation, Face, FrameAnnotation, Human
 from generator.decoder import VideoDecoder
 from generator.media import MediaKind, MediaLimits, detect_format, file_sha256
 from generator.records import ReferenceKind
+from generator.validation import Amount, Count, read, record
 from generator.video import read_clip
 
 #: Frames of a clip reference, 4k + 1 of them: from a second of the tiny world to the paper's five seconds.
@@ -36,38 +38,29 @@ WAIST = 5.0
 MIN_SIDE = 16
 
 
-@dataclass(frozen=True)
+@record
 class Recipe:
-    """How one reference is cut out of a file.
+    """How one reference is cut out of a file; `draw_recipe` with its seed and kind gives it again.
 
-    Attributes:
-        kind: `photo` for a face image, `half_body`, or `clip`.
-        source_sha256: of the file's bytes.
-        start: first frame.
-        end: one after the last frame; `start + 1` for stills.
-        left: pixels of the upright frame, within it.
-        top: likewise.
-        width: pixels, even for clips.
-        height: pixels, even for clips.
-        seed: `draw_recipe` with this seed, and no kind but this one, gives the recipe again.
+    Raises:
+        ValueError: no file can be cut like this; the message names the field.
     """
 
-    kind: ReferenceKind
-    source_sha256: str
-    start: int
-    end: int
-    left: int
-    top: int
-    width: int
-    height: int
-    seed: int
+    kind: ReferenceKind = Field(description="photo for a face image, half_body, or clip")
+    source_sha256: str = Field(description="of the file's bytes")
+    start: Amount = Field(description="first frame")
+    end: Count = Field(description="one after the last frame; start + 1 for stills")
+    left: Amount = Field(description="pixels of the upright frame, within it")
+    top: Amount = Field(description="pixels, likewise")
+    width: Count = Field(description="pixels, even for clips")
+    height: Count = Field(description="pixels, even for clips")
+    seed: int = Field(description="of the draw")
 
-    def __post_init__(self) -> None:
-        """Refuse what no file can be cut by."""
-        if self.start < 0 or self.end <= self.start or min(self.left, self.top) < 0:
-            raise ValueError(f"recipe {self} starts before its file or ends before it starts; draw it again")
-        if min(self.width, self.height) < 1:
-            raise ValueError(f"recipe {self} cuts out nothing; draw it again")
+    @model_validator(mode="after")
+    def _check_span(self) -> Self:
+        if self.end <= self.start:
+            raise ValueError(f"recipe {self} ends before it starts; draw it again")
+        return self
 
     def to_json(self) -> dict[str, Any]:
         """As it is stored."""
@@ -80,10 +73,7 @@ class Recipe:
         Raises:
             ValueError: a field is missing, unknown, or out of its range.
         """
-        try:
-            return cls(**{**item, "kind": ReferenceKind(item["kind"])})
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"recipe {dict(item)} is not one of this version: {error}") from None
+        return read(cls, item)
 
 
 def possible_kinds(annotation: ClipAnnotation) -> tuple[ReferenceKind, ...]:
