@@ -15,7 +15,7 @@ from django.db.models import Prefetch
 
 from annotate.core.audit import record_event
 from annotate.core.errors import RoundError
-from annotate.exports.queries import NO_CONSENT, Place, chosen_by
+from annotate.exports.queries import NO_CONSENT, chosen_by
 from annotate.models import Export, InstanceReference, PreferencePair, Round, Use, User, VideoSample
 from annotate.privacy.consent_queries import people_of, refusal
 from annotate.rounds.rounds import refuse_comparison
@@ -24,7 +24,7 @@ from generator.records import ElementChange, ReferenceKind
 from rlhf.export.freezing import write_export
 from rlhf.export.row import ExportReference, ExportRow, ExportSample, TrackVotes
 from rlhf.export.rule import ExportRule
-from rlhf.records import Track, Verdict
+from rlhf.records import Sample, Track, Verdict
 
 #: A set of more than so many changes what its table looks like to the planner.
 MANY_PAIRS = 5_000
@@ -91,7 +91,7 @@ def export_round(
     return export
 
 
-def _export_rows(chosen: Mapping[int, Place]) -> Iterator[ExportRow]:
+def _export_rows(chosen: Mapping[int, Sample]) -> Iterator[ExportRow]:
     pairs = PreferencePair.objects.filter(pk__in=chosen).select_related(
         "pair__instance__group", "pair__instance__prompt", "pair__first__model_version", "pair__second"
     )

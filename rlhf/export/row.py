@@ -13,7 +13,7 @@ from typing import Any
 
 from generator.frozen_set import MediaFile
 from generator.records import ElementChange, ReferenceKind
-from rlhf.records import EXPRESSED, Consensus, Track, Verdict
+from rlhf.records import EXPRESSED, FAVOURED, Consensus, Track, Verdict
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class ExportSample:
 
 @dataclass(frozen=True)
 class TrackVotes:
-    """What one track said: its verdict, posterior and votes by verdict (all five present)."""
+    """What one track said: its verdict, posterior and votes by verdict; none where it is missing."""
 
     verdict: Verdict
     posterior: Mapping[Verdict, float]
@@ -101,9 +101,7 @@ class ExportRow:
         A track that prefers neither video has nothing to be sure of; sets made on one track have such pairs.
         """
         return math.prod(
-            votes.posterior[votes.verdict]
-            for votes in self.tracks.values()
-            if votes.verdict in (Verdict.FIRST, Verdict.SECOND)
+            votes.posterior[votes.verdict] for votes in self.tracks.values() if votes.verdict in FAVOURED
         )
 
 
@@ -158,8 +156,8 @@ def row_from_json(item: Mapping[str, Any], folder: Path) -> ExportRow:
 def _votes_to_json(votes: TrackVotes) -> dict[str, Any]:
     return {
         "verdict": str(votes.verdict),
-        "posterior": {str(v): round(votes.posterior[v], 6) for v in EXPRESSED},
-        "votes": {str(v): votes.votes[v] for v in Verdict},
+        "posterior": {str(v): round(votes.posterior.get(v, 0.0), 6) for v in EXPRESSED},
+        "votes": {str(v): votes.votes.get(v, 0) for v in Verdict},
     }
 
 

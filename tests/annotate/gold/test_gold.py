@@ -19,7 +19,7 @@ from annotate.gold import queries as gold_queries
 from annotate.gold.gold import make_gold, retire
 from annotate.judging.judgments import submit_judgment
 from annotate.judging.queries import open_pairs_for
-from annotate.judging.slots import choice_of, lease_slot, release_all, release_slot
+from annotate.judging.slots import lease_slot, release_all, release_slot
 from annotate.judging.tracks import shown_file
 from annotate.loop.loop import advance_round
 from annotate.models import (
@@ -42,7 +42,7 @@ from annotate.rounds.funnel_queries import round_funnel
 from annotate.rounds.rounds import open_ready_pairs
 from generator.display_copies import bend
 from generator.video import read_clip
-from rlhf.records import Track, Verdict
+from rlhf.records import Track, Verdict, choice_of
 from tests.annotate.conftest import browser_of, machine_of
 from tests.factories import (
     make_group,
@@ -97,7 +97,12 @@ def always(monkeypatch) -> None:
 
 def judge(slot: Slot, verdict: str) -> None:
     assert slot.annotator is not None and slot.lease is not None
-    submit_judgment(slot.annotator, slot.lease, choice_of(slot, verdict), idempotency_key=uuid4())
+    submit_judgment(
+        slot.annotator,
+        slot.lease,
+        choice_of(verdict, first_on_left=slot.first_on_left),
+        idempotency_key=uuid4(),
+    )
 
 
 def next_slot(person: User, track: Track = Track.IDENTITY) -> Slot:
