@@ -68,7 +68,7 @@ class Verdict(StrEnum):
         return {Verdict.FIRST: Verdict.SECOND, Verdict.SECOND: Verdict.FIRST}.get(self, self)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class VerdictData:
     """What pages, API, statistics and explanations read of a verdict.
 
@@ -95,47 +95,31 @@ class VerdictData:
 #: In the order in which verdicts are listed.
 VERDICTS: Mapping[Verdict, VerdictData] = {
     Verdict.FIRST: VerdictData(
-        choice="left",
-        key="1",
-        says="left is better",
-        hint="left",
-        score=1.0,
-        cause="favours first {first}-{second}{others}",
+        "left", "1", "left is better", "left", 1.0, "favours first {first}-{second}{others}"
     ),
     Verdict.SECOND: VerdictData(
-        choice="right",
-        key="2",
-        says="right is better",
-        hint="right",
-        score=0.0,
-        cause="favours second {second}-{first}{others}",
+        "right", "2", "right is better", "right", 0.0, "favours second {second}-{first}{others}"
     ),
     Verdict.TIE: VerdictData(
-        choice="tie",
-        key="3",
-        says="about the same",
-        hint="tie",
-        score=0.5,
-        cause="tied {first}-{second}{others}",
-        vote=("tie", "ties"),
+        "tie", "3", "about the same", "tie", 0.5, "tied {first}-{second}{others}", ("tie", "ties")
     ),
     Verdict.BOTH_BAD: VerdictData(
-        choice="both_bad",
-        key="4",
-        says="both bad",
-        hint="both bad",
-        score=0.5,
-        cause="found both bad ({count} of {total} votes)",
-        vote=("both-bad vote", "both-bad votes"),
+        "both_bad",
+        "4",
+        "both bad",
+        "both bad",
+        0.5,
+        "found both bad ({count} of {total} votes)",
+        ("both-bad vote", "both-bad votes"),
     ),
     Verdict.UNSURE: VerdictData(
-        choice="unsure",
-        key="0",
-        says="cannot judge",
-        hint="cannot judge",
-        score=None,
-        cause="could not be judged ({count} of {total} abstained)",
-        vote=("abstention", "abstentions"),
+        "unsure",
+        "0",
+        "cannot judge",
+        "cannot judge",
+        None,
+        "could not be judged ({count} of {total} abstained)",
+        ("abstention", "abstentions"),
     ),
 }
 #: The verdicts that favour a sample.

@@ -20,7 +20,7 @@ from annotate.models import Export, InstanceReference, PreferencePair, Round, Us
 from annotate.privacy.consent_queries import people_of, refusal
 from annotate.rounds.rounds import refuse_comparison
 from generator.frozen_set import MediaFile
-from generator.records import ElementChange, ReferenceKind
+from generator.records import ElementChange
 from rlhf.export.freezing import write_export
 from rlhf.export.row import ExportReference, ExportRow, ExportSample, TrackVotes
 from rlhf.export.rule import ExportRule
@@ -108,7 +108,7 @@ def _export_rows(chosen: Mapping[int, Sample]) -> Iterator[ExportRow]:
             pair_id=pair.pk,
             id_group=instance.group.pseudonym,
             references=tuple(
-                ExportReference(_media(place.shown.path, place.shown.sha256), ReferenceKind(place.shown.kind))
+                ExportReference(_media(place.shown.path, place.shown.sha256), place.shown.modality)
                 for place in instance.shown_places  # type: ignore[attr-defined]
             ),
             differential_prompt=instance.prompt.text,
