@@ -17,7 +17,7 @@ from django.db.models import Prefetch
 
 from annotate.core.audit import record_event
 from annotate.core.errors import RoundError
-from annotate.exports.queries import NO_CONSENT, Place, chosen_by
+from annotate.exports.queries import NO_CONSENT, chosen_by
 from annotate.models import (
     Consensus,
     Export,
@@ -32,11 +32,11 @@ from annotate.models import (
 from annotate.privacy.consent_queries import people_of, refusal
 from annotate.rounds.rounds import refuse_comparison
 from generator.frozen_set import MediaFile
-from generator.records import ElementChange, ReferenceKind
+from generator.records import ElementChange
 from rlhf.export.freezing import Manifest, write_export
 from rlhf.export.row import ExportReference, ExportRow, ExportSample, TrackVotes
 from rlhf.export.rule import ExportRule
-from rlhf.records import Track, Verdict
+from rlhf.records import Sample, Track, Verdict
 
 #: A set of more than so many changes what its table looks like to the planner.
 MANY_PAIRS = 5_000
@@ -89,7 +89,7 @@ def export_round(
 
 
 def _freeze(
-    round: Round, chosen: Mapping[int, Place], reasons: Counter[str], rule: ExportRule
+    round: Round, chosen: Mapping[int, Sample], reasons: Counter[str], rule: ExportRule
 ) -> tuple[Manifest, Path]:
     """The folder of a set, named by its content, and what it says of itself."""
     states = PreferencePair.objects.filter(pair__round=round).values_list("joint_state", flat=True)
@@ -116,7 +116,7 @@ _OF_PAIR = (
 _OF_TRACK = ("pair", "track", "verdict", "posterior", "votes")
 
 
-def _export_rows(chosen: Mapping[int, Place]) -> Iterator[ExportRow]:
+def _export_rows(chosen: Mapping[int, Sample]) -> Iterator[ExportRow]:
     pairs = PreferencePair.objects.filter(pk__in=chosen).select_related("pair__first", "pair__second")
     shown = InstanceReference.objects.exclude(position=None).select_related("reference").order_by("position")
     # Not joined, what pairs have in common is read once; and it is put into words once.
@@ -148,7 +148,7 @@ def _of_instance(instance: Instance) -> dict[str, Any]:
     return {
         "id_group": instance.group.pseudonym,
         "references": tuple(
-            ExportReference(_media(place.shown.path, place.shown.sha256), ReferenceKind(place.shown.kind))
+            ExportReference(_media(place.shown.path, place.shown.sha256), place.shown.modality)
             for place in instance.shown_places  # type: ignore[attr-defined]
         ),
         "differential_prompt": instance.prompt.text,
