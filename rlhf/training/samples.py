@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from generator.records import SampleRequest, ShownReference, SamplerSettings
+from generator.records import SampleRequest, SamplerSettings, ShownReference
 from generator.rundir import RunDir, RunError
 from generator.sample import make_videos, precision_of
 from rlhf.training import processes

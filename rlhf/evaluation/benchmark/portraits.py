@@ -17,13 +17,13 @@ from generator.portraits.__main__ import write_people
 from generator.portraits.people import Item
 from generator.portraits.world import ELEMENT_STATES, draw_identity, phrase_change
 from generator.records import (
-    ShownReference,
     ELEMENTS,
     DifferentialPrompt,
     IdentityGroup,
     InstancePlan,
     Reference,
     ReferenceKind,
+    ShownReference,
 )
 from rlhf.evaluation.benchmark.card import Card
 from rlhf.evaluation.benchmark.people import instance_id, pair_up

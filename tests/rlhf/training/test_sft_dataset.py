@@ -59,7 +59,10 @@ def test_a_line_ends_only_where_json_lines_do(write):
         ({"prompt": None}, "prompt is None"),
         ({"references": []}, "references is []; it must be a list of at least 1"),
         ({"references": ["photo.png"]}, "references[0] is 'photo.png'; it must be a JSON object"),
-        ({"references": [{"path": "photo.png", "kind": "face"}]}, "references[0].kind is 'face'; it must be one of photo, half_body or clip"),
+        (
+            {"references": [{"path": "photo.png", "kind": "face"}]},
+            "references[0].kind is 'face'; it must be one of photo, half_body or clip",
+        ),
         ({"references": [{"path": "no.png", "kind": "photo"}]}, "reference 'no.png' is no file"),
         ({"references": [{"kind": "photo"}]}, "references[0] has no path"),
         ({"references": [{"path": "target.mp4", "kind": "clip"}]}, "target.mp4 is also a reference"),
@@ -78,7 +81,8 @@ def test_it_names_file_line_value_and_remedy(write, change, message):
 
 
 @pytest.mark.parametrize(
-    ("line", "message"), [("{", ":1: is not JSON"), ("[]", ":1: it is .*; it must be a JSON object"), ("", "no instance")]
+    ("line", "message"),
+    [("{", ":1: is not JSON"), ("[]", ":1: it is .*; it must be a JSON object"), ("", "no instance")],
 )
 def test_it_refuses_what_is_no_instance(write, line, message):
     with pytest.raises(DatasetError, match=message):
