@@ -135,7 +135,7 @@ def _read_envelope(body: bytes) -> Reply:
     choice, usage = answer.choices[0], answer.usage
     if not choice.message.content:
         raise ModelError("empty", f"the reply is empty (finish_reason {choice.finish_reason!r})")
-    tokens = usage and {"prompt": usage.prompt_tokens, "completion": usage.completion_tokens}
+    tokens = {"prompt": usage.prompt_tokens, "completion": usage.completion_tokens} if usage else None
     return Reply(choice.message.content, tokens)
 
 
