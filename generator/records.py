@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Annotated, Any, NamedTuple, Self
 
@@ -62,72 +62,54 @@ REFERENCE_KINDS: Mapping[ReferenceKind, KindData] = {
 }
 
 
-@dataclass(frozen=True)
+@record
 class Reference:
-    """One photo, half-body portrait or clip of a person.
+    """One photo, half-body portrait or clip of a person."""
 
-    Attributes:
-        reference_id: name within its identity group.
-        kind: modality.
-        path: the media file.
-        num_frames: decoded frames; 1 for stills.
-        elements: description of each of the seven elements, or None where nobody described them.
-    """
-
-    reference_id: str
-    kind: ReferenceKind
-    path: str = ""
-    num_frames: int = 1
-    elements: Mapping[str, str] | None = None
+    reference_id: str = Field(description="name within its identity group")
+    kind: ReferenceKind = Field(description="modality")
+    path: str = Field(default="", description="the media file")
+    num_frames: int = Field(default=1, description="decoded frames; 1 for stills")
+    elements: Mapping[str, str] | None = Field(
+        default=None,
+        description="description of each of the seven elements, or None where nobody described them",
+    )
 
 
-@dataclass(frozen=True)
+@record
 class IdentityGroup:
-    """One person with all their references.
+    """One person with all their references."""
 
-    Attributes:
-        name: of the person.
-        references: in a stable order.
-        primary: the reference that somebody chose as the primary of every instance; None draws one.
-    """
-
-    name: str
-    references: tuple[Reference, ...]
-    primary: str | None = None
+    name: str = Field(description="of the person")
+    references: tuple[Reference, ...] = Field(description="in a stable order")
+    primary: str | None = Field(
+        default=None,
+        description="the reference that somebody chose as the primary of every instance; None draws one",
+    )
 
 
-@dataclass(frozen=True)
+@record
 class ElementChange:
-    """One element of a differential prompt.
+    """One element of a differential prompt."""
 
-    Attributes:
-        element: one of `ELEMENTS`.
-        primary: how the primary reference shows it, or None where unknown.
-        target: how the target shall show it; equal to `primary` when unchanged.
-        changed: whether the prompt asks for a change.
-        similarity: of the two descriptions, in [0, 1], where one was measured.
-        statement: one sentence that asks for the change; empty when unchanged.
-    """
-
-    element: str
-    primary: str | None
-    target: str | None
-    changed: bool
-    similarity: float | None = None
-    statement: str = ""
+    element: str = Field(description="one of ELEMENTS")
+    primary: str | None = Field(description="how the primary reference shows it, or None where unknown")
+    target: str | None = Field(description="how the target shall show it; equal to primary when unchanged")
+    changed: bool = Field(description="whether the prompt asks for a change")
+    similarity: Number | None = Field(
+        default=None, description="of the two descriptions, in [0, 1], where one was measured"
+    )
+    statement: str = Field(
+        default="", description="one sentence that asks for the change; empty when unchanged"
+    )
 
 
-@dataclass(frozen=True)
+@record
 class DifferentialPrompt:
-    """Only what changes from the primary reference; everything unmentioned stays.
+    """Only what changes from the primary reference; everything unmentioned stays."""
 
-    Attributes:
-        text: the prompt that the model reads: the statements of the changed elements.
-        elements: all seven, in the order of `ELEMENTS`.
-    """
-
-    text: str
-    elements: tuple[ElementChange, ...]
+    text: str = Field(description="the prompt that the model reads: the statements of the changed elements")
+    elements: tuple[ElementChange, ...] = Field(description="all seven, in the order of ELEMENTS")
 
     @property
     def changed(self) -> tuple[ElementChange, ...]:
@@ -135,21 +117,16 @@ class DifferentialPrompt:
         return tuple(change for change in self.elements if change.changed)
 
 
-@dataclass(frozen=True)
+@record
 class InstancePlan:
-    """One generation input, by the names of its references.
+    """One generation input, by the names of its references."""
 
-    Attributes:
-        primary: the anchor for every attribute that the prompt does not mention.
-        assistants: further references in order, 0 to 4.
-        target: a clip that shows the result, for training; never one of the references.
-        prompt: the differential prompt.
-    """
-
-    primary: str
-    assistants: tuple[str, ...]
-    prompt: DifferentialPrompt
-    target: str | None = None
+    primary: str = Field(description="the anchor for every attribute that the prompt does not mention")
+    assistants: tuple[str, ...] = Field(description="further references in order, 0 to 4")
+    prompt: DifferentialPrompt = Field(description="the differential prompt")
+    target: str | None = Field(
+        default=None, description="a clip that shows the result, for training; never one of the references"
+    )
 
 
 @record

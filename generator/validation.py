@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, wraps
 from types import NoneType
 from typing import Annotated, Any, TypeVar, dataclass_transform, get_args, get_origin
@@ -114,7 +114,7 @@ def read(kind: type[T], value: Any, context: Any = None) -> T:
 def parse(kind: type[T], text: str | bytes, context: Any = None) -> T:
     """A record from JSON; arguments and errors as of `read`."""
     try:
-        made: T = _adapter(kind).validate_json(text, context=context)
+        made: T = _adapter(kind).validate_json(text, context=context)  # type: ignore[arg-type]
     except ValidationError as error:
         raise ValueError(complaint(error, kind)) from None
     return made
@@ -122,11 +122,12 @@ def parse(kind: type[T], text: str | bytes, context: Any = None) -> T:
 
 def to_json(value: Any) -> Any:
     """What `read` reads: the record as JSON holds it."""
-    return _adapter(type(value)).dump_python(value, mode="json", by_alias=True)
+    return _adapter(type(value)).dump_python(value, mode="json", by_alias=True)  # type: ignore[arg-type]
 
 
-#: Built once for each kind of record.
-_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def complaint(error: ValidationError, kind: Any = None) -> str:

@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pydantic import Field
+
 from generator.media import replacing
 from generator.validation import Number, read, record
 
@@ -42,102 +44,74 @@ class Box:
         return max(across, 0.0) * max(down, 0.0) / smaller if smaller else 0.0
 
 
-@dataclass(frozen=True)
+@record
 class Face:
-    """One face in one frame.
+    """One face in one frame."""
 
-    Attributes:
-        box: from brow to chin, as the detector draws it.
-        confidence: in [0, 1], or None where the detector gives none.
-        landmarks: pixels of the frame: the eye, the eye, the nose's tip, the mouth's corner, the mouth's
-            corner, left before right as the frame shows them; None where the detector gives none.
-        yaw: degrees, positive where the nose points to the right side of the frame; None: unknown.
-        pitch: degrees, positive where it points up; None: unknown.
-        roll: degrees, positive where the head tilts clockwise as the frame shows it; None: unknown.
-        blur: variance of the Laplacian of the face as a grey crop of fixed size; higher is sharper.
-    """
+    box: Box = Field(description="from brow to chin, as the detector draws it")
+    confidence: Number | None = Field(description="in [0, 1], or None where the detector gives none")
+    landmarks: tuple[tuple[Number, Number], ...] | None = Field(
+        description="pixels of the frame: the eye, the eye, the nose's tip, the mouth's corner, the "
+        "mouth's corner, left before right as the frame shows them; None where the detector "
+        "gives none",
+    )
+    yaw: Number | None = Field(
+        description="degrees, positive where the nose points to the right side of the frame; None: unknown"
+    )
+    pitch: Number | None = Field(description="degrees, positive where it points up; None: unknown")
+    roll: Number | None = Field(
+        description="degrees, positive where the head tilts clockwise as the frame shows it; None: unknown"
+    )
+    blur: Number = Field(
+        description="variance of the Laplacian of the face as a grey crop of fixed size; higher is sharper"
+    )
 
-    box: Box
-    confidence: Number | None
-    landmarks: tuple[tuple[Number, Number], ...] | None
-    yaw: Number | None
-    pitch: Number | None
-    roll: Number | None
-    blur: Number
 
-
-@dataclass(frozen=True)
+@record
 class Human:
-    """One person's body in one frame.
+    """One person's body in one frame."""
 
-    Attributes:
-        box: as far as the frame shows it.
-        is_estimated: drawn from the face box, where no human detector is configured.
-        confidence: in [0, 1]; None where it is estimated.
-    """
-
-    box: Box
-    is_estimated: bool
-    confidence: Number | None
+    box: Box = Field(description="as far as the frame shows it")
+    is_estimated: bool = Field(description="drawn from the face box, where no human detector is configured")
+    confidence: Number | None = Field(description="in [0, 1]; None where it is estimated")
 
 
-@dataclass(frozen=True)
+@record
 class FrameAnnotation:
-    """One frame.
+    """One frame."""
 
-    Attributes:
-        index: frame number in the file, 0 first.
-        faces: in no order.
-        humans: in no order.
-    """
-
-    index: int
-    faces: tuple[Face, ...]
-    humans: tuple[Human, ...]
+    index: int = Field(description="frame number in the file, 0 first")
+    faces: tuple[Face, ...] = Field(description="in no order")
+    humans: tuple[Human, ...] = Field(description="in no order")
 
 
-@dataclass(frozen=True)
+@record
 class DetectorInfo:
-    """Which detector looked, in enough detail to look again.
+    """Which detector looked, in enough detail to look again."""
 
-    Attributes:
-        name: such as `haar`.
-        version: of the library, and the start of the weights' sha256 where there are any.
-        settings: all that changes what it finds; values are plain JSON.
-    """
-
-    name: str
-    version: str
-    settings: Mapping[str, Any]
+    name: str = Field(description="such as haar")
+    version: str = Field(
+        description="of the library, and the start of the weights' sha256 where there are any"
+    )
+    settings: Mapping[str, Any] = Field(description="all that changes what it finds; values are plain JSON")
 
 
 @record
 class ClipAnnotation:
-    """One file, photo or clip.
+    """One file, photo or clip."""
 
-    Attributes:
-        sha256: of the file's bytes.
-        width: pixels, upright.
-        height: pixels, upright.
-        num_frames: decoded frames of the file; 1 for a photo.
-        fps: frames per second; 0 for a photo.
-        shots: [start, end) frame spans that cover the file in order.
-        frames: frames 0, `stride`, 2 `stride`, ...
-        stride: 1 where every frame was looked at.
-        face_detector: what found the faces.
-        human_detector: what found the bodies.
-    """
-
-    sha256: str
-    width: int
-    height: int
-    num_frames: int
-    fps: Number
-    shots: tuple[tuple[int, int], ...]
-    frames: tuple[FrameAnnotation, ...]
-    stride: int
-    face_detector: DetectorInfo
-    human_detector: DetectorInfo
+    sha256: str = Field(description="of the file's bytes")
+    width: int = Field(description="pixels, upright")
+    height: int = Field(description="pixels, upright")
+    num_frames: int = Field(description="decoded frames of the file; 1 for a photo")
+    fps: Number = Field(description="frames per second; 0 for a photo")
+    shots: tuple[tuple[int, int], ...] = Field(
+        description="[start, end) frame spans that cover the file in order"
+    )
+    frames: tuple[FrameAnnotation, ...] = Field(description="frames 0, stride, 2 stride, ")
+    stride: int = Field(description="1 where every frame was looked at")
+    face_detector: DetectorInfo = Field(description="what found the faces")
+    human_detector: DetectorInfo = Field(description="what found the bodies")
 
 
 def save_annotation(path: Path | str, annotation: ClipAnnotation) -> None:

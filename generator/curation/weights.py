@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
+
+from pydantic import Field
 
 from generator.media import file_sha256
 from generator.validation import fields_of, read, record
@@ -28,25 +29,16 @@ class _Entry:
     non_commercial: bool
 
 
-@dataclass(frozen=True)
+@record
 class Weights:
-    """One checked entry.
+    """One checked entry."""
 
-    Attributes:
-        name: as the manifest calls it.
-        path: the file, or the folder of a model with several files.
-        sha256: of the file, or of the folder: see `weights_sha256`.
-        source: where it comes from.
-        licence: such as an SPDX name.
-        non_commercial: whether the licence forbids commercial use.
-    """
-
-    name: str
-    path: Path
-    sha256: str
-    source: str
-    licence: str
-    non_commercial: bool
+    name: str = Field(description="as the manifest calls it")
+    path: Path = Field(description="the file, or the folder of a model with several files")
+    sha256: str = Field(description="of the file, or of the folder: see weights_sha256")
+    source: str = Field(description="where it comes from")
+    licence: str = Field(description="such as an SPDX name")
+    non_commercial: bool = Field(description="whether the licence forbids commercial use")
 
     @property
     def version(self) -> str:

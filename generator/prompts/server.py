@@ -3,54 +3,51 @@
 from __future__ import annotations
 
 import email.utils
-import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import httpx2
 import openai
 from openai import OpenAI
+from pydantic import Field
 
 from generator.prompts.asking import ModelError, Question, Reply
 from generator.prompts.chat import Part, chat_message
-from generator.prompts.forms import ReplyError, check
 from generator.prompts.pictures import data_url
 from generator.prompts.plan import Address, ResponseFormat
+from generator.validation import Amount, parse
 
 #: Statuses that may be gone at the next attempt, beside all from 500 on.
 _TRANSIENT = {408, 409, 425, 429}
 #: Statuses that every other question would get as well.
 _HOPELESS = {401, 402, 403, 404}
-#: What a body that this client reads must hold.
-_ENVELOPE: Mapping[str, Any] = {
-    "type": "object",
-    "required": ["choices"],
-    "properties": {
-        "choices": {
-            "type": "array",
-            "minItems": 1,
-            "items": {
-                "type": "object",
-                "required": ["message"],
-                "properties": {
-                    "message": {
-                        "type": "object",
-                        "properties": {"content": {"type": ["string", "null"]}},
-                    }
-                },
-            },
-        },
-        "usage": {
-            "type": ["object", "null"],
-            "required": ["prompt_tokens", "completion_tokens"],
-            "properties": {
-                "prompt_tokens": {"type": "integer", "minimum": 0},
-                "completion_tokens": {"type": "integer", "minimum": 0},
-            },
-        },
-    },
-}
+
+
+@dataclass(frozen=True)
+class _Usage:
+    prompt_tokens: Amount
+    completion_tokens: Amount
+
+
+@dataclass(frozen=True)
+class _Message:
+    content: str | None = None
+
+
+@dataclass(frozen=True)
+class _Choice:
+    message: _Message
+    finish_reason: Any = None
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What a body that this client reads must hold; the rest is passed over."""
+
+    choices: Annotated[list[_Choice], Field(min_length=1)]
+    usage: _Usage | None = None
 
 
 class ChatServer:
@@ -132,17 +129,14 @@ def _read_envelope(body: bytes) -> Reply:
         ModelError: it is no chat completion, or one without a text.
     """
     try:
-        answer = json.loads(body)
-        check(answer, _ENVELOPE)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ModelError("malformed", f"the server's answer is not JSON: {error}") from None
-    except ReplyError as error:
+        answer = parse(_Answer, body)
+    except ValueError as error:
         raise ModelError("malformed", f"the server's answer is no chat completion: {error}") from None
-    choice, usage = answer["choices"][0], answer.get("usage")
-    if not (text := choice["message"].get("content")):
-        raise ModelError("empty", f"the reply is empty (finish_reason {choice.get('finish_reason')!r})")
-    tokens = usage and {"prompt": usage["prompt_tokens"], "completion": usage["completion_tokens"]}
-    return Reply(text, tokens)
+    choice, usage = answer.choices[0], answer.usage
+    if not choice.message.content:
+        raise ModelError("empty", f"the reply is empty (finish_reason {choice.finish_reason!r})")
+    tokens = {"prompt": usage.prompt_tokens, "completion": usage.completion_tokens} if usage else None
+    return Reply(choice.message.content, tokens)
 
 
 def _status_error(error: openai.APIStatusError) -> ModelError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Protocol, Self
@@ -13,7 +13,7 @@ from typing import Annotated, Any, Protocol, Self
 from pydantic import BeforeValidator, Field, PlainSerializer
 
 from generator.records import ShownReferences
-from generator.validation import read, record, to_json
+from generator.validation import Number, read, record, to_json
 
 #: How the reason of a hole begins where the instance asks for nothing that the column measures: no failure.
 NOT_ASKED = "not asked: "
@@ -30,17 +30,14 @@ class MetricError(ValueError):
     """A metric cannot be used, or has nothing to say of a video; one line that names why and a remedy."""
 
 
-@dataclass(frozen=True)
+@record
 class NamedElement:
-    """A thing that a video must show as a picture shows it.
+    """A thing that a video must show as a picture shows it."""
 
-    Attributes:
-        name: what to look for, such as "red scarf".
-        path: the picture; None where the primary reference shows it.
-    """
-
-    name: str
-    path: str | None = None
+    name: str = Field(description="what to look for, such as 'red scarf'")
+    path: str | None = Field(
+        default=None, description="the picture; None where the primary reference shows it"
+    )
 
 
 #: In JSON an object, as references are.
@@ -94,29 +91,20 @@ class EvaluationInstance:
         return item
 
 
-@dataclass(frozen=True)
+@record
 class MetricFacts:
-    """What a figure rests on; figures that rest on different things are never put into one table.
+    """What a figure rests on; figures that rest on different things are never put into one table."""
 
-    Attributes:
-        metric: its name in `rlhf.evaluation.metrics`.
-        columns: of the table, with the paper's names where the paper has them.
-        model: what looks at the videos.
-        weights_sha256: of its weights; "" where there are none.
-        licence: of its weights or, where there are none, of its code.
-        frames: which frames it looks at.
-        missing: what becomes of a frame without the thing that is looked for.
-        settings: whatever else changes a figure.
-    """
-
-    metric: str
-    columns: tuple[str, ...]
-    model: str
-    weights_sha256: str
-    licence: str
-    frames: str
-    missing: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    metric: str = Field(description="its name in rlhf.evaluation.metrics")
+    columns: tuple[str, ...] = Field(
+        description="of the table, with the paper's names where the paper has them"
+    )
+    model: str = Field(description="what looks at the videos")
+    weights_sha256: str = Field(description="of its weights; '' where there are none")
+    licence: str = Field(description="of its weights or, where there are none, of its code")
+    frames: str = Field(description="which frames it looks at")
+    missing: str = Field(description="what becomes of a frame without the thing that is looked for")
+    settings: Mapping[str, Any] = Field(default_factory=dict, description="whatever else changes a figure")
 
     def to_json(self) -> dict[str, Any]:
         """All fields, and the fingerprint of them."""
@@ -128,23 +116,26 @@ class MetricFacts:
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
-@dataclass(frozen=True)
+@record
 class VideoScores:
-    """What a metric says of one video.
+    """What a metric says of one video."""
 
-    Attributes:
-        values: by column, in [0, 1], higher is better; the table shows them times 100.
-        holes: by column, why there is no value; every column of the metric is in one of the two. The reason
-            begins with `NOT_ASKED` where the instance asks for nothing of the kind.
-        details: whatever else is worth keeping (JSON): curves, tables, transcripts. Metrics of identity have
-            `per_reference` (path to similarity), `per_frame` (a similarity for each frame looked at, None
-            without a face), `frames` (their numbers), `ceiling` (of real references among each other, None
-            with one), and `copy_paste` (whether the video is above it).
-    """
-
-    values: Mapping[str, float]
-    holes: Mapping[str, str] = field(default_factory=dict)
-    details: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Number] = Field(
+        description="by column, in [0, 1], higher is better; the table shows them times 100"
+    )
+    holes: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="by column, why there is no value; every column of the metric is in one of the two. "
+        "The reason begins with NOT_ASKED where the instance asks for nothing of the kind",
+    )
+    details: Mapping[str, Any] = Field(
+        default_factory=dict,
+        description="whatever else is worth keeping (JSON): curves, tables, transcripts. Metrics of "
+        "identity have per_reference (path to similarity), per_frame (a similarity for each "
+        "frame looked at, None without a face), frames (their numbers), ceiling (of real "
+        "references among each other, None with one), and copy_paste (whether the video is "
+        "above it)",
+    )
 
 
 class Metric(Protocol):
