@@ -17,7 +17,7 @@ from markupsafe import Markup
 Point = tuple[float, float | None]
 #: An arm's colour and its values.
 Values = tuple[int, Sequence[float | None]]
-#: Points that the axis of a mean covers at least; on a narrower one hundredths would look like a difference.
+#: Points that the axis of a mean covers at least.
 SPAN = 4.0
 #: Arms that have a colour of their own.
 COLOURS = 8
