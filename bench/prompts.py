@@ -203,10 +203,8 @@ def draw_plot(measured: Measured) -> str:
         for name, colour in zip(("precision", "recall", "f1"), COLOURS, strict=False):
             points = [(gamma, getattr(add(measured[mode][gamma]), name)) for gamma in GAMMAS]
             lines.append(Line(f"{mode}: {name.replace('f1', 'F1')}", points, colour, is_dashed))
-    low = min(value for line in lines for _, value in line.points)
-    ticks = [tick for tick in np.arange(0, 1.01, 0.1).round(1).tolist() if tick > low - 0.1]
     title = "Changes extracted from the portrait world, 5 % of readings omitted, 5 % invented"
-    return chart(title, ("gamma", "share"), GAMMAS, ticks, lines)
+    return chart(title, ("gamma", "share"), lines)
 
 
 def main() -> None:

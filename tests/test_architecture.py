@@ -358,3 +358,22 @@ def test_reads_writes_and_entrances_keep_their_order() -> None:
 def file_of(module: str) -> Path:
     path = ROOT / module.replace(".", "/")
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def test_no_test_module_imports_another() -> None:
+    """What several of them use stands in a module that says what it holds, and has no test in it."""
+    tests = sorted((ROOT / "tests").rglob("*.py"))
+    assert [
+        f"{shown(path)} imports {name}"
+        for path in tests
+        for name in imported(path)
+        if name.startswith("tests.") and any(part.startswith("test_") for part in name.split("."))
+    ] == []
+    assert [
+        f"{shown(path)} has tests and another name"
+        for path in tests
+        if not path.name.startswith("test_")
+        and any(
+            isinstance(node, ast.FunctionDef) and node.name.startswith("test_") for node in tree(path).body
+        )
+    ] == []

@@ -14,7 +14,8 @@ from generator.rundir import RunError
 from rlhf.dpo.config import FlowDPOConfig
 from rlhf.dpo.estimate import Device, Estimate, PastRun, estimate
 from rlhf.dpo.form import read_form
-from rlhf.dpo.preflight import PairFacts, Trap, find_traps
+from rlhf.dpo.preflight.facts import PairFacts, Trap
+from rlhf.dpo.preflight.traps import find_traps
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from annotate.training.run_curves import plots_by_time, run_plots
 from rlhf.dpo.config import FlowDPOConfig
 from rlhf.dpo.estimate import less_memory, with_less_memory
 from rlhf.dpo.form import settings_of, written
-from rlhf.dpo.preflight import find_traps
+from rlhf.dpo.preflight.traps import find_traps
 
 
 def dpo_details(run: Run) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from generator.media import replacing
+from generator.validation import Number, read, record
 
 ANNOTATION_NAME = "annotation.json.gz"
 SCHEMA_VERSION = 1
@@ -23,10 +24,10 @@ SCHEMA_VERSION = 1
 class Box:
     """A rectangle in pixels of the upright frame."""
 
-    left: float
-    top: float
-    width: float
-    height: float
+    left: Number
+    top: Number
+    width: Number
+    height: Number
 
     @property
     def area(self) -> float:
@@ -57,12 +58,12 @@ class Face:
     """
 
     box: Box
-    confidence: float | None
-    landmarks: tuple[tuple[float, float], ...] | None
-    yaw: float | None
-    pitch: float | None
-    roll: float | None
-    blur: float
+    confidence: Number | None
+    landmarks: tuple[tuple[Number, Number], ...] | None
+    yaw: Number | None
+    pitch: Number | None
+    roll: Number | None
+    blur: Number
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Human:
 
     box: Box
     is_estimated: bool
-    confidence: float | None
+    confidence: Number | None
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class DetectorInfo:
     settings: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
+@record
 class ClipAnnotation:
     """One file, photo or clip.
 
@@ -131,7 +132,7 @@ class ClipAnnotation:
     width: int
     height: int
     num_frames: int
-    fps: float
+    fps: Number
     shots: tuple[tuple[int, int], ...]
     frames: tuple[FrameAnnotation, ...]
     stride: int
@@ -146,8 +147,8 @@ def save_annotation(path: Path | str, annotation: ClipAnnotation) -> None:
         ValueError: a number is not finite.
         OSError: it cannot be written.
     """
-    record = {"schema_version": SCHEMA_VERSION, **asdict(annotation)}
-    text = json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    content = {"schema_version": SCHEMA_VERSION, **asdict(annotation)}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     with replacing(path) as temporary:
         temporary.write_bytes(gzip.compress(text.encode(), mtime=0))
 
@@ -161,10 +162,10 @@ def load_annotation(path: Path | str) -> ClipAnnotation:
     """
     content = Path(path).read_bytes()
     try:
-        record = json.loads(gzip.decompress(content), parse_constant=_refuse_constant)
-        version = record.pop("schema_version")
+        found = json.loads(gzip.decompress(content), parse_constant=_refuse_constant)
+        version = found.pop("schema_version")
         if version == SCHEMA_VERSION:
-            return _annotation(record)
+            return read(ClipAnnotation, found)
     except (OSError, EOFError, zlib.error, ValueError, TypeError, KeyError, AttributeError) as error:
         detail = " ".join(str(error).split())
         raise ValueError(f"{Path(path).name} is no annotation record: {detail}; annotate again") from None
@@ -175,28 +176,3 @@ def load_annotation(path: Path | str) -> ClipAnnotation:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
-
-
-def _annotation(record: dict[str, Any]) -> ClipAnnotation:
-    return ClipAnnotation(
-        **{
-            **record,
-            "shots": tuple((int(start), int(end)) for start, end in record["shots"]),
-            "frames": tuple(_frame(**frame) for frame in record["frames"]),
-            "face_detector": DetectorInfo(**record["face_detector"]),
-            "human_detector": DetectorInfo(**record["human_detector"]),
-        }
-    )
-
-
-def _frame(index: int, faces: list[dict[str, Any]], humans: list[dict[str, Any]]) -> FrameAnnotation:
-    return FrameAnnotation(
-        index=index,
-        faces=tuple(_face(**face) for face in faces),
-        humans=tuple(Human(**{**human, "box": Box(**human["box"])}) for human in humans),
-    )
-
-
-def _face(box: dict[str, float], landmarks: list[list[float]] | None, **rest: Any) -> Face:
-    points = None if landmarks is None else tuple((x, y) for x, y in landmarks)
-    return Face(box=Box(**box), landmarks=points, **rest)

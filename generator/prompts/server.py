@@ -6,9 +6,7 @@ import email.utils
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
-from urllib.parse import urlsplit
+from typing import Any
 
 import httpx2
 import openai
@@ -18,9 +16,7 @@ from generator.prompts.asking import ModelError, Question, Reply
 from generator.prompts.chat import Part, chat_message
 from generator.prompts.forms import ReplyError, check
 from generator.prompts.pictures import data_url
-
-#: What a server is told about the form of a reply; nothing, where it refuses to be told.
-ResponseFormat = Literal["json_schema", "json_object", "none"]
+from generator.prompts.plan import Address, ResponseFormat
 
 #: Statuses that may be gone at the next attempt, beside all from 500 on.
 _TRANSIENT = {408, 409, 425, 429}
@@ -55,47 +51,6 @@ _ENVELOPE: Mapping[str, Any] = {
         },
     },
 }
-#: Parts of a request that are not the caller's to choose.
-_OWN = {"model", "messages", "response_format", "stream", "n"}
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where a model is served.
-
-    Attributes:
-        base_url: of the API, such as http://127.0.0.1:8000/v1.
-        model: its name there.
-        timeout_s: of one call.
-        response_format: how the form of a reply is asked for.
-        options: further fields of every request, such as temperature or max_completion_tokens.
-
-    Raises:
-        ValueError: a value that cannot be used; the message names it.
-    """
-
-    base_url: str
-    model: str
-    timeout_s: float = 120.0
-    response_format: ResponseFormat = "json_schema"
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot work, before anything is asked."""
-        url = urlsplit(self.base_url)
-        if url.scheme not in ("http", "https") or not url.hostname:
-            raise ValueError(f"base_url is {self.base_url!r}; it must be like http://127.0.0.1:8000/v1")
-        if url.username or url.password:
-            raise ValueError("base_url holds a user or a password; put the key into api_key_file instead")
-        if not self.model:
-            raise ValueError("model is empty; give the name under which the server offers it")
-        if not self.timeout_s > 0:
-            raise ValueError(f"timeout_s is {self.timeout_s}; it must be above 0")
-        if self.response_format not in get_args(ResponseFormat):
-            known = ", ".join(get_args(ResponseFormat))
-            raise ValueError(f"response_format is {self.response_format!r}; it must be one of {known}")
-        if owned := sorted(_OWN & self.options.keys()):
-            raise ValueError(f"options hold {owned[0]!r}, which is set here; leave it out")
 
 
 class ChatServer:

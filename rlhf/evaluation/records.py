@@ -8,9 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol, Self
 
-from generator.records import ReferenceKind
+from pydantic import BeforeValidator, Field, PlainSerializer
+
+from generator.records import ShownReferences
+from generator.validation import read, record, to_json
 
 #: How the reason of a hole begins where the instance asks for nothing that the column measures: no failure.
 NOT_ASKED = "not asked: "
@@ -40,68 +43,55 @@ class NamedElement:
     path: str | None = None
 
 
-@dataclass(frozen=True)
+#: In JSON an object, as references are.
+GroupPath = Annotated[
+    str,
+    BeforeValidator(lambda item: item.get("path") if isinstance(item, dict) else item),
+    PlainSerializer(lambda path: {"path": path}),
+]
+
+
+@record
 class EvaluationInstance:
     """One input, and what a perfect video of it shows.
 
-    Attributes:
-        instance_id: names the files.
-        prompt: the differential prompt's text.
-        references: (path, kind), the first is the primary.
-        id_group: every reference of the person; identity is judged against all of them.
-        expected: the state of each of the seven elements; empty where nobody knows it.
-        changed: the elements that the prompt names.
-        identity: whose instance it is; instances of one person are not independent.
-        task: of the paper's two.
-        standard_prompt: the whole scene in words, for models that know no primary reference; "" where none
-            was written.
-        elements: what `Ele-` metrics look for.
+    Raises:
+        ValueError: a field is missing or of another kind.
     """
 
-    instance_id: str
-    prompt: str
-    references: tuple[tuple[str, ReferenceKind], ...]
-    id_group: tuple[str, ...]
-    expected: Mapping[str, str] = field(default_factory=dict)
-    changed: tuple[str, ...] = ()
-    identity: str = ""
-    task: Task = Task.IPT2V
-    standard_prompt: str = ""
-    elements: tuple[NamedElement, ...] = ()
+    instance_id: str = Field(description="names the files")
+    prompt: str = Field(description="the differential prompt's text")
+    references: ShownReferences = Field(description="the first is the primary")
+    id_group: tuple[GroupPath, ...] = Field(
+        description="every reference of the person; identity is judged against all of them"
+    )
+    expected: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="the state of each of the seven elements; empty where nobody knows it",
+    )
+    changed: tuple[str, ...] = Field(default=(), description="the elements that the prompt names")
+    identity: str = Field(
+        default="", description="whose instance it is; instances of one person are not independent"
+    )
+    task: Task = Field(default=Task.IPT2V, description="of the paper's two")
+    standard_prompt: str = Field(
+        default="",
+        description="the whole scene in words, for models that know no primary reference; empty if unwritten",
+    )
+    elements: tuple[NamedElement, ...] = Field(default=(), description="what Ele- metrics look for")
 
     @classmethod
-    def from_json(cls, item: Mapping[str, Any]) -> EvaluationInstance:
-        """Read one entry of a request or of a benchmark set.
-
-        Raises:
-            ValueError: a field is missing or of another kind.
-        """
+    def from_json(cls, item: Mapping[str, Any]) -> Self:
+        """Read one entry of a request or of a benchmark set; raises like the class."""
         try:
-            return cls(
-                str(item["instance_id"]),
-                str(item["prompt"]),
-                tuple((str(r["path"]), ReferenceKind(r["kind"])) for r in item["references"]),
-                tuple(str(r["path"]) for r in item["id_group"]),
-                {str(element): str(state) for element, state in item.get("expected", {}).items()},
-                tuple(str(element) for element in item.get("changed", [])),
-                str(item.get("identity", item["instance_id"])),
-                Task(item.get("task", Task.IPT2V)),
-                str(item.get("standard_prompt", "")),
-                tuple(NamedElement(str(e["name"]), e.get("path")) for e in item.get("elements", [])),
-            )
-        except KeyError as missing:
-            raise ValueError(f"instance {item.get('instance_id', '?')} has no {missing}") from None
+            return read(cls, {"identity": item.get("instance_id"), **item})
+        except ValueError as error:
+            raise ValueError(f"instance {item.get('instance_id', '?')}: {error}") from None
 
     def to_json(self) -> dict[str, Any]:
         """The inverse of `from_json`."""
-        return {
-            **asdict(self),
-            "references": [{"path": path, "kind": str(kind)} for path, kind in self.references],
-            "id_group": [{"path": path} for path in self.id_group],
-            "changed": list(self.changed),
-            "task": str(self.task),
-            "elements": [asdict(element) for element in self.elements],
-        }
+        item: dict[str, Any] = to_json(self)
+        return item
 
 
 @dataclass(frozen=True)

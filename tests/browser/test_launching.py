@@ -8,9 +8,9 @@ from playwright.sync_api import expect
 from annotate.jobs import runs
 from annotate.models import Export, Round, Run, RunStatus, User
 from rlhf.records import Track, Verdict
-from tests.annotate.judging.test_judgments import vote
 from tests.browser.conftest import Visit
 from tests.factories import make_pair, make_round
+from tests.votes import vote
 
 
 def judged_round() -> Round:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -59,7 +58,7 @@ class MakePlan:
         """Prompts of each task."""
         return {Task.IPT2V: self.num_ipt2v, Task.IEPT2V: self.num_iept2v}
 
-    def to_json(self) -> Mapping[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """What decides what is in the set, beside the people and the words."""
         return {name: value for name, value in asdict(self).items() if name not in ("name", "version")}
 

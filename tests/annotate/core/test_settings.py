@@ -61,7 +61,7 @@ def start(folder: Path, expression: str = "0", **values: str) -> subprocess.Comp
         ("THRESHOLDS", "min_face=64", "not one of min_frames"),
         ("THRESHOLDS", "min_face_px=large", "write it like min_face_px=48"),
         ("THRESHOLDS", "max_faces=1.5", "write it like max_faces=1"),
-        ("THRESHOLDS", "max_yaw=200", "max_yaw is 200.0; give a number from 0 to 180"),
+        ("THRESHOLDS", "max_yaw=200", "max_yaw is 200.0; it must be in [0, 180]"),
         ("SITE_URL", "example.org", "https://annotate.example.org"),
         ("SITE_URL", "https://example.org/annotate", "bare address"),
         ("CSRF_TRUSTED_ORIGINS", "example.org", "https://example.org"),

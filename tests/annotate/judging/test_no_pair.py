@@ -16,7 +16,7 @@ from annotate.studies import entries
 from annotate.studies.entries import EntryRefusedError
 from rlhf.records import Track
 from tests.annotate.conftest import browser_of, machine_of
-from tests.annotate.studies.test_entries import TERMS, come, judge_one, make_link
+from tests.annotate.entry_links import TERMS, come, judge_one, make_link
 from tests.factories import make_instance, make_pair, make_round, make_user
 
 pytestmark = pytest.mark.django_db

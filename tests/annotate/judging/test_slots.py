@@ -12,11 +12,12 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from annotate.judging.queries import no_pair, open_pairs_for
-from annotate.judging.slots import lease_slot, open_slots, release_slot, renew_lease, verdict_of
+from annotate.judging.assignment_queries import no_pair, open_pairs_for
+from annotate.judging.slots import lease_slot, open_slots, release_slot, renew_lease
 from annotate.models import Exposure, Round, Side, Slot, VideoSample
-from rlhf.records import Track, Verdict
+from rlhf.records import Track
 from tests.factories import make_instance, make_pair, make_round, make_user
+from tests.votes import next_slot
 
 pytestmark = pytest.mark.django_db
 
@@ -50,8 +51,7 @@ def test_it_never_shows_a_person_both_tracks_of_a_pair():
 def test_it_remembers_what_a_person_saw_after_the_lease_went_to_somebody_else():
     make_pair()
     first, second = make_user(), make_user()
-    slot = lease_slot(first, Track.IDENTITY)
-    assert slot is not None
+    slot = next_slot(first, Track.IDENTITY)
     let_lease_run_out(slot)
     assert lease_slot(second, Track.IDENTITY) == slot
     assert Exposure.objects.filter(annotator=first, pair=slot.pair).exists()
@@ -72,8 +72,7 @@ def test_it_offers_nothing_of_a_closed_round():
 def test_it_keeps_to_the_round_that_was_asked_for():
     make_pair()
     wanted = make_pair(make_round(may_be_chosen=True))
-    slot = lease_slot(make_user(), Track.IDENTITY, wanted.round_id)
-    assert slot is not None
+    slot = next_slot(make_user(), Track.IDENTITY, wanted.round_id)
     assert slot.pair == wanted
 
 
@@ -102,32 +101,10 @@ def test_it_balances_sides_for_each_person_and_track():
         Slot.objects.filter(pk=slot.pk).update(judged_at=timezone.now())
 
 
-@pytest.mark.parametrize(
-    ("first_side", "choice", "verdict"),
-    [
-        ("left", "left", Verdict.FIRST),
-        ("left", "right", Verdict.SECOND),
-        ("right", "left", Verdict.SECOND),
-        ("right", "right", Verdict.FIRST),
-        ("right", "tie", Verdict.TIE),
-        ("left", "both_bad", Verdict.BOTH_BAD),
-        ("left", "unsure", Verdict.UNSURE),
-    ],
-)
-def test_it_turns_a_screen_side_into_a_sample(first_side, choice, verdict):
-    assert verdict_of(Slot(first_side=first_side), choice) == verdict
-
-
-def test_it_refuses_an_unknown_choice():
-    with pytest.raises(ValueError, match="'middle'"):
-        verdict_of(Slot(first_side="left"), "middle")
-
-
 def test_the_database_refuses_one_person_on_both_tracks():
     pair = make_pair()
     person = make_user()
-    lease = lease_slot(person, Track.IDENTITY)
-    assert lease is not None
+    next_slot(person, Track.IDENTITY)
     other = pair.slots.get(track=Track.CONTROLLABILITY)
     values = {"first_side": "left", "left_surplus": 1, "lease": uuid4(), "annotator": person}
     now = timezone.now()
@@ -170,8 +147,7 @@ def judged(slot: Slot | None) -> Slot:
 def test_the_next_pair_can_be_leased_ahead_and_stays_the_next():
     queue(4)
     person = make_user()
-    first = lease_slot(person, Track.IDENTITY)
-    assert first is not None
+    first = next_slot(person, Track.IDENTITY)
     second = lease_slot(person, Track.IDENTITY, ahead_of=first.lease)
     assert second is not None and second != first
     assert lease_slot(person, Track.IDENTITY, ahead_of=first.lease) == second
@@ -221,8 +197,7 @@ def test_pairs_are_finished_one_after_the_other():
 def test_it_goes_on_from_the_start_of_the_queue_when_its_end_is_reached():
     queue(3)
     early, late = make_user(), make_user()
-    given_up = lease_slot(early, Track.IDENTITY)
-    assert given_up is not None
+    given_up = next_slot(early, Track.IDENTITY)
     held = [judged(lease_slot(late, Track.IDENTITY)) for _ in range(2)]
     assert lease_slot(late, Track.IDENTITY) is None
     let_lease_run_out(given_up)
@@ -299,7 +274,7 @@ def test_it_counts_what_is_open_for_somebody(monkeypatch):
     lease_slot(ana, Track.IDENTITY)
     counts = [open_pairs_for(who, track) for who in (ana, ben) for track in Track]
     assert counts == [5, 4, 4, 5]
-    monkeypatch.setattr("annotate.judging.queries.MOST_COUNTED", 3)
+    monkeypatch.setattr("annotate.judging.assignment_queries.MOST_COUNTED", 3)
     assert open_pairs_for(ana, Track.IDENTITY) == 3
 
 

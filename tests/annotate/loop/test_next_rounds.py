@@ -18,9 +18,9 @@ from annotate.rounds.sampling import queue_sampling
 from generator.records import SamplerSettings
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import browser_of, machine_of
-from tests.annotate.judging.test_judgments import vote
-from tests.annotate.loop.test_loop import end
 from tests.factories import SAMPLER, make_group, make_instance, make_model, make_pair, write_test_clip
+from tests.runs import end
+from tests.votes import vote
 
 pytestmark = pytest.mark.django_db
 

@@ -24,8 +24,8 @@ from annotate.training.queries import pair_facts, pair_set
 from rlhf.export.freezing import read_export
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import browser_of
-from tests.annotate.judging.test_judgments import vote
 from tests.factories import make_group, make_instance, make_model, make_pair, make_round, make_user
+from tests.votes import vote
 
 pytestmark = pytest.mark.django_db
 

@@ -8,7 +8,9 @@ import pytest
 
 from rlhf.dpo.config import WAN_5B, FlowDPOConfig
 from rlhf.dpo.estimate import Device
-from rlhf.dpo.preflight import PairFacts, find_traps, is_non_commercial
+from rlhf.dpo.preflight.facts import PairFacts
+from rlhf.dpo.preflight.pairs import is_non_commercial
+from rlhf.dpo.preflight.traps import find_traps
 
 #: Two hundred pairs of twenty people, judged evenly by four annotators.
 GOOD = PairFacts(

@@ -10,148 +10,41 @@ from uuid import uuid4
 import numpy as np
 import pytest
 from django.conf import settings as site
-from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
 from annotate.gold import gold_slots
 from annotate.gold import queries as gold_queries
 from annotate.gold.gold import make_gold, retire
-from annotate.judging.judgments import submit_judgment
-from annotate.judging.queries import open_pairs_for
-from annotate.judging.slots import choice_of, lease_slot, release_all, release_slot
-from annotate.judging.tracks import shown_file
+from annotate.judging.assignment_queries import open_pairs_for
+from annotate.judging.slots import lease_slot, release_all, release_slot
 from annotate.loop.loop import advance_round
 from annotate.models import (
     Consensus,
     Curation,
     GoldKind,
     GoldPair,
-    InstanceReference,
     PreferencePair,
-    Qualification,
     Reference,
-    Round,
     Slot,
     User,
     VideoPair,
     VideoSample,
 )
-from annotate.rounds.display_copies import write_missing_copies
 from annotate.rounds.funnel_queries import round_funnel
 from annotate.rounds.rounds import open_ready_pairs
-from generator.display_copies import bend
-from generator.video import read_clip
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import browser_of, machine_of
+from tests.annotate.gold.conftest import QUESTIONS
 from tests.factories import (
-    make_group,
     make_instance,
     make_pair,
-    make_reference,
     make_round,
     make_user,
-    write_test_clip,
 )
+from tests.votes import judge, next_slot
 
 pytestmark = pytest.mark.django_db
-
-KINDS = {
-    (GoldKind.SELF_PAIR, Track.IDENTITY),
-    (GoldKind.SELF_PAIR, Track.CONTROLLABILITY),
-    (GoldKind.IMPOSTOR, Track.IDENTITY),
-    (GoldKind.PROMPT_SWAP, Track.CONTROLLABILITY),
-    (GoldKind.DEGRADED, Track.IDENTITY),
-}
-
-
-#: Of a person: enough that no two items share one, training included, and some are left for the queue.
-QUESTIONS = 20
-
-
-@pytest.fixture(autouse=True)
-def seldom(settings) -> None:
-    settings.GOLD_EVERY = 0
-
-
-@pytest.fixture
-def round() -> Round:
-    """Two people with some questions each; the questions of a person differ."""
-    round = make_round()
-    for _ in range(2):
-        group = make_group()
-        references = [make_reference(group) for _ in range(2)]
-        for clothing in range(QUESTIONS):
-            instance = make_instance(group, num_references=0, clothing=f"coat {clothing}")
-            for position, reference in enumerate(references):
-                InstanceReference.objects.create(instance=instance, reference=reference, position=position)
-            make_pair(round, instance)
-    Reference.objects.update(curation=Curation.DONE)
-    return round
-
-
-@pytest.fixture
-def always(monkeypatch) -> None:
-    monkeypatch.setattr("annotate.judging.slots.is_golds_turn", lambda: True)
-
-
-def judge(slot: Slot, verdict: str) -> None:
-    assert slot.annotator is not None and slot.lease is not None
-    submit_judgment(slot.annotator, slot.lease, choice_of(slot, verdict), idempotency_key=uuid4())
-
-
-def next_slot(person: User, track: Track = Track.IDENTITY) -> Slot:
-    slot = lease_slot(person, track)
-    assert slot is not None
-    return slot
-
-
-def test_every_kind_is_made_once(round):
-    new = make_gold(round, items=1)
-    assert {(GoldKind(gold.kind), Track(gold.track)) for gold in GoldPair.objects.all()} == KINDS
-    assert new == {"self_pair": 2, "impostor": 1, "prompt_swap": 1, "degraded": 1, "repeat": 0}
-    assert sum(make_gold(round, items=1).values()) == 0
-    for gold in GoldPair.objects.select_related("pair__first", "pair__second"):
-        answer = gold.pair.gold_verdicts[gold.track]
-        files = [site.STORAGE_ROOT / sample.path for sample in (gold.pair.first, gold.pair.second)]
-        frames = [read_clip(file).frames for file in files]
-        apart = np.abs(frames[0].astype(int) - frames[1]).mean()
-        assert files[0].read_bytes() != files[1].read_bytes()
-        if gold.kind == GoldKind.SELF_PAIR:
-            assert answer == "tie" and apart < 2
-        else:
-            assert answer in ("first", "second") and apart > 2
-        assert gold.pair.first.facts["num_frames"] == gold.pair.second.facts["num_frames"]
-
-
-def test_a_small_round_has_gold_both_for_training_and_for_work(round, settings, lea):
-    page = f"/rounds/{round.pk}/gold/"
-    assert "none while QUALIFY is 0" in browser_of(lea).get(page).content.decode()
-    settings.QUALIFY = 2
-    assert "QUALIFY asks for 2 a track" in browser_of(lea).get(page).content.decode()
-    make_gold(round)
-    for track in Track:
-        for is_training in (False, True):
-            assert GoldPair.objects.filter(track=track, is_training=is_training).count() >= 2
-    assert "QUALIFY asks for" not in browser_of(lea).get(page).content.decode()
-    assert sum(make_gold(round).values()) == 0
-
-
-def test_nobody_is_an_impostor_who_may_not_be_shown(round):
-    out = round.pairs.first().instance.group
-    Reference.objects.filter(group=out).update(reject_reasons=["blurred"])
-    make_gold(round, items=4)
-    assert not GoldPair.objects.filter(kind=GoldKind.IMPOSTOR).exists()
-    assert not GoldPair.objects.filter(pair__instance__group=out).exists()
-
-
-def test_a_degraded_copy_keeps_its_form_and_loses_its_shapes():
-    noise = np.random.default_rng(0).integers(0, 255, (2, 64, 48, 3), dtype=np.uint8)
-    worse = bend(noise)
-    assert worse.shape == noise.shape and worse.dtype == np.uint8
-    # What stood at a place stands elsewhere, and colours stay: of white noise nothing is alike any more.
-    assert np.corrcoef(noise.ravel(), worse.ravel())[0, 1] < 0.2
-    assert abs(float(worse.mean()) - float(noise.mean())) < 3
 
 
 def test_gold_is_in_no_queue_no_funnel_no_consensus_and_no_export(round, always):
@@ -331,63 +224,6 @@ def test_nothing_that_a_person_receives_tells_gold(round, ana, always):
         assert secret not in said.lower(), secret
 
 
-@pytest.fixture
-def qualify(settings, round) -> None:
-    settings.QUALIFY, settings.QUALIFY_PASS, settings.QUALIFY_WAIT_H = 3, 60, 24
-    make_gold(round, items=2)
-
-
-def train(person: User, *, right: int) -> None:
-    for number in range(3):
-        slot = next_slot(person)
-        assert slot.pair.gold.is_training
-        answer = slot.pair.gold_verdicts["identity"]
-        judge(slot, answer if number < right else "both_bad")
-
-
-def test_training_comes_before_the_first_vote(qualify, ana, lea, settings):
-    settings.LEADS_MAY_VOTE = True
-    assert "training pairs come first; 0 done" in browser_of(ana).get("/").content.decode()
-    train(ana, right=2)
-    assert not next_slot(ana).pair.is_gold, "2 of 3 are 60 percent"
-    assert (Qualification.objects.get().right, Qualification.objects.get().is_passed) == (2, True)
-    page = browser_of(ana).get("/qualification/identity/").content.decode()
-    assert "You may judge this track" in page and "was expected" in page
-    assert browser_of(ana).get("/qualification/controllability/").status_code == 404
-    assert not next_slot(lea).pair.is_gold, "leads need no training"
-
-
-def test_who_fails_waits_and_tries_again_on_other_pairs(qualify, ana):
-    train(ana, right=1)
-    met = set(Slot.objects.filter(annotator=ana).values_list("pair", flat=True))
-    assert lease_slot(ana, Track.IDENTITY) is None
-    refused = machine_of(ana).post("/api/tracks/identity/lease/", {}, format="json")
-    assert refused.status_code == 204
-    page = browser_of(ana).get("/judge/identity/").content.decode()
-    assert "1 of 3 training pairs as expected" in page and "/qualification/identity/" in page
-    assert "Change my last answer" not in page, "the try has ended"
-    Qualification.objects.update(ended_at=timezone.now() - timedelta(hours=25))
-    again = next_slot(ana)
-    assert again.pair.gold.is_training and again.pair_id not in met
-
-
-def test_working_gold_is_no_training_and_the_reverse(qualify, ana, always):
-    train(ana, right=3)
-    judge(next_slot(ana), "first")
-    while (slot := lease_slot(ana, Track.IDENTITY)) is not None and slot.pair.is_gold:
-        assert not slot.pair.gold.is_training
-        judge(slot, "first")
-    assert gold_queries.gold_accuracy(ana, Track.IDENTITY).count == 6
-
-
-def test_the_command_and_the_button_make_it(round, lea):
-    call_command("make_gold", "--round", round.name, "--items", "1")
-    made = GoldPair.objects.count()
-    assert made == len(KINDS)
-    assert browser_of(lea).post(f"/rounds/{round.pk}/gold/").status_code == 302
-    assert GoldPair.objects.count() > made
-
-
 def test_a_vote_on_a_usual_pair_is_resolved_as_before(round):
     pair = VideoPair.objects.filter(gold=None).first()
     person = make_user()
@@ -493,23 +329,3 @@ def test_the_consent_of_an_impostor_is_asked(round, always):
         group.save()
     slot = lease_slot(ana, Track.IDENTITY)
     assert slot is None or not slot.pair.is_gold
-
-
-def test_every_video_that_is_shown_is_a_display_copy(round):
-    make_gold(round, items=1)
-    assert not VideoSample.objects.exclude(path="").filter(shown_path="").exists()
-    pair = make_pair(round, is_made=False)
-    for sample in (pair.first, pair.second):
-        sample.path, sample.sha256 = write_test_clip()
-        sample.facts = {"width": 64, "height": 64, "fps": 8, "num_frames": 9}
-        sample.save()
-    open_ready_pairs(round)
-    assert not pair.slots.exists(), "nobody is shown what was sampled itself"
-    assert write_missing_copies(at_most=1) == 1 and not pair.slots.exists()
-    assert write_missing_copies(at_most=9) == 1 and pair.slots.exists()
-    assert write_missing_copies(at_most=9) == 0
-    pair.first.refresh_from_db()
-    original, shown = (site.STORAGE_ROOT / path for path in (pair.first.path, pair.first.shown_path))
-    assert original.read_bytes() != shown.read_bytes()
-    slot = next_slot(make_user())
-    assert shown_file(slot, "left") in (slot.pair.first.shown_path, slot.pair.second.shown_path)
