@@ -121,7 +121,7 @@ for _origin in CSRF_TRUSTED_ORIGINS:
 def _secret_key() -> str:
     key = env.secret(
         "SECRET_KEY",
-        "Signs sessions and makes pseudonyms; at least 32 characters, the same on every machine.",
+        "Signs sessions and derives annotator pseudonyms; 32 characters or more, the same on every machine.",
         shown="made once, in VAR_DIR/secret",
     )
     if key:
