@@ -21,7 +21,7 @@ from annotate.privacy.consent_queries import people_of, refusal
 from annotate.rounds.rounds import refuse_comparison
 from generator.frozen_set import MediaFile
 from generator.records import ElementChange, ReferenceKind
-from rlhf.export.freezing import Manifest, write_export
+from rlhf.export.freezing import write_export
 from rlhf.export.row import ExportReference, ExportRow, ExportSample, TrackVotes
 from rlhf.export.rule import ExportRule
 from rlhf.records import Track, Verdict
@@ -53,7 +53,22 @@ def export_round(
     chosen, reasons = chosen_by(rule, round, include_simulated=include_simulated, uses=uses)
     if reasons[NO_CONSENT] and not chosen:
         raise RoundError(refusal(people_of(round), *uses))
-    manifest, folder = _freeze(round, chosen, reasons, rule)
+    every = PreferencePair.objects.filter(pair__round=round)
+    parent = settings.STORAGE_ROOT / "exports" / f"round-{round.pk}"
+    pending = parent / f"pending-{uuid4().hex}"
+    try:
+        manifest = write_export(
+            pending,
+            _export_rows(chosen),
+            joint_states=Counter(every.values_list("joint_state", flat=True)),
+            reasons=reasons,
+            rule=rule,
+        )
+        folder = parent / manifest.content_hash[:16]
+        if not folder.exists():
+            pending.rename(folder)
+    finally:
+        shutil.rmtree(pending, ignore_errors=True)
     export, created = Export.objects.get_or_create(
         round=round,
         content_hash=manifest.content_hash,
@@ -74,24 +89,6 @@ def export_round(
                 cursor.execute("ANALYZE annotate_export_pairs")
         record_event("export_round", export, actor=actor, content_hash=manifest.content_hash, rule=str(rule))
     return export
-
-
-def _freeze(
-    round: Round, chosen: Mapping[int, Place], reasons: Counter[str], rule: ExportRule
-) -> tuple[Manifest, Path]:
-    """The folder of a set, named by its content, and what it says of itself."""
-    states = PreferencePair.objects.filter(pair__round=round).values_list("joint_state", flat=True)
-    parent = settings.STORAGE_ROOT / "exports" / f"round-{round.pk}"
-    pending = parent / f"pending-{uuid4().hex}"
-    try:
-        rows = _export_rows(chosen)
-        manifest = write_export(pending, rows, joint_states=Counter(states), reasons=reasons, rule=rule)
-        folder: Path = parent / manifest.content_hash[:16]
-        if not folder.exists():
-            pending.rename(folder)
-    finally:
-        shutil.rmtree(pending, ignore_errors=True)
-    return manifest, folder
 
 
 def _export_rows(chosen: Mapping[int, Place]) -> Iterator[ExportRow]:
