@@ -83,7 +83,9 @@ class VoteModel:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> VoteModel:
-        """The inverse of `to_json`."""
+        """The inverse of `to_json`; what was fitted when there were other verdicts tells nothing."""
+        if len(stored["prior"]) != len(EXPRESSED):
+            return cls()
         return cls(
             prior=tuple(stored["prior"]),
             errors=tuple(tuple(row) for row in stored["errors"]),

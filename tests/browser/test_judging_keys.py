@@ -53,7 +53,7 @@ def test_letters_can_be_switched_off_and_digits_can_submit(judge: Judge, ana: Us
     room = judge(ana, "identity")
     room.press("?")
     room.page.get_by_label("Letters are keys, too").uncheck()
-    room.page.get_by_label("1 to 4 submit at once").check()
+    room.page.get_by_label("Keys of answers submit at once").check()
     room.press("Escape", "g")
     expect(room.page.locator("[data-cell=reference]")).to_be_hidden()
     room.press("4")

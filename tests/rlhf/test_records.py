@@ -13,8 +13,7 @@ from rlhf.records import (
     choice_of,
     verdict_of,
 )
-
-FIRST, SECOND, TIE, BOTH_BAD, UNSURE = Verdict
+from tests.rlhf.planted import BOTH_BAD, FIRST, SECOND, TIE, UNSURE
 
 
 def test_every_verdict_has_its_words_and_a_key_and_an_answer_of_its_own():
