@@ -183,11 +183,11 @@ SESSION_LIMIT_MIN = env.integer(
     low=0,
     high=1440,
 )
-MAX_PAIRS_A_PERSON = env.integer(
-    "MAX_PAIRS_A_PERSON", 0, "Pairs per annotator in a round; 0 for no limit.", low=0, high=1_000_000
+MAX_PAIRS_PER_ANNOTATOR = env.integer(
+    "MAX_PAIRS_PER_ANNOTATOR", 0, "Pairs per annotator in a round; 0 for no limit.", low=0, high=1_000_000
 )
-MAX_PAIRS_A_PERSON_AND_IDENTITY = env.integer(
-    "MAX_PAIRS_A_PERSON_AND_IDENTITY",
+MAX_PAIRS_PER_ANNOTATOR_AND_IDENTITY = env.integer(
+    "MAX_PAIRS_PER_ANNOTATOR_AND_IDENTITY",
     0,
     "Pairs per annotator and identity in a round; 0 for no limit.",
     low=0,

@@ -75,7 +75,7 @@ class VerdictData:
     Attributes:
         choice: code of the answer on a screen that shows the first sample on the left.
         key: usual key for that answer.
-        says: the answer in a few words, as part of a sentence.
+        words: the answer in a few words, as part of a sentence.
         hint: the answer in a word or two, after its key.
         score: wins of the first sample that it counts as, 0 to 1; None where it abstains.
         cause: what a track with this verdict found; may name the `count` of its votes, the `total`, the votes
@@ -85,7 +85,7 @@ class VerdictData:
 
     choice: str
     key: str
-    says: str
+    words: str
     hint: str
     score: float | None
     cause: str

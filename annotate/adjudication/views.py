@@ -17,7 +17,7 @@ from annotate.models import VideoPair
 from annotate.people.queries import statements_of
 from rlhf.records import Track, Verdict
 
-PAIRS_A_PAGE = 50
+PAIRS_PER_PAGE = 50
 MAX_NOTE = 1000
 
 
@@ -28,8 +28,8 @@ def queue(request: SignedInRequest, round_id: int) -> HttpResponse:
     open_pairs = vote_queries.unsettled_pairs(round)
     context = {
         "round": round,
-        "page": Paginator(open_pairs, PAIRS_A_PAGE).get_page(request.GET.get("page")),
-        "decided": vote_queries.adjudicated_pairs(round)[:PAIRS_A_PAGE],
+        "page": Paginator(open_pairs, PAIRS_PER_PAGE).get_page(request.GET.get("page")),
+        "decided": vote_queries.adjudicated_pairs(round)[:PAIRS_PER_PAGE],
     }
     return render(request, "annotate/adjudication/adjudication.html", context)
 

@@ -35,7 +35,7 @@ from annotate.judging.judgments import (
 from annotate.judging.no_pair import Reason
 from annotate.judging.queries import changeable_judgment, num_held
 from annotate.judging.slots import (
-    MOST_HELD,
+    MAX_HELD,
     RoundNotForChoosingError,
     lease_slot,
     release_slot,
@@ -174,7 +174,7 @@ class LeaseView(APIView):
             raise Unfit(str(error)) from None
         if slot is not None:
             return Response(serializers.lease_json(judging_task(slot)))
-        waits = asked.get("ahead_of") is not None and num_held(user, track) >= MOST_HELD
+        waits = asked.get("ahead_of") is not None and num_held(user, track) >= MAX_HELD
         why = Reason.ANSWERS_AWAITED if waits else why_no_pair(user, track).code
         return Response(status=status.HTTP_204_NO_CONTENT, headers={REASON_HEADER: str(why)})
 
@@ -193,7 +193,7 @@ class LeaseView(APIView):
         if num_open := open_pairs(user, track):
             return Response({"open": num_open, "reason": None, "says": ""})
         why = why_no_pair(user, track)
-        return Response({"open": 0, "reason": str(why.code), "says": why.says})
+        return Response({"open": 0, "reason": str(why.code), "says": why.message})
 
 
 class LastAnswerView(APIView):

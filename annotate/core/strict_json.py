@@ -10,17 +10,17 @@ from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser
 
 #: Deeper than anything that is sent here; what is stored must be written and read again, too.
-MOST_NESTED = 32
+MAX_NESTED = 32
 
 
 class ShallowDecoder(json.JSONDecoder):
-    """Refuses what is nested deeper than `MOST_NESTED`, and numbers that are none."""
+    """Refuses what is nested deeper than `MAX_NESTED`, and numbers that are none."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options | {"parse_constant": _no_number})
 
     def decode(self, text: str, *args: Any) -> Any:
-        too_deep = f"it is nested deeper than {MOST_NESTED} levels"
+        too_deep = f"it is nested deeper than {MAX_NESTED} levels"
         try:
             found = super().decode(text, *args)
         except RecursionError:
@@ -40,7 +40,7 @@ def _no_number(name: str) -> None:
 
 def _is_deep(value: Any) -> bool:
     level = [value]
-    for _ in range(MOST_NESTED):
+    for _ in range(MAX_NESTED):
         level = [
             inner
             for outer in level

@@ -21,7 +21,7 @@ from annotate.core.audit import record_event
 from annotate.database.moments import in_words
 from annotate.exports.judgment_rows import judgment_rows, open_writer, wanted_judgments
 from annotate.jobs.queue import Queue
-from annotate.models import LIVE, MOST_ATTEMPTS, JudgmentFile, Round, RunStatus, User
+from annotate.models import LIVE, MAX_ATTEMPTS, JudgmentFile, Round, RunStatus, User
 from annotate.privacy.file_removal import remove_after_commit
 from generator.media import file_sha256
 
@@ -123,13 +123,13 @@ def _publish(file: JudgmentFile, worker: UUID, pending: Path) -> bool:
 def requeue_lost_files() -> list[int]:
     """Queue what lost its worker or its message; returns the files to send out again.
 
-    What has lost its worker `MOST_ATTEMPTS` times ends as failed.
+    What has lost its worker `MAX_ATTEMPTS` times ends as failed.
     """
     return QUEUE.requeue_lost()
 
 
 def _give_up(files: QuerySet[JudgmentFile]) -> None:
-    error = f"its worker was lost {MOST_ATTEMPTS} times; look at the worker's log, then ask again"
+    error = f"its worker was lost {MAX_ATTEMPTS} times; look at the worker's log, then ask again"
     files.update(status=RunStatus.FAILED, error=error, ended_at=Now())
 
 

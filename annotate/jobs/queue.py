@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db.models import F, Model, QuerySet
 from django.db.models.functions import Now
 
-from annotate.models import MOST_ATTEMPTS
+from annotate.models import MAX_ATTEMPTS
 
 Row = TypeVar("Row", bound=Model)
 
@@ -25,7 +25,7 @@ class Queue(Generic[Row]):
         status: its column of states, of which `waiting` waits for a worker and `running` has one.
         lost_after: a row under way that was not renewed for this long has lost its worker.
         unclaimed_after: a queued row that nobody took for this long has lost its message.
-        give_up: ends those rows under way that lost their worker `MOST_ATTEMPTS` times.
+        give_up: ends those rows under way that lost their worker `MAX_ATTEMPTS` times.
         queued_at: the column, where it is not of that name.
         most: rows that one search for lost ones sends, so that a long queue does not fill up with copies.
     """
@@ -70,8 +70,8 @@ class Queue(Generic[Row]):
         """Queue what lost its worker or its message; returns the rows to send out again."""
         heartbeat, attempts = f"{self.prefix}heartbeat_at__lt", f"{self.prefix}attempts"
         lost = self._rows(**{self.status: self.running, heartbeat: Now() - self.lost_after})
-        self.give_up(lost.filter(**{f"{attempts}__gte": MOST_ATTEMPTS}))
-        lost.filter(**{f"{attempts}__lt": MOST_ATTEMPTS}).update(**self._lost())
+        self.give_up(lost.filter(**{f"{attempts}__gte": MAX_ATTEMPTS}))
+        lost.filter(**{f"{attempts}__lt": MAX_ATTEMPTS}).update(**self._lost())
         queued_at = f"{self.prefix}{self.queued_at}"
         unclaimed = self._rows(
             **{self.status: self.waiting, f"{queued_at}__lt": Now() - self.unclaimed_after}

@@ -184,7 +184,7 @@ def let_go(run: Run, worker: UUID) -> None:
 def requeue_lost_runs() -> list[int]:
     """Queue what lost its worker or its message; returns the runs to send out again.
 
-    What has lost its worker `MOST_ATTEMPTS` times ends as failed.
+    What has lost its worker `MAX_ATTEMPTS` times ends as failed.
     """
     lost = Run.objects.filter(heartbeat_at__lt=Now() - LOST_AFTER)
     lost.filter(status=RunStatus.CANCELLING).update(status=RunStatus.CANCELLED, ended_at=Now())

@@ -67,7 +67,7 @@ def scope_of(account: User, track: str) -> Scope | None:
     work = entry.link.judging
     given = Slot.objects.filter(annotator=account, round=work.round_id)
     here, elsewhere = given.filter(track=work.track).count(), given.exclude(track=work.track).count()
-    return Scope(work.round_id, work.pairs_a_person + elsewhere, here >= work.pairs_a_person)
+    return Scope(work.round_id, work.pairs_per_person + elsewhere, here >= work.pairs_per_person)
 
 
 def open_pairs(user: User, track: str) -> int:
@@ -105,7 +105,7 @@ def why_no_pair_of(entry: Entry) -> NoPair:
             Reason.LINK_ENDED, "The study was ended. That says nothing of your answers; they are kept."
         )
     work, account = entry.link.judging, entry.participant.account
-    if num_judged(account, work) >= work.pairs_a_person:
+    if num_judged(account, work) >= work.pairs_per_person:
         return NoPair(Reason.SHARE_DONE, "You have judged all pairs that this study has for one person.")
     return why_no_work(account, work)
 
@@ -122,7 +122,7 @@ def why_no_work(account: User, work: JudgingWork) -> NoPair:
 
 
 #: Open pairs are counted up to here: more would only be another number, and cost what it says.
-MOST_COUNTED = 1_000
+MAX_COUNTED = 1_000
 
 
 def wanted_slots(track: str) -> QuerySet[Slot]:
@@ -155,7 +155,7 @@ def _free(slots: QuerySet[Slot]) -> QuerySet[Slot]:
 
 
 def open_pairs_for(annotator: User, track: str, round_id: int | None = None) -> int:
-    """How many pairs of a track this person holds or could be given; `MOST_COUNTED` is that many or more.
+    """How many pairs of a track this person holds or could be given; `MAX_COUNTED` is that many or more.
 
     A gold pair takes the place of another one: with every pair that is judged, whatever it is, this falls
     by one. While anything is left it is at least one.
@@ -171,11 +171,11 @@ def open_pairs_for(annotator: User, track: str, round_id: int | None = None) -> 
     met = met.filter(Q(track=track) | Q(is_less_on_both=True))
     num_gold = (met if round_id is None else met.filter(pair__round=round_id)).count()
     # So many slots are so many pairs at least, and are found without looking at the others.
-    most = (MOST_COUNTED + num_gold) * (rounds.aggregate(most=Max("votes_wanted"))["most"] or 1)
+    most = (MAX_COUNTED + num_gold) * (rounds.aggregate(most=Max("votes_wanted"))["most"] or 1)
     free = _far_enough(annotator, track, _free(_unmet(annotator, wanted)))[:most].values("pair")
     left = VideoPair.objects.filter(pk__in=free).count()
     held = own.filter(judged_at=None).count()
-    return min(max(held + left - num_gold, min(held + left, 1)), MOST_COUNTED)
+    return min(max(held + left - num_gold, min(held + left, 1)), MAX_COUNTED)
 
 
 def _only_looks(annotator: User) -> bool:
@@ -197,7 +197,7 @@ def no_pair(annotator: User, track: str, round_id: int | None = None) -> NoPair:
         )
     if not (standing := standing_of(annotator, track)).is_qualified:
         failed = standing.again_at is not None
-        return NoPair(Reason.QUALIFICATION_WAIT if failed else Reason.NO_TRAINING_LEFT, standing.says)
+        return NoPair(Reason.QUALIFICATION_WAIT if failed else Reason.NO_TRAINING_LEFT, standing.message)
     here = Q() if round_id is None else Q(round=round_id)
     wanted = wanted_slots(track).filter(here)
     if not wanted.exists():
@@ -234,7 +234,7 @@ def _none_wanted(track: str, here: Q) -> NoPair:
 
 def _limit(annotator: User, track: str, free: QuerySet[Slot]) -> NoPair:
     """Which limit keeps this person from pairs that are free."""
-    most = settings.MAX_PAIRS_A_PERSON
+    most = settings.MAX_PAIRS_PER_ANNOTATOR
     rounds = Round.objects.filter(Exists(free.filter(round=OuterRef("pk"))))
     if most and all(round.slots.filter(annotator=annotator).count() >= most for round in rounds):
         return NoPair(
@@ -248,7 +248,7 @@ def _limit(annotator: User, track: str, free: QuerySet[Slot]) -> NoPair:
             f"{settings.SAME_PERSON_OTHER_TRACK_GAP} pairs. They come once you have judged others, or go to "
             "other people; the other track may have some for you now.",
         )
-    if most := settings.MAX_PAIRS_A_PERSON_AND_IDENTITY:
+    if most := settings.MAX_PAIRS_PER_ANNOTATOR_AND_IDENTITY:
         return NoPair(
             Reason.IDENTITY_CAP,
             "The pairs that are left show people whom you have judged as often as one person may "

@@ -148,7 +148,7 @@ def alike(annotator: User) -> str:
 
     Simulated annotators remember nothing of the pair before.
     """
-    has_cap = bool(settings.MAX_PAIRS_A_PERSON_AND_IDENTITY)
+    has_cap = bool(settings.MAX_PAIRS_PER_ANNOTATOR_AND_IDENTITY)
     has_gap = bool(settings.SAME_PERSON_OTHER_TRACK_GAP) and not annotator.is_simulated
     return f"{_IDENTITY_CAP if has_cap else ''} {_OTHER_TRACK_GAP if has_gap else ''} "
 

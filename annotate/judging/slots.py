@@ -26,7 +26,7 @@ from rlhf.records import JointState, Track
 from rlhf.votes.stopping import leading_track
 
 #: Pairs of one track that a person may hold at once: the one they look at, and the next one.
-MOST_HELD = 2
+MAX_HELD = 2
 #: What the two videos of a pair have in common, by construction; the database insists on it.
 FACTS_ALIKE = ("width", "height", "fps", "num_frames")
 
@@ -56,7 +56,7 @@ def lease_slot(
     tracks of a pair. Calling it again before judging returns the same slot.
 
     `ahead_of` is the lease of the pair that this person looks at: they get the one that follows it, to be
-    fetched meanwhile. It is None, too, while `MOST_HELD` answers of the track are still on their way.
+    fetched meanwhile. It is None, too, while `MAX_HELD` answers of the track are still on their way.
     Who came in by an entry link is given what the link says, whatever they ask for. Leads, who see which
     model made what, are given nothing unless `LEADS_MAY_VOTE`.
 
@@ -71,7 +71,7 @@ def lease_slot(
         )
     if settings.QUALIFY and not (standing := standing_of(annotator, track)).is_qualified:
         return _lease_training(annotator, track, standing, ahead_of)
-    person_cap, is_used_up = settings.MAX_PAIRS_A_PERSON, False
+    person_cap, is_used_up = settings.MAX_PAIRS_PER_ANNOTATOR, False
     if annotator.is_participant:
         scope = scope_of(annotator, track)
         if scope is None:
@@ -82,9 +82,9 @@ def lease_slot(
         "track": str(track),
         "round": round_id,
         "ahead_of": ahead_of,
-        "most_held": MOST_HELD,
+        "most_held": MAX_HELD,
         "lease_s": settings.LEASE_S,
-        "identity_cap": settings.MAX_PAIRS_A_PERSON_AND_IDENTITY,
+        "identity_cap": settings.MAX_PAIRS_PER_ANNOTATOR_AND_IDENTITY,
         "person_cap": person_cap,
         "other_track_gap": settings.SAME_PERSON_OTHER_TRACK_GAP,
     }

@@ -55,13 +55,19 @@ class Wanted(forms.Form):
     revises = forms.BooleanField(required=False)
 
 
+#: What someone is told whose address lacks a part.
+INCOMPLETE_LINK = "That link was incomplete. Here is your current pair."
+
+
 @signed_in
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def judge(request: SignedInRequest, track: Track) -> HttpResponse:
     wanted = Wanted(request.POST if request.method == "POST" else request.GET)
     if not wanted.is_valid():
-        return _page(request, track, problem="This address is not whole; this is your pair.", status=422)
+        return _page(
+            request, track, problem="That link was incomplete. Here is your current pair.", status=422
+        )
     if request.method == "POST":
         return _answer(request, track, **wanted.cleaned_data)
     if wanted.cleaned_data["undo"]:
@@ -97,7 +103,7 @@ def _answer(
 def _stands(request: SignedInRequest, track: Track, stands: Judgment, sent: dict[str, Any]) -> HttpResponse:
     """Another answer to the pair stands: say so, and offer to change it to the one that came now."""
     stood = choice_of(stands.verdict, first_on_left=stands.slot.first_on_left)
-    was, now = (CHOICES[choice].data.says for choice in (stood, sent["choice"]))
+    was, now = (CHOICES[choice].data.words for choice in (stood, sent["choice"]))
     when = moments.element(stands.created_at)
     changeable = judging_queries.changeable_judgment(request.user, track, sent["lease"])
     if changeable is None:
@@ -169,7 +175,7 @@ def _shown_page(
         "reasons": [r for r in REASONS if track == Track.CONTROLLABILITY or r != PROMPT_UNCLEAR],
         "why": WHY[track],
         "watch": settings.WATCH_GATE[track],
-        **room_context(guidelines_of(track), CHOICES),
+        **page_context(guidelines_of(track), CHOICES),
         "own": judging_queries.own_counts(request.user)[str(track)],
         "task": _shown(slot) if slot else None,
         "sides": [
@@ -192,7 +198,7 @@ def _said(fields: dict[str, Any]) -> dict[str, Any]:
     return fields | {"breaks": json.dumps(fields.get("breaks") or [])}
 
 
-def room_context(guidelines: str, offered: Collection[str]) -> dict[str, Any]:
+def page_context(guidelines: str, offered: Collection[str]) -> dict[str, Any]:
     """What every page needs on which pairs are judged.
 
     `guidelines` is the template that says how; `offered` are the answers that may be given.
@@ -201,7 +207,7 @@ def room_context(guidelines: str, offered: Collection[str]) -> dict[str, Any]:
         "choices": {
             choice: {
                 "key": verdict.data.key,
-                "says": verdict.data.says + ("" if verdict in EXPRESSED else ", with a reason"),
+                "words": verdict.data.words + ("" if verdict in EXPRESSED else ", with a reason"),
                 "hint": verdict.data.hint,
                 "takes_side": verdict in FAVOURED,
                 "abstains": verdict not in EXPRESSED,

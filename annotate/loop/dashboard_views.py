@@ -59,7 +59,7 @@ def _live(round: Round) -> dict[str, Any]:
     funnel = round_funnel(round)
     return {
         "funnel": funnel,
-        "votes_a_dominant_pair": progress_queries.votes_a_dominant_pair(funnel),
+        "votes_per_dominant_pair": progress_queries.votes_per_dominant_pair(funnel),
         "pace": progress_queries.pace(round),
         "days": [
             bars(track.label, "votes a day", [(f"{day:%-d %b}", count) for day, count in counts])

@@ -96,7 +96,7 @@ def advance(request: SignedInRequest, round_id: int) -> HttpResponse:
         messages.error(request, str(error))
     else:
         tasks.send_run(step.run)
-        messages.info(request, step.says)
+        messages.info(request, step.message)
     return redirect("round", round_id=round.pk)
 
 

@@ -24,7 +24,7 @@ from django.db.models.functions import Now
 from annotate.database.claims import renewing
 from annotate.database.patience import patiently
 from annotate.jobs.queue import Queue
-from annotate.models import MOST_ATTEMPTS, Curation, IdentityGroup, Reference
+from annotate.models import MAX_ATTEMPTS, Curation, IdentityGroup, Reference
 from annotate.people.filtering import judge_person
 from generator.curation.annotation import ANNOTATION_NAME, Box, ClipAnnotation, save_annotation
 from generator.curation.curate import annotate_media
@@ -44,7 +44,7 @@ RENEW_S = 5.0
 #: A queued reference that nobody took for this long has lost its message.
 UNCLAIMED_AFTER = timedelta(seconds=60)
 #: Messages that one look for lost ones sends: a long queue must not fill up with copies of itself.
-MOST_REQUEUED = 200
+MAX_REQUEUED = 200
 
 
 def annotation_path(reference: Reference) -> Path:
@@ -154,13 +154,13 @@ def queue_curation(references: QuerySet[Reference]) -> list[int]:
 def requeue_lost_curations() -> list[int]:
     """Queue what lost its worker or its message; returns the references to send out again.
 
-    What has lost its worker `MOST_ATTEMPTS` times ends as failed.
+    What has lost its worker `MAX_ATTEMPTS` times ends as failed.
     """
     return QUEUE.requeue_lost()
 
 
 def _give_up(references: QuerySet[Reference]) -> None:
-    error = f"its worker was lost {MOST_ATTEMPTS} times; look at the worker's log and the file"
+    error = f"its worker was lost {MAX_ATTEMPTS} times; look at the worker's log and the file"
     references.update(curation=Curation.FAILED, curation_worker=None, curation_error=error)
 
 
@@ -173,7 +173,7 @@ QUEUE = Queue(
     lost_after=LOST_AFTER,
     unclaimed_after=UNCLAIMED_AFTER,
     give_up=_give_up,
-    most=MOST_REQUEUED,
+    most=MAX_REQUEUED,
 )
 
 

@@ -29,7 +29,7 @@ from generator.curation.primary import PrimaryRating
 from generator.media import RejectReason
 from rlhf.plots.pages import Plot, curve
 
-PEOPLE_A_PAGE = 24
+PEOPLE_PER_PAGE = 24
 
 
 @leads_only
@@ -43,7 +43,7 @@ def people_list(request: SignedInRequest) -> HttpResponse:
     query = request.GET.copy()
     query.pop("page", None)
     context = {
-        "page": Paginator(curation_queries.people(narrow), PEOPLE_A_PAGE).get_page(request.GET.get("page")),
+        "page": Paginator(curation_queries.people(narrow), PEOPLE_PER_PAGE).get_page(request.GET.get("page")),
         "counts": curation_queries.curation_counts(),
         "narrow": narrow,
         "query": query.urlencode(),

@@ -21,7 +21,7 @@ from annotate.quality.tasks import send_settling
 from rlhf.plots.pages import Plot, curve
 from rlhf.records import Track
 
-PEOPLE_A_PAGE = 50
+PEOPLE_PER_PAGE = 50
 SESSIONS_SHOWN = 8
 #: Points of the plot of a person's times: each the median of as many votes.
 POINTS = 80
@@ -31,7 +31,7 @@ POINTS = 80
 @require_safe
 def annotators(request: SignedInRequest) -> HttpResponse:
     people = quality_queries.annotator_rows(request.user)
-    page = Paginator(people, PEOPLE_A_PAGE).get_page(request.GET.get("page"))
+    page = Paginator(people, PEOPLE_PER_PAGE).get_page(request.GET.get("page"))
     newest = quality_queries.newest_reports(page.object_list)
     rows = [{"person": person, "rows": newest.get(person.pk, [])} for person in page]
     return render(request, "annotate/quality/annotators.html", {"page": page, "rows": rows})

@@ -59,7 +59,7 @@ def figures_report(study: Study) -> dict[str, Any]:
         "models": models,
         "seats": study.seats.count(),
         "participants": len({answer.participant for answer in answers}),
-        "pairs_a_person": study.pairs_a_person,
+        "pairs_per_person": study.pairs_per_person,
         "form": study.form,
         "answers": len(answers),
         "is_simulated": is_simulated,

@@ -20,7 +20,7 @@ from annotate.core.files import media_view, requester, stored_file
 from annotate.database import moments
 from annotate.judging.answer_schema import NotWatchedError, TooSoonError, read_form
 from annotate.judging.judgments import LeaseLostError
-from annotate.judging.views import room_context
+from annotate.judging.views import page_context
 from annotate.models import Entry, Side, StudyTask
 from annotate.studies import queries as study_queries
 from annotate.studies.answers import STUDY_CHOICES, AlreadyAnsweredError, StudyAnswerOnPage, submit_answer
@@ -48,13 +48,15 @@ class Wanted(forms.Form):
 @signed_in
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-def study_room(request: SignedInRequest, study_id: int) -> HttpResponse:
+def study_page(request: SignedInRequest, study_id: int) -> HttpResponse:
     entry = study_queries.entry_of(request.user, study_id)
     if entry is None:
         raise Http404
     wanted = Wanted(request.POST if request.method == "POST" else request.GET)
     if not wanted.is_valid():
-        return _page(request, entry, problem="This address is not whole; this is your pair.", status=422)
+        return _page(
+            request, entry, problem="That link was incomplete. Here is your current pair.", status=422
+        )
     ahead_of = wanted.cleaned_data["ahead_of"]
     if request.method == "POST":
         return _answer(request, entry, ahead_of)
@@ -85,7 +87,7 @@ def _answer(request: SignedInRequest, entry: Entry, ahead_of: UUID | None) -> Ht
         problem = f"Your answer was not stored: {why}."
         return _page(request, entry, problem=problem, status=422, sent=sent)
     if not request.htmx:
-        return redirect("study_room", study_id=entry.link.study.pk)
+        return redirect("study_page", study_id=entry.link.study.pk)
     return _page(request, entry, ahead_of=ahead_of)
 
 
@@ -108,7 +110,7 @@ def _page(
     study = entry.link.study
     said = sent if sent and task and task.lease == sent.get("lease") else {}
     context = {
-        **room_context("annotate/studies/_guidelines_study.html", STUDY_CHOICES),
+        **page_context("annotate/studies/_guidelines_study.html", STUDY_CHOICES),
         "study": study,
         "entry": entry,
         "problem": problem,
@@ -117,13 +119,13 @@ def _page(
         "note": said.get("note", ""),
         "watch": max(settings.WATCH_GATE.values()),
         "own": study_queries.num_answered(request.user, study),
-        "wanted": study.pairs_a_person,
+        "wanted": study.pairs_per_person,
         "task": _shown(task, study.form) if task and study.form else None,
         "sides": [{"name": side.value, "label": side.label, "url": _media_url(task, side)} for side in Side]
         if task
         else [],
     }
-    template = "annotate/studies/study_room.html" + ("#task" if request.htmx else "")
+    template = "annotate/studies/study_page.html" + ("#task" if request.htmx else "")
     return render(request, template, context, status=status)
 
 

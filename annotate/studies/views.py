@@ -32,10 +32,10 @@ class StudyForm(TermsForm):
         label="Models",
         error_messages={"required": "Tick two models or more."},
     )
-    pairs_a_person = forms.IntegerField(min_value=1, max_value=500, label="Pairs a person")
+    pairs_per_person = forms.IntegerField(min_value=1, max_value=500, label="Pairs a person")
     seed = forms.IntegerField(min_value=0, max_value=2**31 - 1, initial=0, label="Seed of the plan")
 
-    field_order = ("name", "arms", "max_people", "pairs_a_person", "seed")
+    field_order = ("name", "arms", "max_people", "pairs_per_person", "seed")
 
     def __init__(self, arms: Mapping[str, str], *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -63,10 +63,10 @@ def make(request: SignedInRequest, run_id: int) -> HttpResponse:
     arms = study_queries.arms_of(run)
     inputs = len(study_queries.videos_by_input(run, arms))
     most = inputs * len(arms) * (len(arms) - 1) // 2
-    form = StudyForm(arms, request.POST or None, initial={"pairs_a_person": min(PAPERS_PAIRS, most)})
+    form = StudyForm(arms, request.POST or None, initial={"pairs_per_person": min(PAPERS_PAIRS, most)})
     if form.is_valid():
         values = dict(form.cleaned_data)
-        plan = StudyPlan(run, **{name: values.pop(name) for name in ("arms", "pairs_a_person", "seed")})
+        plan = StudyPlan(run, **{name: values.pop(name) for name in ("arms", "pairs_per_person", "seed")})
         try:
             study = make_study(plan, LinkTerms(**values), request.user)
         except ValueError as error:

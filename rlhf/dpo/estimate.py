@@ -72,14 +72,14 @@ class Estimate:
 
     Attributes:
         seconds: from start to end.
-        seconds_a_step: of them.
+        seconds_per_step: of them.
         memory_bytes: the most that it will hold; None where nobody measured it.
         runs: that it is estimated from.
         slowdown: what their steps were multiplied by, since they computed in float32; 1 where they did not.
     """
 
     seconds: float
-    seconds_a_step: float
+    seconds_per_step: float
     memory_bytes: int | None
     runs: tuple[str, ...]
     slowdown: float = 1.0
@@ -109,21 +109,21 @@ def estimate(
         slowdown = device.slowdown or 1.0
     if not alike:
         return None
-    a_pair = slowdown * median(second / pairs_a_step(run.config) for run in alike for second in run.seconds)
+    a_pair = slowdown * median(second / pairs_per_step(run.config) for run in alike for second in run.seconds)
     other = median(run.other_seconds / run.num_pairs for run in alike)
-    step = a_pair * pairs_a_step(config)
+    step = a_pair * pairs_per_step(config)
     memory = [run.memory_bytes for run in alike if run.config.batch_size == config.batch_size]
     known = [one for one in memory if one is not None]
     return Estimate(
         seconds=config.steps * step + other * num_pairs,
-        seconds_a_step=step,
+        seconds_per_step=step,
         memory_bytes=max(known, default=None),
         runs=tuple(run.name for run in alike),
         slowdown=slowdown,
     )
 
 
-def pairs_a_step(config: FlowDPOConfig) -> int:
+def pairs_per_step(config: FlowDPOConfig) -> int:
     """Pairs that one optimizer step meets on one device."""
     return config.batch_size * config.accumulation
 

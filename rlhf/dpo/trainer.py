@@ -237,7 +237,7 @@ class FlowDPOTrainer(RunTrainer, DPOTrainer):
         """After an early end, go back to the best weights; gives the step whose weights the model has."""
         if not self.early_end:
             return self.config.steps
-        self.best.put_into(self.policy)
+        self.best.restore(self.policy)
         self.average.begin()
         return self.best.step
 

@@ -19,7 +19,7 @@ from rlhf.votes.model import (
     ERRORS,
     EXCHANGED,
     PRIOR,
-    STRANGER,
+    PRIOR_ANNOTATOR,
     Annotator,
     Floats,
     VoteModel,
@@ -79,7 +79,7 @@ def fit_votes(votes: Sequence[Vote]) -> VoteModel:
         return VoteModel()
     columns = _columns(expressed)
     prior, errors = np.array(PRIOR), np.array(ERRORS)
-    skill, bias = np.full(len(columns.people), STRANGER.skill), np.zeros(len(columns.people))
+    skill, bias = np.full(len(columns.people), PRIOR_ANNOTATOR.skill), np.zeros(len(columns.people))
     for _ in range(ROUNDS):
         truth, of_others = _expect(columns, prior, errors, skill, bias)
         prior, errors = _prior(columns, truth), _errors(columns, truth)

@@ -55,7 +55,7 @@ class Annotator:
 
 
 #: Somebody of whom nothing is known: the prior of `vote_fit`, a Beta(6, 2) skill and a N(0, 1) bias.
-STRANGER = Annotator(0.75, 0.0, (0.42, 0.96), (-1.96, 1.96))
+PRIOR_ANNOTATOR = Annotator(0.75, 0.0, (0.42, 0.96), (-1.96, 1.96))
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class VoteModel:
     Attributes:
         prior: (4,) share of pairs with each true verdict.
         errors: (4, 4) where the errors of each truth (row) fall; rows sum to 1, the diagonal is 0.
-        annotators: by key; whoever is missing is a `STRANGER`.
+        annotators: by key; whoever is missing is a `PRIOR_ANNOTATOR`.
     """
 
     prior: tuple[float, ...] = PRIOR
@@ -74,7 +74,7 @@ class VoteModel:
 
     def annotator(self, key: int) -> Annotator:
         """What is known of a person."""
-        return self.annotators.get(key, STRANGER)
+        return self.annotators.get(key, PRIOR_ANNOTATOR)
 
     def to_json(self) -> dict[str, Any]:
         """As it is stored."""

@@ -13,7 +13,7 @@ from math import sqrt
 
 from rlhf.records import FAVOURED, Consensus, JointState, Sample, Track, Verdict
 from rlhf.votes.consensus import resolve_weighed
-from rlhf.votes.model import CODE, STRANGER, VoteModel, likely_verdict
+from rlhf.votes.model import CODE, PRIOR_ANNOTATOR, VoteModel, likely_verdict
 from rlhf.votes.pareto import joint_state
 from rlhf.votes.vote import Vote
 
@@ -219,8 +219,8 @@ def _best_case(found: Found, left: Mapping[Track, int], models: Mapping[Track, V
 
 def _stranger(truth: Verdict, verdict: Verdict, errors: Sequence[Sequence[float]]) -> float:
     if truth is verdict:
-        return STRANGER.skill
-    return (1 - STRANGER.skill) * errors[CODE[truth]][CODE[verdict]]
+        return PRIOR_ANNOTATOR.skill
+    return (1 - PRIOR_ANNOTATOR.skill) * errors[CODE[truth]][CODE[verdict]]
 
 
 def _reason(stop: Stop | None, best: Sample, probability: float, found: Found) -> str:

@@ -1,4 +1,4 @@
-"""What a set of pairs is made of, and a trap that it may be in."""
+"""What a set of pairs is made of, and a warning that it may be in."""
 
 from __future__ import annotations
 
@@ -65,18 +65,18 @@ class PairFacts:
 
 
 @dataclass(frozen=True)
-class Trap:
-    """One known trap that these pairs and settings are in.
+class PreflightWarning:
+    """One known warning that these pairs and settings are in.
 
     Attributes:
         name: stable, for records.
-        says: what is wrong, with the value.
+        message: what is wrong, with the value.
         remedy: what to do.
         blocks: whether the run must not start.
     """
 
     name: str
-    says: str
+    message: str
     remedy: str
     blocks: bool = False
 

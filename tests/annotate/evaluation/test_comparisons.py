@@ -110,7 +110,7 @@ def test_planted_votes_come_out_as_win_rate_and_strengths_of_each_track():
     assert controllability.win_rate.value == 0 and controllability.win_rate.high is not None
     assert "no vote limits how far" in controllability.strengths.ties.reason
     assert [result.num_votes for result in track_results(round, is_simulated=True)] == [0, 0]
-    assert advance_round(round).says == "the comparison is complete; its page says who won"
+    assert advance_round(round).message == "the comparison is complete; its page says who won"
 
 
 def test_nothing_that_people_said_of_two_models_is_exported_or_trained_on():

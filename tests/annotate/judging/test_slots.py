@@ -213,46 +213,46 @@ def test_the_older_round_is_finished_first():
 
 
 def test_one_person_gets_no_more_pairs_of_a_round_than_the_cap(settings):
-    settings.MAX_PAIRS_A_PERSON = 2
+    settings.MAX_PAIRS_PER_ANNOTATOR = 2
     queue(3)
     person = make_user()
     for _ in range(2):
         judged(lease_slot(person, Track.IDENTITY))
     assert lease_slot(person, Track.IDENTITY) is None
-    assert "as many as one person may" in no_pair(person, Track.IDENTITY).says
+    assert "as many as one person may" in no_pair(person, Track.IDENTITY).message
     assert lease_slot(make_user(), Track.IDENTITY) is not None
     queue(1)
     assert lease_slot(person, Track.IDENTITY) is not None
 
 
 def test_one_person_gets_no_more_pairs_of_an_identity_than_the_cap(settings):
-    settings.MAX_PAIRS_A_PERSON_AND_IDENTITY = 1
+    settings.MAX_PAIRS_PER_ANNOTATOR_AND_IDENTITY = 1
     round = queue(2)
     other = make_pair(round, make_instance())
     person = make_user()
     given = {judged(lease_slot(person, Track.IDENTITY)).pair for _ in range(2)}
     assert other in given and len(given) == 2
     assert lease_slot(person, Track.IDENTITY) is None
-    assert "as often as one person may (1)" in no_pair(person, Track.IDENTITY).says
+    assert "as often as one person may (1)" in no_pair(person, Track.IDENTITY).message
 
 
 def test_it_says_why_nothing_is_left():
     ana, ben = make_user(), make_user()
-    assert "has its votes" in no_pair(ana, Track.IDENTITY).says
+    assert "has its votes" in no_pair(ana, Track.IDENTITY).message
     unmade = make_pair(is_made=False)
-    assert "being made" in no_pair(ana, Track.IDENTITY).says
+    assert "being made" in no_pair(ana, Track.IDENTITY).message
     unmade.round.delete()
     VideoSample.objects.all().delete()
     pair = make_pair()
-    assert "this very moment" in no_pair(ana, Track.IDENTITY).says
+    assert "this very moment" in no_pair(ana, Track.IDENTITY).message
     slot = lease_slot(ana, Track.IDENTITY)
-    assert "other people's hands" in no_pair(ben, Track.IDENTITY).says
-    assert "already met" in no_pair(ana, Track.CONTROLLABILITY).says
+    assert "other people's hands" in no_pair(ben, Track.IDENTITY).message
+    assert "already met" in no_pair(ana, Track.CONTROLLABILITY).message
     judged(slot)
-    assert "has its votes" in no_pair(ana, Track.IDENTITY).says
+    assert "has its votes" in no_pair(ana, Track.IDENTITY).message
     pair.round.state = "closed"
     pair.round.save()
-    assert "has its votes" in no_pair(ben, Track.CONTROLLABILITY).says
+    assert "has its votes" in no_pair(ben, Track.CONTROLLABILITY).message
 
 
 def test_nobody_is_shown_a_person_whose_consent_has_ended():
@@ -262,7 +262,7 @@ def test_nobody_is_shown_a_person_whose_consent_has_ended():
         consent_expires_on=timezone.localdate() - timedelta(days=1)
     )
     assert lease_slot(ana, Track.IDENTITY) is None and open_pairs_for(ana, Track.IDENTITY) == 0
-    assert "did not agree to that" in no_pair(ana, Track.IDENTITY).says
+    assert "did not agree to that" in no_pair(ana, Track.IDENTITY).message
     type(group).objects.filter(pk=group.pk).update(consent_expires_on=timezone.localdate())
     slot = lease_slot(ana, Track.IDENTITY)
     assert slot is not None and slot.pair == pair
@@ -274,7 +274,7 @@ def test_it_counts_what_is_open_for_somebody(monkeypatch):
     lease_slot(ana, Track.IDENTITY)
     counts = [open_pairs_for(who, track) for who in (ana, ben) for track in Track]
     assert counts == [5, 4, 4, 5]
-    monkeypatch.setattr("annotate.judging.assignment_queries.MOST_COUNTED", 3)
+    monkeypatch.setattr("annotate.judging.assignment_queries.MAX_COUNTED", 3)
     assert open_pairs_for(ana, Track.IDENTITY) == 3
 
 

@@ -23,7 +23,7 @@ def test_it_turns_the_whole_loop():
     make_instance(make_group(split="eval"))
     pair = make_pair()
     step = advance_round(pair.round)
-    assert step.is_waiting_for_people and "1 on identity and 1 on controllability" in step.says
+    assert step.is_waiting_for_people and "1 on identity and 1 on controllability" in step.message
     for track in Track:
         vote(pair, track, Verdict.SECOND)
 

@@ -56,7 +56,7 @@ def test_a_second_round_from_the_same_version_asks_for_votes_at_once(first, poli
     assert {pair.first for pair in second.pairs.all()} == {pair.first for pair in first.pairs.all()}
     assert second.slots.count() == first.slots.count() == 2 * len(Track)
     step = advance_round(second)
-    assert step.is_waiting_for_people and "2 on identity" in step.says
+    assert step.is_waiting_for_people and "2 on identity" in step.message
     assert plan_pairs(second, Instance.objects.all()) == 0 and second.slots.count() == 2 * len(Track)
 
 

@@ -162,7 +162,9 @@ def test_a_paused_round_waits_and_a_closed_one_goes_on_with_what_it_has(pair):
     make_pair(pair.round, pair.instance)
     set_round_state(pair.round, RoundState.PAUSED)
     step = advance_round(pair.round)
-    assert step.is_waiting_for_people and step.says.startswith("paused, so nobody is asked for 2 on identity")
+    assert step.is_waiting_for_people and step.message.startswith(
+        "paused, so nobody is asked for 2 on identity"
+    )
     set_round_state(pair.round, RoundState.CLOSED)
     step = advance_round(pair.round)
     assert step.run is not None and step.run.stage == Stage.DPO and step.run.export.num_pairs == 1

@@ -106,7 +106,7 @@ def test_a_disqualified_person_is_given_nothing_and_nothing_is_taken(lea, ana):
     slot = next_slot(ana)
     disqualify(ana, "answers without looking", lea)
     assert lease_slot(ana, Track.IDENTITY) is None
-    assert "not counted" in no_pair(ana, Track.IDENTITY).says
+    assert "not counted" in no_pair(ana, Track.IDENTITY).message
     with pytest.raises(LeaseLostError):
         submit_judgment(ana, slot.lease, "left", idempotency_key=uuid4())
     assert next_slot(make_user()).pk == slot.pk

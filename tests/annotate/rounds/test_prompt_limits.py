@@ -45,7 +45,7 @@ from generator.instances import Draw
 from generator.portraits.world import CHECKPOINT
 from generator.rundir import RunDir
 from rlhf.dpo.config import FlowDPOConfig
-from rlhf.dpo.preflight.traps import find_traps
+from rlhf.dpo.preflight.checks import find_warnings
 from rlhf.export.rule import ExportRule
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import browser_of
@@ -313,8 +313,10 @@ def test_pairs_of_prompts_that_were_cut_are_neither_shown_nor_exported(ana, lea,
         assert [one.pair for one in export_round(round, rule=rule).pairs.all()] == [good]
     facts = pair_facts(round, pair_set(round, before, include_simulated=False))
     assert len(facts.unread) == 1 and str(long) in facts.unread[0]
-    trap = next(trap for trap in find_traps(facts, FlowDPOConfig()) if trap.name == "unread_prompts")
-    assert trap.blocks and "Export the round again" in trap.remedy
+    warning = next(
+        warning for warning in find_warnings(facts, FlowDPOConfig()) if warning.name == "unread_prompts"
+    )
+    assert warning.blocks and "Export the round again" in warning.remedy
     assert "2 pairs taken back" in browser_of(lea).get(f"/rounds/{round.pk}/").content.decode()
     long.refresh_from_db()
     assert long.slots.exclude(judged_at=None).count() == 4, "votes stay"

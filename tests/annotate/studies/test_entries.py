@@ -205,7 +205,7 @@ def test_no_more_come_in_than_may_when_all_come_at_once():
 @pytest.mark.django_db
 def test_a_lead_makes_a_link_sees_who_finished_and_ends_it(round, lea, ana):
     browser = browser_of(lea)
-    sent = TERMS | {"round": round.pk, "track": "identity", "pairs_a_person": 1}
+    sent = TERMS | {"round": round.pk, "track": "identity", "pairs_per_person": 1}
     sent["closes_at"] = f"{TERMS['closes_at']:%Y-%m-%dT%H:%M}"
     assert browser_of(ana).post("/entry-links/", sent).status_code == 404
     for wrong in (

@@ -192,7 +192,7 @@ def test_whoever_takes_their_consent_back_is_left_out_of_a_new_set_and_blocks_a_
     says = f"Consent to train has ended for {person.name}"
     answer = browser.post(f"/rounds/{round.pk}/launch/", form)
     page = answer.content.decode()
-    assert answer.status_code == 422 and "have changed since this look" in page and says in page
+    assert answer.status_code == 422 and "have changed since this preview" in page and says in page
     answer = browser.post(f"/rounds/{round.pk}/launch/", frozen)
     page = answer.content.decode()
     assert answer.status_code == 422 and says in page and "missing for 1 person" in page

@@ -1,7 +1,7 @@
 /* One pair: its player, its references and its answer. It can be made ready before it is on the page. */
 "use strict";
 
-class Room {
+class PairView {
   /**
    * @param {HTMLElement} task the page's part of one pair
    * @param {{send: () => void, undo: () => void, cancel: () => boolean, openKeys: () => void,

@@ -9,7 +9,7 @@ from playwright.sync_api import Page
 
 
 @dataclass
-class Room:
+class JudgingPage:
     page: Page
 
     def wait_until_ready(self) -> None:
@@ -29,11 +29,11 @@ class Room:
 
     @property
     def choice(self) -> str:
-        return str(self.page.evaluate("() => room.choice"))
+        return str(self.page.evaluate("() => view.choice"))
 
     def show(self, frame: int) -> None:
         """Stop both videos at a frame."""
-        self.page.evaluate("(frame) => room.player.show(frame)", frame)
+        self.page.evaluate("(frame) => view.player.show(frame)", frame)
 
     def wait_until_next_is_fetched(self) -> None:
         self.page.wait_for_function("() => ahead?.task.dataset.ready === '' && ahead.fetched")
@@ -48,7 +48,7 @@ class Room:
                 performance.clearResourceTimings();
                 window.next = new Promise((resolve) => queueMicrotask(async () => {
                     const shown = performance.now() - pressed;
-                    const { left, right } = room.player.videos;
+                    const { left, right } = view.player.videos;
                     const frame = (video) => new Promise((done) => video.requestVideoFrameCallback(done));
                     await Promise.all([frame(left), frame(right)]);
                     const requests = performance.getEntriesByType('resource').map(({ name }) => name)
@@ -62,7 +62,7 @@ class Room:
     def watch_whole(self) -> None:
         """Wait until every frame of both videos was on screen."""
         self.page.wait_for_function(
-            "() => Object.values(room.player.coverage).every(({ share }) => share === 1)"
+            "() => Object.values(view.player.coverage).every(({ share }) => share === 1)"
         )
 
     def submit(self) -> None:

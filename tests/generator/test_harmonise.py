@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from generator.one_form import ClipForm, common_form, write_in_form
+from generator.harmonise import ClipForm, common_form, write_in_form
 from generator.video import probe, read_clip, write_clip
 
 
