@@ -65,9 +65,7 @@ INCOMPLETE_LINK = "That link was incomplete. Here is your current pair."
 def judge(request: SignedInRequest, track: Track) -> HttpResponse:
     wanted = Wanted(request.POST if request.method == "POST" else request.GET)
     if not wanted.is_valid():
-        return _page(
-            request, track, problem="That link was incomplete. Here is your current pair.", status=422
-        )
+        return _page(request, track, problem=INCOMPLETE_LINK, status=422)
     if request.method == "POST":
         return _answer(request, track, **wanted.cleaned_data)
     if wanted.cleaned_data["undo"]:

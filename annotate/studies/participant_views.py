@@ -54,9 +54,7 @@ def study_page(request: SignedInRequest, study_id: int) -> HttpResponse:
         raise Http404
     wanted = Wanted(request.POST if request.method == "POST" else request.GET)
     if not wanted.is_valid():
-        return _page(
-            request, entry, problem="That link was incomplete. Here is your current pair.", status=422
-        )
+        return _page(request, entry, problem=INCOMPLETE_LINK, status=422)
     ahead_of = wanted.cleaned_data["ahead_of"]
     if request.method == "POST":
         return _answer(request, entry, ahead_of)
