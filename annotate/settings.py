@@ -183,6 +183,8 @@ SESSION_LIMIT_MIN = env.integer(
     low=0,
     high=1440,
 )
+env.renamed("MAX_PAIRS_A_PERSON", "MAX_PAIRS_PER_ANNOTATOR")
+env.renamed("MAX_PAIRS_A_PERSON_AND_IDENTITY", "MAX_PAIRS_PER_ANNOTATOR_AND_IDENTITY")
 MAX_PAIRS_PER_ANNOTATOR = env.integer(
     "MAX_PAIRS_PER_ANNOTATOR", 0, "Pairs per annotator in a round; 0 for no limit.", low=0, high=1_000_000
 )

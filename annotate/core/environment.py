@@ -61,6 +61,11 @@ class Environment:
             return False
         raise SettingError(f"{name}={value!r} is not a switch; use 1 or 0")
 
+    def renamed(self, former: str, name: str) -> None:
+        """Refuse the former name of a variable, which would be ignored without a word."""
+        if self._value(former):
+            raise SettingError(f"{former} is called {name} now; rename it")
+
     def integer(self, name: str, default: int, meaning: str, *, low: int, high: int) -> int:
         self._declare(name, f"whole number, {low} to {high}", str(default), meaning)
         value = self._value(name) or str(default)

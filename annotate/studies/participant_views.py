@@ -20,7 +20,7 @@ from annotate.core.files import media_view, requester, stored_file
 from annotate.database import moments
 from annotate.judging.answer_schema import NotWatchedError, TooSoonError, read_form
 from annotate.judging.judgments import LeaseLostError
-from annotate.judging.views import page_context
+from annotate.judging.views import INCOMPLETE_LINK, page_context
 from annotate.models import Entry, Side, StudyTask
 from annotate.studies import queries as study_queries
 from annotate.studies.answers import STUDY_CHOICES, AlreadyAnsweredError, StudyAnswerOnPage, submit_answer

@@ -19,8 +19,8 @@ COST = (
     "kept_activations",
     "compiled",
     "attention",
-    "split_arms",
-    "arm_parallel",
+    "split_branches",
+    "branch_parallel",
     "sharded",
 )
 
@@ -131,16 +131,16 @@ def pairs_per_step(config: FlowDPOConfig) -> int:
 def less_memory(config: FlowDPOConfig) -> Mapping[str, object]:
     """The next setting that makes a run fit into less memory without changing what it learns.
 
-    In the order of what it costs: recomputing activations, keeping none of them, one arm at a time (one more
-    forward pass), smaller batches added up. Empty where nothing is left but a lower rank or a larger machine.
+    In the order of what it costs: recomputing activations, keeping none of them, one branch at a time (one
+    more forward pass), smaller batches added up. Empty where nothing is left but a lower rank or a larger machine.
     """
     if not config.gradient_checkpointing:
         kept = "none" if config.compiled else "attention"
         return {"gradient_checkpointing": True, "kept_activations": kept}
     if config.kept_activations != "none":
         return {"kept_activations": "none"}
-    if not (config.split_arms or config.arm_parallel):
-        return {"split_arms": True}
+    if not (config.split_branches or config.branch_parallel):
+        return {"split_branches": True}
     divisor = next((n for n in range(2, config.batch_size + 1) if config.batch_size % n == 0), None)
     if divisor:
         return {

@@ -70,7 +70,7 @@ def guards(facts: PairFacts, config: FlowDPOConfig) -> Iterator[PreflightWarning
 
 def devices(facts: PairFacts, config: FlowDPOConfig) -> Iterator[PreflightWarning]:
     """Settings that the device or the worker cannot follow."""
-    for name, number in (("arm_parallel", "an even number of"), ("sharded", "several")):
+    for name, number in (("branch_parallel", "an even number of"), ("sharded", "several")):
         if getattr(config, name):
             yield PreflightWarning(
                 name,

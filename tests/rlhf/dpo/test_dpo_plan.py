@@ -31,8 +31,8 @@ def test_it_scales_with_pairs_a_step_and_with_pairs():
     [
         {"rank": 64, "alpha": 64},
         {"bf16": True},
-        {"split_arms": True},
-        {"arm_parallel": True},
+        {"split_branches": True},
+        {"branch_parallel": True},
         {"sharded": True},
         {"gradient_checkpointing": True},
     ],
@@ -75,12 +75,18 @@ def test_each_step_down_saves_memory_and_learns_the_same():
         )
         seen.append(next(iter(change)))
         config = smaller
-    assert seen == ["gradient_checkpointing", "kept_activations", "split_arms", "batch_size", "batch_size"]
+    assert seen == [
+        "gradient_checkpointing",
+        "kept_activations",
+        "split_branches",
+        "batch_size",
+        "batch_size",
+    ]
     assert config.batch_size == 1 and less_memory(config) == {}
 
 
 def test_devices_that_share_the_arms_split_nothing_further():
-    config = replace(CONFIG, arm_parallel=True, gradient_checkpointing=True, kept_activations="none")
+    config = replace(CONFIG, branch_parallel=True, gradient_checkpointing=True, kept_activations="none")
     assert "batch_size" in less_memory(config)
 
 

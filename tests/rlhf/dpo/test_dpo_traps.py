@@ -98,7 +98,7 @@ def test_some_traps_block(name, changes):
     assert warning.name == name and warning.blocks
 
 
-@pytest.mark.parametrize("name", ["arm_parallel", "sharded"])
+@pytest.mark.parametrize("name", ["branch_parallel", "sharded"])
 def test_a_worker_starts_one_process(name):
     (warning,) = find_warnings(GOOD, replace(CONFIG, **{name: True}))
     assert warning.name == name and warning.blocks

@@ -35,7 +35,7 @@ CONFIG = {
     "held_out": 0.34,
     "draws_per_pair": 4,
     "max_excess": 100.0,
-    "split_arms": True,
+    "split_branches": True,
     "bf16": False,
 }
 #: Of the machine or of the clock.
@@ -93,7 +93,13 @@ def test_two_processes_train_what_one_trains_on_the_doubled_batch(make_run):
 def shared_out(tmp_path_factory, model_folder, export_folder):
     """Two processes with whole weights, and two that share them out; three clips cannot be halved."""
     folder = tmp_path_factory.mktemp("shared_out")
-    options = {"batch_size": 2, "time_strata": 3, "draws_per_pair": 3, "save_every": 2, "split_arms": False}
+    options = {
+        "batch_size": 2,
+        "time_strata": 3,
+        "draws_per_pair": 3,
+        "save_every": 2,
+        "split_branches": False,
+    }
     options |= {"sample_every": 4, "sample_count": 3, "sample_steps": 2}
     runs = [RunDir(folder / name) for name in ("whole", "sharded")]
     for run in runs:
