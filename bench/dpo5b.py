@@ -59,7 +59,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def measure(scale: Scale, sizes: Sequence[tuple[int, int]], options: argparse.Namespace) -> None:
-    """Print and write seconds a pair, peak memory and distance from the floor for every case."""
+    """Print and write seconds per pair, peak memory and distance from the floor for every case."""
     on_gpu = scale.device == "cuda"
     config = replace(
         WAN_5B,

@@ -1,4 +1,4 @@
-"""A million judgments as a file, by the site's own Celery worker: rows a second, and its peak memory.
+"""A million judgments as a file, by the site's own Celery worker: rows per second, and its peak memory.
 
 The site's embedded services run in a folder of their own, which is removed afterwards; the rows are made by
 SQL. `python -m bench.export --rows 60000` is a small one.

@@ -226,7 +226,7 @@ def _gain(row: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _name(rule: Rule) -> str:
-    votes = f"{rule.minimum} to {rule.maximum} a track"
+    votes = f"{rule.minimum} to {rule.maximum} per track"
     default = " (default)" if rule == Rule() else ""
     return (
         f"{votes}, dominant from {rule.dominant_from:.2f}, hopeless below {rule.hopeless_below:.2f}{default}"
@@ -236,7 +236,7 @@ def _name(rule: Rule) -> str:
 def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
     """Markdown."""
     lines = [
-        "| | votes a pair | saved | precision | gain over 3 + 3 | recall | votes a right pair |",
+        "| | votes per pair | saved | precision | gain over 3 + 3 | recall | votes a right pair |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, row in rows.items():

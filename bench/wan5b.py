@@ -103,7 +103,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 @torch.no_grad()
 def measure(scale: Scale, options: argparse.Namespace) -> None:
-    """Print and write seconds a step, peak memory and share of the matrix rate for every case."""
+    """Print and write seconds per step, peak memory and share of the matrix rate for every case."""
     transformer = wan.build_transformer(scale.transformer, device=scale.device, dtype=scale.dtype)
     attention = options.attention or ("_native_cudnn" if scale.device == "cuda" else "native")
     choose_attention(transformer, attention)

@@ -62,7 +62,7 @@ def _live(round: Round) -> dict[str, Any]:
         "votes_per_dominant_pair": progress_queries.votes_per_dominant_pair(funnel),
         "pace": progress_queries.pace(round),
         "days": [
-            bars(track.label, "votes a day", [(f"{day:%-d %b}", count) for day, count in counts])
+            bars(track.label, "votes per day", [(f"{day:%-d %b}", count) for day, count in counts])
             for track, counts in days.items()
         ],
         "kinds": [_kind(round, is_simulated=is_simulated) for is_simulated in (False, True)],

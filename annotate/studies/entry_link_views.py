@@ -63,7 +63,7 @@ class TermsForm(forms.Form):
 class LinkForm(TermsForm):
     round = forms.ModelChoiceField(Round.objects.none(), empty_label=None)
     track = forms.ChoiceField(choices=[(str(track), str(track)) for track in Track])
-    pairs_per_person = forms.IntegerField(min_value=1, max_value=500, initial=15, label="Pairs a person")
+    pairs_per_person = forms.IntegerField(min_value=1, max_value=500, initial=15, label="Pairs per person")
 
     field_order = ("name", "round", "track", "max_people", "pairs_per_person")
 

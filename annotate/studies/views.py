@@ -32,7 +32,7 @@ class StudyForm(TermsForm):
         label="Models",
         error_messages={"required": "Tick two models or more."},
     )
-    pairs_per_person = forms.IntegerField(min_value=1, max_value=500, label="Pairs a person")
+    pairs_per_person = forms.IntegerField(min_value=1, max_value=500, label="Pairs per person")
     seed = forms.IntegerField(min_value=0, max_value=2**31 - 1, initial=0, label="Seed of the plan")
 
     field_order = ("name", "arms", "max_people", "pairs_per_person", "seed")

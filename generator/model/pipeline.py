@@ -1,7 +1,7 @@
 """`AnyIDPipeline`: references and a differential prompt in, a video out.
 
 A `WanPipeline` with references. Guidance nulls all conditions at once (the unified empty condition): two
-passes a step, whatever the number of references.
+passes per step, whatever the number of references.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ SCHEDULER: dict[str, Any] = {
 
 #: Tokens of a prompt; shorter ones are padded, and every pass reads them all.
 PROMPT_TOKENS = 512
-#: As released: 5 seconds at 24 frames a second, 50 steps at a guidance scale of 5.
+#: As released: 5 seconds at 24 frames per second, 50 steps at a guidance scale of 5.
 HEIGHT, WIDTH, NUM_FRAMES, FPS, STEPS, GUIDANCE_SCALE = 704, 1280, 121, 24, 50, 5.0
 
 

@@ -90,7 +90,7 @@ def estimate(
 ) -> Estimate | None:
     """Scale what a pair took in runs of the same cost; None without one.
 
-        seconds = steps * pairs a step * median(seconds a pair) + median(other seconds a pair) * pairs
+        seconds = steps * pairs per step * median(seconds per pair) + median(other seconds per pair) * pairs
 
     Memory is the largest of runs with as large a batch, since it does not scale in proportion. Where a device
     emulates bfloat16 and only float32 was run, its measured slowdown multiplies the steps.

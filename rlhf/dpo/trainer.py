@@ -44,7 +44,7 @@ class FlowDPOTrainer(RunTrainer, DPOTrainer):
         config: of the run.
         pairs: tensors of each pair that is trained on.
         folder: checkpoints go here.
-        on_step: receives one line of metrics a step.
+        on_step: receives one line of metrics per step.
         weights: of each pair's gradient; None for 1 each.
         bank: of the pairs' reference errors; None asks the frozen policy every time.
         held_out: what is watched; None for nothing.

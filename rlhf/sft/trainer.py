@@ -72,7 +72,7 @@ class SFTTrainer(RunTrainer):
         instances: the cached files.
         folder: checkpoints go here.
         layout: how the pipeline lays references out.
-        on_step: receives one line of metrics a step.
+        on_step: receives one line of metrics per step.
         callbacks: further callbacks of transformers.
     """
 

@@ -1,6 +1,6 @@
 """What all our training loops do alike, on top of transformers' own.
 
-One line of metrics a step, checkpoints of nothing but what is trained, and no checkpoint that was torn by a
+One line of metrics per step, checkpoints of nothing but what is trained, and no checkpoint that was torn by a
 kill is ever resumed. Several devices work through `accelerate launch`.
 """
 
@@ -47,7 +47,7 @@ class RunTrainer(Trainer):
         dataset: every draw of the run, in order.
         folder: checkpoints go here.
         ema_decay: of the moving average, see `rlhf.training.moving_average`.
-        on_step: receives one line of metrics a step, in the main process.
+        on_step: receives one line of metrics per step, in the main process.
         callbacks: further callbacks of transformers.
 
     Attributes:
@@ -97,7 +97,7 @@ class RunTrainer(Trainer):
         return {}
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """One line of metrics a step.
+        """One line of metrics per step.
 
         Raises:
             RunError: a figure is not finite.

@@ -31,7 +31,7 @@ PHOTO, HALF_BODY, CLIP = ReferenceKind
 
 
 def walking(length: int, *, size: tuple[int, int] = (160, 120), stride: int = 1) -> ClipAnnotation:
-    """A person of 40x100 pixels who walks from left to right, two pixels a frame."""
+    """A person of 40x100 pixels who walks from left to right, two pixels per frame."""
     frames = [
         ([face(10 + 2 * index, 12, 20)], [human(2 * index, 10, 40, 100)])
         for index in range(0, length, stride)

@@ -12,7 +12,7 @@ from generator.video import probe, read_clip, write_clip
 
 
 def make_clip(path: Path, *, width: int, height: int, fps: float, seconds: float) -> Path:
-    """Brightness says the time, 100 a second; the left third is red, the right third blue."""
+    """Brightness says the time, 100 per second; the left third is red, the right third blue."""
     num_frames = round(seconds * fps)
     frames = np.zeros((num_frames, height, width, 3), np.uint8)
     frames[:] = np.rint(np.arange(num_frames) / fps * 100)[:, None, None, None]

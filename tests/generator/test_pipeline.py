@@ -200,7 +200,7 @@ def test_it_takes_diffusers_step_caches() -> None:
     for threshold, passes in ((0.0, 6), (1e9, 2)):
         pipeline.transformer.enable_cache(FirstBlockCacheConfig(threshold=threshold))
         latents = pipeline(**call, generator=noise_of(0)).frames
-        assert len(ran) == passes  # of two passes a step, three steps
+        assert len(ran) == passes  # of two passes per step, three steps
         assert torch.allclose(latents, expected, rtol=0, atol=0) == (passes == 6)
         pipeline.transformer.disable_cache()
         ran.clear()

@@ -145,7 +145,7 @@ def test_it_does_nothing_when_done_and_needs_no_model(media, base) -> None:
 
 
 def test_it_shows_references_at_the_rate_and_length_of_the_video(media) -> None:
-    """20 frames at 24 a second, for 5 at 8 a second: every third frame."""
+    """20 frames at 24 per second, for 5 at 8 per second: every third frame."""
     frames = (
         np.repeat(np.arange(0, 200, 10, dtype=np.uint8)[:, None, None, None], 32, 1)
         .repeat(32, 2)

@@ -26,7 +26,7 @@ class Command(LoopCommand):
         parser.add_argument("--policy", help="name of the model version; the newest one by default")
         parser.add_argument("--split", default=Split.TRAIN, choices=Split.values)
         parser.add_argument("--source", help="only people of this source")
-        parser.add_argument("--votes", type=int, default=3, help="wanted votes a track (default 3)")
+        parser.add_argument("--votes", type=int, default=3, help="wanted votes per track (default 3)")
         parser.add_argument(
             "--adaptive",
             nargs="?",

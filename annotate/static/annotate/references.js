@@ -89,7 +89,7 @@ class References {
     if (this.medium !== video) return;
     item.coverage ??= new Coverage(Math.ceil(video.duration * PARTS_A_SECOND));
     video.addEventListener("timeupdate", () => {
-      // Browsers report about four times a second: the parts since the last report were shown too.
+      // Browsers report about four times per second: the parts since the last report were shown too.
       const part = Math.floor(video.currentTime * PARTS_A_SECOND);
       const from = video.paused || part < item.part ? part : item.part ?? part;
       for (let shown = from; shown <= part; shown++) item.coverage.mark(shown);

@@ -48,7 +48,7 @@ def train_ablation(
         lr: peak learning rate of AdamW.
         seed: of first weights and batches.
         people: how many of the drawn people are encoded.
-        batch_size: instances a step.
+        batch_size: instances per step.
         start: the model that it goes on from.
     """
     torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""How much moves in a clip, in pixels a frame: `python -m rlhf.evaluation.metrics.motion FILE...`.
+"""How much moves in a clip, in pixels per frame: `python -m rlhf.evaluation.metrics.motion FILE...`.
 
 Prints two figures a file. `motion` is the mean length of the optical flow. `motion_fb` is what OpenS2V-Nexus
 publishes under that name, to the last digit: a mean of signed flow, where a movement to the left cancels one
@@ -47,7 +47,7 @@ def optical_flow(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray
 
 
 def motion(frames: NDArray[np.uint8]) -> float:
-    """Mean length of the flow over all pixels and neighbouring frames, in pixels a frame.
+    """Mean length of the flow over all pixels and neighbouring frames, in pixels per frame.
 
     Args:
         frames: RGB, shape (F, H, W, 3), F at least 2.

@@ -233,7 +233,7 @@ def dynamic_degree(frames: Frames, fps: float) -> float:
     """Whether much moves, as VBench says it but with Farneback's flow in place of RAFT's: 0 or 1.
 
     About 8 frames a second are looked at. A pair of them moves when the strongest 5 % of its flow are longer
-    than 6/256 of the shorter side on average (more, where frames are fewer than 8 a second); the clip does
+    than 6/256 of the shorter side on average (more, where frames are fewer than 8 per second); the clip does
     when 4 pairs in 16 move.
 
     Args:

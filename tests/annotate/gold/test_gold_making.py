@@ -53,7 +53,7 @@ def test_a_small_round_has_gold_both_for_training_and_for_work(round, settings, 
     page = f"/rounds/{round.pk}/gold/"
     assert "none while QUALIFY is 0" in browser_of(lea).get(page).content.decode()
     settings.QUALIFY = 2
-    assert "QUALIFY asks for 2 a track" in browser_of(lea).get(page).content.decode()
+    assert "QUALIFY asks for 2 per track" in browser_of(lea).get(page).content.decode()
     make_gold(round)
     for track in Track:
         for is_training in (False, True):

@@ -183,7 +183,7 @@ def test_a_heartbeat_keeps_a_lease_until_somebody_else_has_it():
 
 
 def test_pairs_are_finished_one_after_the_other():
-    """Three people, three votes a pair: each pair has all of its votes before the next one has any."""
+    """Three people, three votes per pair: each pair has all of its votes before the next one has any."""
     queue(4, votes_wanted=3)
     people = [make_user() for _ in range(3)]
     order = []
@@ -280,7 +280,7 @@ def test_it_counts_what_is_open_for_somebody(monkeypatch):
 
 @pytest.mark.django_db(transaction=True)
 def test_it_never_leases_a_slot_twice_to_people_who_ask_at_once():
-    """20 people, 4 pairs of 2 votes a track: 16 slots, all asked for at the same moment."""
+    """20 people, 4 pairs of 2 votes per track: 16 slots, all asked for at the same moment."""
     round, instance = make_round(votes_wanted=2), make_instance()
     for _ in range(4):
         make_pair(round, instance)

@@ -65,7 +65,7 @@ def address(page: str, group: IdentityGroup) -> str:
 
 
 def annotate(reference: Reference, num_frames: int = 9) -> None:
-    """A record in which the face walks 4 pixels a frame."""
+    """A record in which the face walks 4 pixels per frame."""
     frames = tuple(
         FrameAnnotation(
             index,

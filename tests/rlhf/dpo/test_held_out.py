@@ -51,7 +51,7 @@ def test_few_people_are_all_trained_on():
 
 
 def looks(*values):
-    """A line of metrics a step; None is a step without a look."""
+    """A line of metrics per step; None is a step without a look."""
     return [{"loss": 0.5} if value is None else {"loss": 0.5, EXCESS: value} for value in values]
 
 

@@ -34,13 +34,13 @@ def test_what_a_figure_says_is_escaped():
 
 
 def test_bars_are_as_high_as_their_counts():
-    drawn = bars("Identity", "votes a day", [("Mon", 0), ("Tue", 5), ("Wed", 10)])
+    drawn = bars("Identity", "votes per day", [("Mon", 0), ("Tue", 5), ("Wed", 10)])
     assert (drawn.most, drawn.total) == (10, 15)
     heights, tops = numbers(drawn.svg, "height"), numbers(drawn.svg, "y")
     assert heights == [0, HEIGHT / 2, HEIGHT]
     assert [top + height for top, height in zip(tops, heights, strict=True)] == [HEIGHT] * 3
     assert numbers(drawn.svg, "x")[-1] + numbers(drawn.svg, "width")[-1] <= WIDTH
-    assert bars("Identity", "votes a day", []).most == 0
+    assert bars("Identity", "votes per day", []).most == 0
 
 
 def test_parts_fill_the_whole_in_their_order():

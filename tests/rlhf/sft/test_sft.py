@@ -78,7 +78,7 @@ def test_it_ends_with_the_figures_of_the_contract(whole, dataset):
 
 
 def test_it_says_at_which_times_the_loss_is(whole):
-    """With two draws a step, the parts that were met average to the loss."""
+    """With two draws per step, the parts that were met average to the loss."""
     for line in whole.read_metrics():
         parts = [value for name, value in line.items() if name.startswith("loss/time_")]
         assert 1 <= len(parts) <= 2

@@ -196,7 +196,7 @@ def test_its_stated_behaviour_is_found_again(accuracy, tie_rate, side_bias):
 
 
 def test_a_served_round_shows_the_same_shares(serve):
-    """Over HTTP too: 60 pairs a track where right is better, so p = 0.9 * 0.8 * 0.85 = 0.612.
+    """Over HTTP too: 60 pairs per track where right is better, so p = 0.9 * 0.8 * 0.85 = 0.612.
 
     Four standard deviations of a share of n = 120 are 0.178.
     """

@@ -124,7 +124,7 @@ def speeds(folder: Path, *rates: float, seconds: int = 2) -> dict[Path, MediaFac
 
 
 def test_targets_of_several_rates_are_brought_to_one(tmp_path: Path) -> None:
-    """Seen at the run's rate, all brighten equally fast: by 5 levels a frame at 8 frames a second."""
+    """Seen at the run's rate, all brighten equally fast: by 5 levels a frame at 8 frames per second."""
     targets = speeds(tmp_path, 8, 24, 25, 60)
     fps = common_rate(targets)
     assert fps == 8

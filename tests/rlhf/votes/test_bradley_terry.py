@@ -13,7 +13,7 @@ from tests.rlhf.planted import BOTH_BAD, FIRST, SECOND, TIE, UNSURE
 
 
 def said(*verdicts: Verdict, first: str = "a", second: str = "b", start: int = 0) -> list[Comparison]:
-    """One vote a pair."""
+    """One vote per pair."""
     return [Comparison(start + number, first, second, verdict) for number, verdict in enumerate(verdicts)]
 
 

@@ -26,7 +26,7 @@ RULES = [Rule(), Rule(1, MOST), Rule(MOST, MOST, 0.9, 0.0), Rule(2, 4, 0.6, 0.3)
 
 
 def vote_sets() -> Iterator[dict[Track, list[Vote]]]:
-    """Up to three votes a track, of every composition; nobody votes on both."""
+    """Up to three votes per track, of every composition; nobody votes on both."""
     for sets in product(_SETS, repeat=len(Track)):
         people = iter(range(2 * MOST))
         yield {
