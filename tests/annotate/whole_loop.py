@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -52,14 +51,6 @@ from tests.studies import come, open_study, sent, tasks_of
 
 #: Of the person who will be erased; nothing else on the site is called so.
 NAME, NOTE = "Zephyrine Okapi", "that is Zephyrine from the second floor"
-#: Does what each run folder asks for, torch loaded once.
-WORK = """
-import importlib, sys, torch
-from generator.rundir import RunDir
-torch.set_num_threads(1)
-for module, folder in zip(sys.argv[1::2], sys.argv[2::2]):
-    importlib.import_module(module).main(RunDir(folder), False)
-"""
 DPO = {
     "steps": 1,
     "batch_size": 1,
@@ -72,13 +63,12 @@ DPO = {
 
 
 def work(*queued: Run) -> None:
-    """What a worker does for runs: claim, command, end."""
+    """What a worker does for runs: claim, command, end. Torch is loaded here already, so nothing starts."""
     workers = {run.pk: uuid4() for run in queued}
     for run in queued:
         assert runs.claim_run(run.pk, workers[run.pk]) is not None
-    orders = [part for run in queued for part in (tasks.COMMANDS[run.stage], str(runs.run_dir(run).path))]
-    subprocess.run([sys.executable, "-c", WORK, *orders], cwd=settings.BASE_DIR, check=True, timeout=600)
     for run in queued:
+        importlib.import_module(tasks.COMMANDS[run.stage]).main(runs.run_dir(run), False)
         runs.follow_run(run)
         assert runs.finish_run(run, workers[run.pk])
         run.refresh_from_db()
