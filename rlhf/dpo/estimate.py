@@ -132,7 +132,8 @@ def less_memory(config: FlowDPOConfig) -> Mapping[str, object]:
     """The next setting that makes a run fit into less memory without changing what it learns.
 
     In the order of what it costs: recomputing activations, keeping none of them, one branch at a time (one
-    more forward pass), smaller batches added up. Empty where nothing is left but a lower rank or a larger machine.
+    more forward pass), smaller batches added up. Empty where nothing is left but a lower rank or a larger
+    machine.
     """
     if not config.gradient_checkpointing:
         kept = "none" if config.compiled else "attention"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -18,7 +18,7 @@ from annotate.evaluation.evaluations import queue_evaluation
 from annotate.exports.downloads import request_file, write_file
 from annotate.exports.freezing import export_round
 from annotate.gold.gold import make_gold
-from annotate.jobs import runs, tasks
+from annotate.jobs import runs
 from annotate.jobs.stages import work_of
 from annotate.judging.judgments import submit_judgment
 from annotate.judging.slots import lease_slot
@@ -44,6 +44,7 @@ from annotate.rounds.rounds import import_model, plan_pairs, start_round
 from annotate.rounds.sampling import queue_sampling
 from annotate.training.dpo import queue_dpo
 from generator.instances import Draw
+from generator.rundir import RunDir
 from rlhf.evaluation.benchmark.plan import MakePlan
 from rlhf.evaluation.benchmark.set import read_benchmark
 from rlhf.records import Track, Verdict
@@ -54,14 +55,6 @@ from tests.studies import come, open_study, sent, tasks_of
 
 #: Of the person who will be erased; nothing else on the site is called so.
 NAME, NOTE = "Zephyrine Okapi", "that is Zephyrine from the second floor"
-#: Does what each run folder asks for, torch loaded once.
-WORK = """
-import importlib, sys, torch
-from generator.rundir import RunDir
-torch.set_num_threads(1)
-for module, folder in zip(sys.argv[1::2], sys.argv[2::2]):
-    importlib.import_module(module).main(RunDir(folder), False)
-"""
 DPO = {
     "steps": 1,
     "batch_size": 1,
@@ -73,14 +66,21 @@ DPO = {
 }
 
 
+def main_of(command: str) -> Callable[[RunDir, bool], None]:
+    """What `python -m COMMAND RUNDIR` calls, of a module or of a package."""
+    module = importlib.import_module(command)
+    name = f"{command}.__main__" if hasattr(module, "__path__") else command
+    main: Callable[[RunDir, bool], None] = importlib.import_module(name).main
+    return main
+
+
 def work(*queued: Run) -> None:
-    """What a worker does for runs: claim, command, end."""
+    """What a worker does for runs: claim, command, end. Torch is loaded here already, so nothing starts."""
     workers = {run.pk: uuid4() for run in queued}
     for run in queued:
         assert runs.claim_run(run.pk, workers[run.pk]) is not None
-    orders = [part for run in queued for part in (work_of(run.stage).command, str(runs.run_dir(run).path))]
-    subprocess.run([sys.executable, "-c", WORK, *orders], cwd=settings.BASE_DIR, check=True, timeout=600)
     for run in queued:
+        main_of(work_of(run.stage).command)(runs.run_dir(run), False)
         runs.follow_run(run)
         assert runs.finish_run(run, workers[run.pk])
         run.refresh_from_db()

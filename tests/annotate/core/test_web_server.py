@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -29,25 +28,32 @@ PATIENCE_S = 30
 CONTENT = bytes(range(256)) * 40_000
 
 
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Of a site in production whose files are collected."""
+    environment = os.environ | {
+        "DJANGO_SETTINGS_MODULE": "annotate.settings",
+        "SECRET_KEY": "only for tests, where nothing is signed",
+        "STORAGE_URL": settings.STORAGE_ROOT.as_uri(),
+        "VAR_DIR": str(tmp_path_factory.mktemp("site")),
+        "SITE_URL": "https://annotate.example.org",
+        "LOG_LEVEL": "WARNING",
+    }
+    subprocess.run([*programs.MANAGE, "collectstatic", "--no-input", "-v0"], env=environment, check=True)
+    return environment
+
+
 @pytest.fixture
-def port(tmp_path: Path) -> Iterator[int]:
+def port(environment: dict[str, str]) -> Iterator[int]:
     """The web's own command on a free port, with the database of the tests."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         free = int(probe.getsockname()[1])
     command = programs.web().argv
     command[command.index("--bind") + 1] = f"127.0.0.1:{free}"
-    environment = os.environ | {
-        "DJANGO_SETTINGS_MODULE": "annotate.settings",
-        "DATABASE_URL": database_url(),
-        "SECRET_KEY": "only for tests, where nothing is signed",
-        "STORAGE_URL": settings.STORAGE_ROOT.as_uri(),
-        "VAR_DIR": str(tmp_path),
-        "SITE_URL": "https://annotate.example.org",
-        "LOG_LEVEL": "WARNING",
-    }
-    subprocess.run([*programs.MANAGE, "collectstatic", "--no-input", "-v0"], env=environment, check=True)
-    process = subprocess.Popen(command, cwd=settings.BASE_DIR, env=environment)
+    process = subprocess.Popen(
+        command, cwd=settings.BASE_DIR, env=environment | {"DATABASE_URL": database_url()}
+    )
     try:
         wait_until(lambda: process.poll() is not None or answers(free), "the web server")
         yield free

@@ -167,6 +167,7 @@ def large_round() -> Round:
     return round
 
 
+@pytest.mark.slow
 def test_a_round_with_more_pairs_than_parameters_is_exported_and_launched(large_round):
     num_pairs = PreferencePair.objects.count()
     lead = make_user(role=User.Role.LEAD)
