@@ -39,7 +39,7 @@ from rlhf.dpo.latents import cache_pairs
 from rlhf.dpo.policy import FlowPolicy
 from rlhf.dpo.reference import identify, open_bank
 from rlhf.dpo.trainer import FlowDPOTrainer
-from rlhf.export.freezing import ExportReference, ExportRow, ExportSample, TrackVotes
+from rlhf.export.row import ExportReference, ExportRow, ExportSample, TrackVotes
 from rlhf.records import Track, Verdict
 from rlhf.training.draws import PairDraws
 from rlhf.training.lora import add_adapter

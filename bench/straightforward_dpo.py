@@ -28,7 +28,7 @@ from generator.model.references import fit, normalise
 from generator.records import ReferenceKind
 from generator.video import read_clip
 from rlhf.dpo.config import FlowDPOConfig
-from rlhf.export.freezing import ExportRow
+from rlhf.export.row import ExportRow
 
 
 @dataclass(frozen=True)

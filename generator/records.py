@@ -8,9 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any, NamedTuple, Self
+
+from pydantic import Field, PlainSerializer, model_validator
+
+from generator.validation import Count, Number, read, record
 
 #: The seven elements of a portrait video, in the paper's order.
 ELEMENTS = ("camera_shot", "hairstyle", "clothing", "accessories", "expression", "action", "background")
@@ -20,79 +24,92 @@ MAX_REFERENCES = 5
 
 
 class ReferenceKind(StrEnum):
-    """The three modalities of a reference."""
+    """The modalities of a reference; everything else about one is in `REFERENCE_KINDS`."""
 
     PHOTO = "photo"
     HALF_BODY = "half_body"
     CLIP = "clip"
 
+    @property
+    def label(self) -> str:
+        """On pages and in sentences."""
+        return REFERENCE_KINDS[self].label
+
+    @property
+    def is_clip(self) -> bool:
+        """Whether it is a file of many frames."""
+        return REFERENCE_KINDS[self].is_clip
+
+    @property
+    def shows_body(self) -> bool:
+        """Whether it shows more of what must be kept than a face."""
+        return REFERENCE_KINDS[self].shows_body
+
 
 @dataclass(frozen=True)
+class KindData:
+    """What the program knows of a modality; see the properties of `ReferenceKind`."""
+
+    label: str
+    is_clip: bool = False
+    shows_body: bool = True
+
+
+REFERENCE_KINDS: Mapping[ReferenceKind, KindData] = {
+    ReferenceKind.PHOTO: KindData("photo", shows_body=False),
+    ReferenceKind.HALF_BODY: KindData("half-body portrait"),
+    ReferenceKind.CLIP: KindData("clip", is_clip=True),
+}
+
+
+@record
 class Reference:
-    """One photo, half-body portrait or clip of a person.
+    """One photo, half-body portrait or clip of a person."""
 
-    Attributes:
-        reference_id: name within its identity group.
-        kind: modality.
-        path: the media file.
-        num_frames: decoded frames; 1 for stills.
-        elements: description of each of the seven elements, or None where nobody described them.
-    """
-
-    reference_id: str
-    kind: ReferenceKind
-    path: str = ""
-    num_frames: int = 1
-    elements: Mapping[str, str] | None = None
+    reference_id: str = Field(description="name within its identity group")
+    kind: ReferenceKind = Field(description="modality")
+    path: str = Field(default="", description="the media file")
+    num_frames: int = Field(default=1, description="decoded frames; 1 for stills")
+    elements: Mapping[str, str] | None = Field(
+        default=None,
+        description="description of each of the seven elements, or None where nobody described them",
+    )
 
 
-@dataclass(frozen=True)
+@record
 class IdentityGroup:
-    """One person with all their references.
+    """One person with all their references."""
 
-    Attributes:
-        name: of the person.
-        references: in a stable order.
-        primary: the reference that somebody chose as the primary of every instance; None draws one.
-    """
-
-    name: str
-    references: tuple[Reference, ...]
-    primary: str | None = None
+    name: str = Field(description="of the person")
+    references: tuple[Reference, ...] = Field(description="in a stable order")
+    primary: str | None = Field(
+        default=None,
+        description="the reference that somebody chose as the primary of every instance; None draws one",
+    )
 
 
-@dataclass(frozen=True)
+@record
 class ElementChange:
-    """One element of a differential prompt.
+    """One element of a differential prompt."""
 
-    Attributes:
-        element: one of `ELEMENTS`.
-        primary: how the primary reference shows it, or None where unknown.
-        target: how the target shall show it; equal to `primary` when unchanged.
-        changed: whether the prompt asks for a change.
-        similarity: of the two descriptions, in [0, 1], where one was measured.
-        statement: one sentence that asks for the change; empty when unchanged.
-    """
-
-    element: str
-    primary: str | None
-    target: str | None
-    changed: bool
-    similarity: float | None = None
-    statement: str = ""
+    element: str = Field(description="one of ELEMENTS")
+    primary: str | None = Field(description="how the primary reference shows it, or None where unknown")
+    target: str | None = Field(description="how the target shall show it; equal to primary when unchanged")
+    changed: bool = Field(description="whether the prompt asks for a change")
+    similarity: Number | None = Field(
+        default=None, description="of the two descriptions, in [0, 1], where one was measured"
+    )
+    statement: str = Field(
+        default="", description="one sentence that asks for the change; empty when unchanged"
+    )
 
 
-@dataclass(frozen=True)
+@record
 class DifferentialPrompt:
-    """Only what changes from the primary reference; everything unmentioned stays.
+    """Only what changes from the primary reference; everything unmentioned stays."""
 
-    Attributes:
-        text: the prompt that the model reads: the statements of the changed elements.
-        elements: all seven, in the order of `ELEMENTS`.
-    """
-
-    text: str
-    elements: tuple[ElementChange, ...]
+    text: str = Field(description="the prompt that the model reads: the statements of the changed elements")
+    elements: tuple[ElementChange, ...] = Field(description="all seven, in the order of ELEMENTS")
 
     @property
     def changed(self) -> tuple[ElementChange, ...]:
@@ -100,57 +117,41 @@ class DifferentialPrompt:
         return tuple(change for change in self.elements if change.changed)
 
 
-@dataclass(frozen=True)
+@record
 class InstancePlan:
-    """One generation input, by the names of its references.
+    """One generation input, by the names of its references."""
 
-    Attributes:
-        primary: the anchor for every attribute that the prompt does not mention.
-        assistants: further references in order, 0 to 4.
-        target: a clip that shows the result, for training; never one of the references.
-        prompt: the differential prompt.
-    """
-
-    primary: str
-    assistants: tuple[str, ...]
-    prompt: DifferentialPrompt
-    target: str | None = None
+    primary: str = Field(description="the anchor for every attribute that the prompt does not mention")
+    assistants: tuple[str, ...] = Field(description="further references in order, 0 to 4")
+    prompt: DifferentialPrompt = Field(description="the differential prompt")
+    target: str | None = Field(
+        default=None, description="a clip that shows the result, for training; never one of the references"
+    )
 
 
-@dataclass(frozen=True)
+@record
 class SamplerSettings:
     """How videos are sampled; part of a sample's identity.
-
-    Attributes:
-        height: pixels.
-        width: pixels.
-        num_frames: frames of the video, 4k + 1.
-        fps: frame rate of the written file.
-        num_inference_steps: denoising steps.
-        guidance_scale: g of the unified empty condition; 1 switches guidance off.
 
     Raises:
         ValueError: a value out of its range.
     """
 
-    height: int = 64
-    width: int = 64
-    num_frames: int = 9
-    fps: int = 8
-    num_inference_steps: int = 20
-    guidance_scale: float = 5.0
+    height: Count = Field(default=64, description="pixels")
+    width: Count = Field(default=64, description="pixels")
+    num_frames: Count = Field(default=9, description="frames of the video, 4k + 1")
+    fps: Count = Field(default=8, description="frame rate of the written file")
+    num_inference_steps: Count = Field(default=20, description="denoising steps")
+    guidance_scale: Number = Field(
+        default=5.0, ge=1, description="g of the unified empty condition; 1 switches guidance off"
+    )
 
-    def __post_init__(self) -> None:
-        """Refuse values that no model accepts."""
-        for name in ("height", "width", "num_frames", "fps", "num_inference_steps"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 1")
+    @model_validator(mode="after")
+    def _check_length(self) -> Self:
         if self.num_frames % 4 != 1:
             nearest = self.num_frames // 4 * 4 + 1
             raise ValueError(f"num_frames is {self.num_frames}; it must be 4k + 1, such as {nearest}")
-        if self.guidance_scale < 1:
-            raise ValueError(f"guidance_scale is {self.guidance_scale}; it must be at least 1")
+        return self
 
     @property
     def digest(self) -> str:
@@ -158,36 +159,31 @@ class SamplerSettings:
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
-@dataclass(frozen=True)
+class ShownReference(NamedTuple):
+    """A file that a model is shown."""
+
+    path: str
+    kind: ReferenceKind
+
+
+#: References in a record that requests hold: the first is the primary.
+ShownReferences = tuple[Annotated[ShownReference, PlainSerializer(ShownReference._asdict)], ...]
+
+
+@record
 class SampleRequest:
     """One video to make.
 
-    Attributes:
-        sample_id: names the file `samples/<sample_id>.mp4`.
-        seed: of the sample's own noise.
-        prompt: the differential prompt's text.
-        references: (path, kind), the first is the primary.
+    Raises:
+        ValueError: a field is missing or of another kind; the message names it.
     """
 
-    sample_id: str
-    seed: int
-    prompt: str
-    references: tuple[tuple[str, ReferenceKind], ...] = field(default=())
+    sample_id: str = Field(description="names the file samples/<sample_id>.mp4")
+    seed: int = Field(description="of the sample's own noise")
+    prompt: str = Field(description="the differential prompt's text")
+    references: ShownReferences = Field(min_length=1, description="the first is the primary")
 
     @classmethod
-    def from_json(cls, item: Mapping[str, Any]) -> SampleRequest:
-        """Read one entry of `request.json`.
-
-        Raises:
-            ValueError: a field is missing or of another kind; the message names it.
-        """
-        try:
-            references = tuple((str(r["path"]), ReferenceKind(r["kind"])) for r in item["references"])
-            request = cls(str(item["sample_id"]), int(item["seed"]), str(item["prompt"]), references)
-        except KeyError as missing:
-            raise ValueError(
-                f"sample {item.get('sample_id', '?')} has no {missing} in request.json"
-            ) from None
-        if not references:
-            raise ValueError(f"sample {request.sample_id} has no reference; give at least the primary one")
-        return request
+    def from_json(cls, item: Mapping[str, Any]) -> Self:
+        """Read one entry of `request.json`; raises like the class."""
+        return read(cls, item)

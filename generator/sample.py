@@ -29,6 +29,7 @@ from generator.media import MediaKind, MediaLimits, detect_format, file_sha256
 from generator.model.precision import Precision, choose_precision
 from generator.records import ReferenceKind, SampleRequest, SamplerSettings
 from generator.rundir import RunDir, RunError, run_command
+from generator.validation import read
 from generator.video import probe, read_clip, read_paced, write_clip
 
 if TYPE_CHECKING:
@@ -49,9 +50,9 @@ def main(run: RunDir, attached: bool) -> None:
         if run.is_done:
             return
         try:
-            settings = SamplerSettings(**request["settings"])
+            settings = read(SamplerSettings, request["settings"])
             samples = [SampleRequest.from_json(item) for item in request["samples"]]
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise RunError(f"{run.path / 'request.json'} is no request to sample: {error}") from None
         run.truncate_metrics(lambda line: False)
         done = itertools.count(1)
@@ -248,7 +249,7 @@ def read_reference(path: Path, kind: ReferenceKind, settings: SamplerSettings) -
         ValueError: not readable; the message names the file.
         OSError: the file cannot be opened.
     """
-    if kind is not ReferenceKind.CLIP or detect_format(path, MediaLimits()).kind is MediaKind.IMAGE:
+    if not kind.is_clip or detect_format(path, MediaLimits()).kind is MediaKind.IMAGE:
         return read_clip(path, max_frames=1).frames
     return read_paced(path, settings.fps, max_frames=settings.num_frames)
 

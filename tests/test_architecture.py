@@ -40,6 +40,10 @@ TABLES, READS, WRITES, ENTRANCES = range(4)
 # What may be loaded where there is neither Django nor torch.
 PLAIN = {
     "generator.records",
+    "generator.validation",
+    "generator.frozen_set",
+    "generator.frozen_table",
+    "generator.dataset",
     "generator.adapter_files",
     "generator.rundir",
     "generator.media",

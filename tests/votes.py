@@ -6,9 +6,9 @@ from typing import Any
 from uuid import uuid4
 
 from annotate.judging.judgments import submit_judgment
-from annotate.judging.slots import choice_of, lease_slot
+from annotate.judging.slots import lease_slot
 from annotate.models import Judgment, Slot, User, VideoPair
-from rlhf.records import Track, Verdict
+from rlhf.records import Track, Verdict, choice_of
 from tests.factories import make_user
 
 
@@ -21,7 +21,12 @@ def next_slot(person: User, track: Track = Track.IDENTITY, **where: Any) -> Slot
 def judge(slot: Slot, verdict: Verdict | str) -> Judgment:
     """Answer so that the verdict comes out, whatever the side."""
     assert slot.annotator is not None and slot.lease is not None
-    return submit_judgment(slot.annotator, slot.lease, choice_of(slot, verdict), idempotency_key=uuid4())
+    return submit_judgment(
+        slot.annotator,
+        slot.lease,
+        choice_of(verdict, first_on_left=slot.first_on_left),
+        idempotency_key=uuid4(),
+    )
 
 
 def vote(pair: VideoPair, track: Track, verdict: Verdict, person: User | None = None) -> Judgment:

@@ -61,7 +61,7 @@ def _word(given: dict[str, str]) -> tuple[dict[Track, Verdict], str]:
     """
     for track in Track:
         if given.get(track) not in list(Verdict):
-            known = ", ".join(Verdict)
+            known = ", ".join(verdict.label for verdict in Verdict)
             raise AdjudicationError(f"{track} is {given.get(track, '')!r}; choose one of: {known}")
     note = given.get("note", "").replace("\0", "").strip()
     if len(note) > MAX_NOTE:
@@ -77,6 +77,6 @@ def _context(request: SignedInRequest, found: VideoPair) -> dict[str, Any]:
         "statements": statements_of(found.instance),
         "votes": {track: vote_queries.vote_counts(found, track) for track in Track},
         "words": found.adjudications.select_related("author").order_by("-id"),
-        "verdicts": {verdict: verdict.replace("_", " ") for verdict in Verdict},
+        "verdicts": list(Verdict),
         "tracks": list(Track),
     }

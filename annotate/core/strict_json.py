@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import IO, Any
 
-from django import forms
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser
 
@@ -64,10 +63,3 @@ class ShallowJSONParser(JSONParser):
             return json.loads(stream.read(), cls=ShallowDecoder)
         except ValueError as error:
             raise ParseError(f"JSON parse error - {error}") from None
-
-
-class ShallowJSONField(forms.JSONField):
-    """A field of a form that holds JSON."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options | {"decoder": ShallowDecoder})

@@ -15,8 +15,9 @@ from annotate.core.audit import record_event
 from annotate.models import Export, Use, User
 from annotate.privacy.consent import people_in
 from annotate.privacy.consent_queries import refusal
+from generator.frozen_set import FrozenSetError
 from rlhf.export.formats import ExportFormat, media_of, write_tables
-from rlhf.export.freezing import ExportError, read_export
+from rlhf.export.freezing import read_export
 
 #: The files of a set beside its media.
 FROZEN = ("manifest.json", "pairs.jsonl", "pairs.parquet")
@@ -59,7 +60,7 @@ def export_zip(export: Export, form: str, actor: User) -> ZipStream:
             if not media.path.is_file():
                 raise ExportFileError(f"{export} lacks {media.name}; put its folder {export.folder} back")
             archive.add_path(media.path, media.name)
-    except ExportError as error:
+    except FrozenSetError as error:
         raise ExportFileError(str(error)) from None
     record_event("download_export", export, actor=actor, form=form)
     return archive

@@ -20,13 +20,11 @@ from annotate.gold.qualification_queries import Standing, standing_of
 from annotate.judging import lease_statements
 from annotate.judging.assignment_queries import scope_of
 from annotate.judging.queries import leased_slots, may_choose
-from annotate.models import PreferencePair, Side, Slot, StudyTask, Use, User, VideoPair
+from annotate.models import PreferencePair, Slot, Use, User, VideoPair
 from annotate.privacy.consent_queries import given
-from rlhf.records import JointState, Track, Verdict
+from rlhf.records import JointState, Track
 from rlhf.votes.stopping import leading_track
 
-#: What a person may answer on the page.
-CHOICES = ("left", "right", "tie", "both_bad", "unsure")
 #: Pairs of one track that a person may hold at once: the one they look at, and the next one.
 MOST_HELD = 2
 #: What the two videos of a pair have in common, by construction; the database insists on it.
@@ -222,30 +220,3 @@ def refuse_pair(pair: VideoPair, reason: str) -> None:
         pair=pair,
         defaults={"joint_state": JointState.UNDECIDED, "reason": reason, "is_simulated": False},
     )
-
-
-def sample_at(slot: Slot | StudyTask, side: str) -> Verdict:
-    """A screen side becomes a sample here, and nowhere else.
-
-    Raises:
-        ValueError: an unknown side.
-    """
-    if side not in Side.values:
-        raise ValueError(f"side is {side!r}; it must be one of: {', '.join(Side.values)}")
-    return Verdict.FIRST if side == slot.first_side else Verdict.SECOND
-
-
-def verdict_of(slot: Slot, choice: str) -> Verdict:
-    """What a choice on the screen says about the pair.
-
-    Raises:
-        ValueError: an unknown choice.
-    """
-    if choice not in CHOICES:
-        raise ValueError(f"choice is {choice!r}; it must be one of: {', '.join(CHOICES)}")
-    return sample_at(slot, choice) if choice in Side.values else Verdict(choice)
-
-
-def choice_of(slot: Slot, verdict: str) -> str:
-    """What was chosen on the screen, given what it says about the pair."""
-    return next(choice for choice in CHOICES if verdict_of(slot, choice) == verdict)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from annotate.quality.tasks import send_figures
 from annotate.rounds import progress_queries
 from annotate.rounds.funnel_queries import round_funnel
 from rlhf.plots.pages import Parts, bars, parts
-from rlhf.records import Track
+from rlhf.records import CHOICES, Track, Verdict
 
 #: Agreement -> how it is to be read.
 AGREEMENT = {
@@ -27,8 +27,6 @@ AGREEMENT = {
     "ac1": ("Gwet's AC1", "the same, and holds when one verdict is common"),
     "raw": ("Raw agreement", "how often two votes on a pair are equal; leaves chance in"),
 }
-VERDICTS = ("first", "second", "tie", "both_bad", "unsure")
-ANSWERS = ("left", "right", *VERDICTS[2:])
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ def _live(round: Round) -> dict[str, Any]:
         "votes_a_dominant_pair": progress_queries.votes_a_dominant_pair(funnel),
         "pace": progress_queries.pace(round),
         "days": [
-            bars(str(track).capitalize(), "votes a day", [(f"{day:%-d %b}", count) for day, count in counts])
+            bars(track.label, "votes a day", [(f"{day:%-d %b}", count) for day, count in counts])
             for track, counts in days.items()
         ],
         "kinds": [_kind(round, is_simulated=is_simulated) for is_simulated in (False, True)],
@@ -97,12 +95,12 @@ def _track(track: Track, figures: Mapping[str, Any]) -> TrackFigures:
     return TrackFigures(
         track,
         rows,
-        _parts("Verdicts", figures["verdicts"], VERDICTS),
-        _parts("Answers by side", figures["answers"], ANSWERS),
+        _parts("Verdicts", figures["verdicts"], Verdict),
+        _parts("Answers by side", figures["answers"], CHOICES),
     )
 
 
-def _parts(title: str, counts: Mapping[str, int], names: Sequence[str]) -> Parts:
+def _parts(title: str, counts: Mapping[str, int], names: Iterable[str]) -> Parts:
     return parts(title, {name.replace("_", " "): counts.get(name, 0) for name in names})
 
 

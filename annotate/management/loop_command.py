@@ -22,10 +22,9 @@ from annotate.people.curation import curate_people
 from annotate.rounds import queries
 from generator.curation.card import read_uses
 from generator.rundir import RunError
-from rlhf.export.freezing import ExportError
 
 #: What a person can put right; anything else is a defect and keeps its traceback.
-FAILURES = (RoundError, RunError, ExportError, ValueError, OSError)
+FAILURES = (RoundError, RunError, ValueError, OSError)
 
 
 class LoopCommand(BaseCommand):

@@ -207,8 +207,12 @@ class Reference(models.Model):
         return f"{self.group}/{self.source_name}"
 
     @property
+    def modality(self) -> ReferenceKind:
+        return ReferenceKind(self.kind)
+
+    @property
     def is_clip(self) -> bool:
-        return self.kind == ReferenceKind.CLIP
+        return self.modality.is_clip
 
 
 class DifferentialPrompt(models.Model):
@@ -309,5 +313,9 @@ class InstanceReference(models.Model):
         return self.reference if self.recipe is None else self
 
     @property
+    def modality(self) -> ReferenceKind:
+        return ReferenceKind(self.kind)
+
+    @property
     def is_clip(self) -> bool:
-        return self.kind == ReferenceKind.CLIP
+        return self.modality.is_clip

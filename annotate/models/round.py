@@ -19,7 +19,7 @@ from rlhf.votes.stopping import Rule
 
 class RoundKind(models.TextChoices):
     PREFERENCE = "preference"
-    COMPARISON = "comparison"  # of two models' videos; nothing is ever exported from it
+    COMPARISON = "comparison"  # of two models' videos; no model is trained on the votes that judge it
 
 
 class RoundState(models.TextChoices):
@@ -156,7 +156,6 @@ class Run(models.Model):
                 Q(stage=Stage.PROMPTS, round=None) | ~Q(stage=Stage.PROMPTS) & Q(round__isnull=False),
                 "prompts_before_rounds",
             ),
-            one_of("stage", Stage.values),
             one_of("status", RunStatus.values),
             check(
                 Q(status=RunStatus.DONE, result__isnull=False) | ~Q(status=RunStatus.DONE), "done_has_result"

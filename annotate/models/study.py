@@ -195,6 +195,10 @@ class StudyTask(models.Model):
     def __str__(self) -> str:
         return f"study task {self.pk}"
 
+    @property
+    def first_on_left(self) -> bool:
+        return self.first_side == Side.LEFT
+
 
 class StudyAnswer(models.Model):
     """What a participant said of a pair by all four criteria, at once and for good."""
@@ -205,7 +209,7 @@ class StudyAnswer(models.Model):
     element_consistency = models.CharField(max_length=8)
     visual_quality = models.CharField(max_length=8)
     note = models.CharField(max_length=1000, blank=True)
-    # See `annotate/judging/evidence.py`.
+    # See `annotate/judging/answer_schema.py`.
     evidence = models.JSONField(default=dict)
     is_simulated = models.BooleanField()
     idempotency_key = models.UUIDField(unique=True)

@@ -16,20 +16,10 @@ from annotate.models import AppliedThresholds
 from annotate.people import queries as curation_queries
 from annotate.people.filtering import apply_thresholds
 from generator.curation.filters import Thresholds, WhatIf, rank_blur, what_if
+from generator.validation import fields_of
 
 #: Name -> what it is, and its unit.
-WORDS = {
-    "min_frames": "Frames of the longest shot, at least",
-    "max_faces": "People at the same time, at most",
-    "min_face_share": "Share of the frames with the face, at least",
-    "min_face_px": "Face, pixels, at least",
-    "min_blur": "Sharpness, at least",
-    "min_blur_percentile": "Sharpness within the collection, percentile, at least",
-    "max_yaw": "Turn of the head, degrees, at most",
-    "max_pitch": "Nod of the head, degrees, at most",
-    "max_roll": "Tilt of the head, degrees, at most",
-    "max_copy_distance": "Share of bits in which copies differ, at most",
-}
+WORDS = {name: field.description for name, field in fields_of(Thresholds).items()}
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import json
 import secrets
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
@@ -16,20 +16,16 @@ from annotate.accounts.accounts import create_account
 from annotate.core.errors import RoundError
 from annotate.models import Round, User
 from annotate.rounds.queries import is_synthetic
+from generator.validation import Share, record
 
 
-@dataclass(frozen=True)
+@record
 class SimulatedVoter:
     """How a simulated annotator answers: a share of ties, then of blind left answers, then of true ones."""
 
-    accuracy: float
-    tie_rate: float
-    side_bias: float
-
-    def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if not 0 <= value <= 1:
-                raise ValueError(f"{name} is {value}; it is a share, so it must be 0 to 1")
+    accuracy: Share
+    tie_rate: Share
+    side_bias: Share
 
 
 def simulate_round(round: Round, voter: SimulatedVoter, *, count: int, seed: int, url: str) -> dict[str, Any]:

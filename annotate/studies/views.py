@@ -18,7 +18,6 @@ from annotate.studies import queries as study_queries
 from annotate.studies.entries import LinkTerms
 from annotate.studies.entry_link_views import TermsForm
 from annotate.studies.export import answer_rows, figures_report
-from annotate.studies.participant_views import label_of
 from annotate.studies.studies import StudyPlan, add_seat, make_study
 from annotate.studies.tasks import send_study
 from rlhf.evaluation.study_figures import CriterionFigures, study_figures
@@ -94,7 +93,7 @@ def study(request: SignedInRequest, study_id: int) -> HttpResponse:
         "models": models,
         "is_simulated": is_simulated,
         "results": [
-            {"label": label_of(criterion), "rows": _rows(figures, models), "figures": figures}
+            {"label": criterion.label, "rows": _rows(figures, models), "figures": figures}
             for criterion, figures in found.items()
         ],
     }

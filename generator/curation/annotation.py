@@ -13,7 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pydantic import Field
+
 from generator.media import replacing
+from generator.validation import Number, read, record
 
 ANNOTATION_NAME = "annotation.json.gz"
 SCHEMA_VERSION = 1
@@ -23,10 +26,10 @@ SCHEMA_VERSION = 1
 class Box:
     """A rectangle in pixels of the upright frame."""
 
-    left: float
-    top: float
-    width: float
-    height: float
+    left: Number
+    top: Number
+    width: Number
+    height: Number
 
     @property
     def area(self) -> float:
@@ -41,102 +44,74 @@ class Box:
         return max(across, 0.0) * max(down, 0.0) / smaller if smaller else 0.0
 
 
-@dataclass(frozen=True)
+@record
 class Face:
-    """One face in one frame.
+    """One face in one frame."""
 
-    Attributes:
-        box: from brow to chin, as the detector draws it.
-        confidence: in [0, 1], or None where the detector gives none.
-        landmarks: pixels of the frame: the eye, the eye, the nose's tip, the mouth's corner, the mouth's
-            corner, left before right as the frame shows them; None where the detector gives none.
-        yaw: degrees, positive where the nose points to the right side of the frame; None: unknown.
-        pitch: degrees, positive where it points up; None: unknown.
-        roll: degrees, positive where the head tilts clockwise as the frame shows it; None: unknown.
-        blur: variance of the Laplacian of the face as a grey crop of fixed size; higher is sharper.
-    """
+    box: Box = Field(description="from brow to chin, as the detector draws it")
+    confidence: Number | None = Field(description="in [0, 1], or None where the detector gives none")
+    landmarks: tuple[tuple[Number, Number], ...] | None = Field(
+        description="pixels of the frame: the eye, the eye, the nose's tip, the mouth's corner, the "
+        "mouth's corner, left before right as the frame shows them; None where the detector "
+        "gives none",
+    )
+    yaw: Number | None = Field(
+        description="degrees, positive where the nose points to the right side of the frame; None: unknown"
+    )
+    pitch: Number | None = Field(description="degrees, positive where it points up; None: unknown")
+    roll: Number | None = Field(
+        description="degrees, positive where the head tilts clockwise as the frame shows it; None: unknown"
+    )
+    blur: Number = Field(
+        description="variance of the Laplacian of the face as a grey crop of fixed size; higher is sharper"
+    )
 
-    box: Box
-    confidence: float | None
-    landmarks: tuple[tuple[float, float], ...] | None
-    yaw: float | None
-    pitch: float | None
-    roll: float | None
-    blur: float
 
-
-@dataclass(frozen=True)
+@record
 class Human:
-    """One person's body in one frame.
+    """One person's body in one frame."""
 
-    Attributes:
-        box: as far as the frame shows it.
-        is_estimated: drawn from the face box, where no human detector is configured.
-        confidence: in [0, 1]; None where it is estimated.
-    """
-
-    box: Box
-    is_estimated: bool
-    confidence: float | None
+    box: Box = Field(description="as far as the frame shows it")
+    is_estimated: bool = Field(description="drawn from the face box, where no human detector is configured")
+    confidence: Number | None = Field(description="in [0, 1]; None where it is estimated")
 
 
-@dataclass(frozen=True)
+@record
 class FrameAnnotation:
-    """One frame.
+    """One frame."""
 
-    Attributes:
-        index: frame number in the file, 0 first.
-        faces: in no order.
-        humans: in no order.
-    """
-
-    index: int
-    faces: tuple[Face, ...]
-    humans: tuple[Human, ...]
+    index: int = Field(description="frame number in the file, 0 first")
+    faces: tuple[Face, ...] = Field(description="in no order")
+    humans: tuple[Human, ...] = Field(description="in no order")
 
 
-@dataclass(frozen=True)
+@record
 class DetectorInfo:
-    """Which detector looked, in enough detail to look again.
+    """Which detector looked, in enough detail to look again."""
 
-    Attributes:
-        name: such as `haar`.
-        version: of the library, and the start of the weights' sha256 where there are any.
-        settings: all that changes what it finds; values are plain JSON.
-    """
-
-    name: str
-    version: str
-    settings: Mapping[str, Any]
+    name: str = Field(description="such as haar")
+    version: str = Field(
+        description="of the library, and the start of the weights' sha256 where there are any"
+    )
+    settings: Mapping[str, Any] = Field(description="all that changes what it finds; values are plain JSON")
 
 
-@dataclass(frozen=True)
+@record
 class ClipAnnotation:
-    """One file, photo or clip.
+    """One file, photo or clip."""
 
-    Attributes:
-        sha256: of the file's bytes.
-        width: pixels, upright.
-        height: pixels, upright.
-        num_frames: decoded frames of the file; 1 for a photo.
-        fps: frames per second; 0 for a photo.
-        shots: [start, end) frame spans that cover the file in order.
-        frames: frames 0, `stride`, 2 `stride`, ...
-        stride: 1 where every frame was looked at.
-        face_detector: what found the faces.
-        human_detector: what found the bodies.
-    """
-
-    sha256: str
-    width: int
-    height: int
-    num_frames: int
-    fps: float
-    shots: tuple[tuple[int, int], ...]
-    frames: tuple[FrameAnnotation, ...]
-    stride: int
-    face_detector: DetectorInfo
-    human_detector: DetectorInfo
+    sha256: str = Field(description="of the file's bytes")
+    width: int = Field(description="pixels, upright")
+    height: int = Field(description="pixels, upright")
+    num_frames: int = Field(description="decoded frames of the file; 1 for a photo")
+    fps: Number = Field(description="frames per second; 0 for a photo")
+    shots: tuple[tuple[int, int], ...] = Field(
+        description="[start, end) frame spans that cover the file in order"
+    )
+    frames: tuple[FrameAnnotation, ...] = Field(description="frames 0, stride, 2 stride, ")
+    stride: int = Field(description="1 where every frame was looked at")
+    face_detector: DetectorInfo = Field(description="what found the faces")
+    human_detector: DetectorInfo = Field(description="what found the bodies")
 
 
 def save_annotation(path: Path | str, annotation: ClipAnnotation) -> None:
@@ -146,8 +121,8 @@ def save_annotation(path: Path | str, annotation: ClipAnnotation) -> None:
         ValueError: a number is not finite.
         OSError: it cannot be written.
     """
-    record = {"schema_version": SCHEMA_VERSION, **asdict(annotation)}
-    text = json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    content = {"schema_version": SCHEMA_VERSION, **asdict(annotation)}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     with replacing(path) as temporary:
         temporary.write_bytes(gzip.compress(text.encode(), mtime=0))
 
@@ -161,10 +136,10 @@ def load_annotation(path: Path | str) -> ClipAnnotation:
     """
     content = Path(path).read_bytes()
     try:
-        record = json.loads(gzip.decompress(content), parse_constant=_refuse_constant)
-        version = record.pop("schema_version")
+        found = json.loads(gzip.decompress(content), parse_constant=_refuse_constant)
+        version = found.pop("schema_version")
         if version == SCHEMA_VERSION:
-            return _annotation(record)
+            return read(ClipAnnotation, found)
     except (OSError, EOFError, zlib.error, ValueError, TypeError, KeyError, AttributeError) as error:
         detail = " ".join(str(error).split())
         raise ValueError(f"{Path(path).name} is no annotation record: {detail}; annotate again") from None
@@ -175,28 +150,3 @@ def load_annotation(path: Path | str) -> ClipAnnotation:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
-
-
-def _annotation(record: dict[str, Any]) -> ClipAnnotation:
-    return ClipAnnotation(
-        **{
-            **record,
-            "shots": tuple((int(start), int(end)) for start, end in record["shots"]),
-            "frames": tuple(_frame(**frame) for frame in record["frames"]),
-            "face_detector": DetectorInfo(**record["face_detector"]),
-            "human_detector": DetectorInfo(**record["human_detector"]),
-        }
-    )
-
-
-def _frame(index: int, faces: list[dict[str, Any]], humans: list[dict[str, Any]]) -> FrameAnnotation:
-    return FrameAnnotation(
-        index=index,
-        faces=tuple(_face(**face) for face in faces),
-        humans=tuple(Human(**{**human, "box": Box(**human["box"])}) for human in humans),
-    )
-
-
-def _face(box: dict[str, float], landmarks: list[list[float]] | None, **rest: Any) -> Face:
-    points = None if landmarks is None else tuple((x, y) for x, y in landmarks)
-    return Face(box=Box(**box), landmarks=points, **rest)

@@ -9,17 +9,19 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
 from generator.curation.annotation import Box, ClipAnnotation, Face, FrameAnnotation, Human
 from generator.decoder import VideoDecoder
 from generator.media import MediaKind, MediaLimits, detect_format, file_sha256
 from generator.records import ReferenceKind
+from generator.validation import Amount, Count, read, record
 from generator.video import read_clip
 
 #: Frames of a clip reference, 4k + 1 of them: from a second of the tiny world to the paper's five seconds.
@@ -36,38 +38,29 @@ WAIST = 5.0
 MIN_SIDE = 16
 
 
-@dataclass(frozen=True)
+@record
 class Recipe:
-    """How one reference is cut out of a file.
+    """How one reference is cut out of a file; `draw_recipe` with its seed and kind gives it again.
 
-    Attributes:
-        kind: `photo` for a face image, `half_body`, or `clip`.
-        source_sha256: of the file's bytes.
-        start: first frame.
-        end: one after the last frame; `start + 1` for stills.
-        left: pixels of the upright frame, within it.
-        top: likewise.
-        width: pixels, even for clips.
-        height: pixels, even for clips.
-        seed: `draw_recipe` with this seed, and no kind but this one, gives the recipe again.
+    Raises:
+        ValueError: no file can be cut like this; the message names the field.
     """
 
-    kind: ReferenceKind
-    source_sha256: str
-    start: int
-    end: int
-    left: int
-    top: int
-    width: int
-    height: int
-    seed: int
+    kind: ReferenceKind = Field(description="photo for a face image, half_body, or clip")
+    source_sha256: str = Field(description="of the file's bytes")
+    start: Amount = Field(description="first frame")
+    end: Count = Field(description="one after the last frame; start + 1 for stills")
+    left: Amount = Field(description="pixels of the upright frame, within it")
+    top: Amount = Field(description="pixels, likewise")
+    width: Count = Field(description="pixels, even for clips")
+    height: Count = Field(description="pixels, even for clips")
+    seed: int = Field(description="of the draw")
 
-    def __post_init__(self) -> None:
-        """Refuse what no file can be cut by."""
-        if self.start < 0 or self.end <= self.start or min(self.left, self.top) < 0:
-            raise ValueError(f"recipe {self} starts before its file or ends before it starts; draw it again")
-        if min(self.width, self.height) < 1:
-            raise ValueError(f"recipe {self} cuts out nothing; draw it again")
+    @model_validator(mode="after")
+    def _check_span(self) -> Self:
+        if self.end <= self.start:
+            raise ValueError(f"recipe {self} ends before it starts; draw it again")
+        return self
 
     def to_json(self) -> dict[str, Any]:
         """As it is stored."""
@@ -80,16 +73,14 @@ class Recipe:
         Raises:
             ValueError: a field is missing, unknown, or out of its range.
         """
-        try:
-            return cls(**{**item, "kind": ReferenceKind(item["kind"])})
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"recipe {dict(item)} is not one of this version: {error}") from None
+        return read(cls, item)
 
 
 def possible_kinds(annotation: ClipAnnotation) -> tuple[ReferenceKind, ...]:
     """What can be cut out of a file: nothing without a face; no clip out of a still."""
-    stills = [kind for kind in (ReferenceKind.PHOTO, ReferenceKind.HALF_BODY) if _stills(annotation, kind)]
-    return (*stills, *([ReferenceKind.CLIP] if _spans(annotation) else []))
+    return tuple(
+        kind for kind in ReferenceKind if (_spans(annotation) if kind.is_clip else _stills(annotation, kind))
+    )
 
 
 def draw_recipe(
@@ -114,7 +105,7 @@ def draw_recipe(
         )
     kind = random.Random(f"{annotation.sha256}/{seed}/kind").choice(wanted)
     rng = random.Random(f"{annotation.sha256}/{seed}/{kind}")
-    if kind is ReferenceKind.CLIP:
+    if kind.is_clip:
         start, end, box = _draw_span(annotation, rng)
     else:
         start, box = _draw_still(annotation, kind, rng)
@@ -173,7 +164,7 @@ def _draw_still(annotation: ClipAnnotation, kind: ReferenceKind, rng: random.Ran
     frame = rng.choice(_stills(annotation, kind))
     face, human = _subject(frame)
     assert face is not None
-    if kind is ReferenceKind.PHOTO:
+    if not kind.shows_body:
         box = _around(face.box, rng.uniform(*FACE_SCALES))
     else:
         assert human is not None
@@ -201,7 +192,7 @@ def _stills(annotation: ClipAnnotation, kind: ReferenceKind) -> list[FrameAnnota
     found = []
     for frame in annotation.frames:
         face, human = _subject(frame)
-        needed = (face,) if kind is ReferenceKind.PHOTO else (face, human)
+        needed = (face, human) if kind.shows_body else (face,)
         if all(item and _is_large_enough(item.box, annotation) for item in needed):
             found.append(frame)
     return found

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from generator.curation.annotation import ClipAnnotation
 from generator.curation.people import find_people
 from generator.media import RejectReason
+from generator.validation import Amount, Number, Share, record
 
 
 @dataclass(frozen=True)
@@ -44,45 +47,31 @@ class Measures:
     roll_max: float | None
 
 
-@dataclass(frozen=True)
+Degrees = Annotated[Number, Field(ge=0, le=180)]
+
+
+@record
 class Thresholds:
     """When a file is not used.
 
-    Attributes:
-        min_frames: frames, of a clip's longest shot; a photo has no length.
-        max_faces: people at the same time.
-        min_face_share: of the frames, in [0, 1].
-        min_face_px: pixels, of the face's side.
-        min_blur: variance of the Laplacian on the normalised face.
-        min_blur_percentile: within the collection, in [0, 100]; 0 leaves nothing out.
-        max_yaw: degrees, in [0, 180].
-        max_pitch: degrees, in [0, 180].
-        max_roll: degrees, in [0, 180].
-        max_copy_distance: share of bits up to which two files of a person are copies; see `duplicates`.
+    Raises:
+        ValueError: one is out of its range.
     """
 
-    min_frames: int = 9
-    max_faces: int = 1
-    min_face_share: float = 0.3
-    min_face_px: float = 48.0
-    min_blur: float = 10.0
-    min_blur_percentile: float = 0.0
-    max_yaw: float = 60.0
-    max_pitch: float = 45.0
-    max_roll: float = 45.0
-    max_copy_distance: float = 0.06
-
-    def __post_init__(self) -> None:
-        """Refuse a threshold out of its range, by its name."""
-        tops = {
-            "min_face_share": 1.0,
-            "max_copy_distance": 1.0,
-            "min_blur_percentile": 100.0,
-        } | dict.fromkeys(("max_yaw", "max_pitch", "max_roll"), 180.0)
-        for item in fields(self):
-            value, top = getattr(self, item.name), tops.get(item.name, math.inf)
-            if not 0 <= value <= top or math.isinf(value):
-                raise ValueError(f"{item.name} is {value}; give a number from 0 to {top:g}")
+    min_frames: Amount = Field(default=9, description="Frames of the longest shot, at least")
+    max_faces: Amount = Field(default=1, description="People at the same time, at most")
+    min_face_share: Share = Field(default=0.3, description="Share of the frames with the face, at least")
+    min_face_px: Number = Field(default=48.0, ge=0, description="Face, pixels, at least")
+    min_blur: Number = Field(default=10.0, ge=0, description="Sharpness, at least")
+    min_blur_percentile: Number = Field(
+        default=0.0, ge=0, le=100, description="Sharpness within the collection, percentile, at least"
+    )
+    max_yaw: Degrees = Field(default=60.0, description="Turn of the head, degrees, at most")
+    max_pitch: Degrees = Field(default=45.0, description="Nod of the head, degrees, at most")
+    max_roll: Degrees = Field(default=45.0, description="Tilt of the head, degrees, at most")
+    max_copy_distance: Share = Field(
+        default=0.06, description="Share of bits in which copies differ, at most"
+    )
 
 
 def measure(annotation: ClipAnnotation) -> Measures:

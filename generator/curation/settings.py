@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import Field
+
+from generator.validation import Count, record
+
 FACE_DETECTORS = ("haar", "yunet", "insightface", "mediapipe")
 HUMAN_DETECTORS = ("estimated", "transformers")
 
@@ -26,21 +30,17 @@ class DetectorSettings:
     allow_non_commercial: bool = False
 
 
-@dataclass(frozen=True)
+@record
 class CurationSettings:
     """How closely a file is looked at.
 
-    Attributes:
-        max_frames: of a clip, so many frames at most are looked at, evenly spaced.
-        detection_side: pixels: longer frames are shrunk to this long side for the detectors.
+    Raises:
+        ValueError: nothing could be found like this.
     """
 
-    max_frames: int = 48
-    detection_side: int = 960
-
-    def __post_init__(self) -> None:
-        """Refuse what finds nothing."""
-        if self.max_frames < 1:
-            raise ValueError(f"max_frames is {self.max_frames}; look at 1 frame at least")
-        if self.detection_side < 64:
-            raise ValueError(f"detection_side is {self.detection_side}; give 64 pixels at least")
+    max_frames: Count = Field(
+        default=48, description="of a clip, so many frames at most are looked at, evenly spaced"
+    )
+    detection_side: int = Field(
+        default=960, ge=64, description="pixels: longer frames are shrunk to this long side for the detectors"
+    )

@@ -10,36 +10,35 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from pydantic import Field
 
 from generator.media import file_sha256
+from generator.validation import fields_of, read, record
 
 MANIFEST_NAME = "weights.json"
-_FIELDS = {"file": str, "sha256": str, "source": str, "licence": str, "non_commercial": bool}
 
 
-@dataclass(frozen=True)
-class Weights:
-    """One checked entry.
-
-    Attributes:
-        name: as the manifest calls it.
-        path: the file, or the folder of a model with several files.
-        sha256: of the file, or of the folder: see `weights_sha256`.
-        source: where it comes from.
-        licence: such as an SPDX name.
-        non_commercial: whether the licence forbids commercial use.
-    """
-
-    name: str
-    path: Path
+@record
+class _Entry:
+    file: str
     sha256: str
     source: str
     licence: str
     non_commercial: bool
+
+
+@record
+class Weights:
+    """One checked entry."""
+
+    name: str = Field(description="as the manifest calls it")
+    path: Path = Field(description="the file, or the folder of a model with several files")
+    sha256: str = Field(description="of the file, or of the folder: see weights_sha256")
+    source: str = Field(description="where it comes from")
+    licence: str = Field(description="such as an SPDX name")
+    non_commercial: bool = Field(description="whether the licence forbids commercial use")
 
     @property
     def version(self) -> str:
@@ -61,24 +60,21 @@ def find_weights(folder: Path | None, name: str, *, allow_non_commercial: bool) 
     if folder is None:
         raise ValueError(f"{name} needs weights and no folder of models is set; set one with {MANIFEST_NAME}")
     entry = _read_entry(folder / MANIFEST_NAME, name)
-    path = (folder / entry["file"]).resolve()
+    path = (folder / entry.file).resolve()
     if not path.is_relative_to(folder.resolve()):
-        raise ValueError(f"{name}: {entry['file']} lies outside of {folder.name}; put the weights into it")
+        raise ValueError(f"{name}: {entry.file} lies outside of {folder.name}; put the weights into it")
     if not path.exists():
-        raise ValueError(f"{name}: {entry['file']} is missing; fetch it from {entry['source']}")
-    if entry["non_commercial"] and not allow_non_commercial:
+        raise ValueError(f"{name}: {entry.file} is missing; fetch it from {entry.source}")
+    if entry.non_commercial and not allow_non_commercial:
         raise ValueError(
-            f"{name}: the licence {entry['licence']} forbids commercial use; allow non-commercial weights in "
+            f"{name}: the licence {entry.licence} forbids commercial use; allow non-commercial weights in "
             "the settings if yours is none, or use another model"
         )
-    if (found := weights_sha256(path)) != entry["sha256"]:
+    if (found := weights_sha256(path)) != entry.sha256:
         raise ValueError(
-            f"{name}: {entry['file']} has sha256 {found}, not {entry['sha256']}; fetch it again from "
-            f"{entry['source']}"
+            f"{name}: {entry.file} has sha256 {found}, not {entry.sha256}; fetch it again from {entry.source}"
         )
-    return Weights(
-        name, path, found, entry["source"], entry["licence"], non_commercial=entry["non_commercial"]
-    )
+    return Weights(name, path, found, entry.source, entry.licence, non_commercial=entry.non_commercial)
 
 
 def weights_sha256(path: Path) -> str:
@@ -93,7 +89,7 @@ def weights_sha256(path: Path) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _read_entry(manifest: Path, name: str) -> Mapping[str, Any]:
+def _read_entry(manifest: Path, name: str) -> _Entry:
     try:
         entries = json.loads(manifest.read_text(encoding="utf-8"))
     except OSError as error:
@@ -104,8 +100,8 @@ def _read_entry(manifest: Path, name: str) -> Mapping[str, Any]:
         raise ValueError(f"{manifest} is not valid JSON: {error}") from None
     if not isinstance(entries, dict) or not isinstance(entries.get(name), dict):
         raise ValueError(f"{manifest} has no entry {name!r}; note the weights there, or use another model")
-    entry: dict[str, Any] = entries[name]
-    for field, kind in _FIELDS.items():
-        if not isinstance(entry.get(field), kind):
-            raise ValueError(f"{manifest}: {name} has {field} {entry.get(field)!r}; give a {kind.__name__}")
-    return entry
+    known = {key: value for key, value in entries[name].items() if key in fields_of(_Entry)}
+    try:
+        return read(_Entry, known)
+    except ValueError as error:
+        raise ValueError(f"{manifest}: {name}: {error}") from None

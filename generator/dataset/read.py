@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from generator.dataset.columns import TABLES, read_table, rows_sha256
-from generator.dataset.manifest import DatasetError, Manifest
+from generator.dataset.columns import TABLES
+from generator.dataset.manifest import Manifest
 from generator.dataset.rows import InstanceRow, PersonRow, ReferenceRow
+from generator.frozen_set import FrozenSetError
+from generator.frozen_table import read_table, rows_sha256
 
 Row = TypeVar("Row", PersonRow, ReferenceRow, InstanceRow)
 
@@ -30,7 +32,7 @@ class Dataset:
         """The people, one by one.
 
         Raises:
-            DatasetError: a row that this format does not allow.
+            FrozenSetError: a row that this format does not allow.
         """
         return self._rows("people", PersonRow)
 
@@ -44,11 +46,11 @@ class Dataset:
 
     def _rows(self, table: str, row: type[Row]) -> Iterator[Row]:
         path = self.folder / f"{table}.parquet"
-        for number, item in enumerate(read_table(path), start=1):
+        for number, item in enumerate(read_table(path, Manifest.remedy), start=1):
             try:
                 yield row.from_json(item, self.folder)
-            except (KeyError, TypeError, ValueError) as error:
-                raise DatasetError(f"{path} row {number}: {error}; export the dataset again") from None
+            except ValueError as error:
+                raise FrozenSetError(f"{path} row {number}: {error}; {Manifest.remedy}") from None
 
 
 def read_dataset(folder: Path | str) -> Dataset:
@@ -58,12 +60,12 @@ def read_dataset(folder: Path | str) -> Dataset:
         folder: as written by `write_dataset`.
 
     Raises:
-        DatasetError: a table is missing or changed; the message names it.
+        FrozenSetError: a table is missing or changed; the message names it.
     """
     folder = Path(folder)
     manifest = Manifest.read(folder)
     for table in TABLES:
         path = folder / f"{table}.parquet"
-        if rows_sha256(read_table(path)) != manifest.rows_sha256.get(table):
-            raise DatasetError(f"{path} has other rows than the manifest says; export the dataset again")
+        if rows_sha256(read_table(path, Manifest.remedy)) != manifest.rows_sha256.get(table):
+            raise FrozenSetError(f"{path} has other rows than the manifest says; {Manifest.remedy}")
     return Dataset(folder, manifest)

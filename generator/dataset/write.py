@@ -12,18 +12,16 @@ The same rows give the same bytes. Memory does not grow with their number.
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from generator.dataset.columns import TABLES, TableWriter
-from generator.dataset.manifest import DatasetError, Manifest
+from generator.dataset.columns import TABLES, columns
+from generator.dataset.manifest import Manifest
 from generator.dataset.rows import InstanceRow, PersonRow, ReferenceRow
-from generator.frozen_set import MEDIA_FOLDER, MediaFile, copy_media, encode_line
-from generator.media import MediaError, file_sha256
+from generator.frozen_set import encode_line, place_media, staged
+from generator.frozen_table import TableWriter
+from generator.media import file_sha256
 
 #: The name that `rlhf.sft` looks for in a folder.
 TRAINING_FILE = "instances.jsonl"
@@ -50,22 +48,12 @@ def write_dataset(
         The manifest as written.
 
     Raises:
-        DatasetError: a file that is missing or has other bytes than stated, or another dataset in `folder`.
+        FrozenSetError: a file that is missing or has other bytes than stated, or another dataset in `folder`.
     """
     folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    partial.chmod(0o750)
-    try:
+    with staged(folder) as partial:
         manifest = _write(partial, people, references, instances, left_out)
-        try:
-            os.rename(partial, folder)  # fails where a dataset is already: a folder is never replaced
-        except OSError:
-            if not folder.exists():
-                raise
-            _expect_same(folder, manifest)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    manifest.expect_in(folder)
     return manifest
 
 
@@ -76,11 +64,10 @@ def _write(
     instances: Iterable[InstanceRow],
     left_out: Mapping[str, int],
 ) -> Manifest:
-    (folder / MEDIA_FOLDER).mkdir()
     counts: Counter[str] = Counter()
     licences: Counter[str] = Counter()
-    rows_sha256, learned_from = {}, set()
-    with TableWriter(folder / "people.parquet", "people") as table:
+    tables, rows_sha256, learned_from = columns(), {}, set()
+    with TableWriter(folder / "people.parquet", tables["people"]) as table:
         for person in people:
             table.add(person.to_json())
             counts["people"] += 1
@@ -88,18 +75,21 @@ def _write(
             if person.split == "train" and "train" in (person.consent or ()):
                 learned_from.add((person.source, person.person))
         rows_sha256["people"] = table.sha256
-    with TableWriter(folder / "references.parquet", "references") as table:
+    with TableWriter(folder / "references.parquet", tables["references"]) as table:
         for reference in references:
             table.add(reference.to_json())
             counts["references"] += 1
-            counts["media"] += sum(_take(file, folder) for file in reference.files)
+            counts["media"] += sum(place_media(file, folder) for file in reference.files)
         rows_sha256["references"] = table.sha256
     training = folder / TRAINING_FILE
-    with TableWriter(folder / "instances.parquet", "instances") as table, open(training, "wb") as lines:
+    with (
+        TableWriter(folder / "instances.parquet", tables["instances"]) as table,
+        open(training, "wb") as lines,
+    ):
         for instance in instances:
             table.add(instance.to_json())
             counts["instances"] += 1
-            counts["media"] += sum(_take(file, folder) for file in instance.files)
+            counts["media"] += sum(place_media(file, folder) for file in instance.files)
             if instance.target is not None and (instance.source, instance.person) in learned_from:
                 lines.write(encode_line(instance.to_training_json()))
                 counts["training"] += 1
@@ -118,26 +108,6 @@ def _write(
     (folder / "README.md").write_text(_card(manifest), encoding="utf-8", newline="\n")
     manifest.write(folder)
     return manifest
-
-
-def _take(file: MediaFile, folder: Path) -> bool:
-    """Copy a file into the dataset unless it is there; say whether it was new."""
-    target = folder / file.name
-    if target.exists():
-        return False
-    try:
-        copy_media(file, target)
-    except MediaError as problem:
-        raise DatasetError(f"{problem.detail}; import it again or erase it") from None
-    return True
-
-
-def _expect_same(folder: Path, manifest: Manifest) -> None:
-    there = Manifest.read(folder)
-    if there.content_hash != manifest.content_hash:
-        raise DatasetError(
-            f"{folder} holds another dataset ({there.content_hash[:12]}); export into a new folder"
-        )
 
 
 def _card(manifest: Manifest) -> str:

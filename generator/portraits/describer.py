@@ -15,15 +15,17 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
+
+from pydantic import Field
 
 from generator.portraits.paraphrases import CONCEPTS, PARAPHRASES, STATES
 from generator.portraits.world import ELEMENT_STATES, phrase_change
 from generator.prompts.asking import ModelError, Question, Reply
 from generator.prompts.pictures import Medium
 from generator.records import ELEMENTS
+from generator.validation import Share, record
 
 #: How much of a similarity is meaning; the rest is sway by the words, and chance.
 MEANING = 0.75
@@ -34,30 +36,20 @@ JUDGING_NOISE = 0.08
 Known = Callable[[Medium], Mapping[str, str]]
 
 
-@dataclass(frozen=True)
+@record
 class Errors:
     """How often readings go wrong; none at all by default.
-
-    Attributes:
-        omitted: share of readings that are left out.
-        invented: share of readings that name another state.
-        paraphrased: say states in changing words, and judge those with some noise.
-        seed: of the chance.
 
     Raises:
         ValueError: a share out of [0, 1].
     """
 
-    omitted: float = 0.0
-    invented: float = 0.0
-    paraphrased: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse what is no share."""
-        for name in ("omitted", "invented"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be from 0 to 1")
+    omitted: Share = Field(default=0.0, description="share of readings that are left out")
+    invented: Share = Field(default=0.0, description="share of readings that name another state")
+    paraphrased: bool = Field(
+        default=False, description="say states in changing words, and judge those with some noise"
+    )
+    seed: int = Field(default=0, description="of the chance")
 
 
 class PortraitModel:

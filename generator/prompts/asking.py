@@ -7,10 +7,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
+
+from pydantic import Field, model_validator
 
 from generator.prompts.forms import Form, ReplyError, read_reply
 from generator.prompts.pictures import Medium, digest
+from generator.validation import Count, Number, record
 
 
 @dataclass(frozen=True)
@@ -126,32 +129,31 @@ class UnansweredError(Exception):
         self.is_hopeless = is_hopeless
 
 
-@dataclass(frozen=True)
+@record
 class Patience:
     """How often and after how long a question is asked again.
-
-    Attributes:
-        attempts: in all.
-        first_wait_s: the most seconds before the second attempt; it doubles each time.
-        longest_wait_s: no wait is longer. A server that asks for a longer one is not asked again.
 
     Raises:
         ValueError: a value out of its range.
     """
 
-    attempts: int = 6
-    first_wait_s: float = 1.0
-    longest_wait_s: float = 120.0
+    attempts: Count = Field(default=6, description="in all")
+    first_wait_s: Number = Field(
+        default=1.0, ge=0, description="the most seconds before the second attempt; it doubles each time"
+    )
+    longest_wait_s: Number = Field(
+        default=120.0,
+        description="no wait is longer; a server that asks for a longer one is not asked again",
+    )
 
-    def __post_init__(self) -> None:
-        """Refuse values that make no sense."""
-        if not isinstance(self.attempts, int) or self.attempts < 1:
-            raise ValueError(f"attempts is {self.attempts!r}; it must be a whole number of at least 1")
-        if not 0 <= self.first_wait_s <= self.longest_wait_s:
+    @model_validator(mode="after")
+    def _check_waits(self) -> Self:
+        if self.first_wait_s > self.longest_wait_s:
             raise ValueError(
                 f"first_wait_s is {self.first_wait_s}; it must be from 0 to longest_wait_s, "
                 f"{self.longest_wait_s}"
             )
+        return self
 
     def wait_s(self, attempt: int, retry_after_s: float | None, chance: float) -> float:
         """Seconds to wait after a failed attempt.

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from generator.prompts.asking import Asker, Model, Patience
+from generator.prompts.plan import Address
 from generator.prompts.questions import AskedComparer, AskedDescriber, AskedObserver, Look, look
-from generator.prompts.server import Address, ChatServer
+from generator.prompts.server import ChatServer
 from generator.prompts.stages import Comparer, Describer, Observer
 from generator.prompts.transcript import Price, Transcript
 

@@ -129,11 +129,6 @@ def check(value: Any, schema: Mapping[str, Any]) -> None:
         raise ReplyError(map(_fault, errors), "; ".join(map(_complaint, errors)))
 
 
-def complaints(value: Any, schema: Mapping[str, Any]) -> list[str]:
-    """What about a value does not fit a JSON schema, one short line each; empty where all does."""
-    return [_complaint(error) for error in Draft202012Validator(schema).iter_errors(value)]
-
-
 def _fault(error: ValidationError) -> Fault:
     return {"required": Fault.OMITTED, "additionalProperties": Fault.INVENTED}.get(
         str(error.validator), Fault.WRONG_VALUE

@@ -3,99 +3,51 @@
 from __future__ import annotations
 
 import email.utils
-import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
-from urllib.parse import urlsplit
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import httpx2
 import openai
 from openai import OpenAI
+from pydantic import Field
 
 from generator.prompts.asking import ModelError, Question, Reply
 from generator.prompts.chat import Part, chat_message
-from generator.prompts.forms import ReplyError, check
 from generator.prompts.pictures import data_url
-
-#: What a server is told about the form of a reply; nothing, where it refuses to be told.
-ResponseFormat = Literal["json_schema", "json_object", "none"]
+from generator.prompts.plan import Address, ResponseFormat
+from generator.validation import Amount, parse
 
 #: Statuses that may be gone at the next attempt, beside all from 500 on.
 _TRANSIENT = {408, 409, 425, 429}
 #: Statuses that every other question would get as well.
 _HOPELESS = {401, 402, 403, 404}
-#: What a body that this client reads must hold.
-_ENVELOPE: Mapping[str, Any] = {
-    "type": "object",
-    "required": ["choices"],
-    "properties": {
-        "choices": {
-            "type": "array",
-            "minItems": 1,
-            "items": {
-                "type": "object",
-                "required": ["message"],
-                "properties": {
-                    "message": {
-                        "type": "object",
-                        "properties": {"content": {"type": ["string", "null"]}},
-                    }
-                },
-            },
-        },
-        "usage": {
-            "type": ["object", "null"],
-            "required": ["prompt_tokens", "completion_tokens"],
-            "properties": {
-                "prompt_tokens": {"type": "integer", "minimum": 0},
-                "completion_tokens": {"type": "integer", "minimum": 0},
-            },
-        },
-    },
-}
-#: Parts of a request that are not the caller's to choose.
-_OWN = {"model", "messages", "response_format", "stream", "n"}
 
 
 @dataclass(frozen=True)
-class Address:
-    """Where a model is served.
+class _Usage:
+    prompt_tokens: Amount
+    completion_tokens: Amount
 
-    Attributes:
-        base_url: of the API, such as http://127.0.0.1:8000/v1.
-        model: its name there.
-        timeout_s: of one call.
-        response_format: how the form of a reply is asked for.
-        options: further fields of every request, such as temperature or max_completion_tokens.
 
-    Raises:
-        ValueError: a value that cannot be used; the message names it.
-    """
+@dataclass(frozen=True)
+class _Message:
+    content: str | None = None
 
-    base_url: str
-    model: str
-    timeout_s: float = 120.0
-    response_format: ResponseFormat = "json_schema"
-    options: Mapping[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        """Refuse what cannot work, before anything is asked."""
-        url = urlsplit(self.base_url)
-        if url.scheme not in ("http", "https") or not url.hostname:
-            raise ValueError(f"base_url is {self.base_url!r}; it must be like http://127.0.0.1:8000/v1")
-        if url.username or url.password:
-            raise ValueError("base_url holds a user or a password; put the key into api_key_file instead")
-        if not self.model:
-            raise ValueError("model is empty; give the name under which the server offers it")
-        if not self.timeout_s > 0:
-            raise ValueError(f"timeout_s is {self.timeout_s}; it must be above 0")
-        if self.response_format not in get_args(ResponseFormat):
-            known = ", ".join(get_args(ResponseFormat))
-            raise ValueError(f"response_format is {self.response_format!r}; it must be one of {known}")
-        if owned := sorted(_OWN & self.options.keys()):
-            raise ValueError(f"options hold {owned[0]!r}, which is set here; leave it out")
+@dataclass(frozen=True)
+class _Choice:
+    message: _Message
+    finish_reason: Any = None
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What a body that this client reads must hold; the rest is passed over."""
+
+    choices: Annotated[list[_Choice], Field(min_length=1)]
+    usage: _Usage | None = None
 
 
 class ChatServer:
@@ -177,17 +129,14 @@ def _read_envelope(body: bytes) -> Reply:
         ModelError: it is no chat completion, or one without a text.
     """
     try:
-        answer = json.loads(body)
-        check(answer, _ENVELOPE)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ModelError("malformed", f"the server's answer is not JSON: {error}") from None
-    except ReplyError as error:
+        answer = parse(_Answer, body)
+    except ValueError as error:
         raise ModelError("malformed", f"the server's answer is no chat completion: {error}") from None
-    choice, usage = answer["choices"][0], answer.get("usage")
-    if not (text := choice["message"].get("content")):
-        raise ModelError("empty", f"the reply is empty (finish_reason {choice.get('finish_reason')!r})")
-    tokens = usage and {"prompt": usage["prompt_tokens"], "completion": usage["completion_tokens"]}
-    return Reply(text, tokens)
+    choice, usage = answer.choices[0], answer.usage
+    if not choice.message.content:
+        raise ModelError("empty", f"the reply is empty (finish_reason {choice.finish_reason!r})")
+    tokens = {"prompt": usage.prompt_tokens, "completion": usage.completion_tokens} if usage else None
+    return Reply(choice.message.content, tokens)
 
 
 def _status_error(error: openai.APIStatusError) -> ModelError:

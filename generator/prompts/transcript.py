@@ -6,31 +6,24 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
 
-@dataclass(frozen=True)
+from generator.validation import Number, record
+
+
+@record
 class Price:
     """What a model's tokens cost, in the currency of whoever set it, per million.
-
-    Attributes:
-        prompt: of tokens read.
-        completion: of tokens written.
 
     Raises:
         ValueError: a negative price.
     """
 
-    prompt: float
-    completion: float
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be a price."""
-        for name, value in vars(self).items():
-            if not value >= 0:
-                raise ValueError(f"the price of {name} tokens is {value}; it must be at least 0")
+    prompt: Number = Field(ge=0, description="of tokens read")
+    completion: Number = Field(ge=0, description="of tokens written")
 
 
 class Transcript:

@@ -1,31 +1,20 @@
-"""The settings of a run as a form: names, meanings and kinds, read from the configuration class itself.
+"""The settings of a run as a form: names, meanings and kinds, read from the fields of the configuration.
 
-What a field means stands once, in the `Attributes` of its class; ranges are checked once, where the class is
-built. So a form never says anything else than the command does.
+What a field means, its unit and its range stand once, in its class. So a form never says anything else than
+the command does.
 """
 
 from __future__ import annotations
 
-import inspect
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from math import isfinite
 from types import NoneType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from rlhf.dpo.config import SCHEDULES, FlowDPOConfig
-from rlhf.training.config import KEPT, RunConfig
-
-#: Fields that take one word of a few.
-CHOICES: Mapping[str, tuple[str, ...]] = {
-    "guard": ("sdpo", "none"),
-    "beta_schedule": SCHEDULES,
-    "pair_weighting": ("none", "posterior"),
-    "kept_activations": KEPT,
-}
-
-_FIELD = re.compile(r"^    (\w+): (.+)$")
+from generator.validation import fields_of, range_of
+from rlhf.dpo.config import FlowDPOConfig
+from rlhf.training.config import RunConfig
 
 
 @dataclass(frozen=True)
@@ -51,19 +40,18 @@ class Setting:
 
 def settings_of(kind: type[RunConfig]) -> list[Setting]:
     """Every field of a configuration, those of the class itself before those that it inherits."""
-    meanings = {name: text for base in reversed(kind.__mro__[:-1]) for name, text in _meanings(base).items()}
     hints, own = get_type_hints(kind), set(vars(kind).get("__annotations__", ()))
-    ordered = sorted(fields(kind), key=lambda field: field.name not in own)
+    ordered = sorted(fields_of(kind).items(), key=lambda item: item[0] not in own)
     return [
         Setting(
-            name=field.name,
-            meaning=meanings[field.name],
-            kind=_kind(hints[field.name]),
+            name=name,
+            meaning="; ".join(filter(None, (field.description, range_of(field)))),
+            kind=_kind(hints[name]),
             default=written(field.default),
-            choices=CHOICES.get(field.name, ()),
-            optional=NoneType in get_args(hints[field.name]),
+            choices=get_args(hints[name]) if get_origin(hints[name]) is Literal else (),
+            optional=NoneType in get_args(hints[name]),
         )
-        for field in ordered
+        for name, field in ordered
     ]
 
 
@@ -93,24 +81,10 @@ def written(value: Any) -> str:
     return "" if value is None else f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
-def _meanings(kind: type) -> dict[str, str]:
-    """The `Attributes` of a class, by name, each in one line."""
-    _, _, rest = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")
-    found: dict[str, str] = {}
-    last = ""
-    for line in rest.partition("\n\n")[0].splitlines():
-        if match := _FIELD.match(line):
-            last = match[1]
-            found[last] = match[2]
-        elif last:
-            found[last] += f" {line.strip()}"
-    return {name: text.replace("`", "") for name, text in found.items()}
-
-
 def _kind(hint: Any) -> str:
     plain = next((one for one in get_args(hint) if one is not NoneType), hint)
     if get_origin(hint) is tuple:
-        return "words" if plain is str else "numbers"
+        return "numbers" if plain is float else "words"
     return {bool: "switch", int: "whole", float: "number"}.get(plain, "word")
 
 

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from peft import LoraConfig
 
 from generator.adapter_files import ADAPTER_FILE, COMFYUI_FILE
+from generator.frozen_set import FrozenSetError
 from generator.media import file_sha256
 from generator.records import SamplerSettings
 from generator.rundir import RunDir, RunError
@@ -39,7 +40,8 @@ from rlhf.dpo.latents import CachedPairs, cache_pairs, empty_condition
 from rlhf.dpo.policy import FlowPolicy
 from rlhf.dpo.reference import identify, open_bank
 from rlhf.dpo.trainer import FlowDPOTrainer
-from rlhf.export.freezing import Export, ExportError, ExportRow, read_export
+from rlhf.export.freezing import Export, read_export
+from rlhf.export.row import ExportRow
 from rlhf.training import processes
 from rlhf.training.draws import PairDraws, Tensors
 from rlhf.training.instances import TrainingInstance, target_settings
@@ -245,7 +247,7 @@ def _open_export(folder: Path) -> Export:
     """Verify the export before anything costly begins."""
     try:
         export = read_export(folder)
-    except ExportError as error:
+    except FrozenSetError as error:
         raise RunError(str(error)) from None
     if not export.manifest.num_pairs:
         raise RunError(f"{folder} holds no pair; collect more votes")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol, Self
 
-from generator.records import ReferenceKind
+from pydantic import BeforeValidator, Field, PlainSerializer
+
+from generator.records import ShownReferences
+from generator.validation import Number, read, record, to_json
 
 #: How the reason of a hole begins where the instance asks for nothing that the column measures: no failure.
 NOT_ASKED = "not asked: "
@@ -27,106 +30,81 @@ class MetricError(ValueError):
     """A metric cannot be used, or has nothing to say of a video; one line that names why and a remedy."""
 
 
-@dataclass(frozen=True)
+@record
 class NamedElement:
-    """A thing that a video must show as a picture shows it.
+    """A thing that a video must show as a picture shows it."""
 
-    Attributes:
-        name: what to look for, such as "red scarf".
-        path: the picture; None where the primary reference shows it.
-    """
-
-    name: str
-    path: str | None = None
+    name: str = Field(description="what to look for, such as 'red scarf'")
+    path: str | None = Field(
+        default=None, description="the picture; None where the primary reference shows it"
+    )
 
 
-@dataclass(frozen=True)
+#: In JSON an object, as references are.
+GroupPath = Annotated[
+    str,
+    BeforeValidator(lambda item: item.get("path") if isinstance(item, dict) else item),
+    PlainSerializer(lambda path: {"path": path}),
+]
+
+
+@record
 class EvaluationInstance:
     """One input, and what a perfect video of it shows.
 
-    Attributes:
-        instance_id: names the files.
-        prompt: the differential prompt's text.
-        references: (path, kind), the first is the primary.
-        id_group: every reference of the person; identity is judged against all of them.
-        expected: the state of each of the seven elements; empty where nobody knows it.
-        changed: the elements that the prompt names.
-        identity: whose instance it is; instances of one person are not independent.
-        task: of the paper's two.
-        standard_prompt: the whole scene in words, for models that know no primary reference; "" where none
-            was written.
-        elements: what `Ele-` metrics look for.
+    Raises:
+        ValueError: a field is missing or of another kind.
     """
 
-    instance_id: str
-    prompt: str
-    references: tuple[tuple[str, ReferenceKind], ...]
-    id_group: tuple[str, ...]
-    expected: Mapping[str, str] = field(default_factory=dict)
-    changed: tuple[str, ...] = ()
-    identity: str = ""
-    task: Task = Task.IPT2V
-    standard_prompt: str = ""
-    elements: tuple[NamedElement, ...] = ()
+    instance_id: str = Field(description="names the files")
+    prompt: str = Field(description="the differential prompt's text")
+    references: ShownReferences = Field(description="the first is the primary")
+    id_group: tuple[GroupPath, ...] = Field(
+        description="every reference of the person; identity is judged against all of them"
+    )
+    expected: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="the state of each of the seven elements; empty where nobody knows it",
+    )
+    changed: tuple[str, ...] = Field(default=(), description="the elements that the prompt names")
+    identity: str = Field(
+        default="", description="whose instance it is; instances of one person are not independent"
+    )
+    task: Task = Field(default=Task.IPT2V, description="of the paper's two")
+    standard_prompt: str = Field(
+        default="",
+        description="the whole scene in words, for models that know no primary reference; empty if unwritten",
+    )
+    elements: tuple[NamedElement, ...] = Field(default=(), description="what Ele- metrics look for")
 
     @classmethod
-    def from_json(cls, item: Mapping[str, Any]) -> EvaluationInstance:
-        """Read one entry of a request or of a benchmark set.
-
-        Raises:
-            ValueError: a field is missing or of another kind.
-        """
+    def from_json(cls, item: Mapping[str, Any]) -> Self:
+        """Read one entry of a request or of a benchmark set; raises like the class."""
         try:
-            return cls(
-                str(item["instance_id"]),
-                str(item["prompt"]),
-                tuple((str(r["path"]), ReferenceKind(r["kind"])) for r in item["references"]),
-                tuple(str(r["path"]) for r in item["id_group"]),
-                {str(element): str(state) for element, state in item.get("expected", {}).items()},
-                tuple(str(element) for element in item.get("changed", [])),
-                str(item.get("identity", item["instance_id"])),
-                Task(item.get("task", Task.IPT2V)),
-                str(item.get("standard_prompt", "")),
-                tuple(NamedElement(str(e["name"]), e.get("path")) for e in item.get("elements", [])),
-            )
-        except KeyError as missing:
-            raise ValueError(f"instance {item.get('instance_id', '?')} has no {missing}") from None
+            return read(cls, {"identity": item.get("instance_id"), **item})
+        except ValueError as error:
+            raise ValueError(f"instance {item.get('instance_id', '?')}: {error}") from None
 
     def to_json(self) -> dict[str, Any]:
         """The inverse of `from_json`."""
-        return {
-            **asdict(self),
-            "references": [{"path": path, "kind": str(kind)} for path, kind in self.references],
-            "id_group": [{"path": path} for path in self.id_group],
-            "changed": list(self.changed),
-            "task": str(self.task),
-            "elements": [asdict(element) for element in self.elements],
-        }
+        item: dict[str, Any] = to_json(self)
+        return item
 
 
-@dataclass(frozen=True)
+@record
 class MetricFacts:
-    """What a figure rests on; figures that rest on different things are never put into one table.
+    """What a figure rests on; figures that rest on different things are never put into one table."""
 
-    Attributes:
-        metric: its name in `rlhf.evaluation.metrics`.
-        columns: of the table, with the paper's names where the paper has them.
-        model: what looks at the videos.
-        weights_sha256: of its weights; "" where there are none.
-        licence: of its weights or, where there are none, of its code.
-        frames: which frames it looks at.
-        missing: what becomes of a frame without the thing that is looked for.
-        settings: whatever else changes a figure.
-    """
-
-    metric: str
-    columns: tuple[str, ...]
-    model: str
-    weights_sha256: str
-    licence: str
-    frames: str
-    missing: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    metric: str = Field(description="its name in rlhf.evaluation.metrics")
+    columns: tuple[str, ...] = Field(
+        description="of the table, with the paper's names where the paper has them"
+    )
+    model: str = Field(description="what looks at the videos")
+    weights_sha256: str = Field(description="of its weights; '' where there are none")
+    licence: str = Field(description="of its weights or, where there are none, of its code")
+    frames: str = Field(description="which frames it looks at")
+    missing: str = Field(description="what becomes of a frame without the thing that is looked for")
+    settings: Mapping[str, Any] = Field(default_factory=dict, description="whatever else changes a figure")
 
     def to_json(self) -> dict[str, Any]:
         """All fields, and the fingerprint of them."""
@@ -138,23 +116,26 @@ class MetricFacts:
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
-@dataclass(frozen=True)
+@record
 class VideoScores:
-    """What a metric says of one video.
+    """What a metric says of one video."""
 
-    Attributes:
-        values: by column, in [0, 1], higher is better; the table shows them times 100.
-        holes: by column, why there is no value; every column of the metric is in one of the two. The reason
-            begins with `NOT_ASKED` where the instance asks for nothing of the kind.
-        details: whatever else is worth keeping (JSON): curves, tables, transcripts. Metrics of identity have
-            `per_reference` (path to similarity), `per_frame` (a similarity for each frame looked at, None
-            without a face), `frames` (their numbers), `ceiling` (of real references among each other, None
-            with one), and `copy_paste` (whether the video is above it).
-    """
-
-    values: Mapping[str, float]
-    holes: Mapping[str, str] = field(default_factory=dict)
-    details: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Number] = Field(
+        description="by column, in [0, 1], higher is better; the table shows them times 100"
+    )
+    holes: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="by column, why there is no value; every column of the metric is in one of the two. "
+        "The reason begins with NOT_ASKED where the instance asks for nothing of the kind",
+    )
+    details: Mapping[str, Any] = Field(
+        default_factory=dict,
+        description="whatever else is worth keeping (JSON): curves, tables, transcripts. Metrics of "
+        "identity have per_reference (path to similarity), per_frame (a similarity for each "
+        "frame looked at, None without a face), frames (their numbers), ceiling (of real "
+        "references among each other, None with one), and copy_paste (whether the video is "
+        "above it)",
+    )
 
 
 class Metric(Protocol):

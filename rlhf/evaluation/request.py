@@ -9,11 +9,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
 
 from generator.media import file_sha256
-from generator.records import SamplerSettings
+from generator.records import SamplerSettings, ShownReference
 from generator.rundir import RunDir, RunError
+from generator.validation import Count, read, record
 from rlhf.evaluation.benchmark.set import Benchmark, read_benchmark
 from rlhf.evaluation.columns import PAPER_ABLATIONS
 from rlhf.evaluation.records import EvaluationInstance
@@ -25,28 +28,34 @@ _TAKEN = {"scores"}
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
-@dataclass(frozen=True)
+@record
 class Arm:
-    """One row of the table: a model, or videos that were made elsewhere.
+    """One row of the table: a model, or videos that were made elsewhere."""
 
-    Attributes:
-        name: of its folder.
-        label: for people.
-        model: `base` and `adapters`, see `generator.sample`; None where there are videos.
-        videos: folder of `<instance_id>-<seed>.mp4`, or `<instance_id>.mp4` with one seed; None with a model.
-        references: how many the model is shown, from the primary on; None shows all.
-        prompts: `standard` gives the model the whole scene in words instead of what changes.
-    """
+    name: str = Field(description="of its folder")
+    label: str = Field(description="for people")
+    model: Mapping[str, Any] | None = Field(
+        default=None, description="base and adapters, see generator.sample; None where there are videos"
+    )
+    videos: str | None = Field(
+        default=None, description="folder of <instance_id>-<seed>.mp4, or <instance_id>.mp4 with one seed"
+    )
+    references: Count | None = Field(
+        default=None, description="how many the model is shown, from the primary on; None shows all"
+    )
+    prompts: Prompts = Field(
+        default="differential",
+        description="standard gives the model the whole scene in words instead of what changes",
+    )
 
-    name: str
-    label: str
-    model: Mapping[str, Any] | None = None
-    videos: str | None = None
-    references: int | None = None
-    prompts: Prompts = "differential"
+    @model_validator(mode="after")
+    def _check_source(self) -> Self:
+        if (self.model is None) == (self.videos is None):
+            raise ValueError("it must have either a model or a folder of videos")
+        return self
 
     @classmethod
-    def from_json(cls, name: str, item: Mapping[str, Any]) -> Arm:
+    def from_json(cls, name: str, item: Mapping[str, Any]) -> Self:
         """Read one entry of `arms`.
 
         Raises:
@@ -54,17 +63,10 @@ class Arm:
         """
         if not _NAME.fullmatch(name) or name in _TAKEN:
             raise ValueError(f"arm {name!r} is no folder's name; use letters, digits, - and _")
-        if unknown := set(item) - {"label", "model", "videos", "references", "prompts"}:
-            raise ValueError(f"arm {name} has an unknown field {sorted(unknown)[0]!r}")
-        if ("model" in item) == ("videos" in item):
-            raise ValueError(f"arm {name} must have either a model or a folder of videos")
-        references, prompts = item.get("references"), item.get("prompts", "differential")
-        if references is not None and (not isinstance(references, int) or references < 1):
-            raise ValueError(f"arm {name} shows {references!r} references; show the primary at least")
-        if prompts not in ("differential", "standard"):
-            raise ValueError(f"arm {name} has prompts {prompts!r}; they are differential or standard")
-        label = str(item.get("label", name.replace("_", " ")))
-        return cls(name, label, item.get("model"), item.get("videos"), references, cast(Prompts, prompts))
+        try:
+            return read(cls, {"label": name.replace("_", " "), **item, "name": name})
+        except ValueError as error:
+            raise ValueError(f"arm {name}: {error}") from None
 
     def to_json(self) -> dict[str, Any]:
         """What the result says of it."""
@@ -117,7 +119,7 @@ def read_request(run: RunDir, item: Mapping[str, Any]) -> EvaluationRequest:
         asked = _read_set(run, item)
         seeds = tuple(int(seed) for seed in item.get("seeds", asked.seeds))
         arms = tuple(Arm.from_json(name, arm) for name, arm in sorted(item["arms"].items()))
-        settings = SamplerSettings(**item["settings"]) if "settings" in item else None
+        settings = read(SamplerSettings, item["settings"]) if "settings" in item else None
     except (KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{run.path / 'request.json'} is no request to evaluate: {error}") from None
     _check(asked.instances, seeds, arms, settings)
@@ -208,7 +210,7 @@ def _placed(run: RunDir, found: Benchmark) -> tuple[EvaluationInstance, ...]:
 def _moved(instance: EvaluationInstance, move: Callable[[str], str]) -> EvaluationInstance:
     return replace(
         instance,
-        references=tuple((move(path), kind) for path, kind in instance.references),
+        references=tuple(ShownReference(move(path), kind) for path, kind in instance.references),
         id_group=tuple(map(move, instance.id_group)),
         elements=tuple(
             replace(element, path=None if element.path is None else move(element.path))

@@ -13,22 +13,27 @@ The same set gives the same bytes. `docs/exports.md` says what is each peer's co
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from generator.frozen_set import MediaFile, encode_line
+from generator.frozen_set import (
+    FrozenSetError,
+    MediaFile,
+    encode_line,
+    expect_file,
+    place_media,
+    staged,
+    write_facts,
+)
+from generator.frozen_table import write_table
 from generator.media import file_sha256
-from rlhf.export.freezing import Export, ExportError, expect_hash, place_media, read_export
-from rlhf.export.parquet import write_groups
-from rlhf.export.row import ExportRow, row_to_json
+from rlhf.export.freezing import Export, Manifest, read_export
+from rlhf.export.row import ExportRow
 
 VERSION = 1
 DESCRIPTION = "format.json"
@@ -49,7 +54,7 @@ def trl_row(row: ExportRow) -> dict[str, Any]:
         "chosen": row.chosen.file.name,
         "rejected": row.rejected.file.name,
         **_shared(row),
-        "tracks": row_to_json(row)["tracks"],
+        "tracks": row.to_json()["tracks"],
     }
 
 
@@ -64,7 +69,7 @@ def diffsynth_row(row: ExportRow) -> dict[str, Any]:
         "prompt": row.differential_prompt,
         "reference_image": row.references[0].file.name,
         **_shared(row),
-        "tracks": row_to_json(row)["tracks"],
+        "tracks": row.to_json()["tracks"],
     }
 
 
@@ -130,7 +135,7 @@ def write_labelled(rows: Iterable[dict[str, Any]], target: Path) -> None:
         "licence": text,
         "is_simulated": pa.bool_(),
     }
-    write_groups(rows, target, pa.schema(list(columns.items())))
+    write_table(rows, target, list(columns.items()))
 
 
 @dataclass(frozen=True)
@@ -197,11 +202,11 @@ def write_tables(export: Export, folder: Path, export_format: ExportFormat) -> N
         export_format: whose trainer is to read it.
 
     Raises:
-        ExportError: the set holds no pair, or a row that cannot be read.
+        FrozenSetError: the set holds no pair, or a row that cannot be read.
     """
     manifest, layout = export.manifest, LAYOUTS[export_format]
     if not manifest.num_pairs:
-        raise ExportError(f"{export.folder} holds no pair; collect more votes and export again")
+        raise FrozenSetError(f"{export.folder} holds no pair; collect more votes and export again")
     (folder / layout.table).parent.mkdir(exist_ok=True)
     layout.write(map(layout.row, export.rows()), folder / layout.table)
     readme = _README.format(
@@ -219,15 +224,14 @@ def write_tables(export: Export, folder: Path, export_format: ExportFormat) -> N
         "licences": dict(manifest.licences),
         "sha256": {name: file_sha256(folder / name) for name in ("README.md", layout.table)},
     }
-    text = json.dumps(description, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-    (folder / DESCRIPTION).write_text(text, encoding="utf-8", newline="\n")
+    write_facts(folder / DESCRIPTION, description)
 
 
 def media_of(export: Export) -> Iterator[MediaFile]:
     """Every media file of a set once, in the order of its pairs.
 
     Raises:
-        ExportError: a row that cannot be read.
+        FrozenSetError: a row that cannot be read.
     """
     seen: set[str] = set()
     for row in export.rows():
@@ -254,30 +258,21 @@ def write_format(
         The folder.
 
     Raises:
-        ExportError: `source` is no complete set, or something else is in `target`.
+        FrozenSetError: `source` is no complete set, or something else is in `target`.
     """
     target = Path(target)
     export = read_export(source, verify_media=False)  # each file is verified when it is placed
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    partial.chmod(0o750)
-    try:
+    with staged(target) as partial:
         write_tables(export, partial, export_format)
-        (partial / "media").mkdir()
         for file in media_of(export):
             if link:
                 _link(file, partial)
             else:
                 place_media(file, partial)
-        try:
-            os.rename(partial, target)  # fails where a folder is already
-        except OSError:
-            if not target.exists():
-                raise
-            if not _is_same(target, partial):
-                raise ExportError(f"{target} holds something else; name a new folder") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        description = (partial / DESCRIPTION).read_bytes()
+    there = target / DESCRIPTION
+    if not there.is_file() or there.read_bytes() != description:
+        raise FrozenSetError(f"{target} holds something else; name a new folder")
     return target
 
 
@@ -285,21 +280,15 @@ def _link(file: MediaFile, folder: Path) -> None:
     """A second name for a verified file.
 
     Raises:
-        ExportError: it is missing or was changed, or the folder lies on another file system.
+        FrozenSetError: it is missing or was changed, or the folder lies on another file system.
     """
-    expect_hash(file.path, file.sha256)
+    expect_file(file.path, file.sha256, Manifest.remedy)
     try:
         os.link(file.path, folder / file.name)
     except OSError as error:
-        raise ExportError(
+        raise FrozenSetError(
             f"{file.path} cannot be linked into {folder.parent} ({error.strerror}); leave --link out to copy"
         ) from None
-
-
-def _is_same(folder: Path, other: Path) -> bool:
-    """Whether both were made of the same set in the same format."""
-    there = folder / DESCRIPTION
-    return there.is_file() and there.read_bytes() == (other / DESCRIPTION).read_bytes()
 
 
 def main(arguments: list[str]) -> int:
@@ -314,7 +303,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         print(write_format(options.export, options.out, ExportFormat(options.format), link=options.link))
-    except (ExportError, OSError) as error:
+    except (FrozenSetError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

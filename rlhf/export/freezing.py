@@ -10,86 +10,57 @@ The same set gives the same bytes: no time, no machine, sorted keys, LF.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, ClassVar
 
-from generator.frozen_set import MediaFile, copy_media, encode_line
-from generator.media import MediaError, file_sha256
-from rlhf.export.parquet import write_parquet
-from rlhf.export.row import ExportReference, ExportRow, ExportSample, TrackVotes, row_from_json, row_to_json
+from pydantic import Field
+
+from generator import frozen_set
+from generator.frozen_set import FrozenSetError, encode_line, expect_file, place_media, staged
+from generator.frozen_table import TableWriter, columns_of
+from generator.media import file_sha256
+from generator.validation import record
+from rlhf.export.row import ExportRow
 from rlhf.export.rule import ExportRule
 from rlhf.votes.consensus import RULE_VERSION
-
-__all__ = [
-    "Export",
-    "ExportError",
-    "ExportReference",
-    "ExportRow",
-    "ExportSample",
-    "Manifest",
-    "MediaFile",
-    "TrackVotes",
-    "read_export",
-    "write_export",
-]
 
 FORMAT = "anyid-preference-1"
 
 
-class ExportError(Exception):
-    """A set cannot be written or read; the message is one line that names the value and the remedy."""
-
-
-@dataclass(frozen=True)
-class Manifest:
+@record
+class Manifest(frozen_set.Manifest):
     """What a set holds and where it comes from.
 
-    Attributes:
-        num_pairs: exported pairs.
-        num_simulated: those with any simulated vote.
-        joint_states: pairs of the round per joint state, exported or not.
-        reasons: pairs that were not exported per reason.
-        licences: exported pairs per licence.
-        num_media: distinct media files.
-        rule_version: of consensus and Pareto rule.
-        pairs_sha256: of `pairs.jsonl`, whose rows hold the sha256 of every media file.
-        parquet_sha256: of `pairs.parquet`; not in `content_hash`, since Parquet names its writer's version.
-        content_hash: sha256 of everything here but `parquet_sha256`: equal sets, equal hash.
-        rule: by which the chosen videos were chosen; `pareto` is left out of `content_hash`, so that
-            sets from before rules had names keep theirs.
+    Its hash leaves out the one of the Parquet file, which names its writer's version, and the rule `pareto`,
+    so that sets from before rules had names keep theirs.
     """
 
+    noun: ClassVar[str] = "exported set"
+    remedy: ClassVar[str] = "export the set again"
+    formats: ClassVar[tuple[str, ...]] = (FORMAT,)
+    aside: ClassVar[frozenset[str]] = frozenset({"parquet_sha256"})
+
     num_pairs: int
-    num_simulated: int
-    joint_states: Mapping[str, int]
-    reasons: Mapping[str, int]
-    licences: Mapping[str, int]
-    num_media: int
-    rule_version: str
-    pairs_sha256: str
-    parquet_sha256: str
+    num_simulated: int = Field(description="pairs with any simulated vote")
+    joint_states: dict[str, int] = Field(description="pairs of the round per joint state, exported or not")
+    reasons: dict[str, int] = Field(description="pairs that were not exported per reason")
+    licences: dict[str, int] = Field(description="exported pairs per licence")
+    num_media: int = Field(description="distinct media files")
+    rule_version: str = Field(description="of consensus and Pareto rule")
+    pairs_sha256: str = Field(description="of pairs.jsonl, whose rows name every media file by its hash")
+    parquet_sha256: str = Field(description="of pairs.parquet")
     content_hash: str = ""
     format: str = FORMAT
-    rule: str = ExportRule.PARETO.value
+    rule: str = Field(default=ExportRule.PARETO.value, description="by which the chosen videos were chosen")
 
-    def __post_init__(self) -> None:
-        """Derive the content hash where it is not given."""
-        if not self.content_hash:
-            object.__setattr__(self, "content_hash", self.derive_content_hash())
-
-    def derive_content_hash(self) -> str:
-        """Sha256 (hex) over the manifest's own facts."""
-        facts = {k: v for k, v in asdict(self).items() if k not in ("content_hash", "parquet_sha256")}
-        if self.rule == ExportRule.PARETO:
-            del facts["rule"]
-        return hashlib.sha256(encode_line(facts)).hexdigest()
+    def bound_facts(self) -> dict[str, Any]:
+        """What the hash is taken of."""
+        facts = super().bound_facts()
+        return facts if self.rule != ExportRule.PARETO else {k: v for k, v in facts.items() if k != "rule"}
 
 
 @dataclass(frozen=True)
@@ -103,14 +74,14 @@ class Export:
         """Read the pairs one by one; their files lie in the set's own media folder.
 
         Raises:
-            ExportError: a row that this format does not allow.
+            FrozenSetError: a row that this format does not allow.
         """
         with open(self.folder / "pairs.jsonl", encoding="utf-8") as file:
             for number, line in enumerate(file, start=1):
                 try:
-                    yield row_from_json(json.loads(line), self.folder)
-                except (KeyError, TypeError, ValueError) as error:
-                    raise ExportError(f"{file.name} line {number} is not a pair: {error}") from None
+                    yield ExportRow.from_json(json.loads(line), self.folder)
+                except ValueError as error:
+                    raise FrozenSetError(f"{file.name} line {number} is not a pair: {error}") from None
 
 
 def write_export(
@@ -139,15 +110,11 @@ def write_export(
         The manifest as written.
 
     Raises:
-        ExportError: rows out of order, a file that is missing or has other bytes than stated, or another set
-            in `folder`.
+        FrozenSetError: rows out of order, a file that is missing or has other bytes than stated, or another
+            set in `folder`.
     """
     folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    partial.chmod(0o750)
-    (partial / "media").mkdir()
-    try:
+    with staged(folder) as partial:
         tally = _write_rows(rows, partial)
         manifest = Manifest(
             num_pairs=tally.licences.total(),
@@ -157,20 +124,12 @@ def write_export(
             licences=dict(tally.licences),
             num_media=tally.num_media,
             rule_version=rule_version,
-            pairs_sha256=file_sha256(partial / "pairs.jsonl"),
+            pairs_sha256=tally.pairs_sha256,
             parquet_sha256=file_sha256(partial / "pairs.parquet"),
             rule=rule.value,
         )
-        text = json.dumps(asdict(manifest), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-        (partial / "manifest.json").write_text(text, encoding="utf-8", newline="\n")
-        try:
-            os.rename(partial, folder)  # fails where a set is already: a folder is never replaced
-        except OSError:
-            if not folder.exists():
-                raise
-            _expect_same(folder, manifest)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        manifest.write(partial)
+    manifest.expect_in(folder)
     return manifest
 
 
@@ -185,22 +144,22 @@ def read_export(folder: Path | str, *, verify_media: bool = True) -> Export:
         The set.
 
     Raises:
-        ExportError: something is missing or changed; the message names the file.
+        FrozenSetError: something is missing or changed; the message names the file.
     """
     folder = Path(folder)
-    manifest = _read_manifest(folder)
+    manifest = Manifest.read(folder)
     for name, expected in (
         ("pairs.jsonl", manifest.pairs_sha256),
         ("pairs.parquet", manifest.parquet_sha256),
     ):
-        expect_hash(folder / name, expected)
+        expect_file(folder / name, expected, Manifest.remedy)
     export = Export(folder, manifest)
     if verify_media:
         verified: set[Path] = set()
         for row in export.rows():
             for file in row.files:
                 if file.path not in verified:
-                    expect_hash(file.path, file.sha256)
+                    expect_file(file.path, file.sha256, Manifest.remedy)
                     verified.add(file.path)
     return export
 
@@ -213,71 +172,23 @@ class _Tally:
     num_simulated: int = 0
     num_media: int = 0
     last_pair_id: int | None = None
+    pairs_sha256: str = ""
 
 
 def _write_rows(rows: Iterable[ExportRow], folder: Path) -> _Tally:
     tally = _Tally()
-    with open(folder / "pairs.jsonl", "wb") as lines:
+    table = TableWriter(folder / "pairs.parquet", columns_of(ExportRow, references="primary_reference"))
+    with open(folder / "pairs.jsonl", "wb") as lines, table:
         for row in rows:
             if tally.last_pair_id is not None and row.pair_id <= tally.last_pair_id:
-                raise ExportError(
+                raise FrozenSetError(
                     f"pair {row.pair_id} comes after pair {tally.last_pair_id}; give pairs in ascending order"
                 )
             tally.num_media += sum(place_media(file, folder) for file in row.files)
-            lines.write(encode_line(row_to_json(row)))
+            lines.write(encode_line(item := row.to_json()))
+            table.add(item)
             tally.last_pair_id = row.pair_id
             tally.num_simulated += row.is_simulated
             tally.licences[row.licence] += 1
-    write_parquet(folder / "pairs.jsonl", folder / "pairs.parquet")
+    tally.pairs_sha256 = table.sha256
     return tally
-
-
-def place_media(file: MediaFile, folder: Path) -> bool:
-    """Copy a file into a set's media unless it is there, and verify it; say whether it was new.
-
-    Raises:
-        ExportError: it is missing, or has other bytes than stated.
-    """
-    target = folder / file.name
-    if target.exists():
-        return False
-    try:
-        copy_media(file, target)
-    except MediaError as problem:
-        raise ExportError(f"{problem.detail}; import it again or leave its pair out") from None
-    return True
-
-
-def _expect_same(folder: Path, manifest: Manifest) -> None:
-    there = _read_manifest(folder)
-    if there.content_hash != manifest.content_hash:
-        raise ExportError(f"{folder} holds another set ({there.content_hash[:12]}); export into a new folder")
-
-
-def _read_manifest(folder: Path) -> Manifest:
-    path = folder / "manifest.json"
-    try:
-        manifest = Manifest(**json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise ExportError(f"{folder} is no exported set: it has no manifest.json") from None
-    except (TypeError, json.JSONDecodeError) as error:
-        raise ExportError(f"{path} is no manifest of format {FORMAT}: {error}") from None
-    if manifest.format != FORMAT:
-        raise ExportError(f"{path} has format {manifest.format!r}; this version reads {FORMAT}")
-    if manifest.content_hash != manifest.derive_content_hash():
-        raise ExportError(f"{path} does not match its own content_hash; export the set again")
-    return manifest
-
-
-def expect_hash(path: Path, expected: str) -> None:
-    """Verify a file of a set.
-
-    Raises:
-        ExportError: it is missing or was changed.
-    """
-    try:
-        found = file_sha256(path)
-    except FileNotFoundError:
-        raise ExportError(f"{path} is missing; export the set again") from None
-    if found != expected:
-        raise ExportError(f"{path} has sha256 {found}, not {expected}; export the set again")

@@ -7,38 +7,52 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
-from generator.frozen_set import MediaFile
+from pydantic import AliasChoices, Field, PlainSerializer, model_validator
+
+from generator.frozen_set import MediaFile, StoredFile
+from generator.frozen_table import Keys, Row
 from generator.records import ElementChange, ReferenceKind
-from rlhf.records import EXPRESSED, Consensus, Track, Verdict
+from generator.validation import Number, record
+from rlhf.records import EXPRESSED, FAVOURED, Consensus, Track, Verdict
+
+Posterior = Annotated[
+    Mapping[Verdict, Number],
+    PlainSerializer(lambda shares: {str(verdict): round(shares[verdict], 6) for verdict in EXPRESSED}),
+    Keys(EXPRESSED),
+]
+Counts = Annotated[
+    Mapping[Verdict, int],
+    PlainSerializer(lambda votes: {str(verdict): votes[verdict] for verdict in Verdict}),
+    Keys(tuple(Verdict)),
+]
 
 
-@dataclass(frozen=True)
+@record
 class ExportReference:
     """One reference of a pair, in the order in which the model read it."""
 
-    file: MediaFile
+    file: StoredFile
     kind: ReferenceKind
 
 
-@dataclass(frozen=True)
+@record
 class ExportSample:
     """One generated video and the seed of its noise."""
 
-    file: MediaFile
+    file: StoredFile
     seed: int
 
 
-@dataclass(frozen=True)
+@record
 class TrackVotes:
-    """What one track said: its verdict, posterior and votes by verdict (all five present)."""
+    """What one track said: its verdict, posterior and votes by verdict; none where it is missing."""
 
     verdict: Verdict
-    posterior: Mapping[Verdict, float]
-    votes: Mapping[Verdict, int]
+    posterior: Posterior
+    votes: Counts
 
     @classmethod
     def from_consensus(cls, consensus: Consensus) -> TrackVotes:
@@ -52,42 +66,41 @@ class TrackVotes:
         return cls(consensus.verdict, dict(consensus.posterior), dict(consensus.counts))
 
 
-@dataclass(frozen=True)
-class ExportRow:
+@record
+class ExportRow(Row):
     """One Pareto-dominant pair.
 
-    Attributes:
-        pair_id: ascending within a set.
-        id_group: name of the identity group; held-out sets are split by it.
-        references: 1 to 5, the first is the primary reference.
-        differential_prompt: the text that the model read.
-        elements: all seven, or none where nobody described them.
-        chosen: the sample that is strictly better on both tracks.
-        rejected: the other one.
-        tracks: both tracks.
-        model_version: name of the policy that sampled the pair.
-        licence: of the identity's media.
-        is_simulated: whether any vote behind the pair was simulated.
+    Raises:
+        ValueError: no trainer could use it.
     """
 
-    pair_id: int
-    id_group: str
-    references: tuple[ExportReference, ...]
-    differential_prompt: str
-    elements: tuple[ElementChange, ...]
-    chosen: ExportSample
-    rejected: ExportSample
-    tracks: Mapping[Track, TrackVotes]
-    model_version: str
-    licence: str
-    is_simulated: bool = False
+    pair_id: int = Field(description="ascending within a set")
+    id_group: str = Field(description="name of the identity group; held-out sets are split by it")
+    references: tuple[ExportReference, ...] = Field(description="1 to 5, the first is the primary reference")
+    differential_prompt: str = Field(description="the text that the model read")
+    elements: tuple[ElementChange, ...] = Field(description="all seven, or none where nobody described them")
+    chosen: ExportSample = Field(
+        validation_alias=AliasChoices("chosen", "win"),
+        serialization_alias="win",
+        description="the sample that is strictly better on both tracks",
+    )
+    rejected: ExportSample = Field(
+        validation_alias=AliasChoices("rejected", "lose"),
+        serialization_alias="lose",
+        description="the other one",
+    )
+    tracks: Annotated[Mapping[Track, TrackVotes], Keys(tuple(Track))] = Field(description="both tracks")
+    model_version: str = Field(description="name of the policy that sampled the pair")
+    licence: str = Field(description="of the identity's media")
+    is_simulated: bool = Field(default=False, description="whether any vote behind the pair was simulated")
 
-    def __post_init__(self) -> None:
-        """Refuse rows that no trainer could use."""
+    @model_validator(mode="after")
+    def _check_use(self) -> Self:
         if not self.references:
             raise ValueError(f"pair {self.pair_id} has no reference; give at least the primary one")
         if set(self.tracks) != set(Track):
             raise ValueError(f"pair {self.pair_id} has tracks {sorted(self.tracks)}; both are needed")
+        return self
 
     @property
     def files(self) -> tuple[MediaFile, ...]:
@@ -101,71 +114,16 @@ class ExportRow:
         A track that prefers neither video has nothing to be sure of; sets made on one track have such pairs.
         """
         return math.prod(
-            votes.posterior[votes.verdict]
-            for votes in self.tracks.values()
-            if votes.verdict in (Verdict.FIRST, Verdict.SECOND)
+            votes.posterior[votes.verdict] for votes in self.tracks.values() if votes.verdict in FAVOURED
         )
 
+    def to_json(self) -> dict[str, Any]:
+        """The row in the words of the file format."""
+        row = super().to_json()
+        return {**row, "primary_reference": row["references"][0]["path"]}
 
-def row_to_json(row: ExportRow) -> dict[str, Any]:
-    """The row in the words of the file format."""
-    references = [{**r.file.to_json(), "kind": str(r.kind)} for r in row.references]
-    return {
-        "pair_id": row.pair_id,
-        "id_group": row.id_group,
-        "references": references,
-        "primary_reference": references[0]["path"],
-        "differential_prompt": row.differential_prompt,
-        "elements": [asdict(element) for element in row.elements],
-        "win": {**row.chosen.file.to_json(), "seed": row.chosen.seed},
-        "lose": {**row.rejected.file.to_json(), "seed": row.rejected.seed},
-        "tracks": {str(track): _votes_to_json(votes) for track, votes in row.tracks.items()},
-        "model_version": row.model_version,
-        "licence": row.licence,
-        "is_simulated": row.is_simulated,
-    }
-
-
-def row_from_json(item: Mapping[str, Any], folder: Path) -> ExportRow:
-    """The inverse of `row_to_json`, with files that lie in the set's media folder.
-
-    Args:
-        item: one parsed line.
-        folder: the set's folder.
-
-    Raises:
-        KeyError: a field is missing.
-        ValueError: a field has a value that the format does not allow, such as a path out of `media/`.
-    """
-    return ExportRow(
-        pair_id=int(item["pair_id"]),
-        id_group=item["id_group"],
-        references=tuple(
-            ExportReference(MediaFile.from_json(r, folder), ReferenceKind(r["kind"]))
-            for r in item["references"]
-        ),
-        differential_prompt=item["differential_prompt"],
-        elements=tuple(ElementChange(**element) for element in item["elements"]),
-        chosen=ExportSample(MediaFile.from_json(item["win"], folder), int(item["win"]["seed"])),
-        rejected=ExportSample(MediaFile.from_json(item["lose"], folder), int(item["lose"]["seed"])),
-        tracks={Track(name): _votes_from_json(votes) for name, votes in item["tracks"].items()},
-        model_version=item["model_version"],
-        licence=item["licence"],
-        is_simulated=bool(item["is_simulated"]),
-    )
-
-
-def _votes_to_json(votes: TrackVotes) -> dict[str, Any]:
-    return {
-        "verdict": str(votes.verdict),
-        "posterior": {str(v): round(votes.posterior[v], 6) for v in EXPRESSED},
-        "votes": {str(v): votes.votes[v] for v in Verdict},
-    }
-
-
-def _votes_from_json(item: Mapping[str, Any]) -> TrackVotes:
-    return TrackVotes(
-        Verdict(item["verdict"]),
-        {Verdict(name): float(share) for name, share in item["posterior"].items()},
-        {Verdict(name): int(count) for name, count in item["votes"].items()},
-    )
+    @classmethod
+    def from_json(cls, item: Mapping[str, Any], folder: Path) -> Self:
+        """The inverse of `to_json`."""
+        own = {name: value for name, value in item.items() if name != "primary_reference"}
+        return super().from_json(own, folder)

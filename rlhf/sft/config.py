@@ -2,54 +2,59 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Literal, Self
 
+from pydantic import Field, model_validator
+
+from generator.validation import Amount, Count, Number, Share, record
 from rlhf.training.config import SampledConfig
 
-MODES = ("lora", "full")
 
-
-@dataclass(frozen=True)
+@record
 class SFTConfig(SampledConfig):
     """One supervised run; the defaults suit the shipped tiny model.
 
-    Attributes:
-        mode: "lora" trains an adapter on frozen weights; "full" trains every weight of the transformer, with
-            the request's adapters merged in first; `rank`, `alpha` and `targets` then mean nothing.
-        p_empty: share of looks with all references and the prompt nulled together, in [0, 1].
-        p_drop: share of looks that leave assistant references out, in [0, 1]: any number of them, also all.
-        p_still: share of looks at a clip reference that show one of its frames instead, in [0, 1].
-        stills: frames of each clip reference that are encoded for that, at least 1.
-        fps: frames per second at which all targets are learned, at least 1; targets with more are thinned
-            out, one with fewer is refused by name. None takes the lowest rate of the targets; the result
-            records what was taken.
-        others: see `SampledConfig` (the first instances are shown) and `RunConfig`; an item is an instance.
+    The first instances are shown; an item is an instance.
 
     Raises:
         ValueError: a value out of its range; the message names it.
     """
 
-    steps: int = 1000
-    warmup_steps: int = 20
-    save_every: int = 100
-    mode: str = "lora"
-    p_empty: float = 0.1
-    p_drop: float = 0.5
-    p_still: float = 0.5
-    stills: int = 4
-    fps: int | None = None
-    ema_decay: float = 0.999
-    sample_every: int = 250
+    steps: Count = Field(default=1000, description="optimizer steps")
+    warmup_steps: Amount = Field(default=20, description="linear warm-up")
+    save_every: Count = Field(default=100, description="steps between checkpoints")
+    ema_decay: Number = Field(
+        default=0.999,
+        ge=0,
+        lt=1,
+        description="of the moving average of what is trained, which is the result; 0 switches it off",
+    )
+    sample_every: Amount = Field(default=250, description="steps between sample clips; 0 for none")
+    mode: Literal["lora", "full"] = Field(
+        default="lora",
+        description="lora trains an adapter on frozen weights; full trains every weight of the transformer, "
+        "with the request's adapters merged in first; rank, alpha and targets then mean nothing",
+    )
+    p_empty: Share = Field(
+        default=0.1, description="share of looks with all references and the prompt nulled together"
+    )
+    p_drop: Share = Field(
+        default=0.5, description="share of looks that leave assistant references out: any number, also all"
+    )
+    p_still: Share = Field(
+        default=0.5, description="share of looks at a clip reference that show one of its frames instead"
+    )
+    stills: Count = Field(default=4, description="frames of each clip reference that are encoded for that")
+    fps: Count | None = Field(
+        default=None,
+        description="frames per second at which all targets are learned; targets with more are thinned out, "
+        "one with fewer is refused by name. None takes the lowest rate of the targets; the result records "
+        "what was taken",
+    )
 
-    def __post_init__(self) -> None:
-        """Refuse what cannot train."""
-        super().__post_init__()
-        self._expect("mode", self.mode in MODES, " or ".join(MODES))
+    @model_validator(mode="after")
+    def _check_mode(self) -> Self:
         self._expect(
             "sharded", not (self.sharded and self.mode == "full"), "off in mode full: nothing is frozen"
         )
-        for name in ("p_empty", "p_drop", "p_still"):
-            self._expect(name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
-        self._expect_counts("stills")
-        if self.fps is not None:
-            self._expect_counts("fps")
+        return self

@@ -6,10 +6,13 @@ import hashlib
 import random
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from pydantic import Field
+
+from generator.validation import Share, record
 from generator.video import read_clip
 from rlhf.records import Track
 
@@ -24,25 +27,17 @@ Choice = Literal["left", "right", "tie"]
 JUST_NOTICEABLE: Mapping[Track, float] = {Track.IDENTITY: 0.00012, Track.CONTROLLABILITY: 0.0055}
 
 
-@dataclass(frozen=True)
+@record
 class Behaviour:
     """How often an annotator is right, undecided, or just clicks left; each a share in [0, 1].
 
-    Attributes:
-        accuracy: of the answers that are neither a habitual tie nor a habitual left.
-        tie_rate: share of all answers that are a tie whatever is shown.
-        side_bias: share of the others that are left whatever is shown.
+    Raises:
+        ValueError: one is no share.
     """
 
-    accuracy: float
-    tie_rate: float
-    side_bias: float
-
-    def __post_init__(self) -> None:
-        """Refuse what is no share."""
-        for name, value in asdict(self).items():
-            if not 0 <= value <= 1:
-                raise ValueError(f"{name} is {value}; it is a share, so it must be 0 to 1")
+    accuracy: Share = Field(description="of the answers that are neither a habitual tie nor a habitual left")
+    tie_rate: Share = Field(description="share of all answers that are a tie whatever is shown")
+    side_bias: Share = Field(description="share of the others that are left whatever is shown")
 
     def answer(self, truth: Choice, rng: random.Random) -> Choice:
         """What this annotator says when `truth` is the better side.

@@ -9,14 +9,15 @@ file, `id_group` is optional. Every line is checked, and every file looked for, 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from pydantic import Field
 
 from generator.media import MediaFacts
 from generator.records import ReferenceKind, SamplerSettings
+from generator.validation import parse, record
 from generator.video import paced_length, probe
 
 #: Share by which a clip may have fewer frames per second than a run; of a hundred frames it repeats so many.
@@ -28,6 +29,26 @@ INSTANCES_FILE = "instances.jsonl"
 
 class DatasetError(ValueError):
     """A dataset cannot be trained on; the message is one line with file, line, value and remedy."""
+
+
+@dataclass(frozen=True)
+class _Target:
+    path: str
+
+
+@dataclass(frozen=True)
+class _Reference:
+    path: str
+    kind: ReferenceKind
+
+
+@record
+class _Line:
+    instance_id: str
+    prompt: str
+    references: tuple[_Reference, ...] = Field(min_length=1)
+    target: _Target = Field()
+    id_group: str = ""
 
 
 @dataclass(frozen=True)
@@ -157,51 +178,26 @@ def _reaches(own: float, fps: int) -> bool:
 
 def _read_line(line: str, folder: Path) -> TrainingInstance:
     try:
-        item = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DatasetError(f"is not JSON ({error}); write one object a line") from None
-    if not isinstance(item, dict):
-        raise DatasetError(f"is {type(item).__name__}, not an object with instance_id, prompt, ...")
-    references = _field(item, "references", list)
-    if not references:
-        raise DatasetError("references is empty; give at least the primary one")
+        found = parse(_Line, line)
+    except ValueError as error:
+        raise DatasetError(str(error)) from None
+    name = found.instance_id
+    if name in ("", ".", "..") or "/" in name or "\0" in name:
+        raise DatasetError(f"instance_id {name!r} is no file name; use letters and digits")
     instance = TrainingInstance(
-        instance_id=_name(_field(item, "instance_id", str)),
-        prompt=_field(item, "prompt", str),
-        references=tuple(_reference(reference, folder) for reference in references),
-        target=_file(_field(item, "target", dict), "target", folder),
-        id_group=_field({"id_group": "", **item}, "id_group", str),
+        instance_id=name,
+        prompt=found.prompt,
+        references=tuple((_file(item.path, "reference", folder), item.kind) for item in found.references),
+        target=_file(found.target.path, "target", folder),
+        id_group=found.id_group,
     )
     if instance.target in [path for path, _ in instance.references]:
         raise DatasetError(f"target {instance.target.name} is also a reference; the answer must not be shown")
     return instance
 
 
-def _reference(item: Any, folder: Path) -> tuple[Path, ReferenceKind]:
-    if not isinstance(item, dict):
-        raise DatasetError(f"a reference is {item!r}; it must be an object with path and kind")
-    kind = _field(item, "kind", str)
-    if kind not in list(ReferenceKind):
-        raise DatasetError(f"kind of a reference is {kind!r}; it must be one of {', '.join(ReferenceKind)}")
-    return _file(item, "reference", folder), ReferenceKind(kind)
-
-
-def _file(item: Mapping[str, Any], role: str, folder: Path) -> Path:
-    path = (folder / _field(item, "path", str)).resolve()
+def _file(name: str, role: str, folder: Path) -> Path:
+    path = (folder / name).resolve()
     if not path.is_file():
-        raise DatasetError(f"{role} {item['path']!r} is no file; paths are relative to the dataset's file")
+        raise DatasetError(f"{role} {name!r} is no file; paths are relative to the dataset's file")
     return path
-
-
-def _name(text: str) -> str:
-    if not text or text in (".", "..") or "/" in text or "\0" in text:
-        raise DatasetError(f"instance_id {text!r} is no file name; use letters and digits")
-    return text
-
-
-def _field(item: Mapping[str, Any], name: str, kind: type[Any]) -> Any:
-    if name not in item:
-        raise DatasetError(f"has no {name}")
-    if not isinstance(item[name], kind):
-        raise DatasetError(f"{name} is {item[name]!r}; it must be of type {kind.__name__}")
-    return item[name]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from generator.records import SampleRequest, SamplerSettings
+from generator.records import SampleRequest, SamplerSettings, ShownReference
 from generator.rundir import RunDir, RunError
 from generator.sample import make_videos, precision_of
 from rlhf.training import processes
@@ -85,7 +85,7 @@ class Samples(TrainerCallback):
     def _make(self, number: int, folder: Path, load: Callable[[], AnyIDPipeline]) -> None:
         instance, settings = self.instances[number]
         seed = self.config.seed + number
-        references = tuple((str(path), kind) for path, kind in instance.references)
+        references = tuple(ShownReference(str(path), kind) for path, kind in instance.references)
         _, failed = make_videos(
             load,
             [SampleRequest(instance.instance_id, seed, instance.prompt, references)],

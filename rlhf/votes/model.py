@@ -22,9 +22,9 @@ Floats = NDArray[np.float64]
 #: Place of each expressed verdict in every axis of length 4; on the screen first is left, second is right.
 CODE: Mapping[Verdict, int] = {verdict: code for code, verdict in enumerate(EXPRESSED)}
 #: The same verdicts with the samples, or the sides, exchanged.
-EXCHANGED = [1, 0, 2, 3]
-#: Pull of a left bias on left, right, tie, both_bad.
-SIDE = np.array([0.5, -0.5, 0.0, 0.0])
+EXCHANGED = [CODE[verdict.exchanged] for verdict in EXPRESSED]
+#: Pull of a left bias on each answer.
+SIDE = np.array([{Verdict.FIRST: 0.5, Verdict.SECOND: -0.5}.get(verdict, 0.0) for verdict in EXPRESSED])
 
 #: What is assumed of verdicts before there are votes; afterwards it weighs `vote_fit.PSEUDO_VOTES`.
 PRIOR = (0.375, 0.375, 0.2, 0.05)
@@ -83,7 +83,9 @@ class VoteModel:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> VoteModel:
-        """The inverse of `to_json`."""
+        """The inverse of `to_json`; what was fitted when there were other verdicts tells nothing."""
+        if len(stored["prior"]) != len(EXPRESSED):
+            return cls()
         return cls(
             prior=tuple(stored["prior"]),
             errors=tuple(tuple(row) for row in stored["errors"]),
@@ -110,7 +112,7 @@ def answer_probabilities(skill: Floats, left_bias: Floats, errors: Floats) -> Fl
     Returns:
         (..., 4, 4): truths, then answers, each left, right, tie, both_bad; rows sum to 1.
     """
-    right_or_wrong = skill[..., None, None] * np.eye(4) + (1 - skill)[..., None, None] * errors
+    right_or_wrong = skill[..., None, None] * np.eye(len(EXPRESSED)) + (1 - skill)[..., None, None] * errors
     weights = right_or_wrong * np.exp(left_bias[..., None, None] * SIDE)
     return np.asarray(weights / weights.sum(-1, keepdims=True))
 

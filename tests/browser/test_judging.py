@@ -10,8 +10,9 @@ import pytest
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
+from annotate.judging.answer_schema import WHY
 from annotate.judging.slots import lease_slot
-from annotate.judging.views import WHY, guideline_version
+from annotate.judging.views import guideline_version, guidelines_of
 from annotate.models import Judgment, PreferencePair, Side, Slot, User
 from rlhf.records import Track, Verdict
 from tests.browser.conftest import Visit, sign_in
@@ -65,7 +66,7 @@ def test_it_judges_identity_by_keys_alone(judge: Judge, ana: User) -> None:
     evidence = judgment.evidence
     assert evidence["input"] == "keys"
     assert evidence["viewport"] == [1280, 720]
-    assert evidence["guideline_version"] == guideline_version(Track.IDENTITY)
+    assert evidence["guideline_version"] == guideline_version(guidelines_of(Track.IDENTITY))
     assert evidence["shown"]["left"] == evidence["shown"]["right"] == [[0, 8]]
     assert evidence["coverage"]["left"] == evidence["coverage"]["right"] == 1
     assert len(evidence["coverage"]["references"]) == 7

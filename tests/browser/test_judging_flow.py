@@ -233,7 +233,7 @@ def test_a_second_press_right_after_the_first_answers_nothing(judge: Judge, ana:
     make_pairs(2)
     room = judge(ana, "identity")
     room.press("?")
-    room.page.get_by_label("1 to 4 submit at once").check()
+    room.page.get_by_label("Keys of answers submit at once").check()
     room.press("Escape")
     room.wait_until_next_is_fetched()
     # As if both had been there for a while.

@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from annotate.judging.views import guideline_version
+from annotate.judging.views import guideline_version, guidelines_of
 from annotate.models import Judgment, User
 from rlhf.records import Track, Verdict
 from tests.browser.conftest import Visit
@@ -53,7 +53,7 @@ def test_letters_can_be_switched_off_and_digits_can_submit(judge: Judge, ana: Us
     room = judge(ana, "identity")
     room.press("?")
     room.page.get_by_label("Letters are keys, too").uncheck()
-    room.page.get_by_label("1 to 4 submit at once").check()
+    room.page.get_by_label("Keys of answers submit at once").check()
     room.press("Escape", "g")
     expect(room.page.locator("[data-cell=reference]")).to_be_hidden()
     room.press("4")
@@ -66,7 +66,7 @@ def test_it_shows_the_guidelines_first_and_on_request(visit: Visit, ana: User) -
     page = visit(ana, "/judge/identity/", is_new=True)
     guide = page.locator("#guidelines")
     expect(guide).to_be_visible()
-    expect(guide).to_contain_text(guideline_version(Track.IDENTITY))
+    expect(guide).to_contain_text(guideline_version(guidelines_of(Track.IDENTITY)))
     page.keyboard.press("Escape")
     page.reload()
     page.wait_for_selector("#task[data-ready]")

@@ -153,7 +153,7 @@ def test_missing_altered_or_forbidden_weights_give_one_line(tmp_path: Path) -> N
     assert "the licence research only forbids commercial use" in refusal(folder)
     assert find_weights(folder, "yunet", allow_non_commercial=True).non_commercial
     weights_folder(tmp_path, "yunet", "a.onnx", licence=None)
-    assert "yunet has licence None; give a str" in refusal(folder)
+    assert "yunet: licence is None; it must be a text" in refusal(folder)
     (tmp_path.parent / "outside.onnx").write_bytes(b"weights")
     weights_folder(tmp_path, "yunet", "a.onnx", file="../outside.onnx")
     assert "lies outside of" in refusal(folder)

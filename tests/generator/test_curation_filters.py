@@ -62,7 +62,7 @@ def test_the_weightiest_reason_comes_first() -> None:
     [("min_face_share", 1.1), ("max_yaw", 181), ("min_blur", -1), ("min_face_px", float("nan"))],
 )
 def test_it_refuses_a_threshold_out_of_range_by_name(name: str, value: float) -> None:
-    with pytest.raises(ValueError, match=f"{name} is {value}; give a number from 0 to"):
+    with pytest.raises(ValueError, match=f"{name} is {value}; it must be "):
         Thresholds(**{name: value})
 
 

@@ -155,7 +155,7 @@ def test_scores_count_a_right_change_with_a_wrong_target_as_wrong() -> None:
 
 
 def test_a_share_of_errors_is_a_share() -> None:
-    with pytest.raises(ValueError, match="omitted is 2; it must be from 0 to 1"):
+    with pytest.raises(ValueError, match="omitted is 2; it must be in \\[0, 1\\]"):
         Errors(omitted=2)
 
 

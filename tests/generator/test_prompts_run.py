@@ -311,11 +311,11 @@ def test_a_file_without_a_key_is_named_before_anything_is_asked(make, url, scrip
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"stage": "sample"}, "stage: 'prompts' was expected"),
-        ({"gamma": 2}, "gamma: 2 is greater than the maximum of 1"),
-        ({"speed": 1}, r"Additional properties are not allowed \('speed' was unexpected\)"),
+        ({"stage": "sample"}, "stage is 'sample'; it must be prompts"),
+        ({"gamma": 2}, "gamma is 2; it must be in \\[0, 1\\]"),
+        ({"speed": 1}, "has an unknown field .speed."),
         ({"mode": "one_step"}, "mode one_step has none"),
-        ({"concurrency": 0}, "concurrency: 0 is less than the minimum of 1"),
+        ({"concurrency": 0}, "concurrency is 0; it must be at least 1"),
         ({"pairs": [{"pair_id": "a", "primary": "x", "target": "x"}]}, "pair 'a': media has no 'x'"),
         (
             {"pairs": 2 * [{"pair_id": "a", "primary": "grey-40", "target": "grey-80"}]},
@@ -323,7 +323,7 @@ def test_a_file_without_a_key_is_named_before_anything_is_asked(make, url, scrip
         ),
         ({"describer": {"backend": "embedding"}}, "describer: backend is 'embedding'; it must be one of"),
         ({"describer": {"backend": "server", "api_key": "x"}}, "holds no api_key; name its file"),
-        ({"comparer": {"backend": "server", "model": "m"}}, "comparer: 'base_url' is a required property"),
+        ({"comparer": {"backend": "server", "model": "m"}}, "comparer: has no base_url"),
         (
             {"describer": {"backend": "server", "base_url": "http://u:p@h/v1", "model": "m"}},
             "base_url holds a user or a password",

@@ -116,5 +116,5 @@ def test_tokens_that_nobody_priced_or_counted_are_not_free(tmp_path) -> None:
     assert (summary["calls"], summary["calls_without_usage"], summary["failures"]) == (3, 1, {"http_500": 1})
     transcript.append({"model": "b", **answered})
     assert summarise(transcript, {"a": Price(2, 10)})["cost"] is None
-    with pytest.raises(ValueError, match="the price of prompt tokens is -1"):
+    with pytest.raises(ValueError, match="prompt is -1; it must be at least 0"):
         Price(-1, 0)

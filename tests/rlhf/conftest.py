@@ -147,16 +147,11 @@ def export_folder(tmp_path_factory):
 
     import numpy as np
 
+    from generator.frozen_set import MediaFile
     from generator.records import ReferenceKind
     from generator.video import write_clip
-    from rlhf.export.freezing import (
-        ExportReference,
-        ExportRow,
-        ExportSample,
-        MediaFile,
-        TrackVotes,
-        write_export,
-    )
+    from rlhf.export.freezing import write_export
+    from rlhf.export.row import ExportReference, ExportRow, ExportSample, TrackVotes
     from rlhf.records import Track, Verdict
     from rlhf.votes.consensus import resolve_track
 

@@ -10,7 +10,8 @@ from rlhf.records import EXPRESSED, Track, Verdict
 from rlhf.votes.model import ERRORS, EXCHANGED, answer_probabilities
 from rlhf.votes.vote import Vote
 
-FIRST, SECOND, TIE, BOTH_BAD, UNSURE = Verdict
+FIRST, SECOND = Verdict.FIRST, Verdict.SECOND
+TIE, BOTH_BAD, UNSURE = Verdict.TIE, Verdict.BOTH_BAD, Verdict.UNSURE
 
 
 def vote(verdict, *, pair=0, annotator=0, first_on_left=True, track=Track.IDENTITY, **more) -> Vote:

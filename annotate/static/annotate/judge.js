@@ -125,7 +125,7 @@ function unshelve() {
 }
 
 function keyed(choice) {
-  return `${shownKey(keys.keyOf(choice))} ${{ tie: "tie", both_bad: "both bad", unsure: "cannot judge" }[choice] ?? choice}`;
+  return `${shownKey(keys.keyOf(choice))} ${CHOICES[choice].hint}`;
 }
 
 /** The site has an answer, and may have sent the pair that follows. */
@@ -243,7 +243,7 @@ function pressed(event) {
   room.answer.input = "keys";
   if (ACTS[act].held) return room.hold(act);
   room.act(act);
-  if (keys.options.atOnce && CHOICES.includes(act) && !room.answer.missing) send();
+  if (keys.options.atOnce && act in CHOICES && !room.answer.missing) send();
 }
 
 /** Enter sends from anywhere but a link or a button, which it presses; a key held down sends once. */

@@ -165,8 +165,8 @@ class Room {
       guide: () => this.desk.openGuide(),
       keys: () => this.desk.openKeys(),
     };
-    if (CHOICES.includes(name) && this.isTooNew) return this.tellTooNew();
-    if (CHOICES.includes(name)) this.choose(name);
+    if (name in CHOICES && this.isTooNew) return this.tellTooNew();
+    if (name in CHOICES) this.choose(name);
     else acts[name]();
     this.draw();
   }

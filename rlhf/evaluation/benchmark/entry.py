@@ -7,14 +7,17 @@ entry.json                  {"model", "licence", "source", "references_used": "p
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self
 
+from pydantic import AliasChoices, Field, model_validator
+
+from generator.frozen_set import write_facts
 from generator.media import MediaError, replacing
+from generator.validation import parse, record, to_json
 from generator.video import probe
 from rlhf.evaluation.benchmark.card import BenchmarkError
 from rlhf.evaluation.benchmark.set import Benchmark, check_same
@@ -25,47 +28,44 @@ ReferencesUsed = Literal["primary", "all"]
 Key = tuple[str, int]
 
 
-@dataclass(frozen=True)
+@record
 class EntryFacts:
     """`entry.json`: who made the videos, and with what.
-
-    Attributes:
-        model: its name.
-        licence: of its weights.
-        source: where to find it.
-        references_used: whether it saw the primary reference alone, or all.
-        settings: whatever else decided the videos; `num_frames` is what each of them must have.
-        of_set: `Benchmark.identity`; empty where nobody noted it.
 
     Raises:
         ValueError: a value that says nothing.
     """
 
-    model: str
-    licence: str = ""
-    source: str = ""
-    references_used: ReferencesUsed = "primary"
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    of_set: Mapping[str, str] = field(default_factory=dict)
+    model: str = Field(min_length=1, description="its name")
+    licence: str = Field(default="", description="of its weights")
+    source: str = Field(default="", description="where to find it")
+    references_used: ReferencesUsed = Field(
+        default="primary", description="whether it saw the primary reference alone, or all"
+    )
+    settings: Mapping[str, Any] = Field(
+        default_factory=dict,
+        description="whatever else decided the videos; num_frames is what each of them must have",
+    )
+    of_set: Mapping[str, str] = Field(
+        default_factory=dict,
+        validation_alias=AliasChoices("of_set", "set"),
+        serialization_alias="set",
+        description="Benchmark.identity; empty where nobody noted it",
+    )
 
-    def __post_init__(self) -> None:
-        """Refuse what says nothing."""
-        if not self.model:
-            raise ValueError("model is empty; name who made the videos")
-        if self.references_used not in get_args(ReferencesUsed):
-            raise ValueError(f"references_used is {self.references_used!r}; it must be primary or all")
+    @model_validator(mode="after")
+    def _check_facts(self) -> Self:
         length = self.settings.get("num_frames", 1)
         if not isinstance(length, int) or length < 1:
             raise ValueError(f"settings: num_frames is {length!r}; it must be a whole number of at least 1")
         if self.of_set and not {"name", "sha256"} <= self.of_set.keys():
             raise ValueError(f"set is {dict(self.of_set)}; it must have name and sha256, or be left out")
+        return self
 
     def write(self, folder: Path) -> None:
         """Write it beside the videos, atomically."""
-        content = {"set" if name == "of_set" else name: value for name, value in vars(self).items()}
-        text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
         with replacing(folder / ENTRY_FILE) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            write_facts(temporary, to_json(self))
 
 
 @dataclass(frozen=True)
@@ -180,13 +180,11 @@ def read_facts(folder: Path) -> EntryFacts:
     """
     path = folder / ENTRY_FILE
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        of_set = content.pop("set", {})
-        return EntryFacts(**content, of_set=of_set)
+        return parse(EntryFacts, path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         raise BenchmarkError(
             f'{folder} has no {ENTRY_FILE}; write one such as {{"model": "ConsisID", '
             '"licence": "Apache-2.0", "references_used": "primary"}'
         ) from None
-    except (AttributeError, TypeError, ValueError) as error:
+    except ValueError as error:
         raise BenchmarkError(f"{path} is no description of an entry: {error}") from None

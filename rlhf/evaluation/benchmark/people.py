@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from generator.frozen_set import MediaFile
-from generator.records import IdentityGroup
+from generator.records import IdentityGroup, ShownReference
 from rlhf.evaluation.benchmark.prompts import BenchmarkPrompt
 from rlhf.evaluation.records import EvaluationInstance, NamedElement, Task
 
@@ -38,7 +38,7 @@ def ask_of_people(
             EvaluationInstance(
                 instance_id=instance_id(prompt.task, numbers[prompt.task]),
                 prompt=prompt.text,
-                references=tuple(zip(names, kinds, strict=True)),
+                references=tuple(map(ShownReference, names, kinds)),
                 id_group=tuple(names),
                 changed=prompt.changed,
                 identity=people[owner].name,

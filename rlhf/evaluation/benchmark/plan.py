@@ -3,51 +3,40 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict
+from typing import Any, Self
+
+from pydantic import Field, model_validator
 
 from generator.records import MAX_REFERENCES
+from generator.validation import Amount, Count, record
 from rlhf.evaluation.records import Task
 
 
-@dataclass(frozen=True)
+@record
 class MakePlan:
     """How many of what a set has; the paper's numbers by default.
-
-    Attributes:
-        num_identities: people.
-        num_references: of each person, the primary among them.
-        num_ipt2v: prompts that ask for the person alone.
-        num_iept2v: prompts that name elements, too.
-        seed: another one gives other people, pairs and words.
-        seeds: of the videos of each instance.
-        name: of the set; its maker has one where it is empty.
-        version: of what was changed on purpose.
 
     Raises:
         ValueError: a number out of its range.
     """
 
-    num_identities: int = 50
-    num_references: int = MAX_REFERENCES
-    num_ipt2v: int = 50
-    num_iept2v: int = 50
-    seed: int = 0
-    seeds: tuple[int, ...] = (0,)
-    name: str = ""
-    version: str = "1"
+    num_identities: Count = Field(default=50, description="people")
+    num_references: int = Field(
+        default=MAX_REFERENCES, ge=1, le=MAX_REFERENCES, description="of each person, the primary among them"
+    )
+    num_ipt2v: Amount = Field(default=50, description="prompts that ask for the person alone")
+    num_iept2v: Amount = Field(default=50, description="prompts that name elements, too")
+    seed: int = Field(default=0, description="another one gives other people, pairs and words")
+    seeds: tuple[int, ...] = Field(default=(0,), description="of the videos of each instance")
+    name: str = Field(default="", description="of the set; its maker has one where it is empty")
+    version: str = Field(default="1", description="of what was changed on purpose")
 
-    def __post_init__(self) -> None:
-        """Refuse what is no set."""
-        if self.num_identities < 1:
-            raise ValueError(f"identities is {self.num_identities}; it must be at least 1")
-        if not 1 <= self.num_references <= MAX_REFERENCES:
-            raise ValueError(f"references is {self.num_references}; it must be from 1 to {MAX_REFERENCES}")
-        if min(self.num_ipt2v, self.num_iept2v) < 0 or not self.num_prompts:
-            raise ValueError(
-                f"prompts are {self.num_ipt2v} {self.num_iept2v}; give 0 or more of each, not 0 0"
-            )
+    @model_validator(mode="after")
+    def _check_prompts(self) -> Self:
+        if not self.num_prompts:
+            raise ValueError("prompts are 0 0; give 0 or more of each, not 0 0")
+        return self
 
     @property
     def num_prompts(self) -> int:
@@ -59,7 +48,7 @@ class MakePlan:
         """Prompts of each task."""
         return {Task.IPT2V: self.num_ipt2v, Task.IEPT2V: self.num_iept2v}
 
-    def to_json(self) -> Mapping[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """What decides what is in the set, beside the people and the words."""
         return {name: value for name, value in asdict(self).items() if name not in ("name", "version")}
 

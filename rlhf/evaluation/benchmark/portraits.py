@@ -23,6 +23,7 @@ from generator.records import (
     InstancePlan,
     Reference,
     ReferenceKind,
+    ShownReference,
 )
 from rlhf.evaluation.benchmark.card import Card
 from rlhf.evaluation.benchmark.people import instance_id, pair_up
@@ -139,7 +140,9 @@ def _instance(
     return EvaluationInstance(
         instance_id=instance_id(task, number),
         prompt=plan.prompt.text,
-        references=tuple((names[name], shown[name].kind) for name in (plan.primary, *plan.assistants)),
+        references=tuple(
+            ShownReference(names[name], shown[name].kind) for name in (plan.primary, *plan.assistants)
+        ),
         id_group=tuple(names.values()),
         expected=expected,
         changed=changed,

@@ -10,28 +10,16 @@ models made.
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from generator.frozen_set import MEDIA_FOLDER, MediaFile, copy_media
-from generator.media import MediaError, file_sha256
+from generator.frozen_set import MediaFile, expect_file, place_media, staged
+from generator.frozen_table import read_table, rows_sha256, write_table
 from generator.records import MAX_REFERENCES
-from rlhf.evaluation.benchmark.card import CARD_FILE, BenchmarkError, Card, read_card
-from rlhf.evaluation.benchmark.table import (
-    TABLE_FILE,
-    common_seeds,
-    instance_of,
-    read_rows,
-    row_of,
-    rows_sha256,
-    write_rows,
-)
+from rlhf.evaluation.benchmark.card import CARD_FILE, BenchmarkError, Card
+from rlhf.evaluation.benchmark.table import TABLE_FILE, columns, common_seeds, instance_of, row_of
 from rlhf.evaluation.records import EvaluationInstance
 
 #: An instance's id names files.
@@ -57,7 +45,7 @@ class Benchmark:
     @property
     def identity(self) -> dict[str, str]:
         """What a result says of the set that it was made on; see `check_same`."""
-        return {"name": self.card.name, "sha256": self.card.sha256}
+        return self.card.identity
 
     def resolve(self, path: str) -> Path:
         """The file of a path that an instance names."""
@@ -76,19 +64,22 @@ def read_benchmark(folder: Path | str, *, check_media: bool = True) -> Benchmark
         BenchmarkError: it is no set, or not as it was written; the message names what differs.
     """
     folder = Path(folder)
-    card = read_card(folder)
-    rows = read_rows(folder / TABLE_FILE)
+    card = Card.read(folder)
+    rows = list(read_table(folder / TABLE_FILE, Card.remedy))
     try:
         is_whole = rows_sha256(rows) == card.rows_sha256
         instances, seeds = tuple(instance_of(row) for row in rows), common_seeds(rows)
         files = media_of(instances, folder)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise BenchmarkError(f"{folder / TABLE_FILE}: {error}; get the set again") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise BenchmarkError(f"{folder / TABLE_FILE}: {error}; {Card.remedy}") from None
     if not is_whole:
-        raise BenchmarkError(f"{folder / TABLE_FILE} has other rows than {CARD_FILE} says; get the set again")
+        raise BenchmarkError(f"{folder / TABLE_FILE} has other rows than {CARD_FILE} says; {Card.remedy}")
     _check_instances(instances)
     for file in files:
-        _check_file(file, check_media)
+        if check_media:
+            expect_file(file.path, file.sha256, Card.remedy)
+        elif not file.path.is_file():
+            raise BenchmarkError(f"{file.path} is missing; {Card.remedy}")
     return Benchmark(folder, card, instances, seeds)
 
 
@@ -122,30 +113,21 @@ def write_benchmark(
     wanted = {file.name for file in media_of(instances, folder)}
     files = {file.name: file for file in media if file.name in wanted}
     rows = [row_of(instance, seeds) for instance in instances]
-    full = {
-        **asdict(card),
-        "num_instances": len(rows),
-        "num_identities": len({instance.identity for instance in instances}),
-        "num_media": len(files),
-        "rows_sha256": rows_sha256(rows),
-    }
-    card = Card(**{**full, "sha256": Card(**full).derive_sha256()})
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    partial.chmod(0o750)
-    try:
-        _write(partial, card, rows, files.values())
-        try:
-            os.rename(partial, folder)  # fails where a set is already: a folder is never replaced
-        except OSError:
-            if not folder.exists():
-                raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    there = read_benchmark(folder, check_media=False)
-    if there.card.sha256 != card.sha256:
-        raise BenchmarkError(f"{folder} holds another set, {_say(there.identity)}; write into a new folder")
-    return there
+    card = replace(
+        card,
+        num_instances=len(rows),
+        num_identities=len({instance.identity for instance in instances}),
+        num_media=len(files),
+        rows_sha256=rows_sha256(rows),
+        sha256="",
+    )
+    with staged(folder) as partial:
+        for file in files.values():
+            place_media(file, partial)
+        write_table(rows, partial / TABLE_FILE, columns())
+        card.write(partial)
+    card.expect_in(folder)
+    return read_benchmark(folder, check_media=False)
 
 
 def check_same(first: Mapping[str, str], second: Mapping[str, str]) -> None:
@@ -202,21 +184,3 @@ def _check_instances(instances: Sequence[EvaluationInstance]) -> None:
                 f"instance {name} has {len(instance.references)} references and an ID-group of "
                 f"{len(instance.id_group)}; it needs 1 to {MAX_REFERENCES} references of a group"
             )
-
-
-def _check_file(file: MediaFile, check_content: bool) -> None:
-    if not file.path.is_file():
-        raise BenchmarkError(f"{file.path} is missing; get the set again")
-    if check_content and file_sha256(file.path) != file.sha256:
-        raise BenchmarkError(f"{file.path} was altered: its sha256 is not its name; get the set again")
-
-
-def _write(folder: Path, card: Card, rows: list[dict[str, Any]], files: Iterable[MediaFile]) -> None:
-    (folder / MEDIA_FOLDER).mkdir()
-    for file in files:
-        try:
-            copy_media(file, folder / file.name)
-        except MediaError as problem:
-            raise BenchmarkError(f"{problem.detail}; import it again") from None
-    write_rows(folder / TABLE_FILE, rows)
-    card.write(folder)

@@ -17,9 +17,11 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from generator.curation.detection import needed
 from generator.curation.weights import Weights, find_weights
+from generator.validation import Count, Share, record
 from rlhf.evaluation.metrics.elements_cutout import Cutout
 from rlhf.evaluation.metrics.looks import LookSettings, closest, scaled, spread_frames
 from rlhf.evaluation.metrics.registry import MetricOptions
@@ -70,26 +72,13 @@ class Embedder(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@record
 class ElementSettings(LookSettings):
-    """How elements are looked at, in the frames of a video and of a clip that shows them as asked for.
+    """How elements are looked at, in the frames of a video and of a clip that shows them as asked for."""
 
-    Attributes:
-        box_threshold: the least confidence of a found box, in [0, 1].
-        text_threshold: the least confidence of a word of its label, in [0, 1].
-    """
-
-    frames: int = 8
-    box_threshold: float = 0.25
-    text_threshold: float = 0.25
-
-    def __post_init__(self) -> None:
-        """Refuse what finds nothing or everything by mistake."""
-        super().__post_init__()
-        for name in ("box_threshold", "text_threshold"):
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or not 0 <= value <= 1:
-                raise ValueError(f"{name} is {value!r}; it must be in [0, 1]")
+    frames: Count = Field(default=8, description="of a clip, so many at most are looked at, evenly spread")
+    box_threshold: Share = Field(default=0.25, description="the least confidence of a found box")
+    text_threshold: Share = Field(default=0.25, description="the least confidence of a word of its label")
 
 
 def make(options: MetricOptions) -> ElementMetric:

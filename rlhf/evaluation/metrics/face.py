@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from generator.curation.detection import FaceDetector
 from generator.curation.detectors import load_detectors
 from generator.curation.settings import DetectorSettings
 from generator.curation.weights import Weights, find_weights
+from generator.validation import record
 from rlhf.evaluation.metrics.face_alignment import ALIGNMENT, face_crop
 from rlhf.evaluation.metrics.face_embedders import ArcFace, CurricularFace, Embedder, SFace
 from rlhf.evaluation.metrics.looks import LookSettings, closest, scaled, spread_frames
@@ -29,15 +31,11 @@ from rlhf.evaluation.records import EvaluationInstance, MetricError, MetricFacts
 _Vectors = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@record
 class FaceSettings(LookSettings):
-    """How a face metric looks, at the frames of a video and of a clip among the references alike.
+    """How a face metric looks, at the frames of a video and of a clip among the references alike."""
 
-    Attributes:
-        detector: of faces, one of `generator.curation.settings.FACE_DETECTORS`.
-    """
-
-    detector: str = "yunet"
+    detector: str = Field(default="yunet", description="one of generator.curation.settings.FACE_DETECTORS")
 
 
 def make_arc(options: MetricOptions) -> FaceMetric:

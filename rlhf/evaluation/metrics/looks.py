@@ -3,40 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from generator.validation import Count, read, record
 from generator.video import read_clip
 
-#: Ways to bring a cosine to [0, 1]: half of it and a half, or max(0, cos).
-SCALES = ("half", "clip")
 
-
-@dataclass(frozen=True)
+@record
 class LookSettings:
     """How a metric of likeness looks.
-
-    Attributes:
-        frames: of a clip, so many at most are looked at, evenly spread, first and last among them.
-        scale: "half", (1 + cos) / 2, in which strangers score about 0.5; or "clip", max(0, cos).
 
     Raises:
         ValueError: a value out of its range; the message names it.
     """
 
-    frames: int = 16
-    scale: str = "half"
-
-    def __post_init__(self) -> None:
-        """Refuse what nothing can be said with."""
-        if not isinstance(self.frames, int) or isinstance(self.frames, bool) or self.frames < 1:
-            raise ValueError(f"frames is {self.frames!r}; give a whole number, at least 1")
-        if self.scale not in SCALES:
-            raise ValueError(f"scale is {self.scale!r}; it must be {' or '.join(SCALES)}")
+    frames: Count = Field(
+        default=16,
+        description="of a clip, so many at most are looked at, evenly spread, first and last among them",
+    )
+    scale: Literal["half", "clip"] = Field(
+        default="half",
+        description="half, (1 + cos) / 2, in which strangers score about 0.5; or clip, max(0, cos)",
+    )
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -45,10 +38,7 @@ class LookSettings:
         Raises:
             ValueError: an unknown setting, or a value out of its range.
         """
-        known = [item.name for item in fields(cls)]
-        if unknown := sorted(set(values) - set(known)):
-            raise ValueError(f"there is no setting {', '.join(unknown)}; known are {', '.join(known)}")
-        return cls(**values)
+        return read(cls, values)
 
     @property
     def words(self) -> str:

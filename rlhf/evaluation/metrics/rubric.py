@@ -22,10 +22,11 @@ from typing import Any
 from generator.curation.weights import find_weights
 from generator.prompts.asking import Asker, Model, Patience, Question, Shown, UnansweredError
 from generator.prompts.backends import load_model
-from generator.prompts.forms import complaints, form_of
+from generator.prompts.forms import form_of
 from generator.prompts.pictures import GLANCES, MAX_SIDE, Medium
 from generator.prompts.plan import read_backend
 from generator.prompts.questions import look
+from generator.validation import Count, read, record
 from rlhf.evaluation.metrics.registry import MetricOptions
 from rlhf.evaluation.records import EvaluationInstance, MetricError, MetricFacts, VideoScores
 
@@ -60,14 +61,16 @@ FORM = form_of(
     },
 )
 
-_SETTINGS = {
-    "type": "object",
-    "properties": {"model": {"type": "object"}, "repeats": {"type": "integer", "minimum": 1}},
-    "required": ["model"],
-    "additionalProperties": False,
-}
 #: What of a model changes no figure, or must not be told.
 _UNTOLD = {"backend", "model", "base_url", "api_key_file", "timeout_s", "price"}
+
+
+@record
+class RubricSettings:
+    """Who is asked, and how often."""
+
+    model: dict[str, Any]
+    repeats: Count | None = None
 
 
 @dataclass
@@ -123,9 +126,11 @@ def make(options: MetricOptions) -> Rubric:
     Raises:
         MetricError: a setting is missing or wrong, or the model's weights cannot be used.
     """
-    if found := complaints(dict(options.settings), _SETTINGS):
-        raise MetricError(f"{found[0]}; its settings are model and repeats")
-    spec, folder = options.settings["model"], options.models_folder
+    try:
+        asked = read(RubricSettings, dict(options.settings))
+    except ValueError as error:
+        raise MetricError(f"{error}; its settings are model and repeats") from None
+    spec, folder = asked.model, options.models_folder
     if spec.get("backend") not in ("server", "local"):
         raise MetricError(f"backend is {spec.get('backend')!r}; it must be server or local")
     sha256, licence = "", "of the model behind the server; not known here"
@@ -139,7 +144,7 @@ def make(options: MetricOptions) -> Rubric:
     except (ValueError, OSError) as error:
         raise MetricError(" ".join(str(error).split())) from None
     # A local model says the most likely reply, which is the same each time.
-    repeats = options.settings.get("repeats", 1 if spec["backend"] == "local" else 3)
+    repeats = asked.repeats or (1 if spec["backend"] == "local" else 3)
     return Rubric(describe(spec, sha256, licence, repeats), model, repeats)
 
 

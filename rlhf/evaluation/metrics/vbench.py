@@ -17,7 +17,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from generator.prompts.forms import complaints
+from pydantic import Field
+
+from generator.validation import Positive, read, record
 from rlhf.evaluation.metrics.registry import MetricOptions
 from rlhf.evaluation.records import EvaluationInstance, MetricError, MetricFacts, VideoScores
 
@@ -31,21 +33,20 @@ DIMENSIONS: Mapping[str, float] = {
     "aesthetic_quality": 1,
     "imaging_quality": 100,
 }
-_SETTINGS = {
-    "type": "object",
-    "properties": {
-        "python": {"type": "string", "minLength": 1},
-        "timeout_s": {"type": "number", "exclusiveMinimum": 0},
-    },
-    "required": ["python"],
-    "additionalProperties": False,
-}
 _VERSION = "import importlib.metadata as m; print(m.version('vbench'))"
 
 
 def column(dimension: str) -> str:
     """Of the table."""
     return f"vbench_{dimension}"
+
+
+@record
+class VBenchSettings:
+    """Where it is installed, and how long one folder may take."""
+
+    python: str = Field(min_length=1, description="the interpreter of its environment")
+    timeout_s: Positive = Field(default=3600, description="of one folder")
 
 
 @dataclass
@@ -100,22 +101,24 @@ def make(options: MetricOptions) -> VBench:
     Raises:
         MetricError: it is not, its licences are not allowed, or a setting is missing or wrong.
     """
-    if found := complaints(dict(options.settings), _SETTINGS):
-        raise MetricError(f"{found[0]}; its settings are python and timeout_s")
+    try:
+        asked = read(VBenchSettings, dict(options.settings))
+    except ValueError as error:
+        raise MetricError(f"{error}; its settings are python and timeout_s") from None
     if not options.allow_non_commercial:
         raise MetricError(
             "two of its networks (AMT, CC BY-NC 4.0; MUSIQ, CC BY-NC-SA 4.0) must not be used "
             "commercially; allow non-commercial weights if your use is none, or use quality"
         )
     # Not resolved: an environment's python is a link, and knows by its own place which environment it is.
-    python = str(Path(options.settings["python"]).absolute())
+    python = str(Path(asked.python).absolute())
     try:
         version = _run(python, ["-c", _VERSION], 60, None).strip()
     except ValueError as error:
         raise MetricError(
             f"vbench: {error}; install it in an environment of its own, name its python"
         ) from None
-    return VBench(describe(version), python, options.settings.get("timeout_s", 3600))
+    return VBench(describe(version), python, asked.timeout_s)
 
 
 def describe(version: str) -> MetricFacts:

@@ -61,7 +61,7 @@ def start(folder: Path, expression: str = "0", **values: str) -> subprocess.Comp
         ("THRESHOLDS", "min_face=64", "not one of min_frames"),
         ("THRESHOLDS", "min_face_px=large", "write it like min_face_px=48"),
         ("THRESHOLDS", "max_faces=1.5", "write it like max_faces=1"),
-        ("THRESHOLDS", "max_yaw=200", "max_yaw is 200.0; give a number from 0 to 180"),
+        ("THRESHOLDS", "max_yaw=200", "max_yaw is 200.0; it must be in [0, 180]"),
         ("SITE_URL", "example.org", "https://annotate.example.org"),
         ("SITE_URL", "https://example.org/annotate", "bare address"),
         ("CSRF_TRUSTED_ORIGINS", "example.org", "https://example.org"),
@@ -154,14 +154,14 @@ def test_it_translates_addresses() -> None:
 
 @pytest.mark.parametrize("value", ["1", "true", "YES", "on"])
 def test_it_reads_switches(value: str) -> None:
-    assert Environment({"DEBUG": value}).flag("DEBUG")
-    assert not Environment({"DEBUG": ""}).flag("DEBUG")
+    assert Environment({"DEBUG": value}).flag("DEBUG", "")
+    assert not Environment({"DEBUG": ""}).flag("DEBUG", "")
 
 
 def test_it_refuses_signs_and_spaces_in_numbers() -> None:
     for value in ("+5", "5.0", "5 0", "٥"):
         with pytest.raises(SettingError):
-            Environment({"N": value}).integer("N", 5, low=1, high=9)
+            Environment({"N": value}).integer("N", 5, "", low=1, high=9)
 
 
 def test_sockets_move_to_a_short_place_when_the_path_is_long() -> None:

@@ -12,7 +12,7 @@ from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
 
-from annotate.judging.evidence import TooSoonError
+from annotate.judging.answer_schema import TooSoonError
 from annotate.judging.judgments import revise_judgment, submit_judgment
 from annotate.judging.queries import lock_slot
 from annotate.judging.slots import lease_slot

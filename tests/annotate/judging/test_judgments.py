@@ -12,7 +12,7 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from annotate.judging.evidence import NotWatchedError
+from annotate.judging.answer_schema import NotWatchedError
 from annotate.judging.judgments import (
     AlreadyJudgedError,
     LeaseLostError,

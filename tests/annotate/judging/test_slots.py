@@ -13,9 +13,9 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from annotate.judging.assignment_queries import no_pair, open_pairs_for
-from annotate.judging.slots import lease_slot, open_slots, release_slot, renew_lease, verdict_of
+from annotate.judging.slots import lease_slot, open_slots, release_slot, renew_lease
 from annotate.models import Exposure, Round, Side, Slot, VideoSample
-from rlhf.records import Track, Verdict
+from rlhf.records import Track
 from tests.factories import make_instance, make_pair, make_round, make_user
 from tests.votes import next_slot
 
@@ -99,27 +99,6 @@ def test_it_balances_sides_for_each_person_and_track():
         sides[slot.first_side] += 1
         assert abs(sides[Side.LEFT] - sides[Side.RIGHT]) <= 1, f"after {given} leases"
         Slot.objects.filter(pk=slot.pk).update(judged_at=timezone.now())
-
-
-@pytest.mark.parametrize(
-    ("first_side", "choice", "verdict"),
-    [
-        ("left", "left", Verdict.FIRST),
-        ("left", "right", Verdict.SECOND),
-        ("right", "left", Verdict.SECOND),
-        ("right", "right", Verdict.FIRST),
-        ("right", "tie", Verdict.TIE),
-        ("left", "both_bad", Verdict.BOTH_BAD),
-        ("left", "unsure", Verdict.UNSURE),
-    ],
-)
-def test_it_turns_a_screen_side_into_a_sample(first_side, choice, verdict):
-    assert verdict_of(Slot(first_side=first_side), choice) == verdict
-
-
-def test_it_refuses_an_unknown_choice():
-    with pytest.raises(ValueError, match="'middle'"):
-        verdict_of(Slot(first_side="left"), "middle")
 
 
 def test_the_database_refuses_one_person_on_both_tracks():

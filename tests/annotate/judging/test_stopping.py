@@ -14,12 +14,12 @@ from django.test.utils import CaptureQueriesContext
 
 from annotate.judging.judgments import revise_judgment, submit_judgment
 from annotate.judging.resolution import resolve_pair
-from annotate.judging.slots import choice_of, lease_slot
+from annotate.judging.slots import lease_slot
 from annotate.judging.tasks import fit_votes
 from annotate.judging.vote_fits import fit_round
 from annotate.judging.vote_queries import newest_models, votes_saved
 from annotate.models import Consensus, PreferencePair, Round, Slot, User, VideoPair, VoteFit
-from rlhf.records import JointState, Track, Verdict
+from rlhf.records import JointState, Track, Verdict, choice_of
 from rlhf.votes.model import VoteModel
 from rlhf.votes.stopping import Rule, Stop, leading_track
 from tests.factories import make_instance, make_model, make_pair, make_round, make_user
@@ -155,7 +155,9 @@ def planted(round: Round, pairs: int, annotators: Sequence[tuple[User, float, fl
         if rng.random() < habit:
             said = FIRST if leased.first_side == "left" else SECOND
 
-        submit_judgment(person, leased.lease, choice_of(leased, said), idempotency_key=uuid4())
+        submit_judgment(
+            person, leased.lease, choice_of(said, first_on_left=leased.first_on_left), idempotency_key=uuid4()
+        )
     return truths
 
 
@@ -179,7 +181,7 @@ def test_a_fit_finds_who_clicks_left():
     for person in people:
         for _ in pairs:
             slot = next_slot(person, Track.IDENTITY)
-            choice = "left" if person is people[0] else choice_of(slot, FIRST)
+            choice = "left" if person is people[0] else choice_of(FIRST, first_on_left=slot.first_on_left)
             submit_judgment(person, slot.lease, choice, idempotency_key=uuid4())
     fit_round(round)
     found = newest_models(round.pk, is_simulated=False)[Track.IDENTITY].annotators

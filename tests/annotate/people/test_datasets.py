@@ -17,8 +17,8 @@ from annotate.models import DifferentialPrompt, IdentityGroup, Instance, Instanc
 from annotate.people.dataset_import import import_dataset
 from annotate.people.datasets import export_dataset
 from annotate.people.instances import build_instances
-from generator.dataset.columns import read_table, rows_sha256
 from generator.dataset.manifest import Manifest
+from generator.frozen_table import read_table, rows_sha256
 from generator.instances import Draw
 from generator.media import file_sha256
 from generator.records import ReferenceKind
@@ -129,7 +129,7 @@ def as_format_1(folder: Path) -> None:
                 del row["consent"]
                 row["consent_scope"] = "research, no training"
         pq.write_table(pa.Table.from_pylist(rows), path)
-        hashes[table] = rows_sha256(read_table(path))
+        hashes[table] = rows_sha256(read_table(path, ""))
     facts = json.loads((folder / "manifest.json").read_text())
     facts |= {"rows_sha256": hashes, "format": "anyid-dataset-1", "content_hash": ""}
     Manifest(**facts).write(folder)

@@ -16,7 +16,6 @@ from annotate.evaluation.comparisons import start_comparison
 from annotate.evaluation.evaluations import queue_evaluation, queue_table
 from annotate.evaluation.inputs import held_out_people
 from annotate.exports.freezing import export_round
-from annotate.jobs import tasks
 from annotate.jobs.runs import queue_run, run_dir
 from annotate.judging.slots import ask_for_votes, lease_slot, open_slots
 from annotate.models import (
@@ -36,6 +35,7 @@ from annotate.people.datasets import export_dataset
 from annotate.people.instances import build_instances
 from annotate.prompts.prompt_runs import readers_request
 from annotate.prompts.prompts import PromptEdit, PromptError, edit_prompt
+from annotate.rounds import tasks
 from annotate.rounds.prompt_limits import learn_limit, learn_limits
 from annotate.rounds.rounds import import_model, plan_pairs, start_round
 from annotate.rounds.sampling import queue_sampling
@@ -100,7 +100,7 @@ def test_what_was_trained_reads_as_its_parent(shipped) -> None:
 
 def test_versions_from_before_are_learned_by_whoever_sees_their_files(tmp_path) -> None:
     late, lost = model_that_reads(tmp_path, 40), make_model()
-    tasks.requeue_lost_runs()
+    tasks.learn_limits()
     late.refresh_from_db()
     lost.refresh_from_db()
     assert (late.max_tokens, lost.max_tokens) == (40, None)

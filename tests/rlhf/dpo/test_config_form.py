@@ -7,7 +7,7 @@ from dataclasses import fields
 import pytest
 
 from rlhf.dpo.config import WAN_5B, FlowDPOConfig
-from rlhf.dpo.form import CHOICES, read_form, settings_of, written
+from rlhf.dpo.form import read_form, settings_of, written
 from rlhf.sft.config import SFTConfig
 
 
@@ -42,6 +42,9 @@ def test_what_is_not_given_stays():
     assert read_form({"export": "3", "steps": " 50 "}, base) == FlowDPOConfig(beta=700, steps=50)
 
 
+CHOICES = {one.name: one.choices for one in settings_of(FlowDPOConfig) if one.choices}
+
+
 @pytest.mark.parametrize("name", CHOICES)
 def test_every_choice_can_be_used(name):
     for choice in CHOICES[name]:
@@ -58,7 +61,7 @@ def test_every_choice_can_be_used(name):
         ("bf16", "yes", "bf16 is 'yes'; it must be on or off"),
         ("guard", "soft", "sdpo or none"),
         ("loss_weights", "1, x", "loss_weights is 'x'"),
-        ("loss_types", "", "at least one loss"),
+        ("loss_types", "", "a list of at least 1"),
     ],
 )
 def test_it_names_the_value_and_the_rule(name, text, says):

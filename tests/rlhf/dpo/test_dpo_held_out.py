@@ -156,7 +156,8 @@ def test_it_trains_on_sets_of_one_track_and_on_conflicting_ones(make_run, export
     """Identity alone prefers, or the other track says the opposite or nothing: the set decides, not we."""
     from dataclasses import replace
 
-    from rlhf.export.freezing import TrackVotes, read_export, write_export
+    from rlhf.export.freezing import read_export, write_export
+    from rlhf.export.row import TrackVotes
     from rlhf.records import Track, Verdict
     from rlhf.votes.consensus import resolve_track
 

@@ -181,7 +181,8 @@ def test_the_guard_lets_the_chosen_error_fall(make_trainer):
 def test_sureness_is_the_product_of_the_tracks_that_prefer(export_folder):
     from dataclasses import replace
 
-    from rlhf.export.freezing import TrackVotes, read_export
+    from rlhf.export.freezing import read_export
+    from rlhf.export.row import TrackVotes
     from rlhf.records import Track, Verdict
 
     def votes(verdict, sure):

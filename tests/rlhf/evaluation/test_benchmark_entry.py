@@ -91,8 +91,8 @@ def test_an_empty_entry_is_all_holes(portraits: Benchmark, tmp_path: Path) -> No
     [
         (None, r"has no entry\.json; write one such as"),
         ([], "is no description of an entry"),
-        ({"licence": "MIT"}, "'model'"),
-        ({"model": ""}, "model is empty"),
+        ({"licence": "MIT"}, "has no model"),
+        ({"model": ""}, "model is ''; it must be a text that is not empty"),
         ({"model": "x", "references_used": "two"}, "references_used is 'two'; it must be primary or all"),
         ({"model": "x", "settings": {"num_frames": "49"}}, "num_frames is '49'"),
         ({"model": "x", "set": {"name": "y"}}, "it must have name and sha256"),

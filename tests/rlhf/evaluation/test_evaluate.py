@@ -361,16 +361,19 @@ def test_every_metric_says_which_columns_it_fills():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"instances": [{"instance_id": "7"}]}, "instance 7 has no 'prompt'"),
+        ({"instances": [{"instance_id": "7"}]}, "instance 7: has no prompt"),
         ({"instances": []}, "0 instances, 2 seeds and 2 arms: there is nothing to evaluate"),
         (
             {"instances": [{"instance_id": "7", "prompt": "", "references": [], "id_group": []}]},
             "instance 7 has no reference; give at least the primary one",
         ),
         ({"settings": {**SETTINGS, "num_frames": 6}}, "num_frames is 6"),
-        ({"settings": {"size": 64}}, "no request to evaluate"),
+        ({"settings": {"size": 64}}, "has an unknown field 'size'; known are height"),
         ({"seeds": [1, 1]}, "seed 1 is there twice"),
-        ({"arms": {"baseline": {}, "candidate": {}}}, "arm baseline must have either a model or a folder"),
+        (
+            {"arms": {"baseline": {}, "candidate": {}}},
+            "arm baseline: it must have either a model or a folder",
+        ),
         ({"arms": {"../x": {"videos": "y"}}}, "arm '../x' is no folder's name"),
         ({"arms": {"scores": {"videos": "y"}}}, "arm 'scores' is no folder's name"),
         ({"compare": ["baseline", "tuned"]}, "compare names arm 'tuned'; there are baseline, candidate"),

@@ -4,19 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from generator.frozen_set import FrozenSetError, MediaFile
 from generator.records import ELEMENTS, ElementChange, ReferenceKind
-from rlhf.export.freezing import (
-    Export,
-    ExportError,
-    ExportReference,
-    ExportRow,
-    ExportSample,
-    Manifest,
-    MediaFile,
-    TrackVotes,
-    read_export,
-    write_export,
-)
+from rlhf.export.freezing import Export, Manifest, read_export, write_export
+from rlhf.export.row import ExportReference, ExportRow, ExportSample, TrackVotes
 from rlhf.records import Track, Verdict
 from rlhf.votes.consensus import resolve_track
 
@@ -120,26 +111,26 @@ def test_it_reads_back_what_it_wrote(tmp_path, rows):
 def test_it_may_be_written_again_but_never_changed(tmp_path, rows):
     first = write_export(tmp_path / "set", rows, joint_states=COUNTS)
     assert write_export(tmp_path / "set", rows, joint_states=COUNTS) == first
-    with pytest.raises(ExportError, match="holds another set"):
+    with pytest.raises(FrozenSetError, match="holds another exported set"):
         write_export(tmp_path / "set", rows[:1], joint_states=COUNTS)
     assert read_export(tmp_path / "set").manifest == first
 
 
 def test_it_leaves_nothing_behind_when_a_row_fails(tmp_path, rows):
     rows[1].chosen.file.path.write_bytes(b"another")
-    with pytest.raises(ExportError, match="has sha256"):
+    with pytest.raises(FrozenSetError, match="has sha256"):
         write_export(tmp_path / "set", rows, joint_states=COUNTS)
     assert {p.name for p in tmp_path.iterdir()} == {"source"}
 
 
 def test_it_refuses_rows_out_of_order(tmp_path, rows):
-    with pytest.raises(ExportError, match="pair 2 comes after pair 11"):
+    with pytest.raises(FrozenSetError, match="pair 2 comes after pair 11"):
         write_export(tmp_path / "set", reversed([rows[0], rows[2]]), joint_states=COUNTS)
 
 
 def test_it_names_a_missing_file(tmp_path, rows):
     rows[0].rejected.file.path.unlink()
-    with pytest.raises(ExportError, match="j2.mp4 is missing"):
+    with pytest.raises(FrozenSetError, match="j2.mp4 is missing"):
         write_export(tmp_path / "set", rows, joint_states=COUNTS)
 
 
@@ -149,7 +140,7 @@ def test_it_notices_any_change(tmp_path, rows, victim):
     path = tmp_path / "set" / victim
     path = next(path.iterdir()) if path.is_dir() else path
     path.write_bytes(path.read_bytes().replace(b'"num_pairs": 3', b'"num_pairs": 4') + b" ")
-    with pytest.raises(ExportError):
+    with pytest.raises(FrozenSetError):
         read_export(tmp_path / "set")
 
 
@@ -159,7 +150,7 @@ def test_it_refuses_paths_out_of_its_own_folder(tmp_path, rows):
     line["win"]["path"] = "../source/c2.mp4"
     (tmp_path / "set/pairs.jsonl").write_text(json.dumps(line))
     manifest = Manifest(**json.loads((tmp_path / "set/manifest.json").read_text()))
-    with pytest.raises(ExportError, match="line 1 is not a pair"):
+    with pytest.raises(FrozenSetError, match="line 1 is not a pair"):
         list(Export(tmp_path / "set", manifest).rows())
 
 

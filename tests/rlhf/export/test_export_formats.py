@@ -8,18 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from generator.frozen_set import FrozenSetError, MediaFile
 from generator.records import ReferenceKind
 from rlhf.export.formats import ExportFormat, main, write_format
-from rlhf.export.freezing import (
-    ExportError,
-    ExportReference,
-    ExportRow,
-    ExportSample,
-    MediaFile,
-    TrackVotes,
-    read_export,
-    write_export,
-)
+from rlhf.export.freezing import read_export, write_export
+from rlhf.export.row import ExportReference, ExportRow, ExportSample, TrackVotes
 from rlhf.export.rule import ExportRule
 from rlhf.records import EXPRESSED, Track, Verdict
 
@@ -153,13 +146,13 @@ def test_it_may_be_written_again_but_never_over_something_else(planted, tmp_path
 def test_a_changed_file_ends_it_without_a_trace(planted, tmp_path, link):
     clip = next((planted / "media").glob("*.mp4"))
     clip.write_bytes(b"another")
-    with pytest.raises(ExportError, match=clip.name):
+    with pytest.raises(FrozenSetError, match=clip.name):
         write_format(planted, tmp_path / "out", ExportFormat.TRL, link=link)
     assert {p.name for p in tmp_path.iterdir()} == {"source", "set"}
 
 
 def test_a_set_without_pairs_is_refused(tmp_path):
     write_export(tmp_path / "set", [], joint_states={}, rule=ExportRule.POOLED)
-    with pytest.raises(ExportError, match="holds no pair; collect more votes"):
+    with pytest.raises(FrozenSetError, match="holds no pair; collect more votes"):
         write_format(tmp_path / "set", tmp_path / "out", ExportFormat.TRL)
     assert not (tmp_path / "out").exists()

@@ -219,7 +219,7 @@ def test_the_same_seed_gives_the_same_answers(serve):
 
 @pytest.mark.parametrize("wrong", [{"accuracy": 1.1}, {"tie_rate": -0.1}, {"side_bias": 2}])
 def test_it_refuses_what_is_no_share(wrong):
-    with pytest.raises(ValueError, match="must be 0 to 1"):
+    with pytest.raises(ValueError, match=r"must be in \[0, 1\]"):
         Behaviour(**{"accuracy": 0.8, "tie_rate": 0.1, "side_bias": 0.0, **wrong})
 
 

@@ -54,17 +54,20 @@ def test_a_line_ends_only_where_json_lines_do(write):
     ("change", "message"),
     [
         ({"instance_id": "a/b"}, "instance_id 'a/b' is no file name"),
-        ({"instance_id": 7}, "instance_id is 7; it must be of type str"),
+        ({"instance_id": 7}, "instance_id is 7; it must be a text"),
         ({"instance_id": "zero"}, "instance_id 'zero' occurs twice"),
         ({"prompt": None}, "prompt is None"),
-        ({"references": []}, "references is empty"),
-        ({"references": ["photo.png"]}, "a reference is 'photo.png'"),
-        ({"references": [{"path": "photo.png", "kind": "face"}]}, "kind of a reference is 'face'"),
+        ({"references": []}, "references is []; it must be a list of at least 1"),
+        ({"references": ["photo.png"]}, "references[0] is 'photo.png'; it must be a JSON object"),
+        (
+            {"references": [{"path": "photo.png", "kind": "face"}]},
+            "references[0].kind is 'face'; it must be one of photo, half_body or clip",
+        ),
         ({"references": [{"path": "no.png", "kind": "photo"}]}, "reference 'no.png' is no file"),
-        ({"references": [{"kind": "photo"}]}, "has no path"),
+        ({"references": [{"kind": "photo"}]}, "references[0] has no path"),
         ({"references": [{"path": "target.mp4", "kind": "clip"}]}, "target.mp4 is also a reference"),
         ({"target": {"path": "no.mp4"}}, "target 'no.mp4' is no file"),
-        ({"target": "target.mp4"}, "target is 'target.mp4'; it must be of type dict"),
+        ({"target": "target.mp4"}, "target is 'target.mp4'; it must be a JSON object"),
         ({"id_group": 3}, "id_group is 3"),
     ],
 )
@@ -78,7 +81,8 @@ def test_it_names_file_line_value_and_remedy(write, change, message):
 
 
 @pytest.mark.parametrize(
-    ("line", "message"), [("{", ":1: is not JSON"), ("[]", ":1: is list"), ("", "no instance")]
+    ("line", "message"),
+    [("{", ":1: is not JSON"), ("[]", ":1: it is .*; it must be a JSON object"), ("", "no instance")],
 )
 def test_it_refuses_what_is_no_instance(write, line, message):
     with pytest.raises(DatasetError, match=message):

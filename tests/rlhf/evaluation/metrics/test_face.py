@@ -221,9 +221,9 @@ def test_facts_name_what_a_figure_rests_on(studio):
 
 
 def test_settings_that_say_nothing_are_refused():
-    with pytest.raises(ValueError, match="frames is 0; give a whole number, at least 1"):
+    with pytest.raises(ValueError, match="frames is 0; it must be at least 1"):
         FaceSettings(frames=0)
     with pytest.raises(ValueError, match="scale is 'whole'; it must be half or clip"):
         FaceSettings(scale="whole")
-    with pytest.raises(ValueError, match="there is no setting frame; known are frames, scale, detector"):
+    with pytest.raises(ValueError, match="has an unknown field 'frame'; known are frames, scale, detector"):
         FaceSettings.from_json({"frame": 3})

@@ -129,10 +129,10 @@ def test_facts_tell_models_and_options_apart_and_not_addresses(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({}, "'model' is a required property; its settings are model and repeats"),
-        ({"model": {}, "repeats": 0}, "repeats: 0 is less than"),
+        ({}, "has no model; its settings are model and repeats"),
+        ({"model": {}, "repeats": 0}, "repeats is 0; it must be at least 1"),
         ({"model": {"backend": "portraits"}}, "backend is 'portraits'; it must be server or local"),
-        ({"model": {"backend": "server", "model": "a"}}, "'base_url' is a required property"),
+        ({"model": {"backend": "server", "model": "a"}}, "has no base_url"),
         ({"model": {"backend": "server", "model": "a", "base_url": "x"}}, "base_url is 'x'; it must be like"),
         (
             {"model": {"backend": "local", "model": "qwen"}},
