@@ -13,7 +13,7 @@ The same rows give the same bytes. Memory does not grow with their number.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 
 from generator.dataset.columns import TABLES, columns
@@ -81,19 +81,7 @@ def _write(
             counts["references"] += 1
             counts["media"] += sum(place_media(file, folder) for file in reference.files)
         rows_sha256["references"] = table.sha256
-    training = folder / TRAINING_FILE
-    with (
-        TableWriter(folder / "instances.parquet", tables["instances"]) as table,
-        open(training, "wb") as lines,
-    ):
-        for instance in instances:
-            table.add(instance.to_json())
-            counts["instances"] += 1
-            counts["media"] += sum(place_media(file, folder) for file in instance.files)
-            if instance.target is not None and (instance.source, instance.person) in learned_from:
-                lines.write(encode_line(instance.to_training_json()))
-                counts["training"] += 1
-        rows_sha256["instances"] = table.sha256
+    rows_sha256["instances"] = _write_instances(folder, instances, learned_from, counts)
     manifest = Manifest(
         num_people=counts["people"],
         num_references=counts["references"],
@@ -102,12 +90,30 @@ def _write(
         num_media=counts["media"],
         licences=dict(licences),
         rows_sha256=rows_sha256,
-        training_sha256=file_sha256(training),
+        training_sha256=file_sha256(folder / TRAINING_FILE),
         left_out=dict(left_out),
     )
     (folder / "README.md").write_text(_card(manifest), encoding="utf-8", newline="\n")
     manifest.write(folder)
     return manifest
+
+
+def _write_instances(
+    folder: Path, instances: Iterable[InstanceRow], learned_from: Set[tuple[str, str]], counts: Counter[str]
+) -> str:
+    """The table, and beside it the lines for training; returns the hash of the rows."""
+    with (
+        TableWriter(folder / "instances.parquet", columns()["instances"]) as table,
+        open(folder / TRAINING_FILE, "wb") as lines,
+    ):
+        for instance in instances:
+            table.add(instance.to_json())
+            counts["instances"] += 1
+            counts["media"] += sum(place_media(file, folder) for file in instance.files)
+            if instance.target is not None and (instance.source, instance.person) in learned_from:
+                lines.write(encode_line(instance.to_training_json()))
+                counts["training"] += 1
+        return table.sha256
 
 
 def _card(manifest: Manifest) -> str:

@@ -72,7 +72,7 @@ def test_it_offers_nothing_of_a_closed_round():
 def test_it_keeps_to_the_round_that_was_asked_for():
     make_pair()
     wanted = make_pair(make_round(may_be_chosen=True))
-    slot = next_slot(make_user(), Track.IDENTITY, wanted.round_id)
+    slot = next_slot(make_user(), round_id=wanted.round_id)
     assert slot.pair == wanted
 
 
