@@ -17,7 +17,7 @@ from rlhf.plots.marks import Scale, dot, drawing, line, path, runs, scale_of, te
 Point = tuple[float, float | None]
 #: An arm's colour and its values.
 Values = tuple[int, Sequence[float | None]]
-#: Points that the axis of a mean covers at least.
+#: Points that the axis of a mean covers at least; on a narrower one hundredths would look like a difference.
 SPAN = 4.0
 #: Arms that have a colour of their own.
 COLOURS = 8
