@@ -9,7 +9,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 TORCH  := $(shell grep '^torch==' requirements.lock)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix bench lint format serve worker chromium pgbouncer lock clean
+.PHONY: help demo test test-matrix bench lint format serve worker chromium pgbouncer settings docs lock clean
 
 help: ## these lines
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -66,6 +66,13 @@ $(STAMP): requirements.lock
 		|| { echo "$(TORCH) cannot be fetched from $(TORCH_INDEX); set TORCH_INDEX, or PIP_FIND_LINKS to a folder that has it"; exit 1; }
 	@$(PY) -m pip install -q --no-deps -r requirements.lock
 	@touch $@
+
+settings: $(STAMP) ## write docs/settings.md and .env.example from annotate/settings.py
+	@$(PY) manage.py settings_table
+
+docs: $(STAMP) settings ## the documentation as a site, in var/docs-site
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet --site-dir var/docs-site
+	@echo "open var/docs-site/index.html, or with search: $(PYTHON) -m http.server -d var/docs-site"
 
 lock: ## write requirements.lock anew from pyproject.toml
 	@.ci/lock $(TORCH_INDEX)

@@ -1,51 +1,7 @@
 """The environment becomes settings, here and nowhere else. Importing this file creates and starts nothing.
 
-variable              default                 meaning
-DATABASE_URL          embedded                PostgreSQL, postgresql://user:password@host/name; what stands
-                                              behind a ? wins over our options, see docs/operating.md
-CELERY_BROKER_URL     embedded                Redis, redis://host:6379/0
-STORAGE_URL           VAR_DIR/storage         videos and run folders, file:///folder
-SECRET_KEY            made once               signs sessions; at least 32 characters
-SITE_URL              http://127.0.0.1:PORT   the address that people type; https:// secures cookies
-ALLOWED_HOSTS         host of SITE_URL        host names, separated by commas
-CSRF_TRUSTED_ORIGINS  SITE_URL                origins of forms, separated by commas
-BIND, PORT            127.0.0.1, 8000         where the web listens
-LEASE_S               900                     how long a pair stays reserved for one person, seconds
-UNDO_S                600                     how long an answer can be changed, seconds
-ANSWER_GUARD_MS       400                     how soon after its pair was shown an answer is taken, ms
-WATCH_GATE_IDENTITY, WATCH_GATE_CONTROLLABILITY
-                      0, 0                    percent of each video to be shown before an answer; above 0
-                                              nobody without JavaScript can vote: nothing says what was shown
-SESSION_BREAK_MIN     20                      minutes of judging after which a break is suggested
-SESSION_LIMIT_MIN     30                      minutes after which the page waits for a break; 0: no limit
-MAX_PAIRS_A_PERSON    0                       pairs of a round that one person may judge; 0: no limit
-MAX_PAIRS_A_PERSON_AND_IDENTITY
-                      0                       the same for the pairs that show one identity
-SAME_PERSON_OTHER_TRACK_GAP
-                      20                      pairs that somebody meets before they are given, on one track, a
-                                              person whom they met on the other one; 0: no such distance
-LEADS_MAY_VOTE        0                       1: leads vote, too, though they see which model made what
-GOLD_EVERY            12                      about one pair in so many has a known answer; 0: none has
-QUALIFY               0                       training pairs of a track before anybody judges it; 0: none
-QUALIFY_PASS          80                      percent of them that must be right
-QUALIFY_WAIT_H        24                      hours before another try
-DOWNLOAD_DAYS         7                       days that a file of judgments, and a sent webhook, are kept
-ALLOW_PRIVATE_WEBHOOKS
-                      0                       1: webhooks may go to loopback and private addresses
-MODEL_PATH            the tiny checkpoint     base model: a folder, or a hub id such as org/name
-PROMPT_MODELS                                 JSON file of the models that write prompts, see docs/prompts.md
-EVALUATION_METRICS    oracle and quality      JSON file of metrics and their settings, see docs/evaluation.md
-FACE_DETECTOR         haar                    haar, yunet, insightface or mediapipe
-HUMAN_DETECTOR        estimated               estimated (from the face), or transformers
-DETECTOR_MODELS       none                    folder of the detectors' weights with its weights.json
-ALLOW_NON_COMMERCIAL  0                       1: weights that forbid commercial use may be loaded, too
-CURATION_FRAMES       48                      frames of a clip that the detectors look at, at most
-THRESHOLDS            those of the filters    such as min_face_px=64,max_yaw=45; leads change them later
-VAR_DIR               var                     everything that the program makes
-LOG_LEVEL             INFO                    DEBUG, INFO, WARNING or ERROR
-DEBUG                 0                       Django's debug pages, never in production
-
-Secrets may come from a file: DATABASE_URL_FILE, CELERY_BROKER_URL_FILE, SECRET_KEY_FILE.
+Each variable is read once, together with the sentence that explains it. `make settings` writes
+docs/settings.md and .env.example from these sentences.
 """
 
 from __future__ import annotations
@@ -71,9 +27,14 @@ from generator.curation.settings import CurationSettings, DetectorSettings
 env = Environment(os.environ)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-VAR_DIR = Path(env.text("VAR_DIR", str(BASE_DIR / "var"))).resolve()
-DEBUG = env.flag("DEBUG")
-LOG_LEVEL = env.one_of("LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")
+env.section = "Process"
+VAR_DIR = Path(
+    env.text("VAR_DIR", str(BASE_DIR / "var"), "Folder for everything that the program makes.", shown="var")
+).resolve()
+DEBUG = env.flag("DEBUG", "Django's debug pages; never in production.")
+LOG_LEVEL = env.one_of(
+    "LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "The least severe log messages to print."
+)
 
 # Of the commands that compute: no secret, and threads that sleep while they wait. On a machine with other
 # work, spinning ones made sampling three times slower.
@@ -84,12 +45,23 @@ RUN_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"} | {
 
 # -- services: what is not named in the environment is embedded -----------------------------------
 
+env.section = "Services"
 POSTGRES_DIR = VAR_DIR / "postgres"
 REDIS_DIR = VAR_DIR / "redis"
 _database_url = env.url(
-    "DATABASE_URL", ("postgresql", "postgres"), "postgresql://user:password@host:5432/anyid"
+    "DATABASE_URL",
+    ("postgresql", "postgres"),
+    "postgresql://user:password@host:5432/anyid",
+    "PostgreSQL. Options after a ? override ours (see docs/operating.md).",
+    shown="embedded PostgreSQL",
 )
-_broker_url = env.url("CELERY_BROKER_URL", ("redis", "rediss", "redis+socket"), "redis://host:6379/0")
+_broker_url = env.url(
+    "CELERY_BROKER_URL",
+    ("redis", "rediss", "redis+socket"),
+    "redis://host:6379/0",
+    "Redis, for jobs and the cache.",
+    shown="embedded Redis",
+)
 EMBEDDED_POSTGRES = not _database_url
 EMBEDDED_REDIS = not _broker_url
 
@@ -102,13 +74,28 @@ DATABASES: dict[str, dict[str, Any]] = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-STORAGE_ROOT = folder_from_url("STORAGE_URL", env.text("STORAGE_URL", (VAR_DIR / "storage").as_uri()))
+STORAGE_ROOT = folder_from_url(
+    "STORAGE_URL",
+    env.text(
+        "STORAGE_URL",
+        (VAR_DIR / "storage").as_uri(),
+        "Folder for videos and run folders, such as file:///srv/anyid; web and workers share it.",
+        shown="VAR_DIR/storage",
+    ),
+)
 
 # -- the site's address and secrets -----------------------------------------------------------------
 
-BIND = env.text("BIND", "127.0.0.1")
-PORT = env.integer("PORT", 8000, low=1, high=65535)
-SITE_URL = env.url("SITE_URL", ("http", "https"), "https://annotate.example.org").rstrip("/")
+env.section = "Address and secrets"
+BIND = env.text("BIND", "127.0.0.1", "Address that the web server listens on.")
+PORT = env.integer("PORT", 8000, "Port that the web server listens on.", low=1, high=65535)
+SITE_URL = env.url(
+    "SITE_URL",
+    ("http", "https"),
+    "https://annotate.example.org",
+    "Address that people type; https:// turns on secure cookies and the redirect from http.",
+    shown="http://127.0.0.1:PORT",
+).rstrip("/")
 SITE_URL = SITE_URL or f"http://127.0.0.1:{PORT}"
 _site = urlsplit(SITE_URL)
 if not _site.hostname or _site.path or _site.query:
@@ -117,15 +104,26 @@ if not _site.hostname or _site.path or _site.query:
     )
 IS_HTTPS = _site.scheme == "https"
 
-ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", [_site.hostname, "127.0.0.1", "localhost"])
-CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS", [SITE_URL])
+ALLOWED_HOSTS = env.names(
+    "ALLOWED_HOSTS",
+    [_site.hostname, "127.0.0.1", "localhost"],
+    "Host names that the site answers to.",
+    shown="host of SITE_URL, 127.0.0.1 and localhost",
+)
+CSRF_TRUSTED_ORIGINS = env.names(
+    "CSRF_TRUSTED_ORIGINS", [SITE_URL], "Origins from which forms are accepted.", shown="SITE_URL"
+)
 for _origin in CSRF_TRUSTED_ORIGINS:
     if not _origin.startswith(("http://", "https://")):
         raise SettingError(f"CSRF_TRUSTED_ORIGINS={_origin!r} has no scheme; write it like https://{_origin}")
 
 
 def _secret_key() -> str:
-    key = env.secret("SECRET_KEY")
+    key = env.secret(
+        "SECRET_KEY",
+        "Signs sessions and derives annotator pseudonyms; 32 characters or more, the same on every machine.",
+        shown="made once, in VAR_DIR/secret",
+    )
     if key:
         if len(key) < 32:
             raise SettingError(
@@ -152,34 +150,118 @@ SECRET_KEY = _secret_key()
 
 # -- the product --------------------------------------------------------------------------------
 
-LEASE_S = env.integer("LEASE_S", 900, low=30, high=86_400)
-UNDO_S = env.integer("UNDO_S", 600, low=0, high=86_400)
-ANSWER_GUARD_MS = env.integer("ANSWER_GUARD_MS", 400, low=0, high=60_000)
+env.section = "Judging"
+LEASE_S = env.integer(
+    "LEASE_S", 900, "Seconds for which a pair stays reserved for one annotator.", low=30, high=86_400
+)
+UNDO_S = env.integer("UNDO_S", 600, "Seconds for which an answer can be changed.", low=0, high=86_400)
+ANSWER_GUARD_MS = env.integer(
+    "ANSWER_GUARD_MS",
+    400,
+    "Milliseconds after a pair appears in which no answer is taken.",
+    low=0,
+    high=60_000,
+)
 WATCH_GATE = {
-    track: env.integer(f"WATCH_GATE_{track.upper()}", 0, low=0, high=100)
+    track: env.integer(
+        f"WATCH_GATE_{track.upper()}",
+        0,
+        f"Percentage of each video that must be watched before an answer on the {track} track; "
+        "above 0, nobody can vote without JavaScript.",
+        low=0,
+        high=100,
+    )
     for track in ("identity", "controllability")
 }
-SESSION_BREAK_MIN = env.integer("SESSION_BREAK_MIN", 20, low=1, high=1440)
-SESSION_LIMIT_MIN = env.integer("SESSION_LIMIT_MIN", 30, low=0, high=1440)
-MAX_PAIRS_A_PERSON = env.integer("MAX_PAIRS_A_PERSON", 0, low=0, high=1_000_000)
-MAX_PAIRS_A_PERSON_AND_IDENTITY = env.integer("MAX_PAIRS_A_PERSON_AND_IDENTITY", 0, low=0, high=1_000_000)
-SAME_PERSON_OTHER_TRACK_GAP = env.integer("SAME_PERSON_OTHER_TRACK_GAP", 20, low=0, high=10_000)
-LEADS_MAY_VOTE = env.flag("LEADS_MAY_VOTE")
-GOLD_EVERY = env.integer("GOLD_EVERY", 12, low=0, high=10_000)
-QUALIFY = env.integer("QUALIFY", 0, low=0, high=50)
-QUALIFY_PASS = env.integer("QUALIFY_PASS", 80, low=1, high=100)
-QUALIFY_WAIT_H = env.integer("QUALIFY_WAIT_H", 24, low=0, high=8760)
-#: Whether a DPO run starts only after a second lead's word.
-APPROVE_ROUNDS = env.flag("APPROVE_ROUNDS")
-DOWNLOAD_DAYS = env.integer("DOWNLOAD_DAYS", 7, low=1, high=365)
-ALLOW_PRIVATE_WEBHOOKS = env.flag("ALLOW_PRIVATE_WEBHOOKS")
-MODEL_PATH = env.text("MODEL_PATH", str(BASE_DIR / "generator" / "portraits" / "checkpoint"))
-PROMPT_MODELS = Path(env.text("PROMPT_MODELS")) if env.text("PROMPT_MODELS") else None
-EVALUATION_METRICS = Path(env.text("EVALUATION_METRICS")) if env.text("EVALUATION_METRICS") else None
+SESSION_BREAK_MIN = env.integer(
+    "SESSION_BREAK_MIN", 20, "Minutes of judging after which a break is suggested.", low=1, high=1440
+)
+SESSION_LIMIT_MIN = env.integer(
+    "SESSION_LIMIT_MIN",
+    30,
+    "Minutes after which the page insists on a break; 0 for no limit.",
+    low=0,
+    high=1440,
+)
+env.renamed("MAX_PAIRS_A_PERSON", "MAX_PAIRS_PER_ANNOTATOR")
+env.renamed("MAX_PAIRS_A_PERSON_AND_IDENTITY", "MAX_PAIRS_PER_ANNOTATOR_AND_IDENTITY")
+MAX_PAIRS_PER_ANNOTATOR = env.integer(
+    "MAX_PAIRS_PER_ANNOTATOR", 0, "Pairs per annotator in a round; 0 for no limit.", low=0, high=1_000_000
+)
+MAX_PAIRS_PER_ANNOTATOR_AND_IDENTITY = env.integer(
+    "MAX_PAIRS_PER_ANNOTATOR_AND_IDENTITY",
+    0,
+    "Pairs per annotator and identity in a round; 0 for no limit.",
+    low=0,
+    high=1_000_000,
+)
+SAME_PERSON_OTHER_TRACK_GAP = env.integer(
+    "SAME_PERSON_OTHER_TRACK_GAP",
+    20,
+    "Pairs between meeting an identity on one track and on the other; 0 for no gap.",
+    low=0,
+    high=10_000,
+)
+LEADS_MAY_VOTE = env.flag(
+    "LEADS_MAY_VOTE", "Whether leads may vote, although they see which model made what."
+)
 
-_face_detector = env.one_of("FACE_DETECTOR", ("haar", "yunet", "insightface", "mediapipe"), "haar")
-_human_detector = env.one_of("HUMAN_DETECTOR", ("estimated", "transformers"), "estimated")
-_detector_models = env.text("DETECTOR_MODELS")
+env.section = "Quality control"
+GOLD_EVERY = env.integer(
+    "GOLD_EVERY", 12, "One pair in this many is gold, on average; 0 for none.", low=0, high=10_000
+)
+QUALIFY = env.integer(
+    "QUALIFY", 0, "Training pairs per track before an annotator's first vote; 0 for none.", low=0, high=50
+)
+QUALIFY_PASS = env.integer(
+    "QUALIFY_PASS", 80, "Percentage of the training pairs that must be right.", low=1, high=100
+)
+QUALIFY_WAIT_H = env.integer(
+    "QUALIFY_WAIT_H", 24, "Hours before a failed qualification may be repeated.", low=0, high=8760
+)
+
+env.section = "Integrations and files"
+DOWNLOAD_DAYS = env.integer(
+    "DOWNLOAD_DAYS",
+    7,
+    "Days for which judgment files and delivered webhook messages are kept.",
+    low=1,
+    high=365,
+)
+ALLOW_PRIVATE_WEBHOOKS = env.flag(
+    "ALLOW_PRIVATE_WEBHOOKS", "Whether webhooks may go to loopback and private addresses."
+)
+
+env.section = "Models and training"
+MODEL_PATH = env.text(
+    "MODEL_PATH",
+    str(BASE_DIR / "generator" / "portraits" / "checkpoint"),
+    "Base model: a folder in the Diffusers layout, or a hub id such as org/name.",
+    shown="the shipped tiny model",
+)
+APPROVE_ROUNDS = env.flag("APPROVE_ROUNDS", "Whether a DPO run starts only after a second lead approves it.")
+PROMPT_MODELS = env.path(
+    "PROMPT_MODELS", "JSON file of the models that write differential prompts (see docs/prompts.md)."
+)
+EVALUATION_METRICS = env.path(
+    "EVALUATION_METRICS",
+    "JSON file of the evaluation metrics and their settings; without it, oracle and quality "
+    "(see docs/evaluation.md).",
+)
+
+env.section = "Curation"
+_face_detector = env.one_of(
+    "FACE_DETECTOR", ("haar", "yunet", "insightface", "mediapipe"), "haar", "Detector of faces."
+)
+_human_detector = env.one_of(
+    "HUMAN_DETECTOR",
+    ("estimated", "transformers"),
+    "estimated",
+    "Detector of bodies; estimated derives them from the faces.",
+)
+_detector_models = env.path(
+    "DETECTOR_MODELS", "Folder of detector and metric weights, with its weights.json."
+)
 if not _detector_models and (_face_detector, _human_detector) != ("haar", "estimated"):
     raise SettingError(
         "FACE_DETECTOR or HUMAN_DETECTOR needs weights and DETECTOR_MODELS is not set; name their folder"
@@ -187,14 +269,27 @@ if not _detector_models and (_face_detector, _human_detector) != ("haar", "estim
 DETECTORS = DetectorSettings(
     faces=_face_detector,
     humans=_human_detector,
-    models=Path(_detector_models) if _detector_models else None,
-    allow_non_commercial=env.flag("ALLOW_NON_COMMERCIAL"),
+    models=_detector_models,
+    allow_non_commercial=env.flag(
+        "ALLOW_NON_COMMERCIAL", "Whether weights that forbid commercial use may be loaded."
+    ),
 )
-CURATION = CurationSettings(max_frames=env.integer("CURATION_FRAMES", 48, low=1, high=18_000))
+CURATION = CurationSettings(
+    max_frames=env.integer(
+        "CURATION_FRAMES", 48, "Most frames per clip that the detectors examine.", low=1, high=18_000
+    )
+)
 try:
-    THRESHOLDS = Thresholds(**env.numbers("THRESHOLDS", asdict(Thresholds())))
+    THRESHOLDS = Thresholds(
+        **env.numbers(
+            "THRESHOLDS",
+            asdict(Thresholds()),
+            "Initial filter thresholds, such as min_face_px=64,max_yaw=45; leads change them later.",
+            shown="those of the filters",
+        )
+    )
 except ValueError as _error:
-    raise SettingError(f"THRESHOLDS={env.text('THRESHOLDS')!r} cannot be used: {_error}") from None
+    raise SettingError(f"THRESHOLDS={os.environ['THRESHOLDS'].strip()!r} cannot be used: {_error}") from None
 
 # -- Django ---------------------------------------------------------------------------------------
 

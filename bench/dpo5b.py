@@ -67,7 +67,7 @@ def measure(scale: Scale, sizes: Sequence[tuple[int, int]], options: argparse.Na
         attention=options.attention or ("_native_cudnn" if on_gpu else "native"),
         gradient_checkpointing=options.kept != "all",
         kept_activations=options.kept if options.kept != "all" else "none",
-        split_arms=options.split,
+        split_branches=options.split,
         bf16=on_gpu,
     )
     policy, optimizer = build(scale, config)
@@ -89,7 +89,7 @@ def build(scale: Scale, config: FlowDPOConfig) -> tuple[FlowPolicy, torch.optim.
     transformer = wan.build_transformer(scale.transformer, device=scale.device, dtype=scale.dtype)
     add_adapter(transformer, rank=config.rank, alpha=config.alpha, targets=config.targets, seed=config.seed)
     set_up(transformer, config)
-    policy = FlowPolicy(transformer, guard_mu=config.guard_mu, split_arms=config.split_arms)
+    policy = FlowPolicy(transformer, guard_mu=config.guard_mu, split_branches=config.split_branches)
     trained = [value for value in policy.parameters() if value.requires_grad]
     return policy, torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=0.0)
 

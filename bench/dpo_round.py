@@ -34,8 +34,8 @@ from bench.dpo_world import (
     read_truths,
     sample_items,
 )
-from bench.forest import Forest, Interval
 from bench.found_data import write_found_data
+from bench.plot import Interval, forest
 from bench.timing import OUTPUT, machine
 from generator.portraits.world import CHECKPOINT, Split
 from generator.records import SamplerSettings
@@ -246,10 +246,7 @@ def plot(rows: Sequence[Mapping[str, Any]]) -> str:
         )
         for row in rows
     ]
-    ticks = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
-    return Forest(
-        "Flow-DPO against its parent: win rates", [str(track) for track in Track], ticks, 0.5, shown
-    ).svg()
+    return forest("Flow-DPO against its parent: win rates", [str(track) for track in Track], 0.5, shown)
 
 
 def main(folder: Path = FOLDER) -> None:

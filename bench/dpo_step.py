@@ -5,7 +5,7 @@ is checked first, on the losses of twenty steps. Then they take turns, a short r
 from the second pass over the draws on, when the bank knows the frozen policy's errors; `first_s` is one of
 the first pass, which asks for them. Ours also keeps a moving average, writes a checkpoint and has
 transformers' loop around it. Encoding every file once, before the first step, is `encode_s` a pair.
-`split_mib` is with `split_arms`, `recomputed_mib` with gradient checkpointing on top; weights mapped from
+`split_mib` is with `split_branches`, `recomputed_mib` with gradient checkpointing on top; weights mapped from
 files are in no figure.
 
 `autograd` is what the straightforward way lets autograd follow: `everything`, or only what is `needed`.
@@ -139,7 +139,7 @@ class Duel:
         Raises:
             RuntimeError: they are not the same training.
         """
-        losses, asked = self.ours(), self.ours(split_arms=True)
+        losses, asked = self.ours(), self.ours(split_branches=True)
         theirs = self.theirs()
         difference = max(
             abs(a - b) for each in (losses, asked) for a, b in zip(each[0], theirs[0], strict=True)
@@ -172,8 +172,8 @@ class Duel:
         steps = MEASURED_STEPS
         works: dict[str, Callable[[], object]] = {
             "ours": lambda: self.ours(steps),
-            "split": lambda: self.ours(steps, split_arms=True),
-            "recomputed": lambda: self.ours(steps, split_arms=True, gradient_checkpointing=True),
+            "split": lambda: self.ours(steps, split_branches=True),
+            "recomputed": lambda: self.ours(steps, split_branches=True, gradient_checkpointing=True),
             "straightforward": lambda: self.theirs(steps),
         }
         peaks = {f"{name}_mib": peak_bytes(work) / 2**20 for name, work in works.items()}
@@ -198,7 +198,7 @@ class Duel:
             transformer, rank=config.rank, alpha=config.alpha, targets=config.targets, seed=config.seed
         )
         set_up(transformer, config)
-        policy = FlowPolicy(transformer, split_arms=config.split_arms)
+        policy = FlowPolicy(transformer, split_branches=config.split_branches)
         self._runs += 1
         banks = self.folder / (f"bank-{self._runs}" if fresh else "bank")
         bank = open_bank(banks, config, identify(policy), self.pairs.keys, config.draws_per_pair)

@@ -24,7 +24,7 @@ from rlhf.votes.consensus import resolve_track
 from rlhf.votes.pareto import resolve_pair
 
 VOCABULARY = Vocabulary(states=ELEMENT_STATES, phrase=phrase_change)
-VOTES_A_TRACK = 3
+VOTES_PER_TRACK = 3
 #: Who judges: seven people who are right 85 times in 100, and one who mostly clicks left.
 ANNOTATORS = (*[Behaviour(0.85, 0.05, 0.05)] * 7, Behaviour(0.85, 0.0, 0.9))
 
@@ -172,10 +172,10 @@ def judge(truths: Sequence[Truth], seed: int = 0) -> list[dict[Track, Consensus]
 
 
 def _judge_pair(truth: Truth, rng: random.Random) -> dict[Track, Consensus]:
-    people = rng.sample(ANNOTATORS, len(Track) * VOTES_A_TRACK)
+    people = rng.sample(ANNOTATORS, len(Track) * VOTES_PER_TRACK)
     return {
         track: resolve_track(
-            [_vote(people.pop(), truth[track], rng) for _ in range(VOTES_A_TRACK)], wanted=VOTES_A_TRACK
+            [_vote(people.pop(), truth[track], rng) for _ in range(VOTES_PER_TRACK)], wanted=VOTES_PER_TRACK
         )
         for track in Track
     }

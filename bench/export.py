@@ -25,17 +25,17 @@ import pyarrow.parquet as pq
 
 from bench.curation_workers import ROOT, start
 from bench.timing import report
-from bench.web_rows import TRACKS, VOTES_A_TRACK, fill_round
+from bench.web_rows import TRACKS, VOTES_PER_TRACK, fill_round
 
 if TYPE_CHECKING:
     from annotate.models import JudgmentFile
 
 ROWS = 1_000_000
-MOST_MB = 300
+MAX_MB = 300
 LONGEST_S = 1800
 #: People who judge; each pair is seen by six of them, three on a track.
 ANNOTATORS = 60
-SLOTS_A_PAIR = len(TRACKS) * VOTES_A_TRACK
+SLOTS_PER_PAIR = len(TRACKS) * VOTES_PER_TRACK
 #: As much as the judging page reports of a pair, some 400 characters.
 EVIDENCE = {
     "active_ms": 8123,
@@ -52,7 +52,7 @@ EVIDENCE = {
 
 
 def main(arguments: Sequence[str] = ()) -> None:
-    """Measure both formats; exits with an error above `MOST_MB` or where rows are missing."""
+    """Measure both formats; exits with an error above `MAX_MB` or where rows are missing."""
     parser = argparse.ArgumentParser(prog="python -m bench.export", description=__doc__)
     parser.add_argument("--rows", type=int, default=ROWS)
     options = parser.parse_args(list(arguments))
@@ -65,8 +65,8 @@ def main(arguments: Sequence[str] = ()) -> None:
         )
     rows = json.loads(done.stdout.strip().splitlines()[-1])
     report("export", rows, load_average=os.getloadavg(), cores=os.cpu_count())
-    if any(row["peak_mb"] > MOST_MB or row["missing"] for row in rows):
-        sys.exit(f"a worker took more than {MOST_MB} MB, or rows are missing")
+    if any(row["peak_mb"] > MAX_MB or row["missing"] for row in rows):
+        sys.exit(f"a worker took more than {MAX_MB} MB, or rows are missing")
 
 
 def inside() -> None:
@@ -91,7 +91,7 @@ def inside() -> None:
 def fill_judgments(database: psycopg.Connection[Any], count: int) -> int:
     """A round whose every slot is judged, by SQL; how many judgments there are."""
     began = time.monotonic()
-    round = fill_round(database, "bench", -(-count // SLOTS_A_PAIR))
+    round = fill_round(database, "bench", -(-count // SLOTS_PER_PAIR))
     with database.transaction():
         # Triggers and key checks would take most of the time, and the rows are right by construction.
         database.execute("SET LOCAL session_replication_role = replica")

@@ -1,17 +1,18 @@
-"""A line chart as SVG, written by hand: no chart library, and equal bytes for equal figures."""
+"""Plots of the benchmarks as SVG; equal figures give equal bytes."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
-WIDTH, HEIGHT = 720, 420
-LEFT, RIGHT, TOP, BOTTOM = 64, 200, 40, 56
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
 #: Told apart also without colour vision (Okabe and Ito).
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
-
-Range = tuple[float, float]
+#: Text stays text, and identifiers do not come by chance.
+STYLE = {"svg.hashsalt": "bench", "svg.fonttype": "none"}
 
 
 @dataclass(frozen=True)
@@ -24,61 +25,50 @@ class Line:
     is_dashed: bool = False
 
 
-def chart(
-    title: str, labels: tuple[str, str], x: Sequence[float], y: Sequence[float], lines: Sequence[Line]
+@dataclass(frozen=True)
+class Interval:
+    """A figure and where it may lie."""
+
+    value: float
+    low: float
+    high: float
+
+
+def chart(title: str, labels: tuple[str, str], lines: Sequence[Line]) -> str:
+    """Lines in one box, named beside it."""
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for line in lines:
+        style = "--" if line.is_dashed else "-"
+        axes.plot(*zip(*line.points, strict=True), style, color=line.colour, label=line.name)
+    axes.set(title=title, xlabel=labels[0], ylabel=labels[1])
+    axes.grid(color="#dddddd")
+    figure.legend(loc="outside right upper", frameon=False)
+    return _svg(figure)
+
+
+def forest(
+    title: str, names: Sequence[str], level: float, rows: Sequence[tuple[str, Sequence[Interval]]]
 ) -> str:
-    """An SVG file; `x` and `y` are the ticks, from the lowest to the highest value shown."""
-    across, up = (x[0], x[-1]), (y[0], y[-1])
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
-        f'height="{HEIGHT}" font-family="sans-serif" font-size="13" role="img">',
-        f"<title>{escape(title)}</title>",
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
-        _text(LEFT, 24, title, "start", 'font-weight="bold"'),
-        *_grid(labels, x, y),
-    ]
-    for place, line in enumerate(lines):
-        dashes = ' stroke-dasharray="6 4"' if line.is_dashed else ""
-        path = " ".join(f"{_x(a, across):.1f},{_y(b, up):.1f}" for a, b in line.points)
-        stroke = f'stroke="{line.colour}" stroke-width="2"{dashes}'
-        at = TOP + 16 + 24 * place
-        begin = WIDTH - RIGHT + 16
-        parts += [
-            f'<polyline points="{path}" fill="none" {stroke}/>',
-            f'<line x1="{begin}" x2="{begin + 28}" y1="{at - 4}" y2="{at - 4}" {stroke}/>',
-            _text(begin + 36, at, line.name, "start"),
-        ]
-    return "\n".join([*parts, "</svg>", ""])
+    """A named row for each thing measured, with an interval in each colour; `level` is a dashed line."""
+    figure = Figure(figsize=(8, 1.2 + 0.4 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    for number, (name, colour) in enumerate(zip(names, COLOURS, strict=False)):
+        drawn = [intervals[number] for _, intervals in rows]
+        places = [row + 0.25 * (number - (len(names) - 1) / 2) for row in range(len(rows))]
+        values = [one.value for one in drawn]
+        around = [[one.value - one.low for one in drawn], [one.high - one.value for one in drawn]]
+        axes.errorbar(values, places, xerr=around, fmt="o", color=colour, label=name)
+    axes.axvline(level, color="#222222", linestyle="--")
+    axes.set(title=title, yticks=range(len(rows)), yticklabels=[name for name, _ in rows])
+    axes.invert_yaxis()
+    axes.grid(axis="x", color="#dddddd")
+    figure.legend(loc="outside right upper", frameon=False)
+    return _svg(figure)
 
 
-def _grid(labels: tuple[str, str], x: Sequence[float], y: Sequence[float]) -> list[str]:
-    right, floor = WIDTH - RIGHT, HEIGHT - BOTTOM
-    parts = []
-    for value in x:
-        at = _x(value, (x[0], x[-1]))
-        parts += [_rule(at, at, TOP, floor), _text(at, floor + 20, f"{value:g}", "middle")]
-    for value in y:
-        at = _y(value, (y[0], y[-1]))
-        parts += [_rule(LEFT, right, at, at), _text(LEFT - 8, at + 4, f"{value:g}", "end")]
-    parts.append(_text((LEFT + right) / 2, HEIGHT - 12, labels[0], "middle"))
-    middle = (TOP + floor) / 2
-    turn = f'transform="rotate(-90 16 {middle:.1f})"'
-    return [*parts, _text(16, middle, labels[1], "middle", turn)]
-
-
-def _x(value: float, across: Range) -> float:
-    return LEFT + (value - across[0]) / (across[1] - across[0]) * (WIDTH - RIGHT - LEFT)
-
-
-def _y(value: float, up: Range) -> float:
-    return HEIGHT - BOTTOM - (value - up[0]) / (up[1] - up[0]) * (HEIGHT - BOTTOM - TOP)
-
-
-def _rule(x1: float, x2: float, y1: float, y2: float) -> str:
-    return f'<line x1="{x1:.1f}" x2="{x2:.1f}" y1="{y1:.1f}" y2="{y2:.1f}" stroke="#dddddd"/>'
-
-
-def _text(x: float, y: float, words: str, anchor: str, more: str = "") -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="#222222" {more}>{escape(words)}</text>'
-    )
+def _svg(figure: Figure) -> str:
+    file = io.StringIO()
+    with rc_context(STYLE):
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    return file.getvalue()

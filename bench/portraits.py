@@ -21,8 +21,8 @@ from generator.portraits.oracle import Oracle
 from generator.portraits.train.measure import Trial, draw_sheet, draw_trials, sample_trials, score
 from generator.portraits.world import ABLATION, CHECKPOINT
 
-TRIALS_A_PERSON = 5
-VIDEOS_A_TRIAL = 2
+TRIALS_PER_PERSON = 5
+VIDEOS_PER_TRIAL = 2
 REFERENCES = 4
 SHEET_VIDEOS = 24
 MEASURES = ("identity_top1", "identity_similarity", "changed", "unchanged")
@@ -32,7 +32,7 @@ Figures = dict[str, Any]
 
 def main() -> None:
     pipeline, oracle = load_pipeline(CHECKPOINT), Oracle.load()
-    trials = draw_trials(TRIALS_A_PERSON, REFERENCES)
+    trials = draw_trials(TRIALS_PER_PERSON, REFERENCES)
     rows = _measure_answers(pipeline, trials, oracle)
     rows["full"], videos = _measure(pipeline, trials, oracle)
     single = [trial.with_references(1) for trial in trials]
@@ -67,9 +67,9 @@ def _measure(
     pipeline: AnyIDPipeline, trials: Sequence[Trial], oracle: Oracle
 ) -> tuple[Figures, list[np.ndarray]]:
     start = time.perf_counter()
-    videos = sample_trials(pipeline, trials, videos=VIDEOS_A_TRIAL)
-    seconds = (time.perf_counter() - start) / (len(trials) * VIDEOS_A_TRIAL)
-    return {**score(trials, videos, oracle), "seconds_a_video": round(seconds, 3)}, videos
+    videos = sample_trials(pipeline, trials, videos=VIDEOS_PER_TRIAL)
+    seconds = (time.perf_counter() - start) / (len(trials) * VIDEOS_PER_TRIAL)
+    return {**score(trials, videos, oracle), "seconds_per_video": round(seconds, 3)}, videos
 
 
 def table(rows: dict[str, Figures]) -> str:

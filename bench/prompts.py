@@ -37,7 +37,7 @@ GAMMAS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 ERRORS = Errors(omitted=0.05, invented=0.05, paraphrased=True)
 #: A reply that leaves out one of seven elements at 5 % each is asked for again, so most need two looks.
 PATIENCE = Patience(attempts=12, first_wait_s=0)
-PEOPLE, PAIRS_A_PERSON, SEEDS = 200, 3, 5
+PEOPLE, PAIRS_PER_PERSON, SEEDS = 200, 3, 5
 PLOT = Path("docs/prompts.svg")
 
 States = Mapping[str, str]
@@ -103,7 +103,7 @@ def draw_cases(people: int, seed: int) -> list[Case]:
         items = plan_person(person)
         media = [Medium(f"{person}/{index}", Path()) for index in range(len(items))]
         clips = [index for index, item in enumerate(items) if item.kind is ReferenceKind.CLIP]
-        for target in rng.choice(clips, PAIRS_A_PERSON, replace=False).tolist():
+        for target in rng.choice(clips, PAIRS_PER_PERSON, replace=False).tolist():
             primary = int(rng.choice([index for index in range(len(items)) if index != target]))
             pair = (media[primary], media[target], items[primary].elements, items[target].elements)
             cases.append(Case(f"{person}/{primary}-{target}", *pair))
@@ -187,7 +187,7 @@ def gain(measured: Measured, gamma: float, draws: int = 2000) -> tuple[float, fl
     rng = np.random.default_rng(0)
     counts = [
         np.array([(score.right, score.claimed + score.true) for score in measured[mode][gamma]])
-        .reshape(-1, PAIRS_A_PERSON, 2)
+        .reshape(-1, PAIRS_PER_PERSON, 2)
         .sum(axis=1)
         for mode in ("two-stage", "one-step")
     ]
@@ -203,10 +203,8 @@ def draw_plot(measured: Measured) -> str:
         for name, colour in zip(("precision", "recall", "f1"), COLOURS, strict=False):
             points = [(gamma, getattr(add(measured[mode][gamma]), name)) for gamma in GAMMAS]
             lines.append(Line(f"{mode}: {name.replace('f1', 'F1')}", points, colour, is_dashed))
-    low = min(value for line in lines for _, value in line.points)
-    ticks = [tick for tick in np.arange(0, 1.01, 0.1).round(1).tolist() if tick > low - 0.1]
     title = "Changes extracted from the portrait world, 5 % of readings omitted, 5 % invented"
-    return chart(title, ("gamma", "share"), GAMMAS, ticks, lines)
+    return chart(title, ("gamma", "share"), lines)
 
 
 def main() -> None:
@@ -220,7 +218,7 @@ def main() -> None:
         if mode != "one-step" or gamma == GAMMA
     ]
     best, interval = best_gamma(measured["two-stage"]), gain(measured, GAMMA)
-    facts = {"pairs": PEOPLE * PAIRS_A_PERSON * SEEDS, "best_gamma": best, "default_gamma": GAMMA}
+    facts = {"pairs": PEOPLE * PAIRS_PER_PERSON * SEEDS, "best_gamma": best, "default_gamma": GAMMA}
     report("prompts", rows, **facts, gain_interval_95=interval, asked=asked)
     print("calls and caught:", {mode: (sums["calls"], sums["failures"]) for mode, sums in asked.items()})
     print(f"best gamma {best}, default {GAMMA}")

@@ -4,7 +4,8 @@ Both make the same two videos of a drawn person with the shipped checkpoint, fou
 that they do is checked first, on the latents. Then they take turns. Everything from pictures and prompt to
 frames is timed. Ours: `AnyIDPipeline`, both videos as one batch, each condition encoded once, two passes a
 step. The straightforward way's guidance: `modality` has two conditions, references and prompt, and so three
-passes a step; `reference` has five conditions, each reference and the prompt, and six passes.
+passes a step; `reference` has five conditions, each reference and the prompt, and six passes. At one scale
+for all conditions the sum telescopes to our unified condition, which is why both make the same video.
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ import psutil
 from bench.web import Site, running_site
 from bench.web_rows import fill_round
 
-CLIENTS, MOST_CLIENTS = 500, 900
-SECONDS, MOST_SECONDS = 15.0, 120.0
+CLIENTS, MAX_CLIENTS = 500, 900
+SECONDS, MAX_SECONDS = 15.0, 120.0
 #: Far more than the kernel keeps for a connection, so that somebody has to hold the rest.
 CLIP_BYTES = 16_000_000
 #: A crowd comes within so many seconds: all at once would measure how fast hundreds of requests are done.
@@ -78,10 +78,10 @@ class Crowd:
 def main(arguments: Sequence[str] = ()) -> None:
     """Measure and print; rows go to `var/bench/slow_clients.json`."""
     parser = argparse.ArgumentParser(prog="python -m bench.slow_clients", description=__doc__)
-    parser.add_argument("--clients", type=int, default=CLIENTS, help=f"of each crowd, at most {MOST_CLIENTS}")
+    parser.add_argument("--clients", type=int, default=CLIENTS, help=f"of each crowd, at most {MAX_CLIENTS}")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of each crowd")
     options = parser.parse_args(list(arguments))
-    clients, seconds = min(options.clients, MOST_CLIENTS), min(options.seconds, MOST_SECONDS)
+    clients, seconds = min(options.clients, MAX_CLIENTS), min(options.seconds, MAX_SECONDS)
     from bench.timing import report
 
     with running_site() as site:

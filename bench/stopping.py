@@ -181,11 +181,11 @@ def score(worlds: Sequence[World], found: Sequence[tuple[Votes, list[str | None]
     exported = [sum(c is not None for c in chosen) for _, chosen in found]
     dominant = sum(t is not None for truth in truths for t in truth)
     return {
-        "votes_a_pair": votes / sum(len(truth) for truth in truths),
+        "votes_per_pair": votes / sum(len(truth) for truth in truths),
         "precision": sum(right) / sum(exported),
         "precision_by_seed": [r / e for r, e in zip(right, exported, strict=True)],
         "recall": sum(right) / dominant,
-        "votes_a_right_pair": votes / sum(right),
+        "votes_per_right_pair": votes / sum(right),
     }
 
 
@@ -219,7 +219,7 @@ def _gain(row: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, float]:
     """Votes saved, and the paired difference of precision over seeds with its standard error."""
     gains = np.subtract(row["precision_by_seed"], base["precision_by_seed"])
     return {
-        "votes_saved": 1 - row["votes_a_pair"] / base["votes_a_pair"],
+        "votes_saved": 1 - row["votes_per_pair"] / base["votes_per_pair"],
         "precision_gain": float(gains.mean()),
         "precision_gain_se": float(gains.std(ddof=1) / len(gains) ** 0.5),
     }
@@ -241,9 +241,9 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
     ]
     for name, row in rows.items():
         lines.append(
-            f"| {name} | {row['votes_a_pair']:.2f} | {row['votes_saved']:.0%} | {row['precision']:.3f} "
+            f"| {name} | {row['votes_per_pair']:.2f} | {row['votes_saved']:.0%} | {row['precision']:.3f} "
             f"| {row['precision_gain']:+.3f} ± {row['precision_gain_se']:.3f} | {row['recall']:.3f} "
-            f"| {row['votes_a_right_pair']:.1f} |"
+            f"| {row['votes_per_right_pair']:.1f} |"
         )
     return "\n".join(lines)
 

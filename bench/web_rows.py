@@ -11,10 +11,10 @@ from uuid import uuid4
 import psycopg
 from psycopg.types.json import Jsonb
 
-VOTES_A_TRACK = 3
+VOTES_PER_TRACK = 3
 PAIRS_AN_INSTANCE = 10
-INSTANCES_A_PERSON = 10
-REFERENCES_A_PERSON = 4
+INSTANCES_PER_PERSON = 10
+REFERENCES_PER_PERSON = 4
 TRACKS = ("identity", "controllability")
 FACTS = {"width": 64, "height": 64, "num_frames": 9, "fps": 8.0, "size_bytes": 9000}
 SAMPLER = {"fps": 8, "num_frames": 9}
@@ -47,7 +47,7 @@ def fill_round(database: psycopg.Connection[Any], name: str, num_pairs: int) -> 
             "VALUES (%s, 'preference', %s, %s, '{}', '{}', 'open', 0, true, now()) RETURNING id",
             name,
             policy,
-            VOTES_A_TRACK,
+            VOTES_PER_TRACK,
         )
         instances = _fill_people(database, name, -(-num_pairs // PAIRS_AN_INSTANCE))
         pairs = _fill_pairs(database, round, policy, instances, num_pairs)
@@ -61,11 +61,11 @@ def fill_round(database: psycopg.Connection[Any], name: str, num_pairs: int) -> 
                 (pair, round, track, ordinal, places[pair])
                 for pair in pairs
                 for track in TRACKS
-                for ordinal in range(VOTES_A_TRACK)
+                for ordinal in range(VOTES_PER_TRACK)
             ),
         )
     database.execute("VACUUM ANALYZE")
-    return FilledRound(round, num_pairs * len(TRACKS) * VOTES_A_TRACK)
+    return FilledRound(round, num_pairs * len(TRACKS) * VOTES_PER_TRACK)
 
 
 def judge_much(database: psycopg.Connection[Any], round: FilledRound, annotator: int, count: int) -> None:
@@ -98,7 +98,7 @@ def _fill_people(database: psycopg.Connection[Any], name: str, num_instances: in
         + ("consent_uses", "consent_stated_in", "consent_stated_at"),
         (
             (f"{name}-{number}", "bench", "", "", "train", "now", ["show", "train"], "bench", "now")
-            for number in range(-(-num_instances // INSTANCES_A_PERSON))
+            for number in range(-(-num_instances // INSTANCES_PER_PERSON))
         ),
     )
     references = _copy(
@@ -111,7 +111,7 @@ def _fill_people(database: psycopg.Connection[Any], name: str, num_instances: in
             (group, "clip", "a", (key := uuid4().hex), 0, "x.mp4", key, "x.png", 64, 64, 9, 8, 9000)
             + (Jsonb({}), Jsonb({}), Jsonb({}), Jsonb([]), "done", "", "now", "now")
             for group in groups
-            for _ in range(REFERENCES_A_PERSON)
+            for _ in range(REFERENCES_PER_PERSON)
         ),
     )
     elements = [
@@ -133,7 +133,7 @@ def _fill_people(database: psycopg.Connection[Any], name: str, num_instances: in
         "annotate_instance",
         ("group_id", "prompt_id", "digest", "created_at"),
         (
-            (groups[number // INSTANCES_A_PERSON], prompt, uuid4().hex, "now")
+            (groups[number // INSTANCES_PER_PERSON], prompt, uuid4().hex, "now")
             for number in range(num_instances)
         ),
     )
@@ -142,10 +142,10 @@ def _fill_people(database: psycopg.Connection[Any], name: str, num_instances: in
         "annotate_instancereference",
         ("instance_id", "reference_id", "position", "kind", "path", "poster", "sha256"),
         (
-            (instance, references[number // INSTANCES_A_PERSON * REFERENCES_A_PERSON + place], place)
+            (instance, references[number // INSTANCES_PER_PERSON * REFERENCES_PER_PERSON + place], place)
             + ("", "", "", "")
             for number, instance in enumerate(instances)
-            for place in range(REFERENCES_A_PERSON - 1)
+            for place in range(REFERENCES_PER_PERSON - 1)
         ),
     )
     return instances

@@ -22,7 +22,7 @@ BEND, WAVES = 0.04, 1.25
 #: A copy's own shade: so many steps of brightness, drawn at so many places a side and blended between.
 SHADE, SHADE_PLACES = 1.49, 4
 #: A copy is as long as the next of so many sizes between a power of two and the next one.
-SIZES_A_DOUBLING = 8
+SIZES_PER_DOUBLING = 8
 #: Of the last box of a file: its size, then its name.
 _BOX = 8
 
@@ -97,7 +97,7 @@ def _round_up(file: Path, name: str) -> None:
     """
     content = bytearray(file.read_bytes())
     start = _last_box(content)
-    step = 1 << max(0, len(content).bit_length() - 1 - (SIZES_A_DOUBLING - 1).bit_length())
+    step = 1 << max(0, len(content).bit_length() - 1 - (SIZES_PER_DOUBLING - 1).bit_length())
     missing = -len(content) % step
     rng = np.random.default_rng(list(hashlib.sha256(f"{name} filling".encode()).digest()))
     content += rng.bytes(missing)

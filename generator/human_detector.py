@@ -1,4 +1,7 @@
-"""Bodies with a transformers detector, such as RT-DETR or D-FINE, from a local folder."""
+"""Bodies with a transformers detector, such as RT-DETR or D-FINE, from a local folder.
+
+It lies outside `generator.curation` because the web loads that package without torch.
+"""
 
 from __future__ import annotations
 

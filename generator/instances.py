@@ -172,7 +172,7 @@ def draw_crops(
     for position, name in enumerate((plan.primary, *plan.assistants)):
         rng = random.Random(f"{seed}/{_key(plan)}/{position}")
         kinds = possible_kinds(annotations[name])
-        telling = [kind for kind in kinds if position or kind is not ReferenceKind.PHOTO]
+        telling = [kind for kind in kinds if position or kind.shows_body]
         recipes.append(draw_recipe(annotations[name], seed=rng.getrandbits(32), kinds=telling or kinds))
     return tuple(recipes)
 
@@ -205,7 +205,7 @@ def _draw_observed(
 ) -> InstancePlan | None:
     primary = _draw_primary(group, rng)
     others = [reference for reference in group.references if reference is not primary]
-    clips = [other for other in others if other.kind is ReferenceKind.CLIP]
+    clips = [other for other in others if other.kind.is_clip]
     if not clips:
         return None
     target = rng.choice(clips)
@@ -229,7 +229,7 @@ def _cropped(reference: Reference) -> Reference:
 def _draw_primary(group: IdentityGroup, rng: random.Random) -> Reference:
     """The chosen one, or a clip or half-body portrait: they show more of what must be kept than a face."""
     chosen = [reference for reference in group.references if reference.reference_id == group.primary]
-    telling = [reference for reference in group.references if reference.kind is not ReferenceKind.PHOTO]
+    telling = [reference for reference in group.references if reference.kind.shows_body]
     return rng.choice(chosen or telling or list(group.references))
 
 
@@ -256,9 +256,7 @@ def _draw_target(primary: Reference, others: Sequence[Reference], rng: random.Ra
     eligible = [
         other
         for other in others
-        if other.kind is ReferenceKind.CLIP
-        and other.elements is not None
-        and other.elements != primary.elements
+        if other.kind.is_clip and other.elements is not None and other.elements != primary.elements
     ]
     return rng.choice(eligible) if eligible else None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Annotated, NamedTuple, Self
 
@@ -24,11 +24,42 @@ MAX_REFERENCES = 5
 
 
 class ReferenceKind(StrEnum):
-    """The three modalities of a reference."""
+    """The modalities of a reference; everything else about one is in `REFERENCE_KINDS`."""
 
     PHOTO = "photo"
     HALF_BODY = "half_body"
     CLIP = "clip"
+
+    @property
+    def label(self) -> str:
+        """On pages and in sentences."""
+        return REFERENCE_KINDS[self].label
+
+    @property
+    def is_clip(self) -> bool:
+        """Whether it is a file of many frames."""
+        return REFERENCE_KINDS[self].is_clip
+
+    @property
+    def shows_body(self) -> bool:
+        """Whether it shows more of what must be kept than a face."""
+        return REFERENCE_KINDS[self].shows_body
+
+
+@dataclass(frozen=True)
+class KindData:
+    """What the program knows of a modality; see the properties of `ReferenceKind`."""
+
+    label: str
+    is_clip: bool = False
+    shows_body: bool = True
+
+
+REFERENCE_KINDS: Mapping[ReferenceKind, KindData] = {
+    ReferenceKind.PHOTO: KindData("photo", shows_body=False),
+    ReferenceKind.HALF_BODY: KindData("half-body portrait"),
+    ReferenceKind.CLIP: KindData("clip", is_clip=True),
+}
 
 
 @record

@@ -249,7 +249,7 @@ def read_reference(path: Path, kind: ReferenceKind, settings: SamplerSettings) -
         ValueError: not readable; the message names the file.
         OSError: the file cannot be opened.
     """
-    if kind is not ReferenceKind.CLIP or detect_format(path, MediaLimits()).kind is MediaKind.IMAGE:
+    if not kind.is_clip or detect_format(path, MediaLimits()).kind is MediaKind.IMAGE:
         return read_clip(path, max_frames=1).frames
     return read_paced(path, settings.fps, max_frames=settings.num_frames)
 

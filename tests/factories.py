@@ -179,3 +179,12 @@ def make_pair(
     if is_made:
         open_slots(pair)
     return pair
+
+
+def prompt_form(instance: Instance, **changes: str) -> dict[str, str]:
+    form = {"base": str(instance.prompt_id), "text": instance.prompt.text}
+    for item in instance.prompt.elements:
+        if item["changed"]:
+            form |= {f"{item['element']}-{part}": item[part] for part in ("target", "statement")}
+            form[f"{item['element']}-changed"] = "on"
+    return form | changes

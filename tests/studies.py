@@ -122,5 +122,5 @@ def submit(person: User, task: StudyTask, key=None, **more) -> StudyAnswer:
 
 
 def plan(run, **changes) -> Study:
-    values = {"arms": list(ARMS), "pairs_a_person": 3} | changes
+    values = {"arms": list(ARMS), "pairs_per_person": 3} | changes
     return make_study(StudyPlan(run, **values), LinkTerms(**TERMS))

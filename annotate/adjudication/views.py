@@ -17,7 +17,7 @@ from annotate.models import VideoPair
 from annotate.people.queries import statements_of
 from rlhf.records import Track, Verdict
 
-PAIRS_A_PAGE = 50
+PAIRS_PER_PAGE = 50
 MAX_NOTE = 1000
 
 
@@ -28,8 +28,8 @@ def queue(request: SignedInRequest, round_id: int) -> HttpResponse:
     open_pairs = vote_queries.unsettled_pairs(round)
     context = {
         "round": round,
-        "page": Paginator(open_pairs, PAIRS_A_PAGE).get_page(request.GET.get("page")),
-        "decided": vote_queries.adjudicated_pairs(round)[:PAIRS_A_PAGE],
+        "page": Paginator(open_pairs, PAIRS_PER_PAGE).get_page(request.GET.get("page")),
+        "decided": vote_queries.adjudicated_pairs(round)[:PAIRS_PER_PAGE],
     }
     return render(request, "annotate/adjudication/adjudication.html", context)
 
@@ -61,7 +61,7 @@ def _word(given: dict[str, str]) -> tuple[dict[Track, Verdict], str]:
     """
     for track in Track:
         if given.get(track) not in list(Verdict):
-            known = ", ".join(Verdict)
+            known = ", ".join(verdict.label for verdict in Verdict)
             raise AdjudicationError(f"{track} is {given.get(track, '')!r}; choose one of: {known}")
     note = given.get("note", "").replace("\0", "").strip()
     if len(note) > MAX_NOTE:
@@ -77,6 +77,6 @@ def _context(request: SignedInRequest, found: VideoPair) -> dict[str, Any]:
         "statements": statements_of(found.instance),
         "votes": {track: vote_queries.vote_counts(found, track) for track in Track},
         "words": found.adjudications.select_related("author").order_by("-id"),
-        "verdicts": {verdict: verdict.replace("_", " ") for verdict in Verdict},
+        "verdicts": list(Verdict),
         "tracks": list(Track),
     }

@@ -20,7 +20,7 @@ _PROBLEMS: Mapping[int, tuple[str, Any, Any]] = {
     400: (
         "The request is not valid JSON, or a field cannot be used: its name, and what is wrong with it.",
         _INVALID,
-        {"choice": ['"first" is not a valid choice.']},
+        {"choice": ["first is not one of: left, right, tie, both_bad, unsure."]},
     ),
     401: (
         "No token was sent, or it does not work.",

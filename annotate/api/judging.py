@@ -23,8 +23,8 @@ from annotate.api import serializers
 from annotate.api.describing import described, example
 from annotate.api.problems import Unfit
 from annotate.core.strict_json import ShallowJSONParser
+from annotate.judging.answer_schema import JudgmentRequest, NotWatchedError, TooSoonError
 from annotate.judging.assignment_queries import open_pairs, why_no_pair
-from annotate.judging.evidence import NotWatchedError, TooSoonError
 from annotate.judging.judgments import (
     AlreadyJudgedError,
     LeaseLostError,
@@ -35,16 +35,15 @@ from annotate.judging.judgments import (
 from annotate.judging.no_pair import Reason
 from annotate.judging.queries import changeable_judgment, num_held
 from annotate.judging.slots import (
-    MOST_HELD,
+    MAX_HELD,
     RoundNotForChoosingError,
-    choice_of,
     lease_slot,
     release_slot,
     renew_lease,
 )
 from annotate.judging.tracks import judging_task
 from annotate.models import Judgment, User
-from rlhf.records import Track
+from rlhf.records import Track, choice_of
 
 #: A 204 has no body, so the code of the reason is in this header; `GET` says it in words.
 REASON_HEADER = "No-Pair-Reason"
@@ -116,7 +115,7 @@ _CODES: dict[type[Exception], str] = {
 }
 # One of each for all requests: to make a serializer costs more than what it does here.
 _LEASE = serializers.LeaseRequest()
-_JUDGMENT = serializers.JudgmentRequest()
+_JUDGMENT = JudgmentRequest()
 
 
 class SchemaView(SpectacularAPIView):
@@ -175,7 +174,7 @@ class LeaseView(APIView):
             raise Unfit(str(error)) from None
         if slot is not None:
             return Response(serializers.lease_json(judging_task(slot)))
-        waits = asked.get("ahead_of") is not None and num_held(user, track) >= MOST_HELD
+        waits = asked.get("ahead_of") is not None and num_held(user, track) >= MAX_HELD
         why = Reason.ANSWERS_AWAITED if waits else why_no_pair(user, track).code
         return Response(status=status.HTTP_204_NO_CONTENT, headers={REASON_HEADER: str(why)})
 
@@ -194,7 +193,7 @@ class LeaseView(APIView):
         if num_open := open_pairs(user, track):
             return Response({"open": num_open, "reason": None, "says": ""})
         why = why_no_pair(user, track)
-        return Response({"open": 0, "reason": str(why.code), "says": why.says})
+        return Response({"open": 0, "reason": str(why.code), "says": why.message})
 
 
 class LastAnswerView(APIView):
@@ -244,7 +243,7 @@ class JudgmentView(APIView):
 
     @described(
         {201: serializers.JudgmentGiven, 409: _NOT_TAKEN},
-        request=serializers.JudgmentRequest,
+        request=JudgmentRequest,
         problems=[404, 422],
         examples=[example("An answer", _JUDGMENT_EXAMPLE), example("Stored", _GIVEN_EXAMPLE, 201)],
     )
@@ -264,7 +263,7 @@ class JudgmentView(APIView):
 
     @described(
         {200: serializers.JudgmentGiven, 409: _NOT_TAKEN},
-        request=serializers.JudgmentRequest,
+        request=JudgmentRequest,
         problems=[404, 422],
         examples=[
             example("Another answer", {**_JUDGMENT_EXAMPLE, "choice": "right"}),
@@ -299,7 +298,7 @@ def _not_taken(error: Exception) -> Response:
     problem: dict[str, Any] = {"detail": str(error), "code": _CODES[type(error)]}
     if isinstance(error, AlreadyJudgedError):
         stands = error.judgment
-        problem["stands"] = _given(stands, choice_of(stands.slot, stands.verdict))
+        problem["stands"] = _given(stands, choice_of(stands.verdict, first_on_left=stands.slot.first_on_left))
     headers = {"Retry-After": str(ceil(settings.ANSWER_GUARD_MS / 1000))}
     return Response(
         problem,

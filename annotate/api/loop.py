@@ -39,7 +39,7 @@ class AdvanceView(ForLeads):
         except RoundError as error:
             raise Conflict(str(error)) from None
         tasks.send_run(step.run)
-        return Response({"says": step.says, "run": step.run.pk if step.run else None})
+        return Response({"says": step.message, "run": step.run.pk if step.run else None})
 
 
 class RoundStateView(ForLeads):

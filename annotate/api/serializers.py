@@ -8,11 +8,10 @@ from django.urls import reverse
 from rest_framework import serializers
 
 from annotate.core.strict_fields import Flag, Integer, Text, Uuid
-from annotate.judging.evidence import Break, Evidence
+from annotate.judging.answer_schema import Break
 from annotate.judging.media_views import media_url
 from annotate.judging.no_pair import Reason
-from annotate.judging.slots import CHOICES, choice_of
-from annotate.judging.tracks import JudgingTask
+from annotate.judging.tracks import JudgingTask, said_on_screen
 from annotate.models import (
     Export,
     FileFormat,
@@ -22,10 +21,9 @@ from annotate.models import (
     Round,
     RoundState,
     Run,
-    Strength,
 )
 from annotate.rounds.funnel_queries import Funnel, round_funnel
-from rlhf.records import Track
+from rlhf.records import CHOICES, Track
 
 
 class TokenShown(serializers.Serializer[dict[str, Any]]):
@@ -96,18 +94,6 @@ class OpenPairs(serializers.Serializer[dict[str, Any]]):
     says = serializers.CharField(allow_blank=True, help_text="The reason in words for people.")
 
 
-class JudgmentRequest(serializers.Serializer[dict[str, Any]]):
-    choice = serializers.ChoiceField(CHOICES)
-    idempotency_key = Uuid(help_text="Repeat a request with the same key: it counts once.")
-    strength = serializers.ChoiceField(
-        Strength.values, required=False, allow_blank=True, help_text="How much better the chosen side is."
-    )
-    reasons = serializers.ListField(child=Text(max_length=200), required=False, max_length=8)
-    note = Text(required=False, allow_blank=True, max_length=1000)
-    breaks = serializers.ListField(child=Break(), required=False, max_length=20)
-    evidence = Evidence(required=False)
-
-
 class LeaseRenewed(serializers.Serializer[dict[str, Any]]):
     expires_at = serializers.DateTimeField()
 
@@ -128,7 +114,7 @@ class LastAnswer(serializers.Serializer[dict[str, Any]]):
     """An answer that can still be changed: `PUT` to its lease's judgment, with a new key."""
 
     lease = Lease()
-    choice = serializers.ChoiceField(CHOICES)
+    choice = serializers.ChoiceField(tuple(CHOICES))
     strength = serializers.CharField(allow_blank=True)
     reasons = serializers.ListField(child=serializers.CharField())
     note = serializers.CharField(allow_blank=True)
@@ -137,19 +123,7 @@ class LastAnswer(serializers.Serializer[dict[str, Any]]):
 
 
 def last_answer_json(judgment: Judgment, task: JudgingTask) -> dict[str, Any]:
-    """What was said, in the words of the screen."""
-    slot = judgment.slot
-    return {
-        "lease": lease_json(task),
-        "choice": choice_of(slot, judgment.verdict),
-        "strength": judgment.strength,
-        "reasons": judgment.reasons,
-        "note": judgment.note,
-        "breaks": [
-            {"side": choice_of(slot, mark["sample"]), "frame": mark["frame"]} for mark in judgment.breaks
-        ],
-        "revision": judgment.revision,
-    }
+    return {"lease": lease_json(task), **said_on_screen(judgment), "revision": judgment.revision}
 
 
 class RunShown(serializers.ModelSerializer[Run]):

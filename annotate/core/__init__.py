@@ -1,1 +1,1 @@
-"""What every room stands on: access, security, audit, files, charts, environment, outgoing requests."""
+"""What every room stands on: access, security, audit, files, environment, outgoing requests."""

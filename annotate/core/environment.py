@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -13,53 +14,78 @@ class SettingError(SystemExit):
     """A setting is wrong. As a SystemExit it prints its one line from any command, without a traceback."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One variable, as the settings table shows it."""
+
+    name: str
+    section: str
+    type: str
+    default: str
+    #: The default depends on other settings, so that it stands there in words.
+    is_computed: bool
+    meaning: str
+
+
 class Environment:
-    """Reads named values from a mapping such as `os.environ`; an empty value counts as not set."""
+    """Reads named values from a mapping such as `os.environ`; an empty value counts as not set.
+
+    Every reader takes the sentence that explains its variable and keeps it in `declared`, from which the
+    settings table is made. A default that is computed is `shown` in words instead.
+    """
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self.values = values
+        self.section = ""
+        self.declared: list[Setting] = []
 
-    def text(self, name: str, default: str = "") -> str:
-        return self.values.get(name, "").strip() or default
+    def text(self, name: str, default: str, meaning: str, *, shown: str | None = None) -> str:
+        self._declare(name, "text", default, meaning, shown)
+        return self._value(name) or default
 
-    def secret(self, name: str) -> str:
+    def path(self, name: str, meaning: str) -> Path | None:
+        self._declare(name, "path", "", meaning)
+        return Path(self._value(name)) if self._value(name) else None
+
+    def secret(self, name: str, meaning: str, *, shown: str) -> str:
         """The value of `NAME`, or the content of the file that `NAME_FILE` names."""
-        path = self.text(f"{name}_FILE")
-        if not path:
-            return self.text(name)
-        if self.text(name):
-            raise SettingError(f"{name} and {name}_FILE are both set; keep one of them")
-        try:
-            return Path(path).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise SettingError(
-                f"{name}_FILE={path!r} cannot be read ({error.strerror}); name a readable file"
-            ) from None
+        self._declare(name, "text", "", meaning, shown)
+        return self._value_or_file(name)
 
-    def flag(self, name: str, *, default: bool = False) -> bool:
-        value = self.text(name, "1" if default else "0")
+    def flag(self, name: str, meaning: str, *, default: bool = False) -> bool:
+        self._declare(name, "0 or 1", str(int(default)), meaning)
+        value = self._value(name) or str(int(default))
         if value.lower() in ("1", "true", "yes", "on"):
             return True
         if value.lower() in ("0", "false", "no", "off"):
             return False
         raise SettingError(f"{name}={value!r} is not a switch; use 1 or 0")
 
-    def integer(self, name: str, default: int, *, low: int, high: int) -> int:
-        value = self.text(name, str(default))
+    def renamed(self, former: str, name: str) -> None:
+        """Refuse the former name of a variable, which would be ignored without a word."""
+        if self._value(former):
+            raise SettingError(f"{former} is called {name} now; rename it")
+
+    def integer(self, name: str, default: int, meaning: str, *, low: int, high: int) -> int:
+        self._declare(name, f"whole number, {low} to {high}", str(default), meaning)
+        value = self._value(name) or str(default)
         if not value.isascii() or not value.isdigit() or not low <= int(value) <= high:
             raise SettingError(
                 f"{name}={value!r} is not a whole number from {low} to {high}; for example {default}"
             )
         return int(value)
 
-    def names(self, name: str, default: list[str]) -> list[str]:
-        """A list separated by commas."""
-        return [part.strip() for part in self.text(name).split(",") if part.strip()] or default
+    def names(self, name: str, default: list[str], meaning: str, *, shown: str) -> list[str]:
+        self._declare(name, "list separated by commas", "", meaning, shown)
+        return self._parts(name) or default
 
-    def numbers(self, name: str, defaults: Mapping[str, float]) -> dict[str, Any]:
+    def numbers(
+        self, name: str, defaults: Mapping[str, float], meaning: str, *, shown: str
+    ) -> dict[str, Any]:
         """Named numbers separated by commas, such as a=1,b=2.5; each of its default's type."""
+        self._declare(name, "name=number, separated by commas", "", meaning, shown)
         found = dict(defaults)
-        for part in self.names(name, []):
+        for part in self._parts(name):
             key, _, value = (text.strip() for text in part.partition("="))
             if key not in defaults:
                 raise SettingError(f"{name} names {key!r}, which is not one of {', '.join(defaults)}")
@@ -71,18 +97,51 @@ class Environment:
                 ) from None
         return found
 
-    def one_of(self, name: str, choices: tuple[str, ...], default: str) -> str:
-        value = self.text(name, default)
+    def one_of(self, name: str, choices: tuple[str, ...], default: str, meaning: str) -> str:
+        self._declare(name, "one of " + ", ".join(choices), default, meaning)
+        value = self._value(name) or default
         if value not in choices:
             raise SettingError(f"{name}={value!r} is not known; use one of {', '.join(choices)}")
         return value
 
-    def url(self, name: str, schemes: tuple[str, ...], example: str) -> str:
+    def url(self, name: str, schemes: tuple[str, ...], example: str, meaning: str, *, shown: str) -> str:
         """An address, possibly secret, with one of `schemes`; empty when it is not set."""
-        value = self.secret(name)
+        self._declare(name, f"address such as {example}", "", meaning, shown)
+        value = self._value_or_file(name)
         if value and urlsplit(value).scheme not in schemes:
             raise SettingError(f"{name}={without_password(value)!r} cannot be used; write it like {example}")
         return value
+
+    def _declare(self, name: str, kind: str, default: str, meaning: str, shown: str | None = None) -> None:
+        self.declared.append(
+            Setting(
+                name=name,
+                section=self.section,
+                type=kind,
+                default=default if shown is None else shown,
+                is_computed=shown is not None,
+                meaning=meaning,
+            )
+        )
+
+    def _value(self, name: str) -> str:
+        return self.values.get(name, "").strip()
+
+    def _parts(self, name: str) -> list[str]:
+        return [part.strip() for part in self._value(name).split(",") if part.strip()]
+
+    def _value_or_file(self, name: str) -> str:
+        path = self._value(f"{name}_FILE")
+        if not path:
+            return self._value(name)
+        if self._value(name):
+            raise SettingError(f"{name} and {name}_FILE are both set; keep one of them")
+        try:
+            return Path(path).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise SettingError(
+                f"{name}_FILE={path!r} cannot be read ({error.strerror}); name a readable file"
+            ) from None
 
 
 def without_password(url: str) -> str:
@@ -158,7 +217,10 @@ def cache_from_broker(url: str) -> str:
 
 
 def folder_from_url(name: str, url: str) -> Path:
-    """The folder that a `file://` address names."""
+    """The folder that a `file://` address names.
+
+    Runs, media and exports are shared files, so an object store would need another seam.
+    """
     parts = urlsplit(url)
     if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
         raise SettingError(

@@ -23,7 +23,7 @@ class Answer:
     """What came back; status 0 where nothing did."""
 
     status: int
-    says: str
+    message: str
 
     @property
     def is_taken(self) -> bool:

@@ -6,22 +6,21 @@ import json
 from collections.abc import Mapping
 from typing import IO, Any
 
-from django import forms
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser
 
 #: Deeper than anything that is sent here; what is stored must be written and read again, too.
-MOST_NESTED = 32
+MAX_NESTED = 32
 
 
 class ShallowDecoder(json.JSONDecoder):
-    """Refuses what is nested deeper than `MOST_NESTED`, and numbers that are none."""
+    """Refuses what is nested deeper than `MAX_NESTED`, and numbers that are none."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options | {"parse_constant": _no_number})
 
     def decode(self, text: str, *args: Any) -> Any:
-        too_deep = f"it is nested deeper than {MOST_NESTED} levels"
+        too_deep = f"it is nested deeper than {MAX_NESTED} levels"
         try:
             found = super().decode(text, *args)
         except RecursionError:
@@ -41,7 +40,7 @@ def _no_number(name: str) -> None:
 
 def _is_deep(value: Any) -> bool:
     level = [value]
-    for _ in range(MOST_NESTED):
+    for _ in range(MAX_NESTED):
         level = [
             inner
             for outer in level
@@ -64,10 +63,3 @@ class ShallowJSONParser(JSONParser):
             return json.loads(stream.read(), cls=ShallowDecoder)
         except ValueError as error:
             raise ParseError(f"JSON parse error - {error}") from None
-
-
-class ShallowJSONField(forms.JSONField):
-    """A field of a form that holds JSON."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options | {"decoder": ShallowDecoder})

@@ -15,12 +15,12 @@ from django.db.models.fields.related_lookups import RelatedIn
 from django.db.models.lookups import In
 
 #: Values that are still sent one by one.
-MOST_INLINE = 100
+MAX_INLINE = 100
 
 
 class _AsArray(In):
     def as_postgresql(self, compiler: Any, connection: Any) -> tuple[str, Sequence[Any]]:
-        if isinstance(self.lhs, ColPairs) or not self.rhs_is_direct_value() or len(self.rhs) <= MOST_INLINE:
+        if isinstance(self.lhs, ColPairs) or not self.rhs_is_direct_value() or len(self.rhs) <= MAX_INLINE:
             return self.as_sql(compiler, connection)
         placeholders, values = self.process_rhs(compiler, connection)
         if set(placeholders[1:-1].split(", ")) != {"%s"}:  # an expression among them, or a type of its own

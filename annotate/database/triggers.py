@@ -32,6 +32,7 @@ def without_append_only(tables: Collection[type[models.Model]]) -> Iterator[None
 
 
 def _ignore(triggers: list[str]) -> None:
+    # `pgtrigger.ignore` sends two commands at once, which server-side binding refuses.
     with connection.cursor() as cursor:
         value = f"{{{','.join(sorted(triggers))}}}"
         cursor.execute("SELECT set_config('pgtrigger.ignore', %s, true)", [value])

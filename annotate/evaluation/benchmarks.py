@@ -63,6 +63,7 @@ def make_benchmark(folder: Path, plan: MakePlan, *, split: str, prompts_file: Pa
     chosen, left_out = _choose_people(plan, split)
     people = [_record(group, usable, plan) for group, usable in chosen]
     prompts = None if prompts_file is None else read_prompts(prompts_file, plan.counts)
+    # Who wrote the prompts names the set, not what they wrote: a model's words cannot be repeated.
     created = {
         **plan.to_json(),
         "split": split,

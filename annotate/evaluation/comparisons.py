@@ -13,8 +13,6 @@ from annotate.models import (
     ModelVersion,
     Round,
     RoundKind,
-    Run,
-    Stage,
     Use,
     User,
     VideoPair,
@@ -24,7 +22,6 @@ from annotate.people.prompt_reader_queries import part_by_prompt
 from annotate.privacy.consent_queries import refusal
 from annotate.rounds.prompt_limits import say_left_out
 from annotate.rounds.rounds import open_ready_pairs, sample_seed, start_round
-from annotate.rounds.sampling import queue_sampling
 from generator.records import SamplerSettings
 
 #: Both models are evaluated, and people look at it.
@@ -90,10 +87,3 @@ def _plan_pair(round: Round, instance: Instance, versions: list[ModelVersion]) -
     ]
     first, second = sorted(samples, key=lambda sample: sample.pk)
     VideoPair.objects.get_or_create(round=round, first=first, second=second, defaults={"instance": instance})
-
-
-def queue_other_model(run: Run) -> Run | None:
-    """After one model's videos of a comparison, those of the other; a door sends the run."""
-    if run.round is None or run.round.kind != RoundKind.COMPARISON or run.stage != Stage.SAMPLE:
-        return None
-    return queue_sampling(run.round, run.launched_by)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from markupsafe import Markup
 
-from annotate.core.charts import Span, span
 from annotate.models import Run
 from rlhf.evaluation.report import tables as report_tables
-from rlhf.evaluation.report.plots import Scale
+from rlhf.plots.marks import Scale
+from rlhf.plots.pages import span
 
 #: Of a column that an arm has nothing of.
 _NO_FIGURES = dict.fromkeys(("mean", "low", "high", "gain", "gain_low", "gain_high", "win_rate"))
@@ -78,7 +79,7 @@ def _differences(
     ]
 
 
-def _drawn(cell: dict[str, Any], scale: Scale) -> Span:
+def _drawn(cell: dict[str, Any], scale: Scale) -> Markup:
     value, low, high = (
         None if cell[name] is None else 100 * cell[name] for name in ("gain", "gain_low", "gain_high")
     )

@@ -18,7 +18,7 @@ from annotate.evaluation.tables import evaluation_tables
 from annotate.evaluation.version_comparisons import ARMS, clip_path, compare_versions, places
 from annotate.jobs import tasks
 from annotate.jobs.queries import run_progress
-from annotate.models import MOST_SEEDS, Instance, ModelVersion, Use, User
+from annotate.models import MAX_SEEDS, Instance, ModelVersion, Use, User
 from annotate.registry import queries as version_queries
 
 #: Ticked at first, offered, and allowed at once.
@@ -29,7 +29,7 @@ class ComparisonForm(forms.Form):
     baseline = forms.ModelChoiceField(ModelVersion.objects.none())
     candidate = forms.ModelChoiceField(ModelVersion.objects.none())
     num_seeds = forms.TypedChoiceField(
-        coerce=int, choices=[(number, str(number)) for number in range(1, MOST_SEEDS + 1)], initial=2
+        coerce=int, choices=[(number, str(number)) for number in range(1, MAX_SEEDS + 1)], initial=2
     )
     instances = forms.ModelMultipleChoiceField(
         Instance.objects.none(), error_messages={"required": "Tick at least one input to compare on."}

@@ -36,6 +36,7 @@ def compare_versions(
         RoundError: no round says at which size to sample, another evaluation of that round is under way, or
             nobody may be shown.
     """
+    # For its size and folder alone: the run is no evaluation of this round.
     round = last_round(candidate) or last_round(baseline)
     if round is None:
         raise RoundError(

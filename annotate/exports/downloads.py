@@ -20,7 +20,8 @@ from django.db.models.functions import Now
 from annotate.core.audit import record_event
 from annotate.database.moments import in_words
 from annotate.exports.judgment_rows import judgment_rows, open_writer, wanted_judgments
-from annotate.models import LIVE, MOST_ATTEMPTS, JudgmentFile, Round, RunStatus, User
+from annotate.jobs.queue import Queue
+from annotate.models import LIVE, MAX_ATTEMPTS, JudgmentFile, Round, RunStatus, User
 from annotate.privacy.file_removal import remove_after_commit
 from generator.media import file_sha256
 
@@ -65,15 +66,7 @@ def cancel_file(file: JudgmentFile) -> bool:
 
 def write_file(file_id: int, worker: UUID) -> bool:
     """Write a queued file from beginning to end; False when it is not this worker's, or was cancelled."""
-    taken = JudgmentFile.objects.filter(pk=file_id, status=RunStatus.QUEUED).update(
-        status=RunStatus.RUNNING,
-        worker=worker,
-        attempts=F("attempts") + 1,
-        heartbeat_at=Now(),
-        rows_written=0,
-        error="",
-    )
-    if not taken:
+    if not QUEUE.claim(file_id, worker, rows_written=0, error=""):
         return False
     file = JudgmentFile.objects.get(pk=file_id)
     folder = settings.STORAGE_ROOT / "judgments"
@@ -84,7 +77,7 @@ def write_file(file_id: int, worker: UUID) -> bool:
     try:
         return _write_rows(file, worker, pending) and _publish(file, worker, pending)
     except OSError as error:
-        _own(file, worker).update(
+        QUEUE.mine(file.pk, worker).update(
             status=RunStatus.FAILED,
             error=f"the file cannot be written ({error.strerror or error}); look at the disk, then ask again",
             ended_at=Now(),
@@ -94,13 +87,8 @@ def write_file(file_id: int, worker: UUID) -> bool:
         pending.unlink(missing_ok=True)
 
 
-def _own(file: JudgmentFile, worker: UUID) -> QuerySet[JudgmentFile]:
-    """The row while it is this worker's to write."""
-    return JudgmentFile.objects.filter(pk=file.pk, worker=worker, status=RunStatus.RUNNING)
-
-
 def _write_rows(file: JudgmentFile, worker: UUID, pending: Path) -> bool:
-    own = _own(file, worker)
+    own = QUEUE.mine(file.pk, worker)
     own.update(num_rows=wanted_judgments(file).count())
     with closing(open_writer(file.file_format, pending)) as writer:
         for rows in judgment_rows(file):
@@ -117,10 +105,10 @@ def _publish(file: JudgmentFile, worker: UUID, pending: Path) -> bool:
     sha256, size_bytes = file_sha256(pending), pending.stat().st_size
     path = f"judgments/judgments-{file.pk}{file.suffix}"
     with transaction.atomic():
-        if not _own(file, worker).select_for_update().exists():
+        if not QUEUE.mine(file.pk, worker).select_for_update().exists():
             return False
         pending.rename(settings.STORAGE_ROOT / path)
-        _own(file, worker).update(
+        QUEUE.mine(file.pk, worker).update(
             status=RunStatus.DONE,
             num_rows=F("rows_written"),
             path=path,
@@ -135,22 +123,25 @@ def _publish(file: JudgmentFile, worker: UUID, pending: Path) -> bool:
 def requeue_lost_files() -> list[int]:
     """Queue what lost its worker or its message; returns the files to send out again.
 
-    What has lost its worker `MOST_ATTEMPTS` times ends as failed.
+    What has lost its worker `MAX_ATTEMPTS` times ends as failed.
     """
-    running = JudgmentFile.objects.filter(status=RunStatus.RUNNING)
-    lost = running.filter(heartbeat_at__lt=Now() - LOST_AFTER)
-    lost.filter(attempts__gte=MOST_ATTEMPTS).update(
-        status=RunStatus.FAILED,
-        error=f"its worker was lost {MOST_ATTEMPTS} times; look at the worker's log, then ask again",
-        ended_at=Now(),
-    )
-    lost.filter(attempts__lt=MOST_ATTEMPTS).update(
-        status=RunStatus.QUEUED, worker=None, heartbeat_at=Now() - 2 * UNCLAIMED_AFTER
-    )
-    unclaimed = JudgmentFile.objects.filter(status=RunStatus.QUEUED, heartbeat_at__lt=Now() - UNCLAIMED_AFTER)
-    ids = list(unclaimed.values_list("pk", flat=True))
-    JudgmentFile.objects.filter(pk__in=ids).update(heartbeat_at=Now())
-    return ids
+    return QUEUE.requeue_lost()
+
+
+def _give_up(files: QuerySet[JudgmentFile]) -> None:
+    error = f"its worker was lost {MAX_ATTEMPTS} times; look at the worker's log, then ask again"
+    files.update(status=RunStatus.FAILED, error=error, ended_at=Now())
+
+
+QUEUE = Queue(
+    JudgmentFile,
+    waiting=RunStatus.QUEUED,
+    running=RunStatus.RUNNING,
+    queued_at="heartbeat_at",
+    lost_after=LOST_AFTER,
+    unclaimed_after=UNCLAIMED_AFTER,
+    give_up=_give_up,
+)
 
 
 def remove_expired_files() -> int:

@@ -6,7 +6,9 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
@@ -15,16 +17,26 @@ from django.db.models import Prefetch
 
 from annotate.core.audit import record_event
 from annotate.core.errors import RoundError
-from annotate.exports.queries import NO_CONSENT, Place, chosen_by
-from annotate.models import Export, InstanceReference, PreferencePair, Round, Use, User, VideoSample
+from annotate.exports.queries import NO_CONSENT, chosen_by
+from annotate.models import (
+    Consensus,
+    Export,
+    Instance,
+    InstanceReference,
+    PreferencePair,
+    Round,
+    Use,
+    User,
+    VideoSample,
+)
 from annotate.privacy.consent_queries import people_of, refusal
 from annotate.rounds.rounds import refuse_comparison
 from generator.frozen_set import MediaFile
-from generator.records import ElementChange, ReferenceKind
-from rlhf.export.freezing import write_export
+from generator.records import ElementChange
+from rlhf.export.freezing import Manifest, write_export
 from rlhf.export.row import ExportReference, ExportRow, ExportSample, TrackVotes
 from rlhf.export.rule import ExportRule
-from rlhf.records import Track, Verdict
+from rlhf.records import Sample, Track, Verdict
 
 #: A set of more than so many changes what its table looks like to the planner.
 MANY_PAIRS = 5_000
@@ -53,22 +65,7 @@ def export_round(
     chosen, reasons = chosen_by(rule, round, include_simulated=include_simulated, uses=uses)
     if reasons[NO_CONSENT] and not chosen:
         raise RoundError(refusal(people_of(round), *uses))
-    every = PreferencePair.objects.filter(pair__round=round)
-    parent = settings.STORAGE_ROOT / "exports" / f"round-{round.pk}"
-    pending = parent / f"pending-{uuid4().hex}"
-    try:
-        manifest = write_export(
-            pending,
-            _export_rows(chosen),
-            joint_states=Counter(every.values_list("joint_state", flat=True)),
-            reasons=reasons,
-            rule=rule,
-        )
-        folder = parent / manifest.content_hash[:16]
-        if not folder.exists():
-            pending.rename(folder)
-    finally:
-        shutil.rmtree(pending, ignore_errors=True)
+    manifest, folder = _freeze(round, chosen, reasons, rule)
     export, created = Export.objects.get_or_create(
         round=round,
         content_hash=manifest.content_hash,
@@ -82,7 +79,7 @@ def export_round(
         },
     )
     if created:
-        export.pairs.set(chosen)
+        export.pairs.add(*chosen)
         if len(chosen) > MANY_PAIRS:
             # What is read of it next would be planned for the table as it was, and take minutes.
             with connection.cursor() as cursor:
@@ -91,42 +88,81 @@ def export_round(
     return export
 
 
-def _export_rows(chosen: Mapping[int, Place]) -> Iterator[ExportRow]:
-    pairs = PreferencePair.objects.filter(pk__in=chosen).select_related(
-        "pair__instance__group", "pair__instance__prompt", "pair__first__model_version", "pair__second"
-    )
+def _freeze(
+    round: Round, chosen: Mapping[int, Sample], reasons: Counter[str], rule: ExportRule
+) -> tuple[Manifest, Path]:
+    """The folder of a set, named by its content, and what it says of itself."""
+    states = PreferencePair.objects.filter(pair__round=round).values_list("joint_state", flat=True)
+    parent = settings.STORAGE_ROOT / "exports" / f"round-{round.pk}"
+    pending = parent / f"pending-{uuid4().hex}"
+    try:
+        rows = _export_rows(chosen)
+        manifest = write_export(pending, rows, joint_states=Counter(states), reasons=reasons, rule=rule)
+        folder: Path = parent / manifest.content_hash[:16]
+        if not folder.exists():
+            pending.rename(folder)
+    finally:
+        shutil.rmtree(pending, ignore_errors=True)
+    return manifest, folder
+
+
+#: What a row is made of; the rest of these tables would take longer to read than all of it.
+_OF_SAMPLE = ("path", "sha256", "seed", "model_version")
+_OF_PAIR = (
+    "is_simulated",
+    "pair__instance",
+    *(f"pair__{place}__{name}" for place in ("first", "second") for name in _OF_SAMPLE),
+)
+_OF_TRACK = ("pair", "track", "verdict", "posterior", "votes")
+
+
+def _export_rows(chosen: Mapping[int, Sample]) -> Iterator[ExportRow]:
+    pairs = PreferencePair.objects.filter(pk__in=chosen).select_related("pair__first", "pair__second")
     shown = InstanceReference.objects.exclude(position=None).select_related("reference").order_by("position")
-    places_of = Prefetch("pair__instance__places", shown, to_attr="shown_places")
-    pairs = pairs.prefetch_related("pair__consensuses", places_of).order_by("pair_id")
-    for preference in pairs.iterator(chunk_size=1_000):
+    # Not joined, what pairs have in common is read once; and it is put into words once.
+    pairs = pairs.prefetch_related(
+        Prefetch("pair__consensuses", Consensus.objects.only(*_OF_TRACK), to_attr="decided"),
+        Prefetch("pair__instance", Instance.objects.select_related("group", "prompt")),
+        Prefetch("pair__instance__places", shown, to_attr="shown_places"),
+        "pair__first__model_version",
+    )
+    of_instance = lru_cache(1_000)(_of_instance)
+    for preference in pairs.only(*_OF_PAIR).order_by("pair_id").iterator(chunk_size=1_000):
         pair = preference.pair
-        instance = pair.instance
         samples = (pair.first, pair.second)
         best, worst = samples if chosen[preference.pk] == "first" else samples[::-1]
-        found = {consensus.track: consensus for consensus in pair.consensuses.all()}
+        decided = pair.decided  # type: ignore[attr-defined]
         yield ExportRow(
             pair_id=pair.pk,
-            id_group=instance.group.pseudonym,
-            references=tuple(
-                ExportReference(_media(place.shown.path, place.shown.sha256), ReferenceKind(place.shown.kind))
-                for place in instance.shown_places  # type: ignore[attr-defined]
-            ),
-            differential_prompt=instance.prompt.text,
-            elements=tuple(ElementChange(**element) for element in instance.prompt.elements),
             chosen=_export_sample(best),
             rejected=_export_sample(worst),
-            tracks={
-                track: TrackVotes(
-                    Verdict(found[track].verdict),
-                    {Verdict(name): share for name, share in found[track].posterior.items()},
-                    {Verdict(name): count for name, count in found[track].votes.items()},
-                )
-                for track in Track
-            },
+            tracks={Track(consensus.track): _track_votes(consensus) for consensus in decided},
             model_version=pair.first.model_version.name,
-            licence=instance.group.licence,
             is_simulated=preference.is_simulated,
+            **of_instance(pair.instance),
         )
+
+
+def _of_instance(instance: Instance) -> dict[str, Any]:
+    """The columns that all pairs of an instance share."""
+    return {
+        "id_group": instance.group.pseudonym,
+        "references": tuple(
+            ExportReference(_media(place.shown.path, place.shown.sha256), place.shown.modality)
+            for place in instance.shown_places  # type: ignore[attr-defined]
+        ),
+        "differential_prompt": instance.prompt.text,
+        "elements": tuple(ElementChange(**element) for element in instance.prompt.elements),
+        "licence": instance.group.licence,
+    }
+
+
+def _track_votes(consensus: Consensus) -> TrackVotes:
+    return TrackVotes(
+        Verdict(consensus.verdict),
+        {Verdict(name): share for name, share in consensus.posterior.items()},
+        {Verdict(name): count for name, count in consensus.votes.items()},
+    )
 
 
 def _export_sample(sample: VideoSample) -> ExportSample:
@@ -134,4 +170,4 @@ def _export_sample(sample: VideoSample) -> ExportSample:
 
 
 def _media(path: str, sha256: str) -> MediaFile:
-    return MediaFile(Path(settings.STORAGE_ROOT / path), sha256)
+    return MediaFile(settings.STORAGE_ROOT / path, sha256)

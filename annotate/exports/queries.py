@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from django.db.models import Count, QuerySet
 
@@ -13,23 +13,22 @@ from annotate.judging.queries import disqualified
 from annotate.models import Export, Judgment, JudgmentFile, PreferencePair, Round, Use, User
 from annotate.privacy.consent_queries import given
 from rlhf.export.rule import ExportRule, choose
-from rlhf.records import JointState, Track, Verdict
+from rlhf.records import JointState, Sample, Track, Verdict
 from rlhf.votes.consensus import ADJUDICATED_RULE_VERSION
 
 #: Of a video in its pair.
-Place = Literal["first", "second"]
 #: Why a pair is left out that the rule would export.
 NO_CONSENT = "no consent of the person"
 
 
 def chosen_by(
     rule: ExportRule, round: Round, *, include_simulated: bool, uses: Sequence[Use] = (Use.TRAIN,)
-) -> tuple[dict[int, Place], Counter[str]]:
+) -> tuple[dict[int, Sample], Counter[str]]:
     """The chosen video of every pair that the rule exports, by preference; why the others are left out.
 
     Pairs of people who did not agree to all `uses` are among those left out.
     """
-    chosen: dict[int, Place] = {}
+    chosen: dict[int, Sample] = {}
     reasons: Counter[str] = Counter()
     for pair in _placed(rule, round, uses):
         place, reason = pair.place, pair.reason
@@ -46,18 +45,18 @@ def chosen_by(
     return chosen, reasons
 
 
-class _Placed(NamedTuple):
+class _Sampled(NamedTuple):
     """What a rule makes of a pair, and what else may keep it out of an export."""
 
     key: int
     is_simulated: bool
     has_consent: bool
     is_unread: bool
-    place: Place | None
+    place: Sample | None
     reason: str
 
 
-def _placed(rule: ExportRule, round: Round, uses: Sequence[Use]) -> Iterator[_Placed]:
+def _placed(rule: ExportRule, round: Round, uses: Sequence[Use]) -> Iterator[_Sampled]:
     pairs = PreferencePair.objects.filter(pair__round=round).order_by("pair_id")
     pairs = pairs.annotate(has_consent=given("pair__instance__group", *uses))
     if rule is ExportRule.PARETO:  # the joint state says it, so nothing else is read
@@ -67,26 +66,26 @@ def _placed(rule: ExportRule, round: Round, uses: Sequence[Use]) -> Iterator[_Pl
         for row in pairs.values_list(*names).iterator():
             key, is_simulated, has_consent, unread, state, reason, chosen, first = row
             place = _dominant(state, chosen, first)
-            yield _Placed(key, is_simulated, has_consent, bool(unread), place, f"{state}: {reason}")
+            yield _Sampled(key, is_simulated, has_consent, bool(unread), place, f"{state}: {reason}")
         return
     judged = pairs.select_related("pair").prefetch_related("pair__consensuses")
     for one in judged.iterator(chunk_size=1_000):
         unread = bool(one.pair.prompt_unread)
-        yield _Placed(one.pk, one.is_simulated, one.has_consent, unread, *_place(rule, one))
+        yield _Sampled(one.pk, one.is_simulated, one.has_consent, unread, *_place(rule, one))
 
 
-def dominant_place(preference: PreferencePair) -> Place | None:
+def dominant_place(preference: PreferencePair) -> Sample | None:
     """The video that is better on both tracks, if one is."""
     return _dominant(preference.joint_state, preference.chosen_id, preference.pair.first_id)
 
 
-def _dominant(state: str, chosen: int | None, first: int) -> Place | None:
+def _dominant(state: str, chosen: int | None, first: int) -> Sample | None:
     if state != JointState.DOMINANT:
         return None
     return "first" if chosen == first else "second"
 
 
-def _place(rule: ExportRule, preference: PreferencePair) -> tuple[Place | None, str]:
+def _place(rule: ExportRule, preference: PreferencePair) -> tuple[Sample | None, str]:
     """The chosen video by the rule. Where a track waits, the joint state says why there is none."""
     found = {Track(consensus.track): consensus for consensus in preference.pair.consensuses.all()}
     if len(found) < len(Track):

@@ -32,7 +32,7 @@ class Standing:
     last: Qualification | None
 
     @property
-    def says(self) -> str:
+    def message(self) -> str:
         """Why this person gets no pair of the track, in a sentence."""
         if self.again_at is not None and self.last is not None:
             return format_html(

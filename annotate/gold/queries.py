@@ -76,10 +76,6 @@ class ItemRow:
     right: Estimate
 
     @property
-    def kind(self) -> str:
-        return self.gold.kind.replace("_", " ")
-
-    @property
     def is_suspect(self) -> bool:
         """Most people see it otherwise: rather the item is wrong than all of them."""
         said = sum(self.verdicts.values())

@@ -28,7 +28,7 @@ from annotate.integrations.queries import due_messages
 from annotate.models import User, WebhookEndpoint, WebhookEvent, WebhookMessage
 
 #: After so many refusals a message is dead, which takes about 18 hours; a lead can send it again.
-MOST_ATTEMPTS = 12
+MAX_ATTEMPTS = 12
 _FIRST_WAIT_S = 8.0
 _LONGEST_WAIT_S = 3 * 3600.0
 #: A refusing endpoint is left alone for as long as its messages are, but tried again within five minutes.
@@ -99,7 +99,7 @@ def _claim(endpoint_id: int) -> WebhookMessage | None:
         return None
     message.attempts += 1
     wait = timedelta(seconds=wait_s(message.attempts))
-    message.next_attempt_at = clock.now() + wait if message.attempts < MOST_ATTEMPTS else None
+    message.next_attempt_at = clock.now() + wait if message.attempts < MAX_ATTEMPTS else None
     message.answer = "no answer yet"
     message.save(update_fields=["attempts", "next_attempt_at", "answer"])
     return message
@@ -116,12 +116,12 @@ def _deliver(message: WebhookMessage) -> bool:
     answer = post(endpoint.url, body_of(message), signed_headers(message))
     told = WebhookMessage.objects.filter(pk=message.pk)
     if answer.is_taken:
-        told.update(delivered_at=Now(), next_attempt_at=None, answer=answer.says)
+        told.update(delivered_at=Now(), next_attempt_at=None, answer=answer.message)
         WebhookEndpoint.objects.filter(pk=endpoint.pk).exclude(failures=0).update(
             failures=0, resting_until=None
         )
         return True
-    told.update(answer=answer.says)
+    told.update(answer=answer.message)
     if answer.status == 410:
         end_endpoint(endpoint)  # Gone for ever, it says.
     else:

@@ -12,20 +12,19 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Case, F, Max, Q, Value, When
+from django.db.models import Case, F, Max, Q, QuerySet, Value, When
 from django.db.models.functions import Now
 
 from annotate.core.audit import record_event
 from annotate.database.locks import _QUEUE_LOCK
+from annotate.jobs.queue import Queue
 from annotate.jobs.stages import work_of
 from annotate.models import (
     LIVE,
-    MOST_ATTEMPTS,
     Round,
     Run,
     RunMetric,
     RunStatus,
-    Stage,
     User,
 )
 from generator.rundir import RunDir
@@ -41,8 +40,13 @@ def run_dir(run: Run) -> RunDir:
 
 
 @transaction.atomic
-def queue_run(round: Round | None, stage: Stage, request: Any, *, actor: User | None, **links: Any) -> Run:
-    """One live run a stage: a second wish returns the run that is under way."""
+def queue_run(round: Round | None, stage: str, request: Any, *, actor: User | None, **links: Any) -> Run:
+    """One live run per stage: asking again returns the run that is under way.
+
+    Raises:
+        KeyError: no room has this stage.
+    """
+    work_of(stage)
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [_QUEUE_LOCK])
         cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_QUEUE_LOCK, round.pk if round else 0])
@@ -76,14 +80,7 @@ def _free_ordinal(ordinal: int, prefix: str) -> int:
 
 def claim_run(run_id: int, worker: UUID) -> Run | None:
     """Take a queued run for this worker, or None when somebody else has it or it has ended."""
-    taken = Run.objects.filter(pk=run_id, status=RunStatus.QUEUED).update(
-        status=RunStatus.RUNNING,
-        worker=worker,
-        attempts=F("attempts") + 1,
-        heartbeat_at=Now(),
-        started_at=Now(),
-        error="",
-    )
+    taken = QUEUE.claim(run_id, worker, started_at=Now(), error="")
     return Run.objects.select_related("round__policy").get(pk=run_id) if taken else None
 
 
@@ -181,40 +178,36 @@ def retry_run(run: Run, actor: User | None = None) -> bool:
 
 def let_go(run: Run, worker: UUID) -> None:
     """Queue a run whose worker is stopped in good order, which is no attempt of the run."""
-    mine = Run.objects.filter(pk=run.pk, worker=worker, status=RunStatus.RUNNING)
-    mine.update(
-        status=RunStatus.QUEUED,
-        worker=None,
-        attempts=F("attempts") - 1,
-        queued_at=Now() - 2 * UNCLAIMED_AFTER,
-    )
+    QUEUE.let_go(run.pk, worker)
 
 
 def requeue_lost_runs() -> list[int]:
     """Queue what lost its worker or its message; returns the runs to send out again.
 
-    What has lost its worker `MOST_ATTEMPTS` times ends as failed.
+    What has lost its worker `MAX_ATTEMPTS` times ends as failed.
     """
     lost = Run.objects.filter(heartbeat_at__lt=Now() - LOST_AFTER)
     lost.filter(status=RunStatus.CANCELLING).update(status=RunStatus.CANCELLED, ended_at=Now())
-    running = lost.filter(status=RunStatus.RUNNING)
-    for run in running.filter(attempts__gte=MOST_ATTEMPTS):
-        _give_up(run)
-    running.filter(attempts__lt=MOST_ATTEMPTS).update(
-        status=RunStatus.QUEUED, worker=None, queued_at=Now() - 2 * UNCLAIMED_AFTER
-    )
-    unclaimed = Run.objects.filter(status=RunStatus.QUEUED, queued_at__lt=Now() - UNCLAIMED_AFTER)
-    ids = list(unclaimed.values_list("pk", flat=True))
-    Run.objects.filter(pk__in=ids).update(queued_at=Now())
-    return ids
+    return QUEUE.requeue_lost()
 
 
-@transaction.atomic
-def _give_up(run: Run) -> None:
-    error = (
-        f"its worker was lost {run.attempts} times, most often because the machine's memory ran out; look at "
-        "the worker's log, then try again"
-    )
-    same = Run.objects.filter(pk=run.pk, worker=run.worker, status=RunStatus.RUNNING)
-    if same.update(status=RunStatus.FAILED, error=error, ended_at=Now()):
-        record_event("failed_run", run, error=error)
+def _give_up(runs: QuerySet[Run]) -> None:
+    for run in runs:
+        error = (
+            f"its worker was lost {run.attempts} times, most often because the machine's memory ran out; "
+            "look at the worker's log, then try again"
+        )
+        with transaction.atomic():
+            same = Run.objects.filter(pk=run.pk, worker=run.worker, status=RunStatus.RUNNING)
+            if same.update(status=RunStatus.FAILED, error=error, ended_at=Now()):
+                record_event("failed_run", run, error=error)
+
+
+QUEUE = Queue(
+    Run,
+    waiting=RunStatus.QUEUED,
+    running=RunStatus.RUNNING,
+    lost_after=LOST_AFTER,
+    unclaimed_after=UNCLAIMED_AFTER,
+    give_up=_give_up,
+)

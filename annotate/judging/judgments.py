@@ -13,12 +13,16 @@ from django.db import IntegrityError, transaction
 
 from annotate.database import clock
 from annotate.gold.qualification import end_try
-from annotate.judging.evidence import NotWatchedError, check_not_too_soon, check_watched
+from annotate.judging.answer_schema import (
+    NotWatchedError,
+    check_not_too_soon,
+    check_strength,
+    check_watched,
+)
 from annotate.judging.queries import is_disqualified, latest_judgments, lock_slot, take_turn
 from annotate.judging.resolution import resolve_votes
-from annotate.judging.slots import sample_at, verdict_of
 from annotate.models import Judgment, Slot, User
-from rlhf.records import Track
+from rlhf.records import SIDES, Track, verdict_of
 
 
 class LeaseLostError(Exception):
@@ -47,7 +51,7 @@ class Details(TypedDict, total=False):
 
     `strength` (`slightly`, `clearly`) belongs to a choice of a side. `breaks` are frames at which a video
     breaks: {"side": "left" or "right", "frame": from 0}. `evidence` has the shape of
-    `annotate.judging.evidence.Evidence`.
+    `annotate.judging.answer_schema.Evidence`.
     """
 
     strength: str
@@ -194,9 +198,11 @@ def _append(
 
 def _words(slot: Slot, choice: str, details: Details) -> dict[str, Any]:
     """What an answer says, as it is stored."""
+    verdict, strength = verdict_of(choice, first_on_left=slot.first_on_left), details.get("strength", "")
+    check_strength(choice, strength)
     return {
-        "verdict": verdict_of(slot, choice),
-        "strength": _strength(choice, details.get("strength", "")),
+        "verdict": verdict,
+        "strength": strength,
         "reasons": list(details.get("reasons", ())),
         "note": details.get("note", ""),
         "breaks": [_break(slot, mark) for mark in details.get("breaks", ())],
@@ -211,14 +217,9 @@ def _is_watched(slot: Slot, choice: str, evidence: Mapping[str, Any]) -> bool:
     return True
 
 
-def _strength(choice: str, strength: str) -> str:
-    if strength and choice not in ("left", "right"):
-        raise ValueError(f"strength is {strength!r}, but {choice!r} favours no side; leave it out")
-    return strength
-
-
 def _break(slot: Slot, mark: Mapping[str, Any]) -> dict[str, Any]:
     num_frames = slot.pair.first.facts.get("num_frames") or slot.pair.first.settings["num_frames"]
     if not 0 <= mark["frame"] < num_frames:
         raise ValueError(f"a break is at frame {mark['frame']}; the videos have frames 0 to {num_frames - 1}")
-    return {"sample": str(sample_at(slot, mark["side"])), "frame": mark["frame"]}
+    sample = verdict_of(mark["side"], first_on_left=slot.first_on_left, name="side", among=SIDES)
+    return {"sample": str(sample), "frame": mark["frame"]}

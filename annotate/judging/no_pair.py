@@ -42,7 +42,7 @@ class NoPair:
     """A reason, and what to tell its person, in a sentence or two."""
 
     code: Reason
-    says: str
+    message: str
 
     @property
     def is_screened_out(self) -> bool:

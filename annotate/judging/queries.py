@@ -9,22 +9,17 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Count, Exists, Max, Model, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, Model, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
-from annotate.gold.qualification_queries import standing_of
-from annotate.judging.no_pair import NoPair, Reason
 from annotate.models import (
     Disqualification,
-    Exposure,
     Judgment,
     Round,
-    RoundState,
     Slot,
     Use,
     User,
     VideoPair,
-    VideoSample,
 )
 from annotate.privacy.consent_queries import given
 from rlhf.records import Track
@@ -56,9 +51,6 @@ FOR NO KEY UPDATE OF s, p
 
 
 Row = TypeVar("Row", bound=Model)
-
-#: Open pairs are counted up to here: more would only be another number, and cost what it says.
-MOST_COUNTED = 1_000
 
 
 def leased_slots(annotator: User) -> QuerySet[Slot]:
@@ -206,150 +198,8 @@ def own_counts(annotator: User) -> dict[str, int]:
     return counts
 
 
-def wanted_slots(track: str) -> QuerySet[Slot]:
-    """Votes of open rounds that nobody has given yet, whether somebody is at it or not."""
-    return _open_slots(track).filter(given("pair__instance__group", Use.SHOW))
-
-
-def _open_slots(track: str) -> QuerySet[Slot]:
-    """Gold has no slots that anybody waits for."""
-    return Slot.objects.filter(
-        track=track, judged_at=None, round__is_open=True, pair__gold_verdicts__isnull=True
-    ).order_by()
-
-
-def _is_paused(track: str, here: Q) -> bool:
-    """Whether votes are wanted in a round that gives out nothing for now."""
-    wanted = Slot.objects.filter(here, track=track, judged_at=None, pair__gold_verdicts__isnull=True)
-    return wanted.filter(round__state=RoundState.PAUSED).exists()
-
-
-def _unmet(annotator: User, slots: QuerySet[Slot]) -> QuerySet[Slot]:
-    """Without pairs that this person holds or has judged, or has met on the other track."""
-    own = Slot.objects.filter(pair=OuterRef("pair"), annotator=annotator)
-    met = Exposure.objects.filter(pair=OuterRef("pair"), annotator=annotator).exclude(track=OuterRef("track"))
-    return slots.filter(~Exists(own), ~Exists(met))
-
-
-def _free(slots: QuerySet[Slot]) -> QuerySet[Slot]:
-    return slots.filter(Q(lease_expires_at=None) | Q(lease_expires_at__lt=Now()))
-
-
 def may_choose(annotator: User, round_id: int) -> bool:
     """Whether this person may ask for this round. Simulated votes are marked, so theirs need not be blind."""
     if annotator.is_simulated or annotator.is_participant:
         return True  # a participant is given their link's round whatever they ask for
     return Round.objects.filter(pk=round_id, is_open=True, may_be_chosen=True).exists()
-
-
-def open_pairs_for(annotator: User, track: str, round_id: int | None = None) -> int:
-    """How many pairs of a track this person holds or could be given; `MOST_COUNTED` is that many or more.
-
-    A gold pair takes the place of another one: with every pair that is judged, whatever it is, this falls
-    by one. While anything is left it is at least one.
-    """
-    if is_disqualified(annotator) or _only_looks(annotator):
-        return 0
-    rounds = Round.objects.filter(is_open=True)
-    wanted = wanted_slots(track)
-    own = Slot.objects.filter(annotator=annotator, track=track, round__in=rounds)
-    if round_id is not None:
-        wanted, own = wanted.filter(round=round_id), own.filter(round=round_id)
-    met = Exposure.objects.filter(annotator=annotator, pair__round__in=rounds, pair__gold__is_training=False)
-    met = met.filter(Q(track=track) | Q(is_less_on_both=True))
-    num_gold = (met if round_id is None else met.filter(pair__round=round_id)).count()
-    # So many slots are so many pairs at least, and are found without looking at the others.
-    most = (MOST_COUNTED + num_gold) * (rounds.aggregate(most=Max("votes_wanted"))["most"] or 1)
-    free = _far_enough(annotator, track, _free(_unmet(annotator, wanted)))[:most].values("pair")
-    left = VideoPair.objects.filter(pk__in=free).count()
-    held = own.filter(judged_at=None).count()
-    return min(max(held + left - num_gold, min(held + left, 1)), MOST_COUNTED)
-
-
-def _only_looks(annotator: User) -> bool:
-    return annotator.is_lead and not settings.LEADS_MAY_VOTE
-
-
-def no_pair(annotator: User, track: str, round_id: int | None = None) -> NoPair:
-    """Why there is no next pair: the first reason that holds."""
-    if _only_looks(annotator):
-        return NoPair(
-            Reason.LEADS_DO_NOT_VOTE,
-            "Leads see which model made which video, so they do not vote. Judge with an annotator's account; "
-            "LEADS_MAY_VOTE=1 lets leads vote, too.",
-        )
-    if is_disqualified(annotator):
-        return NoPair(
-            Reason.DISQUALIFIED,
-            "Your answers are not counted at present, so you are given no more pairs. Ask a lead why.",
-        )
-    if not (standing := standing_of(annotator, track)).is_qualified:
-        failed = standing.again_at is not None
-        return NoPair(Reason.QUALIFICATION_WAIT if failed else Reason.NO_TRAINING_LEFT, standing.says)
-    here = Q() if round_id is None else Q(round=round_id)
-    wanted = wanted_slots(track).filter(here)
-    if not wanted.exists():
-        return _none_wanted(track, here)
-    unmet = _unmet(annotator, wanted)
-    if not unmet.exists():
-        return NoPair(
-            Reason.ALREADY_MET,
-            "The pairs that are left are ones you have already met: nobody judges both tracks of a pair, "
-            "nor one pair twice. They wait for other people.",
-        )
-    free = _free(unmet)
-    if not free.exists():
-        return NoPair(
-            Reason.NOTHING_FREE_NOW,
-            "The pairs that are left are in other people's hands just now. Come back in a few minutes.",
-        )
-    return _limit(annotator, track, free)
-
-
-def _none_wanted(track: str, here: Q) -> NoPair:
-    unmade = VideoSample.objects.filter(path="", error="", pairs_as_first__round__is_open=True)
-    if unmade.exists():
-        return NoPair(Reason.BEING_MADE, "New videos are being made. Come back in a few minutes.")
-    if _is_paused(track, here):
-        return NoPair(Reason.ROUND_PAUSED, "This work is paused just now. Come back later.")
-    if _open_slots(track).filter(here).exists():
-        return NoPair(
-            Reason.NO_CONSENT,
-            "The pairs that are left show people who did not agree to that, so nobody is shown them.",
-        )
-    return NoPair(Reason.ALL_JUDGED, "Every pair of this track has its votes. Thank you.")
-
-
-def _limit(annotator: User, track: str, free: QuerySet[Slot]) -> NoPair:
-    """Which limit keeps this person from pairs that are free."""
-    most = settings.MAX_PAIRS_A_PERSON
-    rounds = Round.objects.filter(Exists(free.filter(round=OuterRef("pk"))))
-    if most and all(round.slots.filter(annotator=annotator).count() >= most for round in rounds):
-        return NoPair(
-            Reason.ROUND_CAP,
-            f"You have judged {most} pairs of this round, as many as one person may. Thank you.",
-        )
-    if not _far_enough(annotator, track, free).exists():
-        return NoPair(
-            Reason.SAME_PERSON_OTHER_TRACK,
-            "The pairs that are left show people whom you have met on the other track among your last "
-            f"{settings.SAME_PERSON_OTHER_TRACK_GAP} pairs. They come once you have judged others, or go to "
-            "other people; the other track may have some for you now.",
-        )
-    if most := settings.MAX_PAIRS_A_PERSON_AND_IDENTITY:
-        return NoPair(
-            Reason.IDENTITY_CAP,
-            "The pairs that are left show people whom you have judged as often as one person may "
-            f"({most}). They wait for other people.",
-        )
-    return NoPair(Reason.JUST_FREED, "A pair has become free this very moment. Look again.")
-
-
-def _far_enough(annotator: User, track: str, slots: QuerySet[Slot]) -> QuerySet[Slot]:
-    """Without people whom somebody met on the other track among their last pairs."""
-    gap = settings.SAME_PERSON_OTHER_TRACK_GAP
-    if not gap or annotator.is_simulated:
-        return slots
-    last = Exposure.objects.filter(annotator=annotator).order_by("-id")[:gap]
-    met = Exposure.objects.filter(pk__in=last.values("pk")).exclude(track=track)
-    return slots.exclude(pair__instance__group__in=met.values("pair__instance__group"))

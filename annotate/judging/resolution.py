@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from django.db import transaction
 from django.db.models import Model
@@ -14,7 +13,7 @@ from annotate.judging.slots import ask_for_votes, stop_asking
 from annotate.judging.vote_queries import newest_models, pairs_left_open, vote_of
 from annotate.models import Consensus, Judgment, PreferencePair, Round, RoundKind, VideoPair
 from rlhf import records
-from rlhf.records import JointState, Track, Verdict
+from rlhf.records import JointState, Sample, Track, Verdict
 from rlhf.votes.consensus import adjudicated_track, resolve_track
 from rlhf.votes.pareto import resolve_pair as resolve_tracks
 from rlhf.votes.stopping import Rule, decide
@@ -29,7 +28,7 @@ class Resolution:
 
     found: Found
     state: JointState
-    chosen: Literal["first", "second"] | None
+    chosen: Sample | None
     reason: str
     stop: str = ""
     probability: float | None = None

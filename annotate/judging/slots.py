@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import nullcontext
 from datetime import datetime, timedelta
-from functools import partial
 from random import random
 from typing import Any
 from uuid import UUID
@@ -18,18 +17,16 @@ from django.db.models.functions import Now
 from annotate.database import clock
 from annotate.gold.gold_slots import drop_gold, is_golds_turn, keep_gold, lease_gold, lease_training
 from annotate.gold.qualification_queries import Standing, standing_of
-from annotate.judging import lease_clauses
+from annotate.judging import lease_statements
 from annotate.judging.assignment_queries import scope_of
 from annotate.judging.queries import leased_slots, may_choose
-from annotate.models import PreferencePair, Side, Slot, StudyTask, Use, User, VideoPair
-from annotate.privacy.consent_queries import given, given_sql
-from rlhf.records import JointState, Track, Verdict
+from annotate.models import PreferencePair, Slot, Use, User, VideoPair
+from annotate.privacy.consent_queries import given
+from rlhf.records import JointState, Track
 from rlhf.votes.stopping import leading_track
 
-#: What a person may answer on the page.
-CHOICES = ("left", "right", "tie", "both_bad", "unsure")
 #: Pairs of one track that a person may hold at once: the one they look at, and the next one.
-MOST_HELD = 2
+MAX_HELD = 2
 #: What the two videos of a pair have in common, by construction; the database insists on it.
 FACTS_ALIKE = ("width", "height", "fps", "num_frames")
 
@@ -37,104 +34,6 @@ FACTS_ALIKE = ("width", "height", "fps", "num_frames")
 class RoundNotForChoosingError(ValueError):
     """Somebody asked for a round that annotators may not choose."""
 
-
-# One statement leases one slot: the queue, and what is taken from it. `mine` is what this person holds
-# already: the oldest, or the next one after the lease that they look at. `free` is the next one of the
-# queue, from where this person is in it to its end and then from its start; rounds come in order, and the
-# scan ends at the first slot that fits, so its cost does not grow with the queue. A pair that they have met
-# on the other track, or judged, is left out, and so is one of a person who did not agree to be shown, and
-# one of a person whom they met on the other track among their last pairs. Who is disqualified is given
-# nothing. Gold is its person's for good (`gold_slots`). Sides differ by one at most: after an even number a
-# coin decides, then the other side follows. The coin is the same whenever this person asks, or a pair that
-# was given back and comes again would tell itself.
-_QUEUE = """
-WITH open_round AS (
-    SELECT id FROM annotate_round WHERE is_open AND (%(round)s::bigint IS NULL OR id = %(round)s)
-      AND NOT EXISTS (SELECT 1 FROM annotate_disqualification d
-                      WHERE d.annotator_id = %(annotator)s AND d.lifted_at IS NULL)
-    ORDER BY id
-), held AS (
-    SELECT s.id, s.lease, s.leased_at FROM annotate_slot s
-    WHERE s.annotator_id = %(annotator)s AND s.track = %(track)s AND s.judged_at IS NULL
-      AND s.round_id IN (SELECT id FROM open_round)
-      AND EXISTS (SELECT 1 FROM annotate_videopair p
-                  JOIN annotate_instance i ON i.id = p.instance_id
-                  JOIN annotate_identitygroup g ON g.id = i.group_id
-                  WHERE p.id = s.pair_id AND {consent})
-), mine AS (
-    SELECT s.id FROM annotate_slot s
-    WHERE s.id IN (SELECT id FROM held WHERE leased_at > coalesce(
-        (SELECT leased_at FROM annotate_slot WHERE lease = %(ahead_of)s AND annotator_id = %(annotator)s),
-        '-infinity'))
-      AND s.annotator_id = %(annotator)s AND s.judged_at IS NULL
-    ORDER BY s.leased_at LIMIT 1 FOR UPDATE SKIP LOCKED
-), recent AS MATERIALIZED (
-    SELECT i.group_id FROM (
-        SELECT pair_id, track FROM annotate_exposure WHERE annotator_id = %(annotator)s
-        ORDER BY id DESC LIMIT %(other_track_gap)s
-    ) e
-    JOIN annotate_videopair p ON p.id = e.pair_id
-    JOIN annotate_instance i ON i.id = p.instance_id
-    WHERE e.track <> %(track)s
-), free AS (
-    SELECT s.id, s.pair_id, r.id AS round_id, last.random_key AS place,
-           coalesce(last.left_surplus, 0) AS surplus,
-           hashint8extended(s.pair_id, %(annotator)s::bigint) %% 2 = 0 AS coin
-    FROM open_round r
-    LEFT JOIN LATERAL (
-        SELECT random_key, left_surplus FROM annotate_slot
-        WHERE annotator_id = %(annotator)s AND round_id = r.id AND track = %(track)s
-        ORDER BY leased_at DESC LIMIT 1
-    ) last ON true
-    CROSS JOIN LATERAL (VALUES
-        (coalesce(last.random_key, '-infinity'), 'infinity'::float8),
-        ('-infinity'::float8, coalesce(last.random_key, '-infinity'))
-    ) stretch (low, high)
-    CROSS JOIN LATERAL (
-        SELECT s.id, s.pair_id FROM annotate_slot s
-        WHERE s.round_id = r.id AND s.track = %(track)s AND s.judged_at IS NULL
-          AND s.random_key >= stretch.low AND s.random_key < stretch.high
-          AND (s.lease_expires_at IS NULL OR s.lease_expires_at < statement_timestamp()
-               AND NOT EXISTS (SELECT 1 FROM annotate_goldpair gold WHERE gold.pair_id = s.pair_id))
-          AND NOT EXISTS (SELECT 1 FROM annotate_exposure e WHERE e.pair_id = s.pair_id
-                          AND e.annotator_id = %(annotator)s AND e.track <> s.track)
-          AND NOT EXISTS (SELECT 1 FROM annotate_slot o WHERE o.pair_id = s.pair_id
-                          AND o.annotator_id = %(annotator)s)
-          AND NOT EXISTS (SELECT 1 FROM annotate_videopair p
-                          JOIN annotate_instance i ON i.id = p.instance_id
-                          JOIN annotate_identitygroup g ON g.id = i.group_id
-                          WHERE p.id = s.pair_id AND NOT {consent})
-          {clauses}
-        ORDER BY s.random_key LIMIT 1 FOR UPDATE OF s SKIP LOCKED
-    ) s
-    WHERE NOT EXISTS (SELECT 1 FROM mine)
-      AND (%(ahead_of)s::uuid IS NULL OR (SELECT count(*) FROM held) < %(most_held)s)
-      {person_cap}
-    LIMIT 1
-)"""
-
-_TAKE = """, wanted AS (
-    SELECT id, NULL::varchar AS side, NULL::int AS surplus FROM mine
-    UNION ALL
-    SELECT id, CASE WHEN surplus < 0 OR surplus = 0 AND coin THEN 'left' ELSE 'right' END, surplus FROM free
-), leased AS (
-    UPDATE annotate_slot s SET
-        first_side = coalesce(w.side, s.first_side),
-        left_surplus = CASE w.side WHEN 'left' THEN w.surplus + 1 WHEN 'right' THEN w.surplus - 1
-                       ELSE s.left_surplus END,
-        lease = CASE WHEN w.side IS NULL THEN s.lease ELSE gen_random_uuid() END,
-        leased_at = CASE WHEN w.side IS NULL THEN s.leased_at ELSE statement_timestamp() END,
-        annotator_id = %(annotator)s,
-        lease_expires_at = statement_timestamp() + make_interval(secs => %(lease_s)s)
-    FROM wanted w WHERE s.id = w.id
-    RETURNING s.id, s.pair_id
-), exposed AS (
-    INSERT INTO annotate_exposure (pair_id, annotator_id, track)
-    SELECT pair_id, %(annotator)s, %(track)s FROM leased
-    ON CONFLICT (pair_id, annotator_id) DO NOTHING
-)
-SELECT id FROM leased
-"""
 
 _ASK = """
 INSERT INTO annotate_slot (pair_id, round_id, track, ordinal, random_key)
@@ -157,7 +56,7 @@ def lease_slot(
     tracks of a pair. Calling it again before judging returns the same slot.
 
     `ahead_of` is the lease of the pair that this person looks at: they get the one that follows it, to be
-    fetched meanwhile. It is None, too, while `MOST_HELD` answers of the track are still on their way.
+    fetched meanwhile. It is None, too, while `MAX_HELD` answers of the track are still on their way.
     Who came in by an entry link is given what the link says, whatever they ask for. Leads, who see which
     model made what, are given nothing unless `LEADS_MAY_VOTE`.
 
@@ -172,7 +71,7 @@ def lease_slot(
         )
     if settings.QUALIFY and not (standing := standing_of(annotator, track)).is_qualified:
         return _lease_training(annotator, track, standing, ahead_of)
-    person_cap, is_used_up = settings.MAX_PAIRS_A_PERSON, False
+    person_cap, is_used_up = settings.MAX_PAIRS_PER_ANNOTATOR, False
     if annotator.is_participant:
         scope = scope_of(annotator, track)
         if scope is None:
@@ -183,34 +82,27 @@ def lease_slot(
         "track": str(track),
         "round": round_id,
         "ahead_of": ahead_of,
-        "most_held": MOST_HELD,
+        "most_held": MAX_HELD,
         "lease_s": settings.LEASE_S,
-        "identity_cap": settings.MAX_PAIRS_A_PERSON_AND_IDENTITY,
+        "identity_cap": settings.MAX_PAIRS_PER_ANNOTATOR_AND_IDENTITY,
         "person_cap": person_cap,
         "other_track_gap": settings.SAME_PERSON_OTHER_TRACK_GAP,
     }
-    alike = lease_clauses.alike(annotator)
-    queue = partial(
-        _QUEUE.format,
-        consent=given_sql("g", Use.SHOW),
-        person_cap=lease_clauses.PERSON_CAP if person_cap else "",
-    )
-    fresh = queue(
-        clauses=(alike + lease_clauses.NOT_MET_AS_GOLD).format(pair="s.pair_id", round="s.round_id")
-    )
+    alike, has_cap = lease_statements.alike(annotator), bool(person_cap)
+    fresh = lease_statements.queue(alike + lease_statements.NOT_MET_AS_GOLD, has_cap=has_cap)
     if not is_used_up and is_golds_turn():
         gold = lease_gold(fresh, alike.format(pair="p.id", round="p.round_id"), values)
         if gold is not None:
             return leased_slots(annotator).get(pk=gold)
     # Only where nothing else is left do people meet what they know as gold: no pair may wait for ever.
-    every = queue(clauses=alike.format(pair="s.pair_id", round="s.round_id"))
-    return _take(annotator, fresh + _TAKE, values) or _take(annotator, every + _TAKE, values)
+    every = lease_statements.queue(alike, has_cap=has_cap)
+    return _take(annotator, fresh, values) or _take(annotator, every, values)
 
 
 def _take(annotator: User, statement: str, values: Mapping[str, Any]) -> Slot | None:
     for _ in range(5):
         try:
-            found = _lease(statement, values)
+            found = _lease(statement + lease_statements.TAKE, values)
         except IntegrityError:
             # The same person leased another slot of this pair at this very moment: take another pair.
             continue
@@ -328,30 +220,3 @@ def refuse_pair(pair: VideoPair, reason: str) -> None:
         pair=pair,
         defaults={"joint_state": JointState.UNDECIDED, "reason": reason, "is_simulated": False},
     )
-
-
-def sample_at(slot: Slot | StudyTask, side: str) -> Verdict:
-    """A screen side becomes a sample here, and nowhere else.
-
-    Raises:
-        ValueError: an unknown side.
-    """
-    if side not in Side.values:
-        raise ValueError(f"side is {side!r}; it must be one of: {', '.join(Side.values)}")
-    return Verdict.FIRST if side == slot.first_side else Verdict.SECOND
-
-
-def verdict_of(slot: Slot, choice: str) -> Verdict:
-    """What a choice on the screen says about the pair.
-
-    Raises:
-        ValueError: an unknown choice.
-    """
-    if choice not in CHOICES:
-        raise ValueError(f"choice is {choice!r}; it must be one of: {', '.join(CHOICES)}")
-    return sample_at(slot, choice) if choice in Side.values else Verdict(choice)
-
-
-def choice_of(slot: Slot, verdict: str) -> str:
-    """What was chosen on the screen, given what it says about the pair."""
-    return next(choice for choice in CHOICES if verdict_of(slot, choice) == verdict)

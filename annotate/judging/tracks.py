@@ -7,10 +7,12 @@ controllability  the primary reference and the differential prompt; no other ref
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-from annotate.models import InstanceReference, Reference, Side, Slot, Use
+from annotate.models import InstanceReference, Judgment, Reference, Slot, Use, VideoSample
 from annotate.people.queries import statements_of, usable_references
-from rlhf.records import Track
+from rlhf.records import SIDES, Track, choice_of, verdict_of
 
 
 @dataclass(frozen=True)
@@ -51,14 +53,22 @@ def judging_task(slot: Slot) -> JudgingTask:
     )
 
 
-def shown_file(slot: Slot, name: str) -> str | None:
-    """The stored file behind a name of a leased slot, or None where the track shows no such thing.
+def said_on_screen(judgment: Judgment) -> dict[str, Any]:
+    """An answer in the words of the screen, as it was sent."""
+    on_screen = partial(choice_of, first_on_left=judgment.slot.first_on_left)
+    return {
+        "choice": on_screen(judgment.verdict),
+        "strength": judgment.strength,
+        "reasons": judgment.reasons,
+        "note": judgment.note,
+        "breaks": [{"side": on_screen(mark["sample"]), "frame": mark["frame"]} for mark in judgment.breaks],
+    }
 
-    Sides are mapped here for the eye; votes are mapped back in `services.slots`.
-    """
-    first_is_left = slot.first_side == Side.LEFT
-    if name in Side.values:
-        sample = slot.pair.first if (name == Side.LEFT) == first_is_left else slot.pair.second
+
+def shown_file(slot: Slot, name: str) -> str | None:
+    """The stored file behind a name of a leased slot, or None where the track shows no such thing."""
+    if name in SIDES:
+        sample: VideoSample = getattr(slot.pair, verdict_of(name, first_on_left=slot.first_on_left))
         return sample.shown_path or sample.path
     name, _, part = name.partition(".")
     for shown in judging_task(slot).references:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from functools import cache
 from hashlib import sha256
 from typing import Any
@@ -15,15 +16,21 @@ from django.shortcuts import redirect, render
 from django.utils.html import format_html
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
-from rest_framework.serializers import BaseSerializer, ListSerializer
 
 from annotate.core.access import SignedInRequest, signed_in
-from annotate.core.strict_json import ShallowJSONField
 from annotate.database import moments
 from annotate.gold.qualification_queries import standing_of
 from annotate.judging import queries as judging_queries
+from annotate.judging.answer_schema import (
+    PROMPT_UNCLEAR,
+    REASONS,
+    WHY,
+    JudgmentOnPage,
+    NotWatchedError,
+    TooSoonError,
+    read_form,
+)
 from annotate.judging.assignment_queries import own_entries, why_no_pair
-from annotate.judging.evidence import Break, Evidence, NotWatchedError, TooSoonError
 from annotate.judging.judgments import (
     AlreadyJudgedError,
     LeaseLostError,
@@ -32,104 +39,12 @@ from annotate.judging.judgments import (
     submit_judgment,
 )
 from annotate.judging.media_views import media_url
-from annotate.judging.slots import CHOICES, choice_of, lease_slot
-from annotate.judging.tracks import judging_task
-from annotate.models import Judgment, Side, Slot, Strength
-from rlhf.records import Track
+from annotate.judging.slots import lease_slot
+from annotate.judging.tracks import judging_task, said_on_screen
+from annotate.models import Judgment, Side, Slot
+from rlhf.records import CHOICES, EXPRESSED, FAVOURED, VERDICTS, Track, choice_of
 
-#: Why somebody could not judge a pair. What a track does not show is no reason on it.
-REASONS = (
-    "A video will not play",
-    "The videos look identical",
-    "The reference is wrong or shows another person",
-    PROMPT_UNCLEAR := "The list of changes is unclear",
-    "Unsafe or distressing content",
-    "I know this person or this model",
-    "Something else",
-)
-#: What may have decided. Nobody has to say.
-WHY = {
-    Track.IDENTITY: (
-        "Face shape",
-        "Eyes or brows",
-        "Nose or mouth",
-        "Skin, marks or age",
-        "Hair or ears",
-        "The face changes while it moves",
-        "Something breaks",
-    ),
-    Track.CONTROLLABILITY: (
-        "A change is missing",
-        "A change is only half made",
-        "Something else changed",
-        "Expression or action",
-        "Framing or camera",
-        "Something breaks",
-    ),
-}
-
-
-#: Each choice in a sentence.
-SAYS = {
-    "left": "left is better",
-    "right": "right is better",
-    "tie": "about the same",
-    "both_bad": "both bad",
-    "unsure": "cannot judge",
-}
-#: Marks of one answer, as in the API.
-MAX_BREAKS = 20
-NOT_JSON = {"invalid": "What the page sent is not valid JSON; reload the page."}
-
-
-class AnswerForm(forms.Form):
-    """What comes with every answer about two videos."""
-
-    lease = forms.UUIDField()
-    idempotency_key = forms.UUIDField()
-    note = forms.CharField(required=False, max_length=1000)
-    evidence = ShallowJSONField(required=False, error_messages=NOT_JSON)
-
-    def clean_evidence(self) -> dict[str, Any]:
-        evidence: dict[str, Any] = self._checked(
-            Evidence(data=self.cleaned_data["evidence"] or {}), "evidence"
-        )
-        return evidence
-
-    def _checked(self, given: BaseSerializer[Any], what: str) -> Any:
-        if not given.is_valid():
-            raise forms.ValidationError(
-                f"The page's {what} cannot be used; reload the page. {json.dumps(given.errors)[:200]}"
-            )
-        return given.validated_data
-
-    @property
-    def problem(self) -> str:
-        return " ".join(str(message) for errors in self.errors.values() for message in errors)
-
-
-class JudgmentForm(AnswerForm):
-    choice = forms.ChoiceField(
-        choices=[(choice, choice) for choice in CHOICES],
-        error_messages={
-            "required": "Choose an answer first: 1 left, 2 right, 3 tie, 4 both bad, 0 cannot judge."
-        },
-    )
-    strength = forms.ChoiceField(choices=Strength.choices, required=False)
-    reasons = forms.MultipleChoiceField(
-        choices=[
-            (reason, reason) for reason in (*REASONS, *WHY[Track.IDENTITY], *WHY[Track.CONTROLLABILITY])
-        ],
-        required=False,
-    )
-    breaks = ShallowJSONField(required=False, error_messages=NOT_JSON)
-
-    def clean_breaks(self) -> list[dict[str, Any]]:
-        given: BaseSerializer[Any] = ListSerializer(
-            data=self.cleaned_data["breaks"] or [], child=Break(), max_length=MAX_BREAKS
-        )
-        breaks: list[dict[str, Any]] = self._checked(given, "marks of breaks")
-        return breaks
+_ANSWER = JudgmentOnPage()
 
 
 class Wanted(forms.Form):
@@ -140,13 +55,17 @@ class Wanted(forms.Form):
     revises = forms.BooleanField(required=False)
 
 
+#: What someone is told whose address lacks a part.
+INCOMPLETE_LINK = "That link was incomplete. Here is your current pair."
+
+
 @signed_in
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def judge(request: SignedInRequest, track: Track) -> HttpResponse:
     wanted = Wanted(request.POST if request.method == "POST" else request.GET)
     if not wanted.is_valid():
-        return _page(request, track, problem="This address is not whole; this is your pair.", status=422)
+        return _page(request, track, problem=INCOMPLETE_LINK, status=422)
     if request.method == "POST":
         return _answer(request, track, **wanted.cleaned_data)
     if wanted.cleaned_data["undo"]:
@@ -158,22 +77,22 @@ def _answer(
     request: SignedInRequest, track: Track, *, ahead_of: UUID | None, revises: bool, undo: bool
 ) -> HttpResponse:
     """Store an answer; a program gets the pair that follows, ahead of the one that it shows by now."""
-    form = JudgmentForm(request.POST)
-    if not form.is_valid():
-        return _page(request, track, problem=form.problem, status=422, sent=form.cleaned_data)
-    fields = dict(form.cleaned_data)
+    sent, problem = read_form(_ANSWER, request.POST)
+    if problem:
+        return _page(request, track, problem=problem, status=422, sent=sent)
+    fields = dict(sent)
     store = revise_judgment if revises else submit_judgment
     try:
         store(request.user, fields.pop("lease"), fields.pop("choice"), **fields)
     except AlreadyJudgedError as error:
         # The Back button or a second tab. What says the same was not lost, and the next pair follows.
         if not error.is_same:
-            return _stands(request, track, error.judgment, form.cleaned_data)
+            return _stands(request, track, error.judgment, sent)
     except (LeaseLostError, TooLateError) as lost:
         return _page(request, track, problem=f"Your answer was not stored: {lost}.", status=409)
-    except (NotWatchedError, TooSoonError, ValueError) as problem:
-        why = f"Your answer was not stored: {problem}."
-        return _page(request, track, problem=why, status=422, sent=form.cleaned_data)
+    except (NotWatchedError, TooSoonError, ValueError) as refused:
+        why = f"Your answer was not stored: {refused}."
+        return _page(request, track, problem=why, status=422, sent=sent)
     if not request.htmx:
         return redirect("judge", track=track)
     return HttpResponse(status=204) if revises else _page(request, track, ahead_of=ahead_of)
@@ -181,7 +100,8 @@ def _answer(
 
 def _stands(request: SignedInRequest, track: Track, stands: Judgment, sent: dict[str, Any]) -> HttpResponse:
     """Another answer to the pair stands: say so, and offer to change it to the one that came now."""
-    was, now = SAYS[choice_of(stands.slot, stands.verdict)], SAYS[sent["choice"]]
+    stood = choice_of(stands.verdict, first_on_left=stands.slot.first_on_left)
+    was, now = (CHOICES[choice].data.words for choice in (stood, sent["choice"]))
     when = moments.element(stands.created_at)
     changeable = judging_queries.changeable_judgment(request.user, track, sent["lease"])
     if changeable is None:
@@ -247,10 +167,13 @@ def _shown_page(
     context = {
         "track": track,
         "problem": problem,
+        "answers": sorted(
+            VERDICTS.values(), key=lambda data: -1 if data.score is None else data.score, reverse=True
+        ),
         "reasons": [r for r in REASONS if track == Track.CONTROLLABILITY or r != PROMPT_UNCLEAR],
         "why": WHY[track],
         "watch": settings.WATCH_GATE[track],
-        **room_context(track),
+        **page_context(guidelines_of(track), CHOICES),
         "own": judging_queries.own_counts(request.user)[str(track)],
         "task": _shown(slot) if slot else None,
         "sides": [
@@ -259,7 +182,7 @@ def _shown_page(
         if slot and slot.lease
         else [],
         "revises": revises,
-        "said": _sent(sent or {}) if sent or not revises else _said(revises),
+        "said": _said(sent or (said_on_screen(revises) if revises else {})),
         "standing": None if slot else standing_of(request.user, track),
         "no_pair": None if slot else why_no_pair(request.user, track),
         "entry": own_entries(request.user).first() if request.user.is_participant else None,
@@ -268,31 +191,29 @@ def _shown_page(
     return render(request, template, context, status=status)
 
 
-def _said(judgment: Judgment) -> dict[str, Any]:
+def _said(fields: dict[str, Any]) -> dict[str, Any]:
     """An answer in the words of the page, to be changed there."""
-    slot = judgment.slot
-    breaks = [{"side": choice_of(slot, mark["sample"]), "frame": mark["frame"]} for mark in judgment.breaks]
-    return {
-        "choice": choice_of(slot, judgment.verdict),
-        "strength": judgment.strength,
-        "reasons": judgment.reasons,
-        "note": judgment.note,
-        "breaks": json.dumps(breaks),
-    }
-
-
-def _sent(fields: dict[str, Any]) -> dict[str, Any]:
-    """An answer that came, in the words of the page."""
     return fields | {"breaks": json.dumps(fields.get("breaks") or [])}
 
 
-def room_context(guidelines: str) -> dict[str, Any]:
-    """What every page needs on which pairs are judged; `guidelines` names how: a track, or `study`."""
+def page_context(guidelines: str, offered: Collection[str]) -> dict[str, Any]:
+    """What every page needs on which pairs are judged.
+
+    `guidelines` is the template that says how; `offered` are the answers that may be given.
+    """
     return {
-        "guidelines": {
-            "template": f"annotate/_guidelines_{guidelines}.html",
-            "version": guideline_version(guidelines),
+        "choices": {
+            choice: {
+                "key": verdict.data.key,
+                "words": verdict.data.words + ("" if verdict in EXPRESSED else ", with a reason"),
+                "hint": verdict.data.hint,
+                "takes_side": verdict in FAVOURED,
+                "abstains": verdict not in EXPRESSED,
+                "is_offered": choice in offered,
+            }
+            for choice, verdict in CHOICES.items()
         },
+        "guidelines": {"template": guidelines, "version": guideline_version(guidelines)},
         "session": {
             "break_after_min": settings.SESSION_BREAK_MIN,
             "limit_min": settings.SESSION_LIMIT_MIN,
@@ -302,10 +223,14 @@ def room_context(guidelines: str) -> dict[str, Any]:
     }
 
 
+def guidelines_of(track: Track) -> str:
+    return f"annotate/judging/_guidelines_{track}.html"
+
+
 @cache
 def guideline_version(guidelines: str) -> str:
     """It follows from the words, so that no change of theirs goes without one."""
-    source = (settings.BASE_DIR / "templates" / "annotate" / f"_guidelines_{guidelines}.html").read_bytes()
+    source = (settings.BASE_DIR / "templates" / guidelines).read_bytes()
     return sha256(source).hexdigest()[:8]
 
 

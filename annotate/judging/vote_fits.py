@@ -33,6 +33,7 @@ def _fit_all(round: Round) -> list[VoteFit]:
         for track in Track
         if (digest := news.get((track, is_simulated))) and digest != known.get((track, is_simulated))
     ]
+    # Pairs that wait may be settled, but none is reopened: exports stay explained by what was known then.
     if made and round.stopping is not None:
         for pair_id in list(pairs_still_open(round).values_list("pair_id", flat=True)):
             resolve_pair(pair_id)

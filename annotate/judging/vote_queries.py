@@ -43,7 +43,7 @@ def vote_of(judgment: Judgment, pair_id: int, gold: Mapping[str, str] | None = N
         track=Track(slot.track),
         annotator=slot.annotator_id,
         verdict=Verdict(judgment.verdict),
-        first_on_left=slot.first_side == Side.LEFT,
+        first_on_left=slot.first_on_left,
         gold=Verdict(known) if known else None,
     )
 

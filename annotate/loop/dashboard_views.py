@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +12,14 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from annotate.core.access import SignedInRequest, leads_only, visible_rounds
-from annotate.core.charts import Part, Span, bars, parts, span
 from annotate.models import Round, RoundFigures
 from annotate.quality import queries as quality_queries
 from annotate.quality.figures import FIGURES_VERSION
 from annotate.quality.tasks import send_figures
 from annotate.rounds import progress_queries
 from annotate.rounds.funnel_queries import round_funnel
-from rlhf.records import Track
+from rlhf.plots.pages import Parts, bars, parts
+from rlhf.records import CHOICES, Track, Verdict
 
 #: Agreement -> how it is to be read.
 AGREEMENT = {
@@ -27,8 +27,6 @@ AGREEMENT = {
     "ac1": ("Gwet's AC1", "the same, and holds when one verdict is common"),
     "raw": ("Raw agreement", "how often two votes on a pair are equal; leaves chance in"),
 }
-VERDICTS = ("first", "second", "tie", "both_bad", "unsure")
-ANSWERS = ("left", "right", *VERDICTS[2:])
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class AgreementRow:
     title: str
     hint: str
     figure: Mapping[str, Any]
-    span: Span
+    level: float | None
 
 
 @dataclass(frozen=True)
@@ -45,8 +43,8 @@ class TrackFigures:
 
     track: Track
     agreement: list[AgreementRow]
-    verdicts: list[Part]
-    answers: list[Part]
+    verdicts: Parts
+    answers: Parts
 
 
 @leads_only
@@ -61,10 +59,10 @@ def _live(round: Round) -> dict[str, Any]:
     funnel = round_funnel(round)
     return {
         "funnel": funnel,
-        "votes_a_dominant_pair": progress_queries.votes_a_dominant_pair(funnel),
+        "votes_per_dominant_pair": progress_queries.votes_per_dominant_pair(funnel),
         "pace": progress_queries.pace(round),
         "days": [
-            bars(str(track).capitalize(), [(f"{day:%-d %b}", count) for day, count in counts])
+            bars(track.label, "votes a day", [(f"{day:%-d %b}", count) for day, count in counts])
             for track, counts in days.items()
         ],
         "kinds": [_kind(round, is_simulated=is_simulated) for is_simulated in (False, True)],
@@ -90,19 +88,20 @@ def _tracks(stored: RoundFigures) -> list[TrackFigures]:
 
 
 def _track(track: Track, figures: Mapping[str, Any]) -> TrackFigures:
-    rows = []
-    for name, (title, hint) in AGREEMENT.items():
-        figure = figures["agreement"][name]
-        level = None if name == "raw" else 0.0
-        drawn = span(figure["value"], figure["low"], figure["high"], level=level, scale=(-0.2, 1))
-        rows.append(AgreementRow(title, hint, figure, drawn))
+    rows = [
+        AgreementRow(title, hint, figures["agreement"][name], None if name == "raw" else 0.0)
+        for name, (title, hint) in AGREEMENT.items()
+    ]
     return TrackFigures(
-        track, rows, _parts(figures["verdicts"], VERDICTS), _parts(figures["answers"], ANSWERS)
+        track,
+        rows,
+        _parts("Verdicts", figures["verdicts"], Verdict),
+        _parts("Answers by side", figures["answers"], CHOICES),
     )
 
 
-def _parts(counts: Mapping[str, int], names: Sequence[str]) -> list[Part]:
-    return parts({name.replace("_", " "): counts.get(name, 0) for name in names})
+def _parts(title: str, counts: Mapping[str, int], names: Iterable[str]) -> Parts:
+    return parts(title, {name.replace("_", " "): counts.get(name, 0) for name in names})
 
 
 @leads_only

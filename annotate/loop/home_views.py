@@ -9,7 +9,7 @@ from django.shortcuts import redirect, render
 from annotate.core.access import SignedInRequest, signed_in
 from annotate.gold.qualification_queries import standing_of
 from annotate.judging import queries as judging_queries
-from annotate.judging.assignment_queries import own_entries
+from annotate.judging.assignment_queries import MAX_COUNTED, open_pairs_for, own_entries
 from annotate.loop.views import waiting_rounds
 from annotate.rounds import queries
 from rlhf.records import Track
@@ -29,13 +29,13 @@ def home(request: SignedInRequest) -> HttpResponse:
             {
                 "track": track,
                 "own": counts[str(track)],
-                "open": judging_queries.open_pairs_for(user, track),
+                "open": open_pairs_for(user, track),
                 "standing": standing_of(user, track),
             }
             for track in Track
         ],
         "leads_may_vote": settings.LEADS_MAY_VOTE,
-        "most_counted": judging_queries.MOST_COUNTED,
+        "most_counted": MAX_COUNTED,
     }
     if user.is_lead:
         context |= {"rounds": waiting_rounds(user), "num_people": queries.people().count()}

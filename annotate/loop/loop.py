@@ -25,7 +25,7 @@ from rlhf.records import Track
 class Step:
     """What advancing a round did (a queued run, which a door must send), or what it waits for."""
 
-    says: str
+    message: str
     run: Run | None = None
     is_waiting_for_people: bool = False
     is_finished: bool = False

@@ -11,7 +11,6 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from annotate.core.access import SignedInRequest, leads_only, visible_rounds
-from annotate.core.charts import Curve, curve
 from annotate.core.errors import RoundError
 from annotate.evaluation.comparison_views import comparison_page
 from annotate.jobs import tasks
@@ -23,6 +22,7 @@ from annotate.privacy.consent_queries import people_of, refusal, uses_of
 from annotate.rounds import queries
 from annotate.rounds.funnel_queries import funnels, round_funnel
 from annotate.rounds.rounds import let_choose
+from rlhf.plots.pages import Plot, curve
 
 
 def waiting_rounds(user: User) -> list[dict[str, Any]]:
@@ -69,7 +69,7 @@ def _context(round: Round) -> dict[str, Any]:
     }
 
 
-def _curves(run: Run) -> list[Curve]:
+def _curves(run: Run) -> list[Plot]:
     rows = dpo_curves(run)
     titles = {
         "loss": "Loss (starts at ln 2)",
@@ -96,7 +96,7 @@ def advance(request: SignedInRequest, round_id: int) -> HttpResponse:
         messages.error(request, str(error))
     else:
         tasks.send_run(step.run)
-        messages.info(request, step.says)
+        messages.info(request, step.message)
     return redirect("round", round_id=round.pk)
 
 

@@ -46,7 +46,7 @@ Say = Callable[[str], None]
 
 #: Enough pairs for a visible Flow-DPO step, few enough for two cores and a quarter of an hour.
 PEOPLE = {Split.TRAIN: 32, Split.EVAL: 16}
-INSTANCES_A_PERSON = {Split.TRAIN: 3, Split.EVAL: 2}
+INSTANCES_PER_PERSON = {Split.TRAIN: 3, Split.EVAL: 2}
 VOTES_WANTED = 3
 #: Some thirty pairs are learned by heart at once. With the guard on, errors of chosen and rejected both fell:
 #: the model copied videos that were sampled with guidance, and made the asked changes less often than before.
@@ -83,7 +83,7 @@ def run_synthetic(say: Say) -> dict[str, Any]:
             if curated.count() < count:
                 _import(say, _draw_people(progress.folder / "people", split, count), split)
     with progress.stage("instances", "2  instances: references in order, and what changes"):
-        for split, count in INSTANCES_A_PERSON.items():
+        for split, count in INSTANCES_PER_PERSON.items():
             build_instances(Draw(count=count, seed=0), split=split, source="portraits")
     with progress.stage("samples", "4  samples: two videos of each instance, on the gpu queue"):
         round = _sampled_round(say, "demo", "portraits", votes_wanted=VOTES_WANTED)

@@ -1,7 +1,7 @@
 """The tables, in the order of the loop."""
 
 from annotate.models.audit import AuditEvent
-from annotate.models.claim import MOST_ATTEMPTS, Claim
+from annotate.models.claim import MAX_ATTEMPTS, Claim
 from annotate.models.consent import Use
 from annotate.models.curation import AppliedThresholds, Choice, CurationDecision
 from annotate.models.download import FileFormat, JudgmentFile
@@ -53,14 +53,14 @@ from annotate.models.study import (
     StudyVideo,
 )
 from annotate.models.version import ModelKind, ModelState, ModelVersion
-from annotate.models.version_comparison import MOST_SEEDS, VersionComparison
+from annotate.models.version_comparison import MAX_SEEDS, VersionComparison
 from annotate.models.webhook import WebhookEndpoint, WebhookEvent, WebhookMessage
 
 __all__ = [
     "LIVE",
     "STUDY_VERDICTS",
-    "MOST_ATTEMPTS",
-    "MOST_SEEDS",
+    "MAX_ATTEMPTS",
+    "MAX_SEEDS",
     "Adjudication",
     "AnnotatorFlag",
     "AppliedThresholds",

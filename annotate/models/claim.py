@@ -6,7 +6,7 @@ from django.db import models
 
 #: Starts of a run, of a file or of a look at a reference. What loses its worker so often is likely to be
 #: why it is lost, and ends as failed.
-MOST_ATTEMPTS = 3
+MAX_ATTEMPTS = 3
 
 
 class Claim(models.Model):

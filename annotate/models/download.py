@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from annotate.models.claim import MOST_ATTEMPTS
+from annotate.models.claim import MAX_ATTEMPTS
 from annotate.models.constraints import check, one_of
 from annotate.models.round import LIVE, Round, RunStatus
 from annotate.models.webhook import WebhookEvent, announces
@@ -54,7 +54,7 @@ class JudgmentFile(models.Model):
         ordering = ["id"]
         constraints = [
             one_of("status", RunStatus.values),
-            check(Q(attempts__lte=MOST_ATTEMPTS), "attempts_end"),
+            check(Q(attempts__lte=MAX_ATTEMPTS), "attempts_end"),
             one_of("file_format", FileFormat.values),
             one_of("track", ["", *Track]),
             check(

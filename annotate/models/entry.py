@@ -66,16 +66,16 @@ class JudgingWork(models.Model):
     link = models.OneToOneField(EntryLink, models.CASCADE, related_name="judging")
     round = models.ForeignKey(Round, models.PROTECT, related_name="+")
     track = models.CharField(max_length=16)
-    pairs_a_person = models.PositiveSmallIntegerField()
+    pairs_per_person = models.PositiveSmallIntegerField()
 
     class Meta:
         constraints = [
             one_of("track", Track),
-            check(Q(pairs_a_person__gte=1, pairs_a_person__lte=500), "pairs_in_range"),
+            check(Q(pairs_per_person__gte=1, pairs_per_person__lte=500), "pairs_in_range"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.pairs_a_person} pairs of {self.round} on {self.track}"
+        return f"{self.pairs_per_person} pairs of {self.round} on {self.track}"
 
 
 class Participant(models.Model):

@@ -13,7 +13,7 @@ from django.db import models
 from django.db.models import F, Q, TextField, Value
 from django.db.models.functions import Cast, Concat, Left, Now, Replace
 
-from annotate.models.claim import MOST_ATTEMPTS
+from annotate.models.claim import MAX_ATTEMPTS
 from annotate.models.consent import Use
 from annotate.models.constraints import append_only, check, one_of
 from generator.records import MAX_REFERENCES, ReferenceKind
@@ -188,7 +188,7 @@ class Reference(models.Model):
             one_of("curation", Curation.values),
             check(Q(num_frames__gte=1, width__gte=1, height__gte=1), "has_pixels"),
             check(~Q(curation=Curation.FAILED, curation_error=""), "failed_has_error"),
-            check(Q(curation_attempts__lte=MOST_ATTEMPTS), "attempts_end"),
+            check(Q(curation_attempts__lte=MAX_ATTEMPTS), "attempts_end"),
             check(
                 ~Q(curation=Curation.RUNNING)
                 | Q(curation_worker__isnull=False, curation_heartbeat_at__isnull=False),
@@ -207,8 +207,12 @@ class Reference(models.Model):
         return f"{self.group}/{self.source_name}"
 
     @property
+    def modality(self) -> ReferenceKind:
+        return ReferenceKind(self.kind)
+
+    @property
     def is_clip(self) -> bool:
-        return self.kind == ReferenceKind.CLIP
+        return self.modality.is_clip
 
 
 class DifferentialPrompt(models.Model):
@@ -309,5 +313,9 @@ class InstanceReference(models.Model):
         return self.reference if self.recipe is None else self
 
     @property
+    def modality(self) -> ReferenceKind:
+        return ReferenceKind(self.kind)
+
+    @property
     def is_clip(self) -> bool:
-        return self.kind == ReferenceKind.CLIP
+        return self.modality.is_clip

@@ -10,7 +10,7 @@ from django.db.models.functions import Now, Random
 
 from annotate.models.constraints import append_only, check, one_of
 from annotate.models.round import Round, VideoPair
-from rlhf.records import Track, Verdict
+from rlhf.records import FAVOURED, Track, Verdict
 
 
 class Side(models.TextChoices):
@@ -122,6 +122,10 @@ class Slot(models.Model):
     def __str__(self) -> str:
         return f"slot {self.pk}"
 
+    @property
+    def first_on_left(self) -> bool:
+        return self.first_side == Side.LEFT
+
 
 class Exposure(models.Model):
     """The one track on which a person has been shown a pair; it outlives an expired lease."""
@@ -158,7 +162,7 @@ class Judgment(models.Model):
     note = models.CharField(max_length=1000, blank=True)
     # Where a video breaks: [{"sample": "first" or "second", "frame": from 0}, ...]
     breaks = models.JSONField(default=list, blank=True)
-    # See `annotate/judging/evidence.py`.
+    # See `annotate/judging/answer_schema.py`.
     evidence = models.JSONField(default=dict)
     is_simulated = models.BooleanField()
     idempotency_key = models.UUIDField(unique=True)
@@ -172,7 +176,7 @@ class Judgment(models.Model):
             check(Q(revision__gte=1), "revision_from_one"),
             check(
                 Q(strength="")
-                | Q(strength__in=Strength.values, verdict__in=[str(Verdict.FIRST), str(Verdict.SECOND)]),
+                | Q(strength__in=Strength.values, verdict__in=[str(verdict) for verdict in FAVOURED]),
                 "strength_of_a_difference",
             ),
         ]

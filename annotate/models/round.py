@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from annotate.models.claim import MOST_ATTEMPTS
+from annotate.models.claim import MAX_ATTEMPTS
 from annotate.models.consent import Use, given_sql
 from annotate.models.constraints import check, one_of
 from annotate.models.identity import Instance
@@ -19,7 +19,7 @@ from rlhf.votes.stopping import Rule
 
 class RoundKind(models.TextChoices):
     PREFERENCE = "preference"
-    COMPARISON = "comparison"  # of two models' videos; nothing is ever exported from it
+    COMPARISON = "comparison"  # of two models' videos; no model is trained on the votes that judge it
 
 
 class RoundState(models.TextChoices):
@@ -156,13 +156,12 @@ class Run(models.Model):
                 Q(stage=Stage.PROMPTS, round=None) | ~Q(stage=Stage.PROMPTS) & Q(round__isnull=False),
                 "prompts_before_rounds",
             ),
-            one_of("stage", Stage.values),
             one_of("status", RunStatus.values),
             check(
                 Q(status=RunStatus.DONE, result__isnull=False) | ~Q(status=RunStatus.DONE), "done_has_result"
             ),
             check(~Q(status=RunStatus.FAILED, error=""), "failed_has_error"),
-            check(Q(attempts__lte=MOST_ATTEMPTS), "attempts_end"),
+            check(Q(attempts__lte=MAX_ATTEMPTS), "attempts_end"),
             # Two people stand behind a run that needs approval, and it starts after the second's word.
             check(Q(needs_approval=False) | Q(launched_by__isnull=False), "approval_needs_a_launcher"),
             check(~Q(approved_by=F("launched_by")), "approved_by_another"),

@@ -28,9 +28,9 @@ class Study(models.Model):
     name = models.CharField(max_length=100, unique=True)
     run = models.ForeignKey(Run, models.PROTECT, related_name="studies")
     seed = models.PositiveIntegerField()
-    pairs_a_person = models.PositiveSmallIntegerField()
+    pairs_per_person = models.PositiveSmallIntegerField()
     link = models.OneToOneField(EntryLink, models.PROTECT, related_name="study")
-    # A `generator.one_form.ClipForm`, in which every video is shown; null until they were looked at.
+    # A `generator.harmonise.ClipForm`, in which every video is shown; null until they were looked at.
     form = models.JSONField(null=True, blank=True)
     # Why its videos could not be stored; empty otherwise.
     error = models.TextField(blank=True)
@@ -43,7 +43,7 @@ class Study(models.Model):
     class Meta:
         ordering = ["id"]
         constraints = [
-            check(Q(pairs_a_person__gte=1, pairs_a_person__lte=500), "pairs_in_range"),
+            check(Q(pairs_per_person__gte=1, pairs_per_person__lte=500), "pairs_in_range"),
             check(Q(opened_at=None) | Q(error="", form__isnull=False), "opened_as_a_whole"),
         ]
 
@@ -195,6 +195,10 @@ class StudyTask(models.Model):
     def __str__(self) -> str:
         return f"study task {self.pk}"
 
+    @property
+    def first_on_left(self) -> bool:
+        return self.first_side == Side.LEFT
+
 
 class StudyAnswer(models.Model):
     """What a participant said of a pair by all four criteria, at once and for good."""
@@ -205,7 +209,7 @@ class StudyAnswer(models.Model):
     element_consistency = models.CharField(max_length=8)
     visual_quality = models.CharField(max_length=8)
     note = models.CharField(max_length=1000, blank=True)
-    # See `annotate/judging/evidence.py`.
+    # See `annotate/judging/answer_schema.py`.
     evidence = models.JSONField(default=dict)
     is_simulated = models.BooleanField()
     idempotency_key = models.UUIDField(unique=True)

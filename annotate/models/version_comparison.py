@@ -11,7 +11,7 @@ from annotate.models.round import Run
 from annotate.models.version import ModelVersion
 
 #: More seeds than this are an evaluation, not a look.
-MOST_SEEDS = 4
+MAX_SEEDS = 4
 
 
 class VersionComparison(models.Model):
@@ -27,7 +27,7 @@ class VersionComparison(models.Model):
         ordering = ["id"]
         constraints = [
             check(~Q(baseline=F("candidate")), "two_versions"),
-            check(Q(num_seeds__gte=1, num_seeds__lte=MOST_SEEDS), "seeds_in_range"),
+            check(Q(num_seeds__gte=1, num_seeds__lte=MAX_SEEDS), "seeds_in_range"),
         ]
 
     def __str__(self) -> str:

@@ -18,12 +18,13 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from annotate.database.claims import renewing
 from annotate.database.patience import patiently
-from annotate.models import MOST_ATTEMPTS, Curation, IdentityGroup, Reference
+from annotate.jobs.queue import Queue
+from annotate.models import MAX_ATTEMPTS, Curation, IdentityGroup, Reference
 from annotate.people.filtering import judge_person
 from generator.curation.annotation import ANNOTATION_NAME, Box, ClipAnnotation, save_annotation
 from generator.curation.curate import annotate_media
@@ -43,7 +44,7 @@ RENEW_S = 5.0
 #: A queued reference that nobody took for this long has lost its message.
 UNCLAIMED_AFTER = timedelta(seconds=60)
 #: Messages that one look for lost ones sends: a long queue must not fill up with copies of itself.
-MOST_REQUEUED = 200
+MAX_REQUEUED = 200
 
 
 def annotation_path(reference: Reference) -> Path:
@@ -53,13 +54,7 @@ def annotation_path(reference: Reference) -> Path:
 
 def claim_curation(reference_id: int, worker: UUID) -> Reference | None:
     """Take a queued reference for this worker, or None when somebody else has it or it is done."""
-    waiting = Reference.objects.filter(pk=reference_id, curation=Curation.PENDING)
-    taken = waiting.update(
-        curation=Curation.RUNNING,
-        curation_worker=worker,
-        curation_attempts=F("curation_attempts") + 1,
-        curation_heartbeat_at=Now(),
-    )
+    taken = QUEUE.claim(reference_id, worker)
     return Reference.objects.select_related("group").get(pk=reference_id) if taken else None
 
 
@@ -74,9 +69,8 @@ def curate_reference(reference_id: int) -> bool:
     if reference is None:
         return False
     logger.debug("begins reference %s", reference.pk)
-    mine = _mine(reference, worker)
     try:
-        with renewing(lambda: mine.update(curation_heartbeat_at=Now()), RENEW_S):
+        with renewing(lambda: QUEUE.renew(reference.pk, worker), RENEW_S):
             annotation = _annotate(reference)
             save_annotation(annotation_path(reference), annotation)
     except (ValueError, OSError, ImportError) as error:
@@ -103,19 +97,17 @@ def _annotate(reference: Reference) -> ClipAnnotation:
     )
 
 
-def _mine(reference: Reference, worker: UUID) -> QuerySet[Reference]:
-    return Reference.objects.filter(pk=reference.pk, curation=Curation.RUNNING, curation_worker=worker)
-
-
 def _end_failed(reference: Reference, worker: UUID, line: str) -> None:
-    _mine(reference, worker).update(curation=Curation.FAILED, curation_error=line[:500], curation_worker=None)
+    QUEUE.mine(reference.pk, worker).update(
+        curation=Curation.FAILED, curation_error=line[:500], curation_worker=None
+    )
 
 
 @transaction.atomic
 def _end_done(reference: Reference, worker: UUID, annotation: ClipAnnotation) -> None:
     """Two references of a person end one after the other (its row is locked), so the last one sees both."""
     group = IdentityGroup.objects.select_for_update().get(pk=reference.group_id)
-    done = _mine(reference, worker).update(
+    done = QUEUE.mine(reference.pk, worker).update(
         curation=Curation.DONE,
         curation_error="",
         curation_worker=None,
@@ -162,23 +154,27 @@ def queue_curation(references: QuerySet[Reference]) -> list[int]:
 def requeue_lost_curations() -> list[int]:
     """Queue what lost its worker or its message; returns the references to send out again.
 
-    What has lost its worker `MOST_ATTEMPTS` times ends as failed.
+    What has lost its worker `MAX_ATTEMPTS` times ends as failed.
     """
-    running = Reference.objects.filter(curation=Curation.RUNNING)
-    lost = running.filter(curation_heartbeat_at__lt=Now() - LOST_AFTER)
-    lost.filter(curation_attempts__gte=MOST_ATTEMPTS).update(
-        curation=Curation.FAILED,
-        curation_worker=None,
-        curation_error=f"its worker was lost {MOST_ATTEMPTS} times; look at the worker's log and the file",
-    )
-    lost.filter(curation_attempts__lt=MOST_ATTEMPTS).update(
-        curation=Curation.PENDING, curation_worker=None, curation_queued_at=Now() - 2 * UNCLAIMED_AFTER
-    )
-    pending = Reference.objects.filter(curation=Curation.PENDING)
-    unclaimed = pending.filter(curation_queued_at__lt=Now() - UNCLAIMED_AFTER)
-    ids = list(unclaimed.order_by("curation_queued_at").values_list("pk", flat=True)[:MOST_REQUEUED])
-    Reference.objects.filter(pk__in=ids).update(curation_queued_at=Now())
-    return ids
+    return QUEUE.requeue_lost()
+
+
+def _give_up(references: QuerySet[Reference]) -> None:
+    error = f"its worker was lost {MAX_ATTEMPTS} times; look at the worker's log and the file"
+    references.update(curation=Curation.FAILED, curation_worker=None, curation_error=error)
+
+
+QUEUE = Queue(
+    Reference,
+    status="curation",
+    prefix="curation_",
+    waiting=Curation.PENDING,
+    running=Curation.RUNNING,
+    lost_after=LOST_AFTER,
+    unclaimed_after=UNCLAIMED_AFTER,
+    give_up=_give_up,
+    most=MAX_REQUEUED,
+)
 
 
 def curate_people(groups: Iterable[int], on_done: Callable[[], object] = lambda: None) -> None:

@@ -20,7 +20,7 @@ from generator.dataset.rows import InstanceRow, PersonRow, PlaceRow, PromptRow, 
 from generator.dataset.write import write_dataset
 from generator.frozen_set import MediaFile
 from generator.media import file_sha256
-from generator.records import ElementChange, ReferenceKind
+from generator.records import ElementChange
 
 ROWS_AT_ONCE = 200
 
@@ -92,7 +92,7 @@ def _reference_rows(references: QuerySet[Reference]) -> Iterator[ReferenceRow]:
             source=item.group.source,
             person=item.group.pseudonym,
             file=_file(item),
-            kind=ReferenceKind(item.kind),
+            kind=item.modality,
             source_name=_source_name(item),
             source_sha256=item.source_sha256,
             shot=item.shot,
@@ -133,7 +133,7 @@ def _instance_rows(instances: QuerySet[Instance]) -> Iterator[InstanceRow]:
 
 def _place_row(place: InstanceReference) -> PlaceRow:
     recipe = None if place.recipe is None else Recipe.from_json(place.recipe)
-    return PlaceRow(_file(place.shown), ReferenceKind(place.shown.kind), place.reference.sha256, recipe)
+    return PlaceRow(_file(place.shown), place.shown.modality, place.reference.sha256, recipe)
 
 
 def _prompt_rows(prompt: DifferentialPrompt) -> list[PromptRow]:

@@ -21,6 +21,8 @@ def judge_person(
 ) -> int:
     """Give each curated reference of a person, whose row is locked, its reasons.
 
+    All of them at once, so that the result does not depend on the order in which they were curated.
+
     Drawn people keep all of theirs: the filters know real faces only.
 
     Args:

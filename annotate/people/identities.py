@@ -20,7 +20,6 @@ from generator.curation.shots import SHOT_SIDE, find_shots
 from generator.decoder import VideoDecoder
 from generator.media import MediaError, MediaFacts, MediaFormat, MediaLimits, RejectReason
 from generator.normalise import normalise, normalise_shots
-from generator.records import ReferenceKind
 from generator.video import fit, read_clip, write_poster
 
 Follow = Callable[[Iterable[Person | RejectedFile]], Iterable[Person | RejectedFile]]
@@ -190,7 +189,7 @@ def _stored_copies(file: PersonFile, *, has_cuts: bool) -> list[tuple[Path, Medi
     """The normalised file, or where it has cuts each of its shots: (path below the storage root, facts)."""
     whole = _new_path(file.facts)
     facts = normalise(file.path, settings.STORAGE_ROOT / whole)
-    shots = _shots(settings.STORAGE_ROOT / whole) if file.kind is ReferenceKind.CLIP and has_cuts else ()
+    shots = _shots(settings.STORAGE_ROOT / whole) if file.kind.is_clip and has_cuts else ()
     if len(shots) < 2:
         return [(whole, facts)]
     paths = [_new_path(file.facts) for _ in shots]

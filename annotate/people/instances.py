@@ -24,7 +24,7 @@ from generator.media import file_sha256
 from generator.portraits.world import ELEMENT_STATES, phrase_change
 from generator.prompts.stages import say_change
 from generator.records import IdentityGroup as GroupRecord
-from generator.records import InstancePlan, ReferenceKind
+from generator.records import InstancePlan
 from generator.records import Reference as ReferenceRecord
 from generator.video import write_clip, write_poster
 
@@ -164,7 +164,7 @@ def plan_instances(
     record = GroupRecord(
         name=f"{group.source}/{group.name}",
         references=tuple(
-            ReferenceRecord(name, ReferenceKind(item.kind), item.path, item.num_frames, item.elements)
+            ReferenceRecord(name, item.modality, item.path, item.num_frames, item.elements)
             for name, item in references.items()
         ),
         primary=primary.sha256 if primary else None,
@@ -230,7 +230,7 @@ def cut_crops(planned: Planned) -> list[dict[str, Any]]:
 def crop_path(reference: Reference, recipe: Recipe) -> Path:
     """Beside the reference, named by the recipe: the same crop is stored once."""
     name = hashlib.sha256(json.dumps(recipe.to_json(), sort_keys=True).encode()).hexdigest()[:16]
-    suffix = ".mp4" if recipe.kind is ReferenceKind.CLIP else ".png"
+    suffix = ".mp4" if recipe.kind.is_clip else ".png"
     return Path(reference.path).with_name(f"crop-{name}{suffix}")
 
 
@@ -241,7 +241,7 @@ def _cut(reference: Reference, recipe: Recipe) -> dict[str, Any]:
     if not file.exists():
         frames = apply_recipe(recipe, settings.STORAGE_ROOT / reference.path)
         write_poster(settings.STORAGE_ROOT / poster, frames[0])
-        if recipe.kind is ReferenceKind.CLIP:
+        if recipe.kind.is_clip:
             write_clip(file, frames, reference.fps)
         else:
             write_poster(file, frames[0])

@@ -12,7 +12,8 @@ from django.db.models import QuerySet
 from tokenizers import Tokenizer
 
 from annotate.models import Instance, ModelState, ModelVersion
-from generator.prompts.reading import PromptReader, Reading, find_limit, look_at
+from generator.prompts.limit import find_limit
+from generator.prompts.reading import PromptReader, Reading, look_at
 
 
 def tokenizer_path(sha256: str) -> Path:

@@ -35,7 +35,6 @@ from generator.curation.filters import Measures, Thresholds
 from generator.curation.primary import PrimaryRating, rate_primary
 from generator.media import RejectReason
 from generator.prompts.differential import make_prompt
-from generator.records import ReferenceKind
 
 
 def with_choice(references: QuerySet[Reference]) -> QuerySet[Reference]:
@@ -52,7 +51,10 @@ def accepted(references: QuerySet[Reference]) -> QuerySet[Reference]:
 
 
 def usable_references(*wanted: Use) -> QuerySet[Reference]:
-    """Accepted references of people who agreed to all that is wanted; without any, to something."""
+    """Accepted references of people who agreed to all that is wanted; without any, to something.
+
+    Instances, tracks and datasets ask here and nowhere else, so that they cannot disagree.
+    """
     return accepted(Reference.objects.filter(given("group", *wanted)))
 
 
@@ -70,7 +72,7 @@ def measures_of(reference: Reference) -> Measures | None:
 
 def rating_of(reference: Reference) -> PrimaryRating | None:
     measures = measures_of(reference)
-    return rate_primary(measures, ReferenceKind(reference.kind)) if measures else None
+    return rate_primary(measures, reference.modality) if measures else None
 
 
 def primary_of(group: IdentityGroup) -> Reference | None:

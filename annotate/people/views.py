@@ -15,7 +15,6 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from annotate.core.access import SignedInRequest, leads_only, visible_references
-from annotate.core.charts import Curve, curve
 from annotate.core.files import media_view, requester, stored_file
 from annotate.models import Choice, Curation, IdentityGroup, Reference, Split, Use
 from annotate.people import people
@@ -28,8 +27,9 @@ from generator.curation.filters import Thresholds
 from generator.curation.people import find_people
 from generator.curation.primary import PrimaryRating
 from generator.media import RejectReason
+from rlhf.plots.pages import Plot, curve
 
-PEOPLE_A_PAGE = 24
+PEOPLE_PER_PAGE = 24
 
 
 @leads_only
@@ -43,7 +43,7 @@ def people_list(request: SignedInRequest) -> HttpResponse:
     query = request.GET.copy()
     query.pop("page", None)
     context = {
-        "page": Paginator(curation_queries.people(narrow), PEOPLE_A_PAGE).get_page(request.GET.get("page")),
+        "page": Paginator(curation_queries.people(narrow), PEOPLE_PER_PAGE).get_page(request.GET.get("page")),
         "counts": curation_queries.curation_counts(),
         "narrow": narrow,
         "query": query.urlencode(),
@@ -63,7 +63,7 @@ class ReferenceCard:
     is_usable: bool
     rating: PrimaryRating | None
     why_not: list[tuple[str, str]]
-    curves: list[Curve]
+    curves: list[Plot]
     undo: str | None
 
 
@@ -121,7 +121,7 @@ def _annotation(reference: Reference) -> ClipAnnotation | None:
     return load_annotation(path) if reference.curation == Curation.DONE and path.is_file() else None
 
 
-def _curves(annotation: ClipAnnotation) -> list[Curve]:
+def _curves(annotation: ClipAnnotation) -> list[Plot]:
     """What was measured on the subject's face, frame by frame; frames without it are left out."""
     tracks = find_people(annotation).tracks
     faces = sorted(tracks[0].faces.items()) if tracks else []

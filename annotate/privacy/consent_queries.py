@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 #: So many people are named in a sentence.
-MOST_NAMED = 3
+MAX_NAMED = 3
 
 
 class Consent(TextChoices):
@@ -150,7 +150,7 @@ def refusal(people: QuerySet[IdentityGroup], *wanted: Use) -> str:
 
 def _first_names(people: QuerySet[Any], reason: Consent) -> list[str]:
     of_reason = people.filter(consent=reason).order_by("name")
-    return list(of_reason.values_list("name", flat=True).distinct()[:MOST_NAMED])
+    return list(of_reason.values_list("name", flat=True).distinct()[:MAX_NAMED])
 
 
 def refusal_among(people: QuerySet[IdentityGroup], ids: Collection[int], *wanted: Use) -> str:
@@ -169,7 +169,7 @@ def sentence(reason: Consent, names: Sequence[str], *wanted: Use, count: int | N
     """That these people did not agree, who are `count` where not all are given; empty where nobody is."""
     if not names:
         return ""
-    named = names[:MOST_NAMED]
+    named = names[:MAX_NAMED]
     others = (count or len(names)) - len(named)
     more = f" and {others} more" if others else ""
     says, remedy = _WHY[reason]

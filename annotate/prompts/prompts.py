@@ -14,7 +14,7 @@ from annotate.people.prompt_reader_queries import readers_in_use
 from generator.prompts.differential import differential_prompt
 
 #: Of a prompt, whatever the model; each model has its own limit in tokens.
-MOST_CHARACTERS = 2000
+MAX_CHARACTERS = 2000
 
 
 class PromptError(ValueError):
@@ -79,8 +79,8 @@ def _new_version(base: DifferentialPrompt, edit: PromptEdit, author: User) -> Di
     except ValueError as error:
         raise PromptError(str(error)) from None
     text = " ".join(edit.text.replace("\0", "").split()) or composed.text
-    if len(text) > MOST_CHARACTERS:
-        raise PromptError(f"the text has {len(text)} characters; {MOST_CHARACTERS} are allowed")
+    if len(text) > MAX_CHARACTERS:
+        raise PromptError(f"the text has {len(text)} characters; {MAX_CHARACTERS} are allowed")
     refusal, _ = readers_in_use().look_at(text)
     if refusal:
         raise PromptError(refusal)

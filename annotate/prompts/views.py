@@ -13,7 +13,7 @@ from annotate.core.access import SignedInRequest, leads_only
 from annotate.models import DifferentialPrompt, Instance
 from annotate.people import queries as curation_queries
 from annotate.people.prompt_reader_queries import readers_in_use
-from annotate.prompts.prompts import MOST_CHARACTERS, PromptEdit, PromptError, edit_prompt
+from annotate.prompts.prompts import MAX_CHARACTERS, PromptEdit, PromptError, edit_prompt
 from generator.prompts.differential import make_prompt
 from generator.records import ELEMENTS
 
@@ -46,7 +46,7 @@ def prompt(request: SignedInRequest, instance_id: int) -> HttpResponse:
 @require_POST
 def prompt_tokens(request: SignedInRequest) -> HttpResponse:
     """What the models would read of a text, while somebody types it."""
-    counts = readers_in_use().count(request.POST.get("text", "")[:MOST_CHARACTERS])
+    counts = readers_in_use().count(request.POST.get("text", "")[:MAX_CHARACTERS])
     return render(request, "annotate/prompts/prompt.html#tokens", {"counts": counts})
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 from django.contrib import messages
 from django.core.paginator import Paginator
@@ -14,54 +12,28 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from annotate.core.access import SignedInRequest, leads_only, signed_in, visible_exports
-from annotate.core.charts import Curve, Span, curve, span
 from annotate.gold import queries as gold_queries
 from annotate.judging import queries as judging_queries
 from annotate.models import Disqualification, Export, FlagOutcome, User
 from annotate.quality import disqualification as quality
 from annotate.quality import queries as quality_queries
 from annotate.quality.tasks import send_settling
+from rlhf.plots.pages import Plot, curve
 from rlhf.records import Track
 
-PEOPLE_A_PAGE = 50
+PEOPLE_PER_PAGE = 50
 SESSIONS_SHOWN = 8
 #: Points of the plot of a person's times: each the median of as many votes.
 POINTS = 80
-
-
-@dataclass(frozen=True)
-class FigureRow:
-    """The stored figures of one person in one round and track, drawn."""
-
-    figures: Mapping[str, Any]
-    gold: Span
-    left: Span
-    agreement: Span
-
-
-def _row(figures: Mapping[str, Any]) -> FigureRow:
-    return FigureRow(
-        figures,
-        gold=_span(figures["gold_accuracy"], level=0.5),
-        left=_span(figures["left_share"], level=0.5),
-        agreement=_span(figures["agreement"], level=0.5),
-    )
-
-
-def _span(figure: Mapping[str, Any], *, level: float) -> Span:
-    return span(figure["value"], figure["low"], figure["high"], level=level)
 
 
 @leads_only
 @require_safe
 def annotators(request: SignedInRequest) -> HttpResponse:
     people = quality_queries.annotator_rows(request.user)
-    page = Paginator(people, PEOPLE_A_PAGE).get_page(request.GET.get("page"))
+    page = Paginator(people, PEOPLE_PER_PAGE).get_page(request.GET.get("page"))
     newest = quality_queries.newest_reports(page.object_list)
-    rows = [
-        {"person": person, "rows": [_row(figures) for figures in newest.get(person.pk, [])]}
-        for person in page
-    ]
+    rows = [{"person": person, "rows": newest.get(person.pk, [])} for person in page]
     return render(request, "annotate/quality/annotators.html", {"page": page, "rows": rows})
 
 
@@ -74,7 +46,6 @@ def own_numbers(request: SignedInRequest) -> HttpResponse:
     context = {
         "counts": judging_queries.own_counts(request.user),
         "left": left,
-        "span": span(left.value, left.low, left.high, level=0.5),
         "times": _times(quality_queries.times_of(request.user)),
         "sessions": sessions[:SESSIONS_SHOWN],
         "num_sessions": len(sessions),
@@ -101,7 +72,7 @@ def _page(
         "past": person.disqualifications.exclude(lifted_at=None).select_related("by", "lifted_by"),
         "flags": quality_queries.flags_of(person),
         "outcomes": [choice for choice in FlagOutcome.choices if choice[0] != FlagOutcome.DISQUALIFIED],
-        "rows": [_row(figures) for figures in quality_queries.reports_of(person)],
+        "rows": quality_queries.reports_of(person),
         "repeats": [(track, gold_queries.self_consistency(person, track)) for track in Track],
         "times": _times(quality_queries.times_of(person)),
         "sessions": sessions[:SESSIONS_SHOWN],
@@ -113,7 +84,7 @@ def _page(
     return render(request, "annotate/quality/annotator.html", context, status=422 if problem else 200)
 
 
-def _times(times: Sequence[tuple[int, float]]) -> Curve:
+def _times(times: Sequence[tuple[int, float]]) -> Plot:
     """Long histories as medians of stretches, so that one long look does not hide the rest."""
     size = max(1, len(times) // POINTS)
     stretches = [times[start : start + size] for start in range(0, len(times), size)]

@@ -15,14 +15,14 @@ from annotate.rounds import progress_queries
 from rlhf.votes.vote import Estimate
 from rlhf.votes.yield_plan import YieldPlan, plan_yield
 
-MOST_WANTED = 1_000_000
+MAX_WANTED = 1_000_000
 
 
 class PlanForm(forms.Form):
     wanted = forms.IntegerField(
         label="Exported pairs wanted",
         min_value=1,
-        max_value=MOST_WANTED,
+        max_value=MAX_WANTED,
         initial=1000,
         error_messages={
             "invalid": "Give a whole number of pairs, such as 1000.",

@@ -39,7 +39,7 @@ from annotate.models import (
     Slot,
     User,
 )
-from rlhf.records import Verdict
+from rlhf.records import FAVOURED, choice_of
 from rlhf.votes.vote import Estimate, share
 
 #: A pause of this length begins another session.
@@ -197,12 +197,12 @@ def sessions_of(person: User) -> list[Session]:
 def own_left_share(person: User) -> Estimate:
     """What a person may know of their own side: share of left among their choices of one."""
     answers = (
-        Judgment.objects.filter(slot__annotator=person, verdict__in=[Verdict.FIRST, Verdict.SECOND])
+        Judgment.objects.filter(slot__annotator=person, verdict__in=list(FAVOURED))
         .order_by("slot_id", "-revision")
         .distinct("slot_id")
         .values_list("verdict", "slot__first_side")
     )
-    left = [(verdict == Verdict.FIRST) == (side == Side.LEFT) for verdict, side in answers]
+    left = [choice_of(verdict, first_on_left=side == Side.LEFT) == Side.LEFT for verdict, side in answers]
     return share(sum(left), len(left), what="votes for a side")
 
 

@@ -40,6 +40,8 @@ class AdapterError(Exception):
 def adapters_zip(version: ModelVersion, form: str) -> ZipStream:
     """All adapters of a version's line and its card, written while it is sent.
 
+    The newest adapter alone would be another model.
+
     Raises:
         AdapterError: it has no adapter, or one has no file of this form.
     """

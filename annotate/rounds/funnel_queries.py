@@ -96,7 +96,7 @@ class Funnel:
             FunnelStage("Videos made", self.samples, self.samples_wanted, self.samples_failed),
             FunnelStage("Pairs", self.pairs),
             *(
-                FunnelStage(f"{track.capitalize()} votes", self.judgments[track], self.votes_wanted[track])
+                FunnelStage(f"{track.label} votes", self.judgments[track], self.votes_wanted[track])
                 for track in Track
             ),
             FunnelStage("Judged in full", self.judged_in_full, self.pairs),

@@ -25,7 +25,7 @@ PACE = timedelta(days=1)
 #: The newest votes that a usual time is taken from.
 RECENT = 500
 #: More pairs would tell a plan nothing new.
-MOST_PILOT_PAIRS = 3_000
+MAX_PILOT_PAIRS = 3_000
 
 
 def votes_by_day(round: Round) -> dict[Track, list[tuple[date, int]]]:
@@ -60,7 +60,7 @@ class Pace:
         return None if self.hours_of_looking.value is None else 3600 * self.hours_of_looking.value
 
 
-def votes_a_dominant_pair(funnel: Funnel) -> float | None:
+def votes_per_dominant_pair(funnel: Funnel) -> float | None:
     """What an exported pair costs: all votes given so far over the dominant pairs."""
     return sum(funnel.judgments.values()) / funnel.dominant if funnel.dominant else None
 
@@ -134,7 +134,7 @@ def pilot_of(round: Round, *, is_simulated: bool) -> Pilot:
         PreferencePair.objects.filter(pair__round=round, pair__gold=None, is_simulated=is_simulated)
         .exclude(Exists(open_slots))
         .order_by("-pair_id")
-        .values_list("pair_id", "joint_state")[:MOST_PILOT_PAIRS]
+        .values_list("pair_id", "joint_state")[:MAX_PILOT_PAIRS]
     )
     states = dict(finished)
     times: dict[int, list[float | None]] = {}

@@ -14,7 +14,8 @@ from annotate.judging.slots import stop_asking_for
 from annotate.models import DifferentialPrompt, ModelVersion, Slot, VideoPair, VideoSample
 from annotate.people.prompt_reader_queries import reader_of, tokenizer_path
 from generator.media import replacing
-from generator.prompts.reading import PromptReader, find_limit
+from generator.prompts.limit import find_limit
+from generator.prompts.reading import PromptReader
 
 logger = logging.getLogger(__name__)
 

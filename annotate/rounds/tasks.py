@@ -10,7 +10,7 @@ from annotate.jobs.tasks import execute_run
 from annotate.rounds import display_copies, prompt_limits
 
 #: Display copies that one task writes, and how long at most it is taken to be at it.
-COPIES_A_TIME, COPYING_S = 100, 900
+COPIES_PER_BATCH, COPYING_S = 100, 900
 
 
 @shared_task
@@ -18,7 +18,7 @@ def write_display_copies() -> None:
     """Give videos of earlier versions the copies that people are shown, one worker at a time."""
     if cache.add("write-display-copies", True, timeout=COPYING_S):
         try:
-            display_copies.write_missing_copies(at_most=COPIES_A_TIME)
+            display_copies.write_missing_copies(at_most=COPIES_PER_BATCH)
         finally:
             cache.delete("write-display-copies")
 

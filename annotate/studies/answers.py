@@ -8,17 +8,32 @@ from uuid import UUID
 
 from django.conf import settings
 
-from annotate.judging.evidence import check_not_too_soon, check_shown
+from annotate.core.strict_fields import Uuid
+from annotate.judging.answer_schema import Answer, check_not_too_soon, check_shown, chosen
 from annotate.judging.judgments import LeaseLostError, one_answer
 from annotate.judging.queries import is_disqualified, take_turn
-from annotate.judging.slots import sample_at
-from annotate.models import Study, StudyAnswer, StudySeat, StudyTask, User
+from annotate.models import STUDY_VERDICTS, Study, StudyAnswer, StudySeat, User
 from annotate.studies.queries import held_task, lock_task
 from rlhf.evaluation.study_plan import Criterion
-from rlhf.records import Verdict
+from rlhf.records import verdict_of
 
 #: What a participant may answer by each criterion.
-STUDY_CHOICES = ("left", "right", "tie")
+STUDY_CHOICES = tuple(verdict.data.choice for verdict in STUDY_VERDICTS)
+
+
+class StudyAnswerOnPage(Answer):
+    """An answer as the page of a study sends it: a choice by each criterion."""
+
+    lease = Uuid()
+
+    def get_fields(self) -> dict[str, Any]:
+        by_criterion = {
+            str(criterion): chosen(
+                STUDY_CHOICES, missing=f"Answer by {criterion.label.lower()}, too: left, same or right."
+            )
+            for criterion in Criterion
+        }
+        return super().get_fields() | by_criterion
 
 
 class AlreadyAnsweredError(Exception):
@@ -70,7 +85,15 @@ def submit_answer(
             raise LeaseLostError("this pair is not yours")
         task, in_hand = locked
         said = StudyAnswer.objects.filter(task=task).first()
-        verdicts = {criterion: _verdict(task, criterion, choices) for criterion in Criterion}
+        verdicts = {
+            criterion: verdict_of(
+                choices.get(criterion, ""),
+                first_on_left=task.first_on_left,
+                name=criterion,
+                among=STUDY_CHOICES,
+            )
+            for criterion in Criterion
+        }
         if said is not None:
             is_same = said.note == note and all(getattr(said, c) == verdicts[c] for c in Criterion)
             if is_same and said.idempotency_key == idempotency_key:
@@ -90,10 +113,3 @@ def submit_answer(
             idempotency_key=idempotency_key,
             **{str(criterion): verdict for criterion, verdict in verdicts.items()},
         )
-
-
-def _verdict(task: StudyTask, criterion: Criterion, choices: Mapping[str, str]) -> Verdict:
-    choice = choices.get(criterion, "")
-    if choice not in STUDY_CHOICES:
-        raise ValueError(f"{criterion} is {choice!r}; it must be one of: {', '.join(STUDY_CHOICES)}")
-    return Verdict.TIE if choice == "tie" else sample_at(task, choice)

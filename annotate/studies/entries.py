@@ -73,7 +73,7 @@ class LinkTerms:
 
 
 @transaction.atomic
-def make_link(terms: LinkTerms, round: Round, track: str, pairs_a_person: int, actor: User) -> EntryLink:
+def make_link(terms: LinkTerms, round: Round, track: str, pairs_per_person: int, actor: User) -> EntryLink:
     """Make a link whose people judge so many pairs of one track of a round.
 
     Raises:
@@ -82,7 +82,7 @@ def make_link(terms: LinkTerms, round: Round, track: str, pairs_a_person: int, a
     if not round.is_open:
         raise ValueError(f"{round} is {round.state}, so nobody could judge anything; choose an open round")
     link = add_link(terms, actor)
-    JudgingWork.objects.create(link=link, round=round, track=track, pairs_a_person=pairs_a_person)
+    JudgingWork.objects.create(link=link, round=round, track=track, pairs_per_person=pairs_per_person)
     record_event("make_entry_link", link, actor=actor, round=round.pk, track=str(track))
     return link
 
@@ -173,7 +173,7 @@ def _refuse_without_pair(account: User, work: JudgingWork) -> None:
     if has_open_pair(account, work):
         return
     why = why_no_work(account, work)
-    says = _WORDS.get(why.code, why.says)
+    says = _WORDS.get(why.code, why.message)
     raise EntryRefusedError(says, str(why.code), is_passing=why.is_passing)
 
 
@@ -243,11 +243,11 @@ def progress(entry: Entry) -> Progress:
     has_more = (
         not (is_finished or is_screened_out)
         and entry.link.ended_at is None
-        and judged < work.pairs_a_person
+        and judged < work.pairs_per_person
         and has_open_pair(account, work)
     )
     why = None if has_more else why_no_pair_of(entry)
-    return Progress(judged, work.pairs_a_person, is_finished, is_screened_out, has_more, why)
+    return Progress(judged, work.pairs_per_person, is_finished, is_screened_out, has_more, why)
 
 
 def _study_progress(entry: Entry, study: Study) -> Progress:
@@ -255,7 +255,7 @@ def _study_progress(entry: Entry, study: Study) -> Progress:
     is_finished = entry.finished_at is not None
     return Progress(
         num_answered(account, study),
-        study.pairs_a_person,
+        study.pairs_per_person,
         is_finished,
         not is_finished and is_disqualified(account),
         next_task(entry) is not None,

@@ -63,9 +63,9 @@ class TermsForm(forms.Form):
 class LinkForm(TermsForm):
     round = forms.ModelChoiceField(Round.objects.none(), empty_label=None)
     track = forms.ChoiceField(choices=[(str(track), str(track)) for track in Track])
-    pairs_a_person = forms.IntegerField(min_value=1, max_value=500, initial=15, label="Pairs a person")
+    pairs_per_person = forms.IntegerField(min_value=1, max_value=500, initial=15, label="Pairs a person")
 
-    field_order = ("name", "round", "track", "max_people", "pairs_a_person")
+    field_order = ("name", "round", "track", "max_people", "pairs_per_person")
 
     def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -80,7 +80,7 @@ def entry_links(request: SignedInRequest) -> HttpResponse:
     form = LinkForm(request.user, request.POST or None)
     if form.is_valid():
         values = dict(form.cleaned_data)
-        work = {name: values.pop(name) for name in ("round", "track", "pairs_a_person")}
+        work = {name: values.pop(name) for name in ("round", "track", "pairs_per_person")}
         try:
             link = entries.make_link(LinkTerms(**values), **work, actor=request.user)
         except ValueError as error:

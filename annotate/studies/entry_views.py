@@ -33,7 +33,7 @@ def enter(request: HttpRequest, token: str) -> HttpResponse:
         if request.method == "POST":
             entry = entries.enter(link, external_id)
             login(request, entry.participant.account, backend=_BACKEND)
-            return redirect(_room(link))
+            return redirect(_begin_url(link))
         if not link.entries.filter(participant__external_id=external_id).exists():
             entries.check_open(link)
     except EntryRefusedError as refused:
@@ -51,7 +51,7 @@ def finish(request: HttpRequest, token: str) -> HttpResponse:
     if entry is None:
         raise Http404
     if not entries.finish(entry):
-        return redirect(_room(link))
+        return redirect(_begin_url(link))
     return redirect("entry", token=token)
 
 
@@ -72,11 +72,11 @@ def _link(token: str) -> EntryLink:
     return link
 
 
-def _room(link: EntryLink) -> str:
+def _begin_url(link: EntryLink) -> str:
     """The address at which its people judge."""
     work = link.work
     if isinstance(work, Study):
-        return reverse("study_room", args=[work.pk])
+        return reverse("study_page", args=[work.pk])
     return reverse("judge", args=[work.track])
 
 
@@ -91,5 +91,10 @@ def _own_entry(request: HttpRequest, link: EntryLink, external_id: str) -> Entry
 
 
 def _entered(request: HttpRequest, link: EntryLink, entry: Entry) -> HttpResponse:
-    context = {"link": link, "entry": entry, "progress": entries.progress(entry), "room": _room(link)}
+    context = {
+        "link": link,
+        "entry": entry,
+        "progress": entries.progress(entry),
+        "begin_url": _begin_url(link),
+    }
     return render(request, "annotate/studies/entry.html", context)

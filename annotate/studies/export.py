@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from annotate.models import Side, Study
+from annotate.models import Study
 from annotate.studies.queries import answers_on, counting_answers, is_answered_by_people
 from rlhf.evaluation.study_figures import CriterionFigures, study_figures
 from rlhf.evaluation.study_plan import Criterion
@@ -33,7 +33,7 @@ def answer_rows(study: Study) -> Iterator[tuple[Any, ...]]:
         task = answer.task
         first, second = task.pair.first, task.pair.second
         named = {Verdict.FIRST: first.model.label, Verdict.SECOND: second.model.label, Verdict.TIE: "tie"}
-        on_sides = (first, second) if task.first_side == Side.LEFT else (second, first)
+        on_sides = (first, second) if task.first_on_left else (second, first)
         yield (
             task.seat.number,
             task.position,
@@ -59,7 +59,7 @@ def figures_report(study: Study) -> dict[str, Any]:
         "models": models,
         "seats": study.seats.count(),
         "participants": len({answer.participant for answer in answers}),
-        "pairs_a_person": study.pairs_a_person,
+        "pairs_per_person": study.pairs_per_person,
         "form": study.form,
         "answers": len(answers),
         "is_simulated": is_simulated,

@@ -12,9 +12,9 @@ from django.db.models.functions import Now
 
 from annotate.jobs.runs import run_dir
 from annotate.models import Study, StudyInput, StudyVideo
+from generator.harmonise import ClipForm, common_form, write_in_form
 from generator.media import MediaError, MediaFacts, MediaKind
 from generator.normalise import normalise
-from generator.one_form import ClipForm, common_form, write_in_form
 from generator.video import probe, read_clip, write_poster
 
 

@@ -18,13 +18,14 @@ from django.views.decorators.http import require_http_methods
 from annotate.core.access import SignedInRequest, signed_in
 from annotate.core.files import media_view, requester, stored_file
 from annotate.database import moments
-from annotate.judging.evidence import NotWatchedError, TooSoonError
+from annotate.judging.answer_schema import NotWatchedError, TooSoonError, read_form
 from annotate.judging.judgments import LeaseLostError
-from annotate.judging.views import AnswerForm, room_context
+from annotate.judging.views import INCOMPLETE_LINK, page_context
 from annotate.models import Entry, Side, StudyTask
 from annotate.studies import queries as study_queries
-from annotate.studies.answers import STUDY_CHOICES, AlreadyAnsweredError, submit_answer
+from annotate.studies.answers import STUDY_CHOICES, AlreadyAnsweredError, StudyAnswerOnPage, submit_answer
 from rlhf.evaluation.study_plan import Criterion
+from rlhf.records import CHOICES
 
 #: What each criterion asks for, in a few words.
 ASKS = {
@@ -35,18 +36,9 @@ ASKS = {
 }
 
 
-def label_of(criterion: Criterion) -> str:
-    return criterion.replace("_", " ").capitalize()
-
-
-class StudyAnswerForm(AnswerForm):
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for criterion in Criterion:
-            missing = f"Answer by {label_of(criterion).lower()}, too: left, same or right."
-            self.fields[criterion] = forms.ChoiceField(
-                choices=[(choice, choice) for choice in STUDY_CHOICES], error_messages={"required": missing}
-            )
+#: Each choice on its button.
+BUTTONS = {"left": "Left", "tie": "Same", "right": "Right"}
+_ANSWER = StudyAnswerOnPage()
 
 
 class Wanted(forms.Form):
@@ -56,13 +48,13 @@ class Wanted(forms.Form):
 @signed_in
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-def study_room(request: SignedInRequest, study_id: int) -> HttpResponse:
+def study_page(request: SignedInRequest, study_id: int) -> HttpResponse:
     entry = study_queries.entry_of(request.user, study_id)
     if entry is None:
         raise Http404
     wanted = Wanted(request.POST if request.method == "POST" else request.GET)
     if not wanted.is_valid():
-        return _page(request, entry, problem="This address is not whole; this is your pair.", status=422)
+        return _page(request, entry, problem=INCOMPLETE_LINK, status=422)
     ahead_of = wanted.cleaned_data["ahead_of"]
     if request.method == "POST":
         return _answer(request, entry, ahead_of)
@@ -71,10 +63,10 @@ def study_room(request: SignedInRequest, study_id: int) -> HttpResponse:
 
 def _answer(request: SignedInRequest, entry: Entry, ahead_of: UUID | None) -> HttpResponse:
     """Store an answer; a program gets the pair that follows, ahead of the one that it shows by now."""
-    form = StudyAnswerForm(request.POST)
-    if not form.is_valid():
-        return _page(request, entry, problem=form.problem, status=422, sent=form.cleaned_data)
-    fields = dict(form.cleaned_data)
+    sent, problem = read_form(_ANSWER, request.POST)
+    if problem:
+        return _page(request, entry, problem=problem, status=422, sent=sent)
+    fields = dict(sent)
     choices: dict[str, str] = {criterion: fields.pop(criterion) for criterion in Criterion}
     try:
         submit_answer(request.user, fields.pop("lease"), choices, **fields)
@@ -91,9 +83,9 @@ def _answer(request: SignedInRequest, entry: Entry, ahead_of: UUID | None) -> Ht
         return _page(request, entry, problem=f"Your answer was not stored: {lost}.", status=409)
     except (NotWatchedError, TooSoonError, ValueError) as why:
         problem = f"Your answer was not stored: {why}."
-        return _page(request, entry, problem=problem, status=422, sent=form.cleaned_data)
+        return _page(request, entry, problem=problem, status=422, sent=sent)
     if not request.htmx:
-        return redirect("study_room", study_id=entry.link.study.pk)
+        return redirect("study_page", study_id=entry.link.study.pk)
     return _page(request, entry, ahead_of=ahead_of)
 
 
@@ -116,23 +108,22 @@ def _page(
     study = entry.link.study
     said = sent if sent and task and task.lease == sent.get("lease") else {}
     context = {
-        **room_context("study"),
+        **page_context("annotate/studies/_guidelines_study.html", STUDY_CHOICES),
         "study": study,
         "entry": entry,
         "problem": problem,
-        "criteria": [
-            {"name": c, "label": label_of(c), "asks": ASKS[c], "said": said.get(c)} for c in Criterion
-        ],
+        "criteria": [{"name": c, "label": c.label, "asks": ASKS[c], "said": said.get(c)} for c in Criterion],
+        "buttons": [(choice, label, CHOICES[choice].data.key) for choice, label in BUTTONS.items()],
         "note": said.get("note", ""),
         "watch": max(settings.WATCH_GATE.values()),
         "own": study_queries.num_answered(request.user, study),
-        "wanted": study.pairs_a_person,
+        "wanted": study.pairs_per_person,
         "task": _shown(task, study.form) if task and study.form else None,
         "sides": [{"name": side.value, "label": side.label, "url": _media_url(task, side)} for side in Side]
         if task
         else [],
     }
-    template = "annotate/studies/study_room.html" + ("#task" if request.htmx else "")
+    template = "annotate/studies/study_page.html" + ("#task" if request.htmx else "")
     return render(request, template, context, status=status)
 
 

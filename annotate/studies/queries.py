@@ -11,11 +11,11 @@ from django.db import connection
 from django.db.models import Count, Q, QuerySet
 
 from annotate.judging.queries import disqualified, is_disqualified
-from annotate.models import Entry, Run, RunStatus, Side, Stage, Study, StudyAnswer, StudyTask, Use, User
+from annotate.models import Entry, Run, RunStatus, Stage, Study, StudyAnswer, StudyTask, StudyVideo, Use, User
 from annotate.privacy.consent_queries import given
 from rlhf.evaluation.study_figures import Answer
 from rlhf.evaluation.study_plan import Criterion
-from rlhf.records import Verdict
+from rlhf.records import SIDES, Verdict, verdict_of
 
 # As in `judging_queries`: a pair is shown once its participant is in, and has answered the one before.
 _LOCK_TASK = """
@@ -134,9 +134,9 @@ def num_answered(participant: User, study: Study) -> int:
 
 def shown_file(task: StudyTask, name: str) -> str | None:
     """The stored file behind a name of a pair, or None where the page shows no such thing."""
-    first_is_left = task.first_side == Side.LEFT
-    if name in Side.values:
-        return (task.pair.first if (name == Side.LEFT) == first_is_left else task.pair.second).path
+    if name in SIDES:
+        video: StudyVideo = getattr(task.pair, verdict_of(name, first_on_left=task.first_on_left))
+        return video.path
     name, _, part = name.partition(".")
     for number, shown in enumerate(task.pair.first.input.shown):
         if name == f"reference-{number}":
@@ -179,7 +179,7 @@ def answers_on(study: Study, *, is_simulated: bool) -> list[Answer]:
             pair=answer.task.pair_id,
             first=answer.task.pair.first.model.label,
             second=answer.task.pair.second.model.label,
-            first_on_left=answer.task.first_side == Side.LEFT,
+            first_on_left=answer.task.first_on_left,
             verdicts={criterion: Verdict(getattr(answer, criterion)) for criterion in Criterion},
         )
         for answer in counting_answers(study).filter(is_simulated=is_simulated)

@@ -45,7 +45,7 @@ class StudyPlan:
 
     run: Run
     arms: Sequence[str]
-    pairs_a_person: int
+    pairs_per_person: int
     seed: int = 0
 
 
@@ -145,12 +145,12 @@ def make_study(plan: StudyPlan, terms: LinkTerms, actor: User | None = None) -> 
     found = {key: paths for key, paths in videos_by_input(plan.run, arms).items() if key[0] in asked}
     if len(arms) >= 2 and not found:
         raise ValueError(f"the arms {', '.join(arms)} have no video of the same input; choose others")
-    seats = plan_study(arms, len(found), terms.max_people, plan.pairs_a_person, seed=plan.seed)
+    seats = plan_study(arms, len(found), terms.max_people, plan.pairs_per_person, seed=plan.seed)
     study = Study.objects.create(
         name=terms.name,
         run=plan.run,
         seed=plan.seed,
-        pairs_a_person=plan.pairs_a_person,
+        pairs_per_person=plan.pairs_per_person,
         link=add_link(terms, actor),
         created_by=actor,
     )

@@ -6,7 +6,7 @@ from annotate.studies import entry_link_views, entry_views, participant_views, v
 from annotate.studies.participant_views import study_media
 
 urlpatterns = [
-    path("study/<int:study_id>/", participant_views.study_room, name="study_room"),
+    path("study/<int:study_id>/", participant_views.study_page, name="study_page"),
     path("media/study/<uuid:lease>/<str:name>", study_media, name="study_media"),
     path("studies/", views.study_list, name="studies"),
     path("studies/from/<int:run_id>/", views.make, name="study_make"),

@@ -13,17 +13,14 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from annotate.core.access import SignedInRequest, leads_only
-from annotate.core.charts import Span, span
 from annotate.models import Run, Study
 from annotate.studies import queries as study_queries
 from annotate.studies.entries import LinkTerms
 from annotate.studies.entry_link_views import TermsForm
 from annotate.studies.export import answer_rows, figures_report
-from annotate.studies.participant_views import label_of
 from annotate.studies.studies import StudyPlan, add_seat, make_study
 from annotate.studies.tasks import send_study
 from rlhf.evaluation.study_figures import CriterionFigures, study_figures
-from rlhf.votes.vote import Estimate
 
 #: Of each participant, in the paper.
 PAPERS_PAIRS = 40
@@ -35,10 +32,10 @@ class StudyForm(TermsForm):
         label="Models",
         error_messages={"required": "Tick two models or more."},
     )
-    pairs_a_person = forms.IntegerField(min_value=1, max_value=500, label="Pairs a person")
+    pairs_per_person = forms.IntegerField(min_value=1, max_value=500, label="Pairs a person")
     seed = forms.IntegerField(min_value=0, max_value=2**31 - 1, initial=0, label="Seed of the plan")
 
-    field_order = ("name", "arms", "max_people", "pairs_a_person", "seed")
+    field_order = ("name", "arms", "max_people", "pairs_per_person", "seed")
 
     def __init__(self, arms: Mapping[str, str], *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -66,10 +63,10 @@ def make(request: SignedInRequest, run_id: int) -> HttpResponse:
     arms = study_queries.arms_of(run)
     inputs = len(study_queries.videos_by_input(run, arms))
     most = inputs * len(arms) * (len(arms) - 1) // 2
-    form = StudyForm(arms, request.POST or None, initial={"pairs_a_person": min(PAPERS_PAIRS, most)})
+    form = StudyForm(arms, request.POST or None, initial={"pairs_per_person": min(PAPERS_PAIRS, most)})
     if form.is_valid():
         values = dict(form.cleaned_data)
-        plan = StudyPlan(run, **{name: values.pop(name) for name in ("arms", "pairs_a_person", "seed")})
+        plan = StudyPlan(run, **{name: values.pop(name) for name in ("arms", "pairs_per_person", "seed")})
         try:
             study = make_study(plan, LinkTerms(**values), request.user)
         except ValueError as error:
@@ -96,7 +93,7 @@ def study(request: SignedInRequest, study_id: int) -> HttpResponse:
         "models": models,
         "is_simulated": is_simulated,
         "results": [
-            {"label": label_of(criterion), "rows": _rows(figures, models), "figures": figures}
+            {"label": criterion.label, "rows": _rows(figures, models), "figures": figures}
             for criterion, figures in found.items()
         ],
     }
@@ -109,16 +106,11 @@ def _rows(figures: CriterionFigures, models: list[str]) -> list[dict[str, Any]]:
         {
             "model": model,
             "rate": figures.win_rates[model],
-            "span": _span(figures.win_rates[model]),
             "strength": figures.strengths[model],
             "against": [figures.against.get((model, rival)) for rival in models],
         }
         for model in figures.ranking
     ]
-
-
-def _span(estimate: Estimate) -> Span:
-    return span(estimate.value, estimate.low, estimate.high, level=0.5)
 
 
 @leads_only

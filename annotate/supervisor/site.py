@@ -1,4 +1,8 @@
-"""The whole site under one roof: what runs, in which order it starts, and in which it ends."""
+"""The whole site under one roof: what runs, in which order it starts, and in which it ends.
+
+A process manager such as honcho would start everything at once. Here services start before what needs them
+and end after it, and what a killed supervisor left behind is cleared away.
+"""
 
 from __future__ import annotations
 

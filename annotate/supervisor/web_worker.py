@@ -21,18 +21,18 @@ from waitress.server import create_server
 from annotate import settings
 
 #: Connections of one process, as many as it may have open files for.
-MOST_CONNECTIONS = 4_000
+MAX_CONNECTIONS = 4_000
 #: Files beside connections: the database, clips that are being sent, logs.
 OTHER_FILES = 512
 #: A connection on which nothing moves, in either direction, is closed after so long.
 IDLE_S = 60
-MOST_HEADER_BYTES = 65_536
+MAX_HEADER_BYTES = 65_536
 #: What is sent while it is made, such as an archive, waits for its reader from here on.
-MOST_WAITING_BYTES = 4_194_304
+MAX_WAITING_BYTES = 4_194_304
 
 #: What the kernel keeps of an answer. Left alone it grows to megabytes for each reader, however slow, and as
 #: much is read from a file for each step of theirs.
-MOST_SENT_BYTES = 131_072
+MAX_SENT_BYTES = 131_072
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -46,7 +46,7 @@ class SlowClientsWorker(Worker):
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a line for each request that waits
         connections: dict[int, Any] = {}
         for listener in self.sockets:
-            listener.setsockopt(SOL_SOCKET, SO_SNDBUF, MOST_SENT_BYTES)  # which connections inherit
+            listener.setsockopt(SOL_SOCKET, SO_SNDBUF, MAX_SENT_BYTES)  # which connections inherit
         self.server = create_server(
             self._application(self.wsgi),
             map=connections,
@@ -54,10 +54,10 @@ class SlowClientsWorker(Worker):
             threads=self.cfg.threads,
             connection_limit=_raise_file_limit(),
             channel_timeout=IDLE_S,
-            max_request_header_size=MOST_HEADER_BYTES,
+            max_request_header_size=MAX_HEADER_BYTES,
             # One more, since Django refuses with a page of ours what is just too large.
             max_request_body_size=settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1,
-            outbuf_high_watermark=MOST_WAITING_BYTES,
+            outbuf_high_watermark=MAX_WAITING_BYTES,
             # These headers are Django's and ours to judge, below.
             clear_untrusted_proxy_headers=False,
             asyncore_use_poll=True,
@@ -118,8 +118,8 @@ def _is_busy(connection: Any) -> bool:
 def _raise_file_limit() -> int:
     """Be allowed as many files as connections need, if that can be; how many connections that makes."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_CONNECTIONS + OTHER_FILES
+    wanted = MAX_CONNECTIONS + OTHER_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else max(64, min(wanted, soft) - OTHER_FILES)
+    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else max(64, min(wanted, soft) - OTHER_FILES)

@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from django import template
+from markupsafe import Markup
 
 from rlhf.evaluation.report.tables import points, signed
+from rlhf.plots import pages
 
 register = template.Library()
 register.filter("points", points)
 register.filter("signed", signed)
+
+
+@register.simple_tag
+def span(
+    value: float | None,
+    low: float | None,
+    high: float | None,
+    *,
+    level: float | None = None,
+    start: float = 0,
+    title: str = "",
+) -> Markup:
+    """A figure with its interval on a scale that ends at 1, see `rlhf.plots.pages.span`."""
+    return pages.span(value, low, high, level=level, scale=(start, 1), title=title)
 
 
 @register.filter

@@ -17,7 +17,7 @@ from annotate.jobs.queries import live_run
 from annotate.models import Round, Stage
 from annotate.training import queries as launch_queries
 from annotate.training.launches import launch_dpo
-from annotate.training.preview import DryRun, dry_run
+from annotate.training.preview import Preview, dry_run
 from annotate.training.queries import PairSet
 from rlhf.dpo.config import FlowDPOConfig
 from rlhf.dpo.form import Setting, settings_of, written
@@ -80,11 +80,11 @@ def launch(request: SignedInRequest, round_id: int) -> HttpResponse:
     chosen = launch_queries.pair_set(
         round, export, include_simulated=include_simulated, rule=ExportRule(wanted_rule)
     )
-    look, problem = None, ""
+    preview, problem = None, ""
     try:
-        look = dry_run(round, chosen, given.dict())
+        preview = dry_run(round, chosen, given.dict())
         if request.method == "POST":
-            return _launch(request, round, chosen, look)
+            return _launch(request, round, chosen, preview)
     except (RoundError, ValueError) as error:
         problem = str(error)
     context = {
@@ -94,21 +94,21 @@ def launch(request: SignedInRequest, round_id: int) -> HttpResponse:
         "include_simulated": include_simulated,
         "rules": RULES,
         "rule": chosen.rule,
-        "look": look,
+        "preview": preview,
         "problem": problem,
         "live": live_run(round, Stage.DPO),
         "approve": settings.APPROVE_ROUNDS,
-        **_fields(round, look, given),
+        **_fields(round, preview, given),
     }
-    template = "annotate/training/launch.html" + ("#look" if request.htmx else "")
+    template = "annotate/training/launch.html" + ("#preview" if request.htmx else "")
     return render(request, template, context, status=422 if problem else 200)
 
 
-def _launch(request: SignedInRequest, round: Round, chosen: PairSet, look: DryRun) -> HttpResponse:
+def _launch(request: SignedInRequest, round: Round, chosen: PairSet, preview: Preview) -> HttpResponse:
     run = launch_dpo(
         round,
         chosen,
-        look,
+        preview,
         seen=request.POST.get("seen", ""),
         accepted=request.POST.get("accepted") == "on",
         include_simulated=request.POST.get("include_simulated") == "on",
@@ -118,9 +118,9 @@ def _launch(request: SignedInRequest, round: Round, chosen: PairSet, look: DryRu
     return redirect("run", run_id=run.pk)
 
 
-def _fields(round: Round, look: DryRun | None, given: QueryDict) -> dict[str, Any]:
+def _fields(round: Round, preview: Preview | None, given: QueryDict) -> dict[str, Any]:
     """The settings as they were tried; a form that could not be read shows what was typed."""
-    config = look.config if look else FlowDPOConfig.from_json(round.dpo)
+    config = preview.config if preview else FlowDPOConfig.from_json(round.dpo)
     fields = [
         Field(setting, given.get(setting.name, written(getattr(config, setting.name))))
         for setting in settings_of(FlowDPOConfig)

@@ -10,11 +10,11 @@ from annotate.exports.freezing import export_round
 from annotate.jobs.queries import live_run
 from annotate.models import Round, Run, Stage, User
 from annotate.training.dpo import queue_dpo
-from annotate.training.preview import DryRun
+from annotate.training.preview import Preview
 from annotate.training.queries import PairSet
 
 
-class StaleLookError(RoundError):
+class StalePreviewError(RoundError):
     """What was looked at is not what would be trained on now."""
 
 
@@ -22,7 +22,7 @@ class StaleLookError(RoundError):
 def launch_dpo(
     round: Round,
     chosen: PairSet,
-    look: DryRun,
+    preview: Preview,
     *,
     seen: str,
     accepted: bool,
@@ -31,24 +31,24 @@ def launch_dpo(
 ) -> Run:
     """Freeze the pairs that were looked at, and queue their training; a door sends it.
 
-    `seen` is the digest of what the actor looked at, `look` is the same look made now.
+    `seen` is the digest of the preview that the actor saw, `preview` is the one of now.
 
     Raises:
-        StaleLookError: other pairs than those seen.
-        RoundError: a trap that blocks, warnings that nobody read, or a training under way.
+        StalePreviewError: other pairs than those seen.
+        RoundError: a warning that blocks, warnings that nobody read, or a training under way.
     """
     if live := live_run(round, Stage.DPO):
         raise RoundError(f"{live} is {live.status}; wait for it, or cancel it")
-    if look.digest != seen:
-        raise StaleLookError("The votes have changed since this look; here is what they say now. Look again.")
-    if look.blocks:
-        trap = look.traps[0]
-        raise RoundError(f"{trap.says} {trap.remedy}")
-    if look.traps and not accepted:
+    if preview.digest != seen:
+        raise StalePreviewError("The votes have changed since this preview; it is new now. Check it again.")
+    if preview.blocks:
+        warning = preview.warnings[0]
+        raise RoundError(f"{warning.message} {warning.remedy}")
+    if preview.warnings and not accepted:
         raise RoundError("Tick that you have read the warnings, or change the settings.")
     export = chosen.export or export_round(
         round, rule=chosen.rule, include_simulated=include_simulated, actor=actor
     )
-    run = queue_dpo(round, export, actor, config=look.config.to_json())
-    record_event("launch_dpo", run, actor=actor, warnings=[trap.name for trap in look.traps])
+    run = queue_dpo(round, export, actor, config=preview.config.to_json())
+    record_event("launch_dpo", run, actor=actor, warnings=[warning.name for warning in preview.warnings])
     return run

@@ -14,26 +14,27 @@ from generator.rundir import RunError
 from rlhf.dpo.config import FlowDPOConfig
 from rlhf.dpo.estimate import Device, Estimate, PastRun, estimate
 from rlhf.dpo.form import read_form
-from rlhf.dpo.preflight import PairFacts, Trap, find_traps
+from rlhf.dpo.preflight.checks import find_warnings
+from rlhf.dpo.preflight.facts import PairFacts, PreflightWarning
 
 
 @dataclass(frozen=True)
-class DryRun:
+class Preview:
     """A run as it would be launched now."""
 
     config: FlowDPOConfig
     facts: PairFacts
     digest: str
-    traps: list[Trap]
+    warnings: list[PreflightWarning]
     estimate: Estimate | None
     has_history: bool
 
     @property
     def blocks(self) -> bool:
-        return any(trap.blocks for trap in self.traps)
+        return any(warning.blocks for warning in self.warnings)
 
 
-def dry_run(round: Round, chosen: PairSet, settings: Mapping[str, str]) -> DryRun:
+def dry_run(round: Round, chosen: PairSet, settings: Mapping[str, str]) -> Preview:
     """Look at the pairs and settings of a form; what it leaves out is the round's own.
 
     Raises:
@@ -44,11 +45,11 @@ def dry_run(round: Round, chosen: PairSet, settings: Mapping[str, str]) -> DryRu
     config = read_form(settings, FlowDPOConfig.from_json(round.dpo))
     facts = pair_facts(round, chosen)
     past = past_runs(round)
-    return DryRun(
+    return Preview(
         config=config,
         facts=facts,
         digest=chosen.digest,
-        traps=find_traps(facts, config),
+        warnings=find_warnings(facts, config),
         estimate=estimate(_on_device(config, facts.device), facts.num_pairs, past, facts.device),
         has_history=bool(past),
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from django.db.models import Count, Q, QuerySet
 
 from annotate.core.access import visible_exports
-from annotate.exports.queries import NO_CONSENT, Place, chosen_by, dominant_place
+from annotate.exports.queries import NO_CONSENT, chosen_by, dominant_place
 from annotate.judging.queries import disqualified
 from annotate.models import (
     Export,
@@ -29,9 +29,9 @@ from annotate.people.prompt_reader_queries import reader_of
 from annotate.privacy.consent_queries import given, people_of, refusal
 from generator.records import SamplerSettings
 from rlhf.dpo.estimate import Device
-from rlhf.dpo.preflight import PairFacts
+from rlhf.dpo.preflight.facts import PairFacts
 from rlhf.export.rule import ExportRule
-from rlhf.records import Track, Verdict
+from rlhf.records import Sample, Track, Verdict
 from rlhf.votes.agreement import raw_agreement, verdict_counts
 from rlhf.votes.vote import Vote
 
@@ -48,7 +48,7 @@ class PairSet:
     """
 
     pairs: QuerySet[PreferencePair]
-    places: Mapping[int, Place]
+    places: Mapping[int, Sample]
     rule: ExportRule
     export: Export | None = None
     withheld: int = 0

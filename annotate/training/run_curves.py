@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import log
 
-from annotate.core.charts import Plot, plot
+from rlhf.plots.pages import Plot, plot
 
 Row = Mapping[str, float]
 
@@ -50,7 +50,7 @@ def run_plots(rows: Sequence[Row]) -> list[Plot]:
         plot(title, {label: _points(rows, name) for label, name in lines.items()}, level=level)
         for title, (lines, level) in PLOTS.items()
     ]
-    return [one for one in plots if one.curves]
+    return [one for one in plots if one.svg]
 
 
 def plots_by_time(rows: Sequence[Row]) -> list[Plot]:
@@ -63,7 +63,7 @@ def plots_by_time(rows: Sequence[Row]) -> list[Plot]:
         )
         for title, name in BY_TIME.items()
     ]
-    return [one for one in plots if one.curves]
+    return [one for one in plots if one.svg]
 
 
 def _points(rows: Sequence[Row], name: str) -> list[tuple[float, float]]:

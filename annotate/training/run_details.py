@@ -17,7 +17,7 @@ from annotate.training.run_curves import plots_by_time, run_plots
 from rlhf.dpo.config import FlowDPOConfig
 from rlhf.dpo.estimate import less_memory, with_less_memory
 from rlhf.dpo.form import settings_of, written
-from rlhf.dpo.preflight import find_traps
+from rlhf.dpo.preflight.checks import find_warnings
 
 
 def dpo_details(run: Run) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def _details_of_config(run: Run, config: FlowDPOConfig) -> dict[str, Any]:
     details = {
         "shows_samples": config.sample_every > 0,
         "settings": _settings(config),
-        "traps": _traps(run, config) if run.status == RunStatus.WAITING else [],
+        "warnings": _warnings(run, config) if run.status == RunStatus.WAITING else [],
     }
     remedy = _memory_remedy(run, config)
     return {**details, "remedy": remedy} if remedy else details
@@ -59,11 +59,11 @@ def _settings(config: FlowDPOConfig) -> list[dict[str, Any]]:
     return sorted(shown, key=lambda one: not one["is_changed"])
 
 
-def _traps(run: Run, config: FlowDPOConfig) -> list[Any]:
-    """What whoever approves has to know: the same traps that the launcher saw."""
+def _warnings(run: Run, config: FlowDPOConfig) -> list[Any]:
+    """What whoever approves has to know: the same warnings that the launcher saw."""
     assert run.round is not None and run.export is not None
     chosen = launch_queries.pair_set(run.round, run.export, include_simulated=True)
-    return find_traps(launch_queries.pair_facts(run.round, chosen), config)
+    return find_warnings(launch_queries.pair_facts(run.round, chosen), config)
 
 
 def _memory_remedy(run: Run, config: FlowDPOConfig) -> dict[str, Any] | None:
@@ -72,11 +72,11 @@ def _memory_remedy(run: Run, config: FlowDPOConfig) -> dict[str, Any] | None:
         return None
     change = less_memory(config)
     if not change:
-        return {"says": "No setting is left that only saves memory: lower rank, or use a larger machine."}
+        return {"message": "No setting is left that only saves memory: lower rank, or use a larger machine."}
     smaller = with_less_memory(config)
     values = {one.name: written(getattr(smaller, one.name)) for one in settings_of(FlowDPOConfig)}
     shown = ", ".join(f"{name} {written(value)}" for name, value in change.items())
     return {
-        "says": f"If memory ran out: with {shown} it needs less, and learns the same.",
+        "message": f"If memory ran out: with {shown} it needs less, and learns the same.",
         "url": f"{reverse('launch', args=[run.round_id])}?{urlencode(values | {'export': run.export_id})}",
     }

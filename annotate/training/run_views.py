@@ -55,7 +55,9 @@ def _seconds(first: datetime | None, last: datetime | None) -> float | None:
 
 def disk_full_remedy(run: Run) -> dict[str, Any] | None:
     if run.status == RunStatus.FAILED and is_disk_full(run.error):
-        return {"says": "Free space on the disk of the run folders; the run then goes on where it stopped."}
+        return {
+            "message": "Free space on the disk of the run folders; the run then goes on where it stopped."
+        }
     return None
 
 

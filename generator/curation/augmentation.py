@@ -64,8 +64,9 @@ class Recipe(Stored):
 
 def possible_kinds(annotation: ClipAnnotation) -> tuple[ReferenceKind, ...]:
     """What can be cut out of a file: nothing without a face; no clip out of a still."""
-    stills = [kind for kind in (ReferenceKind.PHOTO, ReferenceKind.HALF_BODY) if _stills(annotation, kind)]
-    return (*stills, *([ReferenceKind.CLIP] if _spans(annotation) else []))
+    return tuple(
+        kind for kind in ReferenceKind if (_spans(annotation) if kind.is_clip else _stills(annotation, kind))
+    )
 
 
 def draw_recipe(
@@ -90,7 +91,7 @@ def draw_recipe(
         )
     kind = random.Random(f"{annotation.sha256}/{seed}/kind").choice(wanted)
     rng = random.Random(f"{annotation.sha256}/{seed}/{kind}")
-    if kind is ReferenceKind.CLIP:
+    if kind.is_clip:
         start, end, box = _draw_span(annotation, rng)
     else:
         start, box = _draw_still(annotation, kind, rng)
@@ -149,7 +150,7 @@ def _draw_still(annotation: ClipAnnotation, kind: ReferenceKind, rng: random.Ran
     frame = rng.choice(_stills(annotation, kind))
     face, human = _subject(frame)
     assert face is not None
-    if kind is ReferenceKind.PHOTO:
+    if not kind.shows_body:
         box = _around(face.box, rng.uniform(*FACE_SCALES))
     else:
         assert human is not None
@@ -177,7 +178,7 @@ def _stills(annotation: ClipAnnotation, kind: ReferenceKind) -> list[FrameAnnota
     found = []
     for frame in annotation.frames:
         face, human = _subject(frame)
-        needed = (face,) if kind is ReferenceKind.PHOTO else (face, human)
+        needed = (face, human) if kind.shows_body else (face,)
         if all(item and _is_large_enough(item.box, annotation) for item in needed):
             found.append(frame)
     return found

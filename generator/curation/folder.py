@@ -185,7 +185,7 @@ def _read_file(path: Path, card: IdentityCard, limits: MediaLimits) -> PersonFil
     note = card.files.get(path.name)
     is_clip = facts.kind is MediaKind.VIDEO
     kind = (note and note.kind) or (ReferenceKind.CLIP if is_clip else ReferenceKind.PHOTO)
-    if (kind is ReferenceKind.CLIP) != is_clip:
+    if kind.is_clip != is_clip:
         raise MediaError(
             RejectReason.BAD_CARD, f"is called {kind} in {CARD_NAME}, but its content is {facts.kind}"
         )

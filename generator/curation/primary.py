@@ -17,8 +17,8 @@ _ENOUGH_PX = 256.0
 _HALF_BLUR = 100.0
 #: What an unknown head pose counts: as much as a head turned by 27 degrees.
 _UNKNOWN_POSE = 0.7
-#: A face image shows less of what must be kept than a half-body portrait or a clip.
-_KINDS = {ReferenceKind.PHOTO: 0.8, ReferenceKind.HALF_BODY: 1.0, ReferenceKind.CLIP: 1.0}
+#: What a face image counts, which shows less of what must be kept than a half-body portrait or a clip.
+_FACE_ALONE = 0.8
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,10 @@ def rate_primary(measures: Measures, kind: ReferenceKind) -> PrimaryRating:
         ),
         (measures.face_share, f"The face shows in {measures.face_share:.0%} of the frames."),
         (
-            _KINDS[kind],
-            "It is a photo, which shows less than a clip or a half-body portrait."
-            if kind is ReferenceKind.PHOTO
-            else f"It is a {kind.replace('_', '-')}.".replace("half-body", "half-body portrait"),
+            1.0 if kind.shows_body else _FACE_ALONE,
+            f"It is a {kind.label}."
+            if kind.shows_body
+            else f"It is a {kind.label}, which shows less than a clip or a half-body portrait.",
         ),
     ]
     score = 1.0

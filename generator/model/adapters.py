@@ -12,26 +12,19 @@ Safetensors only: a pickle can run programs.
 
 from __future__ import annotations
 
-import json
-import logging
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from peft import LoraConfig
-from peft.utils.other import get_pattern_key
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from generator.adapter_files import ADAPTER_FILE, PEFT_CONFIG, PEFT_FILE
+from generator.adapter_files import ADAPTER_FILE, PEFT_FILE
+from generator.model.adapter_config import COMFYUI, DIFFSYNTH, DIFFUSERS, KOHYA, PEFT, peft_config
 from generator.model.layer_names import diffusers_layer, underscored_layer
 
-logger = logging.getLogger(__name__)
-
-DIFFUSERS, PEFT, DIFFSYNTH, COMFYUI, KOHYA = "Diffusers", "PEFT", "DiffSynth", "ComfyUI", "kohya"
 #: Halves of a LoRA: A (rank, in) and B (out, rank).
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"
 
@@ -44,12 +37,8 @@ _PREFIXES = {
     "pipe.dit.": DIFFSYNTH,
     "dit.": DIFFSYNTH,
 }
-#: Those whose programs take alpha for the rank where a file names none.
-_ALPHA_IS_RANK = (DIFFSYNTH, COMFYUI, KOHYA)
 _HALF = re.compile(r"^(?P<layer>.+)\.lora_(?P<half>A|B|down|up)(\.(?P<adapter>[^.]+))?\.weight$")
 _ALPHA = re.compile(r"^(?P<layer>.+)\.alpha$")
-#: Where Diffusers keeps peft's configuration in the header of a file.
-_METADATA_KEY = "lora_adapter_metadata"
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
@@ -125,7 +114,7 @@ def read_adapter(adapter: str | Path, *, alpha: float | None = None) -> Adapter:
     # Layers as the file spells them, with their ranks.
     spelled = {layer: name for _, layer, name, end in named.values() if end == DOWN}
     ranks = {layer: (name, len(weights[layer + DOWN])) for layer, name in sorted(spelled.items())}
-    config = _config(file, form, header, alpha, alphas, ranks)
+    config = peft_config(file, form, header, alpha, alphas, ranks)
     return Adapter(file, form, weights, config)
 
 
@@ -153,25 +142,6 @@ def check_fits(adapter: Adapter, transformer: nn.Module) -> None:
                 f"{said} takes {sizes[0]} numbers and gives {sizes[1]} at {layer!r}, where this model has "
                 f"{module.in_features} and {module.out_features}: it is of another base; {remedy}"
             )
-
-
-def layer_scale(layer: str, rank: int, config: Mapping[str, Any] | None) -> float:
-    """What peft multiplies `B @ A` by.
-
-    Args:
-        layer: by the name that the configuration's patterns are for.
-        rank: of the layer's A.
-        config: peft's; None where there is none.
-
-    Returns:
-        `alpha / rank` (`alpha / sqrt(rank)` for rsLoRA), with alpha from the layer's own pattern where it has
-        one; 1 without a configuration.
-    """
-    if config is None:
-        return 1.0
-    patterns = config.get("alpha_pattern") or {}
-    alpha = float(patterns.get(get_pattern_key(patterns.keys(), layer), config.get("lora_alpha", rank)))
-    return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
 
 
 def put_on(transformer: Any, adapter: Adapter, name: str | None = None, *, pipeline: Any = None) -> None:
@@ -250,85 +220,3 @@ def _check_pairs(file: Path, form: str, weights: Mapping[str, Tensor]) -> None:
                 f"{file} ({form} form): A and B of {layer!r} have shapes {tuple(down.shape)} and "
                 f"{tuple(up.shape)}, which is no LoRA of a linear layer; save it again"
             )
-
-
-def _config(
-    file: Path,
-    form: str,
-    header: Mapping[str, str],
-    alpha: float | None,
-    alphas: Mapping[str, float],
-    ranks: Mapping[str, tuple[str, int]],
-) -> dict[str, Any]:
-    """Peft's configuration: the file's own where it has one, else of what it says in other places."""
-    own = _stated_config(file, form, header)
-    if own and (own.get("use_dora") or own.get("peft_type", "LORA") != "LORA"):
-        raise ValueError(
-            f"{file} ({form} form) is no plain LoRA; merge it into its base, or train a plain LoRA"
-        )
-    if alpha is not None and (alphas or (own or {}).get("lora_alpha") is not None):
-        raise ValueError(f"{file} ({form} form) says its alpha itself; leave alpha out")
-    if own and own.get("lora_alpha") is not None and _METADATA_KEY in header and _peft_knows(own):
-        return own  # as Diffusers itself loads it
-    stated = own if own and own.get("lora_alpha") is not None else None
-    if stated is None and alpha is None and not alphas:
-        if form not in _ALPHA_IS_RANK:
-            raise ValueError(
-                f"{file} ({form} form) does not say its alpha, without which it acts at another strength; "
-                f"put its {PEFT_CONFIG} beside it, or convert it: python -m generator.model.lora {file} "
-                "TARGET.safetensors --alpha A"
-            )
-        logger.warning("%s (%s form) names no alpha; it is taken for the rank, as %s does", file, form, form)
-    per_layer = {
-        layer: _layer_alpha(layer, spelled, rank, stated, alpha, alphas)
-        for layer, (spelled, rank) in ranks.items()
-    }
-    first = next(rank for _, rank in ranks.values())
-    return {
-        "r": first,
-        "lora_alpha": first,
-        "target_modules": list(ranks),
-        "rank_pattern": {f"^{re.escape(layer)}": rank for layer, (_, rank) in ranks.items()},
-        "alpha_pattern": {f"^{re.escape(layer)}": value for layer, value in per_layer.items()},
-    }
-
-
-def _peft_knows(config: Mapping[str, Any]) -> bool:
-    """Whether a configuration has only fields that this peft has; later ones add some."""
-    return set(config) <= set(LoraConfig.__dataclass_fields__)
-
-
-def _layer_alpha(
-    layer: str,
-    spelled: str,
-    rank: int,
-    stated: Mapping[str, Any] | None,
-    alpha: float | None,
-    alphas: Mapping[str, float],
-) -> float:
-    """Alpha of a layer: its own, that of a configuration with patterns for `spelled`, or the given one."""
-    if layer in alphas:
-        return alphas[layer]
-    if stated is not None:
-        return layer_scale(spelled, rank, stated) * rank
-    return float(rank) if alpha is None else alpha
-
-
-def _stated_config(file: Path, form: str, header: Mapping[str, str]) -> dict[str, Any] | None:
-    """The configuration in the header of a file, or in PEFT's file beside it where the form needs one."""
-    try:
-        if _METADATA_KEY in header:
-            config = json.loads(header[_METADATA_KEY])
-        elif form not in _ALPHA_IS_RANK and (file.parent / PEFT_CONFIG).is_file():
-            config = json.loads((file.parent / PEFT_CONFIG).read_text(encoding="utf-8"))
-        else:
-            return None
-    except ValueError as error:
-        raise ValueError(
-            f"{file} has a configuration that is not JSON ({error}); save the adapter again"
-        ) from None
-    if not isinstance(config, dict):
-        raise ValueError(
-            f"{file} has a configuration that is {type(config).__name__}; save the adapter again"
-        )
-    return {name.removeprefix("transformer."): value for name, value in config.items()}

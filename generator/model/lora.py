@@ -23,7 +23,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from generator.model.adapters import COMFYUI, DOWN, UP, adapter_file, layer_scale, read_adapter
+from generator.model.adapter_config import COMFYUI, layer_scale
+from generator.model.adapters import DOWN, UP, adapter_file, read_adapter
 from generator.model.layer_names import original_layer
 
 __all__ = ["adapter_file", "convert", "layer_scale", "original_layer", "to_comfyui"]

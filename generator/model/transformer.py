@@ -219,23 +219,7 @@ class AnyIDTransformer(WanTransformer3DModel):
             ValueError: a shape that the model cannot take.
         """
         self._check_shapes(hidden_states, timestep, encoder_hidden_states, reference_latents)
-        batch, _, num_frames, height, width = hidden_states.shape
-        patch_frames, patch_height, patch_width = self.config.patch_size
-        before = self.config.reference_position == "before"
-        first = 0
-        sequence = hidden_states
-        if reference_latents is not None:
-            reference_latents = reference_latents.to(hidden_states.dtype)
-            first = reference_latents.shape[2] if before else 0
-            pair = [reference_latents, hidden_states] if before else [hidden_states, reference_latents]
-            sequence = torch.cat(pair, dim=2)
-
-        total = sequence.shape[2] // patch_frames
-        grid = (height // patch_height) * (width // patch_width)
-        num_target = num_frames // patch_frames * grid
-        segment = self.segments(
-            total * grid - num_target, num_target, self.config.reference_position, hidden_states.device
-        )
+        sequence, first, segment = self._sequence(hidden_states, reference_latents)
         rotary_emb = self.rope(sequence)
         tokens = self.patch_embedding(sequence).flatten(2).transpose(1, 2).contiguous()
 
@@ -254,19 +238,31 @@ class AnyIDTransformer(WanTransformer3DModel):
 
         shift, scale = (self.scale_shift_table + temb.unsqueeze(2)).float().unbind(dim=2)
         tokens = modulate(self.norm_out(tokens.float()), scale, shift, segment).type_as(tokens)
-        patches = self.proj_out(tokens).reshape(
-            batch,
-            total,
-            height // patch_height,
-            width // patch_width,
-            patch_frames,
-            patch_height,
-            patch_width,
-            -1,
-        )
-        video = patches.permute(0, 7, 1, 4, 2, 5, 3, 6).flatten(6, 7).flatten(4, 5).flatten(2, 3)
-        prediction = video[:, :, first : first + num_frames]
+        video = self._unpatch(self.proj_out(tokens), sequence)
+        prediction = video[:, :, first : first + hidden_states.shape[2]]
         return Transformer2DModelOutput(sample=prediction) if return_dict else (prediction,)
+
+    def _sequence(self, target: Tensor, references: Tensor | None) -> tuple[Tensor, int, Tensor]:
+        """Target and references in time, the target's first frame, and the segment of each token."""
+        position = self.config.reference_position
+        first, sequence = 0, target
+        if references is not None:
+            references = references.to(target.dtype)
+            first = references.shape[2] if position == "before" else 0
+            pair = [references, target] if position == "before" else [target, references]
+            sequence = torch.cat(pair, dim=2)
+        patch_frames, patch_height, patch_width = self.config.patch_size
+        grid = (target.shape[3] // patch_height) * (target.shape[4] // patch_width)
+        num_target = target.shape[2] // patch_frames * grid
+        num_reference = sequence.shape[2] // patch_frames * grid - num_target
+        return sequence, first, self.segments(num_reference, num_target, position, target.device)
+
+    def _unpatch(self, patches: Tensor, sequence: Tensor) -> Tensor:
+        """(B, S, patch * C) as (B, C, F, h, w), the size of the sequence."""
+        patch = self.config.patch_size
+        counts = [size // part for size, part in zip(sequence.shape[2:], patch, strict=True)]
+        parts = patches.reshape(len(sequence), *counts, *patch, -1)
+        return parts.permute(0, 7, 1, 4, 2, 5, 3, 6).flatten(6, 7).flatten(4, 5).flatten(2, 3)
 
     def _check_shapes(
         self, target: Tensor, timestep: Tensor, text: Tensor, references: Tensor | None

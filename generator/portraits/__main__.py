@@ -19,7 +19,7 @@ from generator.video import write_clip
 #: Frames a second of the clips.
 FPS = 8
 #: People of one seed; the next seed's start after them.
-MOST_PEOPLE = 1_000
+MAX_PEOPLE = 1_000
 
 
 def write_people(folder: Path, identities: int, split: Split, seed: int = 0) -> list[Path]:
@@ -37,11 +37,11 @@ def write_people(folder: Path, identities: int, split: Split, seed: int = 0) -> 
     Raises:
         ValueError: a number out of range.
     """
-    if not 1 <= identities <= MOST_PEOPLE:
-        raise ValueError(f"identities is {identities}; it must be 1 to {MOST_PEOPLE}")
+    if not 1 <= identities <= MAX_PEOPLE:
+        raise ValueError(f"identities is {identities}; it must be 1 to {MAX_PEOPLE}")
     if not 0 <= seed < 10_000:
         raise ValueError(f"seed is {seed}; it must be 0 to 9999")
-    first = SPLIT_SEEDS[split] + seed * MOST_PEOPLE
+    first = SPLIT_SEEDS[split] + seed * MAX_PEOPLE
     return [
         write_person(folder / f"person-{first + index}", first + index, split) for index in range(identities)
     ]

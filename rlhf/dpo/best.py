@@ -49,7 +49,7 @@ class Best:
             self._values = {name: value.clone().cpu() for name, value in trainable_state(model).items()}
 
     @torch.no_grad()
-    def put_into(self, model: nn.Module) -> None:
+    def restore(self, model: nn.Module) -> None:
         """Give the model the best weights."""
         weights = trainable_state(model)
         for name, value in self._values.items():

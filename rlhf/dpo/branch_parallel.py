@@ -1,9 +1,9 @@
-"""The two arms of a pair on two devices: each process computes one and is told the other.
+"""The two branches of a pair on two devices: each process computes one and is told the other.
 
 Processes 2k and 2k + 1 meet the same draws. The even one predicts the chosen videos and the odd one the
 rejected ones; then they exchange errors and, for the guard, residuals. Both have the same loss, in which the
 partner's errors are constants: the pair's gradient is the sum of theirs. A device holds the activations of
-one arm, as with `split_arms`, and no forward pass is done twice.
+one branch, as with `split_branches`, and no forward pass is done twice.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from rlhf.training.draws import PairDraws
 
 
 class Partner:
-    """The process that computes the other arm of the same draws.
+    """The process that computes the other branch of the same draws.
 
     Attributes:
-        arm: this process's own: 0 the chosen one, 1 the rejected one.
+        branch: this process's own: 0 the chosen one, 1 the rejected one.
 
     Raises:
         RunError: an odd number of processes.
@@ -32,14 +32,14 @@ class Partner:
         number = processes.number()
         if number % 2:
             raise RunError(
-                f"arm_parallel is on, but the number of processes is {number}; "
+                f"branch_parallel is on, but the number of processes is {number}; "
                 "start an even number, such as torchrun --nproc-per-node 2, or switch it off"
             )
         self._both, _ = distributed.new_subgroups(2)
-        self.arm = distributed.get_rank(self._both)
+        self.branch = distributed.get_rank(self._both)
 
     def exchange(self, mine: Tensor) -> Tensor:
-        """What both have, the chosen arm's first, (2, ...); the partner must ask at the same place.
+        """What both have, the chosen branch's first, (2, ...); the partner must ask at the same place.
 
         Args:
             mine: without gradient; the same shape and type at both.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -27,6 +28,7 @@ LossType = Literal[
     "sft",
     "sigmoid_norm",
 ]
+_FORMER = {"split_arms": "split_branches", "arm_parallel": "branch_parallel"}
 #: Those that read `label_smoothing`.
 SMOOTHED = frozenset({"robust", "exo_pair", "aot", "aot_unpaired"})
 
@@ -88,13 +90,13 @@ class FlowDPOConfig(SampledConfig):
         "time_strata; where a run comes back to one, the frozen policy's error is read from the bank. 0 "
         "draws anew each time, without a bank",
     )
-    split_arms: bool = Field(
+    split_branches: bool = Field(
         default=False,
         description="see rlhf.dpo.policy.FlowPolicy: half the memory for one more forward pass",
     )
-    arm_parallel: bool = Field(
+    branch_parallel: bool = Field(
         default=False,
-        description="the two arms of a pair on two devices, see branch_parallel: half the memory on each. "
+        description="the two branches of a pair on two devices, each of which needs half the memory. "
         "Needs an even number of processes, which meet half as many pairs per step as without it",
     )
     held_out: Number = Field(
@@ -112,6 +114,11 @@ class FlowDPOConfig(SampledConfig):
         "policy's by more than this share in three looks running",
     )
 
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """As of every run; requests that were written with 0.1.0 call two settings otherwise."""
+        return super().from_json({_FORMER.get(name, name): value for name, value in values.items()})
+
     @model_validator(mode="after")
     def _check_losses(self) -> Self:
         matches = len(self.loss_weights) in (0, len(self.loss_types))
@@ -122,7 +129,8 @@ class FlowDPOConfig(SampledConfig):
         self._expect("label_smoothing", means_something, f"0 unless a loss is {', '.join(sorted(SMOOTHED))}")
         strata = f"a multiple of time_strata ({self.time_strata})"
         self._expect("draws_per_pair", self.draws_per_pair % self.time_strata == 0, strata)
-        self._expect("split_arms", not (self.split_arms and self.arm_parallel), "off beside arm_parallel")
+        both = self.split_branches and self.branch_parallel
+        self._expect("split_branches", not both, "off beside branch_parallel")
         return self
 
 

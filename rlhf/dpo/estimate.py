@@ -19,8 +19,8 @@ COST = (
     "kept_activations",
     "compiled",
     "attention",
-    "split_arms",
-    "arm_parallel",
+    "split_branches",
+    "branch_parallel",
     "sharded",
 )
 
@@ -72,14 +72,14 @@ class Estimate:
 
     Attributes:
         seconds: from start to end.
-        seconds_a_step: of them.
+        seconds_per_step: of them.
         memory_bytes: the most that it will hold; None where nobody measured it.
         runs: that it is estimated from.
         slowdown: what their steps were multiplied by, since they computed in float32; 1 where they did not.
     """
 
     seconds: float
-    seconds_a_step: float
+    seconds_per_step: float
     memory_bytes: int | None
     runs: tuple[str, ...]
     slowdown: float = 1.0
@@ -109,21 +109,21 @@ def estimate(
         slowdown = device.slowdown or 1.0
     if not alike:
         return None
-    a_pair = slowdown * median(second / pairs_a_step(run.config) for run in alike for second in run.seconds)
+    a_pair = slowdown * median(second / pairs_per_step(run.config) for run in alike for second in run.seconds)
     other = median(run.other_seconds / run.num_pairs for run in alike)
-    step = a_pair * pairs_a_step(config)
+    step = a_pair * pairs_per_step(config)
     memory = [run.memory_bytes for run in alike if run.config.batch_size == config.batch_size]
     known = [one for one in memory if one is not None]
     return Estimate(
         seconds=config.steps * step + other * num_pairs,
-        seconds_a_step=step,
+        seconds_per_step=step,
         memory_bytes=max(known, default=None),
         runs=tuple(run.name for run in alike),
         slowdown=slowdown,
     )
 
 
-def pairs_a_step(config: FlowDPOConfig) -> int:
+def pairs_per_step(config: FlowDPOConfig) -> int:
     """Pairs that one optimizer step meets on one device."""
     return config.batch_size * config.accumulation
 
@@ -131,16 +131,17 @@ def pairs_a_step(config: FlowDPOConfig) -> int:
 def less_memory(config: FlowDPOConfig) -> Mapping[str, object]:
     """The next setting that makes a run fit into less memory without changing what it learns.
 
-    In the order of what it costs: recomputing activations, keeping none of them, one arm at a time (one more
-    forward pass), smaller batches added up. Empty where nothing is left but a lower rank or a larger machine.
+    In the order of what it costs: recomputing activations, keeping none of them, one branch at a time (one
+    more forward pass), smaller batches added up. Empty where nothing is left but a lower rank or a larger
+    machine.
     """
     if not config.gradient_checkpointing:
         kept = "none" if config.compiled else "attention"
         return {"gradient_checkpointing": True, "kept_activations": kept}
     if config.kept_activations != "none":
         return {"kept_activations": "none"}
-    if not (config.split_arms or config.arm_parallel):
-        return {"split_arms": True}
+    if not (config.split_branches or config.branch_parallel):
+        return {"split_branches": True}
     divisor = next((n for n in range(2, config.batch_size + 1) if config.batch_size % n == 0), None)
     if divisor:
         return {

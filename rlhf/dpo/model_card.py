@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rlhf.dpo.preflight import PairFacts
+from rlhf.dpo.preflight.facts import PairFacts
 from rlhf.export.rule import ExportRule
 
 _RULES = {

@@ -48,20 +48,20 @@ class FlowPolicy(nn.Module):
         transformer: predicts the target's velocity from noisy latents (B, C, F, H, W), timestep (B,) in [0,
             1000], prompt embeddings (B, L, D) and `reference_latents` (B, C, R, H, W).
         guard_mu: see `guard_scale`; None switches the guard off.
-        split_arms: keep the activations of one arm at a time: half the memory for one more forward pass. The
-            rejected arm comes first and is recomputed in the backward pass, after the chosen arm's has freed
-            everything.
+        split_branches: keep the activations of one branch at a time: half the memory for one more forward
+            pass. The rejected branch comes first and is recomputed in the backward pass, after the chosen
+            branch's has freed everything.
     """
 
     # What transformers.Trainer asks of any model.
     accepts_loss_kwargs = False
 
     def __init__(
-        self, transformer: nn.Module, *, guard_mu: float | None = None, split_arms: bool = False
+        self, transformer: nn.Module, *, guard_mu: float | None = None, split_branches: bool = False
     ) -> None:
         """Wrap the transformer."""
         super().__init__()
-        self.transformer, self.guard_mu, self.split_arms = transformer, guard_mu, split_arms
+        self.transformer, self.guard_mu, self.split_branches = transformer, guard_mu, split_branches
         self.config = SimpleNamespace(model_type="anyid", use_cache=False, to_dict=dict)
 
     def forward(self, draws: Sequence[Tensors], partner: Partner | None = None) -> tuple[Tensor, Tensor]:
@@ -72,7 +72,7 @@ class FlowPolicy(nn.Module):
 
         Args:
             draws: B items of `PairDraws`.
-            partner: computes the other arm of the same draws meanwhile; None computes both here.
+            partner: computes the other branch of the same draws meanwhile; None computes both here.
 
         Returns:
             errors (2, B), row 0 chosen, row 1 rejected, and the guard's scale (B,), 1 where there is none.
@@ -90,12 +90,12 @@ class FlowPolicy(nn.Module):
     def _errors(self, group: Tensors, partner: Partner | None) -> tuple[Tensor, Tensor]:
         if partner:
             errors, residuals = self._with_partner(group, partner)
-        elif self.split_arms:
-            rejected = checkpoint(self._arm, group, slice(1, 2), use_reentrant=False)
-            chosen = self._arm(group, slice(0, 1))
+        elif self.split_branches:
+            rejected = checkpoint(self._branch, group, slice(1, 2), use_reentrant=False)
+            chosen = self._branch(group, slice(0, 1))
             errors, residuals = ([*pair] for pair in zip(chosen, rejected, strict=True))
         else:
-            error, residual = self._arm(group, slice(0, 2))
+            error, residual = self._branch(group, slice(0, 2))
             errors, residuals = [*error.chunk(2)], [*residual.chunk(2)]
         scale = torch.ones_like(errors[0].detach())
         if self.guard_mu is not None:
@@ -103,18 +103,18 @@ class FlowPolicy(nn.Module):
         return torch.stack([errors[0], scale_gradient(errors[1], scale)]), scale
 
     def _with_partner(self, group: Tensors, partner: Partner) -> tuple[list[Tensor], list[Tensor]]:
-        """Errors and residuals of both arms, of which this process's own has a gradient.
+        """Errors and residuals of both branches, of which this process's own has a gradient.
 
         It counts double: processes average their gradients, and this one has a half of the pair's.
         """
-        error, residual = self._arm(group, slice(partner.arm, partner.arm + 1))
+        error, residual = self._branch(group, slice(partner.branch, partner.branch + 1))
         errors = [*partner.exchange(error.detach())]
-        errors[partner.arm] = scale_gradient(error, 2.0)
+        errors[partner.branch] = scale_gradient(error, 2.0)
         return errors, [] if self.guard_mu is None else [*partner.exchange(residual)]
 
-    def _arm(self, group: Tensors, arms: slice) -> tuple[Tensor, Tensor]:
-        """Errors and residuals of one arm of all pairs, or of both: chosen of all, then rejected of all."""
-        clean = group["clean"][:, arms].transpose(0, 1)
+    def _branch(self, group: Tensors, branches: slice) -> tuple[Tensor, Tensor]:
+        """Errors and residuals of one branch of all pairs, or of both: all chosen, then all rejected."""
+        clean = group["clean"][:, branches].transpose(0, 1)
         number = len(clean)
         clean = clean.flatten(0, 1)
         noise, time, references, prompt = (

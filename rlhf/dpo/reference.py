@@ -24,7 +24,7 @@ from rlhf.training.sharding import is_sharded
 
 #: What of a config decides which draws there are and in which batches and by which arithmetic they are met.
 _DECISIVE = (
-    *("seed", "batch_size", "draws_per_pair", "split_arms", "arm_parallel"),
+    *("seed", "batch_size", "draws_per_pair", "split_branches", "branch_parallel"),
     *("bf16", "attention", "compiled", "sharded"),
     *("time_mean", "time_std", "time_shift", "time_low", "time_high", "time_strata"),
 )

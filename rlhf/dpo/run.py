@@ -13,7 +13,7 @@
     result.json     adapter hash and closing figures
 
 SIGTERM ends the run after the step under way, with a checkpoint; starting the command again resumes it. For
-several devices: `accelerate launch -m rlhf.dpo RUNDIR`; with `arm_parallel`, two of them share each pair,
+several devices: `accelerate launch -m rlhf.dpo RUNDIR`; with `branch_parallel`, two of them share each pair,
 and with `sharded` all of them share the frozen weights.
 """
 
@@ -93,7 +93,7 @@ def main(run: RunDir, attached: bool) -> None:
             folder, model = run.resolve(request["export"]), request["model"]
         except KeyError as missing:
             raise RunError(f"{run.path / 'request.json'} has no {missing}") from None
-        partner = Partner() if config.arm_parallel else None
+        partner = Partner() if config.branch_parallel else None
         expect_several(config)
         export = _open_export(folder)
         config, precision = settle(run, config)
@@ -185,7 +185,9 @@ def make_trainer(
     )
     set_up(transformer, config)
     guard_mu = config.guard_mu if config.guard == "sdpo" else None
-    policy = FlowPolicy(transformer, guard_mu=guard_mu, split_arms=config.split_arms or partner is not None)
+    policy = FlowPolicy(
+        transformer, guard_mu=guard_mu, split_branches=config.split_branches or partner is not None
+    )
     bank, held_bank, frozen = None, None, identify(policy)
     if config.sharded:
         shard(policy)

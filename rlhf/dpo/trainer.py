@@ -1,6 +1,6 @@
 """Flow-DPO inside TRL: its loss code, metrics and training loop, on flow errors instead of log-probabilities.
 
-Each arm of a pair is shown to `trl.DPOTrainer` as a completion of one token whose log-probability is minus
+Each branch of a pair is shown to `trl.DPOTrainer` as a completion of one token whose log-probability is minus
 its flow error. TRL's own unmodified loss then is `rlhf.objectives.flow_dpo_loss` (a test binds the two), and
 all its other loss types come with it. `_compute_loss` is private to trl 1.16: the version is pinned, and a
 contract test fails where another one differs.
@@ -48,7 +48,7 @@ class FlowDPOTrainer(RunTrainer, DPOTrainer):
         weights: of each pair's gradient; None for 1 each.
         bank: of the pairs' reference errors; None asks the frozen policy every time.
         held_out: what is watched; None for nothing.
-        partner: with whom the arms of a pair are shared; None computes both.
+        partner: with whom the branches of a pair are shared; None computes both.
         callbacks: further callbacks of transformers.
 
     Attributes:
@@ -237,7 +237,7 @@ class FlowDPOTrainer(RunTrainer, DPOTrainer):
         """After an early end, go back to the best weights; gives the step whose weights the model has."""
         if not self.early_end:
             return self.config.steps
-        self.best.put_into(self.policy)
+        self.best.restore(self.policy)
         self.average.begin()
         return self.best.step
 

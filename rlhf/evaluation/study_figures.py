@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlhf.evaluation.study_plan import Criterion
-from rlhf.records import Verdict
+from rlhf.records import Verdict, choice_of
 from rlhf.votes.agreement import Agreement, agreement_of
 from rlhf.votes.bradley_terry import Comparison, refit, strengths
 from rlhf.votes.vote import COVERAGE, Estimate, share
@@ -98,7 +98,7 @@ def _figures(
     counts = _count(answers, models, matches, criterion)
     draws = _resample(counts, seed)
     decided = [answer for answer in answers if answer.verdicts[criterion] != Verdict.TIE]
-    lefts = sum((a.verdicts[criterion] == Verdict.FIRST) == a.first_on_left for a in decided)
+    lefts = sum(choice_of(a.verdicts[criterion], first_on_left=a.first_on_left) == "left" for a in decided)
     against = {}
     for number, (one, other) in enumerate(matches):
         there = counts[:, [number]]

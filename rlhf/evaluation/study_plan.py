@@ -31,6 +31,11 @@ class Criterion(StrEnum):
     ELEMENT_CONSISTENCY = "element_consistency"
     VISUAL_QUALITY = "visual_quality"
 
+    @property
+    def label(self) -> str:
+        """As a heading."""
+        return self.replace("_", " ").capitalize()
+
 
 @dataclass(frozen=True)
 class Planned:

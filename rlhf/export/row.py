@@ -16,7 +16,7 @@ from generator.frozen_set import MediaFile, StoredFile
 from generator.frozen_table import Keys, Row
 from generator.records import ElementChange, ReferenceKind
 from generator.validation import Number, record
-from rlhf.records import EXPRESSED, Consensus, Track, Verdict
+from rlhf.records import EXPRESSED, FAVOURED, Consensus, Track, Verdict
 
 Posterior = Annotated[
     Mapping[Verdict, Number],
@@ -48,7 +48,7 @@ class ExportSample:
 
 @record
 class TrackVotes:
-    """What one track said: its verdict, posterior and votes by verdict (all five present)."""
+    """What one track said: its verdict, posterior and votes by verdict; none where it is missing."""
 
     verdict: Verdict
     posterior: Posterior
@@ -114,9 +114,7 @@ class ExportRow(Row):
         A track that prefers neither video has nothing to be sure of; sets made on one track have such pairs.
         """
         return math.prod(
-            votes.posterior[votes.verdict]
-            for votes in self.tracks.values()
-            if votes.verdict in (Verdict.FIRST, Verdict.SECOND)
+            votes.posterior[votes.verdict] for votes in self.tracks.values() if votes.verdict in FAVOURED
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Literal
 
-from rlhf.records import Track, Verdict
+from rlhf.records import FAVOURED, Sample, Track, Verdict
 
 
 class ExportRule(StrEnum):
@@ -27,7 +26,7 @@ class ExportRule(StrEnum):
 
 def choose(
     rule: ExportRule, verdicts: Mapping[Track, Verdict], votes: Mapping[Track, Mapping[Verdict, int]]
-) -> tuple[Literal["first", "second"] | None, str]:
+) -> tuple[Sample | None, str]:
     """Which video a rule chooses.
 
     Args:
@@ -46,8 +45,5 @@ def choose(
     else:
         winner = verdicts[Track(rule)]
         reason = f"{rule} is {winner}"
-    if winner is Verdict.FIRST:
-        return "first", ""
-    if winner is Verdict.SECOND:
-        return "second", ""
-    return None, reason
+    sample = FAVOURED.get(winner) if winner else None
+    return sample, "" if sample else reason

@@ -19,7 +19,7 @@ from rlhf.training.draws import Draw, draw, noise_and_time
 
 
 @dataclass(frozen=True)
-class Look:
+class Augmentation:
     """What of an instance one step sees.
 
     Attributes:
@@ -46,7 +46,7 @@ class Layout:
     reference_order: str = "primary_first"
 
 
-def look(one: Draw, is_clip: Sequence[bool], config: SFTConfig) -> Look:
+def look(one: Draw, is_clip: Sequence[bool], config: SFTConfig) -> Augmentation:
     """Draw how an instance is shown.
 
     The primary is always shown. In a share `p_drop` of the looks, 0 to all but one of the assistants are,
@@ -64,7 +64,7 @@ def look(one: Draw, is_clip: Sequence[bool], config: SFTConfig) -> Look:
     if len(assistants) and rng.random() < config.p_drop:
         assistants = np.sort(rng.choice(assistants, size=rng.integers(len(assistants)), replace=False))
     shown = (0, *map(int, assistants))
-    return Look(bool(is_empty), shown, tuple(_still(rng, is_clip[place], config) for place in shown))
+    return Augmentation(bool(is_empty), shown, tuple(_still(rng, is_clip[place], config) for place in shown))
 
 
 def _still(rng: np.random.Generator, is_clip: bool, config: SFTConfig) -> int | None:
@@ -116,7 +116,7 @@ class InstanceDraws(Dataset[dict[str, Tensor]]):
             **noise_and_time(one, clean.shape, config),
         }
 
-    def _conditions(self, instance: CachedInstance, seen: Look) -> dict[str, Tensor]:
+    def _conditions(self, instance: CachedInstance, seen: Augmentation) -> dict[str, Tensor]:
         """References and prompt, or both empty."""
         prompt = instance.empty_prompt if seen.is_empty else instance.prompt
         if seen.is_empty and self.layout.empty_references == "one":

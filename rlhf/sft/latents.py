@@ -128,7 +128,7 @@ def _encode_frames(
     size: tuple[int, int],
     stills: int,
 ) -> dict[str, Tensor]:
-    if kind is not ReferenceKind.CLIP:
+    if not kind.is_clip:
         return {"stills": pipeline.encode_references([frames], *size)[0]}
     picks = np.linspace(0, len(frames) - 1, stills).round().astype(int)
     return {
@@ -191,7 +191,7 @@ def _plan(instance: TrainingInstance, settings: SamplerSettings, folder: Path, s
         references=tuple(
             named("reference", place(path), kind, stills, shape) for path, kind in instance.references
         ),
-        is_clip=tuple(kind is ReferenceKind.CLIP for _, kind in instance.references),
+        is_clip=tuple(kind.is_clip for _, kind in instance.references),
         empty=named("empty", settings.height, settings.width),
         empty_prompt=named("prompt", ""),
     )

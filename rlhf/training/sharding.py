@@ -6,6 +6,9 @@ averaged as ever: so checkpoints, averages, optimizer and result are those of a 
 
 Gathering takes all processes at once. They must do equally many passes, also where they have unequal work:
 see `rlhf.dpo.policy.passes` and `rlhf.training.processes.turns`.
+
+The launcher's own `--use_fsdp` is refused: it would shard the adapter, too, so that checkpoints, averages and
+results would take another form, and it does not run on a CPU, where all of this is tested.
 """
 
 from __future__ import annotations

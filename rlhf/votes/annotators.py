@@ -12,10 +12,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import groupby
 from statistics import median
-from typing import get_args
 
-from rlhf.records import Verdict
-from rlhf.votes.vote import Answer, Estimate, Vote, share
+from rlhf.records import CHOICES, SIDES, Verdict
+from rlhf.votes.vote import Estimate, Vote, share
 
 #: Over all people, one kind of flag is raised by chance alone in at most this share of panels (Bonferroni).
 FALSE_ALARMS = 0.05
@@ -95,7 +94,7 @@ def report(votes: Sequence[Vote]) -> list[AnnotatorReport]:
         by_person.setdefault(vote.annotator, []).append(vote)
     agreements = agreements_with_others(votes)
     answers = {person: Counter(vote.answer for vote in mine) for person, mine in by_person.items()}
-    everybody = sum(answers.values(), Counter[Answer]())
+    everybody = sum(answers.values(), Counter[str]())
     reports = []
     for person, mine in sorted(by_person.items()):
         found = [
@@ -128,7 +127,7 @@ def gold_accuracy(votes: Iterable[Vote]) -> Estimate:
 
 def left_share(votes: Iterable[Vote]) -> Estimate:
     """Share of left among a person's answers that chose a side, with a Wilson interval."""
-    sided = [vote.answer for vote in votes if vote.answer in ("left", "right")]
+    sided = [vote.answer for vote in votes if vote.answer in SIDES]
     return share(sided.count("left"), len(sided), what="votes for a side")
 
 
@@ -171,12 +170,12 @@ def speed(votes: Sequence[Vote]) -> Estimate:
     return Estimate(ratio, None, None, len(earlier) + len(recent), "no interval because its flag has a test")
 
 
-def longest_run(answers: Iterable[Answer]) -> int:
+def longest_run(answers: Iterable[str]) -> int:
     """Length of the longest stretch of equal answers; 0 without answers."""
     return max((sum(1 for _ in run) for _, run in groupby(answers)), default=0)
 
 
-def run_chance(length: int, answers: int, shares: Mapping[Answer, float]) -> float:
+def run_chance(length: int, answers: int, shares: Mapping[str, float]) -> float:
     """Upper bound of the probability that independent answers show a run of some length.
 
         P <= sum_x p_x^L (1 + (n - L) (1 - p_x)),
@@ -247,12 +246,12 @@ def _speed_flag(person: int, votes: Sequence[Vote]) -> Flag | None:
     return Flag(person, FlagKind.FASTER, ratio, chance, reason)
 
 
-def _run_flag(person: int, votes: Sequence[Vote], others: Counter[Answer]) -> Flag | None:
+def _run_flag(person: int, votes: Sequence[Vote], others: Counter[str]) -> Flag | None:
     """Against how often everybody else gives each answer, one imagined answer of each kind added."""
     if not others:
         return None
-    total = others.total() + len(get_args(Answer))
-    shares: dict[Answer, float] = {answer: (others[answer] + 1) / total for answer in get_args(Answer)}
+    total = others.total() + len(CHOICES)
+    shares: dict[str, float] = {answer: (others[answer] + 1) / total for answer in CHOICES}
     length = longest_run(vote.answer for vote in votes)
     chance = run_chance(length, len(votes), shares)
     reason = f"gave the same answer {length} times in a row in {len(votes)} votes"

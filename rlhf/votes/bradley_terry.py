@@ -24,15 +24,15 @@ import numpy as np
 import scipy  # its parts are loaded when they are used: the web reads this file with every start
 from numpy.typing import NDArray
 
-from rlhf.records import Verdict
+from rlhf.records import VERDICTS, Verdict
 from rlhf.votes.vote import COVERAGE, Estimate, share
 
 Floats = NDArray[np.float64]
 
 #: What a vote gives the first model: ties, and two videos that are both bad, are half a win each.
-SCORES = {Verdict.FIRST: 1.0, Verdict.SECOND: 0.0, Verdict.TIE: 0.5, Verdict.BOTH_BAD: 0.5}
+SCORES = {verdict: data.score for verdict, data in VERDICTS.items() if data.score is not None}
 _TIE = 2
-_OUTCOMES = {Verdict.FIRST: 0, Verdict.SECOND: 1, Verdict.TIE: _TIE, Verdict.BOTH_BAD: _TIE}
+_OUTCOMES = {verdict: {1.0: 0, 0.0: 1}.get(score, _TIE) for verdict, score in SCORES.items()}
 #: A gain of the linear programme, whose directions are of size 1, that is none but for rounding.
 _FLAT = 1e-4
 #: Of Newton's method; each moves a parameter by 1 at most.

@@ -19,7 +19,7 @@ from rlhf.votes.model import (
     ERRORS,
     EXCHANGED,
     PRIOR,
-    STRANGER,
+    PRIOR_ANNOTATOR,
     Annotator,
     Floats,
     VoteModel,
@@ -79,7 +79,7 @@ def fit_votes(votes: Sequence[Vote]) -> VoteModel:
         return VoteModel()
     columns = _columns(expressed)
     prior, errors = np.array(PRIOR), np.array(ERRORS)
-    skill, bias = np.full(len(columns.people), STRANGER.skill), np.zeros(len(columns.people))
+    skill, bias = np.full(len(columns.people), PRIOR_ANNOTATOR.skill), np.zeros(len(columns.people))
     for _ in range(ROUNDS):
         truth, of_others = _expect(columns, prior, errors, skill, bias)
         prior, errors = _prior(columns, truth), _errors(columns, truth)
@@ -123,7 +123,7 @@ def _expect(
     np.add.at(log, columns.pair, own)
     truth, of_others = _normalised(log), _normalised(log[columns.pair] - own)
     known = columns.gold >= 0
-    truth[known] = np.eye(4)[columns.gold[known]]
+    truth[known] = np.eye(len(EXPRESSED))[columns.gold[known]]
     on_gold = known[columns.pair]
     of_others[on_gold] = truth[columns.pair[on_gold]]
     return truth, of_others
@@ -148,9 +148,9 @@ def _prior(columns: _Columns, truth: Floats) -> Floats:
 
 def _errors(columns: _Columns, truth: Floats) -> Floats:
     """(4, 4) where errors fall, pooled over people, the same with the samples exchanged."""
-    counts = np.zeros((4, 4))
+    counts = np.zeros((len(EXPRESSED), len(EXPRESSED)))
     np.add.at(counts.T, columns.verdict, truth[columns.pair])
-    counts = counts * (1 - np.eye(4)) + PSEUDO_VOTES * np.array(ERRORS)
+    counts = counts * (1 - np.eye(len(EXPRESSED))) + PSEUDO_VOTES * np.array(ERRORS)
     counts = counts + counts[np.ix_(EXCHANGED, EXCHANGED)]
     return np.asarray(counts / counts.sum(-1, keepdims=True))
 

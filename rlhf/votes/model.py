@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from math import isclose
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +23,9 @@ Floats = NDArray[np.float64]
 #: Place of each expressed verdict in every axis of length 4; on the screen first is left, second is right.
 CODE: Mapping[Verdict, int] = {verdict: code for code, verdict in enumerate(EXPRESSED)}
 #: The same verdicts with the samples, or the sides, exchanged.
-EXCHANGED = [1, 0, 2, 3]
-#: Pull of a left bias on left, right, tie, both_bad.
-SIDE = np.array([0.5, -0.5, 0.0, 0.0])
+EXCHANGED = [CODE[verdict.exchanged] for verdict in EXPRESSED]
+#: Pull of a left bias on each answer.
+SIDE = np.array([{Verdict.FIRST: 0.5, Verdict.SECOND: -0.5}.get(verdict, 0.0) for verdict in EXPRESSED])
 
 #: What is assumed of verdicts before there are votes; afterwards it weighs `vote_fit.PSEUDO_VOTES`.
 PRIOR = (0.375, 0.375, 0.2, 0.05)
@@ -55,7 +55,7 @@ class Annotator(NamedTuple):
 
 
 #: Somebody of whom nothing is known: the prior of `vote_fit`, a Beta(6, 2) skill and a N(0, 1) bias.
-STRANGER = Annotator(0.75, 0.0, (0.42, 0.96), (-1.96, 1.96))
+PRIOR_ANNOTATOR = Annotator(0.75, 0.0, (0.42, 0.96), (-1.96, 1.96))
 
 
 @record
@@ -68,12 +68,17 @@ class VoteModel(Stored):
         description="(4, 4) where the errors of each truth (row) fall; rows sum to 1, the diagonal is 0",
     )
     annotators: dict[int, Annotator] = Field(
-        default_factory=dict, description="by key; whoever is missing is a STRANGER"
+        default_factory=dict, description="by key; whoever is missing is a PRIOR_ANNOTATOR"
     )
 
     def annotator(self, key: int) -> Annotator:
         """What is known of a person."""
-        return self.annotators.get(key, STRANGER)
+        return self.annotators.get(key, PRIOR_ANNOTATOR)
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """The inverse of `to_json`; what was fitted when there were other verdicts tells nothing."""
+        return super().from_json(value) if len(value["prior"]) == len(EXPRESSED) else cls()
 
 
 def answer_probabilities(skill: Floats, left_bias: Floats, errors: Floats) -> Floats:
@@ -92,7 +97,7 @@ def answer_probabilities(skill: Floats, left_bias: Floats, errors: Floats) -> Fl
     Returns:
         (..., 4, 4): truths, then answers, each left, right, tie, both_bad; rows sum to 1.
     """
-    right_or_wrong = skill[..., None, None] * np.eye(4) + (1 - skill)[..., None, None] * errors
+    right_or_wrong = skill[..., None, None] * np.eye(len(EXPRESSED)) + (1 - skill)[..., None, None] * errors
     weights = right_or_wrong * np.exp(left_bias[..., None, None] * SIDE)
     return np.asarray(weights / weights.sum(-1, keepdims=True))
 

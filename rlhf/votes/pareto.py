@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-from rlhf.records import Consensus, JointResult, JointState, Track, Verdict
-
-Sample = Literal["first", "second"]
-#: The verdicts that favour a sample.
-FAVOURED: dict[Verdict, Sample] = {Verdict.FIRST: "first", Verdict.SECOND: "second"}
+from rlhf.records import (
+    FAVOURED,
+    SETTLES,
+    Consensus,
+    JointResult,
+    JointState,
+    Sample,
+    Track,
+    Verdict,
+)
 
 
 def joint_state(
@@ -39,15 +42,12 @@ def joint_state(
     found = (identity, controllability)
     if None in found and not is_over:
         return JointState.UNDECIDED, None
-    for verdict, state in (
-        (Verdict.BOTH_BAD, JointState.REJECTED),
-        (Verdict.UNSURE, JointState.UNDECIDED),
-        (Verdict.TIE, JointState.TIED),
-        (None, JointState.UNDECIDED),
-    ):
+    for verdict, state in SETTLES.items():
         if verdict in found:
             return state, None
-    if identity is not controllability or identity is None:
+    if identity is None or controllability is None:
+        return JointState.UNDECIDED, None
+    if identity is not controllability:
         return JointState.CONFLICTING, None
     return JointState.DOMINANT, FAVOURED[identity]
 
@@ -69,19 +69,9 @@ def resolve_pair(identity: Consensus | None, controllability: Consensus | None) 
     if len(decided) < len(tracks):
         waiting = [_waiting(track, tracks[track]) for track in tracks if track not in decided]
         return JointResult(state, chosen, "waiting for " + " and ".join(waiting))
-    decisive = _DECISIVE[state]
-    causes = [_cause(t, c) for t, c in decided.items() if decisive is None or c.verdict is decisive]
+    decisive = {verdict for verdict, settled in SETTLES.items() if settled is state} or set(Verdict)
+    causes = [cause(track, found) for track, found in decided.items() if found.verdict in decisive]
     return JointResult(state, chosen, " and ".join(causes))
-
-
-#: The verdict that alone is the cause of a state, once both tracks have one; None where both are.
-_DECISIVE = {
-    JointState.REJECTED: Verdict.BOTH_BAD,
-    JointState.UNDECIDED: Verdict.UNSURE,
-    JointState.TIED: Verdict.TIE,
-    JointState.CONFLICTING: None,
-    JointState.DOMINANT: None,
-}
 
 
 def _waiting(track: Track, consensus: Consensus | None) -> str:
@@ -90,29 +80,30 @@ def _waiting(track: Track, consensus: Consensus | None) -> str:
     return f"{track} ({consensus.num_votes} of {consensus.wanted} votes)"
 
 
-def _cause(track: Track, consensus: Consensus) -> str:
-    """Say in a few words what a track found, such as "controllability tied 1-1 with 1 abstention"."""
-    counts, total = consensus.counts, consensus.num_votes
-    first, second = counts[Verdict.FIRST], counts[Verdict.SECOND]
-    match consensus.verdict:
-        case Verdict.BOTH_BAD:
-            return f"{track} found both bad ({counts[Verdict.BOTH_BAD]} of {total} votes)"
-        case Verdict.UNSURE:
-            return f"{track} could not be judged ({counts[Verdict.UNSURE]} of {total} abstained)"
-        case Verdict.TIE:
-            return f"{track} tied {first}-{second}{_others(consensus)}"
-        case Verdict.FIRST:
-            return f"{track} favours first {first}-{second}{_others(consensus)}"
-        case _:
-            return f"{track} favours second {second}-{first}{_others(consensus)}"
+def cause(track: Track, consensus: Consensus) -> str:
+    """Say in a few words what a track found, such as "controllability tied 1-1 with 1 abstention".
+
+    Args:
+        track: the question.
+        consensus: with a verdict.
+    """
+    assert consensus.verdict is not None
+    counts = consensus.counts
+    found = consensus.verdict.data.cause.format(
+        count=counts[consensus.verdict],
+        total=consensus.num_votes,
+        first=counts[Verdict.FIRST],
+        second=counts[Verdict.SECOND],
+        others=_others(consensus),
+    )
+    return f"{track} {found}"
 
 
 def _others(consensus: Consensus) -> str:
     """Name the votes that took no side."""
-    named = (
-        (consensus.counts[Verdict.TIE], "tie", "ties"),
-        (consensus.counts[Verdict.BOTH_BAD], "both-bad vote", "both-bad votes"),
-        (consensus.counts[Verdict.UNSURE], "abstention", "abstentions"),
-    )
-    parts = [f"{count} {one if count == 1 else many}" for count, one, many in named if count]
+    parts = [
+        f"{count} {verdict.data.vote[count != 1]}"
+        for verdict in Verdict
+        if verdict not in FAVOURED and (count := consensus.counts[verdict])
+    ]
     return f" with {', '.join(parts)}" if parts else ""

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import sqrt
 
-from rlhf.records import Consensus, JointState, Track, Verdict
+from rlhf.records import FAVOURED, Consensus, JointState, Sample, Track, Verdict
 from rlhf.votes.consensus import resolve_weighed
-from rlhf.votes.model import CODE, STRANGER, VoteModel, likely_verdict
-from rlhf.votes.pareto import FAVOURED, Sample, joint_state
+from rlhf.votes.model import CODE, PRIOR_ANNOTATOR, VoteModel, likely_verdict
+from rlhf.votes.pareto import joint_state
 from rlhf.votes.vote import Vote
 
 Posterior = Mapping[Verdict, float]
@@ -189,7 +189,8 @@ def _next_track(pair: int, found: Found, left: Mapping[Track, int], rule: Rule) 
     if 0 < found[following].num_votes < rule.minimum:
         return following
     first = found[leading]
-    is_won = first.verdict in FAVOURED and first.posterior[first.verdict] >= sqrt(rule.dominant_from)
+    sure_from = sqrt(rule.dominant_from)
+    is_won = any(first.verdict is won and first.posterior[won] >= sure_from for won in FAVOURED)
     if left[leading] and not (first.num_votes >= rule.minimum and is_won):
         return leading
     return following if left[following] else leading
@@ -218,8 +219,8 @@ def _best_case(found: Found, left: Mapping[Track, int], models: Mapping[Track, V
 
 def _stranger(truth: Verdict, verdict: Verdict, errors: Sequence[Sequence[float]]) -> float:
     if truth is verdict:
-        return STRANGER.skill
-    return (1 - STRANGER.skill) * errors[CODE[truth]][CODE[verdict]]
+        return PRIOR_ANNOTATOR.skill
+    return (1 - PRIOR_ANNOTATOR.skill) * errors[CODE[truth]][CODE[verdict]]
 
 
 def _reason(stop: Stop | None, best: Sample, probability: float, found: Found) -> str:
@@ -247,4 +248,4 @@ def _found(track: Track, consensus: Consensus) -> str:
     likely = likely_verdict(consensus.posterior)
     if likely is None:
         return f"{track} undecided after {votes}"
-    return f"{track} {likely.replace('_', ' ')} with {consensus.posterior[likely]:.2f} after {votes}"
+    return f"{track} {likely.label} with {consensus.posterior[likely]:.2f} after {votes}"

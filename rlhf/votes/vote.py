@@ -5,12 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import sqrt
 from statistics import NormalDist
-from typing import Literal
 
-from rlhf.records import Track, Verdict
-
-#: What a person saw themselves choose; sides matter here because people favour them.
-Answer = Literal["left", "right", "tie", "both_bad", "unsure"]
+from rlhf.records import Track, Verdict, choice_of
 
 #: Every interval of these statistics covers this share, unless it says otherwise.
 COVERAGE = 0.95
@@ -49,19 +45,9 @@ class Vote:
             )
 
     @property
-    def answer(self) -> Answer:
-        """The verdict in terms of the screen."""
-        match self.verdict:
-            case Verdict.FIRST:
-                return "left" if self.first_on_left else "right"
-            case Verdict.SECOND:
-                return "right" if self.first_on_left else "left"
-            case Verdict.TIE:
-                return "tie"
-            case Verdict.BOTH_BAD:
-                return "both_bad"
-            case _:
-                return "unsure"
+    def answer(self) -> str:
+        """What the person saw themselves choose; sides matter because people favour them."""
+        return choice_of(self.verdict, first_on_left=self.first_on_left)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from uuid import uuid4
 from annotate.judging.judgments import submit_judgment
 from annotate.models import Slot, User
 from rlhf.records import Track, Verdict
-from tests.annotate.judging.test_judgments import held, vote
 from tests.factories import make_instance, make_pair, make_round
+from tests.votes import next_slot, vote
 
 #: What a person answers: given the pair's true verdict, how the slot is shown, and the pair's number.
 Habit = Callable[[Verdict, Slot, int], str]
@@ -45,7 +45,7 @@ def judge_all(round, habits: Mapping[User, Habit], num_pairs: int, track: Track 
     numbers = {make_pair(round, instance).pk: number for number in range(num_pairs)}
     for place, (person, habit) in enumerate(habits.items()):
         for _ in range(num_pairs):
-            slot = held(person, track)
+            slot = next_slot(person, track)
             number = numbers[slot.pair_id]
             # The database's own coin cannot be held still: how often it is tossed depends on its plan.
             slot.first_side = random.Random(f"side {place} {number}").choice(["left", "right"])

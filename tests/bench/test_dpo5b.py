@@ -18,7 +18,7 @@ def test_it_runs_every_case_on_the_tiny_configuration(tmp_path, monkeypatch, cap
     written = json.loads((tmp_path / "var/bench/dpo5b-tiny.json").read_text())
     assert [(row["references"], row["tokens"]) for row in written["rows"]] == [(0, 48), (3, 96), (5, 128)]
     assert all(row["step_s"] > 0 and row["times_floor"] > 0 for row in written["rows"])
-    assert written["config"]["split_arms"] and written["config"]["rank"] == 64
+    assert written["config"]["split_branches"] and written["config"]["rank"] == 64
     assert "times_floor" in capsys.readouterr().out
 
 

@@ -21,8 +21,8 @@ def test_stopping_saves_a_fifth_of_votes_and_is_right_more_often(worlds) -> None
     given = [fixed(world) for world in worlds]
     base = score(worlds, [(votes, by_majority(votes)) for votes in given])
     stopped = score(worlds, [cascaded(world, Rule()) for world in worlds])
-    assert base["votes_a_pair"] == 6
-    assert stopped["votes_a_pair"] < 0.8 * base["votes_a_pair"]
+    assert base["votes_per_pair"] == 6
+    assert stopped["votes_per_pair"] < 0.8 * base["votes_per_pair"]
     assert stopped["precision"] > base["precision"]
 
 

@@ -14,7 +14,7 @@ from django.core.signals import request_finished, request_started
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from annotate.models import User
-from tests.browser.rooms import Room
+from tests.browser.judging_page import JudgingPage
 from tests.factories import make_user
 
 FLAGS = [
@@ -143,15 +143,15 @@ def sign_in(page: Page, user: User) -> None:
 
 
 @pytest.fixture
-def judge(visit: Visit) -> Callable[..., Room]:
+def judge(visit: Visit) -> Callable[..., JudgingPage]:
     """`judge(user, track)` signs in and waits until both videos can be played."""
 
-    def open_room(user: User, track: str, **options: Any) -> Room:
-        room = Room(visit(user, f"/judge/{track}/", **options))
-        room.wait_until_ready()
-        return room
+    def open_judging(user: User, track: str, **options: Any) -> JudgingPage:
+        judging = JudgingPage(visit(user, f"/judge/{track}/", **options))
+        judging.wait_until_ready()
+        return judging
 
-    return open_room
+    return open_judging
 
 
 @pytest.fixture

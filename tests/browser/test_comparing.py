@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from annotate.models import User
 from rlhf.records import Track
-from tests.annotate.evaluation.test_comparisons import compared, judge
+from tests.annotate.compared import compared, judge
 from tests.browser.conftest import Visit
 
 

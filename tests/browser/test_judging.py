@@ -10,15 +10,16 @@ import pytest
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
+from annotate.judging.answer_schema import WHY
 from annotate.judging.slots import lease_slot
-from annotate.judging.views import WHY, guideline_version
+from annotate.judging.views import guideline_version, guidelines_of
 from annotate.models import Judgment, PreferencePair, Side, Slot, User
 from rlhf.records import Track, Verdict
 from tests.browser.conftest import Visit, sign_in
-from tests.browser.rooms import Room
+from tests.browser.judging_page import JudgingPage
 from tests.factories import make_group, make_instance, make_pair, make_reference, make_round
 
-Judge = Callable[..., Room]
+Judge = Callable[..., JudgingPage]
 
 
 def verdict_for(slot: Slot, side: str) -> str:
@@ -35,23 +36,25 @@ def test_it_judges_identity_by_keys_alone(judge: Judge, ana: User) -> None:
     for _ in range(2):
         make_pair(round, make_instance(group, hairstyle="pigtails"))
 
-    room = judge(ana, "identity")
-    assert room.page.locator(".strip li").count() == group.references.count() == 7
-    assert "pigtails" not in room.page.content()
-    room.watch_whole()
-    room.press("g", "k", "j", "Space", ".", ",", "<", "\\", "[", "]", "l", "l", "z", "Shift+ArrowLeft", "z")
-    room.press("2", "1", "c", "e", "Space", "Tab", "Space", "Escape", "n")
-    assert room.choice == "left"
-    room.page.keyboard.type("Look at the ears.")
-    room.press("Escape")
-    room.show(3)
-    room.press("b")
-    room.page.keyboard.down("w")  # Held, it also takes the focus to the right.
-    room.page.keyboard.up("w")
-    room.show(5)
-    room.press("b")
-    room.submit()
-    room.wait_until_ready()
+    judging = judge(ana, "identity")
+    assert judging.page.locator(".strip li").count() == group.references.count() == 7
+    assert "pigtails" not in judging.page.content()
+    judging.watch_whole()
+    judging.press(
+        "g", "k", "j", "Space", ".", ",", "<", "\\", "[", "]", "l", "l", "z", "Shift+ArrowLeft", "z"
+    )
+    judging.press("2", "1", "c", "e", "Space", "Tab", "Space", "Escape", "n")
+    assert judging.choice == "left"
+    judging.page.keyboard.type("Look at the ears.")
+    judging.press("Escape")
+    judging.show(3)
+    judging.press("b")
+    judging.page.keyboard.down("w")  # Held, it also takes the focus to the right.
+    judging.page.keyboard.up("w")
+    judging.show(5)
+    judging.press("b")
+    judging.submit()
+    judging.wait_until_ready()
 
     judgment = Judgment.objects.get()
     assert judgment.slot.track == Track.IDENTITY
@@ -65,14 +68,14 @@ def test_it_judges_identity_by_keys_alone(judge: Judge, ana: User) -> None:
     evidence = judgment.evidence
     assert evidence["input"] == "keys"
     assert evidence["viewport"] == [1280, 720]
-    assert evidence["guideline_version"] == guideline_version(Track.IDENTITY)
+    assert evidence["guideline_version"] == guideline_version(guidelines_of(Track.IDENTITY))
     assert evidence["shown"]["left"] == evidence["shown"]["right"] == [[0, 8]]
     assert evidence["coverage"]["left"] == evidence["coverage"]["right"] == 1
     assert len(evidence["coverage"]["references"]) == 7
     assert min(evidence["played_ms"].values()) >= 900  # Nine frames at eight a second, once.
     assert evidence["active_ms"] > 0
     assert 0 <= evidence["p95_drift_ms"] <= evidence["max_drift_ms"]
-    assert room.choice == ""
+    assert judging.choice == ""
 
 
 def test_it_judges_controllability_by_keys_alone(judge: Judge, ana: User) -> None:
@@ -80,37 +83,37 @@ def test_it_judges_controllability_by_keys_alone(judge: Judge, ana: User) -> Non
     for _ in range(2):
         make_pair(round, make_instance(hairstyle="pigtails", background="a forest"))
 
-    room = judge(ana, "controllability")
-    assert room.page.locator("[data-cell=reference] video").count() == 1
-    statements = room.page.locator(".changes li").all_inner_texts()
+    judging = judge(ana, "controllability")
+    assert judging.page.locator("[data-cell=reference] video").count() == 1
+    statements = judging.page.locator(".changes li").all_inner_texts()
     assert [text for text in statements if "pigtails" in text]
     assert [text for text in statements if "a forest" in text]
-    expect(room.page.locator(".unchanged")).to_have_text("Everything else stays as in the reference.")
-    room.press("p")
-    expect(room.page.locator(".changes")).to_be_hidden()
-    room.press("p")
-    expect(room.page.locator(".changes")).to_be_visible()
-    room.page.keyboard.down("v")
-    room.page.keyboard.up("v")
-    room.press("r", "ArrowRight", "ArrowLeft", ">", "Space", "2", "s")
-    room.submit()
+    expect(judging.page.locator(".unchanged")).to_have_text("Everything else stays as in the reference.")
+    judging.press("p")
+    expect(judging.page.locator(".changes")).to_be_hidden()
+    judging.press("p")
+    expect(judging.page.locator(".changes")).to_be_visible()
+    judging.page.keyboard.down("v")
+    judging.page.keyboard.up("v")
+    judging.press("r", "ArrowRight", "ArrowLeft", ">", "Space", "2", "s")
+    judging.submit()
 
     judgment = Judgment.objects.get()
     assert judgment.strength == "slightly"
     assert judgment.evidence["speed"] == judgment.evidence["speed_range"][1] == 1.25
     assert judgment.slot.track == Track.CONTROLLABILITY
     assert judgment.verdict == verdict_for(judgment.slot, "right")
-    expect(room.page.locator(".own")).to_have_text("1 judged by you")
+    expect(judging.page.locator(".own")).to_have_text("1 judged by you")
 
 
 def test_it_moves_a_pair_on_once_both_tracks_have_their_votes(judge: Judge, ana: User, ben: User) -> None:
     pair = make_pair(make_round(votes_wanted=1))
     for user, track in ((ana, Track.IDENTITY), (ben, Track.CONTROLLABILITY)):
-        room = judge(user, track)
+        judging = judge(user, track)
         first_side = Slot.objects.get(pair=pair, track=track).first_side
-        room.press("1" if first_side == Side.LEFT else "2", "Enter")
-        expect(room.page.locator("#task h1")).to_have_text("No pair for you right now")
-        expect(room.page.locator("#task")).to_contain_text("Every pair of this track has its votes.")
+        judging.press("1" if first_side == Side.LEFT else "2", "Enter")
+        expect(judging.page.locator("#task h1")).to_have_text("No pair for you right now")
+        expect(judging.page.locator("#task")).to_contain_text("Every pair of this track has its votes.")
 
     preference = PreferencePair.objects.get(pair=pair)
     assert (preference.joint_state, preference.chosen) == ("dominant", pair.first)
@@ -118,11 +121,11 @@ def test_it_moves_a_pair_on_once_both_tracks_have_their_votes(judge: Judge, ana:
 
 def test_it_asks_for_a_reason_when_a_pair_cannot_be_judged(judge: Judge, ana: User) -> None:
     make_pair()
-    room = judge(ana, "identity")
-    room.press("0", "Enter")
-    assert "Say why" in room.hint
-    room.press("ArrowDown", "ArrowDown", "Enter")
-    expect(room.page.locator("#task h1")).to_have_text("No pair for you right now")
+    judging = judge(ana, "identity")
+    judging.press("0", "Enter")
+    assert "Say why" in judging.hint
+    judging.press("ArrowDown", "ArrowDown", "Enter")
+    expect(judging.page.locator("#task h1")).to_have_text("No pair for you right now")
     judgment = Judgment.objects.get()
     assert judgment.verdict == Verdict.UNSURE
     assert len(judgment.reasons) == 1
@@ -132,27 +135,27 @@ def test_it_stores_one_vote_on_a_double_enter(judge: Judge, ana: User) -> None:
     round = make_round()
     for _ in range(2):
         make_pair(round)
-    room = judge(ana, "identity")
-    room.press("4")
-    room.page.evaluate(
+    judging = judge(ana, "identity")
+    judging.press("4")
+    judging.page.evaluate(
         """() => {
             const enter = () => new KeyboardEvent('keydown', { key: 'Enter', cancelable: true });
             for (let times = 0; times < 2; times++) document.dispatchEvent(enter());
         }"""
     )
-    expect(room.page.locator(".own")).to_have_text("1 judged by you")
-    room.press("Enter", "Enter")
-    assert "Choose an answer first" in room.hint
+    expect(judging.page.locator(".own")).to_have_text("1 judged by you")
+    judging.press("Enter", "Enter")
+    assert "Choose an answer first" in judging.hint
     assert Judgment.objects.get().verdict == Verdict.BOTH_BAD
 
 
 def test_it_says_what_to_do_when_no_answer_is_chosen(judge: Judge, ana: User) -> None:
     make_pair()
-    room = judge(ana, "identity")
-    room.press("Enter")
-    assert room.hint == "Choose an answer first: 1 left, 2 right, 3 tie, 4 both bad, 0 cannot judge."
-    room.press("2", "Escape", "Enter")
-    assert "Choose an answer first" in room.hint
+    judging = judge(ana, "identity")
+    judging.press("Enter")
+    assert judging.hint == "Choose an answer first: 1 left, 2 right, 3 tie, 4 both bad, 0 cannot judge."
+    judging.press("2", "Escape", "Enter")
+    assert "Choose an answer first" in judging.hint
     assert not Judgment.objects.exists()
 
 
@@ -173,40 +176,40 @@ def test_it_works_without_javascript(visit: Visit, ana: User) -> None:
 
 def test_it_keeps_an_answer_that_could_not_be_sent(judge: Judge, ana: User) -> None:
     make_pair()
-    room = judge(ana, "identity")
-    room.page.context.set_offline(True)
-    room.press("1", "Enter")
-    expect(room.page.locator(".answer .hint")).to_contain_text("Your answer is kept here")
-    assert room.choice == "left"
-    room.page.context.set_offline(False)
-    expect(room.page.locator("#task h1")).to_have_text("No pair for you right now")
+    judging = judge(ana, "identity")
+    judging.page.context.set_offline(True)
+    judging.press("1", "Enter")
+    expect(judging.page.locator(".answer .hint")).to_contain_text("Your answer is kept here")
+    assert judging.choice == "left"
+    judging.page.context.set_offline(False)
+    expect(judging.page.locator("#task h1")).to_have_text("No pair for you right now")
     assert Judgment.objects.count() == 1
 
 
 def test_it_keeps_an_answer_over_a_reload_and_a_new_sign_in(judge: Judge, ana: User) -> None:
     make_pair()
-    room = judge(ana, "identity")
-    room.press("3")
-    room.page.reload()
-    room.wait_until_ready()
-    assert room.choice == "tie"
-    room.page.context.clear_cookies(name="sessionid")
-    with room.page.expect_navigation(url="**/login/**"):
-        room.press("Enter")
-    sign_in(room.page, ana)  # The page that follows sends what waited.
-    expect(room.page.locator("#task h1")).to_have_text("No pair for you right now")
+    judging = judge(ana, "identity")
+    judging.press("3")
+    judging.page.reload()
+    judging.wait_until_ready()
+    assert judging.choice == "tie"
+    judging.page.context.clear_cookies(name="sessionid")
+    with judging.page.expect_navigation(url="**/login/**"):
+        judging.press("Enter")
+    sign_in(judging.page, ana)  # The page that follows sends what waited.
+    expect(judging.page.locator("#task h1")).to_have_text("No pair for you right now")
     assert Judgment.objects.get().verdict == Verdict.TIE
 
 
 def test_it_says_so_when_a_pair_went_to_somebody_else(judge: Judge, ana: User, ben: User) -> None:
     pair = make_pair()
-    room = judge(ana, "identity")
+    judging = judge(ana, "identity")
     Slot.objects.filter(annotator=ana).update(lease_expires_at=timezone.now() - timedelta(seconds=1))
     assert lease_slot(ben, Track.IDENTITY) is not None
     make_pair(pair.round)
-    room.press("1", "Enter")
-    expect(room.page.locator(".answer .hint")).to_contain_text("Your answer was not stored")
-    room.wait_until_ready()
+    judging.press("1", "Enter")
+    expect(judging.page.locator(".answer .hint")).to_contain_text("Your answer was not stored")
+    judging.wait_until_ready()
     assert not Judgment.objects.exists()
 
 
@@ -256,28 +259,28 @@ def test_it_shows_every_key_on_request(judge: Judge, ana: User) -> None:
 
 def test_it_reads_digits_on_layouts_that_type_them_only_with_shift(judge: Judge, ana: User) -> None:
     make_pair()
-    room = judge(ana, "identity")
-    room.page.evaluate(
+    judging = judge(ana, "identity")
+    judging.page.evaluate(
         "() => document.dispatchEvent(new KeyboardEvent('keydown', { key: '&', code: 'Digit1' }))"
     )
-    assert room.choice == "left"
+    assert judging.choice == "left"
 
 
 def test_it_opens_references_beside_the_pair_one_at_a_time(judge: Judge, ana: User) -> None:
     make_pair()
-    room = judge(ana, "identity")
-    cell = room.page.locator("[data-cell=reference]")
+    judging = judge(ana, "identity")
+    cell = judging.page.locator("[data-cell=reference]")
     expect(cell).to_be_hidden()
-    room.press("k")
+    judging.press("k")
     expect(cell.locator("figcaption")).to_have_text("Reference 1 of 3")
-    room.press("k")
+    judging.press("k")
     expect(cell.locator("figcaption")).to_have_text("Reference 2 of 3")
     # The first one may have been seen whole as well by now: that depends on how fast the machine is.
-    expect(room.page.locator("li:nth-child(2) .thumbnail[data-seen]")).to_have_count(1)
-    room.press("g")
+    expect(judging.page.locator("li:nth-child(2) .thumbnail[data-seen]")).to_have_count(1)
+    judging.press("g")
     expect(cell).to_be_hidden()
-    room.press("3", "Enter")
-    expect(room.page.locator("#task h1")).to_have_text("No pair for you right now")
+    judging.press("3", "Enter")
+    expect(judging.page.locator("#task h1")).to_have_text("No pair for you right now")
     seen = Judgment.objects.get().evidence["coverage"]["references"]
     assert seen[1] >= 0.9
     assert seen[2] == 0

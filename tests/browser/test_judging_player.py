@@ -12,10 +12,10 @@ from annotate.judging.slots import open_slots
 from annotate.models import User, VideoPair, VideoSample
 from generator.media import file_sha256
 from generator.video import write_clip, write_poster
-from tests.browser.rooms import Room
+from tests.browser.judging_page import JudgingPage
 from tests.factories import make_instance, make_pair, make_round
 
-Judge = Callable[..., Room]
+Judge = Callable[..., JudgingPage]
 
 
 def make_long_pair(num_frames: int = 60, fps: int = 24) -> VideoPair:
@@ -50,10 +50,10 @@ def make_long_pair(num_frames: int = 60, fps: int = 24) -> VideoPair:
 def test_both_videos_stay_within_a_frame_for_ten_seconds(judge: Judge, ana: User) -> None:
     """240 frames at 24 a second of each side; drift is that of the frames which the browser presented."""
     make_long_pair()
-    room = judge(ana, "identity")
-    measured = room.page.evaluate(
+    judging = judge(ana, "identity")
+    measured = judging.page.evaluate(
         """() => new Promise((resolve) => {
-            const { player } = room;
+            const { player } = judging;
             let shown = 0;
             const saw = player.saw.bind(player);
             player.saw = (side, ...rest) => {
@@ -71,26 +71,26 @@ def test_both_videos_stay_within_a_frame_for_ten_seconds(judge: Judge, ana: User
 
 def test_it_steps_both_videos_by_whole_frames(judge: Judge, ana: User) -> None:
     make_pair()
-    room = judge(ana, "identity")
-    room.press(",")
-    room.page.locator(".position").fill("0")
-    room.page.wait_for_timeout(100)
+    judging = judge(ana, "identity")
+    judging.press(",")
+    judging.page.locator(".position").fill("0")
+    judging.page.wait_for_timeout(100)
     shown = []
     for _ in range(9):
-        room.page.wait_for_function(
+        judging.page.wait_for_function(
             "() => [...document.querySelectorAll('.stage video')].every((video) => !video.seeking)"
         )
-        room.page.wait_for_timeout(60)
-        shown.append(room.frames())
-        room.press(".")
+        judging.page.wait_for_timeout(60)
+        shown.append(judging.frames())
+        judging.press(".")
     assert shown == [[frame, frame] for frame in range(9)]
 
 
 def test_it_brings_the_right_video_back_into_step(judge: Judge, ana: User) -> None:
     """Right is presented 5, 30 and 300 ms early: left alone, slowed by 9 %, and put where left is."""
     make_pair()
-    room = judge(ana, "identity")
-    corrected = room.page.evaluate(
+    judging = judge(ana, "identity")
+    corrected = judging.page.evaluate(
         """() => [0.005, 0.03, 0.3].map((drift) => {
             const [left, right] = [1, 1 + drift].map((currentTime) => ({ currentTime, playbackRate: 1 }));
             const player = new PairPlayer({ left, right }, { fps: 8, numFrames: 9, changed() {} });
@@ -107,15 +107,15 @@ def test_it_brings_the_right_video_back_into_step(judge: Judge, ana: User) -> No
 
 def test_it_loops_between_two_frames(judge: Judge, ana: User) -> None:
     make_pair()
-    room = judge(ana, "identity")
-    room.show(2)
-    room.press("[")
-    room.show(4)
-    room.press("]")
-    assert room.page.evaluate("() => room.player.range") == {"from": 2, "to": 4}
-    seen = room.page.evaluate(
+    judging = judge(ana, "identity")
+    judging.show(2)
+    judging.press("[")
+    judging.show(4)
+    judging.press("]")
+    assert judging.page.evaluate("() => view.player.range") == {"from": 2, "to": 4}
+    seen = judging.page.evaluate(
         """() => new Promise((resolve) => {
-            const { player } = room;
+            const { player } = judging;
             const seen = [];
             const saw = player.saw.bind(player);
             player.saw = (side, time, at) => {
@@ -129,62 +129,62 @@ def test_it_loops_between_two_frames(judge: Judge, ana: User) -> None:
     # A slow browser turns back a frame or two late, but never from the end, and never to the start.
     assert not {0, 1, 8} & set(seen)
     assert seen.count(3) >= 2
-    room.press("l")
-    assert not room.page.evaluate("() => room.player.isLooping")
+    judging.press("l")
+    assert not judging.page.evaluate("() => view.player.isLooping")
 
 
 def test_it_zooms_and_moves_all_videos_alike(judge: Judge, ana: User) -> None:
     make_pair()
-    room = judge(ana, "controllability")
-    fitted = room.page.evaluate("() => room.zoom.fitted")
-    room.press("z", "Shift+ArrowLeft")
-    places = room.page.evaluate(
+    judging = judge(ana, "controllability")
+    fitted = judging.page.evaluate("() => view.zoom.fitted")
+    judging.press("z", "Shift+ArrowLeft")
+    places = judging.page.evaluate(
         "() => [...document.querySelectorAll('.view > *')].map((medium) => medium.style.transform)"
     )
     assert len(places) == 3 and len(set(places)) == 1
-    level = room.page.evaluate("() => room.zoom.level")
+    level = judging.page.evaluate("() => view.zoom.level")
     assert f"scale({level / 100 / fitted:.3f}"[:-1] in places[0]
     assert level / 100 > fitted
-    left = room.page.locator("[data-cell=left] .view")
+    left = judging.page.locator("[data-cell=left] .view")
     box = left.bounding_box()
     assert box is not None
-    before = room.page.evaluate("() => room.zoom.x")
-    room.page.mouse.move(box["x"] + 100, box["y"] + 100)
-    room.page.mouse.down()
-    room.page.mouse.move(box["x"] + 60, box["y"] + 100)
-    room.page.mouse.up()
-    moved = room.page.evaluate("() => room.zoom.x") - before
+    before = judging.page.evaluate("() => view.zoom.x")
+    judging.page.mouse.move(box["x"] + 100, box["y"] + 100)
+    judging.page.mouse.down()
+    judging.page.mouse.move(box["x"] + 60, box["y"] + 100)
+    judging.page.mouse.up()
+    moved = judging.page.evaluate("() => view.zoom.x") - before
     width = left.locator("video").evaluate("(video) => video.clientWidth")
     reach = (level / 100 / fitted - 1) / 2
     assert moved == pytest.approx(max(-reach, before - 40 / width) - before, abs=0.01)
     for _ in range(3):
-        room.press("z")
-    assert room.page.locator(".zoomed-to").inner_text() == "Fit"
+        judging.press("z")
+    assert judging.page.locator(".zoomed-to").inner_text() == "Fit"
 
 
 def test_held_keys_show_one_thing_in_one_place(judge: Judge, ana: User) -> None:
     make_pair()
-    room = judge(ana, "controllability")
+    judging = judge(ana, "controllability")
 
     def shown() -> list[str]:
-        names: list[str] = room.page.evaluate(
+        names: list[str] = judging.page.evaluate(
             """() => [...document.querySelectorAll('.cell')]
                 .filter((cell) => getComputedStyle(cell).opacity === '1').map((cell) => cell.dataset.cell)"""
         )
         return names
 
-    place = room.page.locator("[data-cell=right]").bounding_box()
-    room.page.keyboard.down("w")
+    place = judging.page.locator("[data-cell=right]").bounding_box()
+    judging.page.keyboard.down("w")
     assert shown() == ["right"]
-    assert room.page.evaluate("() => [...room.player.covered]") == ["left"]
-    room.page.keyboard.up("w")
+    assert judging.page.evaluate("() => [...view.player.covered]") == ["left"]
+    judging.page.keyboard.up("w")
     assert shown() == ["reference", "left", "right"]
-    room.show(5)
-    room.page.keyboard.down("v")
+    judging.show(5)
+    judging.page.keyboard.down("v")
     assert shown() == ["reference", "left"]
-    assert room.page.locator("[data-cell=reference]").bounding_box() == place
-    room.page.wait_for_function(
+    assert judging.page.locator("[data-cell=reference]").bounding_box() == place
+    judging.page.wait_for_function(
         "() => Math.floor(document.querySelector('[data-cell=reference] video').currentTime * 8) === 5"
     )
-    room.page.keyboard.up("v")
+    judging.page.keyboard.up("v")
     assert shown() == ["reference", "left", "right"]

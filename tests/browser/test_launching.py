@@ -8,9 +8,9 @@ from playwright.sync_api import expect
 from annotate.jobs import runs
 from annotate.models import Export, Round, Run, RunStatus, User
 from rlhf.records import Track, Verdict
-from tests.annotate.judging.test_judgments import vote
 from tests.browser.conftest import Visit
 from tests.factories import make_pair, make_round
+from tests.votes import vote
 
 
 def judged_round() -> Round:
@@ -25,7 +25,7 @@ def test_the_look_follows_the_form(visit: Visit, lea: User) -> None:
     round = judged_round()
     page = visit(lea, f"/rounds/{round.pk}/")
     page.get_by_role("link", name="Check and launch Flow-DPO").click()
-    look = page.locator("#look")
+    look = page.locator("#preview")
     expect(look).to_contain_text("beta 60 (Flow-DPO and Diffusion-DPO would call it 120)")
 
     beta = page.get_by_label("beta", exact=True)
@@ -54,7 +54,7 @@ def test_all_settings_stay_beside_the_look(visit: Visit, lea: User, width: int) 
     page = visit(lea, f"/rounds/{judged_round().pk}/launch/")
     page.set_viewport_size({"width": width, "height": 720})
     page.get_by_text("more settings").click()
-    settings, look = page.locator("form.settings"), page.locator("#look")
+    settings, look = page.locator("form.settings"), page.locator("#preview")
     for table in settings.locator(".scroll").all():
         box, beside = table.bounding_box(), look.bounding_box()
         assert box and beside

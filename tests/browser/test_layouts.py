@@ -12,18 +12,18 @@ from playwright.sync_api import Page, expect
 
 from annotate.models import User
 from rlhf.records import Track
+from tests.browser.judging_page import JudgingPage
 from tests.browser.layouts import LAYOUTS, US_PLACES, Press
-from tests.browser.rooms import Room
 from tests.factories import make_pair
 
-Judge = Callable[..., Room]
+Judge = Callable[..., JudgingPage]
 
 #: The acts that are votes, with the digits that they are on.
 ANSWERS = {"left": "1", "right": "2", "tie": "3", "both_bad": "4", "unsure": "0"}
 
 
 @pytest.fixture
-def room(judge: Judge, ana: User) -> Room:
+def judging(judge: Judge, ana: User) -> JudgingPage:
     make_pair()
     return judge(ana, Track.IDENTITY)
 
@@ -64,10 +64,10 @@ def print_table(tables: dict[str, dict[Press, str | None]], acts: dict[str, str]
 
 
 @pytest.mark.parametrize("letters", [True, False], ids=["letters are keys", "letters are no keys"])
-def test_every_act_is_on_every_layout(room: Room, letters: bool) -> None:
-    acts = usual_keys(room.page)
+def test_every_act_is_on_every_layout(judging: JudgingPage, letters: bool) -> None:
+    acts = usual_keys(judging.page)
     act_of = {key: act for act, key in acts.items() if letters or not is_letter(key)}
-    tables = {name: meanings(room.page, presses, letters=letters) for name, presses in LAYOUTS.items()}
+    tables = {name: meanings(judging.page, presses, letters=letters) for name, presses in LAYOUTS.items()}
     print_table(tables, acts, f"Letters are {'' if letters else 'no '}keys: what is pressed for each act")
     for name, table in tables.items():
         at = {(press.code, press.shiftKey): press for press in table}
@@ -121,9 +121,9 @@ OTHER_PRESSES: list[tuple[dict[str, Any], str | None]] = [
 ]
 
 
-def test_other_presses(room: Room) -> None:
+def test_other_presses(judging: JudgingPage) -> None:
     for letters in (True, False):
-        found = room.page.evaluate(
+        found = judging.page.evaluate(
             """([events, letters]) => {
                 keys.options.letters = letters;
                 return events.map((event) => keys.meaning(new KeyboardEvent("keydown", event)) ?? null);
@@ -144,35 +144,35 @@ def press(page: Page, key: str, code: str, *, modifiers: int = 0) -> None:
     client.detach()
 
 
-def test_real_keyboards_answer(room: Room) -> None:
+def test_real_keyboards_answer(judging: JudgingPage) -> None:
     """The cases that were reported."""
     for key, code, choice in (("é", "Digit2", "right"), ("&", "Digit1", "left"), ("à", "Digit0", "unsure")):
-        room.press("Escape")
-        press(room.page, key, code)
-        assert room.choice == choice
-    room.press("Escape")
-    press(room.page, "&", "Digit1")
-    press(room.page, "ы", "KeyS")
-    assert room.page.evaluate("() => room.answer.strength") == "slightly"
-    press(room.page, "т", "KeyN")
-    expect(room.page.locator(".note-panel")).to_be_visible()
-    room.press("Escape")
-    room.show(3)
-    room.page.evaluate("() => keys.setOption('letters', false)")
-    press(room.page, "ю", "Period")
-    assert room.page.evaluate("() => room.player.frame") == 4
-    press(room.page, "ы", "KeyS")
-    assert room.page.evaluate("() => room.answer.strength") == "slightly"
+        judging.press("Escape")
+        press(judging.page, key, code)
+        assert judging.choice == choice
+    judging.press("Escape")
+    press(judging.page, "&", "Digit1")
+    press(judging.page, "ы", "KeyS")
+    assert judging.page.evaluate("() => view.answer.strength") == "slightly"
+    press(judging.page, "т", "KeyN")
+    expect(judging.page.locator(".note-panel")).to_be_visible()
+    judging.press("Escape")
+    judging.show(3)
+    judging.page.evaluate("() => keys.setOption('letters', false)")
+    press(judging.page, "ю", "Period")
+    assert judging.page.evaluate("() => view.player.frame") == 4
+    press(judging.page, "ы", "KeyS")
+    assert judging.page.evaluate("() => view.answer.strength") == "slightly"
     # A shortcut of the browser is nobody's answer.
     for modifiers in (1, 2, 4):
-        press(room.page, "é", "Digit2", modifiers=modifiers)
-    assert room.choice == "left"
+        press(judging.page, "é", "Digit2", modifiers=modifiers)
+    assert judging.choice == "left"
 
 
-def test_keys_of_other_layouts_can_be_given_to_acts(room: Room) -> None:
-    page = room.page
+def test_keys_of_other_layouts_can_be_given_to_acts(judging: JudgingPage) -> None:
+    page = judging.page
     says = page.locator("#keys [role=status]")
-    room.press("?")
+    judging.press("?")
     page.locator("#keys [data-key=note]").click()
     press(page, "é", "Digit2")
     expect(says).to_contain_text("is taken: right is better")
@@ -184,22 +184,22 @@ def test_keys_of_other_layouts_can_be_given_to_acts(room: Room) -> None:
     page.locator("#keys [data-key=guide]").click()
     press(page, "ö", "Semicolon")
     expect(says).to_contain_text("is on Ö now")
-    room.press("Escape")
+    judging.press("Escape")
     for key in ("ф", "a"):
         press(page, key, "KeyA")
         expect(page.locator(".note-panel")).to_be_visible()
-        room.press("Escape")
+        judging.press("Escape")
         expect(page.locator(".note-panel")).to_be_hidden()
     press(page, "ö", "Semicolon")
     expect(page.locator("#guidelines")).to_be_visible()
 
 
-def test_a_sign_that_is_being_composed_presses_nothing(room: Room) -> None:
-    room.press("1", "n")
-    room.page.evaluate(
+def test_a_sign_that_is_being_composed_presses_nothing(judging: JudgingPage) -> None:
+    judging.press("1", "n")
+    judging.page.evaluate(
         """() => document.activeElement.dispatchEvent(new KeyboardEvent(
             "keydown", { key: "Escape", code: "Escape", isComposing: true, bubbles: true }))"""
     )
-    expect(room.page.locator(".note-panel")).to_be_visible()
-    room.page.evaluate("() => document.body.dispatchEvent(new Event('keydown', { bubbles: true }))")
-    assert room.choice == "left"
+    expect(judging.page.locator(".note-panel")).to_be_visible()
+    judging.page.evaluate("() => document.body.dispatchEvent(new Event('keydown', { bubbles: true }))")
+    assert judging.choice == "left"

@@ -7,10 +7,9 @@ from playwright.sync_api import expect
 
 from annotate.evaluation.version_comparisons import compare_versions
 from annotate.models import User
-from tests.annotate.evaluation.test_version_comparisons import finish
-from tests.annotate.registry.test_versions import judged_round, train
 from tests.browser.conftest import Visit
 from tests.factories import make_group, make_instance
+from tests.versions import finish, judged_round, train
 
 
 def test_a_lead_follows_a_line_promotes_and_goes_on(visit: Visit, lea: User) -> None:

@@ -7,7 +7,7 @@ from playwright.sync_api import Dialog, Page, expect
 
 from annotate.models import Judgment, StudyAnswer, User
 from tests.browser.conftest import Visit, sign_in
-from tests.browser.rooms import Room
+from tests.browser.judging_page import JudgingPage
 from tests.factories import make_pair, make_round
 from tests.studies import make_evaluation, open_study
 
@@ -28,7 +28,7 @@ FULL = """for (const storage of [localStorage, sessionStorage]) {
         else size = Math.floor(size / 2);
     }
     for (let name = "y"; fits(name, ""); ) name += "y";
-    if (fits("z", "")) throw new Error("there is room");
+    if (fits("z", "")) throw new Error("there is judging");
 }"""
 STATES = {"blocked": BLOCKED, "missing": MISSING, "full": FULL}
 NOTICE = "storage is full or blocked"
@@ -47,34 +47,34 @@ def spoil(page: Page, state: str) -> None:
     page.add_init_script(f"if (location.protocol.startsWith('http')) {{ {STATES[state]} }}")
 
 
-def open_room(visit: Visit, user: User, state: str) -> Room:
+def open_judging(visit: Visit, user: User, state: str) -> JudgingPage:
     page = visit(None, "/login/", is_new=True)
     spoil(page, state)
     page.goto("/judge/identity/")
     sign_in(page, user)
-    room = Room(page)
-    room.wait_until_ready()
+    judging = JudgingPage(page)
+    judging.wait_until_ready()
     # Nobody knows whether this person has read the guidelines.
     expect(page.locator("#guidelines")).to_be_visible()
-    room.press("Escape")
-    return room
+    judging.press("Escape")
+    return judging
 
 
 @in_every_state
 def test_every_vote_is_stored_and_the_page_says_what_is_missing(visit: Visit, ana: User, state: str) -> None:
     make_pairs(3)
-    room = open_room(visit, ana, state)
-    expect(room.page.locator(".unsent")).to_contain_text(NOTICE)
+    judging = open_judging(visit, ana, state)
+    expect(judging.page.locator(".unsent")).to_contain_text(NOTICE)
     said = []
     for number, key in enumerate("123"):
-        room.wait_until_ready()
+        judging.wait_until_ready()
         if number < 2:
-            room.wait_until_next_is_fetched()
-        said.append(room.lease)
-        room.press(key, "Enter")
-        room.wait_until_stored()
-    expect(room.page.locator("#task h1")).to_have_text("No pair for you right now")
-    expect(room.page.locator(".unsent")).to_contain_text(NOTICE)
+            judging.wait_until_next_is_fetched()
+        said.append(judging.lease)
+        judging.press(key, "Enter")
+        judging.wait_until_stored()
+    expect(judging.page.locator("#task h1")).to_have_text("No pair for you right now")
+    expect(judging.page.locator(".unsent")).to_contain_text(NOTICE)
     stored = Judgment.objects.order_by("id").values_list("slot__lease", flat=True)
     assert [str(lease) for lease in stored] == said
 
@@ -82,11 +82,11 @@ def test_every_vote_is_stored_and_the_page_says_what_is_missing(visit: Visit, an
 @in_every_state
 def test_an_answer_that_cannot_be_sent_stays_in_the_page(visit: Visit, ana: User, state: str) -> None:
     make_pairs(2)
-    room = open_room(visit, ana, state)
-    room.wait_until_next_is_fetched()
-    room.page.context.set_offline(True)
-    room.press("2", "Enter")
-    expect(room.page.locator(".unsent")).to_contain_text("1 answer is in this page only")
+    judging = open_judging(visit, ana, state)
+    judging.wait_until_next_is_fetched()
+    judging.page.context.set_offline(True)
+    judging.press("2", "Enter")
+    expect(judging.page.locator(".unsent")).to_contain_text("1 answer is in this page only")
     # Whoever closes the page is asked first.
     asked: list[str] = []
 
@@ -94,54 +94,54 @@ def test_an_answer_that_cannot_be_sent_stays_in_the_page(visit: Visit, ana: User
         asked.append(dialog.type)
         dialog.dismiss()
 
-    room.page.on("dialog", stay)
-    room.page.close(run_before_unload=True)
-    expect(room.page.locator(".unsent")).to_contain_text("do not close it")
-    room.page.context.set_offline(False)
-    room.wait_until_stored()
+    judging.page.on("dialog", stay)
+    judging.page.close(run_before_unload=True)
+    expect(judging.page.locator(".unsent")).to_contain_text("do not close it")
+    judging.page.context.set_offline(False)
+    judging.wait_until_stored()
     assert asked == ["beforeunload"]
     assert Judgment.objects.count() == 1
-    expect(room.page.locator(".unsent")).to_contain_text(NOTICE)
+    expect(judging.page.locator(".unsent")).to_contain_text(NOTICE)
 
 
 @in_every_state
 def test_an_answer_survives_signing_out_and_in_again(visit: Visit, ana: User, state: str) -> None:
     """The page may not be loaded again, since it alone has the answer."""
     make_pairs(2)
-    room = open_room(visit, ana, state)
-    room.wait_until_next_is_fetched()
-    cookies = room.page.context.cookies()
-    room.page.context.clear_cookies()
-    room.press("2", "Enter")
-    expect(room.page.locator(".unsent")).to_contain_text("You are signed out")
+    judging = open_judging(visit, ana, state)
+    judging.wait_until_next_is_fetched()
+    cookies = judging.page.context.cookies()
+    judging.page.context.clear_cookies()
+    judging.press("2", "Enter")
+    expect(judging.page.locator(".unsent")).to_contain_text("You are signed out")
     assert not Judgment.objects.exists()
     # Another session of the same person: this page's token is not its token.
-    other = room.page.context.new_page()
+    other = judging.page.context.new_page()
     other.goto("/login/")
     sign_in(other, ana)
-    assert {c["value"] for c in cookies}.isdisjoint(c["value"] for c in room.page.context.cookies())
-    room.page.bring_to_front()
-    room.page.evaluate("() => outbox.send()")
-    room.wait_until_stored()
+    assert {c["value"] for c in cookies}.isdisjoint(c["value"] for c in judging.page.context.cookies())
+    judging.page.bring_to_front()
+    judging.page.evaluate("() => outbox.send()")
+    judging.wait_until_stored()
     assert Judgment.objects.count() == 1
 
 
 @in_every_state
 def test_keys_and_the_clock_work_without_storage(visit: Visit, ana: User, state: str) -> None:
     make_pairs(1)
-    room = open_room(visit, ana, state)
-    page = room.page
-    room.press("?")
+    judging = open_judging(visit, ana, state)
+    page = judging.page
+    judging.press("?")
     page.locator("#keys [data-key=tie]").click()
-    room.press("t", "Escape", "t")
-    assert room.choice == "tie"
+    judging.press("t", "Escape", "t")
+    assert judging.choice == "tie"
     page.wait_for_function("() => session.state.activeMs > 0")
     expect(page.locator(".clock")).to_have_text("0 min")
-    room.press("Escape", "0")
+    judging.press("Escape", "0")
     page.get_by_label("The videos look identical").check()
-    room.press("n")
+    judging.press("n")
     page.keyboard.type("twins")
-    room.press("Escape", "Enter")
+    judging.press("Escape", "Enter")
     expect(page.locator("#task h1")).to_have_text("No pair for you right now")
     assert Judgment.objects.get().note == "twins"
 
@@ -153,20 +153,20 @@ def test_a_study_loses_nothing_either(visit: Visit, lea: User, state: str) -> No
     spoil(page, state)
     page.goto(f"/enter/{study.link.token}/?PROLIFIC_PID=person-0")
     page.get_by_role("button", name="I agree").click()
-    room = Room(page)
-    room.wait_until_ready()
-    room.press("Escape")
+    judging = JudgingPage(page)
+    judging.wait_until_ready()
+    judging.press("Escape")
     expect(page.locator(".unsent")).to_contain_text(NOTICE)
     for number in range(3):
-        room.wait_until_ready()
+        judging.wait_until_ready()
         if number < 2:
-            room.wait_until_next_is_fetched()
+            judging.wait_until_next_is_fetched()
         page.context.set_offline(number == 0)
-        room.press("1", "2", "3", "1", "Enter")
+        judging.press("1", "2", "3", "1", "Enter")
         if number == 0:
             expect(page.locator(".unsent")).to_contain_text("1 answer is in this page only")
             page.context.set_offline(False)
-        room.wait_until_stored()
+        judging.wait_until_stored()
     expect(page.locator("#task h1")).to_have_text("That was the last pair")
     assert StudyAnswer.objects.count() == 3
 
@@ -184,8 +184,8 @@ def test_what_somebody_else_wrote_is_left_alone(visit: Visit, ana: User) -> None
         ana.pk,
     )
     page.reload()
-    room = Room(page)
-    room.wait_until_ready()
-    room.press("1", "Enter")
+    judging = JudgingPage(page)
+    judging.wait_until_ready()
+    judging.press("1", "Enter")
     expect(page.locator("#task h1")).to_have_text("No pair for you right now")
     assert Judgment.objects.count() == 1

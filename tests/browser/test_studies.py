@@ -14,7 +14,7 @@ from annotate.models import Participant, Study, StudyAnswer, StudyTask, User
 from rlhf.evaluation.study_plan import Criterion
 from rlhf.records import Verdict
 from tests.browser.conftest import Visit
-from tests.browser.rooms import Room
+from tests.browser.judging_page import JudgingPage
 from tests.factories import make_instance
 from tests.studies import ARMS, Thinker, make_evaluation, open_study
 
@@ -38,11 +38,11 @@ def next_task(person: User) -> StudyTask:
     return tasks.select_related("pair__first__model", "pair__second__model").order_by("position")[0]
 
 
-def enter(page: Page) -> Room:
+def enter(page: Page) -> JudgingPage:
     page.get_by_role("button", name="I agree").click()
-    room = Room(page)
-    room.wait_until_ready()
-    return room
+    judging = JudgingPage(page)
+    judging.wait_until_ready()
+    return judging
 
 
 def answer_by_program(study: Study, name: str, mind: Thinker) -> None:
@@ -65,20 +65,20 @@ def test_planted_rankings_are_recovered_from_the_entry_link_to_the_report(
         answer_by_program(study, f"person-{number}", mind)
 
     page = visit(None, f"/enter/{study.link.token}/?PROLIFIC_PID=person-0")
-    room = enter(page)
+    judging = enter(page)
     person = Participant.objects.get(external_id="person-0").account
     said: list[dict[str, str]] = []
     for number in range(PAIRS):
         task = next_task(person)
-        assert room.lease == str(task.lease)
+        assert judging.lease == str(task.lease)
         said.append(minds[0].choices(task))
         if number == 0:
-            room.watch_whole()
-        room.press(*(KEYS[said[-1][criterion]] for criterion in Criterion))
+            judging.watch_whole()
+        judging.press(*(KEYS[said[-1][criterion]] for criterion in Criterion))
         if number < PAIRS - 1:
-            room.wait_until_next_is_fetched()
-            room.submit()
-    room.press("Enter")
+            judging.wait_until_next_is_fetched()
+            judging.submit()
+    judging.press("Enter")
     page.get_by_role("link", name="Go on to your completion code").click()
     page.get_by_role("button", name="Finish").click()
     expect(page.get_by_text("C0DE42")).to_be_visible()
@@ -111,36 +111,36 @@ def serious_faults(page: Page) -> list[str]:
 
 def test_keys_go_through_the_criteria_and_back_never_doubles(visit: Visit, transactional_db: None) -> None:
     study = open_study(make_evaluation(instances=[make_instance()]), pairs=2, people=1)
-    room = enter(page := visit(None, f"/enter/{study.link.token}/?PROLIFIC_PID=a"))
+    judging = enter(page := visit(None, f"/enter/{study.link.token}/?PROLIFIC_PID=a"))
     current = page.locator(".criterion[data-current] legend b")
     expect(page.locator("[data-cell=reference] figcaption")).to_have_text("Primary reference 1 of 3")
     expect(current).to_have_text("Identity fidelity")
-    room.press("Enter")
+    judging.press("Enter")
     expect(page.locator(".hint")).to_have_text("Answer by each criterion.")
-    room.press("1", "3", "2")
+    judging.press("1", "3", "2")
     expect(current).to_have_text("Visual quality")
-    assert room.hint == "Still open: visual quality."
+    assert judging.hint == "Still open: visual quality."
     page.reload()
-    room.wait_until_ready()
+    judging.wait_until_ready()
     expect(current).to_have_text("Visual quality")
     page.locator(".criterion[data-current]").get_by_label("Same").check()
-    assert room.hint == "Enter submits, Esc takes it back."
-    room.press("Escape")
+    assert judging.hint == "Enter submits, Esc takes it back."
+    judging.press("Escape")
     expect(current).to_have_text("Identity fidelity")
-    room.press("1", "1", "1", "1")
+    judging.press("1", "1", "1", "1")
     assert serious_faults(page) == []
     # Without a connection the answer is kept, and the next pair is there.
-    room.wait_until_next_is_fetched()
+    judging.wait_until_next_is_fetched()
     page.context.set_offline(True)
-    room.press("Enter")
+    judging.press("Enter")
     expect(page.locator(".own")).to_have_text("1 of 2 judged by you")
     page.context.set_offline(False)
-    room.wait_until_stored()
+    judging.wait_until_stored()
     page.go_back()
     page.go_forward()
     expect(page.locator(".own")).to_have_text("1 of 2 judged by you")
-    room.wait_until_ready()
-    room.press("2", "2", "2", "2", "Enter")
+    judging.wait_until_ready()
+    judging.press("2", "2", "2", "2", "Enter")
     expect(page.get_by_role("heading", name="That was the last pair")).to_be_visible()
     assert StudyAnswer.objects.count() == 2
 

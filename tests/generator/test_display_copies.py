@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from generator.display_copies import SIZES_A_DOUBLING, bend, shaded, write_display_copy
+from generator.display_copies import SIZES_PER_DOUBLING, bend, shaded, write_display_copy
 from generator.media import MediaError
 from generator.video import probe, read_clip, write_clip
 
@@ -68,8 +68,8 @@ def test_sizes_are_a_few_and_cost_little(source):
         write_clip(plain, shaded(clip.frames, file.name), clip.fps)
         size = file.stat().st_size
         # Between a power of two and the next there are so many sizes.
-        assert size % (2 ** (size.bit_length() - 1) // SIZES_A_DOUBLING) == 0
-        assert plain.stat().st_size <= size <= plain.stat().st_size * (1 + 1 / SIZES_A_DOUBLING)
+        assert size % (2 ** (size.bit_length() - 1) // SIZES_PER_DOUBLING) == 0
+        assert plain.stat().st_size <= size <= plain.stat().st_size * (1 + 1 / SIZES_PER_DOUBLING)
 
 
 def test_the_last_box_holds_all_that_was_filled_up(source):

@@ -23,7 +23,7 @@ from generator.model.lora import convert  # noqa: E402
 from generator.model.pipeline import AnyIDPipeline  # noqa: E402
 from generator.model.tiny import build_scheduler  # noqa: E402
 from generator.model.transformer import AnyIDTransformer  # noqa: E402
-from tests.generator.test_model_lora import ALPHAS, BLOCK_LAYERS, CONFIG, adapt, build, predict  # noqa: E402
+from tests.generator.loras import ALPHAS, BLOCK_LAYERS, CONFIG, adapt, build, predict  # noqa: E402
 
 
 def loaded(path: Path, alpha: float | None = None) -> torch.Tensor:

@@ -20,14 +20,8 @@ from generator.model.tiny import MAX_TOKENS as TINY_TOKENS  # noqa: E402
 from generator.model.tiny import build_tiny_pipeline  # noqa: E402
 from generator.photo import write_photo  # noqa: E402
 from generator.portraits.world import CHECKPOINT, ELEMENT_STATES, phrase_change  # noqa: E402
-from generator.prompts.reading import (  # noqa: E402
-    MAX_TOKENS,
-    PromptReader,
-    UnreadPromptError,
-    clean_prompt,
-    find_limit,
-    look_at,
-)
+from generator.prompts.limit import find_limit  # noqa: E402
+from generator.prompts.reading import MAX_TOKENS, PromptReader, UnreadPromptError, clean_prompt, look_at  # noqa: E402
 from generator.records import ReferenceKind, SampleRequest, SamplerSettings  # noqa: E402
 from generator.sample import make_videos  # noqa: E402
 

@@ -101,7 +101,9 @@ def make_trainer(transformer, pairs, tmp_path):
         model.load_state_dict(weights)
         add_adapter(model, rank=config.rank, alpha=config.alpha, targets=config.targets, seed=config.seed)
         guard_mu = config.guard_mu if config.guard == "sdpo" else None
-        policy = FlowPolicy(model, guard_mu=guard_mu, split_arms=config.split_arms or config.arm_parallel)
+        policy = FlowPolicy(
+            model, guard_mu=guard_mu, split_branches=config.split_branches or config.branch_parallel
+        )
         bank, frozen = None, identify(policy)
         if config.sharded:
             shard(policy)
@@ -118,7 +120,7 @@ def make_trainer(transformer, pairs, tmp_path):
             weights=pair_weights,
             bank=bank,
             held_out=HeldOut(held_out, config) if held_out else None,
-            partner=Partner() if config.arm_parallel else None,
+            partner=Partner() if config.branch_parallel else None,
             callbacks=callbacks,
         )
         trainer.lines = lines

@@ -7,20 +7,28 @@ import multiprocessing
 import os
 import socket
 
+import cloudpickle
+import torch
 from accelerate import PartialState
 from accelerate.state import AcceleratorState
 
 #: Seconds after which a process hangs rather than is slow.
 PATIENCE = 300
+# A server of its own forks them, once it has imported everything. Tests before this one may have left
+# threads, and a lock that one of them held while its process was forked is never freed in the copy.
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(
+    ["torch", "accelerate", "peft", "transformers", "trl", "rlhf.dpo.run", "rlhf.sft.run"]
+)
 
 
 def together(number, work):
-    """Do the work in processes that are forked from this one, since everything is imported here already."""
+    """Do the work in so many processes, which know their rank; it may hold whatever can be pickled."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    fork = multiprocessing.get_context("fork").Process
-    processes = [fork(target=_one, args=(rank, number, port, work)) for rank in range(number)]
+    pickled = cloudpickle.dumps(work)
+    processes = [_SERVER.Process(target=_one, args=(rank, number, port, pickled)) for rank in range(number)]
     for process in processes:
         process.start()
     for process in processes:
@@ -28,12 +36,14 @@ def together(number, work):
     assert [process.exitcode for process in processes] == [0] * number
 
 
-def _one(rank, number, port, work):
+def _one(rank, number, port, pickled):
     names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
     values = (rank, rank, number, number, "127.0.0.1", port)
     os.environ |= {"OMP_NUM_THREADS": "1", **dict(zip(names, map(str, values), strict=True))}
     faulthandler.dump_traceback_later(PATIENCE, exit=True)  # says where it hangs, and ends with 1
+    torch.set_num_threads(1)
     AcceleratorState._reset_state(reset_partial_state=True)
-    work(rank)
-    PartialState().wait_for_everyone()
-    PartialState().destroy_process_group()
+    cloudpickle.loads(pickled)(rank)
+    if torch.distributed.is_initialized():  # a whole run has left the group at its end
+        PartialState().wait_for_everyone()
+        PartialState().destroy_process_group()

@@ -10,7 +10,8 @@ from rlhf.records import EXPRESSED, Track, Verdict
 from rlhf.votes.model import ERRORS, EXCHANGED, answer_probabilities
 from rlhf.votes.vote import Vote
 
-FIRST, SECOND, TIE, BOTH_BAD, UNSURE = Verdict
+FIRST, SECOND = Verdict.FIRST, Verdict.SECOND
+TIE, BOTH_BAD, UNSURE = Verdict.TIE, Verdict.BOTH_BAD, Verdict.UNSURE
 
 
 def vote(verdict, *, pair=0, annotator=0, first_on_left=True, track=Track.IDENTITY, **more) -> Vote:
@@ -21,7 +22,7 @@ def planted(
     people: Sequence[tuple[float, float]],
     *,
     pairs: int,
-    votes_a_pair: int = 3,
+    votes_per_pair: int = 3,
     prior: Sequence[float] = (0.375, 0.375, 0.2, 0.05),
     seed: int = 0,
 ) -> tuple[list[Vote], list[Verdict]]:
@@ -33,7 +34,7 @@ def planted(
     for pair in range(pairs):
         truth = int(rng.choice(4, p=prior))
         truths.append(EXPRESSED[truth])
-        for person in rng.choice(len(people), votes_a_pair, replace=False):
+        for person in rng.choice(len(people), votes_per_pair, replace=False):
             first_on_left = bool(rng.random() < 0.5)
             shown = truth if first_on_left else EXCHANGED[truth]
             answer = int(rng.choice(4, p=told[person, shown]))

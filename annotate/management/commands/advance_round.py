@@ -28,4 +28,4 @@ class Command(LoopCommand):
         round = chosen_round(options)
         step = advance_round(round, include_simulated=options["include_simulated"])
         send_and_maybe_wait(step.run, options)
-        return {"round": round.name, "says": step.says, "run": str(step.run) if step.run else None}
+        return {"round": round.name, "says": step.message, "run": str(step.run) if step.run else None}

@@ -1,8 +1,6 @@
 /* The answer: a choice, and what may come with it. It survives a reload. */
 "use strict";
 
-const CHOICES = ["left", "right", "tie", "both_bad", "unsure"];
-const SIDES = ["left", "right"];
 /** Letters that two lines of the hint hold. */
 const LONG = 72;
 
@@ -35,6 +33,11 @@ class Answer {
     return this.form.elements.choice.value;
   }
 
+  /** Whether it says nothing of the pair, which takes a reason. */
+  get abstains() {
+    return Boolean(CHOICES[this.choice]?.abstains);
+  }
+
   get strength() {
     return this.form.elements.strength.value;
   }
@@ -42,13 +45,13 @@ class Answer {
   /** What is missing before this can be sent, or "". */
   get missing() {
     if (!this.choice) return this.isRevision ? "Choose another answer" : "Choose an answer";
-    if (this.choice !== "unsure") return this.isRevision ? "" : this.unwatched();
+    if (!this.abstains) return this.isRevision ? "" : this.unwatched();
     return this.form.querySelector(".reasons :checked") ? "" : "Say why you cannot judge";
   }
 
   /** What to do first, said to somebody who sends too early. */
   get remedy() {
-    return `${this.missing}${this.choice ? "." : ` first: ${CHOICES.map(keyed).join(", ")}.`}`;
+    return `${this.missing}${this.choice ? "." : ` first: ${Object.keys(CHOICES).map(keyed).join(", ")}.`}`;
   }
 
   /** Whether an act belongs to this kind of answer. */
@@ -60,7 +63,7 @@ class Answer {
     for (const radio of this.form.elements.choice) radio.checked = radio.value === value;
     this.closePanels();
     this.update();
-    if (value === "unsure") this.form.querySelector(".reasons input").focus();
+    if (this.abstains) this.form.querySelector(".reasons input").focus();
   }
 
   setStrength(value) {
@@ -90,7 +93,7 @@ class Answer {
 
   togglePanel(name) {
     const isOpened = this.panels[name].hidden;
-    if (name === "why" && (!this.choice || this.choice === "unsure")) return this.tell("Choose an answer first, then its reasons.", true);
+    if (name === "why" && (!this.choice || this.abstains)) return this.tell("Choose an answer first, then its reasons.", true);
     this.closePanels();
     this.panels[name].hidden = !isOpened;
     if (isOpened) this.panels[name].querySelector("input, textarea").focus();
@@ -109,7 +112,7 @@ class Answer {
   update() {
     const { choice, form } = this;
     if (!SIDES.includes(choice)) for (const radio of form.elements.strength) radio.checked = false;
-    for (const box of form.querySelectorAll(choice === "unsure" ? ".why input" : ".reasons input")) box.checked = false;
+    for (const box of form.querySelectorAll(this.abstains ? ".why input" : ".reasons input")) box.checked = false;
     this.say();
     this.keep();
     this.changed();

@@ -2,7 +2,7 @@
 "use strict";
 
 /** Acts of the tracks' answers that this one has no place for. */
-const NOT_BY_CRITERIA = ["both_bad", "unsure", "slightly", "clearly", "why", "break", "undo"];
+const NOT_BY_CRITERIA = ["slightly", "clearly", "why", "break", "undo"];
 
 class CriteriaAnswer extends Answer {
   constructor(form, options) {
@@ -32,7 +32,7 @@ class CriteriaAnswer extends Answer {
   }
 
   offers(act) {
-    return !NOT_BY_CRITERIA.includes(act);
+    return CHOICES[act]?.is_offered ?? !NOT_BY_CRITERIA.includes(act);
   }
 
   /** The criterion that the keys answer. */

@@ -5,7 +5,7 @@
 const page = document.querySelector("#judging").dataset;
 const guardMs = Number(page.guardMs);
 
-let room = null;
+let view = null;
 /** The next pair, ready to be shown. */
 let ahead = null;
 /** The pair to go back to while an earlier answer is changed. */
@@ -13,11 +13,11 @@ let shelved = null;
 
 const desk = {
   send, undo, cancel, openGuide,
-  openKeys: () => keysDialog.open((act) => room.offers(act)),
+  openKeys: () => keysDialog.open((act) => view.offers(act)),
   guidelines: page.guidelines,
   guardMs,
 };
-const keys = new Keys(() => [room, ahead, shelved].forEach((one) => one?.label(keys)));
+const keys = new Keys(() => [view, ahead, shelved].forEach((one) => one?.label(keys)));
 const keysDialog = new KeysDialog(document.querySelector("#keys"), keys);
 const outbox = new Outbox(page.person, { token: tokenOf(document), guardMs, stored, refused, changed: sent });
 const session = new Session(document.querySelector("#break"), {
@@ -37,10 +37,10 @@ function partOf(text) {
   return task;
 }
 
-/** A room for a part of the page; null where it holds no pair. */
-function roomOf(task) {
+/** A view for a part of the page; null where it holds no pair. */
+function viewOf(task) {
   if (!task.matches(".judge")) return null;
-  const made = new Room(task, desk);
+  const made = new PairView(task, desk);
   made.label(keys);
   return made;
 }
@@ -64,27 +64,27 @@ async function ask(query) {
 }
 
 /** Put a part of the page in the place of the one that is there. */
-function show(task, made = roomOf(task)) {
-  if (room && room !== shelved) room.destroy();
-  else room?.leave();
+function show(task, made = viewOf(task)) {
+  if (view && view !== shelved) view.destroy();
+  else view?.leave();
   if (!task.isConnected) document.querySelector("#task").replaceWith(task);
-  room = made;
+  view = made;
   isWaiting = false;
   drawOutbox();
-  if (!room) return;
-  room.enter();
+  if (!view) return;
+  view.enter();
   session.rest();
-  if (!room.answer.isRevision) fetchAhead(room);
+  if (!view.answer.isRevision) fetchAhead(view);
 }
 
 /** Lease and fetch the next pair once this one plays. */
 async function fetchAhead(current) {
   await current.playable;
   await current.fetched;
-  if (ahead || current !== room || outbox.waiting.length) return;
+  if (ahead || current !== view || outbox.waiting.length) return;
   const task = await ask(`?ahead_of=${current.lease}`);
-  if (!task || ahead || current !== room) return;
-  ahead = roomOf(task);
+  if (!task || ahead || current !== view) return;
+  ahead = viewOf(task);
   if (isWaiting) showAhead();
 }
 
@@ -94,11 +94,11 @@ async function fetchAhead(current) {
 let isWaiting = false;
 
 function send() {
-  const { answer } = room;
+  const { answer } = view;
   if (isWaiting) return;
-  if (room.isTooNew) return room.tellTooNew();
+  if (view.isTooNew) return view.tellTooNew();
   if (answer.missing) return answer.tell(answer.remedy, true);
-  const packed = answer.pack(room.evidence(), answer.isRevision ? "" : ahead?.lease);
+  const packed = answer.pack(view.evidence(), answer.isRevision ? "" : ahead?.lease);
   keptInTab.remove("draft");
   if (answer.isRevision && shelved) {
     unshelve();
@@ -114,7 +114,7 @@ function send() {
 function showAhead() {
   const next = ahead;
   ahead = null;
-  next.own = Math.max(next.own, room.own + 1);
+  next.own = Math.max(next.own, view.own + 1);
   show(next.task, next);
 }
 
@@ -125,19 +125,19 @@ function unshelve() {
 }
 
 function keyed(choice) {
-  return `${shownKey(keys.keyOf(choice))} ${{ tie: "tie", both_bad: "both bad", unsure: "cannot judge" }[choice] ?? choice}`;
+  return `${shownKey(keys.keyOf(choice))} ${CHOICES[choice].hint}`;
 }
 
 /** The site has an answer, and may have sent the pair that follows. */
 function stored(answer, text) {
   if (answer.url !== location.pathname) return;
-  if (isWaiting && room.lease === answer.lease) {
+  if (isWaiting && view.lease === answer.lease) {
     if (text) show(partOf(text));
     else location.assign(location.pathname);
-  } else if (!ahead && text && room?.lease === answer.aheadOf) {
-    ahead = roomOf(partOf(text));
+  } else if (!ahead && text && view?.lease === answer.aheadOf) {
+    ahead = viewOf(partOf(text));
     if (isWaiting) showAhead();
-  } else if (!room) {
+  } else if (!view) {
     location.reload();
   }
 }
@@ -154,15 +154,15 @@ function refused(answer, text) {
     refusedElsewhere = `Of another page: ${why}`;
     return;
   }
-  const isSame = room && form?.elements.lease.value === room.lease;
-  if (isSame && room.answer.isRevision === Boolean(form.elements.revises.value)) {
+  const isSame = view && form?.elements.lease.value === view.lease;
+  if (isSame && view.answer.isRevision === Boolean(form.elements.revises.value)) {
     isWaiting = false;
-    return room.answer.tell(why, true);
+    return view.answer.tell(why, true);
   }
   if (form?.elements.lease.value === answer.lease) keptInTab.write("draft", answer.draft);
   // What is on the screen waits while an earlier answer is decided; a pair that comes first takes its place.
-  if (form?.elements.revises.value && room && !isSame && !room.answer.isRevision) {
-    shelved = room;
+  if (form?.elements.revises.value && view && !isSame && !view.answer.isRevision) {
+    shelved = view;
   } else {
     ahead?.destroy();
     ahead = null;
@@ -176,32 +176,32 @@ let isStorageSaid = false;
 /** The outbox has done what it could. */
 function sent() {
   drawOutbox();
-  if (room && !outbox.waiting.length && !room.answer.isRevision) fetchAhead(room);
+  if (view && !outbox.waiting.length && !view.answer.isRevision) fetchAhead(view);
 }
 
 function drawOutbox() {
   const line = document.querySelector("#task .unsent");
   if (line) line.textContent = outbox.words || refusedElsewhere;
   isStorageSaid = !kept.isWorking;
-  if (isWaiting) room.answer.tell(outbox.problem ? `Your answer is kept ${outbox.isOnlyHere ? "in this page" : "here"} until it can be sent.` : "Sending …", outbox.problem !== "");
+  if (isWaiting) view.answer.tell(outbox.problem ? `Your answer is kept ${outbox.isOnlyHere ? "in this page" : "here"} until it can be sent.` : "Sending …", outbox.problem !== "");
 }
 
 /** Bring back the last answer, to be changed. */
 async function undo() {
-  if (room.answer.isRevision) return room.answer.tell("This is your last answer: choose another one, or press Esc.", true);
-  if (outbox.waiting.length) return room.answer.tell("Your last answer is still on its way; try again in a moment.", true);
-  const current = room;
+  if (view.answer.isRevision) return view.answer.tell("This is your last answer: choose another one, or press Esc.", true);
+  if (outbox.waiting.length) return view.answer.tell("Your last answer is still on its way; try again in a moment.", true);
+  const current = view;
   const task = await ask("?undo=1");
-  if (task === undefined) return room.answer.tell("The site cannot be reached; try again in a moment.", true);
-  if (!task) return room.answer.tell("There is no answer of yours that can still be changed.", true);
-  if (current !== room) return;
+  if (task === undefined) return view.answer.tell("The site cannot be reached; try again in a moment.", true);
+  if (!task) return view.answer.tell("There is no answer of yours that can still be changed.", true);
+  if (current !== view) return;
   shelved = current;
   show(task);
 }
 
 /** Leave an answer as it is; false where none is being changed. */
 function cancel() {
-  if (!room.answer.isRevision) return false;
+  if (!view.answer.isRevision) return false;
   if (shelved) unshelve();
   else location.assign(location.pathname);
   return true;
@@ -209,7 +209,7 @@ function cancel() {
 
 /** Keep what somebody looks at. A pair that is lost is said at once, not after the work. */
 async function renew() {
-  for (const one of [room, ahead, shelved]) {
+  for (const one of [view, ahead, shelved]) {
     if (!one?.task.dataset.renew || one.answer.isRevision) continue;
     const response = await reach(one.task.dataset.renew, { method: "POST", headers: { "X-CSRFToken": outbox.token } });
     if (response?.status !== 404) continue;
@@ -232,18 +232,18 @@ function isTaken(event) {
 }
 
 function pressed(event) {
-  if (!room || !isPlain(event) || document.querySelector("dialog[open]")) return;
-  if (event.key === "Escape") return room.escape();
+  if (!view || !isPlain(event) || document.querySelector("dialog[open]")) return;
+  if (event.key === "Escape") return view.escape();
   if (isTaken(event)) return;
   if (event.key === "Enter") return enter(event);
   const act = keys.meaning(event);
-  if (!act || !room.offers(act)) return;
+  if (!act || !view.offers(act)) return;
   event.preventDefault();
   if (event.repeat && !ACTS[act].repeated) return;
-  room.answer.input = "keys";
-  if (ACTS[act].held) return room.hold(act);
-  room.act(act);
-  if (keys.options.atOnce && CHOICES.includes(act) && !room.answer.missing) send();
+  view.answer.input = "keys";
+  if (ACTS[act].held) return view.hold(act);
+  view.act(act);
+  if (keys.options.atOnce && act in CHOICES && !view.answer.missing) send();
 }
 
 /** Enter sends from anywhere but a link or a button, which it presses; a key held down sends once. */
@@ -251,7 +251,7 @@ function enter(event) {
   if (document.activeElement.matches("a, button:not(.submit)")) return;
   event.preventDefault();
   if (event.repeat) return;
-  room.answer.input = "keys";
+  view.answer.input = "keys";
   send();
 }
 
@@ -268,24 +268,24 @@ function openGuide() {
 function count() {
   const elapsed = session.count();
   if (isStorageSaid === kept.isWorking) drawOutbox();
-  if (!room) return;
-  room.activeMs += elapsed;
-  room.task.querySelector(".clock").textContent = session.words;
+  if (!view) return;
+  view.activeMs += elapsed;
+  view.task.querySelector(".clock").textContent = session.words;
 }
 
 document.addEventListener("keydown", pressed);
-document.addEventListener("keyup", () => room?.held && room.hold(""));
-addEventListener("blur", () => room?.held && room.hold(""));
-document.addEventListener("fullscreenchange", () => room?.draw());
+document.addEventListener("keyup", () => view?.held && view.hold(""));
+addEventListener("blur", () => view?.held && view.hold(""));
+document.addEventListener("fullscreenchange", () => view?.draw());
 setInterval(count, 250);
 
 /** Begin with the pair that the page came with, unless its answer is already on its way. */
 function begin() {
   const task = document.querySelector("#task");
-  if (room || !task.offsetParent) return; // A window that is too small fetches nothing.
+  if (view || !task.offsetParent) return; // A window that is too small fetches nothing.
   show(task);
-  if (room && kept.read(guideKey) !== page.guidelines && !session.dialog.open) openGuide();
-  const unsent = outbox.waiting.find((answer) => answer.url === location.pathname && answer.lease === room?.lease);
+  if (view && kept.read(guideKey) !== page.guidelines && !session.dialog.open) openGuide();
+  const unsent = outbox.waiting.find((answer) => answer.url === location.pathname && answer.lease === view?.lease);
   isWaiting = Boolean(unsent);
   if (outbox.waiting.length) outbox.send();
 }

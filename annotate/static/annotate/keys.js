@@ -1,13 +1,13 @@
 /* What keys do. Everyone may change them, in their own browser. */
 "use strict";
 
+/** The answers, as the site has them: their keys and words, which take a side, abstain or are offered here. */
+const CHOICES = JSON.parse(document.querySelector("#choices").textContent);
+const SIDES = Object.keys(CHOICES).filter((choice) => CHOICES[choice].takes_side);
+
 /** Every act: its key, what it does, and `held` (while the key is down) or `repeated` (while it is held). */
 const ACTS = {
-  left: { key: "1", says: "left is better" },
-  right: { key: "2", says: "right is better" },
-  tie: { key: "3", says: "about the same" },
-  both_bad: { key: "4", says: "both bad" },
-  unsure: { key: "0", says: "cannot judge, with a reason" },
+  ...CHOICES,
   slightly: { key: "s", says: "slightly better" },
   clearly: { key: "c", says: "clearly better" },
   why: { key: "e", says: "reasons" },

@@ -127,6 +127,7 @@ class PictureEmbedder:
     ) -> None:
         """Load it, on the accelerator where there is one."""
         self.weights = weights
+        # Figures must not depend on whether torchvision is installed.
         self._processor = _read(
             weights, lambda path, **local: AutoImageProcessor.from_pretrained(path, backend="pil", **local)
         )

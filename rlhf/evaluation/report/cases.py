@@ -87,6 +87,8 @@ def ranked(
 ) -> list[tuple[float, str, int]]:
     """Instances and seeds by how much better the reference arm is, best first.
 
+    No column is preferred, and a hole counts for nothing rather than as a zero.
+
     Returns:
         (difference, instance_id, seed): the mean over the columns that both arms have a value of.
     """

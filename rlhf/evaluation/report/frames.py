@@ -10,8 +10,8 @@ from typing import Any
 from markupsafe import Markup
 
 from generator.rundir import RunDir
-from rlhf.evaluation.report import plots
 from rlhf.evaluation.report.tables import ArmRow, Result
+from rlhf.plots import reports
 
 #: Stretches of a clip over which frame curves of all videos are averaged.
 STRETCHES = 10
@@ -37,7 +37,7 @@ class Faces:
     videos: int
     above: int
     ceiling: float | None
-    line: Sequence[plots.Point]
+    line: Sequence[reports.Point]
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def case_looks(
         first = next(iter(mine.values()))
         lines = [(arm.colour, _line(mine[arm.name])) for arm in arms if arm.name in mine]
         title = f"Similarity to the references, frame by frame, by {name}"
-        plot = plots.curves(title, lines, level=_points(first.get("ceiling")))
+        plot = reports.curves(title, lines, level=_points(first.get("ceiling")))
         references = list(first.get("per_reference") or {})
         rows = [
             (arm, [mine[arm.name]["per_reference"].get(path) for path in references])
@@ -113,7 +113,7 @@ def case_looks(
     return found
 
 
-def _line(details: Mapping[str, Any]) -> list[plots.Point]:
+def _line(details: Mapping[str, Any]) -> list[reports.Point]:
     values = map(_points, details["per_frame"])
     return list(zip(details["frames"], values, strict=True))
 
@@ -130,7 +130,7 @@ def frame_figures(run: RunDir, result: Result, arms: Sequence[ArmRow]) -> list[F
             mine = [_faces(arm, looks[sha].get(arm.name, [])) for arm in arms]
             lines = [(one.arm.colour, one.line) for one in mine]
             title = f"Mean similarity to the references over the clip, by {name}"
-            found.append(FrameFigure(name, plots.curves(title, lines, end=100), mine))
+            found.append(FrameFigure(name, reports.curves(title, lines, end=100), mine))
     return found
 
 

@@ -17,9 +17,9 @@ from generator.media import replacing
 from generator.rundir import RunDir
 from rlhf.evaluation.report import cases as report_cases
 from rlhf.evaluation.report import frames as report_looks
-from rlhf.evaluation.report import plots
 from rlhf.evaluation.report import tables as report_tables
 from rlhf.evaluation.report.tables import REPORT_FILE, ArmRow, Result, points, signed
+from rlhf.plots import reports
 
 TEMPLATE = "report.html.jinja"
 
@@ -90,7 +90,7 @@ def _context(run: RunDir, result: Result) -> dict[str, Any]:
         "scale": report_tables.difference_scale(result, columns),
         "directions": report_tables.shown_directions(result, columns),
         "interval_plot": report_tables.interval_plot,
-        "axis": plots.axis,
+        "axis": reports.axis,
         "radar": report_tables.radar_plot(result, columns, arms),
         "identities": report_tables.identity_plots(result, columns, arms),
         "cases": [("best", best), ("worst", worst)],

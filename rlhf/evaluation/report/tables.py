@@ -10,7 +10,8 @@ from typing import Any
 from markupsafe import Markup
 
 from rlhf.evaluation.records import NOT_ASKED
-from rlhf.evaluation.report import plots
+from rlhf.plots import reports
+from rlhf.plots.marks import Scale, scale_of
 
 Result = Mapping[str, Any]
 #: Of the report in a run folder.
@@ -40,7 +41,7 @@ class ArmRow:
     @property
     def swatch(self) -> Markup:
         """Its mark in a legend."""
-        return plots.swatch(self.colour)
+        return reports.swatch(self.colour)
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def arm_rows(result: Result) -> list[ArmRow]:
     arms = result.get("arms") or {name: {} for name in ("baseline", "candidate")}
     order = list(dict.fromkeys([video["arm"] for video in result.get("videos") or []] + list(arms)))
     reference = reference_arm(result)
-    colours = [number % plots.COLOURS for number in range(len(order))]
+    colours = [number % reports.COLOURS for number in range(len(order))]
     if reference in order and len(order) > 1:  # has the accent
         place = order.index(reference)
         colours[place], colours[1] = colours[1], colours[place]
@@ -167,7 +168,7 @@ def best_means(result: Result) -> dict[str, float]:
     return {column: max(values) for column, values in means.items() if len(values) > 1}
 
 
-def difference_scale(result: Result, columns: Sequence[Mapping[str, Any]]) -> plots.Scale:
+def difference_scale(result: Result, columns: Sequence[Mapping[str, Any]]) -> Scale:
     """An axis in points that holds 0 and every interval."""
     names = {column["name"] for column in columns}
     ends = [
@@ -177,15 +178,15 @@ def difference_scale(result: Result, columns: Sequence[Mapping[str, Any]]) -> pl
         for name in ("gain", "gain_low", "gain_high")
         if column in names and cell.get(name) is not None
     ]
-    return plots.scale_of([0.0, *ends])
+    return scale_of([0.0, *ends])
 
 
-def interval_plot(cell: Mapping[str, Any], title: str, scale: plots.Scale) -> Markup:
+def interval_plot(cell: Mapping[str, Any], title: str, scale: Scale) -> Markup:
     """One difference on that axis; only the line of no difference where there is none."""
     gain, low, high = (
         None if cell.get(name) is None else 100 * cell[name] for name in ("gain", "gain_low", "gain_high")
     )
-    return plots.interval(title, gain, low, high, scale)
+    return reports.interval(title, gain, low, high, scale)
 
 
 def holes_of(result: Result, arms: Iterable[ArmRow]) -> list[Hole]:
@@ -223,7 +224,7 @@ def radar_plot(result: Result, columns: Sequence[Mapping[str, Any]], arms: Seque
     ]
     if len(drawn) < 3:
         return None
-    return plots.radar(
+    return reports.radar(
         "Mean of every column, by arm: " + ", ".join(arm.label for arm in arms),
         [column["label"] for column in drawn],
         [(arm.colour, [_mean(table, arm, column) for column in drawn]) for arm in arms],
@@ -246,13 +247,13 @@ def identity_plots(
     people = sorted({video["identity"] for video in result.get("videos") or []})
     means = {key: sum(found) / len(found) for key, found in values.items()}
 
-    def of_arm(arm: ArmRow, column: str) -> plots.Values:
+    def of_arm(arm: ArmRow, column: str) -> reports.Values:
         return arm.colour, [means.get((column, person, arm.name)) for person in people]
 
     return [
         (
             column["label"],
-            plots.dots(
+            reports.dots(
                 f"{column['label']}: mean of each person's videos, by arm",
                 people,
                 [of_arm(arm, column["name"]) for arm in arms],

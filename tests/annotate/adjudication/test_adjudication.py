@@ -11,8 +11,8 @@ from annotate.judging.vote_queries import adjudicated_pairs, unsettled_pairs
 from annotate.models import Adjudication, AuditEvent, Consensus, Judgment, PreferencePair, VideoPair
 from rlhf.records import JointState, Track, Verdict
 from tests.annotate.conftest import browser_of
-from tests.annotate.judging.test_judgments import vote
 from tests.factories import make_instance, make_pair, make_round, make_user
+from tests.votes import vote
 
 pytestmark = pytest.mark.django_db
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import io
-import json
-from collections.abc import Iterator
-from uuid import uuid4
 
 import av
 import pytest
 from django.db import connection
-from django.http.response import HttpResponseBase
 
-from annotate.judging.slots import lease_slot
-from annotate.models import User, VideoPair
+from annotate.models import VideoPair
 from rlhf.records import Track
-from tests.annotate.conftest import browser_of, machine_of
+from tests.annotate.conftest import browser_of
+from tests.annotate.received import body, responses_of
 from tests.factories import make_group, make_instance, make_model, make_pair, make_reference, make_round
+from tests.votes import next_slot
 
 pytestmark = pytest.mark.django_db
 
@@ -82,39 +79,6 @@ def known(pair: VideoPair, track: Track) -> set[str]:
     return found
 
 
-def body(response: HttpResponseBase) -> bytes:
-    return b"".join(response.streaming_content) if response.streaming else response.content
-
-
-def responses_of(person: User, track: Track) -> Iterator[tuple[str, HttpResponseBase, bytes]]:
-    """Everything that somebody receives who judges a pair by page and by program, and changes their mind."""
-    browser, machine, program = browser_of(person), machine_of(person), {"HX-Request": "true"}
-    leased = machine.post(f"/api/tracks/{track}/lease/")
-    task = json.loads(leased.content)
-    answer = {"choice": "left", "idempotency_key": str(uuid4())}
-    at = f"/api/leases/{task['lease']}/"
-    media = [task["left"], task["right"]]
-    media += [url for reference in task["references"] for url in (reference["url"], reference["poster"])]
-    yield "lease", leased, body(leased)
-    for name, response in {
-        "page": browser.get(f"/judge/{track}/"),
-        "fragment": browser.get(f"/judge/{track}/", headers=program),
-        "ahead": browser.get(f"/judge/{track}/?ahead_of={task['lease']}", headers=program),
-        "renewed": machine.post(at),
-        **{url: browser.get(url) for url in media},
-        **{f"{url} in part": browser.get(url, headers={"Range": "bytes=0-99"}) for url in media},
-        "hidden": browser.get(f"/media/{task['lease']}/reference-9"),
-        "wrong": machine.post(f"{at}judgment/", {"choice": "up"}, format="json"),
-        "judged": machine.post(f"{at}judgment/", answer, format="json"),
-        "twice": machine.post(f"{at}judgment/", answer | {"idempotency_key": str(uuid4())}, format="json"),
-        "undo": browser.get(f"/judge/{track}/?undo=1"),
-        "revised": machine.put(f"{at}judgment/", answer | {"idempotency_key": str(uuid4())}, format="json"),
-        "empty": browser.get(f"/judge/{track}/"),
-        "home": browser.get("/"),
-    }.items():
-        yield name, response, body(response)
-
-
 @pytest.mark.parametrize("track", list(Track))
 def test_nothing_that_reaches_an_annotator_says_where_a_video_came_from(ana, pair, track):
     """Grep pages, API and every media answer, headers and bytes, for every known identifier."""
@@ -134,8 +98,7 @@ def test_nothing_that_reaches_an_annotator_says_where_a_video_came_from(ana, pai
 
 @pytest.mark.parametrize("track", list(Track))
 def test_media_carry_no_note_and_both_sides_have_the_same_headers(ana, pair, track):
-    slot = lease_slot(ana, track)
-    assert slot is not None
+    slot = next_slot(ana, track)
     headers = []
     for side in ("left", "right"):
         response = browser_of(ana).get(f"/media/{slot.lease}/{side}")

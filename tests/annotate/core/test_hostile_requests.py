@@ -12,10 +12,10 @@ from django.test import Client
 from rest_framework.authtoken.models import Token
 
 from annotate.judging.media_views import media_url
-from annotate.judging.slots import lease_slot
 from rlhf.records import Track
 from tests.annotate.conftest import browser_of, machine_of
 from tests.factories import make_pair
+from tests.votes import next_slot
 
 pytestmark = pytest.mark.django_db
 
@@ -34,8 +34,7 @@ def quiet(user=None) -> Client:
 def video(ana) -> tuple[str, int]:
     """The address of a video that Ana holds, and its size."""
     make_pair()
-    slot = lease_slot(ana, Track.IDENTITY)
-    assert slot is not None
+    slot = next_slot(ana, Track.IDENTITY)
     address = media_url(slot.lease, "left")
     return address, len(b"".join(browser_of(ana).get(address)))
 

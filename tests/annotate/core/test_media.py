@@ -8,11 +8,11 @@ import pytest
 from django.utils import timezone
 from rest_framework.authtoken.models import Token
 
-from annotate.judging.slots import lease_slot
 from annotate.models import Slot
 from rlhf.records import Track
 from tests.annotate.conftest import browser_of
 from tests.factories import make_pair
+from tests.votes import next_slot
 
 pytestmark = pytest.mark.django_db
 
@@ -20,8 +20,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def url(ana):
     make_pair()
-    slot = lease_slot(ana, Track.IDENTITY)
-    assert slot is not None
+    slot = next_slot(ana, Track.IDENTITY)
     return f"/media/{slot.lease}/left"
 
 

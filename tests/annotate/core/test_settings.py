@@ -154,14 +154,14 @@ def test_it_translates_addresses() -> None:
 
 @pytest.mark.parametrize("value", ["1", "true", "YES", "on"])
 def test_it_reads_switches(value: str) -> None:
-    assert Environment({"DEBUG": value}).flag("DEBUG")
-    assert not Environment({"DEBUG": ""}).flag("DEBUG")
+    assert Environment({"DEBUG": value}).flag("DEBUG", "")
+    assert not Environment({"DEBUG": ""}).flag("DEBUG", "")
 
 
 def test_it_refuses_signs_and_spaces_in_numbers() -> None:
     for value in ("+5", "5.0", "5 0", "٥"):
         with pytest.raises(SettingError):
-            Environment({"N": value}).integer("N", 5, low=1, high=9)
+            Environment({"N": value}).integer("N", 5, "", low=1, high=9)
 
 
 def test_sockets_move_to_a_short_place_when_the_path_is_long() -> None:

@@ -18,8 +18,8 @@ from annotate.exports.freezing import export_round
 from annotate.supervisor import site
 from rlhf.records import Track, Verdict
 from tests.annotate.described_people import import_described
-from tests.annotate.judging.test_judgments import vote
 from tests.factories import make_instance, make_pair, make_round, make_user
+from tests.votes import vote
 
 #: For group and others: nothing that writes, and nothing for others at all.
 TOO_MUCH = 0o027

@@ -14,7 +14,7 @@ from django.utils import timezone
 from annotate.database.moments import TO_THE_SECOND, element, in_words
 from annotate.models import AppliedThresholds, AuditEvent, Round, User
 from tests.annotate.conftest import browser_of
-from tests.annotate.core.test_views import LEADS_PAGES, PAGES
+from tests.annotate.pages import LEADS_PAGES, PAGES
 from tests.factories import make_pair
 
 AT = datetime(2026, 1, 31, 23, 5, 7, tzinfo=UTC)

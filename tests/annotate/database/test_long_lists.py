@@ -15,7 +15,7 @@ from django.db import connection, models
 from django.db.models.fields.json import KT
 from django.db.models.functions import Cast
 
-from annotate.database.lookups import MOST_INLINE
+from annotate.database.lookups import MAX_INLINE
 from annotate.models import (
     PreferencePair,
     Round,
@@ -31,7 +31,7 @@ from tests.factories import SAMPLER, make_instance, make_round, make_user, write
 pytestmark = pytest.mark.django_db
 
 #: Of the protocol, which counts them in 16 bits.
-MOST_PARAMETERS = 65_535
+MAX_PARAMETERS = 65_535
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def values_of(field: models.Field, count: int) -> list[Any]:
 
 def test_every_column_takes_a_long_list_as_one_parameter():
     for model, field in columns():
-        for count in (MOST_INLINE + 1, 3 * MOST_INLINE):
+        for count in (MAX_INLINE + 1, 3 * MAX_INLINE):
             wanted = {f"{field.name}__in": values_of(field, count)}
             with counted_parameters() as counts:
                 model._default_manager.filter(**wanted).exists()
@@ -163,7 +163,7 @@ def large_round() -> Round:
         )
         cursor.execute("SET LOCAL session_replication_role = origin")
         cursor.execute("ANALYZE")  # every table: earlier tests left figures of nearly empty ones
-    assert PreferencePair.objects.count() == 363 * 362 // 2 > MOST_PARAMETERS
+    assert PreferencePair.objects.count() == 363 * 362 // 2 > MAX_PARAMETERS
     return round
 
 
@@ -172,21 +172,21 @@ def test_a_round_with_more_pairs_than_parameters_is_exported_and_launched(large_
     lead = make_user(role=User.Role.LEAD)
     with counted_parameters() as counts:
         chosen = pair_set(large_round, None, include_simulated=False)
-        look = dry_run(large_round, chosen, {})
-        assert look.facts.num_pairs == num_pairs
+        preview = dry_run(large_round, chosen, {})
+        assert preview.facts.num_pairs == num_pairs
         run = launch_dpo(
             large_round,
             chosen,
-            look,
-            seen=look.digest,
+            preview,
+            seen=preview.digest,
             accepted=True,
             include_simulated=False,
             actor=lead,
         )
         assert run.export is not None and run.export.num_pairs == num_pairs == run.export.pairs.count()
         again = pair_set(large_round, run.export, include_simulated=False)
-        assert pair_facts(large_round, again) == look.facts
-    assert max(counts) <= MOST_PARAMETERS
+        assert pair_facts(large_round, again) == preview.facts
+    assert max(counts) <= MAX_PARAMETERS
 
 
 def test_rows_are_written_fetched_and_deleted_in_batches_that_fit():
@@ -204,13 +204,13 @@ def test_rows_are_written_fetched_and_deleted_in_batches_that_fit():
     with counted_parameters() as counts:
         VideoSample.objects.bulk_create(samples)
         keys = [sample.pk for sample in samples]
-        assert len(VideoSample.objects.in_bulk([*keys, *range(-MOST_PARAMETERS, 0)])) == len(keys)
+        assert len(VideoSample.objects.in_bulk([*keys, *range(-MAX_PARAMETERS, 0)])) == len(keys)
         assert len(VideoSample.objects.prefetch_related("pairs_as_first").order_by()) == len(keys)
         VideoSample.objects.filter(pk__in=keys).delete()
     assert not VideoSample.objects.exists()
-    assert max(counts) <= MOST_PARAMETERS
+    assert max(counts) <= MAX_PARAMETERS
 
 
 def test_a_batch_never_has_more_values_than_a_statement_takes():
     for columns in (1, 3, 12):
-        assert connection.ops.bulk_batch_size(["x"] * columns, []) * columns <= MOST_PARAMETERS
+        assert connection.ops.bulk_batch_size(["x"] * columns, []) * columns <= MAX_PARAMETERS

@@ -69,8 +69,8 @@ def judge(person):
     with connection.execute_wrapper(count):
         for track in Track:
             while (slot := slots.lease_slot(person, track)) is not None:
-                judgments.submit_judgment(person, slot.lease, "left" if slot.pair_id % 2 else "right",
-                                          idempotency_key=uuid4())
+                # All prefer the same video, on whichever side it is shown: so every pair is exported.
+                judgments.submit_judgment(person, slot.lease, slot.first_side, idempotency_key=uuid4())
     connection.close()
 
 people = list(User.objects.filter(role="annotator"))
@@ -164,5 +164,5 @@ def test_votes_a_fit_and_an_export_go_through_a_pooler(pooler, postgres: Postgre
     assert said["statements"] > 500
     assert (said.get("failed", 0), said["reasons"], refused) == (0, [], [])
     assert Judgment.objects.count() == 12 * 2 * 4
-    assert VoteFit.objects.count() == 2 and Export.objects.get().num_pairs > 0
+    assert (VoteFit.objects.count(), Export.objects.get().num_pairs) == (2, 12)
     assert not Claim.objects.exists() and WebhookMessage.objects.count() == 0

@@ -30,8 +30,6 @@ from generator.records import ELEMENTS, ReferenceKind
 from rlhf.evaluation.benchmark.set import Card, write_benchmark
 from rlhf.evaluation.records import EvaluationInstance
 from rlhf.records import Track, Verdict
-from tests.annotate.judging.test_judgments import vote
-from tests.annotate.loop.test_loop import end
 from tests.factories import (
     make_group,
     make_instance,
@@ -41,6 +39,8 @@ from tests.factories import (
     make_round,
     write_test_clip,
 )
+from tests.runs import end
+from tests.votes import vote
 
 pytestmark = pytest.mark.django_db
 

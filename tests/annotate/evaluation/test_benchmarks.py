@@ -18,9 +18,9 @@ from annotate.privacy.erasure import erase_identity
 from rlhf.evaluation.benchmark.set import read_benchmark
 from rlhf.evaluation.records import Task
 from tests.annotate.described_people import import_described
-from tests.annotate.loop.test_commands import run
 from tests.factories import make_user
 from tests.generator.openai_server import KEY, Script, openai_server
+from tests.runs import run
 
 pytestmark = pytest.mark.django_db
 

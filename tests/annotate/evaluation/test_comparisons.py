@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from math import log
-from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -16,13 +14,10 @@ from annotate.evaluation.comparison_queries import track_results
 from annotate.evaluation.comparisons import start_comparison
 from annotate.exports.freezing import export_round
 from annotate.jobs import runs, tasks
-from annotate.judging.judgments import submit_judgment
-from annotate.judging.slots import lease_slot
 from annotate.loop.loop import advance_round, is_ready_to_train
 from annotate.models import (
     Consensus,
     Export,
-    ModelVersion,
     PreferencePair,
     Round,
     Run,
@@ -35,68 +30,20 @@ from annotate.rounds.rounds import open_ready_pairs, plan_pairs
 from annotate.rounds.sampling import queue_sampling
 from annotate.training.dpo import queue_dpo
 from generator.video import write_clip
-from rlhf.records import Track, Verdict
+from rlhf.records import Track
+from tests.annotate.compared import compared, hold_out, judge, make_child
 from tests.annotate.conftest import browser_of, machine_of
-from tests.annotate.core.test_blinding import responses_of
-from tests.annotate.judging.test_judgments import vote
+from tests.annotate.received import responses_of
 from tests.factories import (
     SAMPLER,
     make_group,
     make_instance,
     make_model,
     make_pair,
-    make_user,
     write_test_clip,
 )
 
 pytestmark = pytest.mark.django_db
-
-
-def make_child() -> ModelVersion:
-    """A model that a round trained on one pair."""
-    pair = make_pair()
-    for track in Track:
-        vote(pair, track, Verdict.FIRST)
-    worker = uuid4()
-    run = runs.claim_run(queue_dpo(pair.round, export_round(pair.round)).pk, worker)
-    assert run is not None
-    runs.run_dir(run).write_result({"adapter": "adapter", "adapter_sha256": "a" * 64, "num_pairs": 1})
-    assert runs.finish_run(run, worker)
-    pair.round.state = "closed"
-    pair.round.save()
-    return ModelVersion.objects.get(run=run)
-
-
-def hold_out(count: int) -> None:
-    for number in range(count):
-        make_instance(make_group(split=("eval", "benchmark")[number % 2]))
-
-
-def compared(count: int) -> Round:
-    """A comparison on `count` held-out people whose videos are made."""
-    hold_out(count)
-    round = start_comparison(make_child())
-    facts = {"width": 64, "height": 64, "num_frames": 9, "fps": 8}
-    for sample in queries.missing_samples(round, include_failed=False):
-        sample.path, sample.sha256 = write_test_clip()
-        sample.shown_path = sample.path
-        sample.facts = facts
-        sample.save()
-    open_ready_pairs(round)
-    return round
-
-
-def judge(round: Round, track: Track, planned: Mapping[str, int]) -> None:
-    """One person's votes of a track: `child` and `parent` wins, and as many of other verdicts as planned."""
-    person = make_user()
-    for said in [name for name, times in planned.items() for _ in range(times)]:
-        slot = lease_slot(person, track)
-        assert slot is not None
-        choice = said
-        if said in ("child", "parent"):
-            first_wins = (slot.pair.first.model_version == round.policy) == (said == "child")
-            choice = "left" if first_wins == (slot.first_side == "left") else "right"
-        submit_judgment(person, slot.lease, choice, idempotency_key=uuid4())
 
 
 def make_videos(run: Run) -> None:
@@ -163,7 +110,7 @@ def test_planted_votes_come_out_as_win_rate_and_strengths_of_each_track():
     assert controllability.win_rate.value == 0 and controllability.win_rate.high is not None
     assert "no vote limits how far" in controllability.strengths.ties.reason
     assert [result.num_votes for result in track_results(round, is_simulated=True)] == [0, 0]
-    assert advance_round(round).says == "the comparison is complete; its page says who won"
+    assert advance_round(round).message == "the comparison is complete; its page says who won"
 
 
 def test_nothing_that_people_said_of_two_models_is_exported_or_trained_on():

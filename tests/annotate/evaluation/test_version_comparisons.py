@@ -19,8 +19,8 @@ from annotate.models import ModelVersion, RunStatus, VersionComparison, WebhookE
 from annotate.privacy.erasure import erase_identity
 from annotate.registry.queries import evaluations_of
 from tests.annotate.conftest import browser_of
-from tests.annotate.registry.test_versions import judged_round, train
-from tests.factories import make_group, make_instance, make_model, write_test_clip
+from tests.factories import make_group, make_instance, make_model
+from tests.versions import finish, judged_round, train
 
 pytestmark = pytest.mark.django_db
 
@@ -43,27 +43,6 @@ def siblings() -> list[ModelVersion]:
 def inputs():
     """Of two held-out people, one drawn."""
     return [make_instance(make_group(split="eval", truth=truth)) for truth in ({"face": 1}, None)]
-
-
-def finish(comparison: VersionComparison) -> None:
-    """As its worker does: one video a place, all but the candidate's of seed 1, and what the metrics say."""
-    worker = uuid4()
-    run = runs.claim_run(comparison.run_id, worker)
-    videos, failed = [], []
-    for instance in comparison.instances.all():
-        for seed in comparison.seeds:
-            for place, arm in enumerate(("baseline", "candidate")):
-                if (arm, seed) == ("candidate", 1):
-                    failed.append({"arm": arm, "sample_id": f"{instance.pk}-1", "error": "the disk is full"})
-                    continue
-                clip = settings.STORAGE_ROOT / run.folder / arm / f"{instance.pk}-{seed}.mp4"
-                clip.parent.mkdir(exist_ok=True)
-                clip.write_bytes((settings.STORAGE_ROOT / write_test_clip()[0]).read_bytes())
-                values = {"holi_oracle": 0.25 + place / 2 + seed / 8}
-                videos.append({"arm": arm, "instance_id": str(instance.pk), "seed": seed, "values": values})
-    columns = [{"name": "holi_oracle", "label": "Holi (oracle)", "metric": "oracle", "paper": "Holi-Arc"}]
-    runs.run_dir(run).write_result({"columns": columns, "videos": videos, "failed": failed})
-    assert runs.finish_run(run, worker)
 
 
 def form_of(baseline, candidate, inputs, num_seeds=2) -> dict[str, object]:

@@ -16,8 +16,8 @@ from annotate.exports.freezing import export_round
 from annotate.models import AuditEvent, Export
 from rlhf.export.formats import ExportFormat, write_format
 from tests.annotate.conftest import browser_of, machine_of
-from tests.annotate.registry.test_versions import judged_round, train
 from tests.factories import make_round
+from tests.versions import judged_round, train
 
 pytestmark = pytest.mark.django_db
 

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import gzip
-import os
-import subprocess
-import sys
 import time
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 from django.conf import settings
-from django.db import connection
 from django.utils import timezone
 
 from annotate.exports import downloads
@@ -21,6 +17,7 @@ from annotate.judging.slots import lease_slot
 from annotate.models import JudgmentFile
 from rlhf.records import Track
 from tests.annotate.conftest import machine_of
+from tests.annotate.workers import start_python
 from tests.factories import make_pair, make_round, make_user
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
@@ -41,19 +38,6 @@ tasks.write_judgment_file(int(sys.argv[1]))
 """
 
 
-def start_worker(file: JudgmentFile) -> subprocess.Popen[bytes]:
-    database = connection.settings_dict
-    environment = os.environ | {
-        "DJANGO_SETTINGS_MODULE": "annotate.settings",
-        "DATABASE_URL": f"postgresql://{database['USER']}@localhost/{database['NAME']}?host={database['HOST']}",
-        "SECRET_KEY": "only for tests, where nothing is signed",
-        "STORAGE_URL": settings.STORAGE_ROOT.as_uri(),
-        "VAR_DIR": str(settings.VAR_DIR),
-    }
-    command = [sys.executable, "-c", WORKER, str(file.pk)]
-    return subprocess.Popen(command, cwd=settings.BASE_DIR, env=environment)
-
-
 def test_a_killed_worker_leaves_no_half_file():
     round = make_round()
     for _ in range(3):
@@ -63,7 +47,7 @@ def test_a_killed_worker_leaves_no_half_file():
     lead = make_user("lea", role="lead")
     file = downloads.request_file(lead)
 
-    worker = start_worker(file)
+    worker = start_python(WORKER, file.pk)
     for _ in range(1200):
         file.refresh_from_db()
         if file.rows_written:

@@ -192,12 +192,12 @@ def test_a_dead_receiver_is_left_alone_and_its_messages_die(lea, settings):
     assert webhooks.deliver_due(endpoint.pk) == 0
     assert webhooks.deliver_due(endpoint.pk) == 0
     assert list(WebhookMessage.objects.values_list("attempts", flat=True)) == [1, 0]
-    for _ in range(2 * webhooks.MOST_ATTEMPTS):
+    for _ in range(2 * webhooks.MAX_ATTEMPTS):
         at_once()
         webhooks.deliver_due(endpoint.pk)
     assert {message.state for message in WebhookMessage.objects.all()} == {"dead"}
     message = WebhookMessage.objects.first()
-    assert message.attempts == webhooks.MOST_ATTEMPTS and message.answer.startswith("no answer")
+    assert message.attempts == webhooks.MAX_ATTEMPTS and message.answer.startswith("no answer")
     assert webhooks.send_again(message, lea) and not webhooks.send_again(message, lea)
     assert WebhookMessage.objects.get(pk=message.pk).state == "waiting"
 

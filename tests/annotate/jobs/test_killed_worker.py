@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.conf import settings
-from django.db import connection
 from django.utils import timezone
 
 from annotate.jobs import runs
@@ -21,6 +17,7 @@ from annotate.rounds.rounds import plan_pairs
 from annotate.rounds.sampling import queue_sampling
 from generator.media import file_sha256
 from generator.rundir import RunDir, RunError
+from tests.annotate.workers import start_python, wait_until
 from tests.factories import make_instance, make_model, make_round
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
@@ -36,28 +33,6 @@ import sys
 from generator.model.tiny import build_tiny_pipeline
 build_tiny_pipeline().save_pretrained(sys.argv[1])
 """
-
-
-def start_worker(run: Run) -> subprocess.Popen[bytes]:
-    """A process of its own that executes one run, as a Celery worker does."""
-    database = connection.settings_dict
-    environment = os.environ | {
-        "DJANGO_SETTINGS_MODULE": "annotate.settings",
-        "DATABASE_URL": f"postgresql://{database['USER']}@localhost/{database['NAME']}?host={database['HOST']}",
-        "SECRET_KEY": "only for tests, where nothing is signed",
-        "STORAGE_URL": settings.STORAGE_ROOT.as_uri(),
-        "VAR_DIR": str(settings.VAR_DIR),
-    }
-    command = [sys.executable, "-c", WORKER, str(run.pk)]
-    return subprocess.Popen(command, cwd=settings.BASE_DIR, env=environment)
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    for _ in range(1200):
-        if condition():
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"two minutes passed without: {what}")
 
 
 def is_free(folder: RunDir) -> bool:
@@ -77,7 +52,7 @@ def test_a_killed_worker_costs_nothing(tmp_path: Path):
     assert run is not None
     folder = runs.run_dir(run)
 
-    worker = start_worker(run)
+    worker = start_python(WORKER, run.pk)
     wait_until(lambda: VideoSample.objects.exclude(path="").exists(), "a first video")
     worker.kill()
     worker.wait()
@@ -87,7 +62,7 @@ def test_a_killed_worker_costs_nothing(tmp_path: Path):
 
     Run.objects.update(heartbeat_at=timezone.now() - timedelta(minutes=1))
     assert runs.requeue_lost_runs() == [run.pk]
-    assert start_worker(run).wait() == 0
+    assert start_python(WORKER, run.pk).wait() == 0
 
     run.refresh_from_db()
     assert (run.status, Run.objects.count(), VideoSample.objects.count()) == (RunStatus.DONE, 1, 6)

@@ -18,8 +18,8 @@ from annotate.rounds.sampling import queue_sampling
 from annotate.training.dpo import queue_dpo
 from generator.video import write_clip
 from rlhf.records import Track, Verdict
-from tests.annotate.judging.test_judgments import vote
 from tests.factories import make_instance, make_pair, make_round
+from tests.votes import vote
 
 pytestmark = pytest.mark.django_db
 

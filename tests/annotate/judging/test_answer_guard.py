@@ -12,7 +12,7 @@ from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
 
-from annotate.judging.evidence import TooSoonError
+from annotate.judging.answer_schema import TooSoonError
 from annotate.judging.judgments import revise_judgment, submit_judgment
 from annotate.judging.queries import lock_slot
 from annotate.judging.slots import lease_slot
@@ -22,6 +22,7 @@ from rlhf.records import Track
 from tests.annotate.conftest import browser_of, machine_of
 from tests.factories import make_pair, make_round, make_user
 from tests.studies import ALL_LEFT, come, make_evaluation, open_study, sent, tasks_of
+from tests.votes import next_slot
 
 #: Longer than any test takes, so that only times that a test plants are old enough.
 GUARD_MS = 60_000
@@ -44,8 +45,7 @@ def make_pairs(count: int) -> None:
 def two_in_hand(person: User) -> tuple[Slot, Slot]:
     """A pair, and the one that is fetched ahead of it; both were leased long ago."""
     make_pairs(2)
-    first = lease_slot(person, Track.IDENTITY)
-    assert first is not None
+    first = next_slot(person, Track.IDENTITY)
     second = lease_slot(person, Track.IDENTITY, ahead_of=first.lease)
     assert second is not None
     Slot.objects.filter(annotator=person).update(leased_at=F("leased_at") - timedelta(hours=1))

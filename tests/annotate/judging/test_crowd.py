@@ -13,8 +13,8 @@ import pytest
 from django.db import connection
 from django.db.models import Count
 
+from annotate.judging.assignment_queries import wanted_slots
 from annotate.judging.judgments import LeaseLostError, submit_judgment
-from annotate.judging.queries import wanted_slots
 from annotate.judging.slots import lease_slot
 from annotate.models import Exposure, Judgment, Slot, User
 from bench.web_rows import fill_round

@@ -15,8 +15,8 @@ from annotate.models import Consensus, PreferencePair, Round, VideoPair, VoteFit
 from rlhf.records import JointState, Track, Verdict
 from rlhf.votes.model import Annotator, VoteModel
 from rlhf.votes.stopping import Rule, Stop
-from tests.annotate.judging.test_judgments import vote
 from tests.factories import make_instance, make_pair, make_round, make_user
+from tests.votes import vote
 
 pytestmark = pytest.mark.django_db
 

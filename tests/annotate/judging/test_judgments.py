@@ -12,7 +12,7 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from annotate.judging.evidence import NotWatchedError
+from annotate.judging.answer_schema import NotWatchedError
 from annotate.judging.judgments import (
     AlreadyJudgedError,
     LeaseLostError,
@@ -20,31 +20,12 @@ from annotate.judging.judgments import (
     revise_judgment,
     submit_judgment,
 )
-from annotate.judging.slots import lease_slot
-from annotate.models import Consensus, Judgment, PreferencePair, Slot, User, VideoPair
+from annotate.models import Consensus, Judgment, PreferencePair, Slot, User
 from rlhf.records import JointState, Track, Verdict
 from tests.factories import make_pair, make_round, make_user
+from tests.votes import next_slot, vote
 
 pytestmark = pytest.mark.django_db
-
-
-def held(person: User, track: Track = Track.IDENTITY) -> Slot:
-    slot = lease_slot(person, track)
-    assert slot is not None
-    return slot
-
-
-def vote(pair: VideoPair, track: Track, verdict: Verdict, person: User | None = None) -> Judgment:
-    """Judge one slot of a pair so that the verdict comes out, whatever the side."""
-    person = person or make_user()
-    slot = held(person, track)
-    assert slot.pair == pair
-    first_on_left = slot.first_side == "left"
-    choice = {
-        Verdict.FIRST: "left" if first_on_left else "right",
-        Verdict.SECOND: "right" if first_on_left else "left",
-    }
-    return submit_judgment(person, slot.lease, choice.get(verdict, str(verdict)), idempotency_key=uuid4())
 
 
 def test_it_stores_the_sample_and_not_the_side():
@@ -55,7 +36,7 @@ def test_it_stores_the_sample_and_not_the_side():
 def test_it_returns_the_first_answer_for_the_same_key():
     make_pair()
     person = make_user()
-    slot, key = held(person), uuid4()
+    slot, key = next_slot(person), uuid4()
     first = submit_judgment(person, slot.lease, "left", idempotency_key=key)
     assert submit_judgment(person, slot.lease, "left", idempotency_key=key) == first
     assert Judgment.objects.count() == 1
@@ -66,16 +47,16 @@ def test_it_refuses_a_key_that_belongs_to_another_pair():
     make_pair(round)
     make_pair(round)
     person, key = make_user(), uuid4()
-    submit_judgment(person, held(person).lease, "left", idempotency_key=key)
+    submit_judgment(person, next_slot(person).lease, "left", idempotency_key=key)
     with pytest.raises(ValueError, match="was used for another pair"):
-        submit_judgment(person, held(person).lease, "left", idempotency_key=key)
+        submit_judgment(person, next_slot(person).lease, "left", idempotency_key=key)
     assert Judgment.objects.count() == 1
 
 
 def test_it_refuses_another_answer_for_a_judged_slot():
     make_pair()
     person = make_user()
-    slot = held(person)
+    slot = next_slot(person)
     key = uuid4()
     first = submit_judgment(person, slot.lease, "left", idempotency_key=key, note="a mole")
     for choice, note, other_key in (
@@ -94,7 +75,7 @@ def test_it_refuses_another_answer_for_a_judged_slot():
 def test_it_accepts_a_late_answer_while_nobody_else_took_the_slot():
     make_pair()
     person = make_user()
-    slot = held(person)
+    slot = next_slot(person)
     Slot.objects.filter(pk=slot.pk).update(lease_expires_at=timezone.now() - timedelta(hours=1))
     submit_judgment(person, slot.lease, "tie", idempotency_key=uuid4())
     assert Judgment.objects.count() == 1
@@ -103,16 +84,16 @@ def test_it_accepts_a_late_answer_while_nobody_else_took_the_slot():
 def test_it_refuses_an_answer_for_a_slot_that_went_to_somebody_else():
     make_pair()
     late, quick = make_user(), make_user()
-    slot = held(late)
+    slot = next_slot(late)
     Slot.objects.filter(pk=slot.pk).update(lease_expires_at=timezone.now() - timedelta(hours=1))
-    held(quick)
+    next_slot(quick)
     with pytest.raises(LeaseLostError):
         submit_judgment(late, slot.lease, "left", idempotency_key=uuid4())
 
 
 def test_it_refuses_a_stranger():
     make_pair()
-    slot = held(make_user())
+    slot = next_slot(make_user())
     with pytest.raises(LeaseLostError):
         submit_judgment(make_user(), slot.lease, "left", idempotency_key=uuid4())
     with pytest.raises(LeaseLostError):
@@ -162,7 +143,7 @@ def test_it_marks_everything_that_a_simulated_vote_touched():
 def test_it_keeps_what_was_said_besides_of_samples_and_not_of_sides():
     make_pair()
     person = make_user()
-    slot = held(person)
+    slot = next_slot(person)
     first_at = str(slot.first_side)
     other = "right" if first_at == "left" else "left"
     judgment = submit_judgment(
@@ -192,7 +173,7 @@ def test_it_keeps_what_was_said_besides_of_samples_and_not_of_sides():
 def test_it_refuses_what_does_not_fit_the_choice_or_the_videos(details, says):
     make_pair()
     person = make_user()
-    slot = held(person)
+    slot = next_slot(person)
     with pytest.raises(ValueError, match=says):
         submit_judgment(person, slot.lease, "tie", idempotency_key=uuid4(), **details)
     assert not Judgment.objects.exists()
@@ -207,7 +188,7 @@ def test_the_database_refuses_a_strength_without_a_side():
 
 def test_a_slot_is_judged_with_its_judgment_whoever_writes_it():
     make_pair()
-    slot = held(make_user())
+    slot = next_slot(make_user())
     values = {"verdict": "tie", "evidence": {}, "is_simulated": False, "idempotency_key": uuid4()}
     judgment = Judgment.objects.create(slot=slot, **values)
     slot.refresh_from_db()
@@ -218,7 +199,7 @@ def test_a_revision_counts_instead_of_the_first_answer_and_resolves_the_pair_aga
     pair = make_pair()
     vote(pair, Track.CONTROLLABILITY, Verdict.FIRST)
     person = make_user()
-    slot, key = held(person), uuid4()
+    slot, key = next_slot(person), uuid4()
     other = "right" if slot.first_side == "left" else "left"
     submit_judgment(person, slot.lease, other, idempotency_key=uuid4())
     assert PreferencePair.objects.get().joint_state == JointState.CONFLICTING
@@ -235,7 +216,7 @@ def test_a_revision_counts_instead_of_the_first_answer_and_resolves_the_pair_aga
 def test_an_answer_sent_again_after_its_revision_is_still_known():
     make_pair()
     person = make_user()
-    slot, key = held(person), uuid4()
+    slot, key = next_slot(person), uuid4()
     first = submit_judgment(person, slot.lease, "left", idempotency_key=key)
     revise_judgment(person, slot.lease, "tie", idempotency_key=uuid4())
     assert submit_judgment(person, slot.lease, "left", idempotency_key=key) == first
@@ -244,7 +225,7 @@ def test_an_answer_sent_again_after_its_revision_is_still_known():
 def test_an_answer_can_be_changed_by_its_person_and_for_a_while(settings):
     make_pair()
     person = make_user()
-    slot = held(person)
+    slot = next_slot(person)
     with pytest.raises(LeaseLostError, match="no answer of yours"):
         revise_judgment(person, slot.lease, "tie", idempotency_key=uuid4())
     submit_judgment(person, slot.lease, "left", idempotency_key=uuid4())
@@ -263,7 +244,7 @@ def test_the_watch_gate_asks_for_both_videos(settings):
     settings.WATCH_GATE = {"identity": 80, "controllability": 0}
     pair = make_pair()
     person = make_user()
-    slot = held(person)
+    slot = next_slot(person)
     for evidence, says in (({}, "0 % of the left"), (seen(1, 0.794), "79 % of the right video .* 80 %")):
         with pytest.raises(NotWatchedError, match=says):
             submit_judgment(person, slot.lease, "tie", idempotency_key=uuid4(), evidence=evidence)
@@ -275,7 +256,7 @@ def test_who_cannot_judge_need_not_have_watched_but_has_to_before_they_say_other
     settings.WATCH_GATE = {"identity": 80, "controllability": 80}
     make_pair()
     person = make_user()
-    slot = held(person)
+    slot = next_slot(person)
     submit_judgment(person, slot.lease, "unsure", idempotency_key=uuid4())
     with pytest.raises(NotWatchedError):
         revise_judgment(person, slot.lease, "tie", idempotency_key=uuid4())
@@ -307,7 +288,7 @@ def test_the_database_refuses_to_make_a_simulated_account_human():
 def test_it_stores_one_vote_when_it_is_sent_many_times_at_once():
     make_pair()
     person = make_user()
-    slot, key = held(person), uuid4()
+    slot, key = next_slot(person), uuid4()
     start = threading.Barrier(8)
     answers: list[Judgment] = []
 
@@ -332,7 +313,7 @@ def test_it_stores_one_vote_when_it_is_sent_many_times_at_once():
 def test_it_resolves_when_the_last_votes_of_both_tracks_arrive_at_once():
     pair = make_pair()
     people = [make_user(), make_user()]
-    slots = [held(people[0], Track.IDENTITY), held(people[1], Track.CONTROLLABILITY)]
+    slots = [next_slot(people[0], Track.IDENTITY), next_slot(people[1], Track.CONTROLLABILITY)]
     start = threading.Barrier(2)
 
     def send(person: User, slot: Slot) -> None:
@@ -355,7 +336,7 @@ def test_a_vote_reads_its_slot_and_the_other_votes_and_nothing_else():
     """A column that is not read with the slot would be fetched on its own, for every vote."""
     make_pair(make_round(votes_wanted=3))
     person = make_user()
-    slot = held(person)
+    slot = next_slot(person)
     with CaptureQueriesContext(connection) as captured:
         submit_judgment(person, slot.lease, "left", idempotency_key=uuid4())
     reads = [query["sql"].strip() for query in captured if query["sql"].strip().startswith("SELECT")]

@@ -16,7 +16,7 @@ from annotate.studies import entries
 from annotate.studies.entries import EntryRefusedError
 from rlhf.records import Track
 from tests.annotate.conftest import browser_of, machine_of
-from tests.annotate.studies.test_entries import TERMS, come, judge_one, make_link
+from tests.annotate.entry_links import TERMS, come, judge_one, make_link
 from tests.factories import make_instance, make_pair, make_round, make_user
 
 pytestmark = pytest.mark.django_db
@@ -32,7 +32,7 @@ def reason_of(person: User) -> str:
     page = browser_of(person).get("/judge/identity/").content.decode()
     why = why_no_pair(person, Track.IDENTITY)
     assert given.headers["No-Pair-Reason"] == said["reason"] == why.code
-    assert f'data-reason="{why.code}"' in page and said["says"] == why.says and said["open"] == 0
+    assert f'data-reason="{why.code}"' in page and said["says"] == why.message and said["open"] == 0
     return str(why.code)
 
 
@@ -69,11 +69,11 @@ def test_caps_are_reasons_of_their_own(ana, settings):
     round, instance = make_round(), make_instance()
     for _ in range(3):
         make_pair(round, instance)
-    settings.MAX_PAIRS_A_PERSON_AND_IDENTITY = 1
+    settings.MAX_PAIRS_PER_ANNOTATOR_AND_IDENTITY = 1
     slot = lease_slot(ana, Track.IDENTITY)
     Slot.objects.filter(pk=slot.pk).update(judged_at=timezone.now())
     assert why_no_pair(ana, Track.IDENTITY).code == Reason.IDENTITY_CAP
-    settings.MAX_PAIRS_A_PERSON = 1
+    settings.MAX_PAIRS_PER_ANNOTATOR = 1
     assert why_no_pair(ana, Track.IDENTITY).code == Reason.ROUND_CAP
 
 

@@ -18,8 +18,8 @@ from annotate.judging.resolution import resolve_pair
 from annotate.models import Export, PreferencePair, User, VideoPair
 from rlhf.export.rule import ExportRule
 from rlhf.records import Track, Verdict
-from tests.annotate.judging.test_judgments import vote
 from tests.factories import make_instance, make_pair, make_round, make_user
+from tests.votes import vote
 
 pytestmark = pytest.mark.django_db
 

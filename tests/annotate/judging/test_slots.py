@@ -12,11 +12,12 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from annotate.judging.queries import no_pair, open_pairs_for
-from annotate.judging.slots import lease_slot, open_slots, release_slot, renew_lease, verdict_of
+from annotate.judging.assignment_queries import no_pair, open_pairs_for
+from annotate.judging.slots import lease_slot, open_slots, release_slot, renew_lease
 from annotate.models import Exposure, Round, Side, Slot, VideoSample
-from rlhf.records import Track, Verdict
+from rlhf.records import Track
 from tests.factories import make_instance, make_pair, make_round, make_user
+from tests.votes import next_slot
 
 pytestmark = pytest.mark.django_db
 
@@ -50,8 +51,7 @@ def test_it_never_shows_a_person_both_tracks_of_a_pair():
 def test_it_remembers_what_a_person_saw_after_the_lease_went_to_somebody_else():
     make_pair()
     first, second = make_user(), make_user()
-    slot = lease_slot(first, Track.IDENTITY)
-    assert slot is not None
+    slot = next_slot(first, Track.IDENTITY)
     let_lease_run_out(slot)
     assert lease_slot(second, Track.IDENTITY) == slot
     assert Exposure.objects.filter(annotator=first, pair=slot.pair).exists()
@@ -72,8 +72,7 @@ def test_it_offers_nothing_of_a_closed_round():
 def test_it_keeps_to_the_round_that_was_asked_for():
     make_pair()
     wanted = make_pair(make_round(may_be_chosen=True))
-    slot = lease_slot(make_user(), Track.IDENTITY, wanted.round_id)
-    assert slot is not None
+    slot = next_slot(make_user(), Track.IDENTITY, wanted.round_id)
     assert slot.pair == wanted
 
 
@@ -102,32 +101,10 @@ def test_it_balances_sides_for_each_person_and_track():
         Slot.objects.filter(pk=slot.pk).update(judged_at=timezone.now())
 
 
-@pytest.mark.parametrize(
-    ("first_side", "choice", "verdict"),
-    [
-        ("left", "left", Verdict.FIRST),
-        ("left", "right", Verdict.SECOND),
-        ("right", "left", Verdict.SECOND),
-        ("right", "right", Verdict.FIRST),
-        ("right", "tie", Verdict.TIE),
-        ("left", "both_bad", Verdict.BOTH_BAD),
-        ("left", "unsure", Verdict.UNSURE),
-    ],
-)
-def test_it_turns_a_screen_side_into_a_sample(first_side, choice, verdict):
-    assert verdict_of(Slot(first_side=first_side), choice) == verdict
-
-
-def test_it_refuses_an_unknown_choice():
-    with pytest.raises(ValueError, match="'middle'"):
-        verdict_of(Slot(first_side="left"), "middle")
-
-
 def test_the_database_refuses_one_person_on_both_tracks():
     pair = make_pair()
     person = make_user()
-    lease = lease_slot(person, Track.IDENTITY)
-    assert lease is not None
+    next_slot(person, Track.IDENTITY)
     other = pair.slots.get(track=Track.CONTROLLABILITY)
     values = {"first_side": "left", "left_surplus": 1, "lease": uuid4(), "annotator": person}
     now = timezone.now()
@@ -170,8 +147,7 @@ def judged(slot: Slot | None) -> Slot:
 def test_the_next_pair_can_be_leased_ahead_and_stays_the_next():
     queue(4)
     person = make_user()
-    first = lease_slot(person, Track.IDENTITY)
-    assert first is not None
+    first = next_slot(person, Track.IDENTITY)
     second = lease_slot(person, Track.IDENTITY, ahead_of=first.lease)
     assert second is not None and second != first
     assert lease_slot(person, Track.IDENTITY, ahead_of=first.lease) == second
@@ -221,8 +197,7 @@ def test_pairs_are_finished_one_after_the_other():
 def test_it_goes_on_from_the_start_of_the_queue_when_its_end_is_reached():
     queue(3)
     early, late = make_user(), make_user()
-    given_up = lease_slot(early, Track.IDENTITY)
-    assert given_up is not None
+    given_up = next_slot(early, Track.IDENTITY)
     held = [judged(lease_slot(late, Track.IDENTITY)) for _ in range(2)]
     assert lease_slot(late, Track.IDENTITY) is None
     let_lease_run_out(given_up)
@@ -238,46 +213,46 @@ def test_the_older_round_is_finished_first():
 
 
 def test_one_person_gets_no_more_pairs_of_a_round_than_the_cap(settings):
-    settings.MAX_PAIRS_A_PERSON = 2
+    settings.MAX_PAIRS_PER_ANNOTATOR = 2
     queue(3)
     person = make_user()
     for _ in range(2):
         judged(lease_slot(person, Track.IDENTITY))
     assert lease_slot(person, Track.IDENTITY) is None
-    assert "as many as one person may" in no_pair(person, Track.IDENTITY).says
+    assert "as many as one person may" in no_pair(person, Track.IDENTITY).message
     assert lease_slot(make_user(), Track.IDENTITY) is not None
     queue(1)
     assert lease_slot(person, Track.IDENTITY) is not None
 
 
 def test_one_person_gets_no_more_pairs_of_an_identity_than_the_cap(settings):
-    settings.MAX_PAIRS_A_PERSON_AND_IDENTITY = 1
+    settings.MAX_PAIRS_PER_ANNOTATOR_AND_IDENTITY = 1
     round = queue(2)
     other = make_pair(round, make_instance())
     person = make_user()
     given = {judged(lease_slot(person, Track.IDENTITY)).pair for _ in range(2)}
     assert other in given and len(given) == 2
     assert lease_slot(person, Track.IDENTITY) is None
-    assert "as often as one person may (1)" in no_pair(person, Track.IDENTITY).says
+    assert "as often as one person may (1)" in no_pair(person, Track.IDENTITY).message
 
 
 def test_it_says_why_nothing_is_left():
     ana, ben = make_user(), make_user()
-    assert "has its votes" in no_pair(ana, Track.IDENTITY).says
+    assert "has its votes" in no_pair(ana, Track.IDENTITY).message
     unmade = make_pair(is_made=False)
-    assert "being made" in no_pair(ana, Track.IDENTITY).says
+    assert "being made" in no_pair(ana, Track.IDENTITY).message
     unmade.round.delete()
     VideoSample.objects.all().delete()
     pair = make_pair()
-    assert "this very moment" in no_pair(ana, Track.IDENTITY).says
+    assert "this very moment" in no_pair(ana, Track.IDENTITY).message
     slot = lease_slot(ana, Track.IDENTITY)
-    assert "other people's hands" in no_pair(ben, Track.IDENTITY).says
-    assert "already met" in no_pair(ana, Track.CONTROLLABILITY).says
+    assert "other people's hands" in no_pair(ben, Track.IDENTITY).message
+    assert "already met" in no_pair(ana, Track.CONTROLLABILITY).message
     judged(slot)
-    assert "has its votes" in no_pair(ana, Track.IDENTITY).says
+    assert "has its votes" in no_pair(ana, Track.IDENTITY).message
     pair.round.state = "closed"
     pair.round.save()
-    assert "has its votes" in no_pair(ben, Track.CONTROLLABILITY).says
+    assert "has its votes" in no_pair(ben, Track.CONTROLLABILITY).message
 
 
 def test_nobody_is_shown_a_person_whose_consent_has_ended():
@@ -287,7 +262,7 @@ def test_nobody_is_shown_a_person_whose_consent_has_ended():
         consent_expires_on=timezone.localdate() - timedelta(days=1)
     )
     assert lease_slot(ana, Track.IDENTITY) is None and open_pairs_for(ana, Track.IDENTITY) == 0
-    assert "did not agree to that" in no_pair(ana, Track.IDENTITY).says
+    assert "did not agree to that" in no_pair(ana, Track.IDENTITY).message
     type(group).objects.filter(pk=group.pk).update(consent_expires_on=timezone.localdate())
     slot = lease_slot(ana, Track.IDENTITY)
     assert slot is not None and slot.pair == pair
@@ -299,7 +274,7 @@ def test_it_counts_what_is_open_for_somebody(monkeypatch):
     lease_slot(ana, Track.IDENTITY)
     counts = [open_pairs_for(who, track) for who in (ana, ben) for track in Track]
     assert counts == [5, 4, 4, 5]
-    monkeypatch.setattr("annotate.judging.queries.MOST_COUNTED", 3)
+    monkeypatch.setattr("annotate.judging.assignment_queries.MAX_COUNTED", 3)
     assert open_pairs_for(ana, Track.IDENTITY) == 3
 
 

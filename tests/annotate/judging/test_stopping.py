@@ -14,16 +14,16 @@ from django.test.utils import CaptureQueriesContext
 
 from annotate.judging.judgments import revise_judgment, submit_judgment
 from annotate.judging.resolution import resolve_pair
-from annotate.judging.slots import choice_of, lease_slot
+from annotate.judging.slots import lease_slot
 from annotate.judging.tasks import fit_votes
 from annotate.judging.vote_fits import fit_round
 from annotate.judging.vote_queries import newest_models, votes_saved
 from annotate.models import Consensus, PreferencePair, Round, Slot, User, VideoPair, VoteFit
-from rlhf.records import JointState, Track, Verdict
+from rlhf.records import JointState, Track, Verdict, choice_of
 from rlhf.votes.model import VoteModel
 from rlhf.votes.stopping import Rule, Stop, leading_track
-from tests.annotate.judging.test_judgments import vote
 from tests.factories import make_instance, make_model, make_pair, make_round, make_user
+from tests.votes import next_slot, vote
 
 pytestmark = pytest.mark.django_db
 
@@ -149,14 +149,15 @@ def planted(round: Round, pairs: int, annotators: Sequence[tuple[User, float, fl
         free = [item for item in annotators if not busy.filter(annotator=item[0]).exists()]
         person, skill, habit = rng.choice(free)
         slot = left[0]
-        leased = lease_slot(person, Track(slot.track))
-        assert leased is not None
+        leased = next_slot(person, Track(slot.track))
         truth = truths[leased.pair_id]
         said = truth if rng.random() < skill else next(v for v in (FIRST, SECOND) if v is not truth)
         if rng.random() < habit:
             said = FIRST if leased.first_side == "left" else SECOND
 
-        submit_judgment(person, leased.lease, choice_of(leased, said), idempotency_key=uuid4())
+        submit_judgment(
+            person, leased.lease, choice_of(said, first_on_left=leased.first_on_left), idempotency_key=uuid4()
+        )
     return truths
 
 
@@ -179,9 +180,8 @@ def test_a_fit_finds_who_clicks_left():
     people = [make_user() for _ in range(4)]
     for person in people:
         for _ in pairs:
-            slot = lease_slot(person, Track.IDENTITY)
-            assert slot is not None
-            choice = "left" if person is people[0] else choice_of(slot, FIRST)
+            slot = next_slot(person, Track.IDENTITY)
+            choice = "left" if person is people[0] else choice_of(FIRST, first_on_left=slot.first_on_left)
             submit_judgment(person, slot.lease, choice, idempotency_key=uuid4())
     fit_round(round)
     found = newest_models(round.pk, is_simulated=False)[Track.IDENTITY].annotators
@@ -239,8 +239,7 @@ def test_votes_at_once_ask_for_one_more_only():
 
     def give(person: User) -> None:
         try:
-            slot = lease_slot(person, leading)
-            assert slot is not None
+            slot = next_slot(person, leading)
             gate.wait(timeout=20)
 
             submit_judgment(

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from annotate.judging.slots import lease_slot
 from annotate.judging.tracks import judging_task, shown_file
 from annotate.models import Slot, User
 from annotate.prompts.prompts import PromptEdit, edit_prompt
 from rlhf.records import Track
 from tests.annotate.conftest import browser_of, machine_of
 from tests.factories import make_group, make_instance, make_pair, make_reference
+from tests.votes import next_slot
 
 pytestmark = pytest.mark.django_db
 
 
 def leased(person: User, track: Track) -> Slot:
-    slot = lease_slot(person, track)
-    assert slot is not None
+    slot = next_slot(person, track)
     return slot
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.conf import settings
@@ -16,15 +13,9 @@ from annotate.models import Instance, Round, User
 from annotate.rounds.simulation import SimulatedVoter
 from generator.portraits.__main__ import write_person
 from tests.factories import make_group, make_instance, make_model, make_pair
+from tests.runs import run
 
 pytestmark = pytest.mark.django_db
-
-
-def run(*arguments: Any) -> dict[str, Any]:
-    output = StringIO()
-    call_command(*map(str, arguments), "--json", stdout=output)
-    answer: dict[str, Any] = json.loads(output.getvalue())
-    return answer
 
 
 @pytest.fixture

@@ -9,28 +9,21 @@ import pytest
 from annotate.core.errors import RoundError
 from annotate.jobs import runs
 from annotate.loop.loop import advance_round
-from annotate.models import RoundState, Run, Stage
+from annotate.models import RoundState, Stage
 from annotate.rounds.rounds import import_model, set_round_state, start_round
 from rlhf.records import Track, Verdict
-from tests.annotate.judging.test_judgments import vote
 from tests.factories import make_group, make_instance, make_model, make_pair, make_round
+from tests.runs import end
+from tests.votes import vote
 
 pytestmark = pytest.mark.django_db
-
-
-def end(run: Run, **result) -> None:
-    """What a worker does for a run whose command went well."""
-    worker = uuid4()
-    assert runs.claim_run(run.pk, worker) is not None
-    runs.run_dir(run).write_result(result)
-    assert runs.finish_run(run, worker)
 
 
 def test_it_turns_the_whole_loop():
     make_instance(make_group(split="eval"))
     pair = make_pair()
     step = advance_round(pair.round)
-    assert step.is_waiting_for_people and "1 on identity and 1 on controllability" in step.says
+    assert step.is_waiting_for_people and "1 on identity and 1 on controllability" in step.message
     for track in Track:
         vote(pair, track, Verdict.SECOND)
 

@@ -18,9 +18,9 @@ from annotate.rounds.sampling import queue_sampling
 from generator.records import SamplerSettings
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import browser_of, machine_of
-from tests.annotate.judging.test_judgments import vote
-from tests.annotate.loop.test_loop import end
 from tests.factories import SAMPLER, make_group, make_instance, make_model, make_pair, write_test_clip
+from tests.runs import end
+from tests.votes import vote
 
 pytestmark = pytest.mark.django_db
 
@@ -56,7 +56,7 @@ def test_a_second_round_from_the_same_version_asks_for_votes_at_once(first, poli
     assert {pair.first for pair in second.pairs.all()} == {pair.first for pair in first.pairs.all()}
     assert second.slots.count() == first.slots.count() == 2 * len(Track)
     step = advance_round(second)
-    assert step.is_waiting_for_people and "2 on identity" in step.says
+    assert step.is_waiting_for_people and "2 on identity" in step.message
     assert plan_pairs(second, Instance.objects.all()) == 0 and second.slots.count() == 2 * len(Track)
 
 

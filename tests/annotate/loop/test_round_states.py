@@ -11,9 +11,9 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from annotate.judging.assignment_queries import no_pair
 from annotate.judging.judgments import submit_judgment
 from annotate.judging.no_pair import Reason
-from annotate.judging.queries import no_pair
 from annotate.judging.slots import lease_slot
 from annotate.loop.loop import advance_round
 from annotate.models import (
@@ -31,8 +31,8 @@ from annotate.models import (
 from annotate.rounds.rounds import set_round_state
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import browser_of, machine_of
-from tests.annotate.judging.test_judgments import vote
 from tests.factories import make_instance, make_pair, make_round
+from tests.votes import vote
 
 pytestmark = pytest.mark.django_db
 
@@ -162,7 +162,9 @@ def test_a_paused_round_waits_and_a_closed_one_goes_on_with_what_it_has(pair):
     make_pair(pair.round, pair.instance)
     set_round_state(pair.round, RoundState.PAUSED)
     step = advance_round(pair.round)
-    assert step.is_waiting_for_people and step.says.startswith("paused, so nobody is asked for 2 on identity")
+    assert step.is_waiting_for_people and step.message.startswith(
+        "paused, so nobody is asked for 2 on identity"
+    )
     set_round_state(pair.round, RoundState.CLOSED)
     step = advance_round(pair.round)
     assert step.run is not None and step.run.stage == Stage.DPO and step.run.export.num_pairs == 1

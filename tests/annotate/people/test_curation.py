@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -142,7 +143,7 @@ def test_a_lost_reference_is_queued_again_and_a_live_one_is_not():
 
 @pytest.mark.django_db
 def test_a_long_queue_does_not_fill_up_with_copies(monkeypatch):
-    monkeypatch.setattr(curation, "MOST_REQUEUED", 2)
+    monkeypatch.setattr(curation, "QUEUE", replace(curation.QUEUE, most=2))
     group = make_group()
     for _ in range(3):
         make_reference(group, curation=Curation.PENDING)

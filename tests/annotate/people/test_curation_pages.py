@@ -32,8 +32,7 @@ from generator.curation.annotation import (
     save_annotation,
 )
 from tests.annotate.conftest import browser_of
-from tests.annotate.prompts.test_prompt_pages import prompt_form
-from tests.factories import make_group, make_instance, make_measures, make_reference
+from tests.factories import make_group, make_instance, make_measures, make_reference, prompt_form
 
 pytestmark = pytest.mark.django_db
 
@@ -120,9 +119,7 @@ def test_boxes_are_for_leads_and_follow_the_frames(ana, lea, anna):
     assert "no-store" in answer.headers["Cache-Control"]
     assert browser_of(ana).get(page).status_code == 404
     assert browser_of(None).get(page).status_code == 302
-    assert (
-        "Sharpness over the frames: 100 to 108" in browser_of(lea).get(f"/people/{anna.pk}/").content.decode()
-    )
+    assert "Sharpness: from 100 to 108" in browser_of(lea).get(f"/people/{anna.pk}/").content.decode()
 
 
 def usable(group: IdentityGroup) -> set[str]:

@@ -25,7 +25,7 @@ from generator.records import ReferenceKind
 from generator.rundir import RunDir
 from rlhf.training.instances import read_dataset
 from tests.annotate.described_people import import_described
-from tests.annotate.loop.test_commands import run
+from tests.runs import run
 
 pytestmark = pytest.mark.django_db
 

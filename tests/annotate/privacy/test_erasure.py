@@ -39,8 +39,8 @@ from annotate.privacy.tasks import remove_files
 from annotate.training.dpo import queue_dpo
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import machine_of
-from tests.annotate.judging.test_judgments import vote
 from tests.factories import make_group, make_instance, make_pair, make_round, make_user
+from tests.votes import vote
 
 pytestmark = pytest.mark.django_db
 

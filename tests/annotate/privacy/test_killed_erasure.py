@@ -22,9 +22,9 @@ from annotate.gold.gold import make_gold
 from annotate.models import Erasure, FileRemoval, IdentityGroup, VideoPair
 from generator.media import file_sha256
 from rlhf.records import Track, Verdict
-from tests.annotate.judging.test_judgments import vote
 from tests.factories import make_group, make_instance, make_pair, make_reference, make_round, make_user
 from tests.studies import make_evaluation, open_study
+from tests.votes import vote
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 

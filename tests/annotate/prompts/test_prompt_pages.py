@@ -7,18 +7,9 @@ from django.db import IntegrityError, transaction
 
 from annotate.models import DifferentialPrompt, Instance
 from tests.annotate.conftest import browser_of
-from tests.factories import make_instance, make_model, make_sample
+from tests.factories import make_instance, make_model, make_sample, prompt_form
 
 pytestmark = pytest.mark.django_db
-
-
-def prompt_form(instance: Instance, **changes: str) -> dict[str, str]:
-    form = {"base": str(instance.prompt_id), "text": instance.prompt.text}
-    for item in instance.prompt.elements:
-        if item["changed"]:
-            form |= {f"{item['element']}-{part}": item[part] for part in ("target", "statement")}
-            form[f"{item['element']}-changed"] = "on"
-    return form | changes
 
 
 def test_an_edit_keeps_the_earlier_version(lea):

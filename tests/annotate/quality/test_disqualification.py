@@ -10,8 +10,9 @@ import pytest
 from django.db import connection
 
 from annotate.exports.freezing import export_round
+from annotate.judging.assignment_queries import no_pair
 from annotate.judging.judgments import LeaseLostError, submit_judgment
-from annotate.judging.queries import is_disqualified, no_pair
+from annotate.judging.queries import is_disqualified
 from annotate.judging.slots import lease_slot
 from annotate.models import AuditEvent, Consensus, Disqualification, Judgment, PreferencePair, Slot, User
 from annotate.quality import queries as quality_queries
@@ -20,9 +21,9 @@ from annotate.rounds.funnel_queries import round_funnel
 from rlhf.export.rule import ExportRule
 from rlhf.records import JointState, Track, Verdict
 from rlhf.votes.stopping import Rule
-from tests.annotate.judging.test_judgments import held
 from tests.annotate.planted_votes import dominant_but_for, side_of
 from tests.factories import make_instance, make_pair, make_round, make_user
+from tests.votes import next_slot
 
 pytestmark = pytest.mark.django_db
 
@@ -48,7 +49,7 @@ def test_votes_of_a_disqualified_person_stay_and_do_not_count(lea, ana):
     assert Slot.objects.filter(judged_at=None).count() == 2
     other = make_user()
     for _ in round.pairs.all():
-        slot = held(other)
+        slot = next_slot(other)
         submit_judgment(other, slot.lease, side_of(slot, Verdict.FIRST), idempotency_key=uuid4())
     assert states(round) == {JointState.DOMINANT}
     assert AuditEvent.objects.filter(verb="disqualify", row_id=ana.pk).exists()
@@ -102,13 +103,13 @@ def test_lifting_it_makes_them_count_again(lea, ana):
 
 def test_a_disqualified_person_is_given_nothing_and_nothing_is_taken(lea, ana):
     make_pair()
-    slot = held(ana)
+    slot = next_slot(ana)
     disqualify(ana, "answers without looking", lea)
     assert lease_slot(ana, Track.IDENTITY) is None
-    assert "not counted" in no_pair(ana, Track.IDENTITY).says
+    assert "not counted" in no_pair(ana, Track.IDENTITY).message
     with pytest.raises(LeaseLostError):
         submit_judgment(ana, slot.lease, "left", idempotency_key=uuid4())
-    assert held(make_user()).pk == slot.pk
+    assert next_slot(make_user()).pk == slot.pk
     with pytest.raises(QualityError, match="disqualified already"):
         disqualify(ana, "twice", lea)
     with pytest.raises(QualityError, match="no reason"):
@@ -150,7 +151,7 @@ def test_votes_given_in_the_very_moment_do_not_count_either():
     for _ in range(12):
         make_pair(round, instance)
     for _ in range(12):
-        submit_judgment(other, held(other).lease, "tie", idempotency_key=uuid4())
+        submit_judgment(other, next_slot(other).lease, "tie", idempotency_key=uuid4())
     begun = threading.Event()
 
     def judge() -> None:

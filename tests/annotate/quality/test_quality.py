@@ -18,9 +18,9 @@ from annotate.rounds import progress_queries
 from annotate.rounds.funnel_queries import round_funnel
 from rlhf.records import Track, Verdict
 from rlhf.votes.yield_plan import PilotPair, plan_yield
-from tests.annotate.judging.test_judgments import held, vote
 from tests.annotate.planted_votes import dominant_but_for, guessing, judge_all, left, side_of, truthful
 from tests.factories import make_pair, make_round, make_user
+from tests.votes import next_slot, vote
 
 pytestmark = pytest.mark.django_db
 
@@ -136,7 +136,7 @@ def test_a_plan_takes_the_times_of_finished_pairs():
         make_pair(round)
         for track in Track:
             person = make_user()
-            slot = held(person, track)
+            slot = next_slot(person, track)
             choice, evidence = side_of(slot, Verdict.FIRST), {"active_ms": 1_800_000}
             submit_judgment(person, slot.lease, choice, idempotency_key=uuid4(), evidence=evidence)
     vote(make_pair(round), Track.IDENTITY, Verdict.FIRST)

@@ -10,9 +10,9 @@ from annotate.quality.disqualification import settle
 from annotate.quality.figures import compute_round
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import browser_of
-from tests.annotate.judging.test_judgments import vote
 from tests.annotate.planted_votes import dominant_but_for, judge_all, left, truthful
 from tests.factories import make_pair, make_round, make_user
+from tests.votes import vote
 
 pytestmark = pytest.mark.django_db
 

@@ -16,8 +16,8 @@ from annotate.models import Claim, Disqualification, Round, RoundFigures, VoteFi
 from annotate.quality import figures
 from annotate.quality.disqualification import disqualify
 from rlhf.records import Track, Verdict
-from tests.annotate.judging.test_judgments import vote
 from tests.factories import make_pair, make_round, make_user
+from tests.votes import vote
 
 JOBS = [
     pytest.param(statistics.fit_round, statistics, "counting_votes", "fit of round {}", id="fit"),

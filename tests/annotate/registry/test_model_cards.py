@@ -11,8 +11,8 @@ from django.conf import settings
 from annotate.models import ModelVersion
 from generator.adapter_files import ADAPTER_FILE, COMFYUI_FILE
 from tests.annotate.conftest import browser_of
-from tests.annotate.registry.test_versions import judged_round, train
 from tests.factories import make_model
+from tests.versions import judged_round, train
 
 pytestmark = pytest.mark.django_db
 

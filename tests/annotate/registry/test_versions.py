@@ -11,49 +11,15 @@ from django.test.utils import CaptureQueriesContext
 from annotate.core.errors import RoundError
 from annotate.exports.freezing import export_round
 from annotate.exports.queries import votes_of
-from annotate.models import AuditEvent, Export, ModelState, ModelVersion, Round, Run, RunStatus, User
+from annotate.models import AuditEvent, ModelState, ModelVersion, Round, User
 from annotate.registry import queries as version_queries
 from annotate.registry import versions
 from annotate.rounds.rounds import sample_seed, start_round
-from rlhf.records import Track, Verdict
 from tests.annotate.conftest import browser_of
-from tests.annotate.judging.test_judgments import vote
-from tests.factories import make_model, make_pair, make_round, make_user
+from tests.factories import make_model, make_round
+from tests.versions import judged_round, train
 
 pytestmark = pytest.mark.django_db
-
-
-def judged_round(**overrides) -> Round:
-    """Two dominant pairs: one judged by two people on each track, one by simulated annotators."""
-    round = make_round(votes_wanted=2, **overrides)
-    for is_simulated in (False, True):
-        pair = make_pair(round)
-        for track in (*Track, *Track):
-            vote(pair, track, Verdict.FIRST, make_user(is_simulated=is_simulated))
-    return round
-
-
-def train(round: Round, export: Export | None = None) -> ModelVersion:
-    """A version as a finished DPO run of the round registers it."""
-    export = export or export_round(round, include_simulated=True)
-    number = round.runs.count() + 1
-    run = Run.objects.create(
-        round=round,
-        stage="dpo",
-        ordinal=number,
-        folder=f"runs/round-{round.pk}/dpo-{number}",
-        status=RunStatus.DONE,
-        result={"steps": 7, "first_loss": 0.6931, "last_loss": 0.5},
-        export=export,
-    )
-    return make_model(
-        kind="dpo",
-        parent=round.policy,
-        base_model=round.policy.base_model,
-        export=export,
-        run=run,
-        adapter_path=f"{run.folder}/adapter",
-    )
 
 
 def states(*them: ModelVersion) -> list[str]:

@@ -19,8 +19,8 @@ from annotate.rounds.queries import round_report
 from rlhf.export.rule import ExportRule
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import browser_of, machine_of
-from tests.annotate.judging.test_judgments import vote
 from tests.factories import make_pair, make_round, make_sample, make_user
+from tests.votes import vote
 
 pytestmark = pytest.mark.django_db
 

@@ -16,7 +16,6 @@ from annotate.evaluation.comparisons import start_comparison
 from annotate.evaluation.evaluations import queue_evaluation, queue_table
 from annotate.evaluation.inputs import held_out_people
 from annotate.exports.freezing import export_round
-from annotate.jobs import tasks
 from annotate.jobs.runs import queue_run, run_dir
 from annotate.judging.slots import ask_for_votes, lease_slot, open_slots
 from annotate.models import (
@@ -36,6 +35,7 @@ from annotate.people.datasets import export_dataset
 from annotate.people.instances import build_instances
 from annotate.prompts.prompt_runs import readers_request
 from annotate.prompts.prompts import PromptEdit, PromptError, edit_prompt
+from annotate.rounds import tasks
 from annotate.rounds.prompt_limits import learn_limit, learn_limits
 from annotate.rounds.rounds import import_model, plan_pairs, start_round
 from annotate.rounds.sampling import queue_sampling
@@ -45,14 +45,13 @@ from generator.instances import Draw
 from generator.portraits.world import CHECKPOINT
 from generator.rundir import RunDir
 from rlhf.dpo.config import FlowDPOConfig
-from rlhf.dpo.preflight import find_traps
+from rlhf.dpo.preflight.checks import find_warnings
 from rlhf.export.rule import ExportRule
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import browser_of
 from tests.annotate.described_people import import_described
-from tests.annotate.judging.test_judgments import vote
-from tests.annotate.prompts.test_prompt_pages import prompt_form
-from tests.factories import make_group, make_instance, make_model, make_pair, make_round
+from tests.factories import make_group, make_instance, make_model, make_pair, make_round, prompt_form
+from tests.votes import vote
 
 pytestmark = pytest.mark.django_db
 
@@ -101,7 +100,7 @@ def test_what_was_trained_reads_as_its_parent(shipped) -> None:
 
 def test_versions_from_before_are_learned_by_whoever_sees_their_files(tmp_path) -> None:
     late, lost = model_that_reads(tmp_path, 40), make_model()
-    tasks.requeue_lost_runs()
+    tasks.learn_limits()
     late.refresh_from_db()
     lost.refresh_from_db()
     assert (late.max_tokens, lost.max_tokens) == (40, None)
@@ -314,8 +313,10 @@ def test_pairs_of_prompts_that_were_cut_are_neither_shown_nor_exported(ana, lea,
         assert [one.pair for one in export_round(round, rule=rule).pairs.all()] == [good]
     facts = pair_facts(round, pair_set(round, before, include_simulated=False))
     assert len(facts.unread) == 1 and str(long) in facts.unread[0]
-    trap = next(trap for trap in find_traps(facts, FlowDPOConfig()) if trap.name == "unread_prompts")
-    assert trap.blocks and "Export the round again" in trap.remedy
+    warning = next(
+        warning for warning in find_warnings(facts, FlowDPOConfig()) if warning.name == "unread_prompts"
+    )
+    assert warning.blocks and "Export the round again" in warning.remedy
     assert "2 pairs taken back" in browser_of(lea).get(f"/rounds/{round.pk}/").content.decode()
     long.refresh_from_db()
     assert long.slots.exclude(judged_at=None).count() == 4, "votes stay"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from uuid import uuid4
 
 import pytest
 from django.db import connection
@@ -14,24 +13,14 @@ from django.utils import timezone
 
 from annotate.judging import slots
 from annotate.judging.slots import lease_slot
-from annotate.models import Entry, EntryLink, Exposure, Judgment, Participant, Slot, User
+from annotate.models import Entry, EntryLink, Exposure, Judgment, Participant, User
 from annotate.quality.disqualification import disqualify
 from annotate.studies import entries
-from annotate.studies.entries import EntryRefusedError, LinkTerms
+from annotate.studies.entries import EntryRefusedError
 from rlhf.records import Track
 from tests.annotate.conftest import browser_of
+from tests.annotate.entry_links import TERMS, come, judge_one, make_link
 from tests.factories import make_pair, make_round
-
-TERMS = {
-    "name": "Study one",
-    "id_parameter": "PROLIFIC_PID",
-    "max_people": 2,
-    "closes_at": timezone.now() + timedelta(days=1),
-    "consent_text": "You will see videos.",
-    "completion_code": "C0DE42",
-    "completion_url": "https://platform.example/complete?cc=C0DE42",
-    "screened_out_url": "https://platform.example/complete?cc=NO",
-}
 
 
 @pytest.fixture
@@ -42,28 +31,6 @@ def round(db):
     # Another round's pair, which nobody of the link may be given.
     make_pair()
     return round
-
-
-def make_link(round, lead=None, *, pairs=2, track="identity", **changes) -> EntryLink:
-    return entries.make_link(LinkTerms(**(TERMS | changes)), round, track, pairs, lead)
-
-
-def come(link: EntryLink, external_id: str, browser: Client | None = None) -> tuple[Client, int]:
-    browser = browser or Client()
-    answer = browser.post(f"/enter/{link.token}/", {link.id_parameter: external_id})
-    return browser, answer.status_code
-
-
-def judge_one(browser: Client, track: str = "identity") -> bool:
-    """Judge the next pair on the page; False when there is none."""
-    browser.get(f"/judge/{track}/")
-    person = User.objects.get(pk=browser.session["_auth_user_id"])
-    slot = Slot.objects.filter(annotator=person, track=track, judged_at=None).first()
-    if slot is None:
-        return False
-    sent = {"lease": str(slot.lease), "idempotency_key": str(uuid4()), "choice": "left"}
-    assert browser.post(f"/judge/{track}/", sent).status_code == 302
-    return True
 
 
 @pytest.mark.django_db
@@ -238,7 +205,7 @@ def test_no_more_come_in_than_may_when_all_come_at_once():
 @pytest.mark.django_db
 def test_a_lead_makes_a_link_sees_who_finished_and_ends_it(round, lea, ana):
     browser = browser_of(lea)
-    sent = TERMS | {"round": round.pk, "track": "identity", "pairs_a_person": 1}
+    sent = TERMS | {"round": round.pk, "track": "identity", "pairs_per_person": 1}
     sent["closes_at"] = f"{TERMS['closes_at']:%Y-%m-%dT%H:%M}"
     assert browser_of(ana).post("/entry-links/", sent).status_code == 404
     for wrong in (

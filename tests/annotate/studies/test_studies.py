@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 
-from annotate.judging.evidence import NotWatchedError
+from annotate.judging.answer_schema import NotWatchedError
 from annotate.judging.judgments import LeaseLostError
 from annotate.models import (
     Participant,

@@ -53,7 +53,7 @@ def test_nobody_comes_in_before_the_videos_are_stored(db):
     [
         ({"arms": ["anyid"]}, "two or more"),
         ({"arms": ["anyid", "sora"]}, "no arm 'sora'; it has: anyid, consisid, phantom"),
-        ({"pairs_a_person": 10}, "more than the 9 that there are"),
+        ({"pairs_per_person": 10}, "more than the 9 that there are"),
     ],
 )
 def test_a_study_that_cannot_be_planned_is_refused(db, changes, says):
@@ -67,7 +67,7 @@ def test_only_inputs_with_a_video_by_every_model_are_compared(db):
     run.result["videos"][0]["path"] = None
     run.save()
     with pytest.raises(ValueError, match="more than the 3 that there are"):
-        plan(run, pairs_a_person=4)
+        plan(run, pairs_per_person=4)
     study = plan(run)
     instances = study.inputs.values_list("instance_id", flat=True)
     assert set(instances) == {run.result["videos"][1]["instance_id"]}
@@ -169,8 +169,8 @@ def test_a_lead_makes_a_study_reads_it_and_saves_it(db, lea, monkeypatch):
     place = f"/studies/from/{run.pk}/"
     assert "3 inputs" in browser.get(place).content.decode()
     form = TERMS | {"closes_at": f"{TERMS['closes_at']:%Y-%m-%dT%H:%M}", "arms": list(ARMS), "seed": 0}
-    form |= {"pairs_a_person": 3}
-    for wrong in ({"arms": ["anyid"]}, {"arms": []}, {"pairs_a_person": 10}, {"max_people": 0}):
+    form |= {"pairs_per_person": 3}
+    for wrong in ({"arms": ["anyid"]}, {"arms": []}, {"pairs_per_person": 10}, {"max_people": 0}):
         assert browser.post(place, form | wrong).status_code == 422
     address = browser.post(place, form).headers["Location"]
     study = Study.objects.get()

@@ -33,8 +33,8 @@ from annotate.training.dpo import queue_dpo
 from generator.rundir import RunDir, RunError
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import browser_of
-from tests.annotate.judging.test_judgments import vote
 from tests.factories import make_model, make_pair, make_round, make_user
+from tests.votes import vote
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 

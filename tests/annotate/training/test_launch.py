@@ -24,8 +24,8 @@ from annotate.training.queries import pair_facts, pair_set
 from rlhf.export.freezing import read_export
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import browser_of
-from tests.annotate.judging.test_judgments import vote
 from tests.factories import make_group, make_instance, make_model, make_pair, make_round, make_user
+from tests.votes import vote
 
 pytestmark = pytest.mark.django_db
 
@@ -192,7 +192,7 @@ def test_whoever_takes_their_consent_back_is_left_out_of_a_new_set_and_blocks_a_
     says = f"Consent to train has ended for {person.name}"
     answer = browser.post(f"/rounds/{round.pk}/launch/", form)
     page = answer.content.decode()
-    assert answer.status_code == 422 and "have changed since this look" in page and says in page
+    assert answer.status_code == 422 and "have changed since this preview" in page and says in page
     answer = browser.post(f"/rounds/{round.pk}/launch/", frozen)
     page = answer.content.decode()
     assert answer.status_code == 422 and says in page and "missing for 1 person" in page

@@ -12,7 +12,6 @@ from django.conf import settings
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from annotate.core.charts import HEIGHT, plot
 from annotate.exports.freezing import export_round
 from annotate.jobs import runs
 from annotate.jobs.run_logs import log_tail, why_it_ended
@@ -24,8 +23,8 @@ from annotate.training.run_clips import clip_path
 from annotate.training.run_curves import plots_by_time, run_plots
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import browser_of
-from tests.annotate.judging.test_judgments import vote
 from tests.factories import make_pair, make_round
+from tests.votes import vote
 
 pytestmark = pytest.mark.django_db
 
@@ -200,17 +199,9 @@ def test_a_page_of_another_stage_has_no_curves(lea):
     assert run is not None and "<h2>Curves" not in page_of(run, lea)
 
 
-def test_lines_share_one_scale():
-    drawn = plot("drift", {"low": [(1, 0.0), (3, 1.0)], "high": [(1, 3.0)], "none": []}, level=-1.0)
-    assert [curve.title for curve in drawn.curves] == ["low", "high"]
-    assert (drawn.low, drawn.high, drawn.level, drawn.steps) == (-1, 3, HEIGHT, 2)
-    assert drawn.curves[0].path == f"M0.0,{HEIGHT * 3 / 4:.1f} L320.0,{HEIGHT / 2:.1f}"
-    assert drawn.curves[1].path == "M0.0,0.0"
-
-
 def test_every_figure_of_the_trainer_that_a_page_plots_is_drawn():
     rows = [line(1), line(2)]
-    assert [len(one.curves) for one in plots_by_time(rows)] == [4]
+    assert [len(one.last) for one in plots_by_time(rows)] == [4]
     assert {one.title.split(" ")[0] for one in run_plots(rows)} == {"Loss", "Drift"}
     assert run_plots([]) == []
 

@@ -16,7 +16,7 @@ def batch(*entries):
 
 def answer(draws):
     """Entry e has errors e + 1 and e + 1.5."""
-    return torch.tensor([[float(one["entry"]) + 1 + arm / 2 for one in draws] for arm in (0, 1)])
+    return torch.tensor([[float(one["entry"]) + 1 + branch / 2 for one in draws] for branch in (0, 1)])
 
 
 def never(draws):

@@ -1,4 +1,4 @@
-"""Real processes, which meet over gloo, share the arms of what one process trains."""
+"""Real processes, which meet over gloo, share the branches of what one process trains."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def test_they_train_what_one_process_trains(make_trainer, pairs, tmp_path, numbe
     options = {**STEPS, **FEW_DRAWS, "held_out": pairs[:2], "pair_weights": [0.5, 1.5, 1.0, 0.8, 1.2]}
 
     def work(rank):
-        trainer = make_trainer("shared", arm_parallel=True, with_bank=True, batch_size=batch_size, **options)
+        trainer = make_trainer(
+            "shared", branch_parallel=True, with_bank=True, batch_size=batch_size, **options
+        )
         trainer.train()
         checked = check_bank(trainer.policy, trainer.draws, trainer.bank, trainer.config)
         save_trainable(trainer.policy, tmp_path / f"{rank}.safetensors")
@@ -94,7 +96,7 @@ def test_each_keeps_the_activations_of_its_own_arm(make_trainer):
     """Bytes that autograd holds for the backward pass, told by its own hooks."""
     trainer, held = make_trainer(), []
     draws = [trainer.draws[index] for index in range(5)]
-    echo = SimpleNamespace(arm=1, exchange=lambda mine: torch.stack([mine, mine]))
+    echo = SimpleNamespace(branch=1, exchange=lambda mine: torch.stack([mine, mine]))
     for partner in (None, echo):
         kept = []
 
@@ -110,4 +112,4 @@ def test_each_keeps_the_activations_of_its_own_arm(make_trainer):
 
 def test_an_odd_number_of_processes_is_refused_in_one_line(make_trainer):
     with pytest.raises(RunError, match="the number of processes is 1; start an even number"):
-        make_trainer(arm_parallel=True)
+        make_trainer(branch_parallel=True)

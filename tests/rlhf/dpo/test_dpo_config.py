@@ -28,7 +28,7 @@ from rlhf.dpo.config import WAN_5B, FlowDPOConfig
         {"draws_per_pair": 6},
         {"draws_per_pair": -4},
         {"held_out": 0.6},
-        {"split_arms": True, "arm_parallel": True},
+        {"split_branches": True, "branch_parallel": True},
         {"evaluate_every": 0},
         {"max_excess": 0},
         {"ema_decay": 1.0},

@@ -191,7 +191,7 @@ def test_it_trains_nothing_but_the_new_adapter(make_trainer):
 
 
 def test_an_earlier_adapter_stays_frozen_and_active(transformer, pairs, tmp_path):
-    """The trap of peft's own toggles: they make the frozen adapter trainable again."""
+    """The warning of peft's own toggles: they make the frozen adapter trainable again."""
     from peft import LoraConfig, inject_adapter_in_model
 
     inject_adapter_in_model(LoraConfig(r=2, target_modules=["to_q", "to_v"]), transformer, adapter_name="sft")

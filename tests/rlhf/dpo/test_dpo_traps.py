@@ -1,4 +1,4 @@
-"""Each trap is planted alone and found alone."""
+"""Each warning is planted alone and found alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import pytest
 
 from rlhf.dpo.config import WAN_5B, FlowDPOConfig
 from rlhf.dpo.estimate import Device
-from rlhf.dpo.preflight import PairFacts, find_traps, is_non_commercial
+from rlhf.dpo.preflight.checks import find_warnings
+from rlhf.dpo.preflight.facts import PairFacts
+from rlhf.dpo.preflight.pairs import is_non_commercial
 
 #: Two hundred pairs of twenty people, judged evenly by four annotators.
 GOOD = PairFacts(
@@ -27,17 +29,17 @@ CONFIG = FlowDPOConfig()
 
 @pytest.mark.parametrize(("facts", "config"), [(GOOD, CONFIG), (replace(GOOD, is_large=True), WAN_5B)])
 def test_nothing_is_said_of_good_pairs_and_the_shipped_settings(facts, config):
-    assert find_traps(facts, config) == []
+    assert find_warnings(facts, config) == []
 
 
 def test_bfloat16_is_warned_of_where_it_is_emulated():
     """The device of the last run is known; the shipped settings ask for what it is fast at."""
     emulating, fast = Device("cpu", False, 12.6), Device("cpu", True, 0.3)
     asked = replace(CONFIG, bf16=True)
-    (trap,) = find_traps(replace(GOOD, device=emulating), asked)
-    assert trap.name == "slow_bf16" and "about 13 times as long" in trap.says and not trap.blocks
-    assert find_traps(replace(GOOD, device=emulating), CONFIG) == []
-    assert find_traps(replace(GOOD, device=fast), asked) == find_traps(GOOD, asked) == []
+    (warning,) = find_warnings(replace(GOOD, device=emulating), asked)
+    assert warning.name == "slow_bf16" and "about 13 times as long" in warning.message and not warning.blocks
+    assert find_warnings(replace(GOOD, device=emulating), CONFIG) == []
+    assert find_warnings(replace(GOOD, device=fast), asked) == find_warnings(GOOD, asked) == []
 
 
 @pytest.mark.parametrize(
@@ -61,8 +63,8 @@ def test_bfloat16_is_warned_of_where_it_is_emulated():
     ],
 )
 def test_it_finds_what_is_wrong_with_pairs(name, changes):
-    (trap,) = find_traps(replace(GOOD, **changes), CONFIG)
-    assert trap.name == name and not trap.blocks and trap.remedy
+    (warning,) = find_warnings(replace(GOOD, **changes), CONFIG)
+    assert warning.name == name and not warning.blocks and warning.remedy
 
 
 @pytest.mark.parametrize(
@@ -80,8 +82,8 @@ def test_it_finds_what_is_wrong_with_pairs(name, changes):
     ],
 )
 def test_it_finds_what_is_wrong_with_settings(name, changes):
-    (trap,) = find_traps(GOOD, replace(CONFIG, **changes))
-    assert trap.name == name and not trap.blocks
+    (warning,) = find_warnings(GOOD, replace(CONFIG, **changes))
+    assert warning.name == name and not warning.blocks
 
 
 @pytest.mark.parametrize(
@@ -92,47 +94,47 @@ def test_it_finds_what_is_wrong_with_settings(name, changes):
     ],
 )
 def test_some_traps_block(name, changes):
-    (trap,) = find_traps(replace(GOOD, **changes), CONFIG)
-    assert trap.name == name and trap.blocks
+    (warning,) = find_warnings(replace(GOOD, **changes), CONFIG)
+    assert warning.name == name and warning.blocks
 
 
-@pytest.mark.parametrize("name", ["arm_parallel", "sharded"])
+@pytest.mark.parametrize("name", ["branch_parallel", "sharded"])
 def test_a_worker_starts_one_process(name):
-    (trap,) = find_traps(GOOD, replace(CONFIG, **{name: True}))
-    assert trap.name == name and trap.blocks
+    (warning,) = find_warnings(GOOD, replace(CONFIG, **{name: True}))
+    assert warning.name == name and warning.blocks
 
 
 def test_without_a_pair_that_is_all_there_is_to_say():
-    (trap,) = find_traps(PairFacts(), replace(CONFIG, guard="none"))
-    assert trap.name == "no_pairs" and trap.blocks
+    (warning,) = find_warnings(PairFacts(), replace(CONFIG, guard="none"))
+    assert warning.name == "no_pairs" and warning.blocks
 
 
 def test_a_blocking_trap_comes_first():
-    traps = find_traps(replace(GOOD, uneven=1), replace(CONFIG, beta=1.0, guard="none"))
-    assert [trap.name for trap in traps] == ["uneven_pairs", "low_beta", "no_guard"]
+    warnings = find_warnings(replace(GOOD, uneven=1), replace(CONFIG, beta=1.0, guard="none"))
+    assert [warning.name for warning in warnings] == ["uneven_pairs", "low_beta", "no_guard"]
 
 
 def test_the_rate_is_judged_by_the_size_of_the_model():
-    assert find_traps(GOOD, replace(CONFIG, learning_rate=1e-4)) == []
-    (trap,) = find_traps(replace(GOOD, is_large=True), replace(CONFIG, learning_rate=1e-4))
-    assert trap.name == "high_rate"
+    assert find_warnings(GOOD, replace(CONFIG, learning_rate=1e-4)) == []
+    (warning,) = find_warnings(replace(GOOD, is_large=True), replace(CONFIG, learning_rate=1e-4))
+    assert warning.name == "high_rate"
 
 
 def test_beta_is_named_in_both_conventions():
-    (trap,) = find_traps(GOOD, replace(CONFIG, beta=5000.0))
-    assert "5000" in trap.says and "10000" in trap.says
+    (warning,) = find_warnings(GOOD, replace(CONFIG, beta=5000.0))
+    assert "5000" in warning.message and "10000" in warning.message
 
 
 def test_a_remedy_is_one():
-    """Following what a trap says leads out of it."""
-    rate = next(t for t in find_traps(GOOD, replace(CONFIG, learning_rate=1e-3)) if t.name == "high_rate")
+    """Following what a warning says leads out of it."""
+    rate = next(t for t in find_warnings(GOOD, replace(CONFIG, learning_rate=1e-3)) if t.name == "high_rate")
     lower = float(rate.remedy.split()[3].rstrip(";"))
-    assert find_traps(GOOD, replace(CONFIG, learning_rate=lower)) == []
-    part = find_traps(GOOD, replace(CONFIG, batch_size=1))[0]
+    assert find_warnings(GOOD, replace(CONFIG, learning_rate=lower)) == []
+    part = find_warnings(GOOD, replace(CONFIG, batch_size=1))[0]
     steps = int(part.remedy.split()[3])
-    assert find_traps(GOOD, replace(CONFIG, batch_size=1, steps=steps)) == []
+    assert find_warnings(GOOD, replace(CONFIG, batch_size=1, steps=steps)) == []
     low = replace(GOOD, agreement={"identity": 0.5})
-    assert find_traps(low, replace(CONFIG, pair_weighting="posterior")) == []
+    assert find_warnings(low, replace(CONFIG, pair_weighting="posterior")) == []
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_the_best_look_is_the_lowest_loss_within_the_limit():
         model.weight.data.fill_(step)
         best.offer(model, {EXCESS: excess, LOSS: loss}, step)
     best.offer(model, {"drift/empty": 0.0}, 5)  # a look at nobody
-    best.put_into(model)
+    best.restore(model)
     assert (best.step, model.weight.item()) == (2, 2.0)
 
 
@@ -97,7 +97,7 @@ def test_the_best_look_survives_its_file(tmp_path):
     second.load(tmp_path / "best")
     model.weight.data.fill_(7.0)
     second.offer(model, {EXCESS: 0.0, LOSS: 0.1 + 0.2}, 4)  # no better than the one from the file
-    second.put_into(model)
+    second.restore(model)
     assert second.step == 3 and model.weight.item() == torch.tensor(0.1).item()
 
 

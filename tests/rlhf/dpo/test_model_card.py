@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rlhf.dpo.model_card import CardFacts, model_card
-from rlhf.dpo.preflight import PairFacts
+from rlhf.dpo.preflight.facts import PairFacts
 from rlhf.export.rule import ExportRule
 
 PAIRS = PairFacts(

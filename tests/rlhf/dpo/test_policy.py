@@ -31,7 +31,7 @@ def draws_of(trainer, number=5):
 def test_one_arm_at_a_time_gives_the_gradient_of_both(make_trainer, guard):
     found = []
     for split in (False, True):
-        trainer = make_trainer(split_arms=split, guard=guard)
+        trainer = make_trainer(split_branches=split, guard=guard)
         move(trainer)
         found.append(gradients(trainer, draws_of(trainer)))
     (joint_loss, joint), (split_loss, split) = found
@@ -45,7 +45,7 @@ def test_one_arm_at_a_time_keeps_the_activations_of_one(make_trainer):
     """Bytes that autograd holds for the backward pass, told by its own hooks."""
     held = []
     for split in (False, True):
-        trainer = make_trainer(split_arms=split)
+        trainer = make_trainer(split_branches=split)
         kept = []
 
         def pack(tensor, kept=kept):
@@ -59,8 +59,8 @@ def test_one_arm_at_a_time_keeps_the_activations_of_one(make_trainer):
 
 
 def test_identical_arms_give_a_gradient_of_exactly_nothing(make_trainer):
-    """One arm at a time, both run the same shapes: what one adds, the other takes away to the last bit."""
-    trainer = make_trainer(guard="none", split_arms=True)
+    """One branch at a time, both run the same shapes: what one adds, the other takes away to the last bit."""
+    trainer = make_trainer(guard="none", split_branches=True)
     draws = [{**one, "clean": one["clean"][:1].expand(2, -1, -1, -1, -1)} for one in draws_of(trainer)]
     _, found = gradients(trainer, draws)
     assert all((gradient == 0).all() for gradient in found.values())

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from generator.rundir import RunDir, run_command
-from rlhf.evaluation.report.page import main, plots, write_report
+from rlhf.evaluation.report.page import main, write_report
 from rlhf.evaluation.report.tables import arm_rows, holes_of
 from tests.rlhf.evaluation.planted_result import GAINS, PROMPT, WHY, facts_of, planted_run
 
@@ -129,28 +129,6 @@ def test_a_result_from_before_there_were_columns_has_a_report_too(planted, tmp_p
     assert f"{100 * old['identity']['win_rate']:.1f} %" in page
     for told in ("No table", "No differences", "No ablations were run", "names no metrics"):
         assert told in page
-
-
-@pytest.mark.parametrize("values", [[0.0], [3.2, 3.3], [-7.1, 12.9], [61.0, 99.9], [0.0, 1e-4]])
-def test_an_axis_holds_its_values_and_has_round_ticks(values):
-    scale = plots.scale_of(values)
-    assert scale.low <= min(values) + 1e-9 and scale.high >= max(values) - 1e-9
-    assert scale.ticks[0] == pytest.approx(scale.low) and scale.ticks[-1] == pytest.approx(scale.high)
-    assert 2 <= len(scale.ticks) <= 7
-    assert f"{scale.step:e}"[0] in "125"
-
-
-@pytest.mark.parametrize("values", [[99.97], [0.1, 0.2], [50.0, 50.01]])
-def test_small_differences_are_not_blown_up(values):
-    scale = plots.scale_of(values, span=plots.SPAN)
-    assert scale.high - scale.low >= plots.SPAN - 1e-9
-    assert 0 <= scale.low <= min(values) and max(values) <= scale.high <= 100
-
-
-def test_a_line_is_broken_where_there_is_no_face():
-    drawn = plots.curves("identity", [(3, [(0, 50.0), (1, 60.0), (2, None), (3, 70.0), (4, 80.0)])])
-    assert drawn.count('class="line arm-3"') == 2 and drawn.count("<circle") == 4
-    assert "<title>identity</title>" in drawn
 
 
 def test_the_order_of_the_arms_survives_a_database(planted):

@@ -42,7 +42,7 @@ def make(pairs, tmp_path):
             to_bfloat16(model)
         add_adapter(model, rank=2, alpha=4, targets=config.targets, seed=0)
         set_up(model, config)
-        policy = FlowPolicy(model, guard_mu=0.6, split_arms=config.split_arms)
+        policy = FlowPolicy(model, guard_mu=0.6, split_branches=config.split_branches)
         bank = None
         if with_bank:
             keys = [str(number) for number in range(5)]
@@ -70,10 +70,10 @@ def gradients(trainer):
 
 
 @pytest.mark.parametrize("kept", KEPT)
-@pytest.mark.parametrize("split_arms", [False, True])
-def test_recomputed_activations_change_nothing(make, kept, split_arms):
+@pytest.mark.parametrize("split_branches", [False, True])
+def test_recomputed_activations_change_nothing(make, kept, split_branches):
     plain = make()
-    other = make(gradient_checkpointing=True, kept_activations=kept, split_arms=split_arms)
+    other = make(gradient_checkpointing=True, kept_activations=kept, split_branches=split_branches)
     move(plain), move(other)
     loss, expected = gradients(plain)
     found_loss, found = gradients(other)
@@ -107,7 +107,12 @@ def test_compiled_blocks_change_nothing(make, pairs, monkeypatch):
     [
         {},
         {"bf16": True},
-        {"bf16": True, "gradient_checkpointing": True, "kept_activations": "products", "split_arms": True},
+        {
+            "bf16": True,
+            "gradient_checkpointing": True,
+            "kept_activations": "products",
+            "split_branches": True,
+        },
     ],
     ids=["float32", "bfloat16", "checkpointed"],
 )

@@ -1,4 +1,7 @@
-"""Two real processes on the CPU, which meet over gloo, train what one trains on the doubled batch."""
+"""Two real processes on the CPU, which meet over gloo, train what one trains on the doubled batch.
+
+One test starts them by the launcher, as people do; the others are spared its imports.
+"""
 
 import os
 import shutil
@@ -17,6 +20,8 @@ from transformers import Trainer  # noqa: E402
 from generator.adapter_files import ADAPTER_FILE  # noqa: E402
 from generator.rundir import RunDir, RunError  # noqa: E402
 from rlhf.dpo.run import main  # noqa: E402
+from rlhf.sft import run as sft  # noqa: E402
+from tests.rlhf.forked import together  # noqa: E402
 from tests.rlhf.sft_runs import create, write_dataset  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -30,7 +35,7 @@ CONFIG = {
     "held_out": 0.34,
     "draws_per_pair": 4,
     "max_excess": 100.0,
-    "split_arms": True,
+    "split_branches": True,
     "bf16": False,
 }
 #: Of the machine or of the clock.
@@ -52,10 +57,10 @@ def make_run(tmp_path, model_folder, export_folder):
     return make
 
 
-def start_two(run, command="rlhf.dpo"):
+def launch_two(run):
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [*launcher, "-m", command, str(run.path)]
+    command = [*launcher, "-m", "rlhf.dpo", str(run.path)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True) as process:
         try:
@@ -70,7 +75,7 @@ def start_two(run, command="rlhf.dpo"):
 def test_two_processes_train_what_one_trains_on_the_doubled_batch(make_run):
     one, two = make_run("one", batch_size=2), make_run("two", batch_size=1)
     main(one, False)
-    ended = start_two(two)
+    ended = launch_two(two)
     assert ended.returncode == 0, ended.stderr[-2000:]
     expected, found = one.read_metrics(), two.read_metrics()
     assert [line["step"] for line in found] == [1, 2, 3, 4]
@@ -88,13 +93,18 @@ def test_two_processes_train_what_one_trains_on_the_doubled_batch(make_run):
 def shared_out(tmp_path_factory, model_folder, export_folder):
     """Two processes with whole weights, and two that share them out; three clips cannot be halved."""
     folder = tmp_path_factory.mktemp("shared_out")
-    options = {"batch_size": 2, "time_strata": 3, "draws_per_pair": 3, "save_every": 2, "split_arms": False}
+    options = {
+        "batch_size": 2,
+        "time_strata": 3,
+        "draws_per_pair": 3,
+        "save_every": 2,
+        "split_branches": False,
+    }
     options |= {"sample_every": 4, "sample_count": 3, "sample_steps": 2}
     runs = [RunDir(folder / name) for name in ("whole", "sharded")]
     for run in runs:
         write_request(run, model_folder, export_folder, **options, sharded=run.path.name == "sharded")
-        ended = start_two(run)
-        assert ended.returncode == 0, ended.stderr[-2000:]
+        together(2, lambda _, run=run: main(run, False))
     return runs
 
 
@@ -122,8 +132,7 @@ def test_a_run_with_shared_weights_resumes_to_the_same_bits(shared_out, tmp_path
     for name in ("adapter", "checkpoints/checkpoint-4"):
         shutil.rmtree(run.path / name)
     next((run.path / "samples" / "step-4").iterdir()).unlink()
-    ended = start_two(run)
-    assert ended.returncode == 0, ended.stderr[-2000:]
+    together(2, lambda _: main(run, False))
     for pattern in ("adapter/*.safetensors", "samples/step-4/*.mp4"):
         made = [
             {path.name: path.read_bytes() for path in folder.glob(pattern)} for folder in (whole, run.path)
@@ -138,8 +147,7 @@ def test_supervised_runs_share_weights_to_the_same_bits(tmp_path, model_folder):
     for name in ("whole", "sharded"):
         run = RunDir(tmp_path / name)
         create(run, model_folder, dataset, sample_every=0, bf16=None, sharded=name == "sharded")
-        ended = start_two(run, "rlhf.sft")
-        assert ended.returncode == 0, ended.stderr[-2000:]
+        together(2, lambda _, run=run: sft.main(run, False))
         adapters.append((run.path / "adapter" / ADAPTER_FILE).read_bytes())
     assert adapters[0] == adapters[1]
 

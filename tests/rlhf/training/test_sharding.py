@@ -46,8 +46,13 @@ def weights_of(folder, *names):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"accumulation": 2, "guard": "none"}, {"split_arms": True}, {"arm_parallel": True, "steps": 8}],
-    ids=["plain", "accumulation", "split_arms", "arm_parallel"],
+    [
+        {},
+        {"accumulation": 2, "guard": "none"},
+        {"split_branches": True},
+        {"branch_parallel": True, "steps": 8},
+    ],
+    ids=["plain", "accumulation", "split_branches", "branch_parallel"],
 )
 def test_they_train_what_they_train_without_to_the_bit(make_trainer, pairs, tmp_path, options):
     """One to three references make their passes unequal, and three looks cannot be halved."""
@@ -72,12 +77,12 @@ def test_they_train_what_they_train_without_to_the_bit(make_trainer, pairs, tmp_
     (without, within), number = json.loads((tmp_path / "0.json").read_text())
     assert within == without and len(within) == given["steps"]
     assert any(name.startswith("held_out/") for name in within[-1])
-    assert options.get("arm_parallel") or number[0::2] != number[1::2], "they pass equally often anyway"
+    assert options.get("branch_parallel") or number[0::2] != number[1::2], "they pass equally often anyway"
     first, *others = weights_of(tmp_path, "False-0", "False-1", "True-0", "True-1")
     assert all(torch.equal(value, other[name]) for name, value in first.items() for other in others)
 
 
-@pytest.mark.parametrize("shared", ["sharded", "arm_parallel"])
+@pytest.mark.parametrize("shared", ["sharded", "branch_parallel"])
 def test_a_resumed_run_ends_with_the_same_bits(make_trainer, tmp_path, shared):
     def work(rank):
         options = {**STEPS, **FEW_DRAWS, shared: True, "batch_size": 2, "accumulation": 2}
@@ -94,7 +99,7 @@ def test_a_resumed_run_ends_with_the_same_bits(make_trainer, tmp_path, shared):
     assert len({path.read_bytes() for path in tmp_path.glob("*-?.safetensors")}) == 1
 
 
-def build_policy(config, split_arms=False):
+def build_policy(config, split_branches=False):
     """The shipped architecture with a frozen adapter and one that is trained, both of which do something."""
     torch.manual_seed(0)
     transformer = build_transformer(layers=2)
@@ -106,7 +111,7 @@ def build_policy(config, split_arms=False):
     for weight in trainable_state(transformer).values():
         weight.normal_(std=0.1)
     set_up(transformer, config)
-    return FlowPolicy(transformer, split_arms=split_arms)
+    return FlowPolicy(transformer, split_branches=split_branches)
 
 
 def draw_for(policy):
@@ -118,7 +123,7 @@ def draw_for(policy):
 
 
 @pytest.mark.parametrize(
-    ("options", "split_arms", "number"),
+    ("options", "split_branches", "number"),
     [
         ({"bf16": True}, False, 2),
         ({"gradient_checkpointing": True}, False, 3),
@@ -126,13 +131,13 @@ def draw_for(policy):
     ],
     ids=["bf16", "checkpointing", "checkpointing_of_split_arms"],
 )
-def test_errors_and_gradients_are_those_of_whole_weights(options, split_arms, number):
+def test_errors_and_gradients_are_those_of_whole_weights(options, split_branches, number):
     """Also after passes of the frozen policy, which have no backward pass; three cannot cut evenly."""
 
     def work(rank):
         found = []
         for sharded in (False, True):
-            policy = build_policy(RunConfig(**options), split_arms)
+            policy = build_policy(RunConfig(**options), split_branches)
             if sharded:
                 shard(policy)
             draw = draw_for(policy)

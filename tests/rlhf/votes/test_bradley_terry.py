@@ -9,8 +9,7 @@ import pytest
 
 from rlhf.records import Verdict
 from rlhf.votes.bradley_terry import Comparison, strengths, win_rate
-
-FIRST, SECOND, TIE, BOTH_BAD, UNSURE = Verdict
+from tests.rlhf.planted import BOTH_BAD, FIRST, SECOND, TIE, UNSURE
 
 
 def said(*verdicts: Verdict, first: str = "a", second: str = "b", start: int = 0) -> list[Comparison]:

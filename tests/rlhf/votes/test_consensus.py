@@ -5,9 +5,7 @@ import pytest
 from rlhf.records import EXPRESSED, Verdict
 from rlhf.votes.consensus import resolve_track, resolve_weighed
 from rlhf.votes.model import Annotator, VoteModel
-from tests.rlhf.planted import vote
-
-FIRST, SECOND, TIE, BOTH_BAD, UNSURE = Verdict
+from tests.rlhf.planted import BOTH_BAD, FIRST, SECOND, TIE, UNSURE, vote
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import pytest
 from rlhf.records import JointState, Verdict
 from rlhf.votes.consensus import resolve_track
 from rlhf.votes.pareto import resolve_pair
+from tests.rlhf.planted import BOTH_BAD, FIRST, SECOND, TIE, UNSURE
 
-FIRST, SECOND, TIE, BOTH_BAD, UNSURE = Verdict
 DOMINANT, CONFLICTING, TIED, REJECTED, UNDECIDED = JointState
 
 # The whole table, written out; it is symmetric in the two tracks. None: votes are missing.

@@ -9,7 +9,7 @@ from crowdkit.aggregation.classification import OneCoinDawidSkene
 
 from rlhf.records import EXPRESSED, Track, Verdict
 from rlhf.votes.fit import SKILL_PRIOR, fit_votes
-from rlhf.votes.model import STRANGER, VoteModel, truth_posterior
+from rlhf.votes.model import PRIOR_ANNOTATOR, VoteModel, truth_posterior
 from rlhf.votes.vote import Vote
 from tests.rlhf.planted import BOTH_BAD, FIRST, SECOND, TIE, UNSURE, by_pair, planted, vote
 
@@ -78,7 +78,7 @@ def test_its_probabilities_are_honest(crowd) -> None:
 
 def test_it_agrees_with_crowd_kit_where_nobody_is_biased() -> None:
     people = [(0.55 + 0.03 * n, 0.0) for n in range(12)]
-    votes, _ = planted(people, pairs=600, votes_a_pair=5, seed=1)
+    votes, _ = planted(people, pairs=600, votes_per_pair=5, seed=1)
     model, peer = fit_votes(votes), crowd_kit(votes)
     theirs = [Verdict(label) for _, label in sorted(peer.labels_.items())]
     assert right(labels(votes, model), theirs) > 0.95
@@ -134,10 +134,10 @@ def test_unanimous_people_are_good_people(verdict: Verdict) -> None:
 
 def test_one_vote_says_little_of_the_person() -> None:
     found = fit_votes([vote(FIRST)]).annotators[0]
-    assert found.skill == pytest.approx(STRANGER.skill, abs=0.02)
+    assert found.skill == pytest.approx(PRIOR_ANNOTATOR.skill, abs=0.02)
     assert found.left_bias == pytest.approx(0, abs=0.3)
-    assert found.skill_interval == pytest.approx(STRANGER.skill_interval, abs=0.03)
-    assert found.left_bias_interval == pytest.approx(STRANGER.left_bias_interval, abs=0.4)
+    assert found.skill_interval == pytest.approx(PRIOR_ANNOTATOR.skill_interval, abs=0.03)
+    assert found.left_bias_interval == pytest.approx(PRIOR_ANNOTATOR.left_bias_interval, abs=0.4)
 
 
 @pytest.mark.parametrize("votes", [[], [vote(UNSURE)]])

@@ -2,25 +2,8 @@ from math import sqrt
 
 import pytest
 
-from rlhf.records import Verdict
 from rlhf.votes.vote import Estimate, share
-from tests.rlhf.planted import BOTH_BAD, FIRST, SECOND, TIE, UNSURE, vote
-
-
-@pytest.mark.parametrize(
-    ("verdict", "first_on_left", "answer"),
-    [
-        (FIRST, True, "left"),
-        (FIRST, False, "right"),
-        (SECOND, True, "right"),
-        (SECOND, False, "left"),
-        (TIE, False, "tie"),
-        (BOTH_BAD, True, "both_bad"),
-        (UNSURE, True, "unsure"),
-    ],
-)
-def test_it_knows_what_the_person_saw(verdict: Verdict, first_on_left: bool, answer: str) -> None:
-    assert vote(verdict, first_on_left=first_on_left).answer == answer
+from tests.rlhf.planted import FIRST, UNSURE, vote
 
 
 @pytest.mark.parametrize(("successes", "trials"), [(7, 10), (0, 5), (40, 40), (1, 1)])

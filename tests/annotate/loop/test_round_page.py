@@ -1,0 +1,42 @@
+"""The page of a round."""
+
+from __future__ import annotations
+
+import pytest
+
+from annotate.models import Run, RunStatus
+from annotate.rounds.sampling import queue_sampling
+from tests.annotate.conftest import browser_of
+from tests.factories import make_pair
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_lead_advances_cancels_and_retries(lea, ana, monkeypatch):
+    sent: list[int] = []
+    monkeypatch.setattr("annotate.jobs.tasks.execute_run.delay_on_commit", sent.append)
+    pair = make_pair(is_made=False)
+    lead = browser_of(lea)
+    assert browser_of(ana).post(f"/rounds/{pair.round_id}/advance/").status_code == 404
+    assert lead.get(f"/rounds/{pair.round_id}/advance/").status_code == 405
+    lead.post(f"/rounds/{pair.round_id}/advance/")
+    run = Run.objects.get()
+    assert sent == [run.pk]
+    for person, status in ((None, 302), (ana, 404), (lea, 200)):
+        assert browser_of(person).get(f"/runs/{run.pk}/").status_code == status
+    for person, status in ((ana, 404), (lea, 302)):
+        assert browser_of(person).post(f"/runs/{run.pk}/cancel/").status_code == status
+    run.refresh_from_db()
+    assert run.status == RunStatus.CANCELLED
+    lead.post(f"/runs/{run.pk}/retry/")
+    assert sent == [run.pk, run.pk]
+
+
+def test_a_live_round_is_polled_and_a_resting_one_is_not(lea):
+    pair = make_pair(is_made=False)
+    page = f"/rounds/{pair.round_id}/"
+    assert "every 2s" not in browser_of(lea).get(page).content.decode()
+    queue_sampling(pair.round)
+    assert "every 2s" in browser_of(lea).get(page).content.decode()
+    part = browser_of(lea).get(page, headers={"HX-Request": "true"}).content.decode()
+    assert "<html" not in part
