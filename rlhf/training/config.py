@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 
 from generator.validation import Amount, Count, Number, Positive, Stored, record
 
+#: What gradient checkpointing may keep instead of recomputing it.
+Kept = Literal["none", "attention", "products"]
+
 
 @record
 class RunConfig(Stored):
@@ -59,7 +62,7 @@ class RunConfig(Stored):
     gradient_checkpointing: bool = Field(
         default=False, description="recompute activations in the backward pass to save memory"
     )
-    kept_activations: Literal["none", "attention", "products"] = Field(
+    kept_activations: Kept = Field(
         default="attention",
         description="what is not recomputed then: none, attention (its outputs: the dearest to recompute, "
         "the smallest to keep) or products (those of linear layers, too, but for the widest)",
