@@ -16,7 +16,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -26,7 +26,7 @@ from generator.model import wan
 from rlhf.dpo.config import WAN_5B, FlowDPOConfig
 from rlhf.dpo.policy import FlowPolicy
 from rlhf.objectives import flow_dpo_loss
-from rlhf.training.config import KEPT
+from rlhf.training.config import Kept
 from rlhf.training.draws import Tensors
 from rlhf.training.lora import add_adapter
 from rlhf.training.precision import set_up
@@ -52,7 +52,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--tiny", action="store_true", help="the tiny configuration on the CPU")
     parser.add_argument("--compile", action="store_true", help="compile the repeated blocks")
     parser.add_argument("--attention", help="backend; _native_cudnn on a GPU, native on the CPU")
-    parser.add_argument("--kept", choices=(*KEPT, "all"), default="attention", help="activations kept")
+    parser.add_argument(
+        "--kept", choices=(*get_args(Kept), "all"), default="attention", help="activations kept"
+    )
     parser.add_argument("--split", action="store_true", help="one arm at a time")
     parser.add_argument("--rounds", type=int, default=5, help="timed steps of each case")
     return parser.parse_args(arguments)

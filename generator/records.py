@@ -10,11 +10,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, NamedTuple, Self
 
 from pydantic import Field, PlainSerializer, model_validator
 
-from generator.validation import Count, Number, read, record
+from generator.validation import Count, Number, Stored, record
 
 #: The seven elements of a portrait video, in the paper's order.
 ELEMENTS = ("camera_shot", "hairstyle", "clothing", "accessories", "expression", "action", "background")
@@ -171,7 +171,7 @@ ShownReferences = tuple[Annotated[ShownReference, PlainSerializer(ShownReference
 
 
 @record
-class SampleRequest:
+class SampleRequest(Stored):
     """One video to make.
 
     Raises:
@@ -182,8 +182,3 @@ class SampleRequest:
     seed: int = Field(description="of the sample's own noise")
     prompt: str = Field(description="the differential prompt's text")
     references: ShownReferences = Field(min_length=1, description="the first is the primary")
-
-    @classmethod
-    def from_json(cls, item: Mapping[str, Any]) -> Self:
-        """Read one entry of `request.json`; raises like the class."""
-        return read(cls, item)

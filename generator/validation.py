@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, wraps
 from types import NoneType
-from typing import Annotated, Any, TypeVar, dataclass_transform, get_args, get_origin
+from typing import Annotated, Any, Self, TypeVar, dataclass_transform, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -128,6 +128,20 @@ def to_json(value: Any) -> Any:
 @cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
+
+
+class Stored:
+    """What every record can do that JSON holds."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        item: dict[str, Any] = to_json(self)
+        return item
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """The inverse of `to_json`; raises like `read`."""
+        return read(cls, value)
 
 
 def complaint(error: ValidationError, kind: Any = None) -> str:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +20,7 @@ from generator.curation.annotation import Box, ClipAnnotation, Face, FrameAnnota
 from generator.decoder import VideoDecoder
 from generator.media import MediaKind, MediaLimits, detect_format, file_sha256
 from generator.records import ReferenceKind
-from generator.validation import Amount, Count, read, record
+from generator.validation import Amount, Count, Stored, record
 from generator.video import read_clip
 
 #: Frames of a clip reference, 4k + 1 of them: from a second of the tiny world to the paper's five seconds.
@@ -39,7 +38,7 @@ MIN_SIDE = 16
 
 
 @record
-class Recipe:
+class Recipe(Stored):
     """How one reference is cut out of a file; `draw_recipe` with its seed and kind gives it again.
 
     Raises:
@@ -61,19 +60,6 @@ class Recipe:
         if self.end <= self.start:
             raise ValueError(f"recipe {self} ends before it starts; draw it again")
         return self
-
-    def to_json(self) -> dict[str, Any]:
-        """As it is stored."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, item: Mapping[str, Any]) -> Recipe:
-        """The inverse of `to_json`.
-
-        Raises:
-            ValueError: a field is missing, unknown, or out of its range.
-        """
-        return read(cls, item)
 
 
 def possible_kinds(annotation: ClipAnnotation) -> tuple[ReferenceKind, ...]:

@@ -7,35 +7,27 @@ the command does.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import isfinite
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from generator.validation import fields_of, range_of
+from pydantic import Field
+
+from generator.validation import fields_of, range_of, record
 from rlhf.dpo.config import FlowDPOConfig
 from rlhf.training.config import RunConfig
 
 
-@dataclass(frozen=True)
+@record
 class Setting:
-    """One field of a configuration.
+    """One field of a configuration."""
 
-    Attributes:
-        name: of the field.
-        meaning: what it does, and its range.
-        kind: "switch", "whole", "number", "word", "words" or "numbers".
-        default: as the form writes it.
-        choices: the words that may be chosen; empty for any.
-        optional: whether nothing at all is an answer, too.
-    """
-
-    name: str
-    meaning: str
-    kind: str
-    default: str
-    choices: tuple[str, ...]
-    optional: bool
+    name: str = Field(description="of the field")
+    meaning: str = Field(description="what it does, and its range")
+    kind: str = Field(description="'switch', 'whole', 'number', 'word', 'words' or 'numbers'")
+    default: str = Field(description="as the form writes it")
+    choices: tuple[str, ...] = Field(description="the words that may be chosen; empty for any")
+    optional: bool = Field(description="whether nothing at all is an answer, too")
 
 
 def settings_of(kind: type[RunConfig]) -> list[Setting]:

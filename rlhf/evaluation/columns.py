@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+
+from pydantic import Field
+
+from generator.validation import Stored, record
 
 
-@dataclass(frozen=True)
-class Column:
-    """One figure of a video.
+@record
+class Column(Stored):
+    """One figure of a video."""
 
-    Attributes:
-        name: in scores and results.
-        label: for people.
-        metric: which one of `rlhf.evaluation.metrics.registry` fills it.
-        paper: the paper's column that it stands for; None where the paper has none.
-    """
-
-    name: str
-    label: str
-    metric: str
-    paper: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """All fields."""
-        return asdict(self)
+    name: str = Field(description="in scores and results")
+    label: str = Field(description="for people")
+    metric: str = Field(description="which one of rlhf.evaluation.metrics.registry fills it")
+    paper: str | None = Field(
+        default=None, description="the paper's column that it stands for; None where the paper has none"
+    )
 
 
 COLUMNS = (

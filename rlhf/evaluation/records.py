@@ -13,7 +13,7 @@ from typing import Annotated, Any, Protocol, Self
 from pydantic import BeforeValidator, Field, PlainSerializer
 
 from generator.records import ShownReferences
-from generator.validation import Number, read, record, to_json
+from generator.validation import Number, Stored, record
 
 #: How the reason of a hole begins where the instance asks for nothing that the column measures: no failure.
 NOT_ASKED = "not asked: "
@@ -49,7 +49,7 @@ GroupPath = Annotated[
 
 
 @record
-class EvaluationInstance:
+class EvaluationInstance(Stored):
     """One input, and what a perfect video of it shows.
 
     Raises:
@@ -78,17 +78,12 @@ class EvaluationInstance:
     elements: tuple[NamedElement, ...] = Field(default=(), description="what Ele- metrics look for")
 
     @classmethod
-    def from_json(cls, item: Mapping[str, Any]) -> Self:
+    def from_json(cls, value: Any) -> Self:
         """Read one entry of a request or of a benchmark set; raises like the class."""
         try:
-            return read(cls, {"identity": item.get("instance_id"), **item})
+            return super().from_json({"identity": value.get("instance_id"), **value})
         except ValueError as error:
-            raise ValueError(f"instance {item.get('instance_id', '?')}: {error}") from None
-
-    def to_json(self) -> dict[str, Any]:
-        """The inverse of `from_json`."""
-        item: dict[str, Any] = to_json(self)
-        return item
+            raise ValueError(f"instance {value.get('instance_id', '?')}: {error}") from None
 
 
 @record

@@ -73,39 +73,23 @@ class Arm:
         return {key: value for key, value in asdict(self).items() if key != "name" and value is not None}
 
 
-@dataclass(frozen=True)
+@record
 class EvaluationRequest:
-    """A whole request.
+    """A whole request."""
 
-    Attributes:
-        set_name: of the instances.
-        set_sha256: see `set_sha256`.
-        instances: what is asked of every arm.
-        seeds: of each instance's videos.
-        arms: by name.
-        settings: of the sampler; None where no arm has a model.
-        compare: baseline and candidate of the headline's win rates.
-        reference: the arm against which differences are taken.
-        metrics: by name.
-        metric_settings: by metric.
-        models_folder: of weights.
-        allow_non_commercial: whether weights that forbid commercial use may be used.
-        ablations: the paper's name of each arm that is one.
-    """
-
-    set_name: str
-    set_sha256: str
-    instances: tuple[EvaluationInstance, ...]
-    seeds: tuple[int, ...]
-    arms: tuple[Arm, ...]
-    settings: SamplerSettings | None
-    compare: tuple[str, str] | None
-    reference: str | None
-    metrics: tuple[str, ...]
-    metric_settings: Mapping[str, Mapping[str, Any]]
-    models_folder: Path | None
-    allow_non_commercial: bool
-    ablations: Mapping[str, str]
+    set_name: str = Field(description="of the instances")
+    set_sha256: str = Field(description="see set_sha256")
+    instances: tuple[EvaluationInstance, ...] = Field(description="what is asked of every arm")
+    seeds: tuple[int, ...] = Field(description="of each instance's videos")
+    arms: tuple[Arm, ...] = Field(description="by name")
+    settings: SamplerSettings | None = Field(description="of the sampler; None where no arm has a model")
+    compare: tuple[str, str] | None = Field(description="baseline and candidate of the headline's win rates")
+    reference: str | None = Field(description="the arm against which differences are taken")
+    metrics: tuple[str, ...] = Field(description="by name")
+    metric_settings: Mapping[str, Mapping[str, Any]] = Field(description="by metric")
+    models_folder: Path | None = Field(description="of weights")
+    allow_non_commercial: bool = Field(description="whether weights that forbid commercial use may be used")
+    ablations: Mapping[str, str] = Field(description="the paper's name of each arm that is one")
 
 
 def read_request(run: RunDir, item: Mapping[str, Any]) -> EvaluationRequest:

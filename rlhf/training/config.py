@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from generator.validation import Amount, Count, Number, Positive, read, record
+from generator.validation import Amount, Count, Number, Positive, Stored, record
+
+#: What gradient checkpointing may keep instead of recomputing it.
+Kept = Literal["none", "attention", "products"]
 
 
 @record
-class RunConfig:
+class RunConfig(Stored):
     """Settings that every training run has; each kind of run adds its own.
 
     Raises:
@@ -61,7 +62,7 @@ class RunConfig:
     gradient_checkpointing: bool = Field(
         default=False, description="recompute activations in the backward pass to save memory"
     )
-    kept_activations: Literal["none", "attention", "products"] = Field(
+    kept_activations: Kept = Field(
         default="attention",
         description="what is not recomputed then: none, attention (its outputs: the dearest to recompute, "
         "the smallest to keep) or products (those of linear layers, too, but for the widest)",
@@ -88,19 +89,6 @@ class RunConfig:
         )
         self._expect("time_low", self.time_low < self.time_high, f"below time_high ({self.time_high})")
         return self
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Read the `config` of a request; fields that are not given keep their defaults.
-
-        Raises:
-            ValueError: an unknown field, or a value out of its range.
-        """
-        return read(cls, values)
-
-    def to_json(self) -> dict[str, Any]:
-        """The inverse of `from_json`."""
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
 
     def _expect(self, name: str, holds: object, rule: str) -> None:
         """For rules that bind several fields."""

@@ -51,23 +51,17 @@ class _Line:
     id_group: str = ""
 
 
-@dataclass(frozen=True)
+@record
 class TrainingInstance:
-    """One training instance.
+    """One training instance."""
 
-    Attributes:
-        instance_id: unique; names the sample clips of this instance.
-        prompt: the differential prompt's text; may be empty when nothing changes.
-        references: file and kind of each, the primary first.
-        target: the clip to learn; never one of the references.
-        id_group: the person, or empty where nobody said.
-    """
-
-    instance_id: str
-    prompt: str
-    references: tuple[tuple[Path, ReferenceKind], ...]
-    target: Path
-    id_group: str = ""
+    instance_id: str = Field(description="unique; names the sample clips of this instance")
+    prompt: str = Field(description="the differential prompt's text; may be empty when nothing changes")
+    references: tuple[tuple[Path, ReferenceKind], ...] = Field(
+        description="file and kind of each, the primary first"
+    )
+    target: Path = Field(description="the clip to learn; never one of the references")
+    id_group: str = Field(default="", description="the person, or empty where nobody said")
 
 
 def dataset_file(place: Path) -> Path:

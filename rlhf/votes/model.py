@@ -7,13 +7,14 @@ two additions that pairs on a screen need: errors fall where people's errors do 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass, field
 from math import isclose
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from generator.validation import Number, Stored, record
 from rlhf.records import EXPRESSED, Verdict
 from rlhf.votes.vote import Vote
 
@@ -37,8 +38,7 @@ ERRORS = (
 )
 
 
-@dataclass(frozen=True)
-class Annotator:
+class Annotator(NamedTuple):
     """One person on one track, with 95 % intervals.
 
     Attributes:
@@ -48,52 +48,37 @@ class Annotator:
         left_bias_interval: low, high.
     """
 
-    skill: float
-    left_bias: float
-    skill_interval: tuple[float, float]
-    left_bias_interval: tuple[float, float]
+    skill: Number
+    left_bias: Number
+    skill_interval: tuple[Number, Number]
+    left_bias_interval: tuple[Number, Number]
 
 
 #: Somebody of whom nothing is known: the prior of `vote_fit`, a Beta(6, 2) skill and a N(0, 1) bias.
 PRIOR_ANNOTATOR = Annotator(0.75, 0.0, (0.42, 0.96), (-1.96, 1.96))
 
 
-@dataclass(frozen=True)
-class VoteModel:
-    """All that is known of one track.
+@record
+class VoteModel(Stored):
+    """All that is known of one track."""
 
-    Attributes:
-        prior: (4,) share of pairs with each true verdict.
-        errors: (4, 4) where the errors of each truth (row) fall; rows sum to 1, the diagonal is 0.
-        annotators: by key; whoever is missing is a `PRIOR_ANNOTATOR`.
-    """
-
-    prior: tuple[float, ...] = PRIOR
-    errors: tuple[tuple[float, ...], ...] = ERRORS
-    annotators: Mapping[int, Annotator] = field(default_factory=dict)
+    prior: tuple[Number, ...] = Field(default=PRIOR, description="(4,) share of pairs with each true verdict")
+    errors: tuple[tuple[Number, ...], ...] = Field(
+        default=ERRORS,
+        description="(4, 4) where the errors of each truth (row) fall; rows sum to 1, the diagonal is 0",
+    )
+    annotators: dict[int, Annotator] = Field(
+        default_factory=dict, description="by key; whoever is missing is a PRIOR_ANNOTATOR"
+    )
 
     def annotator(self, key: int) -> Annotator:
         """What is known of a person."""
         return self.annotators.get(key, PRIOR_ANNOTATOR)
 
-    def to_json(self) -> dict[str, Any]:
-        """As it is stored."""
-        people = {str(key): astuple(person) for key, person in self.annotators.items()}
-        return {"prior": self.prior, "errors": self.errors, "annotators": people}
-
     @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> VoteModel:
+    def from_json(cls, value: Any) -> Self:
         """The inverse of `to_json`; what was fitted when there were other verdicts tells nothing."""
-        if len(stored["prior"]) != len(EXPRESSED):
-            return cls()
-        return cls(
-            prior=tuple(stored["prior"]),
-            errors=tuple(tuple(row) for row in stored["errors"]),
-            annotators={
-                int(key): Annotator(skill, bias, tuple(skills), tuple(biases))
-                for key, (skill, bias, skills, biases) in stored["annotators"].items()
-            },
-        )
+        return super().from_json(value) if len(value["prior"]) == len(EXPRESSED) else cls()
 
 
 def answer_probabilities(skill: Floats, left_bias: Floats, errors: Floats) -> Floats:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -68,23 +67,17 @@ class EntryFacts:
             write_facts(temporary, to_json(self))
 
 
-@dataclass(frozen=True)
+@record
 class Entry:
-    """What another model made of a set.
+    """What another model made of a set."""
 
-    Attributes:
-        folder: of the videos.
-        facts: who made them.
-        videos: those that can be scored, by instance and seed.
-        holes: why each of the others cannot; with `videos`, every instance and seed of the set.
-        strangers: files that the set does not ask for.
-    """
-
-    folder: Path
-    facts: EntryFacts
-    videos: Mapping[Key, Path]
-    holes: Mapping[Key, str]
-    strangers: tuple[str, ...]
+    folder: Path = Field(description="of the videos")
+    facts: EntryFacts = Field(description="who made them")
+    videos: Mapping[Key, Path] = Field(description="those that can be scored, by instance and seed")
+    holes: Mapping[Key, str] = Field(
+        description="why each of the others cannot; with videos, every instance and seed of the set"
+    )
+    strangers: tuple[str, ...] = Field(description="files that the set does not ask for")
 
     def to_json(self) -> dict[str, Any]:
         """What is there and what is not, for people."""

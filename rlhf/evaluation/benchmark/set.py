@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+
+from pydantic import Field
 
 from generator.frozen_set import MediaFile, expect_file, place_media, staged
 from generator.frozen_table import read_table, rows_sha256, write_table
 from generator.records import MAX_REFERENCES
+from generator.validation import record
 from rlhf.evaluation.benchmark.card import CARD_FILE, BenchmarkError, Card
 from rlhf.evaluation.benchmark.table import TABLE_FILE, columns, common_seeds, instance_of, row_of
 from rlhf.evaluation.records import EvaluationInstance
@@ -26,21 +29,16 @@ from rlhf.evaluation.records import EvaluationInstance
 _ID = re.compile(r"[A-Za-z0-9_]+(-[A-Za-z0-9_]+)*")
 
 
-@dataclass(frozen=True)
+@record
 class Benchmark:
-    """A set on disk whose rows are as they were written.
+    """A set on disk whose rows are as they were written."""
 
-    Attributes:
-        folder: where it lies.
-        card: what it is.
-        instances: in the order of the set; their paths start at `folder`, see `resolve`.
-        seeds: of the videos that every instance is to be made with.
-    """
-
-    folder: Path
-    card: Card
-    instances: tuple[EvaluationInstance, ...]
-    seeds: tuple[int, ...]
+    folder: Path = Field(description="where it lies")
+    card: Card = Field(description="what it is")
+    instances: tuple[EvaluationInstance, ...] = Field(
+        description="in the order of the set; their paths start at folder, see resolve"
+    )
+    seeds: tuple[int, ...] = Field(description="of the videos that every instance is to be made with")
 
     @property
     def identity(self) -> dict[str, str]:

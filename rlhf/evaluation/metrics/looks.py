@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from generator.validation import Count, read, record
+from generator.validation import Count, Stored, record
 from generator.video import read_clip
 
 
 @record
-class LookSettings:
+class LookSettings(Stored):
     """How a metric of likeness looks.
 
     Raises:
@@ -30,15 +30,6 @@ class LookSettings:
         default="half",
         description="half, (1 + cos) / 2, in which strangers score about 0.5; or clip, max(0, cos)",
     )
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Read a metric's settings of a request; what is not given keeps its default.
-
-        Raises:
-            ValueError: an unknown setting, or a value out of its range.
-        """
-        return read(cls, values)
 
     @property
     def words(self) -> str:

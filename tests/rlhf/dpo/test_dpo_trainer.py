@@ -1,6 +1,7 @@
 import hashlib
 import math
 import socket
+from typing import get_args
 
 import pytest
 
@@ -10,7 +11,7 @@ trl = pytest.importorskip("trl")
 from torch.nn.functional import logsigmoid, relu  # noqa: E402
 
 from generator.rundir import RunError  # noqa: E402
-from rlhf.dpo.config import LOSS_TYPES, SMOOTHED, FlowDPOConfig  # noqa: E402
+from rlhf.dpo.config import SMOOTHED, FlowDPOConfig, LossType  # noqa: E402
 from rlhf.dpo.policy import FlowPolicy  # noqa: E402
 from rlhf.dpo.trainer import FlowDPOTrainer  # noqa: E402
 from rlhf.objectives import flow_dpo_loss, implicit_rewards  # noqa: E402
@@ -75,7 +76,7 @@ def expected_loss(name, c, r, beta, smoothing, policy_chosen, gaps):
     }[name]().mean()
 
 
-@pytest.mark.parametrize("name", LOSS_TYPES)
+@pytest.mark.parametrize("name", get_args(LossType))
 def test_every_loss_of_trl_means_what_we_say(make_trainer, name):
     """The contract with the pinned trl: a new version that changes a loss fails here."""
     smoothing = 0.1 if name in SMOOTHED else 0.0

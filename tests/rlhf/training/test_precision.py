@@ -1,6 +1,7 @@
 """However a run computes, it is the same run."""
 
 import math
+from typing import get_args
 
 import pytest
 
@@ -12,7 +13,7 @@ from rlhf.dpo.config import FlowDPOConfig  # noqa: E402
 from rlhf.dpo.policy import FlowPolicy  # noqa: E402
 from rlhf.dpo.reference import identify, open_bank  # noqa: E402
 from rlhf.dpo.trainer import FlowDPOTrainer  # noqa: E402
-from rlhf.training.config import KEPT  # noqa: E402
+from rlhf.training.config import Kept  # noqa: E402
 from rlhf.training.lora import add_adapter, trainable_state  # noqa: E402
 from rlhf.training.precision import set_up, to_bfloat16  # noqa: E402
 
@@ -69,7 +70,7 @@ def gradients(trainer):
     return loss.item(), {name: trainer.policy.get_parameter(name).grad for name in names}
 
 
-@pytest.mark.parametrize("kept", KEPT)
+@pytest.mark.parametrize("kept", get_args(Kept))
 @pytest.mark.parametrize("split_branches", [False, True])
 def test_recomputed_activations_change_nothing(make, kept, split_branches):
     plain = make()
