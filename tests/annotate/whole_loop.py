@@ -18,7 +18,7 @@ from annotate.evaluation.evaluations import queue_evaluation
 from annotate.exports.downloads import request_file, write_file
 from annotate.exports.freezing import export_round
 from annotate.gold.gold import make_gold
-from annotate.jobs import runs
+from annotate.jobs import runs, tasks
 from annotate.jobs.stages import work_of
 from annotate.judging.judgments import submit_judgment
 from annotate.judging.slots import lease_slot
