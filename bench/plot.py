@@ -40,7 +40,7 @@ def chart(title: str, labels: tuple[str, str], lines: Sequence[Line]) -> str:
     axes = figure.subplots()
     for line in lines:
         style = "--" if line.is_dashed else "-"
-        axes.plot(*zip(*line.points, strict=True), style, color=line.colour, label=line.name)
+        axes.plot(*zip(*line.points, strict=True), style, color=line.colour, label=line.name, gid=line.name)
     axes.set(title=title, xlabel=labels[0], ylabel=labels[1])
     axes.grid(color="#dddddd")
     figure.legend(loc="outside right upper", frameon=False)

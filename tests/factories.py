@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,9 @@ def make_prompt(**changes: str) -> DifferentialPrompt:
 def make_instance(group: IdentityGroup | None = None, *, num_references: int = 3, **changes: str) -> Instance:
     group = group or make_group()
     instance = Instance.objects.create(
-        group=group, prompt=make_prompt(**changes), digest=f"digest-{next(_numbers)}"
+        group=group,
+        prompt=make_prompt(**changes),
+        digest=sha256(f"instance {next(_numbers)}".encode()).hexdigest(),
     )
     for position in range(num_references):
         InstanceReference.objects.create(

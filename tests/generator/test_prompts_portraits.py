@@ -140,7 +140,11 @@ def test_the_default_gamma_is_the_curves_and_two_stages_beat_one(tmp_path) -> No
     assert two.recall > one.recall
     low, high = gain(measured, GAMMA)
     assert 0 < low < two.f1 - one.f1 < high
-    assert draw_plot(measured).count("<polyline") == 6
+    drawn = draw_plot(measured)
+    names = [
+        f"{mode}: {name}" for mode in ("two-stage", "one-step") for name in ("precision", "recall", "F1")
+    ]
+    assert [drawn.count(f'id="{name}"') for name in names] == [1] * 6
     assert all(tuple(by_gamma) == GAMMAS for by_gamma in measured.values())
 
 

@@ -114,7 +114,7 @@ def test_missing_altered_or_other_models_are_refused_in_a_line(models, tmp_path)
         return str(caught.value)
 
     assert refusal(None).startswith("grounding_dino needs weights and no folder of models is set")
-    assert "there is no setting boxes; known are frames, scale, box_threshold" in refusal(models, boxes=1)
+    assert "has an unknown field 'boxes'; known are frames, scale, box_threshold" in refusal(models, boxes=1)
     folder = tmp_path / "models"
     shutil.copytree(models, folder)
     (folder / "clip" / "model.safetensors").write_bytes(b"altered")
