@@ -1,7 +1,7 @@
 """Every test: `python -m tests.halves`. Both halves run whatever the first one says; red if either is.
 
-The first half takes two processes of one thread, each with a PostgreSQL and folders of its own; a file's
-tests stay together. Chromium plays clips in real time, so its tests come after, alone.
+Each half takes two processes, each with a PostgreSQL and folders of its own; a file's tests stay together.
+What measures how Chromium plays in real time comes last, alone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ HALVES: dict[str, tuple[list[str], dict[str, str]]] = {
         ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "--ignore", "tests/browser"],
         {"OMP_NUM_THREADS": "1"},
     ),
-    "in the browser": (["tests/browser"], {}),
+    "in the browser": (["-n", "2", "--dist", "loadfile", "-m", "not realtime", "tests/browser"], {}),
+    "in real time": (["-m", "realtime", "tests/browser"], {}),
 }
 #: Exit statuses of pytest that are no verdict: nothing was collected, or it was interrupted.
 NO_TESTS, INTERRUPTED = 5, 2

@@ -47,6 +47,7 @@ def make_long_pair(num_frames: int = 60, fps: int = 24) -> VideoPair:
     return pair
 
 
+@pytest.mark.realtime
 def test_both_videos_stay_within_a_frame_for_ten_seconds(judge: Judge, ana: User) -> None:
     """240 frames at 24 per second of each side; drift is that of the frames which the browser presented."""
     make_long_pair()
