@@ -9,7 +9,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 TORCH  := $(shell grep '^torch==' requirements.lock)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix bench lint format serve worker chromium pgbouncer settings docs lock clean
+.PHONY: help demo test test-fast test-matrix bench lint format serve worker chromium pgbouncer settings docs lock clean
 
 help: ## these lines
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,6 +27,9 @@ worker: $(STAMP) ## only workers
 
 test: $(STAMP) chromium pgbouncer ## all tests (ARGS="..." for some)
 	@$(PY) -m $(if $(ARGS),pytest $(ARGS),tests.halves)
+
+test-fast: $(STAMP) ## tests without browser and training, for the time between two edits
+	@$(PY) -m pytest -q -n 2 --dist loadfile --fast
 
 test-matrix: $(STAMP) ## numerical tests on other instruction sets, threads and orders
 	@$(PY) -m tests.matrix

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -12,10 +13,34 @@ import pytest
 from annotate.supervisor.postgres import Postgres
 from annotate.supervisor.processes import Child, Command
 
+#: A test file that needs a library of the `ml` extra says so in one of these ways.
+NEEDS_ML = re.compile(r"""^\s*(?:\w+ = )?pytest\.importorskip\(|^(?:import|from) torch\b""", re.MULTILINE)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="no browser, no training, nothing that takes long")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `--fast`, files are left out before they import anything that takes seconds."""
+    if not config.getoption("fast"):
+        return None
+    if collection_path.is_dir():
+        return collection_path == Path(__file__).parent / "browser" or None
+    return bool(NEEDS_ML.search(collection_path.read_text(encoding="utf-8"))) or None
+
+
+def takes_long(item: pytest.Item) -> bool:
+    """Marked as slow, or its tables are emptied after it, which takes longer than most tests."""
+    database = item.get_closest_marker("django_db")
+    return bool(item.get_closest_marker("slow") or (database and database.kwargs.get("transaction")))
+
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Files with slow tests come first: two processes that share the files out then end at about one time."""
+    if config.getoption("fast"):
+        items[:] = [item for item in items if not takes_long(item)]
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
 
