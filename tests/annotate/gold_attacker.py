@@ -139,7 +139,7 @@ def judge(rows: Floats, is_gold: NDArray[np.bool_], *, seed: int) -> list[Verdic
     learn, test = order[: len(rows) // 2], order[len(rows) // 2 :]
     models: dict[str, Any] = {
         "logistic": make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=5000)),
-        "forest": RandomForestClassifier(200, min_samples_leaf=2, random_state=seed, n_jobs=1),
+        "forest": RandomForestClassifier(400, min_samples_leaf=2, random_state=seed, n_jobs=1),
     }
     found = []
     for name, model in models.items():

@@ -36,7 +36,7 @@ from tests.factories import SAMPLER, make_group, make_instance, make_reference, 
 LEASES = 200
 #: One pair in so many is gold, so that the attacker has enough to learn from.
 GOLD_EVERY = 4
-PEOPLE, QUESTIONS = 24, 7
+PEOPLE, QUESTIONS = 24, 10
 #: Of each kind: three kinds on the track of identity.
 ITEMS = 18
 SEED = 20261129
