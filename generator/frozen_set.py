@@ -123,7 +123,7 @@ class Manifest:
             raise FrozenSetError(f"{folder} is no {cls.noun}: it has no {cls.file_name}") from None
         except ValueError as error:
             raise FrozenSetError(f"{path} does not describe a {form}: {error}") from None
-        if (format := getattr(found, "format")) not in cls.formats:  # noqa: B009 - each kind has its own
+        if (format := found.bound_facts()["format"]) not in cls.formats:
             known = " and ".join(cls.formats)
             raise FrozenSetError(f"{path} has format {format!r}; this version reads {known}")
         if found.hash != found.derive_hash():
@@ -144,8 +144,8 @@ class Manifest:
 
 
 @contextlib.contextmanager
-def staged(folder: Path, *, with_media: bool = True) -> Iterator[Path]:
-    """A folder to write a set into, which becomes `folder` at the end, in one step.
+def staged(folder: Path) -> Iterator[Path]:
+    """A folder with a place for media to write a set into, which becomes `folder` at the end, in one step.
 
     Where there is a folder already, it stays as it is: whoever wrote says whether it holds the same set.
     """
@@ -153,8 +153,7 @@ def staged(folder: Path, *, with_media: bool = True) -> Iterator[Path]:
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     partial.chmod(0o750)
     try:
-        if with_media:
-            (partial / MEDIA_FOLDER).mkdir()
+        (partial / MEDIA_FOLDER).mkdir()
         yield partial
         try:
             os.rename(partial, folder)

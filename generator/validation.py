@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, wraps
 from types import NoneType
 from typing import Annotated, Any, Self, TypeVar, dataclass_transform, get_args, get_origin
@@ -22,12 +22,14 @@ from pydantic_core import PydanticCustomError
 
 T = TypeVar("T")
 
-#: A number stays as it was given, so that 5 for 5.0 changes no digest of settings.
-Number = Annotated[
-    float,
-    WrapValidator(lambda value, check: value if check(value) is not None else None),
-    PlainSerializer(lambda value: value),
-]
+
+def _as_given(value: Any, check: Callable[[Any], float]) -> Any:
+    check(value)
+    return value
+
+
+#: A number that stays as it was given, so that 5 for 5.0 changes no digest of settings.
+Number = Annotated[float, WrapValidator(_as_given), PlainSerializer(lambda value: value)]
 Count = Annotated[int, Field(ge=1)]
 Amount = Annotated[int, Field(ge=0)]
 Positive = Annotated[Number, Field(gt=0)]
