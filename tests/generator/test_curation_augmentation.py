@@ -27,7 +27,7 @@ from generator.records import ReferenceKind
 from generator.video import read_clip, write_clip
 from tests.generator.annotations import annotate, face, human
 
-PHOTO, HALF_BODY, CLIP = ReferenceKind
+PHOTO, HALF_BODY, CLIP = (ReferenceKind.PHOTO, ReferenceKind.HALF_BODY, ReferenceKind.CLIP)
 
 
 def walking(length: int, *, size: tuple[int, int] = (160, 120), stride: int = 1) -> ClipAnnotation:

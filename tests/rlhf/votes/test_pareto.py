@@ -7,7 +7,13 @@ from rlhf.votes.consensus import resolve_track
 from rlhf.votes.pareto import resolve_pair
 from tests.rlhf.planted import BOTH_BAD, FIRST, SECOND, TIE, UNSURE
 
-DOMINANT, CONFLICTING, TIED, REJECTED, UNDECIDED = JointState
+DOMINANT, CONFLICTING, TIED, REJECTED, UNDECIDED = (
+    JointState.DOMINANT,
+    JointState.CONFLICTING,
+    JointState.TIED,
+    JointState.REJECTED,
+    JointState.UNDECIDED,
+)
 
 # The whole table, written out; it is symmetric in the two tracks. None: votes are missing.
 TABLE = {

@@ -3,9 +3,9 @@ import pytest
 
 from rlhf.records import EXPRESSED
 from rlhf.votes.model import ERRORS, PRIOR, Annotator, VoteModel, answer_probabilities, truth_posterior
-from tests.rlhf.planted import BOTH_BAD, FIRST, SECOND, TIE, UNSURE, vote
+from tests.rlhf.planted import FIRST, SECOND, TIE, UNSURE, vote
 
-SWAP = {FIRST: SECOND, SECOND: FIRST, TIE: TIE, BOTH_BAD: BOTH_BAD}
+SWAP = {verdict: verdict.exchanged for verdict in EXPRESSED}
 
 
 def person(skill: float, left_bias: float) -> Annotator:
@@ -16,22 +16,23 @@ def test_a_left_bias_adds_itself_to_the_log_odds_of_left() -> None:
     skill, bias = np.array([0.6, 0.9, 0.6]), np.array([1.5, -0.7, 0.0])
     biased = answer_probabilities(skill, bias, np.array(ERRORS))
     unbiased = answer_probabilities(skill, np.zeros(3), np.array(ERRORS))
-    assert biased.sum(-1) == pytest.approx(np.ones((3, 4)))
+    assert biased.sum(-1) == pytest.approx(np.ones((3, len(EXPRESSED))))
 
     def odds(told: np.ndarray) -> np.ndarray:
         return np.log(told[..., 0] / told[..., 1])
 
-    assert odds(biased) - odds(unbiased) == pytest.approx(np.tile(bias[:, None], 4))
+    assert odds(biased) - odds(unbiased) == pytest.approx(np.tile(bias[:, None], len(EXPRESSED)))
 
 
 def test_without_bias_the_skill_is_the_share_of_true_answers() -> None:
     told = answer_probabilities(np.array(0.8), np.array(0.0), np.array(ERRORS))
-    assert np.diag(told) == pytest.approx([0.8] * 4)
-    assert told[0, 1] == pytest.approx(0.2 * 0.5)
+    assert np.diag(told) == pytest.approx([0.8] * len(EXPRESSED))
+    assert told[0, 1] == pytest.approx(0.2 * ERRORS[0][1])
 
 
 def test_one_vote_of_a_stranger_moves_the_prior_by_bayes() -> None:
-    weights = [0.375 * 0.75, 0.375 * 0.25 * 0.5, 0.2 * 0.25 * 0.45, 0.05 * 0.25 * 0.3]
+    told = [0.75, *(0.25 * errors[0] for errors in ERRORS[1:])]
+    weights = [prior * share for prior, share in zip(PRIOR, told, strict=True)]
     found = truth_posterior([vote(FIRST)], VoteModel())
     assert list(found.values()) == pytest.approx([weight / sum(weights) for weight in weights])
 
