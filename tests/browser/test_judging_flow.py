@@ -211,7 +211,7 @@ def test_a_fetch_that_an_answer_overtakes_shows_its_pair_once(judge: Judge, ana:
             });
             ahead.destroy();
             ahead = null;
-            fetchAhead(judging);
+            fetchAhead(view);
         }"""
     )
     judging.page.wait_for_function("() => stalled.ahead")

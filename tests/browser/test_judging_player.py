@@ -54,7 +54,7 @@ def test_both_videos_stay_within_a_frame_for_ten_seconds(judge: Judge, ana: User
     judging = judge(ana, "identity")
     measured = judging.page.evaluate(
         """() => new Promise((resolve) => {
-            const { player } = judging;
+            const { player } = view;
             let shown = 0;
             const saw = player.saw.bind(player);
             player.saw = (side, ...rest) => {
@@ -116,7 +116,7 @@ def test_it_loops_between_two_frames(judge: Judge, ana: User) -> None:
     assert judging.page.evaluate("() => view.player.range") == {"from": 2, "to": 4}
     seen = judging.page.evaluate(
         """() => new Promise((resolve) => {
-            const { player } = judging;
+            const { player } = view;
             const seen = [];
             const saw = player.saw.bind(player);
             player.saw = (side, time, at) => {

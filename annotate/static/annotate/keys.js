@@ -8,39 +8,39 @@ const SIDES = Object.keys(CHOICES).filter((choice) => CHOICES[choice].takes_side
 /** Every act: its key, what it does, and `held` (while the key is down) or `repeated` (while it is held). */
 const ACTS = {
   ...CHOICES,
-  slightly: { key: "s", says: "slightly better" },
-  clearly: { key: "c", says: "clearly better" },
-  why: { key: "e", says: "reasons" },
-  note: { key: "n", says: "note" },
-  break: { key: "b", says: "mark where the focused video breaks" },
-  undo: { key: "u", says: "change the last answer" },
-  play: { key: " ", says: "play or pause" },
-  restart: { key: "r", says: "restart" },
-  back: { key: ",", says: "one frame back", repeated: true },
-  forward: { key: ".", says: "one frame on", repeated: true },
-  jumpBack: { key: "ArrowLeft", says: "half a second back", repeated: true },
-  jumpOn: { key: "ArrowRight", says: "half a second on", repeated: true },
-  slower: { key: "<", says: "slower" },
-  faster: { key: ">", says: "faster" },
-  normal: { key: "\\", says: "normal speed" },
-  loopStart: { key: "[", says: "loop from here" },
-  loopEnd: { key: "]", says: "loop to here" },
-  loop: { key: "l", says: "loop on or off" },
-  soloLeft: { key: "q", says: "only left, while held", held: true },
-  soloRight: { key: "w", says: "only right, while held", held: true },
-  compare: { key: "v", says: "reference in place of the focused video, while held", held: true },
-  zoom: { key: "z", says: "zoom" },
-  panLeft: { key: "Shift+ArrowLeft", says: "move the zoomed view left", repeated: true },
-  panRight: { key: "Shift+ArrowRight", says: "… right", repeated: true },
-  panUp: { key: "Shift+ArrowUp", says: "… up", repeated: true },
-  panDown: { key: "Shift+ArrowDown", says: "… down", repeated: true },
-  gallery: { key: "g", says: "open or close a reference" },
-  previous: { key: "j", says: "previous reference" },
-  next: { key: "k", says: "next reference" },
-  changes: { key: "p", says: "show or hide the changes" },
-  full: { key: "f", says: "full screen" },
-  guide: { key: "h", says: "how to judge" },
-  keys: { key: "?", says: "these keys" },
+  slightly: { key: "s", words: "slightly better" },
+  clearly: { key: "c", words: "clearly better" },
+  why: { key: "e", words: "reasons" },
+  note: { key: "n", words: "note" },
+  break: { key: "b", words: "mark where the focused video breaks" },
+  undo: { key: "u", words: "change the last answer" },
+  play: { key: " ", words: "play or pause" },
+  restart: { key: "r", words: "restart" },
+  back: { key: ",", words: "one frame back", repeated: true },
+  forward: { key: ".", words: "one frame on", repeated: true },
+  jumpBack: { key: "ArrowLeft", words: "half a second back", repeated: true },
+  jumpOn: { key: "ArrowRight", words: "half a second on", repeated: true },
+  slower: { key: "<", words: "slower" },
+  faster: { key: ">", words: "faster" },
+  normal: { key: "\\", words: "normal speed" },
+  loopStart: { key: "[", words: "loop from here" },
+  loopEnd: { key: "]", words: "loop to here" },
+  loop: { key: "l", words: "loop on or off" },
+  soloLeft: { key: "q", words: "only left, while held", held: true },
+  soloRight: { key: "w", words: "only right, while held", held: true },
+  compare: { key: "v", words: "reference in place of the focused video, while held", held: true },
+  zoom: { key: "z", words: "zoom" },
+  panLeft: { key: "Shift+ArrowLeft", words: "move the zoomed view left", repeated: true },
+  panRight: { key: "Shift+ArrowRight", words: "… right", repeated: true },
+  panUp: { key: "Shift+ArrowUp", words: "… up", repeated: true },
+  panDown: { key: "Shift+ArrowDown", words: "… down", repeated: true },
+  gallery: { key: "g", words: "open or close a reference" },
+  previous: { key: "j", words: "previous reference" },
+  next: { key: "k", words: "next reference" },
+  changes: { key: "p", words: "show or hide the changes" },
+  full: { key: "f", words: "full screen" },
+  guide: { key: "h", words: "how to judge" },
+  keys: { key: "?", words: "these keys" },
 };
 /** Keys that forms and browsers need; they keep their meaning. */
 const FIXED = { Enter: "submit and go on", Escape: "close, or take the answer back", Tab: "move the focus" };
@@ -82,7 +82,7 @@ class Keys {
     if (!name) return "This key cannot be used. Press another key.";
     if (name in FIXED) return `${shownKey(name)} is kept: ${FIXED[name]}. Press another key.`;
     const taken = this.actOf(names);
-    if (taken && taken !== act) return `${shownKey(name)} is taken: ${ACTS[taken].says}. Press another key, or change that one first.`;
+    if (taken && taken !== act) return `${shownKey(name)} is taken: ${ACTS[taken].words}. Press another key, or change that one first.`;
     this.own[act] = name;
     this.keep();
     return "";
@@ -135,9 +135,9 @@ class KeysDialog {
       button.type = "button";
       button.dataset.key = act;
       button.textContent = shownKey(this.keys.keyOf(act));
-      button.setAttribute("aria-label", `${ACTS[act].says}: ${button.textContent}. Change`);
+      button.setAttribute("aria-label", `${ACTS[act].words}: ${button.textContent}. Change`);
       button.addEventListener("click", () => this.listen(button));
-      return row(button, ACTS[act].says);
+      return row(button, ACTS[act].words);
     });
     const fixed = Object.keys(FIXED).map((name) => {
       const key = document.createElement("kbd");
@@ -159,7 +159,7 @@ class KeysDialog {
     this.asked?.removeAttribute("aria-pressed");
     this.asked = button;
     button?.setAttribute("aria-pressed", "true");
-    if (button) this.say(`Press the key for “${ACTS[button.dataset.key].says}”, or Esc to keep it.`);
+    if (button) this.say(`Press the key for “${ACTS[button.dataset.key].words}”, or Esc to keep it.`);
   }
 
   pressed(event) {
@@ -170,7 +170,7 @@ class KeysDialog {
     const problem = this.keys.change(act, event);
     if (problem) return this.say(problem, true);
     this.listen(null);
-    this.draw(`“${ACTS[act].says}” is on ${shownKey(this.keys.keyOf(act))} now.`);
+    this.draw(`“${ACTS[act].words}” is on ${shownKey(this.keys.keyOf(act))} now.`);
     this.dialog.querySelector(`[data-key=${act}]`).focus();
   }
 }

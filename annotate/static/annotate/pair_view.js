@@ -269,7 +269,7 @@ class PairView {
       const shown = button.querySelector("kbd");
       if (shown) shown.textContent = key;
       (button.matches("label") ? button.querySelector("input") : button).setAttribute("aria-keyshortcuts", key);
-      if (button.matches("button")) button.title = `${ACTS[button.dataset.act].says} (${key})`;
+      if (button.matches("button")) button.title = `${ACTS[button.dataset.act].words} (${key})`;
     }
   }
 
