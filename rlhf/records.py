@@ -34,11 +34,6 @@ class JointState(StrEnum):
     REJECTED = "rejected"
     UNDECIDED = "undecided"
 
-    @property
-    def label(self) -> str:
-        """On pages."""
-        return self.replace("_", " ")
-
 
 class Verdict(StrEnum):
     """What one person, or the consensus of several, says about a pair on one track.
