@@ -55,6 +55,8 @@ def ref_errors(
 
     if bank is None:
         return compute(draws)
+    # Partners agree on what the bank knows before either asks: another run may write in between, and one that
+    # asks alone would wait for ever.
     errors = bank.errors(draws, compute, partner, in_step=is_sharded(policy.transformer))
     for one, answer in zip(draws, errors.T.tolist(), strict=True):
         if not np.isfinite(answer).all():

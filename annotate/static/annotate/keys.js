@@ -5,7 +5,7 @@
 const CHOICES = JSON.parse(document.querySelector("#choices").textContent);
 const SIDES = Object.keys(CHOICES).filter((choice) => CHOICES[choice].takes_side);
 
-/** Every act: its key, what it does, and `held` (while the key is down) or `repeated` (while it is held). */
+/** Every act (none for sound: clips are written without audio): its key, what it does, and `held` (while the key is down) or `repeated` (while it is held). */
 const ACTS = {
   ...CHOICES,
   slightly: { key: "s", words: "slightly better" },
