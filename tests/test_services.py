@@ -224,7 +224,7 @@ def test_a_crash_is_answered_with_longer_and_longer_pauses(tmp_path: Path) -> No
 
 def test_stopping_ends_the_whole_group(tmp_path: Path) -> None:
     """Also a grandchild, and also one that will not listen."""
-    script = "warning '' TERM; sleep 600 & echo $!; wait; wait"
+    script = "trap '' TERM; sleep 600 & echo $!; wait; wait"
     child = Child(Command("stubborn", ["sh", "-c", script], patience_s=0.1), tmp_path, is_quiet=True)
     child.start()
     wait_for(lambda: "\n" in child.log.read_text() if child.log.exists() else False, "the grandchild")

@@ -18,7 +18,7 @@ from tests.rlhf.planted import BOTH_BAD, FIRST, SECOND, TIE, UNSURE
 
 def test_every_verdict_has_its_words_and_a_key_and_an_answer_of_its_own():
     assert list(VERDICTS) == list(Verdict)
-    for name in ("choice", "key", "says", "hint", "cause"):
+    for name in ("choice", "key", "words", "hint", "cause"):
         words = [getattr(verdict.data, name) for verdict in Verdict]
         assert all(words) and len(set(words)) == len(Verdict), name
     assert all(len(verdict.data.key) == 1 and "_" not in verdict.label for verdict in Verdict)

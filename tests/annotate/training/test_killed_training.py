@@ -39,14 +39,6 @@ from tests.votes import vote
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 PATIENCE_S = 180
-SAVE_SMALL = """
-import sys, torch
-from generator.model.tiny import build_tiny_pipeline, build_transformer
-pipeline = build_tiny_pipeline()
-torch.manual_seed(0)
-pipeline.register_modules(transformer=build_transformer(layers=1))
-pipeline.save_pretrained(sys.argv[1])
-"""
 CONFIG = {"steps": 40, "batch_size": 1, "save_every": 2, "rank": 2, "held_out": 0.4, "evaluate_every": 10}
 
 
@@ -62,7 +54,11 @@ def round(tmp_path: Path) -> Round:
     """Three pairs, and a policy of one layer with random weights."""
     pytest.importorskip("torch")
     folder = tmp_path / "model"
-    subprocess.run([sys.executable, "-c", SAVE_SMALL, str(folder)], cwd=settings.BASE_DIR, check=True)
+    from generator.model.tiny import build_tiny_pipeline, build_transformer
+
+    pipeline = build_tiny_pipeline()
+    pipeline.register_modules(transformer=build_transformer(layers=1))
+    pipeline.save_pretrained(folder)
     round = make_round(policy=make_model(base_model=str(folder)), dpo=CONFIG)
     for _ in range(3):
         pair = make_pair(round)
