@@ -184,8 +184,8 @@ def _delete(person: Located) -> None:
     group = person.group
     prompts = list(_prompt_versions(group))
     shown = pairs_of(group)
-    # The other copy of a gold pair that showed the person is of no use any more. Votes on the pair go with it:
-    # a vote without its video cannot be explained.
+    # The other copy of a gold pair that showed the person is of no use any more. Votes on the pair go
+    # with it: a vote without its video cannot be explained.
     copies = Q(pairs_as_first__in=shown.values("pk")) | Q(pairs_as_second__in=shown.values("pk"))
     gold = VideoSample.objects.filter(copies).exclude(copy_of=None).distinct()
     # Votes, prompts and decisions are append-only for everything but this.
