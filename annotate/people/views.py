@@ -62,7 +62,7 @@ class ReferenceCard:
     reference: Reference
     is_usable: bool
     rating: PrimaryRating | None
-    why_not: list[tuple[str, str]]
+    why_not: list[str]
     curves: list[Plot]
     undo: str | None
 
@@ -99,7 +99,7 @@ def _person_context(group: IdentityGroup, values: dict[str, Any] | None = None) 
 def _card(reference: Reference, is_usable: bool, thresholds: Thresholds) -> ReferenceCard:
     measures = curation_queries.measures_of(reference)
     why_not = [
-        (reason, explain(RejectReason(reason), measures, thresholds))
+        explain(RejectReason(reason), measures, thresholds)
         for reason in reference.reject_reasons
         if measures is not None
     ]

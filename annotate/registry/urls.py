@@ -8,8 +8,8 @@ urlpatterns = [
     path("models/", views.version_list, name="versions"),
     path("models/<int:version_id>/", views.version_detail, name="version"),
     *(
-        path(f"models/<int:version_id>/{wish}/", views.change, {"wish": wish}, name=f"version_{wish}")
-        for wish in views.CHANGES
+        path(f"models/<int:version_id>/{action}/", views.change, {"action": action}, name=f"version_{action}")
+        for action in views.CHANGES
     ),
     path("models/<int:version_id>/download/<str:form>/", views.download, name="version_download"),
     path("models/<int:version_id>/card/", views.card, name="version_card"),

@@ -120,7 +120,7 @@ def _lineage(version: ModelVersion) -> QuerySet[ModelVersion]:
     return ModelVersion.objects.filter(Q(pk=version.lineage_id) | Q(root=version.lineage_id))
 
 
-def _expect(version: ModelVersion, state: ModelState, wish: str) -> None:
+def _expect(version: ModelVersion, state: ModelState, action: str) -> None:
     remedies = {
         ModelState.CANDIDATE: "only an archived version can be restored",
         ModelState.PROMOTED: "promote another one of its lineage first",
@@ -128,7 +128,7 @@ def _expect(version: ModelVersion, state: ModelState, wish: str) -> None:
     }
     if version.state != state:
         raise VersionError(
-            f"{version} is {version.state} and cannot be {wish}; {remedies[ModelState(version.state)]}"
+            f"{version} is {version.state} and cannot be {action}; {remedies[ModelState(version.state)]}"
         )
 
 

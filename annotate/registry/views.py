@@ -77,11 +77,11 @@ def download(request: SignedInRequest, version_id: int, form: str) -> HttpRespon
 
 @leads_only
 @require_POST
-def change(request: SignedInRequest, version_id: int, wish: str) -> HttpResponse:
+def change(request: SignedInRequest, version_id: int, action: str) -> HttpResponse:
     """Promote, archive or restore a version."""
     version = get_object_or_404(version_queries.visible_versions(request.user), pk=version_id)
     try:
-        CHANGES[wish](version, request.user)
+        CHANGES[action](version, request.user)
     except versions.VersionError as error:
         messages.error(request, f"Nothing was changed: {error}.")
     return redirect("version", version_id=version.pk)

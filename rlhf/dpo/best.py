@@ -33,7 +33,7 @@ class Best:
         self._rank: tuple[bool, float] | None = None
         self._values: dict[str, Tensor] = {}
 
-    def offer(self, model: nn.Module, figures: Mapping[str, float], step: int) -> None:
+    def update(self, model: nn.Module, figures: Mapping[str, float], step: int) -> None:
         """Keep the model's trained weights if this look is the best so far.
 
         Args:

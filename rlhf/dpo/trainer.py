@@ -226,7 +226,7 @@ class FlowDPOTrainer(RunTrainer, DPOTrainer):
             return {}
         with self.average.in_place():
             figures = self.held_out.figures(self.policy, self.args.device)
-            self.best.offer(self.policy, figures, step)
+            self.best.update(self.policy, figures, step)
         return figures
 
     def reason_to_end(self, lines: Sequence[Mapping[str, float]]) -> str | None:

@@ -81,8 +81,8 @@ def test_the_best_look_is_the_lowest_loss_within_the_limit():
     best = Best(limit=0.005)
     for step, (excess, loss) in enumerate([(0.0, 0.69), (0.004, 0.6), (0.004, 0.65), (0.02, 0.3)], start=1):
         model.weight.data.fill_(step)
-        best.offer(model, {EXCESS: excess, LOSS: loss}, step)
-    best.offer(model, {"drift/empty": 0.0}, 5)  # a look at nobody
+        best.update(model, {EXCESS: excess, LOSS: loss}, step)
+    best.update(model, {"drift/empty": 0.0}, 5)  # a look at nobody
     best.restore(model)
     assert (best.step, model.weight.item()) == (2, 2.0)
 
@@ -94,11 +94,11 @@ def test_the_best_look_survives_its_file(tmp_path):
     second.load(tmp_path / "none")
     assert not (tmp_path / "none").exists() and second.step == 0
     model.weight.data.fill_(0.1)
-    first.offer(model, {EXCESS: 0.0, LOSS: 0.1 + 0.2}, 3)
+    first.update(model, {EXCESS: 0.0, LOSS: 0.1 + 0.2}, 3)
     first.save(tmp_path / "best")
     second.load(tmp_path / "best")
     model.weight.data.fill_(7.0)
-    second.offer(model, {EXCESS: 0.0, LOSS: 0.1 + 0.2}, 4)  # no better than the one from the file
+    second.update(model, {EXCESS: 0.0, LOSS: 0.1 + 0.2}, 4)  # no better than the one from the file
     second.restore(model)
     assert second.step == 3 and model.weight.item() == torch.tensor(0.1).item()
 
