@@ -14,8 +14,8 @@ from django.views.decorators.http import require_POST, require_safe
 from annotate.core.access import SignedInRequest, leads_only, visible_rounds
 from annotate.models import Round, RoundFigures
 from annotate.quality import queries as quality_queries
-from annotate.quality.figures import FIGURES_VERSION
 from annotate.quality.tasks import send_figures
+from annotate.quality.vote_statistics import FIGURES_VERSION
 from annotate.rounds import progress_queries
 from annotate.rounds.funnel_queries import round_funnel
 from rlhf.plots.pages import Parts, bars, parts

@@ -9,7 +9,7 @@ from celery import shared_task
 from annotate.jobs.sending import send
 from annotate.models import Disqualification, Round
 from annotate.quality import disqualification as quality
-from annotate.quality import figures
+from annotate.quality import vote_statistics
 from annotate.quality.queries import rounds_with_votes
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ def refresh_figures() -> None:
 def compute_figures(round_id: int) -> None:
     round = Round.objects.filter(pk=round_id).first()
     if round is not None:
-        figures.compute_round(round)
+        vote_statistics.compute_round(round)
 
 
 def send_figures(round: Round) -> None:

@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from annotate.exports.freezing import export_round
 from annotate.models import User
-from annotate.quality.figures import compute_round
+from annotate.quality.vote_statistics import compute_round
 from tests.annotate.planted_votes import judge_all, left, truthful
 from tests.browser.conftest import Visit
 from tests.factories import make_round, make_user

@@ -49,7 +49,7 @@ from annotate.exports import downloads, freezing
 from annotate.integrations import webhooks
 from annotate.jobs import runs
 from annotate.judging import judgments, slots, vote_fits
-from annotate.quality import figures
+from annotate.quality import vote_statistics
 from rlhf.records import Track
 
 round = Round.objects.get(pk=int(sys.argv[1]))
@@ -80,7 +80,7 @@ threads = [threading.Thread(target=judge, args=[person]) for person in people]
 with connection.execute_wrapper(count):
     lead = User.objects.get(username="lea")
     vote_fits.fit_round(round)
-    figures.compute_round(round)
+    vote_statistics.compute_round(round)
     export = freezing.export_round(round)
     downloads.write_file(downloads.request_file(lead).pk, uuid4())
     endpoint = webhooks.add_endpoint("http://127.0.0.1:9/", ["export.ready"], lead)

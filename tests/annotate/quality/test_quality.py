@@ -13,7 +13,7 @@ from annotate.models import AnnotatorFlag, AuditEvent, GoldKind, GoldPair, Slot,
 from annotate.quality import queries as quality_queries
 from annotate.quality import tasks as quality_tasks
 from annotate.quality.disqualification import QualityError, disqualify, review_flag
-from annotate.quality.figures import compute_round
+from annotate.quality.vote_statistics import compute_round
 from annotate.rounds import progress_queries
 from annotate.rounds.funnel_queries import round_funnel
 from rlhf.records import Track, Verdict

@@ -7,7 +7,7 @@ import pytest
 from annotate.exports.freezing import export_round
 from annotate.models import AnnotatorFlag, Disqualification
 from annotate.quality.disqualification import settle
-from annotate.quality.figures import compute_round
+from annotate.quality.vote_statistics import compute_round
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import browser_of
 from tests.annotate.planted_votes import dominant_but_for, judge_all, left, truthful

@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 
 from annotate.judging import vote_fits as statistics
 from annotate.models import Claim, Disqualification, Round, RoundFigures, VoteFit
-from annotate.quality import figures
+from annotate.quality import vote_statistics
 from annotate.quality.disqualification import disqualify
 from rlhf.records import Track, Verdict
 from tests.factories import make_pair, make_round, make_user
@@ -21,7 +21,9 @@ from tests.votes import vote
 
 JOBS = [
     pytest.param(statistics.fit_round, statistics, "counting_votes", "fit of round {}", id="fit"),
-    pytest.param(figures.compute_round, figures, "round_votes", "figures of round {}", id="figures"),
+    pytest.param(
+        vote_statistics.compute_round, vote_statistics, "round_votes", "figures of round {}", id="figures"
+    ),
 ]
 
 
