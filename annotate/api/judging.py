@@ -34,13 +34,7 @@ from annotate.judging.judgments import (
 )
 from annotate.judging.no_pair import Reason
 from annotate.judging.queries import changeable_judgment, num_held
-from annotate.judging.slots import (
-    MAX_HELD,
-    RoundNotForChoosingError,
-    lease_slot,
-    release_slot,
-    renew_lease,
-)
+from annotate.judging.slots import MAX_HELD, RoundNotForChoosingError, lease_slot, release_slot, renew_lease
 from annotate.judging.tracks import judging_task
 from annotate.models import Judgment, User
 from rlhf.records import Track, choice_of

@@ -12,16 +12,7 @@ from annotate.judging.answer_schema import Break
 from annotate.judging.media_views import media_url
 from annotate.judging.no_pair import Reason
 from annotate.judging.tracks import JudgingTask, said_on_screen
-from annotate.models import (
-    Export,
-    FileFormat,
-    Judgment,
-    JudgmentFile,
-    ModelVersion,
-    Round,
-    RoundState,
-    Run,
-)
+from annotate.models import Export, FileFormat, Judgment, JudgmentFile, ModelVersion, Round, RoundState, Run
 from annotate.rounds.funnel_queries import Funnel, round_funnel
 from rlhf.records import CHOICES, Track
 

@@ -5,11 +5,7 @@ from __future__ import annotations
 from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import Now
 
-from annotate.models import (
-    User,
-    WebhookEndpoint,
-    WebhookMessage,
-)
+from annotate.models import User, WebhookEndpoint, WebhookMessage
 
 
 def visible_endpoints(user: User) -> QuerySet[WebhookEndpoint]:

@@ -19,14 +19,7 @@ from annotate.core.audit import record_event
 from annotate.database.locks import _QUEUE_LOCK
 from annotate.jobs.queue import Queue
 from annotate.jobs.stages import work_of
-from annotate.models import (
-    LIVE,
-    Round,
-    Run,
-    RunMetric,
-    RunStatus,
-    User,
-)
+from annotate.models import LIVE, Round, Run, RunMetric, RunStatus, User
 from generator.rundir import RunDir
 
 #: A running job that was not renewed for this long has lost its worker.

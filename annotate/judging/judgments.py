@@ -13,12 +13,7 @@ from django.db import IntegrityError, transaction
 
 from annotate.database import clock
 from annotate.gold.qualification import end_try
-from annotate.judging.answer_schema import (
-    NotWatchedError,
-    check_not_too_soon,
-    check_strength,
-    check_watched,
-)
+from annotate.judging.answer_schema import NotWatchedError, check_not_too_soon, check_strength, check_watched
 from annotate.judging.queries import is_disqualified, latest_judgments, lock_slot, take_turn
 from annotate.judging.resolution import resolve_votes
 from annotate.models import Judgment, Slot, User

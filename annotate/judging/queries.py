@@ -12,15 +12,7 @@ from django.db import connection
 from django.db.models import Count, Exists, Model, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
-from annotate.models import (
-    Disqualification,
-    Judgment,
-    Round,
-    Slot,
-    Use,
-    User,
-    VideoPair,
-)
+from annotate.models import Disqualification, Judgment, Round, Slot, Use, User, VideoPair
 from annotate.privacy.consent_queries import given
 from rlhf.records import Track
 

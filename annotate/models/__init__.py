@@ -20,13 +20,7 @@ from annotate.models.identity import (
 )
 from annotate.models.judgment import Exposure, Judgment, Side, Slot, Strength
 from annotate.models.preference import Consensus, Export, PreferencePair
-from annotate.models.quality import (
-    AnnotatorFlag,
-    Disqualification,
-    FlagOutcome,
-    RoundFigures,
-    Supersession,
-)
+from annotate.models.quality import AnnotatorFlag, Disqualification, FlagOutcome, RoundFigures, Supersession
 from annotate.models.removal import Erasure, FileRemoval
 from annotate.models.round import (
     LIVE,

@@ -16,13 +16,7 @@ from django.db.models import Q, QuerySet
 from annotate.models.curation import CurationDecision
 from annotate.models.download import JudgmentFile
 from annotate.models.gold import GoldPair, Qualification
-from annotate.models.identity import (
-    DifferentialPrompt,
-    IdentityGroup,
-    Instance,
-    InstanceReference,
-    Reference,
-)
+from annotate.models.identity import DifferentialPrompt, IdentityGroup, Instance, InstanceReference, Reference
 from annotate.models.judgment import Exposure, Judgment, Slot
 from annotate.models.preference import Consensus, Export, PreferencePair
 from annotate.models.round import VideoPair, VideoSample

@@ -5,13 +5,7 @@ from __future__ import annotations
 from django.db.models import Exists, OuterRef, QuerySet
 
 from annotate.core.errors import RoundError
-from annotate.models import (
-    Export,
-    IdentityGroup,
-    PreferencePair,
-    Round,
-    Use,
-)
+from annotate.models import Export, IdentityGroup, PreferencePair, Round, Use
 from annotate.privacy.consent_queries import given, people_of, refusal, uses_of
 
 

@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from rlhf.records import (
-    FAVOURED,
-    SETTLES,
-    Consensus,
-    JointResult,
-    JointState,
-    Sample,
-    Track,
-    Verdict,
-)
+from rlhf.records import FAVOURED, SETTLES, Consensus, JointResult, JointState, Sample, Track, Verdict
 
 
 def joint_state(
