@@ -16,15 +16,15 @@ from rlhf.training.lora import trainable_state
 
 
 class Best:
-    """The averaged weights of the best look at held-out pairs so far, in main memory.
+    """The averaged weights of the best evaluation pass so far, in main memory.
 
-    A look whose chosen error is within the limit is better than one beyond it, and then the lower loss is.
+    A pass whose chosen error is within the limit is better than one beyond it, and then the lower loss is.
 
     Args:
         limit: `FlowDPOConfig.max_excess`.
 
     Attributes:
-        step: after which the look was; 0 before the first.
+        step: after which the pass was; 0 before the first.
     """
 
     def __init__(self, limit: float) -> None:
@@ -34,11 +34,11 @@ class Best:
         self._values: dict[str, Tensor] = {}
 
     def update(self, model: nn.Module, figures: Mapping[str, float], step: int) -> None:
-        """Keep the model's trained weights if this look is the best so far.
+        """Keep the model's trained weights if this pass is the best so far.
 
         Args:
             model: with the weights that were judged.
-            figures: of the look; without held-out pairs in it nothing is kept.
+            figures: of the pass; without held-out pairs in it nothing is kept.
             step: after which it was.
         """
         if EXCESS not in figures:
@@ -56,7 +56,7 @@ class Best:
             weights[name].copy_(value)
 
     def save(self, path: Path) -> None:
-        """Write it exactly as it is; nothing before the first look."""
+        """Write it exactly as it is; nothing before the first pass."""
         if self._rank is not None:
             facts = {"step": json.dumps(self.step), "rank": json.dumps(self._rank)}
             save_file(self._values, path, facts)

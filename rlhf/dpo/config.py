@@ -106,12 +106,12 @@ class FlowDPOConfig(SampledConfig):
         description="share of the identities whose pairs are never trained on but watched",
     )
     evaluate_every: Count = Field(
-        default=25, description="steps between looks at them; the last step always has one"
+        default=25, description="steps between evaluation passes on them; the last step always has one"
     )
     max_excess: Positive = Field(
         default=0.005,
         description="the run ends early when the error on held-out chosen videos is above the frozen "
-        "policy's by more than this share in three looks running",
+        "policy's by more than this share in three passes in a row",
     )
 
     @classmethod

@@ -33,7 +33,7 @@ class PastRun:
         name: of the run.
         config: its settings.
         seconds: of each step.
-        other_seconds: from start to end, without the steps: loading, encoding, looks, saving.
+        other_seconds: from start to end, without the steps: loading, encoding, evaluation, saving.
         num_pairs: of its export.
         memory_bytes: the most that it held; None where it did not say.
     """

@@ -57,7 +57,7 @@ def excess_to_end(lines: Sequence[Mapping[str, float]], limit: float) -> str | N
     """Why a run shall end after these lines of metrics, or None.
 
     Args:
-        lines: of the run so far; those without a look at held-out pairs do not count.
+        lines: of the run so far; those without an evaluation pass do not count.
         limit: the share by which the chosen error may exceed the frozen policy's.
     """
     found = [line[EXCESS] for line in lines if EXCESS in line][-PATIENCE:]

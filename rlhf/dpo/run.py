@@ -9,7 +9,7 @@
                     are the parent's
     checkpoints/    adapter, its average and optimizer; a run that was killed goes on from the newest one
     adapter/        pytorch_lora_weights.safetensors, as Diffusers reads it: the average; where the run ended
-                    early, that of its best look at held-out people
+                    early, that of its best evaluation pass
     result.json     adapter hash and closing figures
 
 SIGTERM ends the run after the step under way, with a checkpoint; starting the command again resumes it. For

@@ -52,7 +52,7 @@ class FlowDPOTrainer(RunTrainer, DPOTrainer):
         callbacks: further callbacks of transformers.
 
     Attributes:
-        best: the weights of the best look at what is held out.
+        best: the weights of the best evaluation pass.
     """
 
     policy: FlowPolicy
@@ -184,7 +184,7 @@ class FlowDPOTrainer(RunTrainer, DPOTrainer):
         return compute(lambda **_: outputs, inputs, return_outputs=False)
 
     def step_metrics(self) -> dict[str, float]:
-        """TRL's rewards, the errors behind them also by quarters of the times, and a look at held-out pairs.
+        """TRL's rewards, the errors behind them also by quarters of the times, and an evaluation pass.
 
         What TRL counts about tokens means nothing here. A chosen drift above 0 says that chosen videos got
         less likely. `saturation` is the share of the gradient that is gone: 1/2 where nothing moves, near 1

@@ -62,8 +62,8 @@ def guards(facts: PairFacts, config: FlowDPOConfig) -> Iterator[PreflightWarning
         )
     elif config.steps < 3 * config.evaluate_every:
         yield PreflightWarning(
-            "few_looks",
-            f"{config.steps} steps and a look every {config.evaluate_every}: an early end needs three looks.",
+            "few_evaluations",
+            f"{config.steps} steps, evaluated every {config.evaluate_every}: an early end needs three passes.",
             f"Lower evaluate_every to {max(1, config.steps // 5)}.",
         )
 

@@ -2,7 +2,7 @@
 
     score = mean over the elements of mean over the frames of s(cos(element in the frame, in its picture))
 
-with s as in `looks.LookSettings`. An element is found by its name, cut out and compared on white; a frame
+with s as in `LikenessSettings`. An element is found by its name, cut out and compared on white; a frame
 without it counts 0. Its picture is the one that the instance names, or else the primary reference; of a clip
 the look closest to the frame's counts.
 """
@@ -23,7 +23,7 @@ from generator.curation.detection import needed
 from generator.curation.weights import Weights, find_weights
 from generator.validation import Count, Share, record
 from rlhf.evaluation.metrics.elements_cutout import Cutout
-from rlhf.evaluation.metrics.looks import LookSettings, closest, scaled, spread_frames
+from rlhf.evaluation.metrics.likeness import LikenessSettings, closest, scaled, spread_frames
 from rlhf.evaluation.metrics.registry import MetricOptions
 from rlhf.evaluation.records import (
     NOT_ASKED,
@@ -73,7 +73,7 @@ class Embedder(Protocol):
 
 
 @record
-class ElementSettings(LookSettings):
+class ElementSettings(LikenessSettings):
     """How elements are looked at, in the frames of a video and of a clip that shows them as asked for."""
 
     frames: Count = Field(default=8, description="of a clip, so many at most are looked at, evenly spread")

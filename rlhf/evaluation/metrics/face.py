@@ -2,7 +2,7 @@
 
     score = mean over the frames of mean over the references of s(cos(frame, reference))
 
-with s as in `looks.LookSettings`; a frame without a face counts 0, so that a video which shows the face once
+with s as in `LikenessSettings`; a frame without a face counts 0, so that a video which shows the face once
 does not score like one that keeps it. Of a clip among the references the face closest to the frame's counts.
 """
 
@@ -24,7 +24,7 @@ from generator.curation.weights import Weights, find_weights
 from generator.validation import record
 from rlhf.evaluation.metrics.face_alignment import ALIGNMENT, face_crop
 from rlhf.evaluation.metrics.face_embedders import ArcFace, CurricularFace, Embedder, SFace
-from rlhf.evaluation.metrics.looks import LookSettings, closest, scaled, spread_frames
+from rlhf.evaluation.metrics.likeness import LikenessSettings, closest, scaled, spread_frames
 from rlhf.evaluation.metrics.registry import MetricOptions
 from rlhf.evaluation.records import EvaluationInstance, MetricError, MetricFacts, VideoScores
 
@@ -32,7 +32,7 @@ _Vectors = NDArray[np.float64]
 
 
 @record
-class FaceSettings(LookSettings):
+class FaceSettings(LikenessSettings):
     """How a face metric looks, at the frames of a video and of a clip among the references alike."""
 
     detector: str = Field(default="yunet", description="one of generator.curation.settings.FACE_DETECTORS")

@@ -75,7 +75,7 @@ def test_it_finds_what_is_wrong_with_pairs(name, changes):
         ("high_rate", {"learning_rate": 1e-3}),
         ("no_guard", {"guard": "none"}),
         ("nobody_held_out", {"held_out": 0.0}),
-        ("few_looks", {"evaluate_every": 50}),
+        ("few_evaluations", {"evaluate_every": 50}),
         ("many_passes", {"steps": 800}),
         ("part_of_a_pass", {"batch_size": 1}),
         ("all_warmup", {"warmup_steps": 100}),

@@ -17,7 +17,7 @@ from generator.photo import write_photo
 from generator.records import ReferenceKind
 from generator.video import read_clip, write_clip
 from rlhf.evaluation.metrics.face import FaceMetric, FaceSettings
-from rlhf.evaluation.metrics.looks import closest, spread_frames
+from rlhf.evaluation.metrics.likeness import closest, spread_frames
 from rlhf.evaluation.records import EvaluationInstance, MetricError, VideoScores
 from tests.generator.media_files import grey_of, moving
 

@@ -15,7 +15,7 @@ from generator.video import read_clip
 
 
 @record
-class LookSettings(Stored):
+class LikenessSettings(Stored):
     """How a metric of likeness looks.
 
     Raises:
@@ -61,7 +61,7 @@ def spread_frames(path: Path, count: int) -> tuple[list[int], NDArray[np.uint8]]
 
 
 def scaled(cosines: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
-    """Cosines as similarities in [0, 1], see `LookSettings`; what rounding puts beyond is cut off."""
+    """Cosines as similarities in [0, 1], see `LikenessSettings`; what rounding puts beyond is cut off."""
     similarity = (1 + cosines) / 2 if scale == "half" else cosines
     return np.clip(similarity, 0.0, 1.0)
 
