@@ -63,7 +63,7 @@ def guards(facts: PairFacts, config: FlowDPOConfig) -> Iterator[PreflightWarning
     elif config.steps < 3 * config.evaluate_every:
         yield PreflightWarning(
             "few_evaluations",
-            f"{config.steps} steps, evaluated every {config.evaluate_every}: an early end needs three passes.",
+            f"{config.steps} steps, evaluated every {config.evaluate_every}: an early end needs three.",
             f"Lower evaluate_every to {max(1, config.steps // 5)}.",
         )
 
