@@ -8,6 +8,13 @@ from django.db import connection
 _QUEUE_LOCK = 7_206_148
 
 
+def take_queue(place: int) -> None:
+    """Nobody else queues a run of this place until this transaction ends; those of other places go on."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [_QUEUE_LOCK])
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_QUEUE_LOCK, place])
+
+
 def hold_queue() -> None:
     """Nobody queues a run until this transaction ends."""
     with connection.cursor() as cursor:

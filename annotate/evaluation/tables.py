@@ -16,7 +16,7 @@ from rlhf.plots.pages import span
 _NO_FIGURES = dict.fromkeys(("mean", "low", "high", "gain", "gain_low", "gain_high", "win_rate"))
 
 
-def _report_path(run: Run) -> str:
+def report_path(run: Run) -> str:
     return f"{run.folder}/{report_tables.REPORT_FILE}"
 
 
@@ -37,7 +37,7 @@ def evaluation_tables(run: Run) -> dict[str, Any]:
         "tracks": {name: result[name] for name in ("identity", "controllability") if result.get(name)},
         "compared": [labels.get(name, name) for name in result.get("compare") or []],
         "seconds": result.get("seconds"),
-        "has_report": (settings.STORAGE_ROOT / _report_path(run)).is_file(),
+        "has_report": (settings.STORAGE_ROOT / report_path(run)).is_file(),
     }
 
 

@@ -12,7 +12,7 @@ from annotate.core.access import SignedInRequest, leads_only, visible_runs
 from annotate.core.errors import RoundError
 from annotate.core.files import stored_file
 from annotate.evaluation.evaluations import evaluate_version
-from annotate.evaluation.tables import _report_path
+from annotate.evaluation.tables import report_path
 from annotate.jobs import tasks
 from annotate.models import Stage
 from annotate.registry import queries as version_queries
@@ -37,7 +37,7 @@ def start(request: SignedInRequest, version_id: int) -> HttpResponse:
 def report(request: SignedInRequest, run_id: int) -> HttpResponseBase:
     """To save and open: its styles stand inside it, which this site's own pages may not have."""
     run = get_object_or_404(visible_runs(request.user), pk=run_id, stage=Stage.EVALUATE)
-    response = stored_file(request, _report_path(run))
+    response = stored_file(request, report_path(run))
     response.headers["Content-Disposition"] = f'attachment; filename="evaluation-{run.pk}.html"'
     response.headers["Content-Type"] = "text/html; charset=utf-8"
     return response

@@ -16,7 +16,6 @@ from rlhf.export.rule import ExportRule, choose
 from rlhf.records import JointState, Sample, Track, Verdict
 from rlhf.votes.consensus import ADJUDICATED_RULE_VERSION
 
-#: Of a video in its pair.
 #: Why a pair is left out that the rule would export.
 NO_CONSENT = "no consent of the person"
 

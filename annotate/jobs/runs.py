@@ -11,12 +11,12 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Case, F, Max, Q, QuerySet, Value, When
 from django.db.models.functions import Now
 
 from annotate.core.audit import record_event
-from annotate.database.locks import _QUEUE_LOCK
+from annotate.database.locks import take_queue
 from annotate.jobs.queue import Queue
 from annotate.jobs.stages import work_of
 from annotate.models import LIVE, Round, Run, RunMetric, RunStatus, User
@@ -40,9 +40,7 @@ def queue_run(round: Round | None, stage: str, request: Any, *, actor: User | No
         KeyError: no room has this stage.
     """
     work_of(stage)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [_QUEUE_LOCK])
-        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_QUEUE_LOCK, round.pk if round else 0])
+    take_queue(round.pk if round else 0)
     runs = Run.objects.filter(round=round, stage=stage)
     live = runs.filter(status__in=[*LIVE]).first()
     if live is not None:

@@ -33,12 +33,12 @@ def own_entries(account: User) -> QuerySet[Entry]:
     return entries.select_related("link__judging", "link__study", "participant__account").order_by("-id")
 
 
-def _judged(work: JudgingWork) -> QuerySet[Slot]:
+def judged_slots(work: JudgingWork) -> QuerySet[Slot]:
     return Slot.objects.filter(round=work.round_id, track=work.track, judged_at__isnull=False)
 
 
 def num_judged(account: User, work: JudgingWork) -> int:
-    return _judged(work).filter(annotator=account).count()
+    return judged_slots(work).filter(annotator=account).count()
 
 
 def has_open_pair(account: User, work: JudgingWork) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
-from annotate.judging.assignment_queries import _judged
+from annotate.judging.assignment_queries import judged_slots
 from annotate.models import Entry, EntryLink, Study, StudyAnswer, User
 
 
@@ -30,7 +30,7 @@ def entries_of(link: EntryLink) -> QuerySet[Entry]:
         answered = StudyAnswer.objects.filter(task__seat__study=work, task__seat__participant=account)
         judged = answered.order_by().values("task__seat").annotate(count=Count("id"))
     else:
-        slots = _judged(work).filter(annotator=account).order_by().values("annotator")
+        slots = judged_slots(work).filter(annotator=account).order_by().values("annotator")
         judged = slots.annotate(count=Count("id"))
     count = Coalesce(Subquery(judged.values("count"), output_field=IntegerField()), 0)
     return link.entries.select_related("participant__account").annotate(num_judged=count)
