@@ -18,9 +18,10 @@ from annotate.core.environment import (
     SettingError,
     cache_from_broker,
     database_from_url,
-    folder_from_url,
+    storage_from_url,
 )
 from annotate.core.sockets import postgres_url, redis_url
+from annotate.storage.address import FolderAddress
 from generator.curation.filters import Thresholds
 from generator.curation.settings import CurationSettings, DetectorSettings
 
@@ -40,7 +41,9 @@ LOG_LEVEL = env.one_of(
 # work, spinning ones made sampling three times slower.
 _SECRETS = ("DATABASE_URL", "CELERY_BROKER_URL", "SECRET_KEY")
 RUN_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"} | {
-    name: value for name, value in os.environ.items() if name.removesuffix("_FILE") not in _SECRETS
+    name: value
+    for name, value in os.environ.items()
+    if name.removesuffix("_FILE") not in _SECRETS and not name.startswith("AWS_")
 }
 
 # -- services: what is not named in the environment is embedded -----------------------------------
@@ -74,7 +77,7 @@ DATABASES: dict[str, dict[str, Any]] = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-STORAGE_ROOT = folder_from_url(
+STORAGE = storage_from_url(
     "STORAGE_URL",
     env.text(
         "STORAGE_URL",
@@ -82,6 +85,17 @@ STORAGE_ROOT = folder_from_url(
         "Folder for videos and run folders, such as file:///srv/anyid; web and workers share it.",
         shown="VAR_DIR/storage",
     ),
+)
+if not isinstance(STORAGE, FolderAddress):
+    raise SettingError("STORAGE_URL: the site needs a folder so far; write it like file:///srv/anyid")
+STORAGE_ROOT = STORAGE.folder
+STORAGE_CREDENTIALS = {
+    "access_key_id": env.secret("AWS_ACCESS_KEY_ID", "Key of the bucket.", shown="role of the machine"),
+    "secret_access_key": env.secret("AWS_SECRET_ACCESS_KEY", "Secret of that key.", shown=""),
+    "session_token": env.secret("AWS_SESSION_TOKEN", "Only where the key is temporary.", shown=""),
+}
+STORAGE_CACHE_GB = env.integer(
+    "STORAGE_CACHE_GB", 20, "Gigabytes of a bucket's files kept in VAR_DIR/cache.", low=0, high=100_000
 )
 
 # -- the site's address and secrets -----------------------------------------------------------------

@@ -26,6 +26,7 @@ FORBIDDEN = {
     "annotate/core/environment.py": {"django"},
     "annotate/core/sockets.py": {"django"},
     "annotate/settings.py": {"django"},
+    "annotate/storage/address.py": {"django"},
 }
 # What stands at the top of a package beside its rooms.
 LOOSE = {
