@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from annotate.core.browser_policy import content_security_policy
 from annotate.core.environment import (
     Environment,
     SettingError,
@@ -97,6 +98,14 @@ STORAGE_CREDENTIALS = {
 STORAGE_CACHE_GB = env.integer(
     "STORAGE_CACHE_GB", 20, "Gigabytes of a bucket's files kept in VAR_DIR/cache.", low=0, high=100_000
 )
+MEDIA_DELIVERY = env.one_of(
+    "MEDIA_DELIVERY",
+    ("web", "proxy", "redirect"),
+    "web",
+    "Who sends clips: this site, the proxy before it, or the bucket (see docs/operating.md).",
+)
+if MEDIA_DELIVERY == "redirect" and not STORAGE.origin:
+    raise SettingError("MEDIA_DELIVERY=redirect needs a bucket in STORAGE_URL; use web or proxy")
 
 # -- the site's address and secrets -----------------------------------------------------------------
 
@@ -404,18 +413,7 @@ SECURE_SSL_REDIRECT = IS_HTTPS
 # Health checks and metrics are asked for from inside, past the proxy that ends TLS.
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 SECURE_HSTS_SECONDS = 31_536_000 if IS_HTTPS else 0
-# No inline script or style anywhere; clips may be played from memory (blob:).
-CONTENT_SECURITY_POLICY = "; ".join(
-    [
-        "default-src 'self'",
-        "img-src 'self' data: blob:",
-        "media-src 'self' blob:",
-        "object-src 'none'",
-        "base-uri 'none'",
-        "form-action 'self'",
-        "frame-ancestors 'none'",
-    ]
-)
+CONTENT_SECURITY_POLICY = content_security_policy(STORAGE.origin if MEDIA_DELIVERY == "redirect" else "")
 
 # -- API ------------------------------------------------------------------------------------------
 
@@ -470,6 +468,7 @@ _EVERY_S = {
     "annotate.quality.tasks.settle_all": 60.0,
     "annotate.integrations.tasks.remove_old_messages": 60.0,
     "annotate.exports.tasks.tidy_files": 60.0,
+    "annotate.storage.tasks.remove_leased_copies": 300.0,
 }
 # A job that no worker took before the next one was due is not wanted any more: they would only pile up.
 CELERY_BEAT_SCHEDULE = {

@@ -25,7 +25,7 @@ class ObjectStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        found = _free_ports(2 * len(PORTS))
+        found = free_ports(2 * len(PORTS))
         self.ports = dict(zip([name + kind for name in PORTS for kind in ("", ".grpc")], found, strict=True))
 
     @property
@@ -84,7 +84,7 @@ class ObjectStore:
         return BucketStorage(self.address(prefix), CREDENTIALS, LocalCache(cache, 10**9))
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     listening = [socket.socket() for _ in range(count)]
     for one in listening:
         one.bind(("127.0.0.1", 0))

@@ -13,7 +13,7 @@ from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 
-from annotate.core.files import media_view, requester, stored_file
+from annotate.core.files import Lease, media_view, requester, stored_file
 from annotate.judging.queries import held_slot
 from annotate.judging.tracks import shown_file
 
@@ -26,6 +26,6 @@ def media_url(lease: UUID, name: str) -> str:
 def leased_media(request: HttpRequest, lease: UUID, name: str) -> HttpResponseBase:
     slot = held_slot(requester(request), lease)
     path = shown_file(slot, name) if slot else None
-    if path is None:
+    if slot is None or path is None:
         raise Http404
-    return stored_file(request, path)
+    return stored_file(request, path, Lease(f"{lease}/{name}", int(slot.time_left.total_seconds())))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -19,6 +19,8 @@ class FolderAddress:
     """A folder of this machine, or one that several machines mount."""
 
     folder: Path
+    #: Browsers cannot be sent to it.
+    origin: str = field(default="", init=False)
 
     def __str__(self) -> str:
         return self.folder.as_uri()

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import mimetypes
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -25,7 +24,7 @@ from obstore.store import S3Store
 from annotate.storage.address import BucketAddress
 from annotate.storage.bucket_errors import said_by
 from annotate.storage.cache import LocalCache
-from annotate.storage.interface import CHUNK_BYTES, StoredObject, altered, checked_key, is_partial
+from annotate.storage.interface import CHUNK_BYTES, StoredObject, altered, checked_key, is_partial, media_type
 from generator.media import file_sha256
 
 if TYPE_CHECKING:
@@ -160,13 +159,12 @@ class BucketStorage:
         found = hashlib.sha256(source).hexdigest() if isinstance(source, bytes) else file_sha256(source)
         if sha256 and found != sha256:
             raise altered(self.name, key, found, sha256)
-        kind = mimetypes.guess_type(key)[0] or "application/octet-stream"
         with self._errors(key):
             obstore.put(
                 self._store,
                 checked_key(key),
                 source,
-                attributes={"Content-Type": kind, _HASH: found},
+                attributes={"Content-Type": media_type(key), _HASH: found},
                 chunk_size=PART_BYTES,
                 max_concurrency=PARTS_AT_ONCE,
             )
@@ -198,6 +196,9 @@ class BucketStorage:
     def address(self, key: str, lifetime_s: int) -> str:
         with self._errors(key):
             return obstore.sign(self._store, "GET", checked_key(key), timedelta(seconds=lifetime_s))
+
+    def internal_address(self, key: str, lifetime_s: int) -> str:
+        return self.address(key, lifetime_s).split("/", 3)[3]
 
     @contextlib.contextmanager
     def _errors(self, key: str) -> Iterator[None]:

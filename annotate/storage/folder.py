@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import quote
 
 from annotate.storage.address import FolderAddress
 from annotate.storage.interface import (
@@ -51,18 +54,9 @@ class FolderStorage:
 
     def stream(self, key: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         with self._errors():
-            file = open(self._place(key), "rb")  # noqa: SIM115 - the generator closes it
-            file.seek(start)
-        left = max(0, (os.fstat(file.fileno()).st_size if stop is None else stop) - start)
-
-        def chunks() -> Iterator[bytes]:
-            nonlocal left
-            with file, self._errors():
-                while left > 0 and (chunk := file.read(min(CHUNK_BYTES, left))):
-                    left -= len(chunk)
-                    yield chunk
-
-        return chunks()
+            file = open(self._place(key), "rb")  # noqa: SIM115 - whoever reads the part closes it
+        size = os.fstat(file.fileno()).st_size
+        return FilePart(file, start, size if stop is None else min(stop, size))
 
     @contextlib.contextmanager
     def local(self, key: str, sha256: str = "") -> Iterator[Path]:
@@ -126,7 +120,10 @@ class FolderStorage:
                 shutil.rmtree(place)
 
     def address(self, key: str, lifetime_s: int) -> str:
-        raise StorageError(f"{self.name} is a folder, so its files have no web address; set MEDIA_FROM=web")
+        raise StorageError(f"{self.name} is a folder, whose files have no address; set MEDIA_DELIVERY=web")
+
+    def internal_address(self, key: str, lifetime_s: int) -> str:
+        return quote(checked_key(key))
 
     def _place(self, key: str) -> Path:
         return self.root / checked_key(key)
@@ -155,3 +152,38 @@ def _flush(place: Path) -> None:
     """Bring a file to the disk before it gets its name: after a power cut, it is whole or not there."""
     with open(place, "rb") as written:
         os.fsync(written.fileno())
+
+
+class FilePart(io.RawIOBase):
+    """The bytes `start` to `stop` of an open file, which it closes; read as a file, or by chunks."""
+
+    def __init__(self, file: BinaryIO, start: int, stop: int) -> None:
+        self.file, self.start, self.size = file, start, max(0, stop - start)
+        self.place = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self.place, io.SEEK_END: self.size}[whence]
+        self.place = max(0, base + offset)
+        return self.place
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(0, self.size - self.place)
+        self.file.seek(self.start + self.place)
+        part = self.file.read(left if size < 0 else min(size, left))
+        self.place += len(part)
+        return part
+
+    def close(self) -> None:
+        self.file.close()
+        super().close()
+
+    def __iter__(self) -> Iterator[bytes]:
+        with self:
+            while chunk := self.read(CHUNK_BYTES):
+                yield chunk

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+_TYPES = {".mp4": "video/mp4", ".png": "image/png", ".jpg": "image/jpeg"}
 #: How much is read at a time.
 CHUNK_BYTES = 1 << 20
 
@@ -109,6 +110,14 @@ class Storage(Protocol):
         Raises:
             StorageError: this kind of storage has none.
         """
+
+    def internal_address(self, key: str, lifetime_s: int) -> str:
+        """Where a proxy in front of the site finds an object: a path, and for a bucket its signature."""
+
+
+def media_type(key: str) -> str:
+    """What a browser is told that an object is."""
+    return _TYPES.get(PurePosixPath(key).suffix, "application/octet-stream")
 
 
 def checked_key(key: str) -> str:

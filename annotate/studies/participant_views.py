@@ -16,7 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from annotate.core.access import SignedInRequest, signed_in
-from annotate.core.files import media_view, requester, stored_file
+from annotate.core.files import Lease, media_view, requester, stored_file
 from annotate.database import moments
 from annotate.judging.answer_schema import NotWatchedError, TooSoonError, read_form
 from annotate.judging.judgments import LeaseLostError
@@ -159,4 +159,5 @@ def study_media(request: HttpRequest, lease: UUID, name: str) -> HttpResponseBas
     path = study_queries.shown_file(task, name) if task else None
     if path is None:
         raise Http404
-    return stored_file(request, path)
+    # A pair of a study is its participant's until they have taken part; an address of it is not.
+    return stored_file(request, path, Lease(f"{lease}/{name}", settings.LEASE_S))
