@@ -21,6 +21,7 @@ from annotate.database import clock
 from annotate.gold.queries import slots_to_repeat
 from annotate.models import GoldKind, GoldPair, Instance, Round, Slot, Use, User, VideoPair, VideoSample
 from annotate.people.queries import usable_references
+from annotate.storage.opening import site_storage
 from generator.display_copies import Frames, bend, write_display_copy
 from generator.video import probe
 from rlhf.records import Track, Verdict
@@ -235,9 +236,10 @@ def _store(
 def _write(round: Round, source: VideoSample, change: Change | None, digest: str) -> dict[str, Any]:
     """The columns of the new file. Nobody trains on it, so it is its own display copy."""
     place = str(Path("gold") / f"round-{round.pk}" / f"{digest[:32]}.mp4")
-    file = settings.STORAGE_ROOT / place
-    write_display_copy(settings.STORAGE_ROOT / source.path, file, name=digest, change=change)
-    facts = probe(file)
+    storage = site_storage()
+    with storage.local(source.path) as video, storage.writing(place) as copy:
+        write_display_copy(video, copy, name=digest, change=change)
+        facts = probe(copy)
     known = ("width", "height", "num_frames", "fps", "size_bytes")
     columns = {"path": place, "shown_path": place, "sha256": facts.sha256}
     return {**columns, "facts": {name: getattr(facts, name) for name in known}}

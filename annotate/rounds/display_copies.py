@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from django.conf import settings
-
 from annotate.models import Round, VideoSample
 from annotate.rounds.rounds import open_ready_pairs
+from annotate.storage.opening import site_storage
 from generator.display_copies import write_display_copy
 from generator.media import MediaError
 
@@ -27,13 +26,13 @@ def write_missing_copies(*, at_most: int) -> int:
 
 
 def _write(samples: Iterator[VideoSample]) -> Iterator[int]:
+    storage = site_storage()
     for sample in samples:
         place = f"shown/{sample.pk}.mp4"
         changes = {"shown_path": place}
         try:
-            write_display_copy(
-                settings.STORAGE_ROOT / sample.path, settings.STORAGE_ROOT / place, name=sample.sha256
-            )
+            with storage.local(sample.path) as video, storage.writing(place) as copy:
+                write_display_copy(video, copy, name=sample.sha256)
         except (MediaError, OSError) as problem:
             changes = {"error": f"its display copy cannot be written: {problem}"}
         VideoSample.objects.filter(pk=sample.pk, shown_path="").update(**changes)

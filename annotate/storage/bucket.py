@@ -155,6 +155,11 @@ class BucketStorage:
             yield place
             self.put(key, place)
 
+    @contextlib.contextmanager
+    def workspace(self) -> Iterator[Path]:
+        with TemporaryDirectory(dir=self._cache.making_room(), prefix="work-") as folder:
+            yield Path(folder)
+
     def put(self, key: str, source: bytes | Path, sha256: str = "") -> str:
         found = hashlib.sha256(source).hexdigest() if isinstance(source, bytes) else file_sha256(source)
         if sha256 and found != sha256:

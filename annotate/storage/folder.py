@@ -10,6 +10,7 @@ import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import BinaryIO
 from urllib.parse import quote
 
@@ -80,6 +81,14 @@ class FolderStorage:
                 partial.replace(place)
         finally:
             partial.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def workspace(self) -> Iterator[Path]:
+        with self._errors():
+            self.root.mkdir(parents=True, exist_ok=True)
+            folder = TemporaryDirectory(dir=self.root, prefix=".work-")
+        with folder as place:
+            yield Path(place)
 
     def put(self, key: str, source: bytes | Path, sha256: str = "") -> str:
         with self.writing(key) as partial:

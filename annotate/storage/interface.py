@@ -88,6 +88,9 @@ class Storage(Protocol):
             AlteredError: they do not have the hash that was given.
         """
 
+    def workspace(self) -> AbstractContextManager[Path]:
+        """A folder of this machine to make files in; it goes with the context."""
+
     def copy(self, key: str, target: str) -> None:
         """Store the same bytes under another key, too.
 
