@@ -26,7 +26,14 @@ from annotate.database.patience import patiently
 from annotate.jobs.queue import Queue
 from annotate.models import MAX_ATTEMPTS, Curation, IdentityGroup, Reference
 from annotate.people.filtering import judge_person
-from generator.curation.annotation import ANNOTATION_NAME, Box, ClipAnnotation, save_annotation
+from annotate.storage.opening import site_storage
+from generator.curation.annotation import (
+    ANNOTATION_NAME,
+    Box,
+    ClipAnnotation,
+    load_annotation,
+    save_annotation,
+)
 from generator.curation.curate import annotate_media
 from generator.curation.detection import Detectors
 from generator.curation.detectors import load_detectors
@@ -47,9 +54,18 @@ UNCLAIMED_AFTER = timedelta(seconds=60)
 MAX_REQUEUED = 200
 
 
-def annotation_path(reference: Reference) -> Path:
-    place: Path = settings.STORAGE_ROOT / reference.path
-    return place.with_name(ANNOTATION_NAME)
+def annotation_path(reference: Reference) -> str:
+    """Where what was seen in a reference is stored: beside it."""
+    return str(Path(reference.path).with_name(ANNOTATION_NAME))
+
+
+def read_annotation(reference: Reference) -> ClipAnnotation | None:
+    """What was seen in a reference; None where nothing is stored."""
+    try:
+        with site_storage().local(annotation_path(reference)) as record:
+            return load_annotation(record)
+    except FileNotFoundError:
+        return None
 
 
 def claim_curation(reference_id: int, worker: UUID) -> Reference | None:
@@ -71,13 +87,15 @@ def curate_reference(reference_id: int) -> bool:
     logger.debug("begins reference %s", reference.pk)
     try:
         with renewing(lambda: QUEUE.renew(reference.pk, worker), RENEW_S):
-            annotation = _annotate(reference)
-            save_annotation(annotation_path(reference), annotation)
+            with site_storage().local(reference.path) as path:
+                annotation, quality = _annotate(reference, path)
+            with site_storage().writing(annotation_path(reference)) as record:
+                save_annotation(record, annotation)
     except (ValueError, OSError, ImportError) as error:
         line = " ".join(str(error).split()) or type(error).__name__
         patiently(lambda: _end_failed(reference, worker, line))
     else:
-        patiently(lambda: _end_done(reference, worker, annotation))
+        patiently(lambda: _end_done(reference, worker, annotation, quality))
     return True
 
 
@@ -87,14 +105,15 @@ def _detectors() -> Detectors:
     return load_detectors(settings.DETECTORS)
 
 
-def _annotate(reference: Reference) -> ClipAnnotation:
-    path = settings.STORAGE_ROOT / reference.path
+def _annotate(reference: Reference, path: Path) -> tuple[ClipAnnotation, dict[str, Any]]:
+    """What is seen in a reference, and the columns of its quality."""
     truth = reference.group.truth
     if truth is None:
-        return annotate_media(path, _detectors(), settings.CURATION)
-    return annotate_portrait(
-        path, identity_seed=truth["identity_seed"], name=reference.source_name, humans=_detectors().humans
-    )
+        annotation = annotate_media(path, _detectors(), settings.CURATION)
+    else:
+        seed, humans = truth["identity_seed"], _detectors().humans
+        annotation = annotate_portrait(path, identity_seed=seed, name=reference.source_name, humans=humans)
+    return annotation, {"measures": asdict(measure(annotation)), "fingerprint": fingerprint(path)}
 
 
 def _end_failed(reference: Reference, worker: UUID, line: str) -> None:
@@ -104,22 +123,20 @@ def _end_failed(reference: Reference, worker: UUID, line: str) -> None:
 
 
 @transaction.atomic
-def _end_done(reference: Reference, worker: UUID, annotation: ClipAnnotation) -> None:
+def _end_done(
+    reference: Reference, worker: UUID, annotation: ClipAnnotation, quality: dict[str, Any]
+) -> None:
     """Two references of a person end one after the other (its row is locked), so the last one sees both."""
     group = IdentityGroup.objects.select_for_update().get(pk=reference.group_id)
     done = QUEUE.mine(reference.pk, worker).update(
         curation=Curation.DONE,
         curation_error="",
         curation_worker=None,
-        quality=_quality(annotation, settings.STORAGE_ROOT / reference.path),
+        quality=quality,
         boxes=_unified_boxes(annotation),
     )
     if done:
         judge_person(group)
-
-
-def _quality(annotation: ClipAnnotation, path: Path) -> dict[str, Any]:
-    return {"measures": asdict(measure(annotation)), "fingerprint": fingerprint(path)}
 
 
 def _unified_boxes(annotation: ClipAnnotation) -> dict[str, dict[str, Any]]:

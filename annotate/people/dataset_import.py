@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from django.conf import settings
 from django.db import transaction
 
 from annotate.core.audit import record_event
@@ -27,6 +25,7 @@ from annotate.people.instances import crop_path
 from annotate.people.people import state_consent
 from annotate.people.prompt_reader_queries import Readers, readers_in_use
 from annotate.privacy.consent_queries import today
+from annotate.storage.opening import site_storage
 from generator.curation.annotation import ANNOTATION_NAME, load_annotation
 from generator.curation.card import USES
 from generator.curation.folder import RejectedFile
@@ -137,11 +136,11 @@ def _take_reference(group: IdentityGroup, row: ReferenceRow, report: DatasetRepo
         detail = f"is here already as another file, made from the same {row.source_name}"
         report.left_out.append(RejectedFile(row.file.name, RejectReason.DUPLICATE, detail))
         return
-    folder = Path("references") / uuid4().hex
+    folder = f"references/{uuid4().hex}"
     try:
         values = _store_media(row, folder)
     except MediaError as problem:
-        shutil.rmtree(settings.STORAGE_ROOT / folder)
+        site_storage().remove_folder(folder)
         report.left_out.append(RejectedFile(row.file.name, problem.reason, problem.detail))
         return
     reference = Reference.objects.create(
@@ -165,33 +164,41 @@ def _take_reference(group: IdentityGroup, row: ReferenceRow, report: DatasetRepo
     report.new["references"] += 1
 
 
-def _store_media(row: ReferenceRow, folder: Path) -> dict[str, Any]:
+def _store_media(row: ReferenceRow, folder: str) -> dict[str, Any]:
     """Copy a reference's files as they are, and look whether they are what the row says.
 
     Raises:
         MediaError: they are missing, altered or not readable.
     """
-    (settings.STORAGE_ROOT / folder).mkdir(parents=True)
-    path, poster = folder / f"media{row.file.path.suffix}", folder / "poster.jpg"
-    file = settings.STORAGE_ROOT / path
-    copy_media(row.file, file)
-    facts = probe(file)
-    if (facts.width, facts.height, facts.num_frames) != (row.width, row.height, row.num_frames):
-        found = f"{facts.num_frames} frames of {facts.width}x{facts.height}"
-        raise MediaError(RejectReason.ALTERED, f"has {found}, not what the dataset says")
-    if row.annotation is not None:
-        copy_media(row.annotation, file.with_name(ANNOTATION_NAME))
-        _expect_annotation(file.with_name(ANNOTATION_NAME), row)
-    write_poster(settings.STORAGE_ROOT / poster, read_clip(file, max_frames=1).frames[0])
+    path = f"{folder}/media{row.file.path.suffix}"
+    storage = site_storage()
+    with storage.writing(path) as file:
+        copy_media(row.file, file)
+        facts = probe(file)
+        if (facts.width, facts.height, facts.num_frames) != (row.width, row.height, row.num_frames):
+            found = f"{facts.num_frames} frames of {facts.width}x{facts.height}"
+            raise MediaError(RejectReason.ALTERED, f"has {found}, not what the dataset says")
+        if row.annotation is not None:
+            with storage.writing(f"{folder}/{ANNOTATION_NAME}") as annotation:
+                copy_media(row.annotation, annotation)
+                _expect_annotation(annotation, row)
+        poster = _store_poster(file, Path(folder) / "poster.jpg")
     return {
-        "path": str(path),
-        "poster": str(poster),
+        "path": path,
+        "poster": poster,
         "width": facts.width,
         "height": facts.height,
         "num_frames": facts.num_frames,
         "fps": row.fps,
         "size_bytes": facts.size_bytes,
     }
+
+
+def _store_poster(clip: Path, path: Path) -> str:
+    """Store the first frame of a clip that is about to be stored; returns where."""
+    with site_storage().writing(str(path)) as still:
+        write_poster(still, read_clip(clip, max_frames=1).frames[0])
+    return str(path)
 
 
 def _expect_annotation(path: Path, row: ReferenceRow) -> None:
@@ -231,15 +238,15 @@ def _take_place(reference: Reference, row: PlaceRow) -> InstanceReference:
     if row.recipe is None:
         return InstanceReference(reference=reference)
     path = crop_path(reference, row.recipe)
-    file, poster = settings.STORAGE_ROOT / path, path.with_suffix(".jpg")
-    copy_media(row.file, file)
-    write_poster(settings.STORAGE_ROOT / poster, read_clip(file, max_frames=1).frames[0])
+    with site_storage().writing(str(path)) as file:
+        copy_media(row.file, file)
+        poster = _store_poster(file, path.with_suffix(".jpg"))
     return InstanceReference(
         reference=reference,
         recipe=row.recipe.to_json(),
         kind=row.kind,
         path=str(path),
-        poster=str(poster),
+        poster=poster,
         sha256=row.file.sha256,
     )
 

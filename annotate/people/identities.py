@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from annotate.core.audit import record_event
 from annotate.models import IdentityGroup, Reference
 from annotate.people.people import PORTRAIT_WORLD, state_consent
+from annotate.storage.opening import site_storage
 from generator.curation.card import CARD_NAME, USES, IdentityCard
 from generator.curation.folder import Person, PersonFile, RejectedFile, scan_people
 from generator.curation.shots import SHOT_SIDE, find_shots
@@ -162,7 +161,7 @@ def _import_file(group: IdentityGroup, file: PersonFile) -> int:
             shot=number,
             path=str(path),
             sha256=facts.sha256,
-            poster=str(_store_poster(path)),
+            poster=_poster_of(path),
             width=facts.width,
             height=facts.height,
             num_frames=facts.num_frames,
@@ -178,7 +177,7 @@ def _import_file(group: IdentityGroup, file: PersonFile) -> int:
             Reference.objects.bulk_create(references)
     except IntegrityError:
         for path, _ in copies:
-            shutil.rmtree(settings.STORAGE_ROOT / path.parent)
+            site_storage().remove_folder(str(path.parent))
         twins = group.references.filter(sha256__in=[facts.sha256 for _, facts in copies])
         names = ", ".join(twins.values_list("source_name", flat=True)) or file.name
         raise MediaError(RejectReason.DUPLICATE, f"shows the same as {names}, pixel by pixel") from None
@@ -186,19 +185,16 @@ def _import_file(group: IdentityGroup, file: PersonFile) -> int:
 
 
 def _stored_copies(file: PersonFile, *, has_cuts: bool) -> list[tuple[Path, MediaFacts]]:
-    """The normalised file, or where it has cuts each of its shots: (path below the storage root, facts)."""
-    whole = _new_path(file.facts)
-    facts = normalise(file.path, settings.STORAGE_ROOT / whole)
-    shots = _shots(settings.STORAGE_ROOT / whole) if file.kind.is_clip and has_cuts else ()
-    if len(shots) < 2:
-        return [(whole, facts)]
-    paths = [_new_path(file.facts) for _ in shots]
-    targets = [
-        (settings.STORAGE_ROOT / path, end - start) for path, (start, end) in zip(paths, shots, strict=True)
-    ]
-    copies = list(zip(paths, normalise_shots(file.path, targets), strict=True))
-    shutil.rmtree(settings.STORAGE_ROOT / whole.parent)
-    return copies
+    """The normalised file, or where it has cuts each of its shots: (path in the storage, facts)."""
+    with site_storage().workspace() as folder:
+        whole = folder / f"media{file.facts.normal_suffix}"
+        facts = normalise(file.path, whole)
+        shots = _shots(whole) if file.kind.is_clip and has_cuts else ()
+        if len(shots) < 2:
+            return [(_store_file(whole), facts)]
+        targets = [(folder / f"{number}.mp4", end - start) for number, (start, end) in enumerate(shots)]
+        copies = normalise_shots(file.path, targets)
+        return [(_store_file(place), facts) for (place, _), facts in zip(targets, copies, strict=True)]
 
 
 def _shots(clip: Path) -> tuple[tuple[int, int], ...]:
@@ -206,15 +202,14 @@ def _shots(clip: Path) -> tuple[tuple[int, int], ...]:
         return find_shots(decoder.upright_rgb(frame, fit(decoder.size, SHOT_SIDE)) for frame in decoder)
 
 
-def _new_path(facts: MediaFacts) -> Path:
-    # A random name: neither a page nor an address can tell whose file it is, or what it was called.
-    folder = Path("references") / uuid4().hex
-    (settings.STORAGE_ROOT / folder).mkdir(parents=True)
-    return folder / f"media{facts.normal_suffix}"
+def _store_file(file: Path) -> Path:
+    """Store a copy with its poster, under a random name: no page or address tells whose it is."""
+    path = Path("references") / uuid4().hex / f"media{file.suffix}"
+    with site_storage().writing(_poster_of(path)) as poster:
+        write_poster(poster, read_clip(file, max_frames=1).frames[0])
+    site_storage().put(str(path), file)
+    return path
 
 
-def _store_poster(path: Path) -> Path:
-    poster = path.with_name("poster.jpg")
-    frames = read_clip(settings.STORAGE_ROOT / path, max_frames=1).frames
-    write_poster(settings.STORAGE_ROOT / poster, frames[0])
-    return poster
+def _poster_of(path: Path) -> str:
+    return str(path.with_name("poster.jpg"))

@@ -9,18 +9,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
 from annotate.models import DifferentialPrompt, IdentityGroup, Instance, InstanceReference, Reference
+from annotate.people.curation import read_annotation
 from annotate.people.prompt_reader_queries import readers_in_use
 from annotate.people.queries import accepted, primary_of, usable_references
 from annotate.privacy.consent_queries import may_be_drawn, who_may_not_be_drawn
-from generator.curation.annotation import ANNOTATION_NAME, ClipAnnotation, load_annotation
+from annotate.storage.opening import site_storage
+from generator.curation.annotation import ClipAnnotation
 from generator.curation.augmentation import Recipe, apply_recipe, possible_kinds
 from generator.instances import Draw, Vocabulary, draw_crops, draw_instances, draw_observed
-from generator.media import file_sha256
 from generator.portraits.world import ELEMENT_STATES, phrase_change
 from generator.prompts.stages import say_change
 from generator.records import IdentityGroup as GroupRecord
@@ -183,8 +183,8 @@ def _annotations(references: dict[str, Reference]) -> dict[str, ClipAnnotation]:
     """Of the curated references out of which something can be cut."""
     found = {}
     for name, reference in references.items():
-        path = (settings.STORAGE_ROOT / reference.path).with_name(ANNOTATION_NAME)
-        if path.exists() and possible_kinds(annotation := load_annotation(path)):
+        annotation = read_annotation(reference)
+        if annotation is not None and possible_kinds(annotation):
             found[name] = annotation
     return found
 
@@ -237,18 +237,21 @@ def crop_path(reference: Reference, recipe: Recipe) -> Path:
 def _cut(reference: Reference, recipe: Recipe) -> dict[str, Any]:
     path = crop_path(reference, recipe)
     poster = path.with_suffix(".jpg")
-    file = settings.STORAGE_ROOT / path
-    if not file.exists():
-        frames = apply_recipe(recipe, settings.STORAGE_ROOT / reference.path)
-        write_poster(settings.STORAGE_ROOT / poster, frames[0])
-        if recipe.kind.is_clip:
-            write_clip(file, frames, reference.fps)
-        else:
-            write_poster(file, frames[0])
+    storage = site_storage()
+    if not storage.exists(str(path)):
+        with storage.local(reference.path) as whole:
+            frames = apply_recipe(recipe, whole)
+        with storage.writing(str(poster)) as still:
+            write_poster(still, frames[0])
+        with storage.writing(str(path)) as crop:
+            if recipe.kind.is_clip:
+                write_clip(crop, frames, reference.fps)
+            else:
+                write_poster(crop, frames[0])
     return {
         "recipe": recipe.to_json(),
         "kind": recipe.kind,
         "path": str(path),
         "poster": str(poster),
-        "sha256": file_sha256(file),
+        "sha256": storage.sha256(str(path)),
     }

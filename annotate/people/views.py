@@ -19,9 +19,9 @@ from annotate.core.files import media_view, requester, stored_file
 from annotate.models import Choice, Curation, IdentityGroup, Reference, Split, Use
 from annotate.people import people
 from annotate.people import queries as curation_queries
-from annotate.people.curation import annotation_path, queue_curation
+from annotate.people.curation import queue_curation, read_annotation
 from annotate.people.tasks import send_curations
-from generator.curation.annotation import ClipAnnotation, load_annotation
+from generator.curation.annotation import ClipAnnotation
 from generator.curation.explanation import explain
 from generator.curation.filters import Thresholds
 from generator.curation.people import find_people
@@ -117,8 +117,7 @@ def _card(reference: Reference, is_usable: bool, thresholds: Thresholds) -> Refe
 
 
 def _annotation(reference: Reference) -> ClipAnnotation | None:
-    path = annotation_path(reference)
-    return load_annotation(path) if reference.curation == Curation.DONE and path.is_file() else None
+    return read_annotation(reference) if reference.curation == Curation.DONE else None
 
 
 def _curves(annotation: ClipAnnotation) -> list[Plot]:
