@@ -19,6 +19,8 @@ from generator.media import file_sha256
 
 #: What a killed process left behind goes after this time: nobody reads one file for so long.
 LEFT_BEHIND_S = 86_400
+#: What nobody has used for so long goes, too: it may be of somebody who was erased meanwhile.
+UNUSED_NS = 7 * 86_400 * 10**9
 
 
 class LocalCache:
@@ -63,7 +65,7 @@ class LocalCache:
         return self.folder / "files" / sha256[:2] / sha256
 
     def _evict(self) -> None:
-        """Remove the least recently used files until the rest is within the limit; one process at a time."""
+        """Remove what was not used for long, until the rest is within the limit; one process at a time."""
         with self._alone() as is_alone:
             if not is_alone:
                 return  # the other one counts this file, too, or the next one does
@@ -72,9 +74,9 @@ class LocalCache:
                 with contextlib.suppress(FileNotFoundError):
                     facts = place.stat()
                     found.append((facts.st_mtime_ns, facts.st_size, place))
-            total = sum(size for _, size, _ in found)
-            for _, size, place in sorted(found):
-                if total <= self.max_bytes:
+            total, oldest = sum(size for _, size, _ in found), time.time_ns() - UNUSED_NS
+            for used, size, place in sorted(found):
+                if total <= self.max_bytes and used > oldest:
                     break
                 place.unlink(missing_ok=True)
                 total -= size

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from annotate.storage.bucket import BucketStorage
-from annotate.storage.cache import LEFT_BEHIND_S, LocalCache
+from annotate.storage.cache import LEFT_BEHIND_S, UNUSED_NS, LocalCache
 from tests.object_store import CREDENTIALS, ObjectStore
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -56,6 +56,14 @@ def test_the_least_recently_used_go_first(storage: BucketStorage, cache: LocalCa
     read(storage, "c", hashes["c"])
     read(storage, "d")
     assert {path.name for path in files(cache)} == {hashes[name] for name in "acd"}, "b was used longest ago"
+
+
+def test_what_nobody_used_for_a_week_goes(storage: BucketStorage, cache: LocalCache) -> None:
+    old, new = storage.put("old", b"old"), storage.put("new", b"new")
+    read(storage, "old")
+    os.utime(cache._place(old), ns=(time.time_ns() - UNUSED_NS,) * 2)
+    read(storage, "new")
+    assert [path.name for path in files(cache)] == [new]
 
 
 def test_what_is_read_outlives_its_eviction(storage: BucketStorage, cache: LocalCache) -> None:
