@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 
 from annotate.core.errors import RoundError
@@ -14,6 +13,7 @@ from annotate.evaluation.evaluations import queue_evaluation
 from annotate.jobs.runs import run_dir
 from annotate.models import Instance, ModelVersion, Run, User, VersionComparison
 from annotate.registry.versions import last_round
+from annotate.storage.opening import site_storage
 
 #: The two arms of the run, in the order in which they are shown.
 ARMS = ("baseline", "candidate")
@@ -113,7 +113,7 @@ def places(comparison: VersionComparison) -> Iterator[Place]:
                 Clip(
                     arm,
                     version,
-                    (settings.STORAGE_ROOT / clip_path(comparison, arm, instance.pk, seed)).is_file(),
+                    site_storage().exists(clip_path(comparison, arm, instance.pk, seed)),
                     failed.get((arm, f"{instance.pk}-{seed}"), ""),
                 )
                 for arm, version in zip(ARMS, (comparison.baseline, comparison.candidate), strict=True)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from django.apps import apps
@@ -28,8 +27,9 @@ from annotate.models import (
     VideoSample,
 )
 from annotate.models.personal_data import COLUMNS, NOTES, ROWS, Text, pairs_of, samples_of
-from annotate.privacy.personal_file_queries import FILES, instance_of, looked_at, relative, stem_of
+from annotate.privacy.personal_file_queries import FILES, StoredFiles, instance_of, looked_at, stem_of
 from annotate.privacy.traces import Traces
+from annotate.storage.opening import site_storage
 from generator.frozen_set import MEDIA_FOLDER
 from rlhf.evaluation.benchmark.set import read_benchmark
 
@@ -47,6 +47,10 @@ class Located:
 
     def __init__(self, group: IdentityGroup) -> None:
         self.group = group
+
+    @cached_property
+    def stored(self) -> StoredFiles:
+        return StoredFiles()
 
     @cached_property
     def rows(self) -> dict[str, int]:
@@ -122,41 +126,40 @@ class Located:
     def run_folders(self) -> dict[str, Run | None]:
         """Every folder of a run, also one whose row never came."""
         rows = {run.folder: run for run in Run.objects.select_related("round")}
-        places = (relative(path) for path in settings.STORAGE_ROOT.glob("runs/*/*") if path.is_dir())
+        parts = (path.split("/") for path in self.stored.below("runs"))
+        places = {"/".join(names[:3]) for names in parts if len(names) > 3}
         return {place: rows.get(place) for place in sorted(places)}
 
     @cached_property
     def prompt_runs(self) -> list[str]:
         """Folders of runs in which models looked at the person."""
         found = (folder for folder in self.run_folders if _stage(folder) == Stage.PROMPTS)
-        return [
-            folder for folder in found if self.group.pk in people_asked_about(settings.STORAGE_ROOT / folder)
-        ]
+        return [folder for folder in found if self.group.pk in people_asked_about(folder)]
 
     @cached_property
     def evaluated(self) -> dict[str, frozenset[str]]:
         """Folders of evaluations that asked for this person, and under which ids of instances."""
         own = frozenset(str(pk) for pk in self.group.instances.values_list("pk", flat=True))
         folders = (folder for folder in self.run_folders if _stage(folder) == Stage.EVALUATE)
-        found = {folder: self._ids_in(settings.STORAGE_ROOT / folder, own) for folder in folders}
+        found = {folder: self._ids_in(folder, own) for folder in folders}
         return {folder: ids for folder, ids in found.items() if ids}
 
-    def _ids_in(self, folder: Path, own: frozenset[str]) -> frozenset[str]:
-        request = _json(folder / "request.json")
+    def _ids_in(self, folder: str, own: frozenset[str]) -> frozenset[str]:
+        request = _json(f"{folder}/request.json")
         named = request.get("set", {})
         if "path" not in named:
             asked = {str(one.get("instance_id")) for one in request.get("instances", [])}
-            return own & (asked | {instance_of(path) for path in looked_at(folder)})
+            return own & (asked | {instance_of(path) for path in looked_at(folder, self.stored)})
         ids = {
             str(video["instance_id"])
             for video in self._result(folder).get("videos", [])
             if video.get("identity") in self.identities
         }
-        return frozenset(ids | self._ids_in_set((folder / named["path"]).resolve()))
+        return frozenset(ids | self._ids_in_set((settings.STORAGE_ROOT / folder / named["path"]).resolve()))
 
-    def _result(self, folder: Path) -> dict[str, Any]:
-        run = self.run_folders[relative(folder)]
-        return (run.result if run else None) or _json(folder / "result.json")
+    def _result(self, folder: str) -> dict[str, Any]:
+        run = self.run_folders[folder]
+        return (run.result if run else None) or _json(f"{folder}/result.json")
 
     def _ids_in_set(self, folder: Path) -> set[str]:
         try:
@@ -182,15 +185,16 @@ class Located:
         found: dict[str, Traces] = {}
         for folder in self.run_folders.keys() - set(self.prompt_runs):
             traces = self.traces_in(folder)
-            for path in _files(settings.STORAGE_ROOT / folder):
-                if path.suffix in _RECORDS and traces.struck(path) is not None:
-                    found[relative(path)] = traces
+            for path in self.stored.below(folder):
+                is_record = path.count("/") == 3 and Path(path).suffix in _RECORDS
+                if is_record and traces.struck_file(path) is not None:
+                    found[path] = traces
         return dict(sorted(found.items()))
 
     @cached_property
     def sets(self) -> list[str]:
         """Benchmark sets, datasets and whatever else is frozen in the storage with a file of theirs."""
-        return sorted(_sets_with(self.hashes))
+        return sorted(_sets_with(self.hashes, self.stored))
 
     @property
     def sets_elsewhere(self) -> list[str]:
@@ -202,13 +206,13 @@ class Located:
     def files(self) -> list[str]:
         """Every file of theirs that is there, by the places of the list."""
         found = {path for finder in FILES.values() for path in finder(self)}
-        return sorted(path for path in found if (settings.STORAGE_ROOT / path).is_file())
+        return sorted(path for path in found if path in self.stored)
 
     @cached_property
     def folders(self) -> list[str]:
         """Folders that go as a whole."""
         found = {*self.rooms, *self.export_folders, *self.caches, *self.prompt_runs, *self.sets}
-        return sorted(path for path in found if (settings.STORAGE_ROOT / path).is_dir())
+        return sorted(path for path in found if self.stored.below(path))
 
     @cached_property
     def runs_at_work(self) -> list[Run]:
@@ -243,29 +247,24 @@ def _inputs_of(folder: str, ids: frozenset[str]) -> Iterator[int]:
     yield from (pk for pk, instance_id in inputs if instance_id in ids)
 
 
-def people_asked_about(folder: Path) -> set[int]:
+def people_asked_about(folder: str) -> set[int]:
     """The ids of the people that a run of prompts is about; nobody once its folder is gone."""
-    return {row["group"] for row in _json(folder / "plans.json").values()}
+    return {row["group"] for row in _json(f"{folder}/plans.json").values()}
 
 
-def _sets_with(hashes: set[str]) -> Iterator[str]:
+def _sets_with(hashes: set[str], stored: StoredFiles) -> set[str]:
     """Frozen sets name their media by content, wherever in the storage they were made."""
-    for place, folders, files in os.walk(settings.STORAGE_ROOT):
-        if Path(place).name == MEDIA_FOLDER and any(stem_of(Path(name)) in hashes for name in files):
-            yield relative(Path(place).parent)
-        folders[:] = [name for name in folders if name != "checkpoints"]
+    places = (PurePath(path) for path in stored.all)
+    return {
+        str(place.parent.parent)
+        for place in places
+        if place.parent.name == MEDIA_FOLDER and stem_of(place) in hashes and "checkpoints" not in place.parts
+    }
 
 
-def _files(folder: Path) -> list[Path]:
+def _json(path: str) -> dict[str, Any]:
     try:
-        return [path for path in folder.iterdir() if path.is_file()]
-    except FileNotFoundError:
-        return []
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return dict(json.loads(b"".join(site_storage().stream(path))))
     except FileNotFoundError:
         return {}
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
-
-from django.conf import settings
 
 from annotate.models import InstanceReference, Reference, StudyVideo
 from annotate.models.personal_data import pairs_of, samples_of
+from annotate.storage.opening import site_storage
 from generator.curation.annotation import ANNOTATION_NAME
 from rlhf.evaluation.report.tables import REPORT_FILE
 
@@ -17,23 +17,40 @@ if TYPE_CHECKING:
     from annotate.privacy.personal_data_queries import Located
 
 
-def relative(path: Path) -> str:
-    return str(path.relative_to(settings.STORAGE_ROOT))
+class StoredFiles:
+    """What is in the storage now, also half-written, by its folders."""
+
+    def __init__(self) -> None:
+        self.all = sorted(item.key for item in site_storage().list(with_partial=True))
+
+    def below(self, folder: str) -> list[str]:
+        """The files in a folder, at any depth."""
+        start = bisect_left(self.all, f"{folder}/")
+        return self.all[start : bisect_left(self.all, f"{folder}0", start)]  # "0" comes after "/"
+
+    def __contains__(self, path: str) -> bool:
+        place = bisect_left(self.all, path)
+        return self.all[place : place + 1] == [path]
 
 
-def stem_of(path: Path) -> str:
+def stem_of(path: PurePath) -> str:
     """The name that a file has, or will have: a half-written one begins with a dot and ends in more."""
     return path.name.removeprefix(".").partition(".")[0]
 
 
-def looked_at(folder: Path) -> list[Path]:
+def looked_at(folder: str, stored: StoredFiles) -> list[str]:
     """Videos of an evaluation, and what metrics said of each."""
-    return [path for path in [*folder.glob("*/*"), *folder.glob("scores/*/*")] if path.is_file()]
+    found = []
+    for path in stored.below(folder):
+        depth = path.removeprefix(f"{folder}/").split("/")
+        if len(depth) == 2 or (len(depth) == 3 and depth[0] == "scores"):
+            found.append(path)
+    return found
 
 
-def instance_of(path: Path) -> str:
+def instance_of(path: str) -> str:
     """Which instance a file of an evaluation is about: they are called `<instance>-<seed>`."""
-    return stem_of(path).rpartition("-")[0]
+    return stem_of(PurePath(path)).rpartition("-")[0]
 
 
 def _references(person: Located) -> Iterator[str]:
@@ -42,20 +59,20 @@ def _references(person: Located) -> Iterator[str]:
     for path, poster in [*paths, *crops.values_list("path", "poster")]:
         yield from (path, poster, str(Path(path).with_name(ANNOTATION_NAME)))
     for room in person.rooms:
-        yield from map(relative, (settings.STORAGE_ROOT / room).rglob("*"))
+        yield from person.stored.below(room)
 
 
 def _videos(person: Located) -> Iterator[str]:
     yield from (path for _, path, _ in person.samples if path)
     ids = {str(pk) for pk, _, _ in person.samples}
-    yield from _named(settings.STORAGE_ROOT.glob("runs/*/sample-*/samples/*"), ids)
+    yield from _of_runs(person, "sample-*/samples/*", ids)
 
 
 def _display_copies(person: Located) -> Iterator[str]:
     shown = samples_of(person.group).exclude(shown_path="")
     yield from shown.values_list("shown_path", flat=True)
     ids = {str(pk) for pk, _, _ in person.samples}
-    yield from _named(settings.STORAGE_ROOT.glob("runs/*/sample-*/shown/*"), ids)
+    yield from _of_runs(person, "sample-*/shown/*", ids)
 
 
 def _gold(person: Located) -> Iterator[str]:
@@ -65,14 +82,12 @@ def _gold(person: Located) -> Iterator[str]:
 
 
 def _clips(person: Located) -> Iterator[str]:
-    yield from _named(settings.STORAGE_ROOT.glob("runs/*/dpo-*/samples/*/*"), person.pairs)
+    yield from _of_runs(person, "dpo-*/samples/*/*", person.pairs)
 
 
 def _evaluations(person: Located) -> Iterator[str]:
     for place, ids in person.evaluated.items():
-        for path in looked_at(settings.STORAGE_ROOT / place):
-            if instance_of(path) in ids:
-                yield relative(path)
+        yield from (path for path in looked_at(place, person.stored) if instance_of(path) in ids)
 
 
 def _reports(person: Located) -> Iterator[str]:
@@ -90,13 +105,14 @@ def _studies(person: Located) -> Iterator[str]:
 def _judgment_files(person: Located) -> Iterator[str]:
     yield from person.judgment_files.exclude(path="").values_list("path", flat=True)
     for file in person.judgment_files:
-        yield from map(relative, (settings.STORAGE_ROOT / "judgments").glob(f"pending-{file.pk}-*"))
+        begun = f"judgments/pending-{file.pk}-"
+        yield from (path for path in person.stored.below("judgments") if path.startswith(begun))
 
 
 def _in_folders(select: Callable[[Located], list[str]]) -> Callable[[Located], Iterator[str]]:
     def finder(person: Located) -> Iterator[str]:
         for folder in select(person):
-            yield from map(relative, (settings.STORAGE_ROOT / folder).rglob("*"))
+            yield from person.stored.below(folder)
 
     return finder
 
@@ -119,5 +135,7 @@ FILES: Mapping[str, Callable[[Located], Iterator[str]]] = {
 }
 
 
-def _named(paths: Iterator[Path], ids: set[str]) -> Iterator[str]:
-    yield from (relative(path) for path in paths if stem_of(path) in ids)
+def _of_runs(person: Located, pattern: str, ids: set[str]) -> Iterator[str]:
+    """Files of runs that are named by one of these ids."""
+    places = (PurePath(path) for path in person.stored.below("runs"))
+    yield from (str(place) for place in places if place.match(f"runs/*/{pattern}") and stem_of(place) in ids)

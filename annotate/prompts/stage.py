@@ -17,7 +17,7 @@ from generator.rundir import RunDir
 
 
 def refused(run: Run, folder: RunDir) -> str:
-    asked = people_asked_about(folder.path)
+    asked = people_asked_about(run.folder)
     held_out = Q(split__in=[Split.EVAL, Split.BENCHMARK])
     every = IdentityGroup.objects.all()
     says = refusal_among(every.exclude(held_out), asked, Use.TRAIN)

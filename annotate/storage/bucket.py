@@ -179,11 +179,11 @@ class BucketStorage:
         with self._errors(key):
             obstore.copy(self._store, checked_key(key), checked_key(target))
 
-    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+    def list(self, prefix: str = "", *, with_partial: bool = False) -> Iterator[StoredObject]:
         with self._errors(prefix):
             for batch in obstore.list(self._store, checked_key(prefix) if prefix else None):
                 for item in batch:
-                    if not is_partial(item["path"]):
+                    if with_partial or not is_partial(item["path"]):
                         yield StoredObject(item["path"], item["size"], item["last_modified"].timestamp())
 
     def remove(self, keys: Iterable[str]) -> None:

@@ -51,19 +51,17 @@ class FolderStorage:
 
     def sha256(self, key: str) -> str:
         with self._errors():
-            return file_sha256(self._place(key))
+            return file_sha256(self._file(key))
 
     def stream(self, key: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         with self._errors():
-            file = open(self._place(key), "rb")  # noqa: SIM115 - whoever reads the part closes it
+            file = open(self._file(key), "rb")  # noqa: SIM115 - whoever reads the part closes it
         size = os.fstat(file.fileno()).st_size
         return FilePart(file, start, size if stop is None else min(stop, size))
 
     @contextlib.contextmanager
     def local(self, key: str, sha256: str = "") -> Iterator[Path]:
-        place = self._place(key)
-        if not place.is_file():
-            raise self._missing(key)
+        place = self._file(key)
         if sha256 and (found := self.sha256(key)) != sha256:
             raise altered(self.name, key, found, sha256)
         yield place
@@ -103,15 +101,15 @@ class FolderStorage:
         return found
 
     def copy(self, key: str, target: str) -> None:
-        self.put(target, self._place(key))
+        self.put(target, self._file(key))
 
-    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+    def list(self, prefix: str = "", *, with_partial: bool = False) -> Iterator[StoredObject]:
         start = self._place(prefix) if prefix else self.root
         found = []
         with self._errors():
             for folder, _, names in os.walk(start):
                 places = (Path(folder, name) for name in names)
-                found += [place for place in places if not is_partial(self._key(place))]
+                found += [place for place in places if with_partial or not is_partial(self._key(place))]
         for place in sorted(found, key=self._key):
             with contextlib.suppress(FileNotFoundError):  # it went meanwhile
                 facts = place.stat()
@@ -137,21 +135,22 @@ class FolderStorage:
     def _place(self, key: str) -> Path:
         return self.root / checked_key(key)
 
+    def _file(self, key: str) -> Path:
+        place = self._place(key)
+        if not place.is_file():
+            raise FileNotFoundError(errno.ENOENT, f"{self.name} has no file {key}")
+        return place
+
     def _key(self, place: Path) -> str:
         return place.relative_to(self.root).as_posix()
-
-    def _missing(self, what: str) -> FileNotFoundError:
-        return FileNotFoundError(errno.ENOENT, f"{self.name} has no file {what}")
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
         """Say what the operating system says, in one line with the remedy."""
         try:
             yield
-        except StorageError:
+        except (StorageError, FileNotFoundError):
             raise
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-            raise self._missing(str(error.filename)) from None
         except OSError as error:
             remedy = _REMEDIES.get(error.errno or 0, "look at the disk and its mount, then try again")
             raise StorageError(f"{self.name}: {error.strerror or error}; {remedy}") from error

@@ -98,8 +98,13 @@ class Storage(Protocol):
             FileNotFoundError: there is no such object.
         """
 
-    def list(self, prefix: str = "") -> Iterator[StoredObject]:
-        """The objects in a folder, at any depth, in the order of their keys; half-written ones are none."""
+    def list(self, prefix: str = "", *, with_partial: bool = False) -> Iterator[StoredObject]:
+        """The objects in a folder, at any depth, in the order of their keys.
+
+        Args:
+            prefix: the folder; all of the storage without one.
+            with_partial: also what is half-written.
+        """
 
     def remove(self, keys: Iterable[str]) -> None:
         """Remove objects; those that are not there are none the worse."""
