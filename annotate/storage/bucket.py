@@ -25,6 +25,7 @@ from annotate.storage.address import BucketAddress
 from annotate.storage.bucket_errors import said_by
 from annotate.storage.cache import LocalCache
 from annotate.storage.interface import CHUNK_BYTES, StoredObject, altered, checked_key, is_partial, media_type
+from annotate.storage.staging import stage_up
 from generator.media import file_sha256
 
 if TYPE_CHECKING:
@@ -159,6 +160,10 @@ class BucketStorage:
     def workspace(self) -> Iterator[Path]:
         with TemporaryDirectory(dir=self._cache.making_room(), prefix="work-") as folder:
             yield Path(folder)
+
+    def put_folder(self, folder: Path, prefix: str, *, last: str) -> None:
+        if not self.exists(f"{prefix}/{last}"):
+            stage_up(self, folder, prefix, last=last)
 
     def put(self, key: str, source: bytes | Path, sha256: str = "") -> str:
         found = hashlib.sha256(source).hexdigest() if isinstance(source, bytes) else file_sha256(source)

@@ -12,7 +12,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from generator.media import file_sha256
@@ -80,13 +80,7 @@ class LocalCache:
                     break
                 place.unlink(missing_ok=True)
                 total -= size
-            self._clear_left_behind()
-
-    def _clear_left_behind(self) -> None:
-        for place in self.making_room().iterdir():
-            with contextlib.suppress(FileNotFoundError):
-                if time.time() - place.stat().st_mtime > LEFT_BEHIND_S:
-                    shutil.rmtree(place, ignore_errors=True)
+            clear_left_behind(self.making_room().iterdir())
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[bool]:
@@ -97,3 +91,11 @@ class LocalCache:
                 yield False
                 return
             yield True
+
+
+def clear_left_behind(folders: Iterable[Path]) -> None:
+    """Remove those of these folders that a killed process must have left behind."""
+    for place in folders:
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - place.stat().st_mtime > LEFT_BEHIND_S:
+                shutil.rmtree(place, ignore_errors=True)

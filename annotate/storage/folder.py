@@ -15,6 +15,7 @@ from typing import BinaryIO
 from urllib.parse import quote
 
 from annotate.storage.address import FolderAddress
+from annotate.storage.cache import clear_left_behind
 from annotate.storage.interface import (
     CHUNK_BYTES,
     StorageError,
@@ -84,9 +85,20 @@ class FolderStorage:
     def workspace(self) -> Iterator[Path]:
         with self._errors():
             self.root.mkdir(parents=True, exist_ok=True)
+            clear_left_behind(self.root.glob(".work-*"))
             folder = TemporaryDirectory(dir=self.root, prefix=".work-")
         with folder as place:
             yield Path(place)
+
+    def put_folder(self, folder: Path, prefix: str, *, last: str) -> None:
+        place = self._place(prefix)
+        with self._errors():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                folder.rename(place)
+            except OSError:
+                if not (place / last).is_file():
+                    raise
 
     def put(self, key: str, source: bytes | Path, sha256: str = "") -> str:
         with self.writing(key) as partial:

@@ -91,6 +91,12 @@ class Storage(Protocol):
     def workspace(self) -> AbstractContextManager[Path]:
         """A folder of this machine to make files in; it goes with the context."""
 
+    def put_folder(self, folder: Path, prefix: str, *, last: str) -> None:
+        """Store a folder that was made in a workspace; `last` is the file that says that it is whole.
+
+        One that is there already stays as it is. Afterwards, the folder is not to be used any more.
+        """
+
     def copy(self, key: str, target: str) -> None:
         """Store the same bytes under another key, too.
 

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from annotate.storage.address import FolderAddress
 from annotate.storage.bucket import BucketStorage
 from annotate.storage.cache import LEFT_BEHIND_S, UNUSED_NS, LocalCache
+from annotate.storage.folder import FolderStorage
 from tests.object_store import CREDENTIALS, ObjectStore
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -87,6 +89,15 @@ def test_an_altered_file_is_fetched_again(storage: BucketStorage, cache: LocalCa
     assert kept.read_bytes() == b"a" * 1000
 
 
+def test_what_a_killed_process_left_in_a_folder_goes(tmp_path: Path) -> None:
+    old, new = tmp_path / ".work-old", tmp_path / ".work-new"
+    for folder in (old, new):
+        folder.mkdir()
+    os.utime(old, (time.time() - LEFT_BEHIND_S - 1,) * 2)
+    with FolderStorage(FolderAddress(tmp_path)).workspace():
+        assert new.exists() and not old.exists()
+
+
 def test_what_a_killed_process_left_behind_goes(storage: BucketStorage, cache: LocalCache) -> None:
     old, new = (cache.making_room() / name for name in ("held-old", "held-new"))
     for folder in (old, new):
@@ -102,6 +113,7 @@ READER = """
 import random, sys
 from pathlib import Path
 from annotate.storage.address import read_address
+from annotate.storage.address import FolderAddress
 from annotate.storage.bucket import BucketStorage
 from annotate.storage.cache import LocalCache
 storage = BucketStorage(read_address(sys.argv[1]), {credentials!r}, LocalCache(Path(sys.argv[2]), 3000))

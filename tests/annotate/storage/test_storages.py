@@ -144,6 +144,19 @@ def test_a_folder_goes_up_with_its_last_file_last_and_comes_down(
     assert stage_down(storage, "runs/8", other) == 0
 
 
+def test_a_folder_that_was_made_becomes_one_of_the_storage_once(storage: Storage) -> None:
+    for content in (b"first", b"second"):
+        with storage.workspace() as workspace:
+            made = workspace / "set"
+            (made / "media").mkdir(parents=True)
+            (made / "media" / "a.mp4").write_bytes(content)
+            (made / "manifest.json").write_bytes(b"{}")
+            storage.put_folder(made, "exports/1/abc", last="manifest.json")
+        assert not workspace.exists()
+    assert keys(storage) == ["exports/1/abc/manifest.json", "exports/1/abc/media/a.mp4"]
+    assert b"".join(storage.stream("exports/1/abc/media/a.mp4")) == b"first"
+
+
 def test_a_folder_that_is_not_whole_is_not_sent(storage: Storage, tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"a")
     with pytest.raises(FileNotFoundError, match="not whole yet"):
