@@ -15,7 +15,7 @@ from av.buffer import Buffer
 from av.container import InputContainer
 from av.filter import Graph
 from av.stream import Disposition
-from av.video.reformatter import Colorspace, ColorTrc, Interpolation
+from av.video.reformatter import Colorspace, ColorTrc, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from generator.interlacing import deinterlaced
@@ -67,6 +67,7 @@ class VideoDecoder:
     def __init__(self, path: Path | str, media_format: MediaFormat, limits: MediaLimits) -> None:
         """Open the file; nothing is decoded yet."""
         self._limits, self._format = limits, media_format
+        self._converter = VideoReformatter()
         self._graph: Graph | None = None
         self._file = open(path, "rb")  # noqa: SIM115 - closed in __exit__
         try:
@@ -142,12 +143,14 @@ class VideoDecoder:
         try:
             if frame.color_trc in _HDR_TRANSFERS:
                 frame = self._to_ordinary_range(frame)
-            rgb = frame.reformat(
+            rgb = self._converter.reformat(
+                frame,
                 width=width,
                 height=height,
                 format="rgb24",
                 src_colorspace=_colorspace(frame),
                 interpolation=SCALING,
+                threads=1,
             )
         except av.error.FFmpegError as error:
             detail = f"has colours that cannot be converted: {error.strerror}"

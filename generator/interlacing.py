@@ -89,6 +89,7 @@ class _Filter:
         self._kind = _kind(like)
         self._times: deque[tuple[int | None, int, Fraction | None]] = deque()
         self._graph = Graph()
+        self._graph.threads = 1  # starting more takes longer than a clip's filtering
         source = self._graph.add_buffer(
             width=like.width, height=like.height, format=like.format, time_base=time_base
         )

@@ -16,7 +16,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.codec.context import Flags
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 from numpy.typing import NDArray
 
 from generator.decoder import SCALING, VideoDecoder
@@ -272,12 +272,16 @@ def encode(path: Path | str, frames: Iterable[NDArray[np.uint8]], rate: Fraction
         stream = container.add_stream("libx264", rate=rate)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         _configure(stream.codec_context, rate, min(width, height))
+        # One for all frames: setting one up takes longer than converting a frame, and so do its threads.
+        converter = VideoReformatter()
         for index, frame in enumerate(chain([first], waiting)):
-            picture = av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(
+            picture = converter.reformat(
+                av.VideoFrame.from_ndarray(frame, format="rgb24"),
                 format="yuv420p",
                 dst_colorspace=Colorspace.ITU709,
                 dst_color_range=ColorRange.MPEG,
                 interpolation=SCALING,
+                threads=1,
             )
             picture.pts, picture.time_base = index, 1 / rate
             container.mux(stream.encode(picture))
