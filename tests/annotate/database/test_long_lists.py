@@ -112,7 +112,7 @@ def test_long_lists_find_what_short_ones_do():
 
 @pytest.fixture
 def large_round() -> Round:
-    """So many dominant pairs that the export is written in batches, of one instance, its videos three files."""
+    """So many dominant pairs that an export is written in batches; their videos are three files."""
     round, instance = make_round(), make_instance(num_references=2)
     files = [write_test_clip() for _ in range(3)]
     fill = {
