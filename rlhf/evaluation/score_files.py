@@ -1,6 +1,6 @@
 """One file a video keeps what was said of it, so that a run that was killed looks at nothing twice.
 
-    scores/<arm>/<instance_id>-<seed>.json
+    scores/<system>/<instance_id>-<seed>.json
         {"video_sha256", "instance_sha256", "metrics": {sha256 of the facts: {"values", "holes", "details"}}}
 
 What is there is believed while video, instance and the metric's facts are the same. What failed is tried
@@ -17,13 +17,13 @@ from typing import Any
 
 from generator.media import file_sha256, replacing
 from generator.rundir import RunDir
-from rlhf.evaluation.arms import Wanted
 from rlhf.evaluation.records import NOT_ASKED, Metric, MetricFacts
+from rlhf.evaluation.videos import Wanted
 
 
 def score_file(run: RunDir, video: Wanted) -> Path:
     """Where the scores of a video are kept."""
-    return run.path / "scores" / video.arm.name / f"{video.name}.json"
+    return run.path / "scores" / video.system.name / f"{video.name}.json"
 
 
 def score_video(

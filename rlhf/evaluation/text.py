@@ -17,27 +17,27 @@ _SAID = {
 
 
 def ablation_lines(result: Mapping[str, Any]) -> list[str]:
-    """Each arm's means times 100 with intervals, in the columns that the paper's ablation table has."""
+    """Each system's means times 100 with intervals, in the columns that the paper's ablation table has."""
     columns = [column for column in result["columns"] if column["paper"] in PAPER_FULL]
-    names = {cell["arm"]: cell["ablation"] for cell in result["directions"]}
+    names = {cell["system"]: cell["ablation"] for cell in result["directions"]}
     rows = [
         [
-            f"{names[arm]}: {found['label']}" if arm in names else found["label"],
-            *(_cell(result["table"][arm][column["name"]]) for column in columns),
+            f"{names[system]}: {found['label']}" if system in names else found["label"],
+            *(_cell(result["table"][system][column["name"]]) for column in columns),
         ]
-        for arm, found in _full_last(result)
+        for system, found in _full_last(result)
     ]
     return aligned([["", *(column["label"] for column in columns)], *rows])
 
 
 def table_lines(result: Mapping[str, Any]) -> list[str]:
-    """Every column's means times 100 with intervals, one line a column and one place an arm."""
-    arms = list(_full_last(result))
+    """Every column's means times 100 with intervals, one line a column and one place a system."""
+    systems = list(_full_last(result))
     rows = [
-        [column["label"], *(_cell(result["table"][arm][column["name"]]) for arm, _ in arms)]
+        [column["label"], *(_cell(result["table"][system][column["name"]]) for system, _ in systems)]
         for column in result["columns"]
     ]
-    return aligned([["", *(found["label"] for _, found in arms)], *rows])
+    return aligned([["", *(found["label"] for _, found in systems)], *rows])
 
 
 def direction_lines(result: Mapping[str, Any]) -> list[str]:
@@ -65,7 +65,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _full_last(result: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
-    return sorted(result["arms"].items(), key=lambda arm: (arm[0] == result["reference"], arm[0]))
+    return sorted(result["systems"].items(), key=lambda system: (system[0] == result["reference"], system[0]))
 
 
 def _cell(found: Mapping[str, Any]) -> str:

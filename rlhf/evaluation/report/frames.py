@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from generator.rundir import RunDir
-from rlhf.evaluation.report.tables import ArmRow, Result
+from rlhf.evaluation.report.tables import Result, SystemRow
 from rlhf.plots import reports
 
 #: Stretches of a clip over which frame curves of all videos are averaged.
@@ -19,10 +19,10 @@ STRETCHES = 10
 
 @dataclass(frozen=True)
 class Faces:
-    """What one arm's frames show of identity, by one metric.
+    """What one system's frames show of identity, by one metric.
 
     Attributes:
-        arm: whose.
+        system: whose.
         looks: frames that were looked at.
         with_face: those of them with a similarity.
         videos: that were looked at.
@@ -31,7 +31,7 @@ class Faces:
         line: (percent of the clip, mean similarity times 100).
     """
 
-    arm: ArmRow
+    system: SystemRow
     looks: int
     with_face: int
     videos: int
@@ -46,7 +46,7 @@ class FrameFigure:
 
     metric: str
     plot: Markup
-    arms: Sequence[Faces]
+    systems: Sequence[Faces]
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,13 @@ class CaseLooks:
         metric: its name.
         plot: similarity to all references, frame by frame.
         references: their paths in the request.
-        rows: each arm's similarity to each of them, in [0, 1]; None where there is none.
+        rows: each system's similarity to each of them, in [0, 1]; None where there is none.
     """
 
     metric: str
     plot: Markup
     references: Sequence[str]
-    rows: Sequence[tuple[ArmRow, Sequence[float | None]]]
+    rows: Sequence[tuple[SystemRow, Sequence[float | None]]]
 
 
 def _looks_at(run: RunDir, video: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -83,31 +83,33 @@ def _metric_names(result: Result) -> dict[str, str]:
 
 
 def case_looks(
-    run: RunDir, result: Result, arms: Sequence[ArmRow], videos: Mapping[str, Mapping[str, Any]]
+    run: RunDir, result: Result, systems: Sequence[SystemRow], videos: Mapping[str, Mapping[str, Any]]
 ) -> list[CaseLooks]:
     """What each metric of identity saw of some videos.
 
     Args:
         run: the folder.
         result: names the metrics.
-        arms: in the table's order.
-        videos: of one instance and seed, by arm.
+        systems: in the table's order.
+        videos: of one instance and seed, by system.
     """
-    looks = {arm: _looks_at(run, video) for arm, video in videos.items()}
+    looks = {system: _looks_at(run, video) for system, video in videos.items()}
     found = []
     for sha, name in _metric_names(result).items():
-        mine = {arm.name: looks[arm.name][sha] for arm in arms if sha in looks.get(arm.name, {})}
+        mine = {
+            system.name: looks[system.name][sha] for system in systems if sha in looks.get(system.name, {})
+        }
         if not mine:
             continue
         first = next(iter(mine.values()))
-        lines = [(arm.colour, _line(mine[arm.name])) for arm in arms if arm.name in mine]
+        lines = [(system.colour, _line(mine[system.name])) for system in systems if system.name in mine]
         title = f"Similarity to the references, frame by frame, by {name}"
         plot = reports.curves(title, lines, level=_points(first.get("ceiling")))
         references = list(first.get("per_reference") or {})
         rows = [
-            (arm, [mine[arm.name]["per_reference"].get(path) for path in references])
-            for arm in arms
-            if arm.name in mine and references
+            (system, [mine[system.name]["per_reference"].get(path) for path in references])
+            for system in systems
+            if system.name in mine and references
         ]
         found.append(CaseLooks(name, plot, references, rows))
     return found
@@ -118,23 +120,23 @@ def _line(details: Mapping[str, Any]) -> list[reports.Point]:
     return list(zip(details["frames"], values, strict=True))
 
 
-def frame_figures(run: RunDir, result: Result, arms: Sequence[ArmRow]) -> list[FrameFigure]:
+def frame_figures(run: RunDir, result: Result, systems: Sequence[SystemRow]) -> list[FrameFigure]:
     """Identity over the frames of all videos, one figure a metric that follows it."""
     looks: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
     for video in result.get("videos") or []:
         for sha, details in _looks_at(run, video).items():
-            looks.setdefault(sha, {}).setdefault(video["arm"], []).append(details)
+            looks.setdefault(sha, {}).setdefault(video["system"], []).append(details)
     found = []
     for sha, name in _metric_names(result).items():
         if sha in looks:
-            mine = [_faces(arm, looks[sha].get(arm.name, [])) for arm in arms]
-            lines = [(one.arm.colour, one.line) for one in mine]
+            mine = [_faces(system, looks[sha].get(system.name, [])) for system in systems]
+            lines = [(one.system.colour, one.line) for one in mine]
             title = f"Mean similarity to the references over the clip, by {name}"
             found.append(FrameFigure(name, reports.curves(title, lines, end=100), mine))
     return found
 
 
-def _faces(arm: ArmRow, details: Sequence[Mapping[str, Any]]) -> Faces:
+def _faces(system: SystemRow, details: Sequence[Mapping[str, Any]]) -> Faces:
     stretches: dict[int, list[float | None]] = {}
     for one in details:
         last = max(one["frames"]) or 1
@@ -143,7 +145,7 @@ def _faces(arm: ArmRow, details: Sequence[Mapping[str, Any]]) -> Faces:
     seen = [value for values in stretches.values() for value in values]
     ceilings = [one["ceiling"] for one in details if one.get("ceiling") is not None]
     return Faces(
-        arm,
+        system,
         len(seen),
         sum(value is not None for value in seen),
         len(details),

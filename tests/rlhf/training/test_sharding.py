@@ -129,7 +129,7 @@ def draw_for(policy):
         ({"gradient_checkpointing": True}, False, 3),
         ({"gradient_checkpointing": True, "kept_activations": "none"}, True, 2),
     ],
-    ids=["bf16", "checkpointing", "checkpointing_of_split_arms"],
+    ids=["bf16", "checkpointing", "checkpointing_of_split_branches"],
 )
 def test_errors_and_gradients_are_those_of_whole_weights(options, split_branches, number):
     """Also after passes of the frozen policy, which have no backward pass; three cannot cut evenly."""
