@@ -16,7 +16,7 @@ from torch import Tensor
 
 from rlhf.dpo.bank import ReferenceBank
 from rlhf.dpo.config import FlowDPOConfig
-from rlhf.dpo.policy import FlowPolicy, predict
+from rlhf.dpo.policy import FlowPolicy
 from rlhf.dpo.reference import ref_errors
 from rlhf.objectives import flow_dpo_loss, implicit_rewards, interpolate, time_weight
 from rlhf.training import processes
@@ -171,9 +171,7 @@ def empty_drift(policy: FlowPolicy, probes: Sequence[Tensors]) -> float:
     def velocity(one: Tensors) -> Tensor:
         time = one["time"][None]
         noisy = interpolate(one["clean"][:1], one["noise"][None], time)
-        return predict(
-            policy.transformer, noisy, time, one["prompt_embeds"][None], one["references"][None]
-        ).float()
+        return policy.predict(noisy, time, one["prompt_embeds"][None], one["references"][None]).float()
 
     moved = []
     for one in probes:

@@ -18,10 +18,11 @@ from transformers import TrainerCallback  # noqa: E402
 
 from generator.model.tiny import build_transformer  # noqa: E402
 from rlhf.dpo.bank import ReferenceBank  # noqa: E402
-from rlhf.dpo.policy import FlowPolicy, equal_shapes  # noqa: E402
+from rlhf.dpo.policy import FlowPolicy  # noqa: E402
 from rlhf.dpo.reference import check_bank  # noqa: E402
 from rlhf.sft.config import SFTConfig  # noqa: E402
 from rlhf.training.config import RunConfig  # noqa: E402
+from rlhf.training.learner import equal_shapes  # noqa: E402
 from rlhf.training.lora import add_adapter, frozen_policy, save_trainable, trainable_state  # noqa: E402
 from rlhf.training.precision import set_up, to_bfloat16  # noqa: E402
 from rlhf.training.sharding import shard  # noqa: E402
