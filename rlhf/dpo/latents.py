@@ -20,9 +20,8 @@ from generator.records import SamplerSettings
 from generator.sample import read_reference
 from generator.video import read_clip
 from rlhf.export.row import ExportRow
-from rlhf.training.cache import fill, read_tensors
+from rlhf.training.cache import digest, fill, frozen_sha256, read_tensors
 from rlhf.training.draws import Tensors
-from rlhf.training.fingerprint import digest, frozen_sha256
 
 if TYPE_CHECKING:
     from generator.model.pipeline import AnyIDPipeline

@@ -17,8 +17,8 @@ from rlhf.dpo.branch_parallel import Partner
 from rlhf.dpo.config import FlowDPOConfig
 from rlhf.dpo.policy import FlowPolicy
 from rlhf.training import processes
+from rlhf.training.cache import digest, frozen_sha256
 from rlhf.training.draws import PairDraws, Tensors
-from rlhf.training.fingerprint import digest, frozen_sha256
 from rlhf.training.lora import frozen_policy
 from rlhf.training.sharding import is_sharded
 

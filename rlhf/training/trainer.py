@@ -30,6 +30,7 @@ from generator.rundir import RunDir, RunError
 from rlhf.training import processes
 from rlhf.training.config import RunConfig
 from rlhf.training.draws import Tensors
+from rlhf.training.learner import Learner
 from rlhf.training.lora import load_trainable, save_trainable
 from rlhf.training.moving_average import MovingAverage
 from rlhf.training.sigterm import Stop
@@ -60,7 +61,7 @@ class RunTrainer(Trainer):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Learner,
         arguments: TrainingArguments,
         dataset: Dataset[Any],
         folder: Path,
