@@ -56,21 +56,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Data:
-    """What a run trains on and watches.
+    """What a run trains on and watches."""
 
-    Attributes:
-        train: pairs that are trained on.
-        weights: of their gradients, 1 on average; None for 1 each.
-        held_out: pairs of people who are held out.
-        num_identities: of trained and held-out people.
-        probes: see `rlhf.dpo.held_out.HeldOut`.
-    """
-
-    train: CachedPairs
-    weights: list[float] | None
-    held_out: CachedPairs
-    num_identities: tuple[int, int]
-    probes: Sequence[Tensors]
+    train: CachedPairs  # pairs that are trained on
+    weights: list[float] | None  # of their gradients, 1 on average; None for 1 each
+    held_out: CachedPairs  # pairs of people who are held out
+    num_identities: tuple[int, int]  # of trained and held-out people
+    probes: Sequence[Tensors]  # see `rlhf.dpo.held_out.HeldOut`
 
 
 def main(run: RunDir, attached: bool) -> None:

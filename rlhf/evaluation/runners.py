@@ -43,20 +43,13 @@ class VideoModel(Protocol):
 
 @dataclass(frozen=True)
 class Runner:
-    """A model that diffusers has.
+    """A model that diffusers has."""
 
-    Attributes:
-        model: its name in tables.
-        licence: of its weights.
-        source: of its weights.
-        settings: of the videos that it was released with.
-        load: from a local folder, with settings and whether non-commercial parts are allowed.
-    """
-
-    model: str
-    licence: str
-    source: str
-    settings: SamplerSettings
+    model: str  # its name in tables
+    licence: str  # of its weights
+    source: str  # of its weights
+    settings: SamplerSettings  # of the videos that it was released with
+    #: From a local folder, with settings and whether non-commercial parts are allowed.
     load: Callable[[Path, SamplerSettings, bool], VideoModel]
 
     def facts(self, settings: SamplerSettings, benchmark: Benchmark) -> EntryFacts:

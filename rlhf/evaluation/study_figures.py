@@ -30,44 +30,28 @@ OUTCOMES = {Verdict.FIRST: 0, Verdict.SECOND: 1, Verdict.TIE: 2}
 
 @dataclass(frozen=True)
 class Answer:
-    """What one participant said of one pair of videos.
+    """What one participant said of one pair of videos."""
 
-    Attributes:
-        participant: key of the person.
-        pair: key of the pair.
-        first: the model of the first video.
-        second: the other model.
-        first_on_left: whether the first video stood on the left.
-        verdicts: first, second or tie, by each criterion.
-    """
-
-    participant: int
-    pair: int
-    first: str
-    second: str
-    first_on_left: bool
-    verdicts: Mapping[Criterion, Verdict]
+    participant: int  # key of the person
+    pair: int  # key of the pair
+    first: str  # the model of the first video
+    second: str  # the other model
+    first_on_left: bool  # whether the first video stood on the left
+    verdicts: Mapping[Criterion, Verdict]  # first, second or tie, by each criterion
 
 
 @dataclass(frozen=True)
 class CriterionFigures:
-    """One criterion.
+    """One criterion."""
 
-    Attributes:
-        win_rates: of each model, the share of its comparisons that it wins, ties half.
-        against: the same of each model against each other one; the pairs that met, both ways round.
-        strengths: log pi of each model by Davidson's model (`rlhf.votes.bradley_terry`), with mean 0.
-        ties: the share of answers that are ties.
-        left: the share of the other answers that are for the left; 0.5 where nobody favours a side.
-        agreement: of different people on the same pair.
-    """
-
-    win_rates: Mapping[str, Estimate]
+    win_rates: Mapping[str, Estimate]  # of each model, the share of its comparisons that it wins, ties half
+    #: The same of each model against each other one; the pairs that met, both ways round.
     against: Mapping[tuple[str, str], Estimate]
+    #: log pi of each model by Davidson's model (`rlhf.votes.bradley_terry`), with mean 0.
     strengths: Mapping[str, Estimate]
-    ties: Estimate
-    left: Estimate
-    agreement: Agreement
+    ties: Estimate  # the share of answers that are ties
+    left: Estimate  # the share of the other answers that are for the left; 0.5 where nobody favours a side
+    agreement: Agreement  # of different people on the same pair
 
     @property
     def ranking(self) -> list[str]:

@@ -39,19 +39,12 @@ class Criterion(StrEnum):
 
 @dataclass(frozen=True)
 class Planned:
-    """One pair that one participant is shown.
+    """One pair that one participant is shown."""
 
-    Attributes:
-        item: index of the input.
-        first: the model that comes earlier in the list of models.
-        second: the other one.
-        first_on_left: whether the first model's video stands on the left.
-    """
-
-    item: int
-    first: str
-    second: str
-    first_on_left: bool
+    item: int  # index of the input
+    first: str  # the model that comes earlier in the list of models
+    second: str  # the other one
+    first_on_left: bool  # whether the first model's video stands on the left
 
 
 def plan_study(

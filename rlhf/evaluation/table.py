@@ -25,23 +25,14 @@ DECIMALS = 6
 
 @dataclass(frozen=True)
 class ScoredVideo:
-    """What all metrics say of one video, or why they say nothing.
+    """What all metrics say of one video, or why they say nothing."""
 
-    Attributes:
-        system: whose video it is.
-        instance_id: what was asked for.
-        identity: whose instance it is.
-        seed: of the video.
-        values: by column.
-        holes: by column, why there is no value.
-    """
-
-    system: str
-    instance_id: str
-    identity: str
-    seed: int
-    values: Mapping[str, float] = field(default_factory=dict)
-    holes: Mapping[str, str] = field(default_factory=dict)
+    system: str  # whose video it is
+    instance_id: str  # what was asked for
+    identity: str  # whose instance it is
+    seed: int  # of the video
+    values: Mapping[str, float] = field(default_factory=dict)  # by column
+    holes: Mapping[str, str] = field(default_factory=dict)  # by column, why there is no value
 
 
 def summary(videos: Iterable[ScoredVideo], columns: Sequence[Column]) -> dict[str, dict[str, Any]]:

@@ -21,21 +21,13 @@ OnVideo = Callable[[str, str, float], None]
 
 @dataclass(frozen=True)
 class Wanted:
-    """One video that a system should have.
+    """One video that a system should have."""
 
-    Attributes:
-        system: whose.
-        instance: what is asked for.
-        seed: of the noise.
-        path: of the file; None where there is none that can be used.
-        why: there is none; "" where there is one.
-    """
-
-    system: System
-    instance: EvaluationInstance
-    seed: int
-    path: Path | None
-    why: str = ""
+    system: System  # whose
+    instance: EvaluationInstance  # what is asked for
+    seed: int  # of the noise
+    path: Path | None  # of the file; None where there is none that can be used
+    why: str = ""  # there is none; "" where there is one
 
     @property
     def name(self) -> str:

@@ -12,17 +12,11 @@ from markupsafe import Markup
 
 @dataclass(frozen=True)
 class Scale:
-    """An axis with even ticks.
+    """An axis with even ticks."""
 
-    Attributes:
-        low: where it starts.
-        high: where it ends, above `low`.
-        step: between two ticks, the first of which is at `low`.
-    """
-
-    low: float
-    high: float
-    step: float
+    low: float  # where it starts
+    high: float  # where it ends, above `low`
+    step: float  # between two ticks, the first of which is at `low`
 
     @property
     def ticks(self) -> list[float]:

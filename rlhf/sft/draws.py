@@ -20,30 +20,22 @@ from rlhf.training.draws import Draw, draw, noise_and_time
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What of an instance one step sees.
+    """What of an instance one step sees."""
 
-    Attributes:
-        is_empty: whether all references and the prompt are nulled together.
-        shown: places of the references that are shown, the primary first, the others in their order.
-        stills: for each shown one the number of its still, or None to show a clip as a clip.
-    """
-
-    is_empty: bool
+    is_empty: bool  # whether all references and the prompt are nulled together
+    #: Places of the references that are shown, the primary first, the others in their order.
     shown: tuple[int, ...]
+    #: For each shown one the number of its still, or None to show a clip as a clip.
     stills: tuple[int | None, ...]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a pipeline records about references, see `generator.model.AnyIDPipeline`.
+    """What a pipeline records about references, see `generator.model.AnyIDPipeline`."""
 
-    Attributes:
-        empty_references: "one" zero-pixel latent for the empty condition, or "same": as many as are nulled.
-        reference_order: on the temporal axis, "primary_first" or "primary_last".
-    """
-
+    #: "one" zero-pixel latent for the empty condition, or "same": as many as are nulled.
     empty_references: str = "one"
-    reference_order: str = "primary_first"
+    reference_order: str = "primary_first"  # on the temporal axis, "primary_first" or "primary_last"
 
 
 def look(one: Draw, is_clip: Sequence[bool], config: SFTConfig) -> Augmentation:

@@ -56,21 +56,13 @@ TRANSFORMER_FILE = "diffusion_pytorch_model.safetensors"
 
 @dataclass(frozen=True)
 class Task:
-    """A request that was checked.
+    """A request that was checked."""
 
-    Attributes:
-        config: of the run.
-        model: `base` and `adapters`.
-        dataset: the file of JSON lines.
-        instances: each with the size and length of its target.
-        fps: at which all of them are learned.
-    """
-
-    config: SFTConfig
-    model: Mapping[str, Any]
-    dataset: Path
-    instances: list[tuple[TrainingInstance, SamplerSettings]]
-    fps: int
+    config: SFTConfig  # of the run
+    model: Mapping[str, Any]  # `base` and `adapters`
+    dataset: Path  # the file of JSON lines
+    instances: list[tuple[TrainingInstance, SamplerSettings]]  # each with the size and length of its target
+    fps: int  # at which all of them are learned
 
 
 def main(run: RunDir, attached: bool) -> None:

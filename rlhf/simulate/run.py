@@ -45,22 +45,15 @@ class SimulationError(Exception):
 
 @dataclass
 class Annotator:
-    """One simulated account at work.
+    """One simulated account at work."""
 
-    Attributes:
-        username: of the account.
-        behaviour: how it answers.
-        session: signed in.
-        rng: decides when it errs.
-        open_tracks: tracks where something may be left for it.
-        choices: what it has answered, per track.
-    """
-
-    username: str
-    behaviour: Behaviour
-    session: requests.Session
-    rng: random.Random
+    username: str  # of the account
+    behaviour: Behaviour  # how it answers
+    session: requests.Session  # signed in
+    rng: random.Random  # decides when it errs
+    #: Tracks where something may be left for it.
     open_tracks: list[Track] = field(default_factory=lambda: list(Track))
+    #: What it has answered, per track.
     choices: dict[Track, Counter[Choice]] = field(default_factory=lambda: {t: Counter() for t in Track})
     conflicts: int = 0
     conflicts_in_a_row: int = 0

@@ -24,19 +24,12 @@ Tensors = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Draw:
-    """One look at one item: a pair (DPO) or an instance (SFT).
+    """One look at one item: a pair (DPO) or an instance (SFT)."""
 
-    Attributes:
-        item: index of the item.
-        number: how many looks at this item came before, counted anew where they begin to repeat.
-        noise_seed: of the noise; chosen and rejected share it.
-        quantile: of the time, in (0, 1); chosen and rejected share it.
-    """
-
-    item: int
-    number: int
-    noise_seed: int
-    quantile: float
+    item: int  # index of the item
+    number: int  # how many looks at this item came before, counted anew where they begin to repeat
+    noise_seed: int  # of the noise; chosen and rejected share it
+    quantile: float  # of the time, in (0, 1); chosen and rejected share it
 
 
 def draw(index: int, *, num_items: int, strata: int, seed: int, distinct: int = 0) -> Draw:

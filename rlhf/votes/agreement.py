@@ -26,17 +26,11 @@ MANY_PAIRS = 2000
 
 @dataclass(frozen=True)
 class Agreement:
-    """Agreement of one track.
+    """Agreement of one track."""
 
-    Attributes:
-        alpha: Krippendorff's alpha, nominal.
-        ac1: Gwet's AC1.
-        raw: share of pairs of votes on the same pair that are equal.
-    """
-
-    alpha: Estimate
-    ac1: Estimate
-    raw: Estimate
+    alpha: Estimate  # Krippendorff's alpha, nominal
+    ac1: Estimate  # Gwet's AC1
+    raw: Estimate  # share of pairs of votes on the same pair that are equal
 
 
 def agreement(votes: Iterable[Vote], *, seed: int = 0) -> Agreement:

@@ -39,48 +39,28 @@ class FlagKind(StrEnum):
 
 @dataclass(frozen=True)
 class Flag:
-    """One reason to look at somebody's votes.
+    """One reason to look at somebody's votes."""
 
-    Attributes:
-        annotator: the person.
-        kind: what was noticed.
-        figure: the statistic itself; its meaning is in the reason.
-        chance: probability of a figure as far out, if nothing were the matter, times the people compared.
-        reason: one English line with the figure.
-        partner: the other person, for collusion.
-    """
-
-    annotator: int
-    kind: FlagKind
-    figure: float
-    chance: float
-    reason: str
-    partner: int | None = None
+    annotator: int  # the person
+    kind: FlagKind  # what was noticed
+    figure: float  # the statistic itself; its meaning is in the reason
+    chance: float  # probability of a figure as far out, if nothing were the matter, times the people compared
+    reason: str  # one English line with the figure
+    partner: int | None = None  # the other person, for collusion
 
 
 @dataclass(frozen=True)
 class AnnotatorReport:
-    """One person on one track.
+    """One person on one track."""
 
-    Attributes:
-        annotator: the person.
-        votes: given, abstentions included.
-        gold_accuracy: share of gold pairs answered rightly.
-        left_share: share of left among answers that chose a side; sides are balanced, so 1/2 is none.
-        agreement: share of the others' votes on the same pairs that were the same.
-        speed: median active time of recent votes over that of the earlier ones; below 1 is faster.
-        longest_run: most equal answers one after the other.
-        flags: what to look at; empty for nearly everybody.
-    """
-
-    annotator: int
-    votes: int
-    gold_accuracy: Estimate
-    left_share: Estimate
-    agreement: Estimate
-    speed: Estimate
-    longest_run: int
-    flags: tuple[Flag, ...]
+    annotator: int  # the person
+    votes: int  # given, abstentions included
+    gold_accuracy: Estimate  # share of gold pairs answered rightly
+    left_share: Estimate  # share of left among answers that chose a side; sides are balanced, so 1/2 is none
+    agreement: Estimate  # share of the others' votes on the same pairs that were the same
+    speed: Estimate  # median active time of recent votes over that of the earlier ones; below 1 is faster
+    longest_run: int  # most equal answers one after the other
+    flags: tuple[Flag, ...]  # what to look at; empty for nearly everybody
 
 
 def report(votes: Sequence[Vote]) -> list[AnnotatorReport]:

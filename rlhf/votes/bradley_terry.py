@@ -43,20 +43,14 @@ _NEWTON_STEPS = 30
 class Comparison:
     """What one person said of one pair of videos by two models.
 
-    Attributes:
-        pair: key of the pair; the votes of a pair are no independent observations.
-        first: name of the model of the first video.
-        second: name of the other model.
-        verdict: in terms of the two; `unsure` counts nowhere.
-
     Raises:
         ValueError: both videos are by the same model.
     """
 
-    pair: int
-    first: str
-    second: str
-    verdict: Verdict
+    pair: int  # key of the pair; the votes of a pair are no independent observations
+    first: str  # name of the model of the first video
+    second: str  # name of the other model
+    verdict: Verdict  # in terms of the two; `unsure` counts nowhere
 
     def __post_init__(self) -> None:
         """Refuse a model against itself."""
@@ -68,16 +62,12 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Strengths:
-    """Maximum-likelihood estimates of Davidson's model.
+    """Maximum-likelihood estimates of Davidson's model."""
 
-    Attributes:
-        models: log pi of each model, in natural logarithms with mean 0; the difference of two is the log
-            odds of the one against the other where nobody says tie. Counted over its pairs.
-        ties: nu; 0 where nothing was a tie. Counted over all pairs.
-    """
-
+    #: log pi of each model, in natural logarithms with mean 0; the difference of two is the log odds of the
+    #: one against the other where nobody says tie. Counted over its pairs.
     models: dict[str, Estimate]
-    ties: Estimate
+    ties: Estimate  # nu; 0 where nothing was a tie. Counted over all pairs.
 
 
 def win_rate(comparisons: Sequence[Comparison], model: str) -> Estimate:
@@ -137,19 +127,12 @@ def strengths(comparisons: Sequence[Comparison]) -> Strengths:
 
 @dataclass(frozen=True)
 class _Likelihood:
-    """The log-likelihood of free parameters: coordinates of centred log pi, then log nu if there are ties.
+    """The log-likelihood of free parameters: coordinates of centred log pi, then log nu if there are ties."""
 
-    Attributes:
-        names: the models.
-        features: (matches, outcomes, free parameters); an outcome's logit is features @ parameters.
-        counts: (matches, outcomes) weights: the first wins, the second wins, tie.
-        centre: (models, free parameters); log pi is centre @ parameters and sums to 0.
-    """
-
-    names: list[str]
-    features: Floats
-    counts: Floats
-    centre: Floats
+    names: list[str]  # the models
+    features: Floats  # (matches, outcomes, free parameters); an outcome's logit is features @ parameters
+    counts: Floats  # (matches, outcomes) weights: the first wins, the second wins, tie
+    centre: Floats  # (models, free parameters); log pi is centre @ parameters and sums to 0
 
     @property
     def size(self) -> int:

@@ -34,21 +34,15 @@ class Stop(StrEnum):
 class Rule:
     """When to stop; the defaults were chosen by `bench/stopping.py`.
 
-    Attributes:
-        minimum: votes of a track before anything is concluded from it.
-        maximum: votes of a track after which it gets no more, abstentions counted.
-        dominant_from: probability of winning both tracks from which a pair is dominant.
-        hopeless_below: the same probability below which a pair is given up.
-
     Raises:
         ValueError: numbers that are out of order.
     """
 
     # With 1, more votes are saved (31 % instead of 22 %), but one annotator alone ends a pair.
-    minimum: int = 2
-    maximum: int = 5
-    dominant_from: float = 0.8
-    hopeless_below: float = 0.1
+    minimum: int = 2  # votes of a track before anything is concluded from it
+    maximum: int = 5  # votes of a track after which it gets no more, abstentions counted
+    dominant_from: float = 0.8  # probability of winning both tracks from which a pair is dominant
+    hopeless_below: float = 0.1  # the same probability below which a pair is given up
 
     def __post_init__(self) -> None:
         """Refuse what could never stop, or stops at once."""
@@ -63,26 +57,17 @@ class Rule:
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do with a pair now.
+    """What to do with a pair now."""
 
-    Attributes:
-        next_track: the track that gets one more vote; None when the pair is finished.
-        stop: why it is finished; None while it is not.
-        state: what `pareto.joint_state` makes of the verdicts once the pair is finished, `undecided`
-            before; also where both verdicts favour a sample and the votes never made that sure enough.
-        chosen: the sample that wins both tracks; None unless dominant.
-        probability: that the better candidate wins both tracks.
-        reason: one English line.
-        found: what each track found by now; without a verdict where nobody was asked.
-    """
-
-    next_track: Track | None
-    stop: Stop | None
+    next_track: Track | None  # the track that gets one more vote; None when the pair is finished
+    stop: Stop | None  # why it is finished; None while it is not
+    #: What `pareto.joint_state` makes of the verdicts once the pair is finished, `undecided` before; also
+    #: where both verdicts favour a sample and the votes never made that sure enough.
     state: JointState
-    chosen: Sample | None
-    probability: float
-    reason: str
-    found: Found
+    chosen: Sample | None  # the sample that wins both tracks; None unless dominant
+    probability: float  # that the better candidate wins both tracks
+    reason: str  # one English line
+    found: Found  # what each track found by now; without a verdict where nobody was asked
 
 
 def wins_both(identity: Posterior, controllability: Posterior) -> dict[Sample, float]:

@@ -22,15 +22,10 @@ _SAMPLE = re.compile(r"(.*)[-_ ](\d+)")
 
 @dataclass(frozen=True)
 class Brought:
-    """What became of a folder of videos.
+    """What became of a folder of videos."""
 
-    Attributes:
-        taken: the file that each instance and seed got.
-        left_out: why a file was not taken.
-    """
-
-    taken: Mapping[Key, str]
-    left_out: Mapping[str, str]
+    taken: Mapping[Key, str]  # the file that each instance and seed got
+    left_out: Mapping[str, str]  # why a file was not taken
 
     def to_json(self) -> dict[str, Any]:
         """For people."""

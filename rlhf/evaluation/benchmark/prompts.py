@@ -36,21 +36,13 @@ prompt that both stay."""
 
 @dataclass(frozen=True)
 class BenchmarkPrompt:
-    """What is asked of every model, whoever the person is.
+    """What is asked of every model, whoever the person is."""
 
-    Attributes:
-        task: of the paper's two.
-        text: what changes from the primary reference.
-        standard: the whole scene; "" where nobody wrote it.
-        changed: the elements that it changes; empty where nobody said.
-        named: the things that must look as the primary reference shows them.
-    """
-
-    task: Task
-    text: str
-    standard: str = ""
-    changed: tuple[str, ...] = ()
-    named: tuple[str, ...] = ()
+    task: Task  # of the paper's two
+    text: str  # what changes from the primary reference
+    standard: str = ""  # the whole scene; "" where nobody wrote it
+    changed: tuple[str, ...] = ()  # the elements that it changes; empty where nobody said
+    named: tuple[str, ...] = ()  # the things that must look as the primary reference shows them
 
 
 def read_prompts(path: Path, counts: Mapping[Task, int]) -> list[BenchmarkPrompt]:

@@ -108,19 +108,12 @@ def make(options: MetricOptions) -> ElementMetric:
 
 @dataclass
 class ElementMetric:
-    """A `rlhf.evaluation.records.Metric`; the pictures of elements are looked at once.
+    """A `rlhf.evaluation.records.Metric`; the pictures of elements are looked at once."""
 
-    Attributes:
-        finder: finds and cuts out.
-        embedders: by column.
-        weights: of all that looks.
-        settings: how it looks.
-    """
-
-    finder: ElementFinder
-    embedders: Mapping[str, Embedder]
-    weights: tuple[Weights, ...]
-    settings: ElementSettings = field(default_factory=ElementSettings)
+    finder: ElementFinder  # finds and cuts out
+    embedders: Mapping[str, Embedder]  # by column
+    weights: tuple[Weights, ...]  # of all that looks
+    settings: ElementSettings = field(default_factory=ElementSettings)  # how it looks
     _known: dict[tuple[Path, str], dict[str, NDArray[np.float64]] | None] = field(default_factory=dict)
 
     @property

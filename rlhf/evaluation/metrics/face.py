@@ -80,19 +80,12 @@ def _make(column: str, entry: str, load: Callable[[Weights], Embedder], options:
 
 @dataclass
 class FaceMetric:
-    """A `rlhf.evaluation.records.Metric` of one column; references are looked at once.
+    """A `rlhf.evaluation.records.Metric` of one column; references are looked at once."""
 
-    Attributes:
-        column: of the table.
-        detector: finds faces.
-        embedder: tells them apart.
-        settings: how it looks.
-    """
-
-    column: str
-    detector: FaceDetector
-    embedder: Embedder
-    settings: FaceSettings = field(default_factory=FaceSettings)
+    column: str  # of the table
+    detector: FaceDetector  # finds faces
+    embedder: Embedder  # tells them apart
+    settings: FaceSettings = field(default_factory=FaceSettings)  # how it looks
     _known: dict[Path, _Vectors] = field(default_factory=dict)
 
     @property

@@ -50,17 +50,11 @@ Dimension = Callable[[Frames], float]
 
 @dataclass(frozen=True)
 class Quality:
-    """A `Metric` with the columns sta and dyn.
+    """A `Metric` with the columns sta and dyn."""
 
-    Attributes:
-        facts: what its figures rest on.
-        frame_wise: the dimensions whose mean is Sta., by name.
-        temporal: those whose mean is Dyn.; each needs `MIN_FRAMES` frames at most.
-    """
-
-    facts: MetricFacts
-    frame_wise: Mapping[str, Dimension]
-    temporal: Mapping[str, Dimension]
+    facts: MetricFacts  # what its figures rest on
+    frame_wise: Mapping[str, Dimension]  # the dimensions whose mean is Sta., by name
+    temporal: Mapping[str, Dimension]  # those whose mean is Dyn.; each needs `MIN_FRAMES` frames at most
 
     def score(self, video: Path, instance: EvaluationInstance, resolve: Callable[[str], Path]) -> VideoScores:
         """Look at one video; see `Metric`. What was asked for does not matter here."""

@@ -13,16 +13,12 @@ from rlhf.evaluation.records import Metric, MetricError
 
 @dataclass(frozen=True)
 class MetricOptions:
-    """What a metric is made with.
+    """What a metric is made with."""
 
-    Attributes:
-        models_folder: the folder of weights with its manifest, see `generator.curation.weights`.
-        allow_non_commercial: whether weights that forbid commercial use may be used.
-        settings: of this metric, from the request's `metric_settings`.
-    """
-
+    #: The folder of weights with its manifest, see `generator.curation.weights`.
     models_folder: Path | None = None
-    allow_non_commercial: bool = False
+    allow_non_commercial: bool = False  # whether weights that forbid commercial use may be used
+    #: Of this metric, from the request's `metric_settings`.
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -75,21 +75,13 @@ class RubricSettings:
 
 @dataclass
 class Rubric:
-    """A `Metric` with the columns app, mot and bg.
+    """A `Metric` with the columns app, mot and bg."""
 
-    Attributes:
-        facts: what its figures rest on.
-        model: who is asked.
-        repeats: how often.
-        patience: with failures.
-        wait: called with the seconds before the next attempt.
-    """
-
-    facts: MetricFacts
-    model: Model
-    repeats: int
-    patience: Patience = field(default_factory=Patience)
-    wait: Callable[[float], object] = time.sleep
+    facts: MetricFacts  # what its figures rest on
+    model: Model  # who is asked
+    repeats: int  # how often
+    patience: Patience = field(default_factory=Patience)  # with failures
+    wait: Callable[[float], object] = time.sleep  # called with the seconds before the next attempt
     _gone: str = ""
 
     def score(self, video: Path, instance: EvaluationInstance, resolve: Callable[[str], Path]) -> VideoScores:

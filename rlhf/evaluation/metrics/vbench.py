@@ -51,17 +51,11 @@ class VBenchSettings:
 
 @dataclass
 class VBench:
-    """A `Metric` that runs once a folder, at the first video of it.
+    """A `Metric` that runs once a folder, at the first video of it."""
 
-    Attributes:
-        facts: what its figures rest on.
-        python: interpreter with VBench.
-        timeout_s: of one folder.
-    """
-
-    facts: MetricFacts
-    python: str
-    timeout_s: float
+    facts: MetricFacts  # what its figures rest on
+    python: str  # interpreter with VBench
+    timeout_s: float  # of one folder
     _known: dict[Path, Mapping[str, Mapping[str, float]] | str] = field(default_factory=dict)
 
     def score(self, video: Path, instance: EvaluationInstance, resolve: Callable[[str], Path]) -> VideoScores:

@@ -25,61 +25,37 @@ CASES, PICTURES, SIDE = 3, 5, 176
 
 @dataclass(frozen=True)
 class Strip:
-    """A few frames of a video or a reference.
+    """A few frames of a video or a reference."""
 
-    Attributes:
-        pictures: JPEG as data addresses.
-        frames: their numbers.
-        why: there are none; "" where there are.
-    """
-
-    pictures: tuple[str, ...] = ()
-    frames: tuple[int, ...] = ()
-    why: str = ""
+    pictures: tuple[str, ...] = ()  # JPEG as data addresses
+    frames: tuple[int, ...] = ()  # their numbers
+    why: str = ""  # there are none; "" where there are
 
 
 @dataclass(frozen=True)
 class CaseVideo:
-    """One system's video in a case.
+    """One system's video in a case."""
 
-    Attributes:
-        system: whose.
-        strip: of it.
-        values: by column, in [0, 1].
-        holes: by column, why there is no value.
-    """
-
-    system: SystemRow
-    strip: Strip
-    values: Mapping[str, float]
-    holes: Mapping[str, str]
+    system: SystemRow  # whose
+    strip: Strip  # of it
+    values: Mapping[str, float]  # by column, in [0, 1]
+    holes: Mapping[str, str]  # by column, why there is no value
 
 
 @dataclass(frozen=True)
 class Case:
-    """One instance and seed, as every system made it.
+    """One instance and seed, as every system made it."""
 
-    Attributes:
-        instance_id: of the instance.
-        identity: of the person.
-        seed: of the videos.
-        difference: mean over the columns that both have, the reference system minus the other, in [-1, 1].
-        prompt: "" where it is not recorded.
-        primary: the primary reference.
-        videos: one a system.
-        looks: what each metric of identity saw.
-        references: a picture of each reference that they compare with, by its path.
-    """
-
-    instance_id: str
-    identity: str
-    seed: int
+    instance_id: str  # of the instance
+    identity: str  # of the person
+    seed: int  # of the videos
+    #: Mean over the columns that both have, the reference system minus the other, in [-1, 1].
     difference: float
-    prompt: str
-    primary: Strip
-    videos: Sequence[CaseVideo]
-    looks: Sequence[CaseLooks]
-    references: Mapping[str, Strip]
+    prompt: str  # "" where it is not recorded
+    primary: Strip  # the primary reference
+    videos: Sequence[CaseVideo]  # one a system
+    looks: Sequence[CaseLooks]  # what each metric of identity saw
+    references: Mapping[str, Strip]  # a picture of each reference that they compare with, by its path
 
 
 def ranked(

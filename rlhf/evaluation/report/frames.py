@@ -19,25 +19,16 @@ STRETCHES = 10
 
 @dataclass(frozen=True)
 class Faces:
-    """What one system's frames show of identity, by one metric.
+    """What one system's frames show of identity, by one metric."""
 
-    Attributes:
-        system: whose.
-        looks: frames that were looked at.
-        with_face: those of them with a similarity.
-        videos: that were looked at.
-        above: videos more like the references than real references are like each other.
-        ceiling: mean similarity of real references to each other, in [0, 1]; None with one reference.
-        line: (percent of the clip, mean similarity times 100).
-    """
-
-    system: SystemRow
-    looks: int
-    with_face: int
-    videos: int
-    above: int
+    system: SystemRow  # whose
+    looks: int  # frames that were looked at
+    with_face: int  # those of them with a similarity
+    videos: int  # that were looked at
+    above: int  # videos more like the references than real references are like each other
+    #: Mean similarity of real references to each other, in [0, 1]; None with one reference.
     ceiling: float | None
-    line: Sequence[reports.Point]
+    line: Sequence[reports.Point]  # (percent of the clip, mean similarity times 100)
 
 
 @dataclass(frozen=True)
@@ -51,18 +42,12 @@ class FrameFigure:
 
 @dataclass(frozen=True)
 class CaseLooks:
-    """What one metric saw of the videos of one instance and seed.
+    """What one metric saw of the videos of one instance and seed."""
 
-    Attributes:
-        metric: its name.
-        plot: similarity to all references, frame by frame.
-        references: their paths in the request.
-        rows: each system's similarity to each of them, in [0, 1]; None where there is none.
-    """
-
-    metric: str
-    plot: Markup
-    references: Sequence[str]
+    metric: str  # its name
+    plot: Markup  # similarity to all references, frame by frame
+    references: Sequence[str]  # their paths in the request
+    #: Each system's similarity to each of them, in [0, 1]; None where there is none.
     rows: Sequence[tuple[SystemRow, Sequence[float | None]]]
 
 

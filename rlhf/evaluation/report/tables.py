@@ -20,23 +20,14 @@ REPORT_FILE = "report.html"
 
 @dataclass(frozen=True)
 class SystemRow:
-    """One system as people read of it.
+    """One system as people read of it."""
 
-    Attributes:
-        name: in the result.
-        label: for people.
-        colour: its number, see `plots`.
-        source: the model, or where its videos came from.
-        inputs: what it was shown.
-        is_reference: whether the differences are taken against it.
-    """
-
-    name: str
-    label: str
-    colour: int
-    source: str
-    inputs: str
-    is_reference: bool
+    name: str  # in the result
+    label: str  # for people
+    colour: int  # its number, see `plots`
+    source: str  # the model, or where its videos came from
+    inputs: str  # what it was shown
+    is_reference: bool  # whether the differences are taken against it
 
     @property
     def swatch(self) -> Markup:
@@ -46,19 +37,12 @@ class SystemRow:
 
 @dataclass(frozen=True)
 class Hole:
-    """Why some values are missing.
+    """Why some values are missing."""
 
-    Attributes:
-        system: its label.
-        columns: their labels.
-        why: in words.
-        videos: `<instance_id>-<seed>` of each.
-    """
-
-    system: str
-    columns: tuple[str, ...]
-    why: str
-    videos: tuple[str, ...]
+    system: str  # its label
+    columns: tuple[str, ...]  # their labels
+    why: str  # in words
+    videos: tuple[str, ...]  # `<instance_id>-<seed>` of each
 
     @property
     def is_failure(self) -> bool:
