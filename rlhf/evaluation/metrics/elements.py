@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from generator.curation.detection import needed
-from generator.curation.weights import Weights, find_weights
+from generator.curation.weights import Weights
 from generator.validation import Count, Share, record
 from rlhf.evaluation.metrics.elements_cutout import Cutout
 from rlhf.evaluation.metrics.likeness import LikenessSettings, closest, scaled, spread_frames
@@ -82,27 +82,17 @@ class ElementSettings(LikenessSettings):
 
 
 def make(options: MetricOptions) -> ElementMetric:
-    """Load all four models: `grounding_dino`, `sam2`, `clip` and `dinov2` of the weights manifest.
-
-    Raises:
-        MetricError: weights or a library are missing, altered or not allowed, or a setting is wrong.
-    """
-    try:
-        settings = ElementSettings.from_json(options.settings)
-        weights = {
-            name: find_weights(options.models_folder, name, allow_non_commercial=options.allow_non_commercial)
-            for name in (*_FINDERS, *EMBEDDERS.values())
-        }
-        models = needed("rlhf.evaluation.metrics.elements_models", "torch transformers")
-        finder = models.GroundedSegmenter(
-            *(weights[name] for name in _FINDERS), settings.box_threshold, settings.text_threshold
-        )
-        embedders = {
-            "ele_clip": models.clip_embedder(weights["clip"]),
-            "ele_dino": models.dino_embedder(weights["dinov2"]),
-        }
-    except (ValueError, ImportError) as error:
-        raise MetricError(str(error)) from None
+    """Load all four models: `grounding_dino`, `sam2`, `clip` and `dinov2` of the weights manifest."""
+    settings = ElementSettings.from_json(options.settings)
+    weights = {name: options.weights(name) for name in (*_FINDERS, *EMBEDDERS.values())}
+    models = needed("rlhf.evaluation.metrics.elements_models", "torch transformers")
+    finder = models.GroundedSegmenter(
+        *(weights[name] for name in _FINDERS), settings.box_threshold, settings.text_threshold
+    )
+    embedders = {
+        "ele_clip": models.clip_embedder(weights["clip"]),
+        "ele_dino": models.dino_embedder(weights["dinov2"]),
+    }
     return ElementMetric(finder, embedders, tuple(weights.values()), settings)
 
 

@@ -74,22 +74,14 @@ class Quality:
 
 
 def make(options: MetricOptions) -> Quality:
-    """Without weights, or with those of `quality_learned` where the setting `learned` is true.
-
-    Raises:
-        MetricError: another setting, or weights are missing, altered or not allowed.
-    """
+    """Without weights, or with those of `quality_learned` where the setting `learned` is true."""
     if unknown := sorted(options.settings.keys() - {"learned"}):
-        raise MetricError(f"there is no setting {unknown[0]!r}; there is learned, true or false")
+        raise ValueError(f"there is no setting {unknown[0]!r}; there is learned, true or false")
     if not isinstance(learned := options.settings.get("learned", False), bool):
-        raise MetricError(f"learned is {learned!r}; it must be true or false")
+        raise ValueError(f"learned is {learned!r}; it must be true or false")
     if not learned:
         return Quality(describe(IMAGING, TEMPORAL), IMAGING, TEMPORAL)
-    try:
-        module = needed("rlhf.evaluation.metrics.quality_learned", "torch transformers")
-        made: Quality = module.make(options)
-    except (ValueError, ImportError) as error:
-        raise MetricError(str(error)) from None
+    made: Quality = needed("rlhf.evaluation.metrics.quality_learned", "torch transformers").make(options)
     return made
 
 

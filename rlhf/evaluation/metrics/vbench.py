@@ -90,17 +90,13 @@ class VBench:
 
 
 def make(options: MetricOptions) -> VBench:
-    """Look whether VBench is there.
-
-    Raises:
-        MetricError: it is not, its licences are not allowed, or a setting is missing or wrong.
-    """
+    """Look whether VBench is there."""
     try:
         asked = read(VBenchSettings, dict(options.settings))
     except ValueError as error:
-        raise MetricError(f"{error}; its settings are python and timeout_s") from None
+        raise ValueError(f"{error}; its settings are python and timeout_s") from None
     if not options.allow_non_commercial:
-        raise MetricError(
+        raise ValueError(
             "two of its networks (AMT, CC BY-NC 4.0; MUSIQ, CC BY-NC-SA 4.0) must not be used "
             "commercially; allow non-commercial weights if your use is none, or use quality"
         )
@@ -109,7 +105,7 @@ def make(options: MetricOptions) -> VBench:
     try:
         version = _run(python, ["-c", _VERSION], 60, None).strip()
     except ValueError as error:
-        raise MetricError(
+        raise ValueError(
             f"vbench: {error}; install it in an environment of its own, name its python"
         ) from None
     return VBench(describe(version), python, asked.timeout_s)
@@ -130,14 +126,7 @@ def describe(version: str) -> MetricFacts:
 
 
 def read_results(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Each video's figures in [0, 1], by dimension and file name.
-
-    Args:
-        results: of VBench: by dimension the mean, and a list of `video_path` and `video_results`.
-
-    Raises:
-        ValueError: they have another form.
-    """
+    """Each video's figures in [0, 1], by dimension and file name; VBench gives a mean and a list of each."""
     try:
         return {
             name: {

@@ -18,7 +18,7 @@ from rlhf.evaluate import main  # noqa: E402
 from rlhf.evaluation.benchmark.entry import EntryFacts  # noqa: E402
 from rlhf.evaluation.benchmark.set import Card, write_benchmark  # noqa: E402
 from rlhf.evaluation.metrics.registry import METRICS  # noqa: E402
-from rlhf.evaluation.records import EvaluationInstance, MetricError  # noqa: E402
+from rlhf.evaluation.records import EvaluationInstance  # noqa: E402
 from rlhf.evaluation.report.page import write_report  # noqa: E402
 
 STATES = {element: states[0] for element, states in ELEMENT_STATES.items()}
@@ -322,7 +322,7 @@ def test_a_benchmark_set_gives_instances_and_seeds(make_run, painted, tmp_path):
 
 def test_a_metric_without_weights_leaves_holes(make_run, painted, monkeypatch):
     def refuse(options):
-        raise MetricError("no folder of models is set; set one")
+        raise ValueError("no folder of models is set; set one")
 
     monkeypatch.setattr("rlhf.evaluation.metrics.oracle.make", refuse)
     result = evaluated(make_run())

@@ -98,12 +98,12 @@ def test_a_failure_is_one_line_for_all_videos_of_the_folder(
 def test_what_is_not_there_or_not_allowed_is_named(tmp_path: Path) -> None:
     nowhere = str(tmp_path / "python")
     with pytest.raises(
-        MetricError, match="cannot be started: No such file or directory; install it in an env"
+        ValueError, match="cannot be started: No such file or directory; install it in an env"
     ):
         make(MetricOptions(allow_non_commercial=True, settings={"python": nowhere}))
-    with pytest.raises(MetricError, match="PackageNotFoundError.*vbench; install it in an environment"):
+    with pytest.raises(ValueError, match="PackageNotFoundError.*vbench; install it in an environment"):
         make(MetricOptions(allow_non_commercial=True, settings={"python": sys.executable}))
-    with pytest.raises(MetricError, match="must not be used commercially; allow non-commercial weights"):
+    with pytest.raises(ValueError, match="must not be used commercially; allow non-commercial weights"):
         make(MetricOptions(settings={"python": sys.executable}))
-    with pytest.raises(MetricError, match="has no python; its settings are"):
+    with pytest.raises(ValueError, match="has no python; its settings are"):
         make(MetricOptions(allow_non_commercial=True))
