@@ -36,10 +36,7 @@ class Best:
     def update(self, model: nn.Module, figures: Mapping[str, float], step: int) -> None:
         """Keep the model's trained weights if this pass is the best so far.
 
-        Args:
-            model: with the weights that were judged.
-            figures: of the pass; without held-out pairs in it nothing is kept.
-            step: after which it was.
+        Without held-out pairs in its figures nothing is kept.
         """
         if EXCESS not in figures:
             return

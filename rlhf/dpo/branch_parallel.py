@@ -39,10 +39,9 @@ class Partner:
         self.branch = distributed.get_rank(self._both)
 
     def exchange(self, mine: Tensor) -> Tensor:
-        """What both have, the chosen branch's first, (2, ...); the partner must ask at the same place.
+        """What both have, the chosen branch's first, (2, ...), without gradient.
 
-        Args:
-            mine: without gradient; the same shape and type at both.
+        The partner must ask at the same place, with a tensor of the same shape and type.
         """
         mine = mine.contiguous()
         both = [torch.empty_like(mine) for _ in range(2)]

@@ -113,12 +113,7 @@ class HeldOut:
 
     @torch.no_grad()
     def figures(self, policy: FlowPolicy, device: torch.device) -> dict[str, float]:
-        """Everything that is watched, by its name in the metrics; empty where nothing is held out.
-
-        Args:
-            policy: with the weights that are to be judged.
-            device: of the policy.
-        """
+        """All that is watched of the policy, by its name in the metrics; empty if nobody is held out."""
         probes = [send_to_device(one, device) for one in self.probes]
         drift = {"drift/empty": empty_drift(policy, probes)} if probes else {}
         return {**drift, **(self._errors(policy, device) if len(self.draws) else {})}
@@ -162,10 +157,6 @@ def empty_drift(policy: FlowPolicy, probes: Sequence[Tensors]) -> float:
     """How far the velocity without any condition has moved from the frozen policy's, mean square.
 
     Guidance subtracts it and multiplies what remains: what drifts here is amplified in every sampled video.
-
-    Args:
-        policy: with the weights that are to be judged.
-        probes: see `HeldOut`.
     """
 
     def velocity(one: Tensors) -> Tensor:

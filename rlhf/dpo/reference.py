@@ -94,11 +94,7 @@ def open_bank(
 
 
 def identify(policy: FlowPolicy) -> dict[str, Any]:
-    """Which frozen policy this is and where it computes.
-
-    Args:
-        policy: with whole weights, not shared out yet.
-    """
+    """Which frozen policy this is, of whole weights that are not shared out yet, and where it computes."""
     # Heads and the side of the references are in no weight. Names with _ say where it was loaded from.
     config = dict(getattr(policy.transformer, "config", {}))
     return {

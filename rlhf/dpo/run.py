@@ -116,12 +116,7 @@ def add_comfyui(adapter: Path) -> None:
 def prepare(
     pipeline: AnyIDPipeline, rows: list[ExportRow], config: FlowDPOConfig, cache: Path, stop: Stop
 ) -> Data:
-    """Encode every pair once and part them by identity.
-
-    Raises:
-        ValueError: chosen and rejected of a pair differ in size or length.
-        SystemExit: stopped by SIGTERM (status 143).
-    """
+    """Encode every pair once and part them by identity."""
     pairs = cache_pairs(pipeline, rows, cache, on_pair=lambda done: stop.leave_if_requested())
     is_held = split_by_identity([row.id_group for row in rows], config.held_out)
     trained = [row for row, held in zip(rows, is_held, strict=True) if not held]
@@ -147,11 +142,7 @@ def make_trainer(
     banks: Path,
     partner: Partner | None,
 ) -> tuple[FlowDPOTrainer, LoraConfig]:
-    """The trainer around a transformer with a new adapter, and the adapter's configuration.
-
-    Raises:
-        RunError: a bank of reference errors is not what this policy answers.
-    """
+    """The trainer around a transformer with a new adapter, and the adapter's configuration."""
     lora = adapt(transformer, config)
     guard_mu = config.guard_mu if config.guard == "sdpo" else None
     policy = FlowPolicy(
@@ -189,11 +180,7 @@ def posterior_weights(rows: Sequence[ExportRow]) -> list[float]:
 def to_show(
     rows: Sequence[ExportRow], config: FlowDPOConfig
 ) -> list[tuple[TrainingInstance, SamplerSettings]]:
-    """Inputs of pairs to make clips of, at the size of their videos; people who are held out come first.
-
-    Raises:
-        ValueError: a video that cannot be read.
-    """
+    """Inputs of pairs to make clips of, at the size of their videos; people who are held out come first."""
     held = split_by_identity([row.id_group for row in rows], config.held_out)
     ordered = sorted(zip(rows, held, strict=True), key=lambda item: not item[1])
     shown = [

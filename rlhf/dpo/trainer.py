@@ -128,23 +128,14 @@ class FlowDPOTrainer(RunTrainer, DPOTrainer):
         return self.preference_loss(scale_gradient(policy_error, weight) * at_time, ref_error * at_time)
 
     def check_banks(self) -> None:
-        """Compute a few reference errors again.
-
-        Raises:
-            RunError: a bank is not what the frozen policy answers.
-        """
+        """Compute a few reference errors again; raises as `check_bank`."""
         if self.bank:
             check_bank(self.policy, self.draws, self.bank, self.config)
         if self.held_out and self.held_out.bank:
             check_bank(self.policy, self.held_out.draws, self.held_out.bank, self.config)
 
     def preference_loss(self, policy_error: Tensor, ref_error: Tensor) -> Tensor:
-        """TRL's loss of these errors, ().
-
-        Args:
-            policy_error: (2, B), row 0 chosen, row 1 rejected.
-            ref_error: as `policy_error`, without gradient.
-        """
+        """TRL's loss, (), of errors (2, B), row 0 chosen, row 1 rejected; `ref_error` has no gradient."""
         log_probs = -policy_error.reshape(-1, 1)
         zeros = torch.zeros_like(log_probs)
         outputs = SimpleNamespace(

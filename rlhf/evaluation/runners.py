@@ -71,14 +71,7 @@ def make_entry(
     load: Callable[[], VideoModel],
     note: Callable[[str], object] = print,
 ) -> dict[str, Any]:
-    """Make every video of a set that the folder does not hold yet.
-
-    Args:
-        folder: of the entry; made when missing.
-        facts: of the model that is loaded.
-        benchmark: the set.
-        load: gives the model; called only when a video is missing.
-        note: told of every video that is made.
+    """Make every video of a set that the folder lacks; the model is loaded only if one is missing.
 
     Returns:
         `made`, `kept`, and why videos `failed`.

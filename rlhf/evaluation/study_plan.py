@@ -93,16 +93,10 @@ def plan_study(
 def _combine(
     items: NDArray[np.int64], matches: NDArray[np.int64], used: NDArray[np.float64], rng: np.random.Generator
 ) -> list[tuple[int, int]]:
-    """Items with model pairs, the least used combinations first and none twice.
+    """Items (K) with model pairs (K), the least used combinations first and none twice.
 
     It is a transport of items to model pairs over ways that hold one each, whose linear programme has whole
     numbers as its corners. As even as both are, there always is one.
-
-    Args:
-        items: (K) some of them more than once.
-        matches: (K) model pairs.
-        used: (items, model pairs) how often others were shown each combination.
-        rng: breaks ties.
     """
     rows, columns = used.shape
     found = scipy.optimize.linprog(
@@ -123,11 +117,7 @@ def _on_sides(
 ) -> list[Planned]:
     """Put videos on sides: of a model pair in turn; on even terms, as evens out what this person sees.
 
-    Args:
-        pairs: (item, model pair), in order.
-        matches: the model pairs.
-        sides: how much oftener the first model of each pair stood on the left than on the right; updated.
-        rng: decides where nothing else does.
+    `sides` says how much oftener the first model of each pair stood on the left so far, and is updated.
     """
     lefts: Counter[str] = Counter()
     planned = []

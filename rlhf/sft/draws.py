@@ -92,12 +92,7 @@ class InstanceDraws(Dataset[dict[str, Tensor]]):
         return self.length
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """One draw.
-
-        Returns:
-            `clean` (C, F, h, w), `references` (C, R, h, w), `prompt_embeds` (L, D), `noise` as `clean` and
-            `time` ().
-        """
+        """`clean`, `noise` (C, F, h, w), `references` (C, R, h, w), `prompt_embeds` (L, D) and `time` ()."""
         config = self.config
         one = draw(index, num_items=len(self.instances), strata=config.time_strata, seed=config.seed)
         instance = self.instances[one.item]

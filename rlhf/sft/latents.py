@@ -89,17 +89,9 @@ def cache_instances(
 def encode_reference(
     pipeline: AnyIDPipeline, path: Path, kind: ReferenceKind, settings: SamplerSettings, stills: int
 ) -> dict[str, Tensor]:
-    """Encode a reference in every form in which training shows it.
+    """Encode a reference in every form in which training shows it, see `CachedInstance.references`.
 
-    Args:
-        pipeline: with VAE.
-        path: the file.
-        kind: its modality.
-        settings: a clip is read at this rate and at most this long; all is resized and padded to this size.
-        stills: how many frames of a clip are encoded as stills.
-
-    Returns:
-        As `CachedInstance.references`.
+    A clip is read at the rate of the settings and at most as long; all is resized and padded to their size.
 
     Raises:
         RunError: not readable.

@@ -25,15 +25,10 @@ class FlowLearner(Learner):
     """A transformer that answers a batch of draws with its flow errors."""
 
     def forward(self, draws: Sequence[Tensors]) -> Tensor:
-        """Flow errors of the draws: the target's alone, since nothing else is predicted.
+        """Flow errors of B draws, (B,) in float32: the target's alone, since nothing else is predicted.
 
-        Draws with equal shapes (mostly: equally many reference latents) share a forward pass.
-
-        Args:
-            draws: B items of `InstanceDraws`.
-
-        Returns:
-            (B,), float32; their mean is `rlhf.objectives.sft_loss` of the batch.
+        Their mean is `rlhf.objectives.sft_loss` of the batch. Draws with equal shapes (mostly: equally many
+        reference latents) share a forward pass.
         """
         errors = draws[0]["clean"].new_empty(len(draws), dtype=torch.float32)
         for index, group in self.groups(draws):

@@ -73,11 +73,7 @@ class Site:
     round: int
 
     def sign_in(self, account: Mapping[str, Any]) -> Annotator:
-        """Open a session for an account.
-
-        Raises:
-            SimulationError: the account is incomplete, or the site refuses it.
-        """
+        """Open a session for an account."""
         session = requests.Session()
         for scheme in ("http://", "https://"):
             session.mount(scheme, HTTPAdapter(max_retries=RETRIES))

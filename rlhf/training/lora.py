@@ -149,11 +149,7 @@ def save_trainable(model: nn.Module, path: Path) -> None:
 
 
 def load_trainable(model: nn.Module, path: Path) -> None:
-    """Restore what `save_trainable` wrote.
-
-    Raises:
-        ValueError: the file holds other parameters than the model trains.
-    """
+    """Restore what `save_trainable` wrote, of a run that trains the same parameters."""
     saved, current = load_file(path), trainable_state(model)
     if saved.keys() != current.keys():
         raise ValueError(f"{path} holds other parameters than this run trains; use a new run folder")

@@ -110,11 +110,7 @@ class RunTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Tensor:
-        """What transformers asks for.
-
-        Raises:
-            RunError: the loss is not finite.
-        """
+        """What transformers asks for; a RunError where it is not finite."""
         loss = self.loss_of(model, inputs["draws"])
         if not torch.isfinite(loss):
             raise RunError(f"the loss is {loss.item()}; lower learning_rate")

@@ -112,13 +112,10 @@ def left_share(votes: Iterable[Vote]) -> Estimate:
 
 
 def agreements_with_others(votes: Iterable[Vote]) -> dict[int, Estimate]:
-    """How far each person says what the others say of the same pairs.
+    """How far each person says what the others say of the same pairs; abstentions are left aside.
 
     Each vote scores the share of the others' votes on its pair that are equal; the value is the mean score.
     The interval is Wilson's, as if each score were a whole hit or miss, so it is a little too wide.
-
-    Args:
-        votes: of one track; abstentions are left aside.
     """
     on_pair: dict[int, Counter[Verdict]] = {}
     people: set[int] = set()
@@ -156,16 +153,12 @@ def longest_run(answers: Iterable[str]) -> int:
 
 
 def run_chance(length: int, answers: int, shares: Mapping[str, float]) -> float:
-    """Upper bound of the probability that independent answers show a run of some length.
+    """Upper bound of the probability that n independent answers show a run of length L.
 
         P <= sum_x p_x^L (1 + (n - L) (1 - p_x)),
 
-    the expected number of places where L equal answers begin, after another one or at the start.
-
-    Args:
-        length: L, at least 1.
-        answers: n, at least L.
-        shares: p_x, the share of each answer; they sum to 1.
+    the expected number of places where L equal answers begin, after another one or at the start; p_x is the
+    share of each answer.
     """
     starts = (p**length * (1 + (answers - length) * (1 - p)) for p in shares.values())
     return min(1.0, sum(starts))

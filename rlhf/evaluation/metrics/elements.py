@@ -45,15 +45,7 @@ class ElementFinder(Protocol):
     """Finds a thing by its name."""
 
     def find(self, picture: NDArray[np.uint8], name: str) -> Cutout | None:
-        """Cut out the one that is most surely it.
-
-        Args:
-            picture: RGB, shape (H, W, 3).
-            name: such as "red scarf".
-
-        Returns:
-            None where there is none.
-        """
+        """Cut the one that is most surely a "red scarf" out of RGB (H, W, 3); None where there is none."""
         ...
 
 
@@ -61,14 +53,7 @@ class Embedder(Protocol):
     """Pictures as vectors; those of one thing lie close."""
 
     def embed(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
-        """Embed pictures, each by itself.
-
-        Args:
-            pictures: RGB, shape (S, S, 3) each, at least one.
-
-        Returns:
-            Unit vectors, shape (B, D).
-        """
+        """Embed one or more pictures, RGB (S, S, 3), each by itself, as unit vectors (B, D)."""
         ...
 
 
@@ -172,11 +157,7 @@ class ElementMetric:
     def _shown(
         self, element: NamedElement, instance: EvaluationInstance, resolve: Callable[[str], Path]
     ) -> Mapping[str, NDArray[np.float64]]:
-        """The looks of an element in its picture, by column, shape (K, D).
-
-        Raises:
-            MetricError: there is no picture, or it does not show the element.
-        """
+        """The looks of an element in its picture, by column, shape (K, D)."""
         named = element.path or next((path for path, _ in instance.references), None)
         if named is None:
             raise MetricError(

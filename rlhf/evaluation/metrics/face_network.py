@@ -74,14 +74,7 @@ class FaceNetwork(nn.Module):
         )
 
     def forward(self, crops: Tensor) -> Tensor:
-        """Embed faces.
-
-        Args:
-            crops: RGB in [-1, 1], shape (B, 3, 112, 112).
-
-        Returns:
-            Shape (B, 512), of any length.
-        """
+        """Faces in RGB in [-1, 1], (B, 3, 112, 112), as vectors of any length, (B, 512)."""
         embedded: Tensor = self.output_layer(self.body(self.input_layer(crops)))
         return embedded
 

@@ -105,11 +105,7 @@ def dino_v1_embedder(weights: Weights) -> PictureEmbedder:
 
 
 def read_linear(weights: Weights) -> tuple[NDArray[np.float64], float]:
-    """Weight (D,) and bias of a linear layer with one output.
-
-    Raises:
-        ValueError: the file holds something else.
-    """
+    """Weight (D,) and bias of a linear layer with one output."""
     try:
         tensors = load_file(weights.path)
     except (SafetensorError, OSError) as error:

@@ -59,11 +59,7 @@ class VBench:
     _known: dict[Path, Mapping[str, Mapping[str, float]] | str] = field(default_factory=dict)
 
     def score(self, video: Path, instance: EvaluationInstance, resolve: Callable[[str], Path]) -> VideoScores:
-        """What VBench says of one video; see `Metric`.
-
-        Raises:
-            MetricError: it failed on this video's folder.
-        """
+        """What VBench says of one video; see `Metric`. It failed on all of a folder, or on none."""
         folder = video.parent.resolve()
         if folder not in self._known:
             self._known[folder] = self._evaluate(folder)
