@@ -18,7 +18,7 @@ from rlhf.evaluation.study_plan import Criterion
 from rlhf.records import Verdict, choice_of
 from rlhf.votes.agreement import Agreement, agreement_of
 from rlhf.votes.bradley_terry import Comparison, refit, strengths
-from rlhf.votes.vote import COVERAGE, Estimate, share
+from rlhf.votes.vote import Estimate, share, with_percentiles
 
 Floats = NDArray[np.float64]
 
@@ -166,16 +166,9 @@ def _strengths(
 
 
 def _with_interval(value: float, drawn: Floats, count: int, people: int) -> Estimate:
-    """A figure with the percentiles of its bootstrap samples."""
     if people < 2:
         return Estimate(value, None, None, count, "no interval because only one participant answered")
-    defined = drawn[~np.isnan(drawn)]
-    if len(defined) < COVERAGE * len(drawn):
-        missing = len(drawn) - len(defined)
-        reason = f"no interval because it is undefined in {missing} of {len(drawn)} bootstrap samples"
-        return Estimate(value, None, None, count, reason)
-    low, high = np.quantile(defined, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
-    return Estimate(value, float(low), float(high), count)
+    return with_percentiles(value, drawn, count)
 
 
 def _by_pair(answers: Sequence[Answer], criterion: Criterion) -> NDArray[np.int64]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rlhf.records import EXPRESSED, Verdict
 from rlhf.votes.model import CODE
-from rlhf.votes.vote import COVERAGE, Estimate, Vote
+from rlhf.votes.vote import Estimate, Vote, with_percentiles
 
 #: (N, K): how many people gave pair n the verdict k.
 Counts = NDArray[np.int64]
@@ -129,15 +129,10 @@ def _estimate(counts: Counts, statistic: Callable[[Counts], float], seed: int) -
     rng = np.random.default_rng(seed)
     draws = DRAWS if len(counts) <= MANY_PAIRS else max(200, DRAWS * MANY_PAIRS // len(counts))
     values = np.array([_of_sample(counts, statistic, rng) for _ in range(draws)])
-    defined = values[~np.isnan(values)]
-    if len(defined) < COVERAGE * draws:
-        missing = draws - len(defined)
-        reason = f"no interval because it is undefined in {missing} of {draws} bootstrap samples"
-        return Estimate(value, None, None, judged, reason)
-    if defined.min() == defined.max():
+    found = with_percentiles(value, values, judged)
+    if not found.reason and np.nanmin(values) == np.nanmax(values):
         return Estimate(value, None, None, judged, "no interval because every pair says the same")
-    low, high = np.quantile(defined, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
-    return Estimate(value, float(low), float(high), judged)
+    return found
 
 
 def _of_sample(counts: Counts, statistic: Callable[[Counts], float], rng: np.random.Generator) -> float:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from math import sqrt
 from statistics import NormalDist
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rlhf.records import Track, Verdict, choice_of
 
 #: Every interval of these statistics covers this share, unless it says otherwise.
@@ -55,6 +58,17 @@ class Estimate:
     def undefined(cls, reason: str, count: int = 0) -> Estimate:
         """No figure, and why."""
         return cls(None, None, None, count, f"undefined because {reason}")
+
+
+def with_percentiles(value: float, drawn: NDArray[np.float64], count: int) -> Estimate:
+    """A figure with the percentiles of its bootstrap samples, NaN where the figure is undefined in one."""
+    defined = drawn[~np.isnan(drawn)]
+    if len(defined) < COVERAGE * len(drawn):
+        missing = len(drawn) - len(defined)
+        reason = f"no interval because it is undefined in {missing} of {len(drawn)} bootstrap samples"
+        return Estimate(value, None, None, count, reason)
+    low, high = np.quantile(defined, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
+    return Estimate(value, float(low), float(high), count)
 
 
 def share(successes: float, trials: int, *, what: str) -> Estimate:

@@ -20,19 +20,12 @@ from typing import Any
 from pydantic import Field
 
 from generator.validation import Positive, read, record
+from rlhf.evaluation.columns import VBENCH
 from rlhf.evaluation.metrics.registry import MetricOptions
 from rlhf.evaluation.records import EvaluationInstance, MetricError, MetricFacts, VideoScores
 
-#: The dimensions that VBench calls quality, and what each video's figure is out of.
-DIMENSIONS: Mapping[str, float] = {
-    "subject_consistency": 1,
-    "background_consistency": 1,
-    "temporal_flickering": 1,
-    "motion_smoothness": 1,
-    "dynamic_degree": 1,
-    "aesthetic_quality": 1,
-    "imaging_quality": 100,
-}
+#: What each video's figure is out of.
+DIMENSIONS: Mapping[str, float] = {**dict.fromkeys(VBENCH, 1), "imaging_quality": 100}
 _VERSION = "import importlib.metadata as m; print(m.version('vbench'))"
 
 
