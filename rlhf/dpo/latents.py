@@ -8,6 +8,7 @@ file's name is a hash of what it was made of: media, prompt, encoders' weights, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from generator.model.pipeline import AnyIDPipeline
 
 
+@dataclass(eq=False)
 class CachedPairs(Sequence[dict[str, Tensor]]):
     """The tensors of each pair, read from their files when asked for.
 
@@ -34,9 +36,7 @@ class CachedPairs(Sequence[dict[str, Tensor]]):
     D).
     """
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        """Remember the files; nothing is read."""
-        self.paths = list(paths)
+    paths: Sequence[Path]
 
     def __len__(self) -> int:
         """Number of pairs."""

@@ -8,6 +8,7 @@ the prompt changes. The two tracks are there too, each on the evidence that peop
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +47,13 @@ def make(options: MetricOptions) -> OracleMetric:
     return OracleMetric(Oracle.load())
 
 
+@dataclass
 class OracleMetric:
     """Scores videos of drawn people; references are read once."""
 
-    def __init__(self, oracle: Oracle) -> None:
-        """Take a trained oracle."""
-        self.oracle = oracle
-        self._readings: dict[Path, Reading] = {}
-        self._ceilings: dict[tuple[Path, ...], float | None] = {}
+    oracle: Oracle
+    _readings: dict[Path, Reading] = field(default_factory=dict)
+    _ceilings: dict[tuple[Path, ...], float | None] = field(default_factory=dict)
 
     @property
     def trust(self) -> Mapping[str, Any]:
