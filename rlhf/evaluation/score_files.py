@@ -45,7 +45,7 @@ def score_video(
     key = {"video_sha256": file_sha256(video.path), "instance_sha256": instance_sha256}
     known = _read(target, key)
     found = {
-        facts.sha256: known.get(facts.sha256) or _look(run, video, video.path, metric, facts)
+        facts.sha256: known.get(facts.sha256) or _score(run, video, video.path, metric, facts)
         for metric, facts in metrics.values()
     }
     if found != known:
@@ -70,7 +70,7 @@ def _read(path: Path, key: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _look(run: RunDir, video: Wanted, path: Path, metric: Metric, facts: MetricFacts) -> dict[str, Any]:
+def _score(run: RunDir, video: Wanted, path: Path, metric: Metric, facts: MetricFacts) -> dict[str, Any]:
     try:
         said = metric.score(path, video.instance, run.resolve)
     except (ValueError, OSError) as error:

@@ -4,7 +4,7 @@
 
 with s as in `LikenessSettings`. An element is found by its name, cut out and compared on white; a frame
 without it counts 0. Its picture is the one that the instance names, or else the primary reference; of a clip
-the look closest to the frame's counts.
+the frame counts that is closest to the video's.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ class ElementMetric:
 
     finder: ElementFinder  # finds and cuts out
     embedders: Mapping[str, Embedder]  # by column
-    weights: tuple[Weights, ...]  # of all that looks
-    settings: ElementSettings = field(default_factory=ElementSettings)  # how it looks
+    weights: tuple[Weights, ...]  # of all models
+    settings: ElementSettings = field(default_factory=ElementSettings)  # how it compares
     _known: dict[tuple[Path, str], dict[str, NDArray[np.float64]] | None] = field(default_factory=dict)
 
     @property
@@ -144,8 +144,8 @@ class ElementMetric:
             "confidence": [None if cutout is None else cutout.confidence for cutout in cutouts],
         }
         for column, embedder in self.embedders.items():
-            looks = embedder.embed(pictures) if pictures else np.empty((0, 0))
-            cosines = closest(looks, [wanted[column]])[:, 0]
+            vectors = embedder.embed(pictures) if pictures else np.empty((0, 0))
+            cosines = closest(vectors, [wanted[column]])[:, 0]
             rest = iter(cosines.tolist())
             found[column] = {
                 # Frames without the element stay in the denominator.
@@ -157,7 +157,7 @@ class ElementMetric:
     def _shown(
         self, element: NamedElement, instance: EvaluationInstance, resolve: Callable[[str], Path]
     ) -> Mapping[str, NDArray[np.float64]]:
-        """The looks of an element in its picture, by column, shape (K, D)."""
+        """Embeddings of an element in its picture, by column, shape (K, D)."""
         named = element.path or next((path for path, _ in instance.references), None)
         if named is None:
             raise MetricError(
@@ -165,12 +165,12 @@ class ElementMetric:
             )
         key = (resolve(named), element.name)
         if key not in self._known:
-            self._known[key] = self._look(*key)
+            self._known[key] = self._embedded(*key)
         if (known := self._known[key]) is None:
             raise MetricError(f"{named} shows no {element.name!r}; name another picture of it, or rename it")
         return known
 
-    def _look(self, path: Path, name: str) -> dict[str, NDArray[np.float64]] | None:
+    def _embedded(self, path: Path, name: str) -> dict[str, NDArray[np.float64]] | None:
         _, frames = spread_frames(path, self.settings.frames)
         cutouts = [self.finder.find(frame, name) for frame in frames]
         pictures = [cutout.picture for cutout in cutouts if cutout is not None]

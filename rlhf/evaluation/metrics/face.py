@@ -34,7 +34,7 @@ _Vectors = NDArray[np.float64]
 
 @record
 class FaceSettings(LikenessSettings):
-    """How a face metric looks, at the frames of a video and of a clip among the references alike."""
+    """How a face metric compares, in the frames of a video and of a clip among the references alike."""
 
     detector: str = Field(default="yunet", description="one of generator.curation.settings.FACE_DETECTORS")
 
@@ -46,7 +46,7 @@ class FaceMetric:
     column: str  # of the table
     detector: FaceDetector  # finds faces
     embedder: Embedder  # tells them apart
-    settings: FaceSettings = field(default_factory=FaceSettings)  # how it looks
+    settings: FaceSettings = field(default_factory=FaceSettings)  # how it compares
     _known: dict[Path, _Vectors] = field(default_factory=dict)
 
     @property

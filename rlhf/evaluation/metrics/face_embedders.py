@@ -90,7 +90,7 @@ class ArcFace:
 
 
 class CurricularFace:
-    """The paper's second look: opt-in, since no licence was found for its weights.
+    """The paper's second: opt-in, since no licence was found for its weights.
 
     Args:
         weights: the IR-101 of TFace as safetensors.

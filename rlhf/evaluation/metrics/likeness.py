@@ -1,4 +1,4 @@
-"""How metrics of likeness look: at which frames, and on which scale they say how alike two things are."""
+"""How metrics of likeness compare: which frames, and on which scale they say how alike two things are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from generator.video import read_clip
 
 @record
 class LikenessSettings(Stored):
-    """How a metric of likeness looks.
+    """How a metric of likeness compares.
 
     Raises:
         ValueError: a value out of its range; the message names it.

@@ -115,13 +115,13 @@ class OracleMetric:
         return self._ceilings[paths]
 
     def _curve(self, frames: np.ndarray, group: Sequence[Reading]) -> dict[str, list[float] | list[int]]:
-        """Similarity to all references, and how certain the look was, frame by frame."""
+        """Similarity to all references, and how certain the reading was, frame by frame."""
         picks = np.linspace(0, len(frames) - 1, min(len(frames), CURVE_FRAMES)).round().astype(int).tolist()
-        looks = [self.oracle.read(frames[pick : pick + 1]) for pick in picks]
+        readings = [self.oracle.read(frames[pick : pick + 1]) for pick in picks]
         return {
             "frames": picks,
-            "per_frame": [identity_similarity(look, group) for look in looks],
-            "certainty": [float(look.certainty.mean()) for look in looks],
+            "per_frame": [identity_similarity(reading, group) for reading in readings],
+            "certainty": [float(reading.certainty.mean()) for reading in readings],
         }
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from generator.rundir import RunDir
 from generator.video import fit, read_clip
 from rlhf.evaluation.records import EvaluationInstance
-from rlhf.evaluation.report.frames import CaseLooks, case_looks
+from rlhf.evaluation.report.frames import CaseSimilarity, case_similarities
 from rlhf.evaluation.report.tables import Result, SystemRow
 from rlhf.evaluation.request import read_instances
 
@@ -54,7 +54,7 @@ class Case:
     prompt: str  # "" where it is not recorded
     primary: Strip  # the primary reference
     videos: Sequence[CaseVideo]  # one a system
-    looks: Sequence[CaseLooks]  # what each metric of identity saw
+    similarities: Sequence[CaseSimilarity]  # what each metric of identity saw
     references: Mapping[str, Strip]  # a picture of each reference that they compare with, by its path
 
 
@@ -133,8 +133,8 @@ def _case(
         for video in result["videos"]
         if (video["instance_id"], video["seed"]) == (instance_id, seed)
     }
-    looks = case_looks(run, result, systems, mine)
-    references = dict.fromkeys(path for look in looks for path in look.references)
+    similarities = case_similarities(run, result, systems, mine)
+    references = dict.fromkeys(path for one in similarities for path in one.references)
     primary = instance.references[0][0] if instance and instance.references else None
     return Case(
         instance_id,
@@ -144,7 +144,7 @@ def _case(
         instance.prompt if instance else "",
         strip(run.resolve(primary), 1) if primary else Strip(why="not recorded"),
         [_case_video(run, system, mine.get(system.name)) for system in systems],
-        looks,
+        similarities,
         {path: strip(run.resolve(path), 1) for path in references},
     )
 

@@ -22,7 +22,7 @@ class Faces:
     """What one system's frames show of identity, by one metric."""
 
     system: SystemRow  # whose
-    looks: int  # frames that were looked at
+    frames: int  # that were examined
     with_face: int  # those of them with a similarity
     videos: int  # that were looked at
     above: int  # videos more like the references than real references are like each other
@@ -41,7 +41,7 @@ class FrameFigure:
 
 
 @dataclass(frozen=True)
-class CaseLooks:
+class CaseSimilarity:
     """What one metric saw of the videos of one instance and seed."""
 
     metric: str  # its name
@@ -51,7 +51,7 @@ class CaseLooks:
     rows: Sequence[tuple[SystemRow, Sequence[float | None]]]
 
 
-def _looks_at(run: RunDir, video: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+def _frame_details(run: RunDir, video: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """Details of each metric that followed identity over the frames, by the sha256 of its facts."""
     path = run.resolve(video["details"]) if video.get("details") else None
     if path is None or not path.is_file():
@@ -67,37 +67,30 @@ def _metric_names(result: Result) -> dict[str, str]:
     return {facts["sha256"]: labels.get(facts["columns"][0], facts["metric"]) for facts in metrics}
 
 
-def case_looks(
+def case_similarities(
     run: RunDir, result: Result, systems: Sequence[SystemRow], videos: Mapping[str, Mapping[str, Any]]
-) -> list[CaseLooks]:
-    """What each metric of identity saw of some videos.
-
-    Args:
-        run: the folder.
-        result: names the metrics.
-        systems: in the table's order.
-        videos: of one instance and seed, by system.
-    """
-    looks = {system: _looks_at(run, video) for system, video in videos.items()}
-    found = []
-    for sha, name in _metric_names(result).items():
-        mine = {
-            system.name: looks[system.name][sha] for system in systems if sha in looks.get(system.name, {})
-        }
-        if not mine:
+) -> list[CaseSimilarity]:
+    """What each metric of identity saw of the videos of one instance and seed, which are given by system."""
+    details = {name: _frame_details(run, video) for name, video in videos.items()}
+    similarities = []
+    for sha, metric in _metric_names(result).items():
+        seen = [
+            (system, details[system.name][sha]) for system in systems if sha in details.get(system.name, {})
+        ]
+        if not seen:
             continue
-        first = next(iter(mine.values()))
-        lines = [(system.colour, _line(mine[system.name])) for system in systems if system.name in mine]
-        title = f"Similarity to the references, frame by frame, by {name}"
+        first = seen[0][1]
+        title = f"Similarity to the references, frame by frame, by {metric}"
+        lines = [(system.colour, _line(found)) for system, found in seen]
         plot = reports.curves(title, lines, level=_points(first.get("ceiling")))
         references = list(first.get("per_reference") or {})
         rows = [
-            (system, [mine[system.name]["per_reference"].get(path) for path in references])
-            for system in systems
-            if system.name in mine and references
+            (system, [found["per_reference"].get(path) for path in references])
+            for system, found in seen
+            if references
         ]
-        found.append(CaseLooks(name, plot, references, rows))
-    return found
+        similarities.append(CaseSimilarity(metric, plot, references, rows))
+    return similarities
 
 
 def _line(details: Mapping[str, Any]) -> list[reports.Point]:
@@ -107,14 +100,14 @@ def _line(details: Mapping[str, Any]) -> list[reports.Point]:
 
 def frame_figures(run: RunDir, result: Result, systems: Sequence[SystemRow]) -> list[FrameFigure]:
     """Identity over the frames of all videos, one figure a metric that follows it."""
-    looks: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
+    by_metric: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
     for video in result.get("videos") or []:
-        for sha, details in _looks_at(run, video).items():
-            looks.setdefault(sha, {}).setdefault(video["system"], []).append(details)
+        for sha, details in _frame_details(run, video).items():
+            by_metric.setdefault(sha, {}).setdefault(video["system"], []).append(details)
     found = []
     for sha, name in _metric_names(result).items():
-        if sha in looks:
-            mine = [_faces(system, looks[sha].get(system.name, [])) for system in systems]
+        if sha in by_metric:
+            mine = [_faces(system, by_metric[sha].get(system.name, [])) for system in systems]
             lines = [(one.system.colour, one.line) for one in mine]
             title = f"Mean similarity to the references over the clip, by {name}"
             found.append(FrameFigure(name, reports.curves(title, lines, end=100), mine))

@@ -16,7 +16,7 @@ import jinja2
 from generator.media import replacing
 from generator.rundir import RunDir
 from rlhf.evaluation.report import cases as report_cases
-from rlhf.evaluation.report import frames as report_looks
+from rlhf.evaluation.report import frames as report_frames
 from rlhf.evaluation.report import tables as report_tables
 from rlhf.evaluation.report.tables import REPORT_FILE, Result, SystemRow, points, signed
 from rlhf.evaluation.stored import in_current_keys
@@ -95,7 +95,7 @@ def _context(run: RunDir, result: Result) -> dict[str, Any]:
         "radar": report_tables.radar_plot(result, columns, systems),
         "identities": report_tables.identity_plots(result, columns, systems),
         "cases": [("best", best), ("worst", worst)],
-        "frames": report_looks.frame_figures(run, result, systems),
+        "frames": report_frames.frame_figures(run, result, systems),
         "holes": report_tables.holes_of(result, systems),
         "labels": {column["name"]: column["label"] for column in result.get("columns") or []},
     }
