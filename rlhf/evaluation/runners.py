@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from generator.records import SamplerSettings
 from generator.video import read_clip, write_clip
 from rlhf.evaluation.benchmark.card import BenchmarkError
+from rlhf.evaluation.benchmark.commands import run_and_print
 from rlhf.evaluation.benchmark.entry import ENTRY_FILE, EntryFacts, Key, read_entry, video_name
 from rlhf.evaluation.benchmark.set import Benchmark, read_benchmark
 
@@ -165,21 +166,19 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--allow-non-commercial", action="store_true")
     options = parser.parse_args(arguments)
-    try:
-        runner, benchmark = RUNNERS[options.model], read_benchmark(options.set)
-        settings = replace(runner.settings, **_read_changes(options.settings))
-        said = make_entry(
-            options.folder,
-            runner.facts(settings, benchmark),
-            benchmark,
-            lambda: runner.load(options.weights, settings, options.allow_non_commercial),
-            note=lambda line: print(line, file=sys.stderr),
-        )
-    except (ValueError, OSError, ImportError) as error:  # a checkpoint may need a package of its own
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
-    print(json.dumps(said, indent=1, ensure_ascii=False))
-    return 0
+    return run_and_print(lambda: _make(options))
+
+
+def _make(options: argparse.Namespace) -> dict[str, Any]:
+    runner, benchmark = RUNNERS[options.model], read_benchmark(options.set)
+    settings = replace(runner.settings, **_read_changes(options.settings))
+    return make_entry(
+        options.folder,
+        runner.facts(settings, benchmark),
+        benchmark,
+        lambda: runner.load(options.weights, settings, options.allow_non_commercial),
+        note=lambda line: print(line, file=sys.stderr),
+    )
 
 
 def _read_changes(text: str) -> dict[str, Any]:

@@ -62,25 +62,15 @@ class CriterionFigures:
         return sorted(ranked, key=lambda model: -(ranked[model].value or 0))
 
 
-def study_figures(
-    answers: Sequence[Answer], models: Sequence[str], *, seed: int = 0
-) -> dict[Criterion, CriterionFigures]:
-    """Everything that a study's answers say.
-
-    Args:
-        answers: of any number of participants.
-        models: all of the study's, in the order in which they are shown.
-        seed: of the bootstrap.
-    """
-    return {criterion: _figures(answers, list(models), criterion, seed) for criterion in Criterion}
+def study_figures(answers: Sequence[Answer], models: Sequence[str]) -> dict[Criterion, CriterionFigures]:
+    """Everything that a study's answers say of its models, which are given as they are shown."""
+    return {criterion: _figures(answers, list(models), criterion) for criterion in Criterion}
 
 
-def _figures(
-    answers: Sequence[Answer], models: list[str], criterion: Criterion, seed: int
-) -> CriterionFigures:
+def _figures(answers: Sequence[Answer], models: list[str], criterion: Criterion) -> CriterionFigures:
     matches = list(combinations(range(len(models)), 2))
     counts = _count(answers, models, matches, criterion)
-    draws = _resample(counts, seed)
+    draws = _resample(counts)
     decided = [answer for answer in answers if answer.verdicts[criterion] != Verdict.TIE]
     lefts = sum(choice_of(a.verdicts[criterion], first_on_left=a.first_on_left) == "left" for a in decided)
     against = {}
@@ -95,7 +85,7 @@ def _figures(
         strengths=_strengths(answers, models, matches, criterion, draws),
         ties=share(len(answers) - len(decided), len(answers), what="answers"),
         left=share(lefts, len(decided), what="answers for a side"),
-        agreement=agreement_of(_by_pair(answers, criterion), seed=seed),
+        agreement=agreement_of(_by_pair(answers, criterion)),
     )
 
 
@@ -114,12 +104,12 @@ def _count(
     return counts
 
 
-def _resample(counts: Floats, seed: int) -> Floats:
+def _resample(counts: Floats) -> Floats:
     """(DRAWS, matches, outcomes): counts over as many participants, drawn with replacement."""
     people = len(counts)
     if not people:
         return np.zeros((DRAWS, *counts.shape[1:]))
-    drawn = np.random.default_rng(seed).multinomial(people, np.full(people, 1 / people), size=DRAWS)
+    drawn = np.random.default_rng(0).multinomial(people, np.full(people, 1 / people), size=DRAWS)
     return np.einsum("dp,pmo->dmo", drawn.astype(float), counts)
 
 

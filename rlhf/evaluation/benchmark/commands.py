@@ -30,9 +30,14 @@ def main(arguments: list[str]) -> int:
         Exit status: 0 done, 1 failed with one line on standard error, 2 wrong usage.
     """
     does = _COMMANDS.get(arguments[0]) if arguments else None
+    return run_and_print(lambda: does(arguments[1:]) if does else _make(arguments))
+
+
+def run_and_print(command: Callable[[], dict[str, Any]]) -> int:
+    """Print what a command did as JSON, or one line on why it could not; the exit status."""
     try:
-        said = does(arguments[1:]) if does else _make(arguments)
-    except (ValueError, OSError) as error:
+        said = command()
+    except (ValueError, OSError, ImportError) as error:  # a checkpoint may need a package of its own
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     print(json.dumps(said, indent=1, ensure_ascii=False))
