@@ -54,7 +54,9 @@ def main(run: RunDir, attached: bool) -> None:
         wanted = [
             video for system in request.systems for video in videos_of(run, request, system, progress.note)
         ]
-        asked = {one.instance_id: instance_sha256(one, run.resolve) for one in request.instances}
+        asked = {
+            instance.instance_id: instance_sha256(instance, run.resolve) for instance in request.instances
+        }
         videos = [
             score(run, video, asked[video.instance.instance_id], measures, progress) for video in wanted
         ]

@@ -91,7 +91,7 @@ def estimate(
     other = median(run.other_seconds / run.num_pairs for run in alike)
     step = a_pair * pairs_per_step(config)
     memory = [run.memory_bytes for run in alike if run.config.batch_size == config.batch_size]
-    known = [one for one in memory if one is not None]
+    known = [size for size in memory if size is not None]
     return Estimate(
         seconds=config.steps * step + other * num_pairs,
         seconds_per_step=step,

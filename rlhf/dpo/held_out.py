@@ -60,10 +60,10 @@ def excess_to_end(lines: Sequence[Mapping[str, float]], limit: float) -> str | N
         lines: of the run so far; those without an evaluation pass do not count.
         limit: the share by which the chosen error may exceed the frozen policy's.
     """
-    found = [line[EXCESS] for line in lines if EXCESS in line][-PATIENCE:]
-    if len(found) < PATIENCE or min(found) <= limit:
+    excesses = [line[EXCESS] for line in lines if EXCESS in line][-PATIENCE:]
+    if len(excesses) < PATIENCE or min(excesses) <= limit:
         return None
-    shown = ", ".join(f"{value:.2%}" for value in found)
+    shown = ", ".join(f"{value:.2%}" for value in excesses)
     return (
         f"the error on held-out chosen videos is {shown} above the frozen policy's; the limit is {limit:.2%}"
     )
@@ -121,15 +121,15 @@ class HeldOut:
     def _errors(self, policy: FlowPolicy, device: torch.device) -> dict[str, float]:
         """Each process answers its share of the batches."""
         size, in_step = self.config.batch_size, is_sharded(policy.transformer)
-        found = []
+        batches = []
         for first, counts in processes.turns(range(0, len(self.draws), size), in_step=in_step):
             last = min(first + size, len(self.draws))
             draws = [send_to_device(self.draws[place], device) for place in range(first, last)]
             errors = torch.stack([policy(draws)[0], ref_errors(policy, draws, self.bank)])
             facts = torch.stack([torch.stack([one["time"], one["quantile"].float()]) for one in draws], 1)
             if counts:
-                found.append(torch.cat([errors.flatten(0, 1), facts]).cpu())
-        whole = torch.cat(processes.all_of_us(found), dim=1)
+                batches.append(torch.cat([errors.flatten(0, 1), facts]).cpu())
+        whole = torch.cat(processes.all_of_us(batches), dim=1)
         return self._summary(whole[:2], whole[2:4], whole[4], whole[5])
 
     def _summary(self, policy: Tensor, ref: Tensor, time: Tensor, quantile: Tensor) -> dict[str, float]:

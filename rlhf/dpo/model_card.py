@@ -119,7 +119,7 @@ def _training(facts: CardFacts) -> list[str]:
 
 def _evaluation(facts: CardFacts) -> list[str]:
     return [
-        f"{track} win rate against its parent on held-out people, by the oracle: {found['win_rate']:.3f} "
-        f"(95 % interval {found['low']:.3f} to {found['high']:.3f}, n = {found['n']})."
-        for track, found in facts.evaluation.items()
+        f"{track} win rate against its parent on held-out people, by the oracle: {figures['win_rate']:.3f} "
+        f"(95 % interval {figures['low']:.3f} to {figures['high']:.3f}, n = {figures['n']})."
+        for track, figures in facts.evaluation.items()
     ] or ["Not evaluated."]

@@ -193,7 +193,7 @@ def to_show(
         )
         for row, _ in ordered[: config.sample_count if config.sample_every else 0]
     ]
-    return [(one, target_settings(one.target)) for one in shown]
+    return [(instance, target_settings(instance.target)) for instance in shown]
 
 
 def explain_beta(beta: float) -> str:

@@ -136,7 +136,7 @@ def read_instances(run: RunDir, item: Mapping[str, Any]) -> tuple[EvaluationInst
     """
     if "path" in item.get("set", {}):
         return _placed(run, read_benchmark(run.resolve(item["set"]["path"]), check_media=False))
-    return tuple(EvaluationInstance.from_json(one) for one in item["instances"])
+    return tuple(EvaluationInstance.from_json(instance) for instance in item["instances"])
 
 
 def set_sha256(instances: tuple[EvaluationInstance, ...], resolve: Callable[[str], Path]) -> str:
@@ -174,8 +174,8 @@ def _read_set(run: RunDir, item: Mapping[str, Any]) -> _Set:
     """What is asked for, and that it is what was named."""
     named = item.get("set", {})
     if "path" in named:
-        card = (found := read_benchmark(run.resolve(named["path"]))).card
-        asked = _Set(card.name, card.sha256, _placed(run, found), found.seeds)
+        card = (benchmark := read_benchmark(run.resolve(named["path"]))).card
+        asked = _Set(card.name, card.sha256, _placed(run, benchmark), benchmark.seeds)
     else:
         instances = read_instances(run, item)
         asked = _Set(str(named.get("name", "")), set_sha256(instances, run.resolve), instances)
@@ -188,9 +188,12 @@ def _read_set(run: RunDir, item: Mapping[str, Any]) -> _Set:
     return asked
 
 
-def _placed(run: RunDir, found: Benchmark) -> tuple[EvaluationInstance, ...]:
+def _placed(run: RunDir, benchmark: Benchmark) -> tuple[EvaluationInstance, ...]:
     """The instances of a set, with paths that start at the run folder."""
-    return tuple(_moved(one, lambda path: run.relative(found.resolve(path))) for one in found.instances)
+    return tuple(
+        _moved(instance, lambda path: run.relative(benchmark.resolve(path)))
+        for instance in benchmark.instances
+    )
 
 
 def _moved(instance: EvaluationInstance, move: Callable[[str], str]) -> EvaluationInstance:
@@ -245,11 +248,11 @@ def _compared(names: Any, systems: tuple[System, ...]) -> tuple[str, str] | None
     return baseline, candidate
 
 
-def _ablations(found: Mapping[str, str], systems: tuple[System, ...]) -> Mapping[str, str]:
-    for name, ablation in found.items():
+def _ablations(ablations: Mapping[str, str], systems: tuple[System, ...]) -> Mapping[str, str]:
+    for name, ablation in ablations.items():
         _system(name, systems, "ablations")
         if ablation not in PAPER_ABLATIONS:
             raise RunError(
                 f"system {name} is ablation {ablation!r}; the paper has {', '.join(PAPER_ABLATIONS)}"
             )
-    return found
+    return ablations

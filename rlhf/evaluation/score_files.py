@@ -44,16 +44,16 @@ def score_video(
     target = score_file(run, video)
     key = {"video_sha256": file_sha256(video.path), "instance_sha256": instance_sha256}
     known = _read(target, key)
-    found = {
+    scores = {
         facts.sha256: known.get(facts.sha256) or _score(run, video, video.path, metric, facts)
         for metric, facts in metrics.values()
     }
-    if found != known:
+    if scores != known:
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as temporary:
-            text = json.dumps({**key, "metrics": found}, sort_keys=True, indent=1, allow_nan=False)
+            text = json.dumps({**key, "metrics": scores}, sort_keys=True, indent=1, allow_nan=False)
             temporary.write_text(text + "\n", encoding="utf-8")
-    return found
+    return scores
 
 
 def _read(path: Path, key: Mapping[str, str]) -> dict[str, Any]:

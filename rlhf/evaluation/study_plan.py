@@ -99,14 +99,14 @@ def _combine(
     numbers as its corners. As even as both are, there always is one.
     """
     rows, columns = used.shape
-    found = scipy.optimize.linprog(
+    solution = scipy.optimize.linprog(
         (used + rng.random(used.shape) / 2).ravel(),
         A_eq=np.vstack([np.kron(np.eye(rows), np.ones(columns)), np.kron(np.ones(rows), np.eye(columns))]),
         b_eq=np.concatenate([np.bincount(items, minlength=rows), np.bincount(matches, minlength=columns)]),
         bounds=(0, 1),
         method="highs-ds",
     )
-    return [(int(item), int(match)) for item, match in np.argwhere(found.x.reshape(used.shape) > 0.5)]
+    return [(int(item), int(match)) for item, match in np.argwhere(solution.x.reshape(used.shape) > 0.5)]
 
 
 def _on_sides(

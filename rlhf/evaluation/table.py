@@ -91,7 +91,7 @@ def paired(
     videos: Sequence[ScoredVideo], column: str, baseline: str, candidate: str
 ) -> tuple[list[list[float]], list[list[float]]]:
     """One column's values of two systems, of the instances and seeds that both have, grouped by person."""
-    found = {
+    values = {
         system: {
             (v.identity, v.instance_id, v.seed): v.values[column]
             for v in videos
@@ -99,9 +99,9 @@ def paired(
         }
         for system in (baseline, candidate)
     }
-    both = [key for key in found[baseline] if key in found[candidate]]
+    both = [key for key in values[baseline] if key in values[candidate]]
     before, after = (
-        _by_identity((key[0], found[system][key]) for key in both) for system in (baseline, candidate)
+        _by_identity((key[0], values[system][key]) for key in both) for system in (baseline, candidate)
     )
     return before, after
 
@@ -111,10 +111,15 @@ def _difference(pairs: tuple[Groups, Groups]) -> dict[str, Any]:
     before, after = pairs
     if not before:
         return {**dict.fromkeys(names), "n": 0, "num_identities": 0}
-    found = compare(before, after)
-    is_sure = found.num_identities > 1
-    figures = {name: getattr(found, name) for name in names if is_sure or name in ("gain", "win_rate")}
-    return {**dict.fromkeys(names), **_rounded(figures), "n": found.n, "num_identities": found.num_identities}
+    comparison = compare(before, after)
+    is_sure = comparison.num_identities > 1
+    figures = {name: getattr(comparison, name) for name in names if is_sure or name in ("gain", "win_rate")}
+    return {
+        **dict.fromkeys(names),
+        **_rounded(figures),
+        "n": comparison.n,
+        "num_identities": comparison.num_identities,
+    }
 
 
 def directions(
@@ -141,7 +146,7 @@ def directions(
 
 
 def _direction(
-    system: str, ablation: str, column: str, paper: str, found: Mapping[str, float | None]
+    system: str, ablation: str, column: str, paper: str, measured: Mapping[str, float | None]
 ) -> dict[str, Any]:
     full, ablated = PAPER_FULL[paper], PAPER_ABLATIONS[ablation][paper]
     return {
@@ -151,8 +156,8 @@ def _direction(
         "paper_column": paper,
         "paper_full": full,
         "paper_ablated": ablated,
-        **{name: found[name] for name in ("gain", "gain_low", "gain_high")},
-        "holds": verdict(full - ablated, found["gain"], found["gain_low"], found["gain_high"]),
+        **{name: measured[name] for name in ("gain", "gain_low", "gain_high")},
+        "holds": verdict(full - ablated, measured["gain"], measured["gain_low"], measured["gain_high"]),
     }
 
 
@@ -188,16 +193,16 @@ def one_metric_a_column(metrics: Iterable[MetricFacts]) -> dict[str, MetricFacts
     Raises:
         ValueError: two metrics fill one column; figures that rest on different things share no column.
     """
-    found: dict[str, MetricFacts] = {}
+    filled: dict[str, MetricFacts] = {}
     for facts in metrics:
         for column in facts.columns:
-            if column in found and found[column].sha256 != facts.sha256:
+            if column in filled and filled[column].sha256 != facts.sha256:
                 raise ValueError(
-                    f"column {column} is filled by {found[column].metric} and by {facts.metric}, which rest "
+                    f"column {column} is filled by {filled[column].metric} and by {facts.metric}, which rest "
                     "on different things; ask for one of them"
                 )
-            found[column] = facts
-    return found
+            filled[column] = facts
+    return filled
 
 
 def _by_identity(values: Iterable[tuple[str, float]]) -> list[list[float]]:

@@ -22,10 +22,10 @@ def ablation_lines(result: Mapping[str, Any]) -> list[str]:
     names = {cell["system"]: cell["ablation"] for cell in result["directions"]}
     rows = [
         [
-            f"{names[system]}: {found['label']}" if system in names else found["label"],
+            f"{names[system]}: {facts['label']}" if system in names else facts["label"],
             *(_cell(result["table"][system][column["name"]]) for column in columns),
         ]
-        for system, found in _full_last(result)
+        for system, facts in _full_last(result)
     ]
     return aligned([["", *(column["label"] for column in columns)], *rows])
 
@@ -37,7 +37,7 @@ def table_lines(result: Mapping[str, Any]) -> list[str]:
         [column["label"], *(_cell(result["table"][system][column["name"]]) for system, _ in systems)]
         for column in result["columns"]
     ]
-    return aligned([["", *(found["label"] for _, found in systems)], *rows])
+    return aligned([["", *(facts["label"] for _, facts in systems)], *rows])
 
 
 def direction_lines(result: Mapping[str, Any]) -> list[str]:
@@ -68,12 +68,12 @@ def _full_last(result: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
     return sorted(result["systems"].items(), key=lambda system: (system[0] == result["reference"], system[0]))
 
 
-def _cell(found: Mapping[str, Any]) -> str:
-    holes = f" ({found['holes']} missing)" if found["holes"] else ""
-    if found["mean"] is None:
+def _cell(cell: Mapping[str, Any]) -> str:
+    holes = f" ({cell['holes']} missing)" if cell["holes"] else ""
+    if cell["mean"] is None:
         return f"-{holes}"
-    interval = "" if found["low"] is None else f" [{100 * found['low']:.2f}, {100 * found['high']:.2f}]"
-    return f"{100 * found['mean']:.2f}{interval}{holes}"
+    interval = "" if cell["low"] is None else f" [{100 * cell['low']:.2f}, {100 * cell['high']:.2f}]"
+    return f"{100 * cell['mean']:.2f}{interval}{holes}"
 
 
 def _gain(cell: Mapping[str, Any]) -> str:

@@ -109,8 +109,8 @@ def dots(title: str, labels: Sequence[str], systems: Sequence[Values]) -> Markup
         parts += [text("tick middle", x, 14, written(tick)), line("ring", x, 20, x, height)]
     for row, label in enumerate(labels):
         y = top + step * row + step / 2
-        found = [value for _, system in systems if (value := system[row]) is not None]
-        ends = [scale.place(end, left, width - 16) for end in (min(found), max(found))] if found else []
+        values = [value for _, system in systems if (value := system[row]) is not None]
+        ends = [scale.place(end, left, width - 16) for end in (min(values), max(values))] if values else []
         parts.append(text("label end", left - 12, y + 4, label if len(label) < 22 else f"{label[:20]}…"))
         parts += [line("axis", ends[0], y, ends[1], y)] if ends else []
         parts += [

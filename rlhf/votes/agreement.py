@@ -127,10 +127,10 @@ def _estimate(counts: Counts, statistic: Callable[[Counts], float]) -> Estimate:
     rng = np.random.default_rng(0)
     draws = DRAWS if len(counts) <= MANY_PAIRS else max(200, DRAWS * MANY_PAIRS // len(counts))
     values = np.array([_of_sample(counts, statistic, rng) for _ in range(draws)])
-    found = with_percentiles(value, values, judged)
-    if not found.reason and np.nanmin(values) == np.nanmax(values):
+    estimate = with_percentiles(value, values, judged)
+    if not estimate.reason and np.nanmin(values) == np.nanmax(values):
         return Estimate(value, None, None, judged, "no interval because every pair says the same")
-    return found
+    return estimate
 
 
 def _of_sample(counts: Counts, statistic: Callable[[Counts], float], rng: np.random.Generator) -> float:

@@ -77,7 +77,7 @@ def report(votes: Sequence[Vote]) -> list[AnnotatorReport]:
     everybody = sum(answers.values(), Counter[str]())
     reports = []
     for person, mine in sorted(by_person.items()):
-        found = [
+        flags = [
             _gold_flag(person, gold_accuracy(mine)),
             _side_flag(person, left_share(mine)),
             _agreement_flag(person, agreements),
@@ -93,7 +93,7 @@ def report(votes: Sequence[Vote]) -> list[AnnotatorReport]:
                 agreement=agreements[person],
                 speed=speed(mine),
                 longest_run=longest_run([vote.answer for vote in mine]),
-                flags=tuple(_beyond_chance(found, compared=len(by_person))),
+                flags=tuple(_beyond_chance(flags, compared=len(by_person))),
             )
         )
     return reports

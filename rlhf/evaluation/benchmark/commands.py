@@ -70,10 +70,12 @@ def _check(arguments: list[str]) -> dict[str, Any]:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--entry", type=Path, help="folder of a model's videos")
     options = parser.parse_args(arguments)
-    found = read_benchmark(options.folder)
-    card = found.card
-    said = {**found.identity, "instances": card.num_instances, "identities": card.num_identities}
-    return said if options.entry is None else {**said, "entry": read_entry(options.entry, found).to_json()}
+    benchmark = read_benchmark(options.folder)
+    card = benchmark.card
+    said = {**benchmark.identity, "instances": card.num_instances, "identities": card.num_identities}
+    if options.entry is None:
+        return said
+    return {**said, "entry": read_entry(options.entry, benchmark).to_json()}
 
 
 def _enter(arguments: list[str]) -> dict[str, Any]:

@@ -73,13 +73,13 @@ def read_prompts(path: Path, counts: Mapping[Task, int]) -> list[BenchmarkPrompt
         raise ValueError(f"{path}: {twice!r} is there twice; one prompt a line")
     taken = []
     for task, count in counts.items():
-        found = [prompt for prompt in prompts if prompt.task is task]
-        if len(found) < count:
+        of_task = [prompt for prompt in prompts if prompt.task is task]
+        if len(of_task) < count:
             hint = "in [brackets] it names what must stay" if task is Task.IEPT2V else "it has no [brackets]"
             raise ValueError(
-                f"{path} has {len(found)} prompts of {task} and {count} are asked for; add lines ({hint})"
+                f"{path} has {len(of_task)} prompts of {task} and {count} are asked for; add lines ({hint})"
             )
-        taken += found[:count]
+        taken += of_task[:count]
     return taken
 
 

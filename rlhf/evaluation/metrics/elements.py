@@ -128,7 +128,7 @@ class ElementMetric:
             for element, wanted in zip(instance.elements, shown, strict=True)
         ]
         values = {
-            column: float(np.mean([found[column]["value"] for found in elements]))
+            column: float(np.mean([element[column]["value"] for element in elements]))
             for column in self.embedders
         }
         return VideoScores(values, details={"frames": numbers, "elements": elements})
@@ -139,7 +139,7 @@ class ElementMetric:
         """One element over all frames: by column its value, and raw cosines where it was found."""
         cutouts = [self.finder.find(frame, name) for frame in frames]
         pictures = [cutout.picture for cutout in cutouts if cutout is not None]
-        found: dict[str, Any] = {
+        compared: dict[str, Any] = {
             "detection_rate": len(pictures) / len(frames),
             "confidence": [None if cutout is None else cutout.confidence for cutout in cutouts],
         }
@@ -147,12 +147,12 @@ class ElementMetric:
             vectors = embedder.embed(pictures) if pictures else np.empty((0, 0))
             cosines = closest(vectors, [wanted[column]])[:, 0]
             rest = iter(cosines.tolist())
-            found[column] = {
+            compared[column] = {
                 # Frames without the element stay in the denominator.
                 "value": float(scaled(cosines, self.settings.scale).sum()) / len(frames),
                 "cosines": [None if cutout is None else next(rest) for cutout in cutouts],
             }
-        return found
+        return compared
 
     def _shown(
         self, element: NamedElement, instance: EvaluationInstance, resolve: Callable[[str], Path]

@@ -70,18 +70,18 @@ class FaceMetric:
 
     def score(self, video: Path, instance: EvaluationInstance, resolve: Callable[[str], Path]) -> VideoScores:
         """Compare one video with all references of its person; see `Metric.score`."""
-        found = {path: self._reference(resolve(path)) for path in instance.id_group}
-        references = {path: faces for path, faces in found.items() if len(faces)}
+        known = {path: self._reference(resolve(path)) for path in instance.id_group}
+        references = {path: faces for path, faces in known.items() if len(faces)}
         if not references:
             raise MetricError(
-                f"none of the {len(found)} references of {instance.identity or instance.instance_id} shows a "
+                f"none of the {len(known)} references of {instance.identity or instance.instance_id} shows a "
                 f"face to {self.detector.info.name}; add one that does, or use another detector"
             )
         numbers, frames = spread_frames(video, self.settings.frames)
         crops = [face_crop(frame, self.detector) for frame in frames]
         cosines = closest(self._embedded(crops), list(references.values()))
         value, details = self._summary(cosines, [crop is not None for crop in crops], references)
-        without = [path for path in found if path not in references]
+        without = [path for path in known if path not in references]
         return VideoScores(
             {self.column: value}, details={"frames": numbers, **details, "references_without_face": without}
         )

@@ -45,8 +45,8 @@ def make(options: MetricOptions) -> Quality:
     weights = {name: options.weights(name) for name in NAMES}
     large_clip = clip_embedder(weights["clip_l14"])
     weight, bias = read_linear(weights["laion_aesthetic"])
-    if (found := large_clip.embed([np.zeros((MIN_SIDE, MIN_SIDE, 3), np.uint8)]).shape[1]) != len(weight):
-        raise ValueError(f"laion_aesthetic reads {len(weight)} numbers, and clip_l14 gives {found}")
+    if (width := large_clip.embed([np.zeros((MIN_SIDE, MIN_SIDE, 3), np.uint8)]).shape[1]) != len(weight):
+        raise ValueError(f"laion_aesthetic reads {len(weight)} numbers, and clip_l14 gives {width}")
     frame_wise: Mapping[str, Dimension] = {
         "imaging_quality": imaging_quality,
         "aesthetic_quality": partial(aesthetic_quality, large_clip, weight, bias),

@@ -56,10 +56,10 @@ class VBench:
         folder = video.parent.resolve()
         if folder not in self._known:
             self._known[folder] = self._evaluate(folder)
-        found = self._known[folder]
-        if isinstance(found, str):
-            raise MetricError(found)
-        values = {column(name): said[video.name] for name, said in found.items() if video.name in said}
+        figures = self._known[folder]
+        if isinstance(figures, str):
+            raise MetricError(figures)
+        values = {column(name): said[video.name] for name, said in figures.items() if video.name in said}
         silent = [column(name) for name in DIMENSIONS if column(name) not in values]
         return VideoScores(values, dict.fromkeys(silent, "VBench says nothing of this video"))
 

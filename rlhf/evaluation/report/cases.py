@@ -75,13 +75,13 @@ def ranked(
         }
         for video in result.get("videos") or []
     }
-    found = []
+    gains = []
     for (system, instance_id, seed), mine in values.items():
         theirs = values.get((against, instance_id, seed), {})
         both = [name for name in mine if name in theirs]
         if system == reference and both:
-            found.append((sum(mine[name] - theirs[name] for name in both) / len(both), instance_id, seed))
-    return sorted(found, key=lambda one: (-one[0], one[1:]))
+            gains.append((sum(mine[name] - theirs[name] for name in both) / len(both), instance_id, seed))
+    return sorted(gains, key=lambda gain: (-gain[0], gain[1:]))
 
 
 def cases(

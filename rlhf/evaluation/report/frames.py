@@ -104,30 +104,30 @@ def frame_figures(run: RunDir, result: Result, systems: Sequence[SystemRow]) -> 
     for video in result.get("videos") or []:
         for sha, details in _frame_details(run, video).items():
             by_metric.setdefault(sha, {}).setdefault(video["system"], []).append(details)
-    found = []
+    figures = []
     for sha, name in _metric_names(result).items():
         if sha in by_metric:
             mine = [_faces(system, by_metric[sha].get(system.name, [])) for system in systems]
-            lines = [(one.system.colour, one.line) for one in mine]
+            lines = [(faces.system.colour, faces.line) for faces in mine]
             title = f"Mean similarity to the references over the clip, by {name}"
-            found.append(FrameFigure(name, reports.curves(title, lines, end=100), mine))
-    return found
+            figures.append(FrameFigure(name, reports.curves(title, lines, end=100), mine))
+    return figures
 
 
 def _faces(system: SystemRow, details: Sequence[Mapping[str, Any]]) -> Faces:
     stretches: dict[int, list[float | None]] = {}
-    for one in details:
-        last = max(one["frames"]) or 1
-        for frame, value in zip(one["frames"], one["per_frame"], strict=True):
+    for clip in details:
+        last = max(clip["frames"]) or 1
+        for frame, value in zip(clip["frames"], clip["per_frame"], strict=True):
             stretches.setdefault(min(frame * STRETCHES // last, STRETCHES - 1), []).append(value)
     seen = [value for values in stretches.values() for value in values]
-    ceilings = [one["ceiling"] for one in details if one.get("ceiling") is not None]
+    ceilings = [clip["ceiling"] for clip in details if clip.get("ceiling") is not None]
     return Faces(
         system,
         len(seen),
         sum(value is not None for value in seen),
         len(details),
-        sum(bool(one.get("copy_paste")) for one in details),
+        sum(bool(clip.get("copy_paste")) for clip in details),
         sum(ceilings) / len(ceilings) if ceilings else None,
         [((number + 0.5) * 100 / STRETCHES, _mean(values)) for number, values in sorted(stretches.items())],
     )

@@ -184,17 +184,17 @@ def holes_of(result: Result, systems: Iterable[SystemRow]) -> list[Hole]:
             key = labels.get(video["system"], video["system"]), video["holes"][column]
             videos.setdefault(key, {})[f"{video['instance_id']}-{video['seed']}"] = None
             filled.setdefault(key, {})[columns[column]] = None
-    found = [Hole(key[0], tuple(filled[key]), key[1], tuple(names)) for key, names in videos.items()]
-    return sorted(found, key=lambda hole: not hole.is_failure)
+    holes = [Hole(key[0], tuple(filled[key]), key[1], tuple(names)) for key, names in videos.items()]
+    return sorted(holes, key=lambda hole: not hole.is_failure)
 
 
 def paired_columns(result: Result, columns: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Those in which the reference system can be held against another."""
-    found = (result.get("differences") or {}).values()
+    differences = (result.get("differences") or {}).values()
     return [
         column
         for column in columns
-        if any(cells.get(column["name"], {}).get("gain") is not None for cells in found)
+        if any(cells.get(column["name"], {}).get("gain") is not None for cells in differences)
     ]
 
 
