@@ -24,7 +24,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from generator.model.precision import choose_precision
-from generator.rundir import RunDir, RunError, run_command
+from generator.rundir import RunDir, run_command
 from rlhf.evaluation import table
 from rlhf.evaluation.columns import COLUMNS, Column, columns_of
 from rlhf.evaluation.metrics.registry import make_metrics
@@ -42,7 +42,7 @@ def main(run: RunDir, attached: bool) -> None:
     """Sample, score, and put it into a table.
 
     Raises:
-        RunError: the request cannot be fulfilled at all; what fails in single videos is in the result.
+        RunError, ValueError: the request cannot be fulfilled at all; what fails in single videos is in the result.
     """
     with run.open(attached=attached) as item:
         if run.is_done:
@@ -88,16 +88,9 @@ class Measures:
     """
 
     def __init__(self, ready: Mapping[str, Metric], absent: Mapping[str, str]) -> None:
-        """Take what `make_metrics` gave.
-
-        Raises:
-            RunError: two metrics fill one column.
-        """
+        """Take what `make_metrics` gave; raises as `one_metric_a_column`."""
         self.ready = {name: (metric, metric.facts) for name, metric in ready.items()}
-        try:
-            filled = table.one_metric_a_column(facts for _, facts in self.ready.values())
-        except ValueError as error:
-            raise RunError(str(error)) from None
+        filled = table.one_metric_a_column(facts for _, facts in self.ready.values())
         self.absent = {
             column.name: f"{name} cannot be used: {why}"
             for name, why in absent.items()
