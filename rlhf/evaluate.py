@@ -42,7 +42,7 @@ def main(run: RunDir, attached: bool) -> None:
     """Sample, score, and put it into a table.
 
     Raises:
-        RunError, ValueError: the request cannot be fulfilled at all; what fails in single videos is in the result.
+        RunError, ValueError: the request cannot be fulfilled at all; what fails in single videos is a hole.
     """
     with run.open(attached=attached) as item:
         if run.is_done:

@@ -96,7 +96,7 @@ def decide(
         dominant       the verdicts make it dominant, and a sample wins both tracks with p >= dominant_from
         improbable     neither sample wins both with p >= hopeless_below
         at maximum     both tracks have the maximum
-        out of reach   strangers who all favoured one sample, up to the maximum, would not make it dominant
+        out of reach   votes of unknown annotators for one sample, up to the maximum, would not suffice
 
     Otherwise the pair's leading track is asked until its verdict favours a sample that wins it with
     p >= sqrt(dominant_from), so that the other track can finish the product; then the other; then whichever
@@ -185,7 +185,7 @@ def _next_track(pair: int, found: Found, left: Mapping[Track, int], rule: Rule) 
 def _best_case(found: Found, left: Mapping[Track, int], models: Mapping[Track, VoteModel]) -> float:
     """Probability of winning both if every vote that is left favoured the same sample.
 
-    A vote for a sample from an unbiased stranger of skill s multiplies the odds of truth t by p(sample | t).
+    A vote for a sample by an unknown annotator without bias multiplies the odds of truth t by p(sample | t).
     It is 0 where abstentions stay at least half of a track's votes: its verdict then favours no sample.
     """
     cases = {}
@@ -196,14 +196,14 @@ def _best_case(found: Found, left: Mapping[Track, int], models: Mapping[Track, V
                 return 0.0
             errors = models[track].errors
             weights = {
-                true: share * _stranger(true, verdict, errors) ** left[track]
+                true: share * _by_unknown_annotator(true, verdict, errors) ** left[track]
                 for true, share in consensus.posterior.items()
             }
             cases[sample] *= weights[verdict] / sum(weights.values())
     return max(cases.values())
 
 
-def _stranger(truth: Verdict, verdict: Verdict, errors: Sequence[Sequence[float]]) -> float:
+def _by_unknown_annotator(truth: Verdict, verdict: Verdict, errors: Sequence[Sequence[float]]) -> float:
     if truth is verdict:
         return PRIOR_ANNOTATOR.skill
     return (1 - PRIOR_ANNOTATOR.skill) * errors[CODE[truth]][CODE[verdict]]
