@@ -105,7 +105,7 @@ def evaluation_request(
     """A request of `rlhf.evaluate`."""
     return {
         "stage": "evaluate",
-        "arms": {"baseline": {"model": dict(baseline)}, "candidate": {"model": dict(candidate)}},
+        "systems": {"baseline": {"model": dict(baseline)}, "candidate": {"model": dict(candidate)}},
         "compare": ["baseline", "candidate"],
         "metrics": ["oracle"],
         "settings": dict(settings),

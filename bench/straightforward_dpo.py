@@ -117,7 +117,7 @@ class StraightforwardDPO:
         references: Tensor,
         embeds: Tensor,
     ) -> Tensor:
-        """Flow errors (B,) of one arm under one model, with a timestep for every token."""
+        """Flow errors (B,) of one branch under one model, with a timestep for every token."""
         t = time.view(-1, 1, 1, 1, 1)
         noisy = (1 - t) * clean + t * noise
         patch = model.config.patch_size

@@ -14,6 +14,7 @@ from annotate.judging.no_pair import Reason
 from annotate.judging.tracks import JudgingTask, said_on_screen
 from annotate.models import Export, FileFormat, Judgment, JudgmentFile, ModelVersion, Round, RoundState, Run
 from annotate.rounds.funnel_queries import Funnel, round_funnel
+from rlhf.evaluation.stored import in_current_keys
 from rlhf.records import CHOICES, Track
 
 
@@ -132,6 +133,10 @@ class RunShown(serializers.ModelSerializer[Run]):
             "started_at",
             "ended_at",
         ]
+
+    def to_representation(self, run: Run) -> dict[str, Any]:
+        shown = super().to_representation(run)
+        return shown | {"result": run.result and in_current_keys(run.result)}
 
 
 class ModelVersionShown(serializers.ModelSerializer[ModelVersion]):

@@ -32,7 +32,7 @@ CAPTION_SHARE = 0.5
 
 @dataclass(frozen=True)
 class Inputs:
-    """What every arm is asked for.
+    """What every system is asked for.
 
     `is_drawn` says whether all of it is of the portrait world, `is_held_out` whether it is this site's
     people, and `request` how a run's request has it. `prompts` are those that models are given, by instance.

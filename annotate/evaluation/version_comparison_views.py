@@ -15,7 +15,7 @@ from annotate.core.errors import RoundError
 from annotate.core.files import stored_file
 from annotate.evaluation.comparison_queries import instances_to_compare_on
 from annotate.evaluation.tables import evaluation_tables
-from annotate.evaluation.version_comparisons import ARMS, clip_path, compare_versions, places
+from annotate.evaluation.version_comparisons import SYSTEMS, clip_path, compare_versions, places
 from annotate.jobs import tasks
 from annotate.jobs.queries import run_progress
 from annotate.models import MAX_SEEDS, Instance, ModelVersion, Use, User
@@ -125,9 +125,9 @@ def comparison(request: SignedInRequest, comparison_id: int) -> HttpResponse:
 @leads_only
 @require_safe
 def clip(
-    request: SignedInRequest, comparison_id: int, arm: str, instance_id: int, seed: int
+    request: SignedInRequest, comparison_id: int, system: str, instance_id: int, seed: int
 ) -> HttpResponseBase:
     found = get_object_or_404(version_queries.visible_comparisons(request.user), pk=comparison_id)
-    if arm not in ARMS or not found.instances.filter(pk=instance_id).exists():
+    if system not in SYSTEMS or not found.instances.filter(pk=instance_id).exists():
         raise Http404
-    return stored_file(request, clip_path(found, arm, instance_id, seed))
+    return stored_file(request, clip_path(found, system, instance_id, seed))

@@ -158,7 +158,7 @@ COLUMNS: Mapping[str, Mapping[str, Text]] = {
     "Run": {"stage": _CODE, "folder": _CODE, "status": _CODE, "error": _STRUCK, "result": _STRUCK},
     "RunMetric": {"values": _STRUCK},
     "Study": {"name": _FREE, "form": _CODE, "error": _STRUCK},
-    "StudyModel": {"arm": _FREE, "label": _FREE},
+    "StudyModel": {"system": _FREE, "label": _FREE},
     "Supersession": {"reason": _FREE},
     "User": {
         "password": _CODE,

@@ -52,16 +52,16 @@ class Study(models.Model):
 
 
 class StudyModel(models.Model):
-    """One of the models: an arm of the run."""
+    """One of the models: a system of the run."""
 
     study = models.ForeignKey(Study, models.CASCADE, related_name="models")
-    arm = models.CharField(max_length=100)
+    system = models.CharField(max_length=100)
     label = models.CharField(max_length=200)
 
     class Meta:
         ordering = ["id"]
         constraints = [
-            models.UniqueConstraint(fields=["study", "arm"], name="one_model_an_arm"),
+            models.UniqueConstraint(fields=["study", "system"], name="one_model_per_system"),
             models.UniqueConstraint(fields=["study", "label"], name="one_model_a_label"),
         ]
 

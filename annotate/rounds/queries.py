@@ -22,6 +22,7 @@ from annotate.models import (
 )
 from annotate.privacy.consent_queries import given, uses_of
 from annotate.rounds.funnel_queries import round_funnel
+from rlhf.evaluation.stored import in_current_keys
 from rlhf.records import JointState, Track
 
 
@@ -138,9 +139,9 @@ def round_report(round: Round) -> dict[str, Any]:
 
 def _evaluation_report(result: dict[str, Any] | None) -> dict[str, Any]:
     """Each track that could be compared, and the whole table with all that a reader of it needs."""
-    found = result or {}
+    found = in_current_keys(result or {})
     tracks = {str(track): _track_result(found[str(track)]) for track in Track if str(track) in found}
-    names = ("columns", "arms", "reference", "table")
+    names = ("columns", "systems", "reference", "table")
     table = {name: found[name] for name in names if name in found}
     return {"evaluation": tracks, "evaluation_table": table}
 

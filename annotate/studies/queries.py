@@ -13,6 +13,7 @@ from django.db.models import Count, Q, QuerySet
 from annotate.judging.queries import disqualified, is_disqualified
 from annotate.models import Entry, Run, RunStatus, Stage, Study, StudyAnswer, StudyTask, StudyVideo, Use, User
 from annotate.privacy.consent_queries import given
+from rlhf.evaluation.stored import in_current_keys
 from rlhf.evaluation.study_figures import Answer
 from rlhf.evaluation.study_plan import Criterion
 from rlhf.records import SIDES, Verdict, verdict_of
@@ -49,21 +50,21 @@ def runs_to_study() -> QuerySet[Run]:
     )
 
 
-def arms_of(run: Run) -> dict[str, str]:
-    """The arms of an evaluation that have videos, with what they are called."""
-    result = run.result or {}
-    there = {video["arm"] for video in result.get("videos", []) if video["path"]}
-    arms = result.get("arms") or {}
-    return {name: str(arms.get(name, {}).get("label", name)) for name in sorted(there)}
+def systems_of(run: Run) -> dict[str, str]:
+    """The systems of an evaluation that have videos, with what they are called."""
+    result = in_current_keys(run.result or {})
+    there = {video["system"] for video in result.get("videos", []) if video["path"]}
+    systems = result.get("systems") or {}
+    return {name: str(systems.get(name, {}).get("label", name)) for name in sorted(there)}
 
 
-def videos_by_input(run: Run, arms: Iterable[str]) -> dict[Input, dict[str, str]]:
-    """The inputs of which every one of these arms has a video, with its path below the run's folder."""
-    wanted = set(arms)
+def videos_by_input(run: Run, systems: Iterable[str]) -> dict[Input, dict[str, str]]:
+    """The inputs of which every one of these systems has a video, with its path below the run's folder."""
+    wanted = set(systems)
     found: dict[Input, dict[str, str]] = defaultdict(dict)
-    for video in (run.result or {}).get("videos", []):
-        if video["path"] and video["arm"] in wanted:
-            found[str(video["instance_id"]), int(video["seed"])][video["arm"]] = video["path"]
+    for video in in_current_keys(run.result or {}).get("videos", []):
+        if video["path"] and video["system"] in wanted:
+            found[str(video["instance_id"]), int(video["seed"])][video["system"]] = video["path"]
     return {key: found[key] for key in sorted(found) if found[key].keys() == wanted}
 
 

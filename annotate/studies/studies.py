@@ -31,7 +31,7 @@ from annotate.models import (
 from annotate.people.queries import statements_of
 from annotate.privacy.consent_queries import given, refusal_among
 from annotate.studies.entries import LinkTerms, add_link
-from annotate.studies.queries import Input, arms_of, videos_by_input
+from annotate.studies.queries import Input, systems_of, videos_by_input
 from generator.media import file_sha256
 from generator.rundir import RunDir, RunError
 from rlhf.evaluation.records import EvaluationInstance
@@ -44,7 +44,7 @@ class StudyPlan:
     """What is compared, by how many people; `seed` decides everything that is left to chance."""
 
     run: Run
-    arms: Sequence[str]
+    systems: Sequence[str]
     pairs_per_person: int
     seed: int = 0
 
@@ -134,18 +134,18 @@ def make_study(plan: StudyPlan, terms: LinkTerms, actor: User | None = None) -> 
     Raises:
         ValueError: a value cannot be used; the message names it.
     """
-    known = arms_of(plan.run)
-    arms = list(dict.fromkeys(plan.arms))
-    if unknown := [arm for arm in arms if arm not in known]:
+    known = systems_of(plan.run)
+    systems = list(dict.fromkeys(plan.systems))
+    if unknown := [system for system in systems if system not in known]:
         there = ", ".join(known) or "none with videos"
-        raise ValueError(f"{plan.run} has no arm {unknown[0]!r}; it has: {there}")
+        raise ValueError(f"{plan.run} has no system {unknown[0]!r}; it has: {there}")
     if Study.objects.filter(name=terms.name).exists():
         raise ValueError(f"the name {terms.name!r} is taken; choose another one")
     asked = asked_of(plan.run)
-    found = {key: paths for key, paths in videos_by_input(plan.run, arms).items() if key[0] in asked}
-    if len(arms) >= 2 and not found:
-        raise ValueError(f"the arms {', '.join(arms)} have no video of the same input; choose others")
-    seats = plan_study(arms, len(found), terms.max_people, plan.pairs_per_person, seed=plan.seed)
+    found = {key: paths for key, paths in videos_by_input(plan.run, systems).items() if key[0] in asked}
+    if len(systems) >= 2 and not found:
+        raise ValueError(f"the systems {', '.join(systems)} have no video of the same input; choose others")
+    seats = plan_study(systems, len(found), terms.max_people, plan.pairs_per_person, seed=plan.seed)
     study = Study.objects.create(
         name=terms.name,
         run=plan.run,
@@ -158,9 +158,9 @@ def make_study(plan: StudyPlan, terms: LinkTerms, actor: User | None = None) -> 
         StudyInput(study=study, instance_id=key[0], seed=key[1], **vars(asked[key[0]])) for key in found
     )
     inputs = dict(zip(found, rows, strict=True))
-    videos = _add_videos(study, {arm: known[arm] for arm in arms}, inputs, found)
+    videos = _add_videos(study, {system: known[system] for system in systems}, inputs, found)
     _add_seats(study, seats, list(found), videos)
-    record_event("make_study", study, actor=actor, run=plan.run.pk, arms=arms)
+    record_event("make_study", study, actor=actor, run=plan.run.pk, systems=systems)
     return study
 
 
@@ -194,14 +194,14 @@ def _add_videos(
     found: dict[Input, dict[str, str]],
 ) -> dict[tuple[Input, str], StudyVideo]:
     videos: dict[tuple[Input, str], StudyVideo] = {}
-    for arm, label in labels.items():
-        # Two arms may be called alike; what people read must tell them apart.
-        name = label if list(labels.values()).count(label) == 1 else f"{label} ({arm})"
-        model = StudyModel.objects.create(study=study, arm=arm, label=name)
+    for system, label in labels.items():
+        # Two systems may be called alike; what people read must tell them apart.
+        name = label if list(labels.values()).count(label) == 1 else f"{label} ({system})"
+        model = StudyModel.objects.create(study=study, system=system, label=name)
         rows = StudyVideo.objects.bulk_create(
-            StudyVideo(model=model, input=inputs[key], source=paths[arm]) for key, paths in found.items()
+            StudyVideo(model=model, input=inputs[key], source=paths[system]) for key, paths in found.items()
         )
-        videos |= {(key, arm): row for key, row in zip(found, rows, strict=True)}
+        videos |= {(key, system): row for key, row in zip(found, rows, strict=True)}
     return videos
 
 

@@ -27,7 +27,7 @@ PAPERS_PAIRS = 40
 
 
 class StudyForm(TermsForm):
-    arms = forms.MultipleChoiceField(
+    systems = forms.MultipleChoiceField(
         widget=forms.CheckboxSelectMultiple,
         label="Models",
         error_messages={"required": "Tick two models or more."},
@@ -35,23 +35,23 @@ class StudyForm(TermsForm):
     pairs_per_person = forms.IntegerField(min_value=1, max_value=500, label="Pairs per person")
     seed = forms.IntegerField(min_value=0, max_value=2**31 - 1, initial=0, label="Seed of the plan")
 
-    field_order = ("name", "arms", "max_people", "pairs_per_person", "seed")
+    field_order = ("name", "systems", "max_people", "pairs_per_person", "seed")
 
-    def __init__(self, arms: Mapping[str, str], *args: Any, **kwargs: Any) -> None:
+    def __init__(self, systems: Mapping[str, str], *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        field = self.fields["arms"]
+        field = self.fields["systems"]
         assert isinstance(field, forms.MultipleChoiceField)
-        field.choices = list(arms.items())
-        field.initial = list(arms)
+        field.choices = list(systems.items())
+        field.initial = list(systems)
 
 
 @leads_only
 @require_safe
 def study_list(request: SignedInRequest) -> HttpResponse:
-    runs = [(run, study_queries.arms_of(run)) for run in study_queries.runs_to_study()[:20]]
+    runs = [(run, study_queries.systems_of(run)) for run in study_queries.runs_to_study()[:20]]
     context = {
         "studies": study_queries.with_counts(study_queries.visible_studies(request.user)),
-        "runs": [{"run": run, "arms": arms} for run, arms in runs if len(arms) > 1],
+        "runs": [{"run": run, "systems": systems} for run, systems in runs if len(systems) > 1],
     }
     return render(request, "annotate/studies/studies.html", context)
 
@@ -60,13 +60,13 @@ def study_list(request: SignedInRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def make(request: SignedInRequest, run_id: int) -> HttpResponse:
     run: Run = get_object_or_404(study_queries.runs_to_study(), pk=run_id)
-    arms = study_queries.arms_of(run)
-    inputs = len(study_queries.videos_by_input(run, arms))
-    most = inputs * len(arms) * (len(arms) - 1) // 2
-    form = StudyForm(arms, request.POST or None, initial={"pairs_per_person": min(PAPERS_PAIRS, most)})
+    systems = study_queries.systems_of(run)
+    inputs = len(study_queries.videos_by_input(run, systems))
+    most = inputs * len(systems) * (len(systems) - 1) // 2
+    form = StudyForm(systems, request.POST or None, initial={"pairs_per_person": min(PAPERS_PAIRS, most)})
     if form.is_valid():
         values = dict(form.cleaned_data)
-        plan = StudyPlan(run, **{name: values.pop(name) for name in ("arms", "pairs_per_person", "seed")})
+        plan = StudyPlan(run, **{name: values.pop(name) for name in ("systems", "pairs_per_person", "seed")})
         try:
             study = make_study(plan, LinkTerms(**values), request.user)
         except ValueError as error:
@@ -74,7 +74,7 @@ def make(request: SignedInRequest, run_id: int) -> HttpResponse:
         else:
             send_study(study)
             return redirect("study", study_id=study.pk)
-    context = {"run": run, "form": form, "arms": arms, "inputs": inputs}
+    context = {"run": run, "form": form, "systems": systems, "inputs": inputs}
     return render(request, "annotate/studies/study_make.html", context, status=422 if form.errors else 200)
 
 

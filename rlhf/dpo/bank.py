@@ -99,14 +99,7 @@ class ReferenceBank:
         return torch.from_numpy(answers.T.copy()).to(device)
 
     def check(self, batches: Sequence[Sequence[Tensors]], compute: Compute) -> int:
-        """Compute entries again.
-
-        Args:
-            batches: each as the run first met its draws; those with an unknown entry are left out.
-            compute: see `errors`.
-
-        Returns:
-            The number of draws that were checked.
+        """Compute entries again, each batch as the run first met its draws; gives how many were known.
 
         Raises:
             RunError: an entry is not what the frozen policy answers.

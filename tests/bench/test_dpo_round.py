@@ -135,7 +135,7 @@ def test_the_filter_bleaches_and_keeps_the_rest():
 
 def test_the_table_and_the_plot_hold_every_row():
     figure = {"win_rate": 0.55, "low": 0.4, "high": 0.7, "gain": 0.012}
-    row = {"arm": "the round", "seed": 0, "num_pairs": 113, "accuracy": 0.98}
+    row = {"system": "the round", "seed": 0, "num_pairs": 113, "accuracy": 0.98}
     rows = [row | {str(track): figure for track in Track}]
     assert "| 0.98 | 0.55 [0.40, 0.70], +0.012 | 0.55 [0.40, 0.70], +0.012 |" in table(rows)
     assert plot(rows * 3) == plot(rows * 3) != plot(rows), "equal figures, equal bytes"

@@ -22,6 +22,7 @@ from annotate.management.loop_command import (
 )
 from annotate.models import Round
 from annotate.rounds import queries
+from rlhf.evaluation.stored import in_current_keys
 from rlhf.evaluation.text import ablation_lines, direction_lines, table_lines
 from rlhf.records import Track
 
@@ -88,11 +89,11 @@ def _table(round: Round, options: dict[str, Any]) -> dict[str, Any]:
     send_and_maybe_wait(queued.run, options | {"wait": options["wait"] or with_ablations})
     queued.run.refresh_from_db()
     told = {"round": round.name, "run": str(queued.run), "status": queued.run.status}
-    result = queued.run.result
-    if result is None:
+    if queued.run.result is None:
         return told | {"left_out": queued.left_out}
+    result = in_current_keys(queued.run.result)
     if options["json"]:
-        names = ("set", "arms", "columns", "table", "differences", "directions", "holes", "seconds")
+        names = ("set", "systems", "columns", "table", "differences", "directions", "holes", "seconds")
         return told | {"left_out": queued.left_out} | {name: result[name] for name in names}
     lines = {"table": ablation_lines(result), "the_paper's_directions": direction_lines(result)}
     return {

@@ -42,8 +42,8 @@ def face_crop(picture: _Picture, detector: FaceDetector) -> _Picture | None:
     """
     for side, margin in LOOKS:
         shown, to_shown = _shown(picture, side, margin)
-        if found := detector.find(shown):
-            return _cropped(picture, to_crop(max(found, key=lambda face: face.box.area)) @ to_shown)
+        if faces := detector.find(shown):
+            return _cropped(picture, to_crop(max(faces, key=lambda face: face.box.area)) @ to_shown)
     return None
 
 

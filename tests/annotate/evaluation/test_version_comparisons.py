@@ -83,8 +83,8 @@ def test_both_make_the_same_inputs_from_the_same_seeds(siblings, inputs):
         str(inputs[0].pk)
     ]
     folder = runs.run_dir(run)
-    for arm, version in zip(("baseline", "candidate"), siblings, strict=True):
-        adapter = folder.resolve(request["arms"][arm]["model"]["adapters"][-1])
+    for system, version in zip(("baseline", "candidate"), siblings, strict=True):
+        adapter = folder.resolve(request["systems"][system]["model"]["adapters"][-1])
         assert adapter.resolve() == (settings.STORAGE_ROOT / version.adapter_path).resolve()
     assert request["settings"] == siblings[1].run.round.sampler and "oracle" in request["metrics"]
 

@@ -294,7 +294,7 @@ def test_a_missing_file_stops_it_before_the_model_is_loaded(tmp_path, model_fold
     copy = tmp_path / "dataset"
     shutil.copytree(dataset, copy)
     (copy / "p2" / "still-0.png").unlink()
-    monkeypatch.setattr("rlhf.sft.run.load_model", lambda *args: pytest.fail("loaded"))
+    monkeypatch.setattr("rlhf.training.command.load_model", lambda *args: pytest.fail("loaded"))
     with pytest.raises(ValueError, match=r"instances.jsonl:3: reference 'p2/still-0.png' is no file"):
         main(create(RunDir(tmp_path / "run"), model_folder, copy), False)
 

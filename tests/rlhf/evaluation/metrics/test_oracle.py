@@ -142,5 +142,5 @@ def test_what_cannot_be_looked_at_is_named(metric, people, tmp_path):
         metric.score(tmp_path / "gone.mp4", instance(person, names[:1]), Path)
     with pytest.raises(MetricError, match="empty id_group"):
         metric.score(person[names[0]], EvaluationInstance("7", "", (), ()), Path)
-    with pytest.raises(MetricError, match="oracle takes no setting"):
+    with pytest.raises(ValueError, match="oracle takes no setting"):
         make(MetricOptions(settings={"size": 1}))

@@ -141,6 +141,6 @@ def test_facts_tell_models_and_options_apart_and_not_addresses(tmp_path: Path) -
     ],
 )
 def test_what_cannot_be_used_is_named_in_one_line(settings: dict, says: str) -> None:
-    with pytest.raises(MetricError, match=says) as refused:
+    with pytest.raises(ValueError, match=says) as refused:
         make(MetricOptions(settings=settings))
     assert "\n" not in str(refused.value)

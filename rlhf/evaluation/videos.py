@@ -1,4 +1,4 @@
-"""The videos of an arm: sampled here, or found in a folder that somebody else filled."""
+"""The videos of a system: sampled here, or found in a folder that somebody else filled."""
 
 from __future__ import annotations
 
@@ -13,29 +13,21 @@ from generator.sample import load_model, make_videos
 from rlhf.evaluation.benchmark.entry import ENTRY_FILE, find_videos, read_facts
 from rlhf.evaluation.benchmark.set import check_same
 from rlhf.evaluation.records import EvaluationInstance
-from rlhf.evaluation.request import Arm, EvaluationRequest
+from rlhf.evaluation.request import EvaluationRequest, System
 
-#: Told of every finished video: the arm, the video's name, and the seconds that it took.
+#: Told of every finished video: the system, the video's name, and the seconds that it took.
 OnVideo = Callable[[str, str, float], None]
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """One video that an arm should have.
+    """One video that a system should have."""
 
-    Attributes:
-        arm: whose.
-        instance: what is asked for.
-        seed: of the noise.
-        path: of the file; None where there is none that can be used.
-        why: there is none; "" where there is one.
-    """
-
-    arm: Arm
-    instance: EvaluationInstance
-    seed: int
-    path: Path | None
-    why: str = ""
+    system: System  # whose
+    instance: EvaluationInstance  # what is asked for
+    seed: int  # of the noise
+    path: Path | None  # of the file; None where there is none that can be used
+    why: str = ""  # there is none; "" where there is one
 
     @property
     def name(self) -> str:
@@ -48,46 +40,49 @@ def sample_id(instance: EvaluationInstance, seed: int) -> str:
     return f"{instance.instance_id}-{seed}"
 
 
-def videos_of(run: RunDir, request: EvaluationRequest, arm: Arm, note: OnVideo) -> list[Wanted]:
-    """Every video that an arm should have, sampled first where the arm has a model.
+def videos_of(run: RunDir, request: EvaluationRequest, system: System, note: OnVideo) -> list[Wanted]:
+    """Every video that a system should have, sampled first where the system has a model.
 
     Raises:
         ValueError: the model cannot be loaded, or the videos were made on another set.
     """
-    if arm.model is None:
-        return _entered(run.resolve(str(arm.videos)), request, arm)
-    return _sampled(run, request, arm, arm.model, note)
+    if system.model is None:
+        return _entered(run.resolve(str(system.videos)), request, system)
+    return _sampled(run, request, system, system.model, note)
 
 
 def sample_requests(
-    arm: Arm, instances: Sequence[EvaluationInstance], seeds: Sequence[int]
+    system: System, instances: Sequence[EvaluationInstance], seeds: Sequence[int]
 ) -> list[SampleRequest]:
     """What a model makes: every instance with every seed, the seeds of an instance as neighbours."""
     return [
         SampleRequest(
-            sample_id(instance, seed), seed, _prompt(arm, instance), instance.references[: arm.references]
+            sample_id(instance, seed),
+            seed,
+            _prompt(system, instance),
+            instance.references[: system.references],
         )
         for instance in instances
         for seed in seeds
     ]
 
 
-def _prompt(arm: Arm, instance: EvaluationInstance) -> str:
-    return (arm.prompts == "standard" and instance.standard_prompt) or instance.prompt
+def _prompt(system: System, instance: EvaluationInstance) -> str:
+    return (system.prompts == "standard" and instance.standard_prompt) or instance.prompt
 
 
 def _sampled(
-    run: RunDir, request: EvaluationRequest, arm: Arm, model: Mapping[str, Any], note: OnVideo
+    run: RunDir, request: EvaluationRequest, system: System, model: Mapping[str, Any], note: OnVideo
 ) -> list[Wanted]:
     assert request.settings is not None, "read_request asks for settings where there is a model"
-    folder = run.path / arm.name
+    folder = run.path / system.name
     _, failed = make_videos(
         lambda: load_model(run, model),
-        sample_requests(arm, request.instances, request.seeds),
+        sample_requests(system, request.instances, request.seeds),
         request.settings,
         folder,
         resolve=run.resolve,
-        on_sample=lambda facts, seconds: note(arm.name, facts["sample_id"], seconds),
+        on_sample=lambda facts, seconds: note(system.name, facts["sample_id"], seconds),
     )
     errors = {item["sample_id"]: item["error"] for item in failed}
     wanted = []
@@ -95,11 +90,11 @@ def _sampled(
         for seed in request.seeds:
             name = sample_id(instance, seed)
             why = f"was not made: {errors[name]}" if name in errors else ""
-            wanted.append(Wanted(arm, instance, seed, None if why else folder / f"{name}.mp4", why))
+            wanted.append(Wanted(system, instance, seed, None if why else folder / f"{name}.mp4", why))
     return wanted
 
 
-def _entered(folder: Path, request: EvaluationRequest, arm: Arm) -> list[Wanted]:
+def _entered(folder: Path, request: EvaluationRequest, system: System) -> list[Wanted]:
     """Videos of another model; what is wrong with one is a hole, what was made on another set is refused."""
     num_frames = None
     if (folder / ENTRY_FILE).is_file():
@@ -111,7 +106,7 @@ def _entered(folder: Path, request: EvaluationRequest, arm: Arm) -> list[Wanted]
     videos, holes = find_videos(folder, names, request.seeds, num_frames)
     return [
         Wanted(
-            arm,
+            system,
             instance,
             seed,
             videos.get((instance.instance_id, seed)),
