@@ -20,7 +20,8 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import PlainSerializer, PlainValidator, ValidationInfo
 
-from generator.media import MediaError, RejectReason, file_sha256
+from generator.files import file_sha256
+from generator.media.formats import MediaError, RejectReason
 from generator.validation import parse, record
 
 #: The folder of a set in which every media file lies once.

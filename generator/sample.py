@@ -23,14 +23,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from generator.display_copies import write_display_copy
 from generator.faults import BrokenVideoError, Fault, NotFiniteError
-from generator.media import MediaKind, MediaLimits, detect_format, file_sha256
+from generator.files import file_sha256
+from generator.media.display_copies import write_display_copy
+from generator.media.encoder import write_clip
+from generator.media.formats import MediaKind, MediaLimits, detect_format
+from generator.media.video import probe, read_clip, read_paced
 from generator.model.precision import Precision, choose_precision
 from generator.records import ReferenceKind, SampleRequest, SamplerSettings
 from generator.rundir import RunDir, RunError, run_command
 from generator.validation import read
-from generator.video import probe, read_clip, read_paced, write_clip
 
 if TYPE_CHECKING:
     from generator.model.pipeline import AnyIDPipeline

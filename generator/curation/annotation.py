@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from pydantic import Field
 
-from generator.media import replacing
+from generator.files import replacing
 from generator.validation import Number, read, record
 
 ANNOTATION_NAME = "annotation.json.gz"

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from generator.curation.annotation import Box, ClipAnnotation, Face, FrameAnnotation, Human
-from generator.decoder import VideoDecoder
-from generator.media import MediaKind, MediaLimits, detect_format, file_sha256
+from generator.files import file_sha256
+from generator.media.decoder import VideoDecoder
+from generator.media.formats import MediaKind, MediaLimits, detect_format
+from generator.media.video import read_clip
 from generator.records import ReferenceKind
 from generator.validation import Amount, Count, Stored, record
-from generator.video import read_clip
 
 #: Frames of a clip reference, 4k + 1 of them: from a second of the tiny world to the paper's five seconds.
 MIN_SPAN, MAX_SPAN = 9, 121

@@ -19,9 +19,10 @@ from generator.curation.detection import Detectors, FoundFace
 from generator.curation.settings import CurationSettings
 from generator.curation.sharpness import sharpness
 from generator.curation.shots import SHOT_SIDE, find_shots
-from generator.decoder import VideoDecoder
-from generator.media import MediaFormat, MediaKind, MediaLimits, detect_format, file_sha256
-from generator.video import fit, read_clip
+from generator.files import file_sha256
+from generator.media.decoder import VideoDecoder
+from generator.media.formats import MediaFormat, MediaKind, MediaLimits, detect_format
+from generator.media.video import fit, read_clip
 
 #: Decimals of what is stored: of pixels, degrees and confidences.
 _DECIMALS = 3

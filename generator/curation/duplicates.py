@@ -12,9 +12,9 @@ from pathlib import Path
 import imagehash
 from PIL import Image
 
-from generator.decoder import VideoDecoder
-from generator.media import MediaKind, MediaLimits, detect_format
-from generator.video import fit, read_clip
+from generator.media.decoder import VideoDecoder
+from generator.media.formats import MediaKind, MediaLimits, detect_format
+from generator.media.video import fit, read_clip
 
 #: Moments of a clip that are compared: the middles of so many equal parts.
 MOMENTS = 8

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from generator.curation.annotation import ClipAnnotation
 from generator.curation.people import find_people
-from generator.media import RejectReason
+from generator.media.formats import RejectReason
 from generator.validation import Amount, Number, Share, record
 
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from generator.curation.card import CARD_NAME, IdentityCard, read_card
-from generator.media import MediaError, MediaFacts, MediaKind, MediaLimits, RejectReason
+from generator.media.formats import MediaError, MediaFacts, MediaKind, MediaLimits, RejectReason
+from generator.media.video import probe
 from generator.records import ReferenceKind
-from generator.video import probe
 
 #: A clip of a person needs a few frames to show how they move.
 IMPORT_LIMITS = MediaLimits(min_frames=5)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from generator.media import file_sha256
+from generator.files import file_sha256
 from generator.validation import fields_of, read, record
 
 MANIFEST_NAME = "weights.json"

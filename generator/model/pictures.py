@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from generator.media import MediaError, MediaKind, MediaLimits, detect_format
-from generator.photo import decode_photo, refuse_animation
-from generator.video import read_clip, read_paced
+from generator.media.formats import MediaError, MediaKind, MediaLimits, detect_format
+from generator.media.photo import decode_photo, refuse_animation
+from generator.media.video import read_clip, read_paced
 
 #: One picture, or for arrays and paths also a clip.
 Picture = Image.Image | np.ndarray | Tensor | str | PathLike[str]

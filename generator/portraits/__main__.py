@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from generator.curation.card import USES
-from generator.photo import write_photo
+from generator.media.encoder import write_clip
+from generator.media.photo import write_photo
 from generator.portraits.people import Item, plan_person
 from generator.portraits.world import SPLIT_SEEDS, Split, draw_identity
 from generator.records import ReferenceKind
-from generator.video import write_clip
 
 #: Frames a second of the clips.
 FPS = 8

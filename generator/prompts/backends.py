@@ -57,7 +57,7 @@ def load_observer(spec: Spec, desk: Desk) -> Observer:
 def load_comparer(spec: Spec, desk: Desk) -> Comparer:
     """The second stage; raises as `load_describer` does."""
     if spec["backend"] == "embedding":
-        from generator.local_models import SentenceComparer
+        from generator.model.language_models import SentenceComparer
 
         return SentenceComparer(desk.resolve(spec["model"]))
     return AskedComparer(desk.asker(spec))
@@ -82,7 +82,7 @@ def load_model(spec: Spec, resolve: Callable[[str], Path]) -> Model:
         key = resolve(spec["api_key_file"]).read_text(encoding="utf-8") if "api_key_file" in spec else ""
         return ChatServer(Address(**options), key.strip())
     if spec["backend"] == "local":
-        from generator.local_models import LocalModel
+        from generator.model.language_models import LocalModel
 
         return LocalModel(**{**options, "model": resolve(spec["model"])})
     from generator.portraits.describer import Errors, PortraitModel, read_elements

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from generator.decoder import VideoDecoder
-from generator.media import MediaKind, MediaLimits, detect_format
-from generator.photo import decode_photo, open_photo
-from generator.video import fit, probe
+from generator.media.decoder import VideoDecoder
+from generator.media.formats import MediaKind, MediaLimits, detect_format
+from generator.media.photo import decode_photo, open_photo
+from generator.media.video import fit, probe
 
 #: Frames shown of a clip, evenly over its length, and the longer side of each in pixels.
 GLANCES = 8

@@ -19,7 +19,8 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from generator.media import MediaError, replacing
+from generator.files import replacing
+from generator.media.formats import MediaError
 from generator.prompts.asking import UnansweredError
 from generator.prompts.backends import Desk, load_comparer, load_describer, load_observer, read_prices
 from generator.prompts.differential import differential_prompt

@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING, Any
 from peft import LoraConfig
 
 from generator.adapter_files import ADAPTER_FILE, COMFYUI_FILE
+from generator.files import file_sha256
 from generator.frozen_set import FrozenSetError
-from generator.media import file_sha256
 from generator.records import SamplerSettings
 from generator.rundir import RunDir, RunError
 from generator.sample import load_model

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from generator.adapter_files import ADAPTER_FILE
-from generator.media import file_sha256
+from generator.files import file_sha256
 from generator.records import SamplerSettings
 from generator.rundir import RunDir, RunError
 from generator.sample import load_model

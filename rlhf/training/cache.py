@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from generator.faults import NotFiniteError
-from generator.media import replacing
+from generator.files import replacing
 from generator.rundir import RunError
 from rlhf.training import processes
 

@@ -27,7 +27,7 @@ from transformers import (  # noqa: E402
 )
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil  # noqa: E402
 
-from generator.local_models import LocalModel, SentenceComparer  # noqa: E402
+from generator.model.language_models import LocalModel, SentenceComparer  # noqa: E402
 from generator.prompts.asking import Asker, ModelError, Patience, Question, Shown, UnansweredError  # noqa: E402
 from generator.prompts.chat import chat_message  # noqa: E402
 from generator.prompts.forms import DESCRIPTION  # noqa: E402

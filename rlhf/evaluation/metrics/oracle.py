@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from generator.media import file_sha256
+from generator.files import file_sha256
+from generator.media.video import read_clip
 from generator.portraits.oracle import (
     GLANCES,
     WEIGHTS,
@@ -22,7 +23,6 @@ from generator.portraits.oracle import (
     controllability_score,
     identity_similarity,
 )
-from generator.video import read_clip
 from rlhf.evaluation.columns import columns_of
 from rlhf.evaluation.metrics.registry import MetricOptions
 from rlhf.evaluation.records import NOT_ASKED, EvaluationInstance, MetricError, MetricFacts, VideoScores

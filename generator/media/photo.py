@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 
-from generator.media import MediaError, MediaFormat, MediaLimits, RejectReason, replacing
+from generator.files import replacing
+from generator.media.formats import MediaError, MediaFormat, MediaLimits, RejectReason
 
 #: What Pillow's decoders raise on broken files.
 _DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from generator.media import MediaFacts
-from generator.video import read_clip, write_clip
+from generator.media.encoder import write_clip
+from generator.media.formats import MediaFacts
+from generator.media.video import read_clip
 
 #: Of a frame: times are rounded in files.
 _SLACK = 1e-3

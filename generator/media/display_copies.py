@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.media import replacing
-from generator.video import read_clip, write_clip
+from generator.files import replacing
+from generator.media.encoder import write_clip
+from generator.media.video import read_clip
 
 #: How far a bent picture is moved at most, in parts of its sides, and in how many waves. Nothing folds over.
 BEND, WAVES = 0.04, 1.25

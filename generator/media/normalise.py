@@ -1,4 +1,4 @@
-"""Clips and photos of any source into the one form that is stored."""
+"""Clips and photos of any source, brought into the one form that is stored."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from generator.decoder import VideoDecoder
-from generator.media import MediaFacts, MediaFormat, MediaKind, MediaLimits, detect_format
-from generator.photo import decode_photo, open_photo, write_photo
-from generator.video import encode, fit, probe, probe_video
+from generator.media.decoder import VideoDecoder
+from generator.media.encoder import encode
+from generator.media.formats import MediaFacts, MediaFormat, MediaKind, MediaLimits, detect_format
+from generator.media.photo import decode_photo, open_photo, write_photo
+from generator.media.video import fit, probe, probe_video
 
 
 def normalise(

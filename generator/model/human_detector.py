@@ -1,6 +1,6 @@
 """Bodies with a transformers detector, such as RT-DETR or D-FINE, from a local folder.
 
-It lies outside `generator.curation` because the web loads that package without torch.
+It stands here and not in `generator.curation`, because the web loads that package without torch.
 """
 
 from __future__ import annotations

@@ -7,10 +7,7 @@ format, so that no file can make FFmpeg guess a playlist and open other files.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -258,26 +255,3 @@ def _why_unknown(head: bytes) -> MediaError:
         "is none of JPEG, PNG, WebP, MP4, MOV, MKV, WebM, AVI, MPEG-PS or MPEG-TS by its content; "
         "save it as one of them",
     )
-
-
-def file_sha256(path: Path | str) -> str:
-    """The sha256 of a file's bytes, hex."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextlib.contextmanager
-def replacing(target: Path | str) -> Iterator[Path]:
-    """Give a temporary name beside `target`, and move it there once everything is written.
-
-    Whoever looks sees the old file or the new one, never a part of it, even after a power cut.
-    """
-    target = Path(target)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)

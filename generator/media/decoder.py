@@ -18,9 +18,9 @@ from av.stream import Disposition
 from av.video.reformatter import Colorspace, ColorTrc, Interpolation
 from numpy.typing import NDArray
 
-from generator.interlacing import deinterlaced
-from generator.media import MediaError, MediaFormat, MediaLimits, RejectReason
-from generator.turning import Turn, turn_of
+from generator.media.formats import MediaError, MediaFormat, MediaLimits, RejectReason
+from generator.media.interlacing import deinterlaced
+from generator.media.turning import Turn, turn_of
 
 #: A file that breaks off is still used when this many frames came before the break.
 MIN_DAMAGED_FRAMES = 5
@@ -41,7 +41,7 @@ _HDR_TRANSFERS = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
 class VideoDecoder:
     """Iterate once over the decoded frames of a file; afterwards it knows when each was shown.
 
-    Interlaced frames come out as whole pictures, see `generator.interlacing`.
+    Interlaced frames come out as whole pictures, see `generator.media.interlacing`.
 
     Args:
         path: the file.
