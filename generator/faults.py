@@ -19,15 +19,11 @@ LATENT_LIMIT = 100.0
 
 @dataclass(frozen=True)
 class Fault:
-    """Why a video cannot be used.
+    """Why a video cannot be used."""
 
-    Attributes:
-        reason: one line, which names the step.
-        step: the denoising step, from 1, whose result was the first bad one; 0 where the noise was bad
-            already; None where the latents were good to the end, so that the decoder is at fault.
-    """
-
-    reason: str
+    reason: str  # one line, which names the step
+    #: The denoising step, from 1, whose result was the first bad one; 0 where the noise was bad already; None
+    #: where the latents were good to the end, so that the decoder is at fault.
     step: int | None
 
 

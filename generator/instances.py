@@ -27,14 +27,10 @@ _MAX_DRAWS = 200
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What the elements can be, and how a change is said.
+    """What the elements can be, and how a change is said."""
 
-    Attributes:
-        states: the states of each element that may change.
-        phrase: (element, state, index) -> one sentence; equal indices give equal wording.
-    """
-
-    states: Mapping[str, Sequence[str]]
+    states: Mapping[str, Sequence[str]]  # the states of each element that may change
+    #: (element, state, index) -> one sentence; equal indices give equal wording.
     phrase: Callable[[str, str, int], str]
 
     def say(self, targets: Mapping[str, str], rng: random.Random) -> dict[str, str]:
@@ -48,24 +44,19 @@ class Vocabulary:
 class Draw:
     """How instances are drawn.
 
-    Attributes:
-        count: plans a person, at least 0.
-        seed: persons of different names draw differently.
-        num_references: of a plan, the primary included, 1 to 5; fewer where a person has fewer. None draws
-            the number, too.
-        with_target: draw a described clip beside the references as the result to learn from, where the group
-            has one that differs from the primary; its differences make the prompt. Otherwise 1 to 3 changes
-            are drawn, away from what the primary shows where that is known.
-        is_cropped: references will be crops (`draw_crops`), so that nobody knows the primary's camera shot.
-
     Raises:
         ValueError: a value out of its range.
     """
 
-    count: int
-    seed: int
+    count: int  # plans a person, at least 0
+    seed: int  # persons of different names draw differently
+    #: Of a plan, the primary included, 1 to 5; fewer where a person has fewer. None draws the number, too.
     num_references: int | None = None
+    #: Draw a described clip beside the references as the result to learn from, where the group has one that
+    #: differs from the primary; its differences make the prompt. Otherwise 1 to 3 changes are drawn, away
+    #: from what the primary shows where that is known.
     with_target: bool = False
+    #: References will be crops (`draw_crops`), so that nobody knows the primary's camera shot.
     is_cropped: bool = False
 
     def __post_init__(self) -> None:

@@ -18,33 +18,19 @@ from generator.validation import Amount, Number, Share, record
 
 @dataclass(frozen=True)
 class Measures:
-    """What the filters look at in one file. None: unknown, and no filter acts on it.
+    """What the filters look at in one file. None: unknown, and no filter acts on it."""
 
-    Attributes:
-        num_frames: of the file; 1 for a photo.
-        num_shots: cuts and one.
-        longest_shot: frames.
-        max_faces: the largest number of people whose faces show at the same time.
-        face_share: of the annotated frames, those that show a person's face, in [0, 1].
-        face_px: pixels of the file: side of the subject's face, the median over frames.
-        blur: sharpness of the subject's face, the median over frames; see `annotation.Face`.
-        blur_percentile: of `blur` within the collection, in [0, 100]; None until `rank_blur`.
-        yaw_max: degrees: 90 % of the subject's faces turn no further to either side.
-        pitch_max: degrees, likewise up or down.
-        roll_max: degrees, likewise tilted.
-    """
-
-    num_frames: int
-    num_shots: int
-    longest_shot: int
-    max_faces: int
-    face_share: float
-    face_px: float | None
-    blur: float | None
-    blur_percentile: float | None
-    yaw_max: float | None
-    pitch_max: float | None
-    roll_max: float | None
+    num_frames: int  # of the file; 1 for a photo
+    num_shots: int  # cuts and one
+    longest_shot: int  # frames
+    max_faces: int  # the largest number of people whose faces show at the same time
+    face_share: float  # of the annotated frames, those that show a person's face, in [0, 1]
+    face_px: float | None  # pixels of the file: side of the subject's face, the median over frames
+    blur: float | None  # sharpness of the subject's face, the median over frames; see `annotation.Face`
+    blur_percentile: float | None  # of `blur` within the collection, in [0, 100]; None until `rank_blur`
+    yaw_max: float | None  # degrees: 90 % of the subject's faces turn no further to either side
+    pitch_max: float | None  # degrees, likewise up or down
+    roll_max: float | None  # degrees, likewise tilted
 
 
 Degrees = Annotated[Number, Field(ge=0, le=180)]
@@ -187,23 +173,14 @@ def judge(measures: Measures, thresholds: Thresholds) -> tuple[RejectReason, ...
 
 @dataclass(frozen=True)
 class WhatIf:
-    """What one threshold costs a collection.
+    """What one threshold costs a collection."""
 
-    Attributes:
-        threshold: a field of `Thresholds`.
-        value: of it; all other thresholds stay as they are.
-        is_current: whether it is the value in use.
-        costs: files that it leaves out.
-        costs_alone: files that it and no other threshold leaves out.
-        kept: files that pass all thresholds.
-    """
-
-    threshold: str
-    value: float
-    is_current: bool
-    costs: int
-    costs_alone: int
-    kept: int
+    threshold: str  # a field of `Thresholds`
+    value: float  # of it; all other thresholds stay as they are
+    is_current: bool  # whether it is the value in use
+    costs: int  # files that it leaves out
+    costs_alone: int  # files that it and no other threshold leaves out
+    kept: int  # files that pass all thresholds
 
 
 def what_if(measures: Sequence[Measures], thresholds: Thresholds) -> list[WhatIf]:

@@ -41,17 +41,11 @@ class Track:
 
 @dataclass(frozen=True)
 class People:
-    """What a clip shows.
+    """What a clip shows."""
 
-    Attributes:
-        tracks: of people, the subject first.
-        max_faces: the largest number of people in one frame.
-        face_share: of the annotated frames, those that show at least one of them, in [0, 1].
-    """
-
-    tracks: tuple[Track, ...]
-    max_faces: int
-    face_share: float
+    tracks: tuple[Track, ...]  # of people, the subject first
+    max_faces: int  # the largest number of people in one frame
+    face_share: float  # of the annotated frames, those that show at least one of them, in [0, 1]
 
     @property
     def subject(self) -> tuple[Face, ...]:

@@ -23,15 +23,10 @@ _FACE_ALONE = 0.8
 
 @dataclass(frozen=True)
 class PrimaryRating:
-    """How good a primary reference a file is.
+    """How good a primary reference a file is."""
 
-    Attributes:
-        score: in [0, 1], the product of its parts; 0 where there is no face.
-        reasons: one sentence for each part, the best part first.
-    """
-
-    score: float
-    reasons: tuple[str, ...]
+    score: float  # in [0, 1], the product of its parts; 0 where there is no face
+    reasons: tuple[str, ...]  # one sentence for each part, the best part first
 
 
 def rate_primary(measures: Measures, kind: ReferenceKind) -> PrimaryRating:

@@ -99,25 +99,15 @@ class MediaFormat(StrEnum):
 
 @dataclass(frozen=True)
 class MediaLimits:
-    """What a file may cost to open.
+    """What a file may cost to open."""
 
-    Attributes:
-        max_bytes: of the file.
-        max_side: pixels, of the longer side.
-        max_pixels: of one picture or frame.
-        min_frames: decoded frames that a video needs.
-        max_frames: decoded frames of a video.
-        max_duration_s: of a video.
-        max_clip_bytes: memory of the frames that one call may return.
-    """
-
-    max_bytes: int = 1 << 30
-    max_side: int = 16_384
-    max_pixels: int = 64_000_000
-    min_frames: int = 1
-    max_frames: int = 18_000
-    max_duration_s: float = 600.0
-    max_clip_bytes: int = 4 << 30
+    max_bytes: int = 1 << 30  # of the file
+    max_side: int = 16_384  # pixels, of the longer side
+    max_pixels: int = 64_000_000  # of one picture or frame
+    min_frames: int = 1  # decoded frames that a video needs
+    max_frames: int = 18_000  # decoded frames of a video
+    max_duration_s: float = 600.0  # of a video
+    max_clip_bytes: int = 4 << 30  # memory of the frames that one call may return
 
     def check_picture(self, width: int, height: int) -> None:
         """Refuse a picture by its stated size, before any of it is decoded.
@@ -140,37 +130,21 @@ class MediaLimits:
 
 @dataclass(frozen=True)
 class MediaFacts:
-    """What decoding a whole file showed.
-
-    Attributes:
-        kind: still or moving.
-        width: pixels as shown, that is after rotation and with square pixels.
-        height: pixels as shown.
-        num_frames: frames that were decoded; 1 for a still.
-        fps: frames per second on average, `num_frames / duration_s`; 0 for a still.
-        duration_s: seconds from the first frame to the end of the last; 0 for a still.
-        codec: such as `h264` or `jpeg`.
-        pixel_format: such as `yuv420p`, or Pillow's mode of a still.
-        has_audio: whether there is an audio stream.
-        rotation: degrees clockwise by which the stored picture is turned to stand upright: 0, 90, 180, 270.
-        size_bytes: of the file.
-        sha256: of the file, hex.
-        is_damaged: decoding ended early; `num_frames` counts what came before.
-    """
+    """What decoding a whole file showed."""
 
     kind: MediaKind
-    width: int
-    height: int
-    num_frames: int
-    fps: float
-    duration_s: float
-    codec: str
-    pixel_format: str
-    has_audio: bool
-    rotation: int
-    size_bytes: int
+    width: int  # pixels as shown, that is after rotation and with square pixels
+    height: int  # pixels as shown
+    num_frames: int  # frames that were decoded; 1 for a still
+    fps: float  # frames per second on average, `num_frames / duration_s`; 0 for a still
+    duration_s: float  # seconds from the first frame to the end of the last; 0 for a still
+    codec: str  # such as `h264` or `jpeg`
+    pixel_format: str  # such as `yuv420p`, or Pillow's mode of a still
+    has_audio: bool  # whether there is an audio stream
+    rotation: int  # degrees clockwise by which the stored picture is turned to stand upright: 0, 90, 180, 270
+    size_bytes: int  # of the file
     sha256: str
-    is_damaged: bool = False
+    is_damaged: bool = False  # decoding ended early; `num_frames` counts what came before
 
     @property
     def normal_suffix(self) -> str:

@@ -20,19 +20,12 @@ _SLACK = 1e-3
 
 @dataclass(frozen=True)
 class ClipForm:
-    """What clips have in common.
+    """What clips have in common."""
 
-    Attributes:
-        width: pixels, even.
-        height: pixels, even.
-        num_frames: at least 1.
-        fps: frames per second.
-    """
-
-    width: int
-    height: int
-    num_frames: int
-    fps: float
+    width: int  # pixels, even
+    height: int  # pixels, even
+    num_frames: int  # at least 1
+    fps: float  # frames per second
 
 
 def common_form(clips: Iterable[MediaFacts]) -> ClipForm:

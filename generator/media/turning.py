@@ -14,17 +14,11 @@ _MATRIX = struct.Struct("=9i")
 
 @dataclass(frozen=True)
 class Turn:
-    """Rows and columns change places, or not; then the picture is mirrored, or not.
+    """Rows and columns change places, or not; then the picture is mirrored, or not."""
 
-    Attributes:
-        transposed: whether rows become columns.
-        mirrored: left to right, after that.
-        flipped: top to bottom, after that.
-    """
-
-    transposed: bool = False
-    mirrored: bool = False
-    flipped: bool = False
+    transposed: bool = False  # whether rows become columns
+    mirrored: bool = False  # left to right, after that
+    flipped: bool = False  # top to bottom, after that
 
     @property
     def rotation(self) -> int:

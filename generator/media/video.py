@@ -25,15 +25,10 @@ from generator.media.photo import decode_photo, open_photo, rotation_of
 
 @dataclass(frozen=True)
 class Clip:
-    """Decoded frames.
+    """Decoded frames."""
 
-    Attributes:
-        frames: RGB, shape (F, H, W, 3); F is 1 for a still.
-        fps: frames per second on average; 0 for a still.
-    """
-
-    frames: NDArray[np.uint8]
-    fps: float
+    frames: NDArray[np.uint8]  # RGB, shape (F, H, W, 3); F is 1 for a still
+    fps: float  # frames per second on average; 0 for a still
 
 
 def probe(path: Path | str, *, limits: MediaLimits | None = None) -> MediaFacts:

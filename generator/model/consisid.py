@@ -37,19 +37,12 @@ _FACE_PACKAGES = ("insightface", "onnxruntime", "facexlib", "torchvision", "cons
 
 @dataclass(frozen=True)
 class Face:
-    """What ConsisID's face models see in a photo.
+    """What ConsisID's face models see in a photo."""
 
-    Attributes:
-        crop: the aligned face on white.
-        embedding: (1, D) of the whole face.
-        hidden: (1, T, V) features of several depths.
-        keypoints: (5, 2) pixels, or None.
-    """
-
-    crop: Image.Image
-    embedding: Tensor
-    hidden: list[Tensor]
-    keypoints: NDArray[np.float32] | None = None
+    crop: Image.Image  # the aligned face on white
+    embedding: Tensor  # (1, D) of the whole face
+    hidden: list[Tensor]  # (1, T, V) features of several depths
+    keypoints: NDArray[np.float32] | None = None  # (5, 2) pixels, or None
 
 
 #: Sees the face in RGB (H, W, 3) uint8; raises ValueError where there is none.

@@ -24,17 +24,11 @@ StepCallback = Callable[[Any, int, Tensor, dict[str, Tensor]], dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Condition:
-    """What a prediction is conditioned on.
+    """What a prediction is conditioned on."""
 
-    Attributes:
-        name: of the cache context.
-        prompt_embeds: (B or 1, L, D).
-        reference_latents: (B, C, R, h, w).
-    """
-
-    name: str
-    prompt_embeds: Tensor
-    reference_latents: Tensor
+    name: str  # of the cache context
+    prompt_embeds: Tensor  # (B or 1, L, D)
+    reference_latents: Tensor  # (B, C, R, h, w)
 
 
 def guide(empty: Tensor, full: Tensor, guidance_scale: float) -> Tensor:

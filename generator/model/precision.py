@@ -32,18 +32,13 @@ _FILE = "precision.json"
 
 @dataclass(frozen=True)
 class Precision:
-    """The numbers that a run computes in, and what its device is fast at.
+    """The numbers that a run computes in, and what its device is fast at."""
 
-    Attributes:
-        bf16: whether they are bfloat16; float32 otherwise. What is trained is float32 in both.
-        device: "cuda" or "cpu".
-        suits_bf16: whether the device is faster in bfloat16.
-        slowdown: seconds that bfloat16 takes on the device per second of float32; None where nobody measured.
-    """
-
+    #: Whether they are bfloat16; float32 otherwise. What is trained is float32 in both.
     bf16: bool
-    device: str
-    suits_bf16: bool
+    device: str  # "cuda" or "cpu"
+    suits_bf16: bool  # whether the device is faster in bfloat16
+    #: Seconds that bfloat16 takes on the device per second of float32; None where nobody measured.
     slowdown: float | None = None
 
     @property

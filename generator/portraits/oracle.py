@@ -33,16 +33,12 @@ PERSON_VARIANCE = 1 / 12
 
 @dataclass(frozen=True)
 class Reading:
-    """What the oracle sees in one clip or still.
+    """What the oracle sees in one clip or still."""
 
-    Attributes:
-        identity: (D,) estimate of `Identity.vector()`.
-        elements: for each of the seven elements, the probability of each state.
-        certainty: (D,) inverse variance of each number of `identity`; equal for all when not given.
-    """
-
-    identity: np.ndarray
+    identity: np.ndarray  # (D,) estimate of `Identity.vector()`
+    #: For each of the seven elements, the probability of each state.
     elements: Mapping[str, Mapping[str, float]]
+    #: (D,) inverse variance of each number of `identity`; equal for all when not given.
     certainty: np.ndarray = field(default_factory=lambda: np.ones(1))
 
 

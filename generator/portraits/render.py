@@ -24,17 +24,11 @@ _FRAMINGS = {"close-up": (20.5, 30.0), "medium shot": (16.0, 28.5), "wide shot":
 
 @dataclass(frozen=True)
 class Framing:
-    """Where the head is in every frame of a clip.
+    """Where the head is in every frame of a clip."""
 
-    Attributes:
-        view: where it looks.
-        centre: (x, y) of the untilted head in pixels.
-        radius: of the head in pixels.
-    """
-
-    view: View
-    centre: tuple[float, float]
-    radius: float
+    view: View  # where it looks
+    centre: tuple[float, float]  # (x, y) of the untilted head in pixels
+    radius: float  # of the head in pixels
 
 
 def plan_framing(

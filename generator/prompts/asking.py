@@ -18,52 +18,32 @@ from generator.validation import Count, Number, record
 
 @dataclass(frozen=True)
 class Shown:
-    """A medium as a question shows it.
+    """A medium as a question shows it."""
 
-    Attributes:
-        caption: tells it from the others.
-        medium: what it is.
-        pictures: JPEG files, in order.
-    """
-
-    caption: str
+    caption: str  # tells it from the others
     medium: Medium
-    pictures: tuple[bytes, ...]
+    pictures: tuple[bytes, ...]  # JPEG files, in order
 
 
 @dataclass(frozen=True)
 class Question:
-    """What a model is asked.
+    """What a model is asked."""
 
-    Attributes:
-        question_id: names it in the transcript.
-        instruction: in words.
-        form: what the reply must be.
-        shown: what the model looks at.
-        facts: data that belong to the question.
-        attempt: 1, then one more each time.
-        complaint: what was wrong with the last reply.
-    """
-
-    question_id: str
-    instruction: str
-    form: Form
-    shown: tuple[Shown, ...] = ()
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    attempt: int = 1
-    complaint: str = ""
+    question_id: str  # names it in the transcript
+    instruction: str  # in words
+    form: Form  # what the reply must be
+    shown: tuple[Shown, ...] = ()  # what the model looks at
+    facts: Mapping[str, Any] = field(default_factory=dict)  # data that belong to the question
+    attempt: int = 1  # 1, then one more each time
+    complaint: str = ""  # what was wrong with the last reply
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a model said.
+    """What a model said."""
 
-    Attributes:
-        text: as it came.
-        usage: tokens read (`prompt`) and written (`completion`); None where nobody reported them.
-    """
-
-    text: str
+    text: str  # as it came
+    #: Tokens read (`prompt`) and written (`completion`); None where nobody reported them.
     usage: Mapping[str, int] | None = None
 
 

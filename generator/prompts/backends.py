@@ -20,19 +20,12 @@ Spec = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Desk:
-    """What every backend of a run shares.
+    """What every backend of a run shares."""
 
-    Attributes:
-        resolve: finds the file of a path in the request.
-        transcript: of the run.
-        patience: with failures.
-        wait: between attempts.
-    """
-
-    resolve: Callable[[str], Path]
-    transcript: Transcript
+    resolve: Callable[[str], Path]  # finds the file of a path in the request
+    transcript: Transcript  # of the run
     patience: Patience = field(default_factory=Patience)
-    wait: Callable[[float], object] = time.sleep
+    wait: Callable[[float], object] = time.sleep  # between attempts
 
     def asker(self, spec: Spec) -> Asker:
         """Someone who asks the model of a backend."""

@@ -50,15 +50,10 @@ class ReplyError(ValueError):
 
 @dataclass(frozen=True)
 class Form:
-    """The shape of one kind of reply.
-
-    Attributes:
-        name: of the kind.
-        schema: JSON schema; only keywords that every server with structured output knows.
-    """
+    """The shape of one kind of reply."""
 
     name: str
-    schema: Mapping[str, Any]
+    schema: Mapping[str, Any]  # JSON schema; only keywords that every server with structured output knows
 
 
 def form_of(name: str, elements: Iterable[str], value: Mapping[str, Any]) -> Form:

@@ -19,19 +19,12 @@ _OF_T5 = {"T5Tokenizer", "T5TokenizerFast"}
 
 @dataclass(frozen=True)
 class PromptLimit:
-    """What decides how a model reads prompts.
+    """What decides how a model reads prompts."""
 
-    Attributes:
-        max_tokens: the most that it reads, special ones included.
-        special_tokens: of these, the ones that are added to every prompt.
-        tokenizer: in the JSON of the tokenizers library, as transformers would build it.
-        sha256: of `tokenizer`.
-    """
-
-    max_tokens: int
-    special_tokens: int
-    tokenizer: str
-    sha256: str
+    max_tokens: int  # the most that it reads, special ones included
+    special_tokens: int  # of these, the ones that are added to every prompt
+    tokenizer: str  # in the JSON of the tokenizers library, as transformers would build it
+    sha256: str  # of `tokenizer`
 
 
 def find_limit(base: str) -> PromptLimit | None:

@@ -26,14 +26,9 @@ _JPEG_QUALITY = 90
 
 @dataclass(frozen=True)
 class Medium:
-    """A photo, half-body portrait or clip to describe.
+    """A photo, half-body portrait or clip to describe."""
 
-    Attributes:
-        medium_id: names it in a run.
-        path: the file.
-    """
-
-    medium_id: str
+    medium_id: str  # names it in a run
     path: Path
 
 

@@ -48,23 +48,15 @@ Make = Callable[[Pair], DifferentialPrompt | Unmade]
 
 @dataclass
 class Progress:
-    """What a run has done, kept in `metrics.jsonl`, and what it could not do.
-
-    Attributes:
-        run: the folder.
-        total: prompts to make.
-        descriptions: of each medium, where two stages are asked for.
-        prompts: as JSON, by pair.
-        undescribed: why there is no description of a medium.
-        unmade: why there is no prompt of a pair.
-    """
+    """What a run has done, kept in `metrics.jsonl`, and what it could not do."""
 
     run: RunDir
-    total: int
+    total: int  # prompts to make
+    #: Of each medium, where two stages are asked for.
     descriptions: dict[str, Description] = field(default_factory=dict)
-    prompts: dict[str, dict[str, Any]] = field(default_factory=dict)
-    undescribed: dict[str, str] = field(default_factory=dict)
-    unmade: dict[str, str] = field(default_factory=dict)
+    prompts: dict[str, dict[str, Any]] = field(default_factory=dict)  # as JSON, by pair
+    undescribed: dict[str, str] = field(default_factory=dict)  # why there is no description of a medium
+    unmade: dict[str, str] = field(default_factory=dict)  # why there is no prompt of a pair
 
     def restore(self) -> None:
         """Take over what earlier runs of the folder finished."""

@@ -36,34 +36,21 @@ Prompts = Literal["differential", "standard"]
 
 @dataclass(frozen=True)
 class Latents:
-    """Encoded people.
+    """Encoded people."""
 
-    Attributes:
-        clips: (P, CLIPS, C, 3, h, w) float16, normalised; the first `TARGETS` are from the front.
-        stills: (P, STILLS, C, 1, h, w) float16.
-        states: (P, CLIPS + STILLS, 7) int64.
-        empty: (1, C, 1, h, w) float32, the zero-pixel latent.
-    """
-
-    clips: Tensor
-    stills: Tensor
-    states: Tensor
-    empty: Tensor
+    clips: Tensor  # (P, CLIPS, C, 3, h, w) float16, normalised; the first `TARGETS` are from the front
+    stills: Tensor  # (P, STILLS, C, 1, h, w) float16
+    states: Tensor  # (P, CLIPS + STILLS, 7) int64
+    empty: Tensor  # (1, C, 1, h, w) float32, the zero-pixel latent
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step sees.
+    """What one step sees."""
 
-    Attributes:
-        clean: (B, C, 3, h, w) the targets.
-        references: (B, C, R, h, w).
-        prompts: B differential prompts.
-    """
-
-    clean: Tensor
-    references: Tensor
-    prompts: list[str]
+    clean: Tensor  # (B, C, 3, h, w) the targets
+    references: Tensor  # (B, C, R, h, w)
+    prompts: list[str]  # B differential prompts
 
 
 def differential_prompt(primary: Sequence[int], target: Sequence[int], rng: np.random.Generator) -> str:

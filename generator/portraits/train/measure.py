@@ -31,23 +31,14 @@ _RESAMPLES = 4000
 
 @dataclass(frozen=True)
 class Trial:
-    """One question to the model.
+    """One question to the model."""
 
-    Attributes:
-        person: index of the held-out person.
-        references: frames of each, the primary first.
-        prompt: what changes.
-        before: state of each element in the primary.
-        after: state wanted of each element.
-        seed: of the videos made, and of the picture that shows the right answer.
-    """
-
-    person: int
-    references: list[Array]
-    prompt: str
-    before: dict[str, str]
-    after: dict[str, str]
-    seed: int
+    person: int  # index of the held-out person
+    references: list[Array]  # frames of each, the primary first
+    prompt: str  # what changes
+    before: dict[str, str]  # state of each element in the primary
+    after: dict[str, str]  # state wanted of each element
+    seed: int  # of the videos made, and of the picture that shows the right answer
 
     def draw_answer(self) -> Array:
         """The person with the elements wanted, by the renderer: (F, H, W, 3) uint8."""
