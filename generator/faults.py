@@ -41,7 +41,6 @@ class BrokenVideoError(NotFiniteError):
     """
 
     def __init__(self, faults: Mapping[int, Fault], videos: Any) -> None:
-        """Name the first of them."""
         self.faults, self.videos = dict(faults), videos
         place, fault = next(iter(self.faults.items()))
         others = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
@@ -56,7 +55,6 @@ class LatentTrace:
     """
 
     def __init__(self, noise: Tensor) -> None:
-        """Look at the noise."""
         self._ranges: list[Tensor] = []
         self.add(noise)
 

@@ -89,7 +89,6 @@ class Manifest:
     aside: ClassVar[frozenset[str]] = frozenset()
 
     def __post_init__(self) -> None:
-        """Derive the hash where it is not given."""
         if not self.hash:
             object.__setattr__(self, self.hash_field, self.derive_hash())
 

@@ -134,7 +134,6 @@ class TableWriter:
     """
 
     def __init__(self, path: Path, columns: list[tuple[str, pa.DataType]]) -> None:
-        """Open the file."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -144,13 +143,11 @@ class TableWriter:
         self._digest = hashlib.sha256()
 
     def __enter__(self) -> Self:
-        """Use it as a context manager, so that the last rows are written."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Write what waits, and close the file."""
         self._flush()
         self._writer.close()
 

@@ -60,7 +60,6 @@ class Draw:
     is_cropped: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be drawn."""
         if self.count < 0:
             raise ValueError(f"count is {self.count}; it must be at least 0")
         if self.num_references is not None and not 1 <= self.num_references <= MAX_REFERENCES:

@@ -37,7 +37,6 @@ class RunDir:
     """
 
     def __init__(self, path: Path | str) -> None:
-        """Name the folder; nothing is created or read."""
         self.path = Path(path)
 
     @property

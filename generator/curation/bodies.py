@@ -18,7 +18,6 @@ class EstimatedHumans:
     """A body of average proportions below every face, as far as the frame shows it."""
 
     def __init__(self) -> None:
-        """Nothing is loaded."""
         self.info = DetectorInfo("estimated", "1", {"width": WIDTH, "above": ABOVE, "height": HEIGHT})
 
     def find(self, picture: NDArray[np.uint8], faces: Sequence[FoundFace]) -> list[Human]:

@@ -39,7 +39,6 @@ class HaarFaces:
     """The offline floor among the face detectors."""
 
     def __init__(self) -> None:
-        """Load the cascades."""
         folder = Path(cv2.__file__).parent / "data"
         names = (_PROPOSES, *_CONFIRM)
         self._cascades = {

@@ -32,7 +32,6 @@ class MediaPipeFaces:
     """
 
     def __init__(self, weights: Weights) -> None:
-        """Load the landmarker."""
         # With its needs it would bring in a second OpenCV.
         self._mediapipe = needed("mediapipe", "--no-deps mediapipe absl-py flatbuffers sounddevice")
         vision = needed("mediapipe.tasks.python.vision", "mediapipe")

@@ -27,7 +27,6 @@ class YuNetFaces:
     """
 
     def __init__(self, weights: Weights) -> None:
-        """Load the network."""
         try:
             self._network = cv2.FaceDetectorYN.create(
                 str(weights.path), "", (320, 320), _CONFIDENCE, _OVERLAP, _MOST_FACES

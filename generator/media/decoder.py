@@ -65,7 +65,6 @@ class VideoDecoder:
     """
 
     def __init__(self, path: Path | str, media_format: MediaFormat, limits: MediaLimits) -> None:
-        """Open the file; nothing is decoded yet."""
         self._limits, self._format = limits, media_format
         self._graph: Graph | None = None
         self._file = open(path, "rb")  # noqa: SIM115 - closed in __exit__
@@ -89,13 +88,11 @@ class VideoDecoder:
         self.is_damaged = False
 
     def __enter__(self) -> Self:
-        """Use it as a context manager, so that the file is closed."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the file."""
         self._container.close()
         self._file.close()
 

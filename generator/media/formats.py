@@ -64,7 +64,6 @@ class MediaError(ValueError):
     """
 
     def __init__(self, reason: RejectReason, detail: str) -> None:
-        """Keep the reason and one line of detail, whatever line breaks a decoder put in it."""
         self.reason = reason
         self.detail = " ".join(detail.split())
         super().__init__(f"{reason}: {self.detail}")

@@ -59,7 +59,6 @@ class ConsisID:
     """
 
     def __init__(self, pipeline: ConsisIDPipeline, see: See, settings: SamplerSettings) -> None:
-        """Nothing is made yet."""
         self.settings = settings
         self._pipeline, self._see = pipeline, see
 

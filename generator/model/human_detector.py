@@ -26,6 +26,8 @@ _LABEL = "person"
 class HumanModel:
     """Any object detector that `AutoModelForObjectDetection` loads and that knows the label `person`.
 
+    It runs on the accelerator where there is one.
+
     Args:
         weights: a folder with model and image processor, safetensors only.
 
@@ -34,7 +36,6 @@ class HumanModel:
     """
 
     def __init__(self, weights: Weights) -> None:
-        """Load it, on the accelerator where there is one."""
         try:
             self._processor = AutoImageProcessor.from_pretrained(weights.path, local_files_only=True)
             self._model = AutoModelForObjectDetection.from_pretrained(

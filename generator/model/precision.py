@@ -73,7 +73,6 @@ class Precision:
         return cls(**{name: values[name] for name in cls.__dataclass_fields__})
 
     def __str__(self) -> str:
-        """One line for a log."""
         line = f"computes in {self.name} on {self.device}"
         measured = f"where bfloat16 takes {self.slowdown or 0:.1f} times as long as float32"
         return line if self.slowdown is None else f"{line}, {measured}"

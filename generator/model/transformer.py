@@ -154,7 +154,6 @@ class AnyIDTransformer(WanTransformer3DModel):
         pos_embed_seq_len: int | None = None,
         reference_position: ReferencePosition = "after",
     ) -> None:
-        """Build the upstream model, with blocks that know the two segments."""
         super().__init__(
             patch_size=patch_size,
             num_attention_heads=num_attention_heads,

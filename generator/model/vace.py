@@ -28,7 +28,6 @@ class Vace:
     """
 
     def __init__(self, pipeline: WanVACEPipeline, settings: SamplerSettings) -> None:
-        """Nothing is made yet."""
         self.settings = settings
         self._pipeline = pipeline
 

@@ -66,7 +66,6 @@ class ModelError(Exception):
         is_hopeless: bool = False,
         retry_after_s: float | None = None,
     ) -> None:
-        """Say what happened and what may help."""
         super().__init__(message)
         self.fault = fault
         self.is_transient = is_transient
@@ -104,7 +103,6 @@ class UnansweredError(Exception):
     """
 
     def __init__(self, message: str, *, is_hopeless: bool = False) -> None:
-        """Say why."""
         super().__init__(message)
         self.is_hopeless = is_hopeless
 
@@ -167,7 +165,6 @@ class Asker:
         patience: Patience | None = None,
         wait: Callable[[float], object] = time.sleep,
     ) -> None:
-        """Nothing is asked yet."""
         self.model = model
         self._transcript = transcript
         self._patience = patience or Patience()

@@ -43,7 +43,6 @@ class ReplyError(ValueError):
     """
 
     def __init__(self, faults: Iterable[Fault], message: str) -> None:
-        """Name the faults and say them in words."""
         super().__init__(message)
         self.faults = tuple(dict.fromkeys(faults))
 

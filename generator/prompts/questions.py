@@ -63,7 +63,6 @@ class AskedDescriber:
     """
 
     def __init__(self, asker: Asker, look: Look = look) -> None:
-        """Nothing is asked yet."""
         self._asker, self._look = asker, look
 
     def describe(self, medium: Medium) -> Description:
@@ -82,7 +81,6 @@ class AskedComparer:
     """
 
     def __init__(self, asker: Asker) -> None:
-        """Nothing is asked yet."""
         self._asker = asker
 
     def compare(
@@ -107,7 +105,6 @@ class AskedObserver:
     """
 
     def __init__(self, asker: Asker, look: Look = look) -> None:
-        """Nothing is asked yet."""
         self._asker, self._look = asker, look
 
     def changes(self, question_id: str, primary: Medium, target: Medium) -> Mapping[str, tuple[str, str]]:

@@ -98,7 +98,6 @@ class PromptReader:
     """
 
     def __init__(self, encode: Callable[[str], Encoded], special: frozenset[int], limit: int) -> None:
-        """Nothing is read yet."""
         self._encode, self._special, self.limit = encode, special, limit
 
     @classmethod

@@ -59,7 +59,6 @@ class ChatServer:
     """
 
     def __init__(self, address: Address, api_key: str = "") -> None:
-        """Connect to nothing yet."""
         self.name = address.model
         self._address = address
         # The client refuses an empty key, and its own retries would neither be counted nor recorded.

@@ -65,7 +65,6 @@ class Head:
     """The head's plane together with who it is and where it looks."""
 
     def __init__(self, plane: Plane, identity: Identity, view: View) -> None:
-        """Place the head; `rx` and `ry` are its half axes in head units."""
         self.plane, self.identity, self.view = plane, identity, view
         self.rx = head_width(identity)
         self.ry = HEIGHT

@@ -19,7 +19,6 @@ class Place:
     """
 
     def __init__(self, size: int, shift: float) -> None:
-        """Start with black; everything moves left by `shift`."""
         self.y, x = np.mgrid[0:size, 0:size].astype(np.float32) * (64 / size)
         self.x = x + shift
         self.image: Array = np.zeros((size, size, 3), np.float32)

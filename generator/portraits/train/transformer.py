@@ -50,7 +50,6 @@ class Conditioned(nn.Module):
     """
 
     def __init__(self, precision: Precision, position: ReferencePosition = "after") -> None:
-        """Random weights."""
         super().__init__()
         self.precision = precision
         self.transformer: AnyIDTransformer = build_transformer(position=position)
