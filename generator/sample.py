@@ -27,7 +27,7 @@ from generator.faults import BrokenVideoError, Fault, NotFiniteError
 from generator.files import file_sha256
 from generator.media.display_copies import write_display_copy
 from generator.media.encoder import write_clip
-from generator.media.formats import MediaKind, MediaLimits, detect_format
+from generator.media.formats import MediaKind, detect_format
 from generator.media.video import probe, read_clip, read_paced
 from generator.model.precision import Precision, choose_precision
 from generator.records import ReferenceKind, SampleRequest, SamplerSettings
@@ -251,7 +251,7 @@ def read_reference(path: Path, kind: ReferenceKind, settings: SamplerSettings) -
         ValueError: not readable; the message names the file.
         OSError: the file cannot be opened.
     """
-    if not kind.is_clip or detect_format(path, MediaLimits()).kind is MediaKind.IMAGE:
+    if not kind.is_clip or detect_format(path).kind is MediaKind.IMAGE:
         return read_clip(path, max_frames=1).frames
     return read_paced(path, settings.fps, max_frames=settings.num_frames)
 

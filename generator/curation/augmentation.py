@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 from generator.curation.annotation import Box, ClipAnnotation, Face, FrameAnnotation, Human
 from generator.files import file_sha256
 from generator.media.decoder import VideoDecoder
-from generator.media.formats import MediaKind, MediaLimits, detect_format
+from generator.media.formats import MediaKind, detect_format
 from generator.media.video import read_clip
 from generator.records import ReferenceKind
 from generator.validation import Amount, Count, Stored, record
@@ -119,13 +119,12 @@ def apply_recipe(recipe: Recipe, path: Path | str) -> NDArray[np.uint8]:
             f"{Path(path).name} has sha256 {found[:12]}, but the recipe was drawn for "
             f"{recipe.source_sha256[:12]}; restore the file or draw again"
         )
-    limits = MediaLimits()
-    media_format = detect_format(path, limits)
+    media_format = detect_format(path)
     cut = np.empty((recipe.end - recipe.start, recipe.height, recipe.width, 3), np.uint8)
     if media_format.kind is MediaKind.IMAGE:
         cut[0] = _cropped(read_clip(path).frames[0], recipe)
         return cut
-    with VideoDecoder(path, media_format, limits) as decoder:
+    with VideoDecoder(path, media_format) as decoder:
         for index, frame in enumerate(decoder):
             if index >= recipe.start:
                 cut[index - recipe.start] = _cropped(decoder.upright_rgb(frame), recipe)

@@ -6,7 +6,6 @@ second looks at evenly spaced frames with the detectors.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,14 +13,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.curation.annotation import Box, ClipAnnotation, Face, FrameAnnotation, Human
+from generator.curation.annotation import Box, ClipAnnotation, Face, FrameAnnotation
 from generator.curation.detection import Detectors, FoundFace
 from generator.curation.settings import CurationSettings
 from generator.curation.sharpness import sharpness
 from generator.curation.shots import SHOT_SIDE, find_shots
 from generator.files import file_sha256
 from generator.media.decoder import VideoDecoder
-from generator.media.formats import MediaFormat, MediaKind, MediaLimits, detect_format
+from generator.media.formats import MediaFormat, MediaKind, detect_format
 from generator.media.video import fit, read_clip
 
 #: Decimals of what is stored: of pixels, degrees and confidences.
@@ -46,19 +45,20 @@ def annotate_media(
         OSError: the file cannot be opened.
     """
     settings = settings or CurationSettings()
-    limits = MediaLimits()
-    media_format = detect_format(path, limits)
+    media_format = detect_format(path)
     if media_format.kind is MediaKind.IMAGE:
         picture = read_clip(path).frames[0]
         shots, fps, stride = _STILL, 0.0, 1
         frames = [look(picture, 0, detectors, settings.detection_side)]
     else:
-        shots, fps = _clip_shots(path, media_format, limits)
+        shots, fps = _clip_shots(path, media_format)
         stride = -(-shots[-1][1] // settings.max_frames)
-        with VideoDecoder(path, media_format, limits) as decoder:
-            frames = []
-            for index, picture in _every(decoder, stride):
-                frames.append(look(picture, index, detectors, settings.detection_side))
+        frames = []
+        with VideoDecoder(path, media_format) as decoder:
+            for index, frame in enumerate(decoder):
+                if index % stride == 0:
+                    picture = decoder.upright_rgb(frame)
+                    frames.append(look(picture, index, detectors, settings.detection_side))
     height, width = picture.shape[:2]
     return ClipAnnotation(
         sha256=file_sha256(path),
@@ -97,21 +97,18 @@ def look(
     return FrameAnnotation(
         index=index,
         faces=tuple(_face(face, picture, across, down) for face in faces),
-        humans=tuple(_human(human, across, down) for human in detectors.humans.find(small, faces)),
+        humans=tuple(
+            replace(human, box=_enlarged(human.box, across, down))
+            for human in detectors.humans.find(small, faces)
+        ),
     )
 
 
-def _clip_shots(path: Path | str, media_format: MediaFormat, limits: MediaLimits) -> tuple[Shots, float]:
+def _clip_shots(path: Path | str, media_format: MediaFormat) -> tuple[Shots, float]:
     """The shots, which cover all frames, and the frames per second."""
-    with VideoDecoder(path, media_format, limits) as decoder:
+    with VideoDecoder(path, media_format) as decoder:
         shots = find_shots(decoder.upright_rgb(frame, fit(decoder.size, SHOT_SIDE)) for frame in decoder)
         return shots, shots[-1][1] / decoder.end
-
-
-def _every(decoder: VideoDecoder, stride: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    for index, frame in enumerate(decoder):
-        if index % stride == 0:
-            yield index, decoder.upright_rgb(frame)
 
 
 def _face(face: FoundFace, picture: NDArray[np.uint8], across: float, down: float) -> Face:
@@ -126,10 +123,6 @@ def _face(face: FoundFace, picture: NDArray[np.uint8], across: float, down: floa
         roll=_if_known(face.roll),
         blur=_short(sharpness(picture, box)),
     )
-
-
-def _human(human: Human, across: float, down: float) -> Human:
-    return replace(human, box=_enlarged(human.box, across, down))
 
 
 def _enlarged(box: Box, across: float, down: float) -> Box:

@@ -13,7 +13,7 @@ import imagehash
 from PIL import Image
 
 from generator.media.decoder import VideoDecoder
-from generator.media.formats import MediaKind, MediaLimits, detect_format
+from generator.media.formats import MediaKind, detect_format
 from generator.media.video import fit, read_clip
 
 #: Moments of a clip that are compared: the middles of so many equal parts.
@@ -34,12 +34,11 @@ def fingerprint(path: Path | str) -> Fingerprint:
         MediaError: not readable, not supported, or beyond the limits.
         OSError: the file cannot be opened.
     """
-    limits = MediaLimits()
-    media_format = detect_format(path, limits)
+    media_format = detect_format(path)
     if media_format.kind is MediaKind.IMAGE:
         return (_look(Image.fromarray(read_clip(path).frames[0])),)
     looks = []
-    with VideoDecoder(path, media_format, limits) as decoder:
+    with VideoDecoder(path, media_format) as decoder:
         for frame in decoder:
             small = decoder.upright_rgb(frame, fit(decoder.size, _SIDE))
             looks.append(_look(Image.fromarray(small)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Self, cast
 
 import av
@@ -18,7 +17,7 @@ from av.stream import Disposition
 from av.video.reformatter import Colorspace, ColorTrc, Interpolation
 from numpy.typing import NDArray
 
-from generator.media.formats import MediaError, MediaFormat, MediaLimits, RejectReason
+from generator.media.formats import DEFAULT_LIMITS, MediaError, MediaFormat, MediaLimits, RejectReason
 from generator.media.interlacing import deinterlaced
 from generator.media.turning import Turn, turn_of
 
@@ -64,7 +63,9 @@ class VideoDecoder:
         OSError: the file cannot be opened.
     """
 
-    def __init__(self, path: Path | str, media_format: MediaFormat, limits: MediaLimits) -> None:
+    def __init__(
+        self, path: Path | str, media_format: MediaFormat, limits: MediaLimits = DEFAULT_LIMITS
+    ) -> None:
         self._limits, self._format = limits, media_format
         self._graph: Graph | None = None
         self._file = open(path, "rb")  # noqa: SIM115 - closed in __exit__
@@ -90,9 +91,7 @@ class VideoDecoder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._container.close()
         self._file.close()
 

@@ -127,6 +127,9 @@ class MediaLimits:
             )
 
 
+DEFAULT_LIMITS = MediaLimits()
+
+
 @dataclass(frozen=True)
 class MediaFacts:
     """What decoding a whole file showed."""
@@ -153,12 +156,8 @@ class MediaFacts:
         return ".png" if self.codec == MediaFormat.PNG else ".jpg"
 
 
-def detect_format(path: Path | str, limits: MediaLimits) -> MediaFormat:
-    """Tell a file's format by its first bytes.
-
-    Args:
-        path: a regular file.
-        limits: only `max_bytes` is read here.
+def detect_format(path: Path | str, limits: MediaLimits = DEFAULT_LIMITS) -> MediaFormat:
+    """Tell the format of a regular file by its first bytes; of the limits only `max_bytes` counts here.
 
     Raises:
         MediaError: empty, too large, no known format, or text that a browser or a decoder would act on.
@@ -171,38 +170,36 @@ def detect_format(path: Path | str, limits: MediaLimits) -> MediaFormat:
         head = file.read(2048)
     if not head:
         raise MediaError(RejectReason.UNREADABLE, "is empty (0 bytes)")
-    found = _known_format(head)
-    if found is None:
-        raise _why_unknown(head)
-    return found
+    if known := _known_format(head):
+        return known
+    raise _why_unknown(head)
+
+
+#: What a file of each format begins with.
+_STARTS = {
+    b"\xff\xd8\xff": MediaFormat.JPEG,
+    b"\x89PNG\r\n\x1a\n": MediaFormat.PNG,
+    b"\x1a\x45\xdf\xa3": MediaFormat.MATROSKA,
+    b"\0\0\1\xba": MediaFormat.MPEG_PS,
+    b"\0\0\1\xb3": MediaFormat.MPEG_VIDEO,
+}
 
 
 def _known_format(head: bytes) -> MediaFormat | None:
-    if head.startswith(b"\xff\xd8\xff"):
-        return MediaFormat.JPEG
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return MediaFormat.PNG
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return MediaFormat.WEBP
-    if head.startswith(b"\x1a\x45\xdf\xa3"):
-        return MediaFormat.MATROSKA
+    for start, known in _STARTS.items():
+        if head.startswith(start):
+            return known
+    if head[:4] == b"RIFF":
+        return {b"WEBP": MediaFormat.WEBP, b"AVI ": MediaFormat.AVI}.get(head[8:12])
     if head[4:8] in _MP4_BOXES and head[8:12] not in _HEIF_BRANDS:
         return MediaFormat.MOV
-    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
-        return MediaFormat.AVI
-    if head.startswith(b"\0\0\1\xba"):
-        return MediaFormat.MPEG_PS
-    if head.startswith(b"\0\0\1\xb3"):
-        return MediaFormat.MPEG_VIDEO
-    if _is_transport_stream(head):
-        return MediaFormat.MPEG_TS
-    return None
+    return MediaFormat.MPEG_TS if _is_transport_stream(head) else None
 
 
 def _is_transport_stream(head: bytes) -> bool:
     """Whether packets follow each other, wherever a recording was cut."""
     return any(
-        all(head[place] == _TS_SYNC for place in range(start, start + _TS_NEEDED * size, size))
+        all(head[at] == _TS_SYNC for at in range(start, start + _TS_NEEDED * size, size))
         for size in _TS_PACKETS
         for start in range(min(size, len(head) - (_TS_NEEDED - 1) * size))
     )

@@ -29,11 +29,7 @@ class ClipForm:
 
 
 def common_form(clips: Iterable[MediaFacts]) -> ClipForm:
-    """The smallest picture, the lowest rate and the shortest time of all, so that nothing has to be invented.
-
-    Args:
-        clips: facts of one clip or more.
-    """
+    """The smallest picture, lowest rate and shortest time of any, so that nothing has to be invented."""
     clips = list(clips)
     smallest = min(clips, key=lambda clip: clip.width * clip.height)
     fps = min(clip.fps for clip in clips)
@@ -65,12 +61,7 @@ def write_in_form(source: Path | str, target: Path | str, form: ClipForm) -> Non
 
 
 def _fill(frame: NDArray[np.uint8], form: ClipForm) -> NDArray[np.uint8]:
-    """Scale a frame until it covers the form's picture, and keep the middle.
-
-    Args:
-        frame: RGB, shape (H, W, 3).
-        form: of the result.
-    """
+    """Scale a frame (H, W, 3) until it covers the form's picture, and keep the middle."""
     height, width, _ = frame.shape
     if (width, height) == (form.width, form.height):
         return frame

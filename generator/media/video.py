@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from generator.files import file_sha256
 from generator.media.decoder import VideoDecoder
 from generator.media.formats import (
+    DEFAULT_LIMITS,
     MediaError,
     MediaFacts,
     MediaFormat,
@@ -31,25 +32,22 @@ class Clip:
     fps: float  # frames per second on average; 0 for a still
 
 
-def probe(path: Path | str, *, limits: MediaLimits | None = None) -> MediaFacts:
-    """Measure a photo or a clip by decoding all of it.
-
-    Args:
-        path: the file; its name says nothing about its content.
-        limits: what it may cost.
+def probe(path: Path | str, *, limits: MediaLimits = DEFAULT_LIMITS) -> MediaFacts:
+    """Measure a photo or a clip by decoding all of it; its name says nothing about its content.
 
     Raises:
         MediaError: not readable, not supported, or beyond the limits.
         OSError: the file cannot be opened.
     """
-    limits = limits or MediaLimits()
     media_format = detect_format(path, limits)
     if media_format.kind is MediaKind.IMAGE:
         return _probe_photo(path, media_format, limits)
     return probe_video(path, media_format, limits)[0]
 
 
-def read_clip(path: Path | str, *, max_frames: int | None = None, limits: MediaLimits | None = None) -> Clip:
+def read_clip(
+    path: Path | str, *, max_frames: int | None = None, limits: MediaLimits = DEFAULT_LIMITS
+) -> Clip:
     """Decode a clip, or a photo as a clip of one frame, upright and in RGB.
 
     Args:
@@ -64,7 +62,6 @@ def read_clip(path: Path | str, *, max_frames: int | None = None, limits: MediaL
         MediaError: not readable, not supported, or beyond the limits.
         OSError: the file cannot be opened.
     """
-    limits = limits or MediaLimits()
     media_format = detect_format(path, limits)
     if media_format.kind is MediaKind.IMAGE:
         with open_photo(path, media_format, limits) as picture:
@@ -80,7 +77,7 @@ def read_clip(path: Path | str, *, max_frames: int | None = None, limits: MediaL
 
 
 def read_paced(
-    path: Path | str, fps: float, *, max_frames: int | None = None, limits: MediaLimits | None = None
+    path: Path | str, fps: float, *, max_frames: int | None = None, limits: MediaLimits = DEFAULT_LIMITS
 ) -> NDArray[np.uint8]:
     """Decode a clip at another, even rate: at every moment k / fps the frame that begins nearest to it.
 
@@ -97,7 +94,6 @@ def read_paced(
         MediaError: not readable, not supported, or beyond the limits.
         OSError: the file cannot be opened.
     """
-    limits = limits or MediaLimits()
     frames: list[NDArray[np.uint8]] = []
     with VideoDecoder(path, detect_format(path, limits), limits) as decoder:
         for frame in decoder:
@@ -107,19 +103,13 @@ def read_paced(
                 break
     count = paced_length(len(frames), len(frames) / decoder.end, fps)
     moments = np.arange(count if max_frames is None else min(count, max_frames)) / fps
-    places = np.interp(moments, decoder.starts, np.arange(len(frames)))
+    indices = np.interp(moments, decoder.starts, np.arange(len(frames)))
     # Times are rounded in files, which must not decide where a moment is halfway between two frames.
-    return np.stack([frames[place] for place in places.round(6).round().astype(int)])
+    return np.stack([frames[index] for index in indices.round(6).round().astype(int)])
 
 
 def paced_length(num_frames: int, own_fps: float, fps: float) -> int:
-    """How many frames a clip has at another rate: moments before the middle of its last frame.
-
-    Args:
-        num_frames: of the clip.
-        own_fps: its frames per second on average.
-        fps: the other rate.
-    """
+    """Frames that a clip of `own_fps` has at the rate `fps`: moments before the middle of its last frame."""
     return int((num_frames - 0.5) * fps / own_fps) + 1
 
 
@@ -140,16 +130,7 @@ def fit(size: tuple[int, int], max_side: int) -> tuple[int, int]:
 def probe_video(
     path: Path | str, media_format: MediaFormat, limits: MediaLimits
 ) -> tuple[MediaFacts, VideoDecoder]:
-    """Measure a clip in one pass; the decoder keeps the times of all frames.
-
-    Args:
-        path: the file.
-        media_format: of its content, see `detect_format`.
-        limits: what it may cost.
-
-    Raises:
-        MediaError: not readable, or beyond the limits.
-    """
+    """Measure a clip in one pass, raising as `probe` does; the decoder keeps the times of all frames."""
     with VideoDecoder(path, media_format, limits) as decoder:
         for _ in decoder:
             pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ from typing import Any, Protocol, Self
 from pydantic import Field, model_validator
 
 from generator.prompts.forms import Form, ReplyError, read_reply
-from generator.prompts.pictures import Medium, digest
+from generator.prompts.pictures import Medium
 from generator.validation import Count, Number, record
 
 
@@ -218,8 +219,8 @@ class Asker:
         finally:
             seconds = round(time.monotonic() - began, 3)
             entry = {"at": at, "seconds": seconds, "model": self.model.name}
-            said = _told(question) | _heard(reply) | {"faults": faults, "error": problem}
-            self._transcript.append(entry | said)
+            heard = {"reply": reply and reply.text, "usage": reply and reply.usage}
+            self._transcript.append(entry | _told(question) | heard | {"faults": faults, "error": problem})
 
 
 def _told(question: Question) -> dict[str, Any]:
@@ -235,12 +236,8 @@ def _told(question: Question) -> dict[str, Any]:
             {
                 "caption": shown.caption,
                 "medium": shown.medium.medium_id,
-                "sha256": [digest(picture) for picture in shown.pictures],
+                "sha256": [hashlib.sha256(picture).hexdigest() for picture in shown.pictures],
             }
             for shown in question.shown
         ],
     }
-
-
-def _heard(reply: Reply | None) -> dict[str, Any]:
-    return {"reply": reply and reply.text, "usage": reply and reply.usage}

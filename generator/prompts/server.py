@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import email.utils
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +16,6 @@ from pydantic import Field
 
 from generator.prompts.asking import ModelError, Question, Reply
 from generator.prompts.chat import Part, chat_message
-from generator.prompts.pictures import data_url
 from generator.prompts.plan import Address, ResponseFormat
 from generator.validation import Amount, parse
 
@@ -163,7 +163,8 @@ def _response_format(question: Question, kind: ResponseFormat) -> dict[str, Any]
 
 
 def _show(picture: bytes) -> Part:
-    return {"type": "image_url", "image_url": {"url": data_url(picture)}}
+    url = f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
+    return {"type": "image_url", "image_url": {"url": url}}
 
 
 def _one_line(text: str) -> str:
