@@ -176,7 +176,7 @@ def read_backend(role: str, spec: Mapping[str, Any], *, is_comparer: bool = Fals
 
     Args:
         role: names it in a refusal.
-        spec: of `backends.load_model`, or of `backends.load_comparer`.
+        spec: of `backends.load_model`, or of `Desk.comparer`.
         is_comparer: whether sentence embeddings would do.
 
     Raises:

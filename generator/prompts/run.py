@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from generator.files import replacing
 from generator.media.formats import MediaError
 from generator.prompts.asking import UnansweredError
-from generator.prompts.backends import Desk, load_comparer, load_describer, load_observer, read_prices
+from generator.prompts.backends import Desk, read_prices
 from generator.prompts.differential import differential_prompt
 from generator.prompts.plan import Pair, Plan, read_plan
 from generator.prompts.reading import look_at
@@ -124,10 +124,9 @@ def _work(plan: Plan, desk: Desk, progress: Progress, stop: threading.Event) -> 
     """Make what is not there yet, and note it."""
     wanted = [pair for pair in plan.pairs if pair.pair_id not in progress.prompts]
     if plan.comparer is None:
-        observer = load_observer(plan.describer, desk)
-        make: Make = partial(_observe, observer)
+        make: Make = partial(_observe, desk.model(plan.describer))
     else:
-        comparer = load_comparer(plan.comparer, desk)
+        comparer = desk.comparer(plan.comparer)
         _describe_all(wanted, plan, desk, progress, stop)
         make = partial(_compare, comparer, plan.gamma, progress)
     for pair, prompt in _each(wanted, make, plan.concurrency, stop):
@@ -142,7 +141,7 @@ def _describe_all(
     wanted: Sequence[Pair], plan: Plan, desk: Desk, progress: Progress, stop: threading.Event
 ) -> None:
     """Describe every medium of the pairs once, however many pairs it is in."""
-    describer = load_describer(plan.describer, desk)
+    describer = desk.model(plan.describer)
     media = {medium: None for pair in wanted for medium in (pair.primary, pair.target)}
     undescribed = [medium for medium in media if medium.medium_id not in progress.descriptions]
     for medium, elements in _each(undescribed, describer.describe, plan.concurrency, stop):
