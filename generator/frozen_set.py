@@ -206,21 +206,13 @@ def expect_file(path: Path, sha256: str, remedy: str) -> None:
 
 
 def copy_media(file: MediaFile, target: Path) -> None:
-    """Copy a file and check it on the way; `target` is not to be used where this fails.
+    """Copy a file and check the copy; `target` is not to be used where this fails.
 
     Raises:
         MediaError: `missing`, or `altered` where it has other bytes than stated.
     """
-    try:
-        source = open(file.path, "rb")  # noqa: SIM115 - closed below
-    except FileNotFoundError:
-        raise MediaError(RejectReason.MISSING, f"{file.path} is missing") from None
-    digest = hashlib.sha256()
-    with source, open(target, "wb") as copy:
-        while chunk := source.read(1 << 20):
-            digest.update(chunk)
-            copy.write(chunk)
-    if digest.hexdigest() != file.sha256:
-        raise MediaError(
-            RejectReason.ALTERED, f"{file.path} has sha256 {digest.hexdigest()}, not {file.sha256}"
-        )
+    if not file.path.exists():
+        raise MediaError(RejectReason.MISSING, f"{file.path} is missing")
+    shutil.copyfile(file.path, target)
+    if (found := file_sha256(target)) != file.sha256:
+        raise MediaError(RejectReason.ALTERED, f"{file.path} has sha256 {found}, not {file.sha256}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from operator import gt, lt
 from typing import Annotated
 
 import numpy as np
@@ -113,12 +114,14 @@ class _Rule:
     others: tuple[float, ...]
 
 
-def _above(value: float | None, limit: float) -> bool:
-    return value is not None and value > limit
+def _if_known(measure: str, compare: Callable[[float, float], bool]) -> Callable[[Measures, float], bool]:
+    """Whether a measure is known, and beyond the threshold on the side that `compare` says."""
 
+    def fails(measures: Measures, limit: float) -> bool:
+        value = getattr(measures, measure)
+        return value is not None and compare(value, limit)
 
-def _below(value: float | None, limit: float) -> bool:
-    return value is not None and value < limit
+    return fails
 
 
 #: In the order in which reasons are given.
@@ -129,38 +132,19 @@ _RULES = (
         lambda it, limit: it.num_frames > 1 and it.longest_shot < limit,
         (5, 9, 25, 49, 81, 121),
     ),
-    _Rule("max_faces", RejectReason.MULTI_FACE, lambda it, limit: it.max_faces > limit, (1, 2, 3)),
+    _Rule("max_faces", RejectReason.MULTI_FACE, _if_known("max_faces", gt), (1, 2, 3)),
     _Rule(
         "min_face_share",
         RejectReason.NO_FACE,
         lambda it, limit: it.face_share == 0 or it.face_share < limit,
         (0, 0.1, 0.3, 0.5, 0.8, 0.95),
     ),
-    _Rule(
-        "min_face_px",
-        RejectReason.SMALL_FACE,
-        lambda it, limit: _below(it.face_px, limit),
-        (0, 32, 48, 64, 96, 128, 256),
-    ),
-    _Rule(
-        "min_blur",
-        RejectReason.BLURRED,
-        lambda it, limit: _below(it.blur, limit),
-        (0, 10, 30, 100, 300),
-    ),
-    _Rule(
-        "min_blur_percentile",
-        RejectReason.BLURRED,
-        lambda it, limit: _below(it.blur_percentile, limit),
-        (0, 5, 10, 20),
-    ),
+    _Rule("min_face_px", RejectReason.SMALL_FACE, _if_known("face_px", lt), (0, 32, 48, 64, 96, 128, 256)),
+    _Rule("min_blur", RejectReason.BLURRED, _if_known("blur", lt), (0, 10, 30, 100, 300)),
+    _Rule("min_blur_percentile", RejectReason.BLURRED, _if_known("blur_percentile", lt), (0, 5, 10, 20)),
     *(
-        _Rule(f"max_{angle}", RejectReason.EXTREME_POSE, fails, (15, 30, 45, 60, 90))
-        for angle, fails in (
-            ("yaw", lambda it, limit: _above(it.yaw_max, limit)),
-            ("pitch", lambda it, limit: _above(it.pitch_max, limit)),
-            ("roll", lambda it, limit: _above(it.roll_max, limit)),
-        )
+        _Rule(f"max_{angle}", RejectReason.EXTREME_POSE, _if_known(f"{angle}_max", gt), (15, 30, 45, 60, 90))
+        for angle in ("yaw", "pitch", "roll")
     ),
 )
 
@@ -184,15 +168,7 @@ class WhatIf:
 
 
 def what_if(measures: Sequence[Measures], thresholds: Thresholds) -> list[WhatIf]:
-    """What each threshold costs, at its value and at a few others, before anything is applied.
-
-    Args:
-        measures: of all files.
-        thresholds: as they are now.
-
-    Returns:
-        Rows by threshold in the order of its values.
-    """
+    """What each threshold costs, now and at a few other values; by threshold, in the order of its values."""
     fails = [
         {rule.threshold for rule in _RULES if rule.fails(item, getattr(thresholds, rule.threshold))}
         for item in measures

@@ -79,15 +79,10 @@ class ConsisID:
         limit = self._pipeline.transformer.config.max_text_seq_length
         PromptReader.of_transformers(self._pipeline.tokenizer, limit).check_length(prompt)
         face = self._see(picture)
-        settings = self.settings
         video = self._pipeline(
             image=face.crop,
             prompt=prompt,
-            height=settings.height,
-            width=settings.width,
-            num_frames=settings.num_frames,
-            num_inference_steps=settings.num_inference_steps,
-            guidance_scale=settings.guidance_scale,
+            **self.settings.pipeline_arguments,
             generator=torch.Generator().manual_seed(seed),
             max_sequence_length=limit,
             id_cond=face.embedding,
