@@ -31,4 +31,4 @@ def _body(face: Box, width: int, height: int) -> Box:
     right = min(float(width), face.left + face.width * (1 + WIDTH) / 2)
     top = max(0.0, face.top - ABOVE * face.height)
     bottom = min(float(height), face.top + (HEIGHT - ABOVE) * face.height)
-    return Box(left, top, right - left, bottom - top)
+    return Box.between(left, top, right, bottom)

@@ -6,7 +6,7 @@ second looks at evenly spaced frames with the detectors.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import cv2
@@ -33,12 +33,7 @@ _STILL: Shots = ((0, 1),)
 def annotate_media(
     path: Path | str, detectors: Detectors, settings: CurationSettings | None = None
 ) -> ClipAnnotation:
-    """Look at one file.
-
-    Args:
-        path: a photo or a clip, normalised or not.
-        detectors: what to look with.
-        settings: how closely.
+    """Annotate one file, a photo or a clip, normalised or not.
 
     Raises:
         MediaError: not readable, not supported, or beyond the limits.
@@ -49,7 +44,7 @@ def annotate_media(
     if media_format.kind is MediaKind.IMAGE:
         picture = read_clip(path).frames[0]
         shots, fps, stride = _STILL, 0.0, 1
-        frames = [look(picture, 0, detectors, settings.detection_side)]
+        frames = [annotate_frame(picture, 0, detectors, settings.detection_side)]
     else:
         shots, fps = _clip_shots(path, media_format)
         stride = -(-shots[-1][1] // settings.max_frames)
@@ -58,7 +53,7 @@ def annotate_media(
             for index, frame in enumerate(decoder):
                 if index % stride == 0:
                     picture = decoder.upright_rgb(frame)
-                    frames.append(look(picture, index, detectors, settings.detection_side))
+                    frames.append(annotate_frame(picture, index, detectors, settings.detection_side))
     height, width = picture.shape[:2]
     return ClipAnnotation(
         sha256=file_sha256(path),
@@ -74,19 +69,13 @@ def annotate_media(
     )
 
 
-def look(
+def annotate_frame(
     picture: NDArray[np.uint8], index: int, detectors: Detectors, detection_side: int
 ) -> FrameAnnotation:
-    """Look at one frame.
+    """Annotate one frame of a file, RGB at full size (H, W, 3).
 
-    Args:
-        picture: RGB at full size, shape (H, W, 3).
-        index: its number in the file.
-        detectors: what to look with.
-        detection_side: pixels of the long side for the detectors.
-
-    Returns:
-        Boxes in pixels of the picture; sharpness is measured at full size.
+    Detectors see it with `detection_side` pixels on its long side. Boxes are in pixels of the picture, and
+    sharpness is measured at full size.
     """
     height, width = picture.shape[:2]
     size = fit((width, height), detection_side)
@@ -126,12 +115,7 @@ def _face(face: FoundFace, picture: NDArray[np.uint8], across: float, down: floa
 
 
 def _enlarged(box: Box, across: float, down: float) -> Box:
-    return Box(
-        _short(box.left * across),
-        _short(box.top * down),
-        _short(box.width * across),
-        _short(box.height * down),
-    )
+    return Box(*map(_short, astuple(box.scaled(across, down))))
 
 
 def _short(value: float) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from operator import gt, lt
@@ -66,14 +65,13 @@ def measure(annotation: ClipAnnotation) -> Measures:
     people = find_people(annotation)
     subject = people.subject
     lengths = [end - start for start, end in annotation.shots]
-    sides = [math.sqrt(face.box.area) for face in subject]
     return Measures(
         num_frames=annotation.num_frames,
         num_shots=len(lengths),
         longest_shot=max(lengths),
         max_faces=people.max_faces,
         face_share=people.face_share,
-        face_px=_median(sides),
+        face_px=_median([face.box.side for face in subject]),
         blur=_median([face.blur for face in subject]),
         blur_percentile=None,
         yaw_max=_spread([face.yaw for face in subject]),
@@ -85,8 +83,8 @@ def measure(annotation: ClipAnnotation) -> Measures:
 def rank_blur(measures: Sequence[Measures]) -> list[Measures]:
     """Fill in where in the collection each file's sharpness stands: the share of files that are blurrier."""
     known = [item.blur for item in measures if item.blur is not None]
-    places = iter(percentiles(known))
-    return [item if item.blur is None else replace(item, blur_percentile=next(places)) for item in measures]
+    ranks = iter(percentiles(known))
+    return [item if item.blur is None else replace(item, blur_percentile=next(ranks)) for item in measures]
 
 
 def percentiles(values: Sequence[float]) -> list[float]:
@@ -100,7 +98,7 @@ def percentiles(values: Sequence[float]) -> list[float]:
     ordered = np.sort(np.asarray(values, float))
     below = np.searchsorted(ordered, values, side="left")
     up_to = np.searchsorted(ordered, values, side="right")
-    return [float(place) for place in 50 * (below + up_to - 1) / (len(values) - 1)]
+    return [float(rank) for rank in 50 * (below + up_to - 1) / (len(values) - 1)]
 
 
 @dataclass(frozen=True)
@@ -151,8 +149,8 @@ _RULES = (
 
 def judge(measures: Measures, thresholds: Thresholds) -> tuple[RejectReason, ...]:
     """Why a file is not used, the weightiest reason first; empty where it is used."""
-    found = (rule.reason for rule in _RULES if rule.fails(measures, getattr(thresholds, rule.threshold)))
-    return tuple(dict.fromkeys(found))
+    reasons = (rule.reason for rule in _RULES if rule.fails(measures, getattr(thresholds, rule.threshold)))
+    return tuple(dict.fromkeys(reasons))
 
 
 @dataclass(frozen=True)

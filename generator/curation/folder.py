@@ -173,14 +173,14 @@ def _read_file(path: Path, card: IdentityCard, limits: MediaLimits) -> PersonFil
 
 def _reject_nested(root: Path, folder: Path) -> Iterator[RejectedFile]:
     """One line for every file below a sub-folder of a person; links are not followed."""
-    found = False
-    for place, folders, names in os.walk(folder):
+    is_empty = True
+    for nested, folders, names in os.walk(folder):
         folders.sort()
         for name in sorted(names):
-            found = True
+            is_empty = False
             problem = MediaError(RejectReason.MISPLACED, "lies too deep; move it up into the person's folder")
-            yield _rejected(root, Path(place, name), problem)
-    if not found:
+            yield _rejected(root, Path(nested, name), problem)
+    if is_empty:
         yield _rejected(root, folder, MediaError(RejectReason.MISPLACED, "is a folder with no file"))
 
 
