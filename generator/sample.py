@@ -173,7 +173,7 @@ def _make_missing(
     try:
         references = [read_reference(resolve(path), kind, settings) for path, kind in group[0].references]
     except (ValueError, OSError) as error:
-        return [_failure(sample, _one_line(error)) for sample in group]
+        return [_failure(sample, error) for sample in group]
     pipeline = load()
     if problem := pipeline.prompt_reader().read(group[0].prompt).problem:
         return [_failure(sample, problem) for sample in group]
@@ -183,7 +183,7 @@ def _make_missing(
     except BrokenVideoError as error:
         videos, faults = error.videos, error.faults
     except NotFiniteError as error:
-        return [_failure(sample, _one_line(error)) for sample in missing]
+        return [_failure(sample, error) for sample in missing]
     broken = []
     for index, (sample, frames) in enumerate(zip(group, videos, strict=True)):
         if sample in missing and (fault := faults.get(index)):
@@ -193,8 +193,9 @@ def _make_missing(
     return broken
 
 
-def _failure(sample: SampleRequest, error: str) -> dict[str, Any]:
-    return {"sample_id": sample.sample_id, "error": error}
+def _failure(sample: SampleRequest, error: Exception | str) -> dict[str, Any]:
+    line = " ".join(str(error).split()) or type(error).__name__
+    return {"sample_id": sample.sample_id, "error": line}
 
 
 def sample_batch(
@@ -277,10 +278,6 @@ def _existing(folder: Path, sample: SampleRequest, settings: SamplerSettings) ->
         "fps": settings.fps,
         "size_bytes": facts.size_bytes,
     }
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _take_threads(arguments: list[str]) -> list[str]:

@@ -94,11 +94,7 @@ class ChatServer:
 
 
 def _before(until: float, pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Pieces that come in time.
-
-    Raises:
-        TimeoutError: one came too late.
-    """
+    """Pieces, as long as they come in time; TimeoutError for one that comes too late."""
     for piece in pieces:
         if time.monotonic() > until:
             raise TimeoutError
@@ -108,9 +104,7 @@ def _before(until: float, pieces: Iterable[bytes]) -> Iterator[bytes]:
 def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
     """Seconds to wait that a server asked for, as a number or as a date; None where it did not.
 
-    Args:
-        headers: of its answer, names in lower case.
-        now: seconds since the epoch.
+    Headers have names in lower case; `now` is in seconds since the epoch.
     """
     value = headers.get("retry-after", "").strip()
     if value.replace(".", "", 1).isdecimal():
@@ -122,11 +116,7 @@ def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _read_envelope(body: bytes) -> Reply:
-    """The reply in a server's answer.
-
-    Raises:
-        ModelError: it is no chat completion, or one without a text.
-    """
+    """The reply in a server's answer; ModelError where it is no chat completion, or one without a text."""
     try:
         answer = parse(_Answer, body)
     except ValueError as error:
