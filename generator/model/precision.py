@@ -139,9 +139,9 @@ def bfloat16_slowdown() -> float:
     inputs = [torch.ones(rows, columns, dtype=kind, requires_grad=True) for kind in kinds]
     best = [float("inf"), float("inf")]
     for turn in range(_ROUNDS + 1):
-        for place, (layer, given) in enumerate(zip(layers, inputs, strict=True)):
+        for index, (layer, given) in enumerate(zip(layers, inputs, strict=True)):
             began = time.process_time()
             layer(given).sum().backward()
             if turn:  # the first one prepares the kernels
-                best[place] = min(best[place], time.process_time() - began)
+                best[index] = min(best[index], time.process_time() - began)
     return best[1] / best[0]

@@ -56,18 +56,15 @@ def render_clip(
     seed: int = 0,
     yaw: float | None = None,
 ) -> Array:
-    """Draw one clip.
+    """Draw one clip, (num_frames, size, size, 3) uint8 RGB; one frame is a still.
 
     Args:
         identity: the person.
         elements: a state for each of the seven elements.
-        num_frames: F; 1 draws a still.
+        num_frames: F.
         size: height and width in pixels.
         seed: draws position and view; equal seeds give equal pixels.
         yaw: where the face looks at first, radians; near the front when None.
-
-    Returns:
-        (F, H, W, 3) uint8 RGB.
     """
     rng = framing_chance(seed)
     framing = plan_framing(elements, num_frames, size, rng, yaw)

@@ -35,15 +35,9 @@ class Place:
 
 
 def draw_place(name: str, size: int, shift: float) -> Array:
-    """Draw a background.
+    """Draw a state of the element `background`: (size, size, 3) float32 in 0..255.
 
-    Args:
-        name: a state of the element `background`.
-        size: height and width in pixels.
-        shift: sideways, in 1/64 of the picture.
-
-    Returns:
-        (H, W, 3) float32 in 0..255.
+    It is shifted sideways by `shift`, in 1/64 of the picture.
     """
     place = Place(size, shift)
     _PLACES[name](place)
