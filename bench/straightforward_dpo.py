@@ -23,10 +23,10 @@ from peft import LoraConfig
 from torch import Tensor, nn
 
 from bench.straightforward import load
+from generator.media.video import read_clip
 from generator.model.order import in_order
 from generator.model.references import fit, normalise
 from generator.records import ReferenceKind
-from generator.video import read_clip
 from rlhf.dpo.config import FlowDPOConfig
 from rlhf.export.row import ExportRow
 

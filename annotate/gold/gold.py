@@ -21,8 +21,8 @@ from annotate.database import clock
 from annotate.gold.queries import slots_to_repeat
 from annotate.models import GoldKind, GoldPair, Instance, Round, Slot, Use, User, VideoPair, VideoSample
 from annotate.people.queries import usable_references
-from generator.display_copies import Frames, bend, write_display_copy
-from generator.video import probe
+from generator.media.display_copies import Frames, bend, write_display_copy
+from generator.media.video import probe
 from rlhf.records import Track, Verdict
 
 #: Working items of each kind, and how many people may see one.

@@ -14,7 +14,7 @@ from annotate.gold.gold import make_gold, retire
 from annotate.gold.qualification_queries import missed_pairs, standing_of
 from annotate.models import GoldPair
 from annotate.people.queries import statements_of
-from generator.media import MediaError
+from generator.media.formats import MediaError
 from rlhf.records import Track
 
 

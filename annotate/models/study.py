@@ -30,7 +30,7 @@ class Study(models.Model):
     seed = models.PositiveIntegerField()
     pairs_per_person = models.PositiveSmallIntegerField()
     link = models.OneToOneField(EntryLink, models.PROTECT, related_name="study")
-    # A `generator.harmonise.ClipForm`, in which every video is shown; null until they were looked at.
+    # A `generator.media.harmonise.ClipForm`, in which every video is shown; null until they were looked at.
     form = models.JSONField(null=True, blank=True)
     # Why its videos could not be stored; empty otherwise.
     error = models.TextField(blank=True)

@@ -33,8 +33,9 @@ from generator.curation.folder import RejectedFile
 from generator.dataset.read import read_dataset
 from generator.dataset.rows import InstanceRow, PersonRow, PlaceRow, ReferenceRow
 from generator.frozen_set import copy_media
-from generator.media import MediaError, RejectReason
-from generator.video import probe, read_clip, write_poster
+from generator.media.formats import MediaError, RejectReason
+from generator.media.photo import write_photo
+from generator.media.video import probe, read_clip
 
 
 @dataclass
@@ -182,7 +183,7 @@ def _store_media(row: ReferenceRow, folder: Path) -> dict[str, Any]:
     if row.annotation is not None:
         copy_media(row.annotation, file.with_name(ANNOTATION_NAME))
         _expect_annotation(file.with_name(ANNOTATION_NAME), row)
-    write_poster(settings.STORAGE_ROOT / poster, read_clip(file, max_frames=1).frames[0])
+    write_photo(settings.STORAGE_ROOT / poster, read_clip(file, max_frames=1).frames[0])
     return {
         "path": str(path),
         "poster": str(poster),
@@ -233,7 +234,7 @@ def _take_place(reference: Reference, row: PlaceRow) -> InstanceReference:
     path = crop_path(reference, row.recipe)
     file, poster = settings.STORAGE_ROOT / path, path.with_suffix(".jpg")
     copy_media(row.file, file)
-    write_poster(settings.STORAGE_ROOT / poster, read_clip(file, max_frames=1).frames[0])
+    write_photo(settings.STORAGE_ROOT / poster, read_clip(file, max_frames=1).frames[0])
     return InstanceReference(
         reference=reference,
         recipe=row.recipe.to_json(),

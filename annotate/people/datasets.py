@@ -18,8 +18,8 @@ from generator.curation.augmentation import Recipe
 from generator.dataset.manifest import Manifest
 from generator.dataset.rows import InstanceRow, PersonRow, PlaceRow, PromptRow, ReferenceRow
 from generator.dataset.write import write_dataset
+from generator.files import file_sha256
 from generator.frozen_set import MediaFile
-from generator.media import file_sha256
 from generator.records import ElementChange
 
 ROWS_AT_ONCE = 200

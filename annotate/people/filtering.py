@@ -13,7 +13,7 @@ from annotate.models import AppliedThresholds, Curation, IdentityGroup, Referenc
 from annotate.people.queries import measures_of, thresholds_now
 from generator.curation.duplicates import find_duplicates
 from generator.curation.filters import Thresholds, judge, percentiles
-from generator.media import RejectReason
+from generator.media.formats import RejectReason
 
 
 def judge_person(

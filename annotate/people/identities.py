@@ -17,10 +17,11 @@ from annotate.people.people import PORTRAIT_WORLD, state_consent
 from generator.curation.card import CARD_NAME, USES, IdentityCard
 from generator.curation.folder import Person, PersonFile, RejectedFile, scan_people
 from generator.curation.shots import SHOT_SIDE, find_shots
-from generator.decoder import VideoDecoder
-from generator.media import MediaError, MediaFacts, MediaFormat, MediaLimits, RejectReason
-from generator.normalise import normalise, normalise_shots
-from generator.video import fit, read_clip, write_poster
+from generator.media.decoder import VideoDecoder
+from generator.media.formats import MediaError, MediaFacts, MediaFormat, MediaLimits, RejectReason
+from generator.media.normalise import normalise, normalise_shots
+from generator.media.photo import write_photo
+from generator.media.video import fit, read_clip
 
 Follow = Callable[[Iterable[Person | RejectedFile]], Iterable[Person | RejectedFile]]
 
@@ -216,5 +217,5 @@ def _new_path(facts: MediaFacts) -> Path:
 def _store_poster(path: Path) -> Path:
     poster = path.with_name("poster.jpg")
     frames = read_clip(settings.STORAGE_ROOT / path, max_frames=1).frames
-    write_poster(settings.STORAGE_ROOT / poster, frames[0])
+    write_photo(settings.STORAGE_ROOT / poster, frames[0])
     return poster

@@ -19,14 +19,15 @@ from annotate.people.queries import accepted, primary_of, usable_references
 from annotate.privacy.consent_queries import may_be_drawn, who_may_not_be_drawn
 from generator.curation.annotation import ANNOTATION_NAME, ClipAnnotation, load_annotation
 from generator.curation.augmentation import Recipe, apply_recipe, possible_kinds
+from generator.files import file_sha256
 from generator.instances import Draw, Vocabulary, draw_crops, draw_instances, draw_observed
-from generator.media import file_sha256
+from generator.media.encoder import write_clip
+from generator.media.photo import write_photo
 from generator.portraits.world import ELEMENT_STATES, phrase_change
 from generator.prompts.stages import say_change
 from generator.records import IdentityGroup as GroupRecord
 from generator.records import InstancePlan
 from generator.records import Reference as ReferenceRecord
-from generator.video import write_clip, write_poster
 
 
 def _say(element: str, state: str, choice: int) -> str:
@@ -240,11 +241,11 @@ def _cut(reference: Reference, recipe: Recipe) -> dict[str, Any]:
     file = settings.STORAGE_ROOT / path
     if not file.exists():
         frames = apply_recipe(recipe, settings.STORAGE_ROOT / reference.path)
-        write_poster(settings.STORAGE_ROOT / poster, frames[0])
+        write_photo(settings.STORAGE_ROOT / poster, frames[0])
         if recipe.kind.is_clip:
             write_clip(file, frames, reference.fps)
         else:
-            write_poster(file, frames[0])
+            write_photo(file, frames[0])
     return {
         "recipe": recipe.to_json(),
         "kind": recipe.kind,

@@ -33,7 +33,7 @@ from annotate.privacy.consent_queries import Consent, given, with_consent
 from generator.curation.explanation import explain
 from generator.curation.filters import Measures, Thresholds
 from generator.curation.primary import PrimaryRating, rate_primary
-from generator.media import RejectReason
+from generator.media.formats import RejectReason
 from generator.prompts.differential import make_prompt
 
 

@@ -26,7 +26,7 @@ from generator.curation.explanation import explain
 from generator.curation.filters import Thresholds
 from generator.curation.people import find_people
 from generator.curation.primary import PrimaryRating
-from generator.media import RejectReason
+from generator.media.formats import RejectReason
 from rlhf.plots.pages import Plot, curve
 
 PEOPLE_PER_PAGE = 24

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from generator.media import replacing
+from generator.files import replacing
 
 #: In place of a line that said something of the person; lines are counted, so none is dropped.
 STRUCK = "(struck out: it named a person who was erased)"

@@ -16,7 +16,7 @@ from annotate.people.instances import Planned, store_instance
 from annotate.people.queries import usable_references
 from annotate.privacy.consent_queries import may_be_drawn
 from generator.curation.augmentation import Recipe
-from generator.media import replacing
+from generator.files import replacing
 from generator.prompts.differential import differential_prompt
 from generator.prompts.stages import GAMMA
 from generator.records import DifferentialPrompt, ElementChange, InstancePlan

@@ -8,8 +8,8 @@ from django.conf import settings
 
 from annotate.models import Round, VideoSample
 from annotate.rounds.rounds import open_ready_pairs
-from generator.display_copies import write_display_copy
-from generator.media import MediaError
+from generator.media.display_copies import write_display_copy
+from generator.media.formats import MediaError
 
 
 def write_missing_copies(*, at_most: int) -> int:

@@ -13,7 +13,7 @@ from annotate.core.audit import record_event
 from annotate.judging.slots import stop_asking_for
 from annotate.models import DifferentialPrompt, ModelVersion, Slot, VideoPair, VideoSample
 from annotate.people.prompt_reader_queries import reader_of, tokenizer_path
-from generator.media import replacing
+from generator.files import replacing
 from generator.prompts.limit import find_limit
 from generator.prompts.reading import PromptReader
 

@@ -28,7 +28,7 @@ from annotate.models import (
 )
 from annotate.people.prompt_reader_queries import part_by_prompt
 from annotate.rounds.prompt_limits import learn_limit, say_left_out
-from generator.media import file_sha256
+from generator.files import file_sha256
 from generator.records import SamplerSettings
 from rlhf.dpo.config import FlowDPOConfig
 from rlhf.votes.stopping import Rule

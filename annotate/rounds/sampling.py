@@ -15,9 +15,10 @@ from annotate.privacy.consent_queries import given, people_of, refusal_among, us
 from annotate.rounds import queries
 from annotate.rounds.prompt_limits import leave_out_unread
 from annotate.rounds.rounds import open_ready_pairs
-from generator.display_copies import write_display_copy
+from generator.media.display_copies import write_display_copy
+from generator.media.formats import MediaError
+from generator.media.video import probe
 from generator.rundir import RunDir
-from generator.video import MediaError, probe
 
 
 def queue_sampling(round: Round, actor: User | None = None, *, retry_failed: bool = False) -> Run | None:

@@ -12,10 +12,11 @@ from django.db.models.functions import Now
 
 from annotate.jobs.runs import run_dir
 from annotate.models import Study, StudyInput, StudyVideo
-from generator.harmonise import ClipForm, common_form, write_in_form
-from generator.media import MediaError, MediaFacts, MediaKind
-from generator.normalise import normalise
-from generator.video import probe, read_clip, write_poster
+from generator.media.formats import MediaError, MediaFacts, MediaKind
+from generator.media.harmonise import ClipForm, common_form, write_in_form
+from generator.media.normalise import normalise
+from generator.media.photo import write_photo
+from generator.media.video import probe, read_clip
 
 
 def store_media(study: Study) -> bool:
@@ -94,5 +95,5 @@ def _store_reference(study: Study, item: dict[str, str]) -> dict[str, Any]:
     if facts.kind is MediaKind.VIDEO:
         poster = path.removesuffix(".mp4") + ".jpg"
         first = read_clip(settings.STORAGE_ROOT / path, max_frames=1).frames[0]
-        write_poster(settings.STORAGE_ROOT / poster, first)
+        write_photo(settings.STORAGE_ROOT / poster, first)
     return {"name": item["name"], "is_clip": poster != path, "path": path, "poster": poster}

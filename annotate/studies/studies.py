@@ -32,7 +32,7 @@ from annotate.people.queries import statements_of
 from annotate.privacy.consent_queries import given, refusal_among
 from annotate.studies.entries import LinkTerms, add_link
 from annotate.studies.queries import Input, systems_of, videos_by_input
-from generator.media import file_sha256
+from generator.files import file_sha256
 from generator.rundir import RunDir, RunError
 from rlhf.evaluation.records import EvaluationInstance
 from rlhf.evaluation.request import read_instances

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from generator.media import replacing
+from generator.files import replacing
 from generator.rundir import RunError
 from rlhf.dpo.branch_parallel import Partner
 from rlhf.training import processes

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from generator.faults import NotFiniteError
+from generator.media.video import read_clip
 from generator.records import SamplerSettings
 from generator.sample import read_reference
-from generator.video import read_clip
 from rlhf.export.row import ExportRow
 from rlhf.training.cache import digest, fill, frozen_sha256, read_tensors
 from rlhf.training.draws import Tensors

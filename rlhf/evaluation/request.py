@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from generator.media import file_sha256
+from generator.files import file_sha256
 from generator.records import SamplerSettings, ShownReference
 from generator.rundir import RunDir, RunError
 from generator.validation import Count, read, record

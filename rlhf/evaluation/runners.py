@@ -19,8 +19,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from generator.media.encoder import write_clip
+from generator.media.video import read_clip
 from generator.records import SamplerSettings
-from generator.video import read_clip, write_clip
 from rlhf.evaluation.benchmark.card import BenchmarkError
 from rlhf.evaluation.benchmark.commands import run_and_print
 from rlhf.evaluation.benchmark.entry import ENTRY_FILE, EntryFacts, Key, read_entry, video_name

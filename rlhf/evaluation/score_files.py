@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from generator.media import file_sha256, replacing
+from generator.files import file_sha256, replacing
 from generator.rundir import RunDir
 from rlhf.evaluation.records import NOT_ASKED, Metric, MetricFacts
 from rlhf.evaluation.videos import Wanted

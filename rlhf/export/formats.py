@@ -21,6 +21,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from generator.files import file_sha256
 from generator.frozen_set import (
     FrozenSetError,
     MediaFile,
@@ -31,7 +32,6 @@ from generator.frozen_set import (
     write_facts,
 )
 from generator.frozen_table import write_table
-from generator.media import file_sha256
 from rlhf.export.freezing import Export, Manifest, read_export
 from rlhf.export.row import ExportRow
 

@@ -20,9 +20,9 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from generator import frozen_set
+from generator.files import file_sha256
 from generator.frozen_set import FrozenSetError, encode_line, expect_file, place_media, staged
 from generator.frozen_table import TableWriter, columns_of
-from generator.media import file_sha256
 from generator.validation import record
 from rlhf.export.row import ExportRow
 from rlhf.export.rule import ExportRule

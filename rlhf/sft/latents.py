@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from generator.faults import NotFiniteError
+from generator.media.video import read_paced
 from generator.records import ReferenceKind, SamplerSettings
 from generator.rundir import RunError
 from generator.sample import read_reference
-from generator.video import read_paced
 from rlhf.training.cache import Encode, fill
 from rlhf.training.instances import TrainingInstance
 

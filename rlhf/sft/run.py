@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from generator.media import file_sha256
+from generator.files import file_sha256
 from generator.records import SamplerSettings
 from generator.rundir import RunDir, RunError
 from rlhf.sft.config import SFTConfig

@@ -18,8 +18,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from generator.faults import NotFiniteError
+from generator.files import replacing
 from generator.frozen_set import encode_line
-from generator.media import replacing
 from generator.rundir import RunError
 from rlhf.training import processes
 from rlhf.training.lora import ADAPTER, lora_layers

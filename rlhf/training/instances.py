@@ -15,10 +15,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from generator.media import MediaFacts
+from generator.media.formats import MediaFacts
+from generator.media.video import paced_length, probe
 from generator.records import ReferenceKind, SamplerSettings
 from generator.validation import parse, record
-from generator.video import paced_length, probe
 
 #: Share by which a clip may have fewer frames per second than a run; of a hundred frames it repeats so many.
 RATE_TOLERANCE = 0.05

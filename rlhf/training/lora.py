@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from generator.adapter_files import ADAPTER_FILE
-from generator.media import file_sha256
+from generator.files import file_sha256
 
 #: Name of the adapter that is being trained, while it is.
 ADAPTER = "trained"

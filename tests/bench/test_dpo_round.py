@@ -19,9 +19,9 @@ from bench.dpo_world import (
     sample_items,
 )
 from bench.found_data import BLEACHED, beautify, write_found_data
+from generator.media.video import read_clip
 from generator.portraits.oracle import Oracle, controllability_score, identity_similarity
 from generator.portraits.world import HAIR_COLOURS, draw_identity
-from generator.video import read_clip
 from rlhf.records import Track, Verdict
 from rlhf.training.instances import read_dataset
 from rlhf.votes.consensus import resolve_track

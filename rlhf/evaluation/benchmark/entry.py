@@ -14,10 +14,11 @@ from typing import Any, Literal, Self
 
 from pydantic import AliasChoices, Field, model_validator
 
+from generator.files import replacing
 from generator.frozen_set import write_facts
-from generator.media import MediaError, replacing
+from generator.media.formats import MediaError
+from generator.media.video import probe
 from generator.validation import parse, record, to_json
-from generator.video import probe
 from rlhf.evaluation.benchmark.card import BenchmarkError
 from rlhf.evaluation.benchmark.set import Benchmark, check_same
 

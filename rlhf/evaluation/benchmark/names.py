@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from generator.media import replacing
+from generator.files import replacing
 from rlhf.evaluation.benchmark.card import BenchmarkError
 from rlhf.evaluation.benchmark.entry import EntryFacts, Key, video_name
 from rlhf.evaluation.benchmark.set import Benchmark

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from generator.curation.annotation import Box
 from generator.curation.detection import FaceDetector, FoundFace
-from generator.video import fit
+from generator.media.video import fit
 
 #: Pixels of a crop, and where in it ArcFace and its kin were shown eyes, nose and mouth corners.
 CROP_SIDE = 112

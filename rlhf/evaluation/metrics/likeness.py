@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from generator.media.video import read_clip
 from generator.validation import Count, Stored, record
-from generator.video import read_clip
 
 
 @record

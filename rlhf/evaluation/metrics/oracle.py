@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from generator.media import file_sha256
+from generator.files import file_sha256
 from generator.portraits.oracle import (
     GLANCES,
     WEIGHTS,

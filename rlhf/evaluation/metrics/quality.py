@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from generator.curation.detection import needed
 from generator.curation.weights import Weights
-from generator.video import fit, read_clip
+from generator.media.video import fit, read_clip
 from rlhf.evaluation.metrics.motion import FARNEBACK, optical_flow, to_grey
 from rlhf.evaluation.metrics.registry import MetricOptions
 from rlhf.evaluation.records import EvaluationInstance, MetricError, MetricFacts, VideoScores

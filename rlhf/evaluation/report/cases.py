@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from generator.media.video import fit, read_clip
 from generator.rundir import RunDir
-from generator.video import fit, read_clip
 from rlhf.evaluation.records import EvaluationInstance
 from rlhf.evaluation.report.frames import CaseSimilarity, case_similarities
 from rlhf.evaluation.report.tables import Result, SystemRow

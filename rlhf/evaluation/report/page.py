@@ -13,7 +13,7 @@ from typing import Any
 
 import jinja2
 
-from generator.media import replacing
+from generator.files import replacing
 from generator.rundir import RunDir
 from rlhf.evaluation.report import cases as report_cases
 from rlhf.evaluation.report import frames as report_frames

@@ -16,7 +16,7 @@ from annotate.models import ModelVersion, Run, RunMetric, RunStatus, Slot, Video
 from annotate.rounds.rounds import plan_pairs
 from annotate.rounds.sampling import queue_sampling
 from annotate.training.dpo import queue_dpo
-from generator.video import write_clip
+from generator.media.encoder import write_clip
 from rlhf.records import Track, Verdict
 from tests.factories import make_instance, make_pair, make_round
 from tests.votes import vote

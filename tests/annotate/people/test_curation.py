@@ -23,11 +23,11 @@ from annotate.people.queries import usable_references
 from generator.curation.annotation import Box, DetectorInfo, load_annotation
 from generator.curation.bodies import EstimatedHumans
 from generator.curation.detection import Detectors, FoundFace
-from generator.media import file_sha256
-from generator.photo import write_photo
+from generator.files import file_sha256
+from generator.media.encoder import write_clip
+from generator.media.photo import write_photo
 from generator.portraits.__main__ import write_person
 from generator.portraits.annotation import DETECTOR
-from generator.video import write_clip
 from tests.factories import make_group, make_reference
 
 

@@ -18,9 +18,9 @@ from annotate.people.dataset_import import import_dataset
 from annotate.people.datasets import export_dataset
 from annotate.people.instances import build_instances
 from generator.dataset.manifest import Manifest
+from generator.files import file_sha256
 from generator.frozen_table import read_table, rows_sha256
 from generator.instances import Draw
-from generator.media import file_sha256
 from generator.records import ReferenceKind
 from generator.rundir import RunDir
 from rlhf.training.instances import read_dataset

@@ -21,8 +21,9 @@ from annotate.models import (
 from annotate.privacy.erasure import erase_identity
 from annotate.studies.media import store_media
 from generator.frozen_set import MediaFile
+from generator.media.encoder import write_clip
+from generator.media.video import probe
 from generator.records import ReferenceKind
-from generator.video import probe, write_clip
 from rlhf.evaluation.benchmark.card import Card
 from rlhf.evaluation.benchmark.set import write_benchmark
 from rlhf.evaluation.records import EvaluationInstance, NamedElement, Task

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from generator.video import write_clip
+from generator.media.encoder import write_clip
 from rlhf.evaluation.columns import COLUMNS
 from rlhf.evaluation.paired import compare
 from rlhf.evaluation.records import MetricFacts

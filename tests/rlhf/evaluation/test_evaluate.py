@@ -7,13 +7,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from generator.files import file_sha256  # noqa: E402
 from generator.frozen_set import MediaFile  # noqa: E402
-from generator.media import file_sha256  # noqa: E402
+from generator.media.encoder import write_clip  # noqa: E402
+from generator.media.video import read_clip  # noqa: E402
 from generator.portraits.oracle import Reading  # noqa: E402
 from generator.portraits.world import ELEMENT_STATES  # noqa: E402
 from generator.records import ReferenceKind  # noqa: E402
 from generator.rundir import RunDir, RunError, run_command  # noqa: E402
-from generator.video import read_clip, write_clip  # noqa: E402
 from rlhf.evaluate import main  # noqa: E402
 from rlhf.evaluation.benchmark.entry import EntryFacts  # noqa: E402
 from rlhf.evaluation.benchmark.set import Card, write_benchmark  # noqa: E402

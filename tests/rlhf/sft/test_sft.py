@@ -11,10 +11,11 @@ pytest.importorskip("diffusers")
 
 from safetensors.torch import load_file  # noqa: E402
 
+from generator.media.encoder import write_clip  # noqa: E402
+from generator.media.video import probe, read_clip  # noqa: E402
 from generator.model.checkpoint import load_pipeline  # noqa: E402
 from generator.rundir import RunDir, RunError, run_command  # noqa: E402
 from generator.sample import make_videos  # noqa: E402
-from generator.video import probe, read_clip, write_clip  # noqa: E402
 from rlhf.sft.config import SFTConfig  # noqa: E402
 from rlhf.sft.latents import cache_instances  # noqa: E402
 from rlhf.sft.run import check, main, make_trainable  # noqa: E402

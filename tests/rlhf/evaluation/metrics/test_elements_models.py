@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from generator.curation.weights import Weights  # noqa: E402
-from generator.photo import write_photo  # noqa: E402
+from generator.media.photo import write_photo  # noqa: E402
 from generator.records import ReferenceKind  # noqa: E402
 from rlhf.evaluation.metrics.elements import make  # noqa: E402
 from rlhf.evaluation.metrics.elements_models import (  # noqa: E402

@@ -9,11 +9,12 @@ import pytest
 
 pytest.importorskip("torch")
 
+from generator.media.encoder import write_clip
+from generator.media.video import read_clip
 from generator.portraits.__main__ import write_person
 from generator.portraits.oracle import Reading, controllability_score, identity_similarity
 from generator.portraits.world import ELEMENT_STATES, change_elements
 from generator.records import ELEMENTS, ReferenceKind
-from generator.video import read_clip, write_clip
 from rlhf.evaluation.metrics.oracle import CHANGES, element_scores, make
 from rlhf.evaluation.metrics.registry import MetricOptions
 from rlhf.evaluation.records import NOT_ASKED, EvaluationInstance, MetricError

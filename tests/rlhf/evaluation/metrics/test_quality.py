@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from generator.video import write_clip
+from generator.media.encoder import write_clip
 from rlhf.evaluation.metrics.quality import (
     cleanness,
     dynamic_degree,

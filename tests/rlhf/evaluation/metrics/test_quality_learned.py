@@ -14,7 +14,7 @@ from safetensors.numpy import save_file  # noqa: E402
 from transformers import ViTConfig, ViTModel  # noqa: E402
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil  # noqa: E402
 
-from generator.video import write_clip  # noqa: E402
+from generator.media.encoder import write_clip  # noqa: E402
 from rlhf.evaluation.metrics.quality import make  # noqa: E402
 from rlhf.evaluation.metrics.quality_learned import BATCH, aesthetic_quality, consistency, embed  # noqa: E402
 from rlhf.evaluation.metrics.registry import MetricOptions  # noqa: E402

@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.media import replacing
-from generator.video import read_clip, write_clip
+from generator.files import replacing
+from generator.media.encoder import write_clip
+from generator.media.video import read_clip
 
 #: How far a bent picture is moved at most, in parts of its sides, and in how many waves. Nothing folds over.
 BEND, WAVES = 0.04, 1.25
@@ -26,6 +27,7 @@ SIZES_PER_DOUBLING = 8
 #: Of the last box of a file: its size, then its name.
 _BOX = 8
 
+#: RGB, shape (F, H, W, 3).
 Frames = NDArray[np.uint8]
 
 
@@ -53,16 +55,11 @@ def write_display_copy(
 
 
 def shaded(frames: Frames, name: str) -> Frames:
-    """Add a shade that is constant over time: at most one step of brightness at any place, drawn from `name`.
-
-    Args:
-        frames: RGB, shape (F, H, W, 3).
-        name: of the copy.
-    """
+    """Add a shade that is constant over time: at most one step of brightness anywhere, drawn from `name`."""
     height, width = frames.shape[1:3]
     rng = np.random.default_rng(list(hashlib.sha256(name.encode()).digest()))
-    places = rng.uniform(-SHADE, SHADE, (SHADE_PLACES, SHADE_PLACES)).astype(np.float32)
-    shade = cv2.resize(places, (width, height), interpolation=cv2.INTER_LINEAR).round().astype(np.int16)
+    coarse = rng.uniform(-SHADE, SHADE, (SHADE_PLACES, SHADE_PLACES)).astype(np.float32)
+    shade = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR).round().astype(np.int16)
     copy: Frames = np.clip(frames.astype(np.int16) + shade[None, :, :, None], 0, 255).astype(np.uint8)
     return copy
 
@@ -72,9 +69,6 @@ def bend(frames: Frames) -> Frames:
 
     Clothes, background and movement stay readable. Sharpness, colours and the length of the file change by
     less than videos differ, so that none of them tells a bent video from others.
-
-    Args:
-        frames: RGB, shape (F, H, W, 3).
     """
     height, width = frames.shape[1:3]
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Self, cast
 
 import av
@@ -18,9 +17,9 @@ from av.stream import Disposition
 from av.video.reformatter import Colorspace, ColorTrc, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from generator.interlacing import deinterlaced
-from generator.media import MediaError, MediaFormat, MediaLimits, RejectReason
-from generator.turning import Turn, turn_of
+from generator.media.formats import DEFAULT_LIMITS, MediaError, MediaFormat, MediaLimits, RejectReason
+from generator.media.interlacing import deinterlaced
+from generator.media.turning import Turn, turn_of
 
 #: A file that breaks off is still used when this many frames came before the break.
 MIN_DAMAGED_FRAMES = 5
@@ -41,7 +40,7 @@ _HDR_TRANSFERS = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
 class VideoDecoder:
     """Iterate once over the decoded frames of a file; afterwards it knows when each was shown.
 
-    Interlaced frames come out as whole pictures, see `generator.interlacing`.
+    Interlaced frames come out as whole pictures, see `generator.media.interlacing`.
 
     Args:
         path: the file.
@@ -64,8 +63,9 @@ class VideoDecoder:
         OSError: the file cannot be opened.
     """
 
-    def __init__(self, path: Path | str, media_format: MediaFormat, limits: MediaLimits) -> None:
-        """Open the file; nothing is decoded yet."""
+    def __init__(
+        self, path: Path | str, media_format: MediaFormat, limits: MediaLimits = DEFAULT_LIMITS
+    ) -> None:
         self._limits, self._format = limits, media_format
         self._converter = VideoReformatter()
         self._graph: Graph | None = None
@@ -90,13 +90,9 @@ class VideoDecoder:
         self.is_damaged = False
 
     def __enter__(self) -> Self:
-        """Use it as a context manager, so that the file is closed."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the file."""
+    def __exit__(self, *exception: object) -> None:
         self._container.close()
         self._file.close()
 

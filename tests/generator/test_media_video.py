@@ -8,9 +8,12 @@ import av
 import numpy as np
 import pytest
 
-from generator import video
-from generator.normalise import normalise
-from generator.video import MediaError, MediaKind, MediaLimits, probe, read_clip, write_clip, write_poster
+from generator.media import encoder
+from generator.media.encoder import write_clip
+from generator.media.formats import MediaError, MediaKind, MediaLimits
+from generator.media.normalise import normalise
+from generator.media.photo import write_photo
+from generator.media.video import probe, read_clip
 from tests.generator.media_files import MediaMaker, grey_of, moving, picture
 
 RED = (220, 30, 30)
@@ -89,10 +92,10 @@ def test_it_leaves_the_old_file_when_writing_fails(make: MediaMaker) -> None:
 
 
 def test_it_writes_posters(make: MediaMaker) -> None:
-    write_poster(make.folder / "poster.png", picture())
+    write_photo(make.folder / "poster.png", picture())
     assert (read_clip(make.folder / "poster.png").frames[0] == picture()).all()
     with pytest.raises(ValueError, match=r"poster\.gif must end in"):
-        write_poster(make.folder / "poster.gif", picture())
+        write_photo(make.folder / "poster.gif", picture())
 
 
 def test_it_states_the_facts_of_a_clip(make: MediaMaker) -> None:
@@ -214,7 +217,7 @@ def test_every_processor_writes_the_same_bytes(tmp_path, monkeypatch):
     still = np.random.default_rng(1).integers(30, 220, (8, 6, 3)).repeat(8, 0).repeat(8, 1).astype(np.uint8)
     frames = np.stack([np.roll(still, step, axis=1) for step in range(9)])
     write_clip(tmp_path / "fast.mp4", frames, 8)
-    configure = video._configure
+    configure = encoder._configure
 
     def plainly(codec, *rest):
         configure(codec, *rest)
@@ -222,6 +225,6 @@ def test_every_processor_writes_the_same_bytes(tmp_path, monkeypatch):
         given = [options["x264-params"]] if "x264-params" in options else []
         codec.options = options | {"x264-params": ":".join([*given, "asm=0"])}
 
-    monkeypatch.setattr(video, "_configure", plainly)
+    monkeypatch.setattr(encoder, "_configure", plainly)
     write_clip(tmp_path / "plain.mp4", frames, 8)
     assert (tmp_path / "fast.mp4").read_bytes() == (tmp_path / "plain.mp4").read_bytes()

@@ -9,8 +9,8 @@ import av
 import numpy as np
 import pytest
 
-from generator.normalise import normalise
-from generator.video import read_clip
+from generator.media.normalise import normalise
+from generator.media.video import read_clip
 from tests.generator.media_files import MediaMaker
 
 CASES = Path(__file__).parents[3] / "shared/cases"

@@ -7,10 +7,7 @@ format, so that no file can make FFmpeg guess a playlist and open other files.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -67,7 +64,6 @@ class MediaError(ValueError):
     """
 
     def __init__(self, reason: RejectReason, detail: str) -> None:
-        """Keep the reason and one line of detail, whatever line breaks a decoder put in it."""
         self.reason = reason
         self.detail = " ".join(detail.split())
         super().__init__(f"{reason}: {self.detail}")
@@ -102,25 +98,15 @@ class MediaFormat(StrEnum):
 
 @dataclass(frozen=True)
 class MediaLimits:
-    """What a file may cost to open.
+    """What a file may cost to open."""
 
-    Attributes:
-        max_bytes: of the file.
-        max_side: pixels, of the longer side.
-        max_pixels: of one picture or frame.
-        min_frames: decoded frames that a video needs.
-        max_frames: decoded frames of a video.
-        max_duration_s: of a video.
-        max_clip_bytes: memory of the frames that one call may return.
-    """
-
-    max_bytes: int = 1 << 30
-    max_side: int = 16_384
-    max_pixels: int = 64_000_000
-    min_frames: int = 1
-    max_frames: int = 18_000
-    max_duration_s: float = 600.0
-    max_clip_bytes: int = 4 << 30
+    max_bytes: int = 1 << 30  # of the file
+    max_side: int = 16_384  # pixels, of the longer side
+    max_pixels: int = 64_000_000  # of one picture or frame
+    min_frames: int = 1  # decoded frames that a video needs
+    max_frames: int = 18_000  # decoded frames of a video
+    max_duration_s: float = 600.0  # of a video
+    max_clip_bytes: int = 4 << 30  # memory of the frames that one call may return
 
     def check_picture(self, width: int, height: int) -> None:
         """Refuse a picture by its stated size, before any of it is decoded.
@@ -141,39 +127,26 @@ class MediaLimits:
             )
 
 
+DEFAULT_LIMITS = MediaLimits()
+
+
 @dataclass(frozen=True)
 class MediaFacts:
-    """What decoding a whole file showed.
-
-    Attributes:
-        kind: still or moving.
-        width: pixels as shown, that is after rotation and with square pixels.
-        height: pixels as shown.
-        num_frames: frames that were decoded; 1 for a still.
-        fps: frames per second on average, `num_frames / duration_s`; 0 for a still.
-        duration_s: seconds from the first frame to the end of the last; 0 for a still.
-        codec: such as `h264` or `jpeg`.
-        pixel_format: such as `yuv420p`, or Pillow's mode of a still.
-        has_audio: whether there is an audio stream.
-        rotation: degrees clockwise by which the stored picture is turned to stand upright: 0, 90, 180, 270.
-        size_bytes: of the file.
-        sha256: of the file, hex.
-        is_damaged: decoding ended early; `num_frames` counts what came before.
-    """
+    """What decoding a whole file showed."""
 
     kind: MediaKind
-    width: int
-    height: int
-    num_frames: int
-    fps: float
-    duration_s: float
-    codec: str
-    pixel_format: str
-    has_audio: bool
-    rotation: int
-    size_bytes: int
+    width: int  # pixels as shown, that is after rotation and with square pixels
+    height: int  # pixels as shown
+    num_frames: int  # frames that were decoded; 1 for a still
+    fps: float  # frames per second on average, `num_frames / duration_s`; 0 for a still
+    duration_s: float  # seconds from the first frame to the end of the last; 0 for a still
+    codec: str  # such as `h264` or `jpeg`
+    pixel_format: str  # such as `yuv420p`, or Pillow's mode of a still
+    has_audio: bool  # whether there is an audio stream
+    rotation: int  # degrees clockwise by which the stored picture is turned to stand upright: 0, 90, 180, 270
+    size_bytes: int  # of the file
     sha256: str
-    is_damaged: bool = False
+    is_damaged: bool = False  # decoding ended early; `num_frames` counts what came before
 
     @property
     def normal_suffix(self) -> str:
@@ -183,12 +156,8 @@ class MediaFacts:
         return ".png" if self.codec == MediaFormat.PNG else ".jpg"
 
 
-def detect_format(path: Path | str, limits: MediaLimits) -> MediaFormat:
-    """Tell a file's format by its first bytes.
-
-    Args:
-        path: a regular file.
-        limits: only `max_bytes` is read here.
+def detect_format(path: Path | str, limits: MediaLimits = DEFAULT_LIMITS) -> MediaFormat:
+    """Tell the format of a regular file by its first bytes; of the limits only `max_bytes` counts here.
 
     Raises:
         MediaError: empty, too large, no known format, or text that a browser or a decoder would act on.
@@ -201,38 +170,36 @@ def detect_format(path: Path | str, limits: MediaLimits) -> MediaFormat:
         head = file.read(2048)
     if not head:
         raise MediaError(RejectReason.UNREADABLE, "is empty (0 bytes)")
-    found = _known_format(head)
-    if found is None:
-        raise _why_unknown(head)
-    return found
+    if known := _known_format(head):
+        return known
+    raise _why_unknown(head)
+
+
+#: What a file of each format begins with.
+_STARTS = {
+    b"\xff\xd8\xff": MediaFormat.JPEG,
+    b"\x89PNG\r\n\x1a\n": MediaFormat.PNG,
+    b"\x1a\x45\xdf\xa3": MediaFormat.MATROSKA,
+    b"\0\0\1\xba": MediaFormat.MPEG_PS,
+    b"\0\0\1\xb3": MediaFormat.MPEG_VIDEO,
+}
 
 
 def _known_format(head: bytes) -> MediaFormat | None:
-    if head.startswith(b"\xff\xd8\xff"):
-        return MediaFormat.JPEG
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return MediaFormat.PNG
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return MediaFormat.WEBP
-    if head.startswith(b"\x1a\x45\xdf\xa3"):
-        return MediaFormat.MATROSKA
+    for start, known in _STARTS.items():
+        if head.startswith(start):
+            return known
+    if head[:4] == b"RIFF":
+        return {b"WEBP": MediaFormat.WEBP, b"AVI ": MediaFormat.AVI}.get(head[8:12])
     if head[4:8] in _MP4_BOXES and head[8:12] not in _HEIF_BRANDS:
         return MediaFormat.MOV
-    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
-        return MediaFormat.AVI
-    if head.startswith(b"\0\0\1\xba"):
-        return MediaFormat.MPEG_PS
-    if head.startswith(b"\0\0\1\xb3"):
-        return MediaFormat.MPEG_VIDEO
-    if _is_transport_stream(head):
-        return MediaFormat.MPEG_TS
-    return None
+    return MediaFormat.MPEG_TS if _is_transport_stream(head) else None
 
 
 def _is_transport_stream(head: bytes) -> bool:
     """Whether packets follow each other, wherever a recording was cut."""
     return any(
-        all(head[place] == _TS_SYNC for place in range(start, start + _TS_NEEDED * size, size))
+        all(head[at] == _TS_SYNC for at in range(start, start + _TS_NEEDED * size, size))
         for size in _TS_PACKETS
         for start in range(min(size, len(head) - (_TS_NEEDED - 1) * size))
     )
@@ -258,26 +225,3 @@ def _why_unknown(head: bytes) -> MediaError:
         "is none of JPEG, PNG, WebP, MP4, MOV, MKV, WebM, AVI, MPEG-PS or MPEG-TS by its content; "
         "save it as one of them",
     )
-
-
-def file_sha256(path: Path | str) -> str:
-    """The sha256 of a file's bytes, hex."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextlib.contextmanager
-def replacing(target: Path | str) -> Iterator[Path]:
-    """Give a temporary name beside `target`, and move it there once everything is written.
-
-    Whoever looks sees the old file or the new one, never a part of it, even after a power cut.
-    """
-    target = Path(target)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)

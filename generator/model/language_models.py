@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class LocalModel:
-    """A vision-language model as a `generator.prompts.asking.Model`.
+    """A vision-language model as a `generator.prompts.asking.Model`, on the accelerator where there is one.
 
     Args:
         model: folder with the model, its processor and its chat template.
@@ -38,7 +38,6 @@ class LocalModel:
     """
 
     def __init__(self, model: Path, max_new_tokens: int = 1024) -> None:
-        """Load the model, on the accelerator where there is one."""
         self.name = model.name
         self._max_new_tokens = max_new_tokens
         self._processor = AutoProcessor.from_pretrained(_folder(model), local_files_only=True)
@@ -72,7 +71,7 @@ class LocalModel:
 
 
 class SentenceComparer:
-    """A `generator.prompts.stages.Comparer` by sentence embeddings.
+    """A `generator.prompts.stages.Comparer` by sentence embeddings, on the accelerator where there is one.
 
     similarity = max(0, cos(e(primary), e(target))), with e the mean of the last hidden states over tokens.
 
@@ -84,7 +83,6 @@ class SentenceComparer:
     """
 
     def __init__(self, model: Path) -> None:
-        """Load the encoder, on the accelerator where there is one."""
         self._tokenizer = AutoTokenizer.from_pretrained(_folder(model), local_files_only=True)
         self._model = _ready(AutoModel, model)
         self._name = model.name

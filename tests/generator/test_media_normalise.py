@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from generator.normalise import normalise, normalise_shots
-from generator.video import read_clip
+from generator.media.normalise import normalise, normalise_shots
+from generator.media.video import read_clip
 from tests.generator.media_files import MediaMaker, grey_of, moving
 
 

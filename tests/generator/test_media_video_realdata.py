@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import pytest
 
-from generator.video import MediaKind, probe
+from generator.media.formats import MediaKind
+from generator.media.video import probe
 
 REALDATA = Path(__file__).parents[3] / "shared" / "realdata"
 

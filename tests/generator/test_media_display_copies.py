@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from generator.display_copies import SIZES_PER_DOUBLING, bend, shaded, write_display_copy
-from generator.media import MediaError
-from generator.video import probe, read_clip, write_clip
+from generator.media.display_copies import SIZES_PER_DOUBLING, bend, shaded, write_display_copy
+from generator.media.encoder import write_clip
+from generator.media.formats import MediaError
+from generator.media.video import probe, read_clip
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 
+from generator.media.normalise import normalise  # noqa: E402
+from generator.media.video import read_clip  # noqa: E402
 from generator.model.pictures import list_references, read_references, to_frames  # noqa: E402
-from generator.normalise import normalise  # noqa: E402
-from generator.video import read_clip  # noqa: E402
 from tests.generator.media_files import MediaMaker, grey_of, moving, picture  # noqa: E402
 
 CASES = Path(__file__).parents[3] / "shared/cases"

@@ -1,6 +1,6 @@
 """Bodies with a transformers detector, such as RT-DETR or D-FINE, from a local folder.
 
-It lies outside `generator.curation` because the web loads that package without torch.
+It stands here and not in `generator.curation`, because the web loads that package without torch.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ _LABEL = "person"
 class HumanModel:
     """Any object detector that `AutoModelForObjectDetection` loads and that knows the label `person`.
 
+    It runs on the accelerator where there is one.
+
     Args:
         weights: a folder with model and image processor, safetensors only.
 
@@ -34,7 +36,6 @@ class HumanModel:
     """
 
     def __init__(self, weights: Weights) -> None:
-        """Load it, on the accelerator where there is one."""
         try:
             self._processor = AutoImageProcessor.from_pretrained(weights.path, local_files_only=True)
             self._model = AutoModelForObjectDetection.from_pretrained(
@@ -56,20 +57,19 @@ class HumanModel:
         """Find bodies, whatever the faces; see `HumanDetector.find`."""
         inputs = self._processor(images=Image.fromarray(picture), return_tensors="pt")
         outputs = self._model(**inputs.to(self._model.device))
-        (found,) = self._processor.post_process_object_detection(
+        (detected,) = self._processor.post_process_object_detection(
             outputs, threshold=CONFIDENCE, target_sizes=[picture.shape[:2]]
         )
         height, width = picture.shape[:2]
         return [
             Human(_within(box, width, height), is_estimated=False, confidence=score)
             for score, label, box in zip(
-                found["scores"].tolist(), found["labels"].tolist(), found["boxes"].tolist(), strict=True
+                *(detected[name].tolist() for name in ("scores", "labels", "boxes")), strict=True
             )
             if label in self._people
         ]
 
 
 def _within(corners: Sequence[float], width: int, height: int) -> Box:
-    left, right = (min(max(float(corners[place]), 0.0), float(width)) for place in (0, 2))
-    top, bottom = (min(max(float(corners[place]), 0.0), float(height)) for place in (1, 3))
-    return Box(left, top, right - left, bottom - top)
+    edges = zip(corners, (width, height, width, height), strict=True)
+    return Box.between(*(min(max(float(edge), 0.0), float(limit)) for edge, limit in edges))

@@ -14,20 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 
-from generator.media import MediaError, MediaFormat, MediaLimits, RejectReason, replacing
+from generator.files import replacing
+from generator.media.formats import DEFAULT_LIMITS, MediaError, MediaFormat, MediaLimits, RejectReason
 
 #: What Pillow's decoders raise on broken files.
 _DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
 
-#: Pillow's modes of numbers that are no colours.
-_NO_PICTURE = ("F",)
 _ORIENTATION_TAG = 0x0112
 #: EXIF orientation -> degrees clockwise.
 _ROTATIONS = {3: 180, 4: 180, 5: 90, 6: 90, 7: 270, 8: 270}
 
 
 @contextlib.contextmanager
-def open_photo(path: Path | str, photo_format: MediaFormat, limits: MediaLimits) -> Iterator[Image.Image]:
+def open_photo(
+    path: Path | str, photo_format: MediaFormat, limits: MediaLimits = DEFAULT_LIMITS
+) -> Iterator[Image.Image]:
     """Open a still whose stated size is within the limits; nothing is decoded yet.
 
     Raises:
@@ -51,11 +52,7 @@ def open_photo(path: Path | str, photo_format: MediaFormat, limits: MediaLimits)
 
 
 def refuse_animation(picture: Image.Image) -> None:
-    """Refuse a picture that moves.
-
-    Raises:
-        MediaError: it does.
-    """
+    """Raise MediaError for a picture that moves."""
     # Phones store a depth map as a second picture in a JPEG; that is no animation.
     if picture.format not in ("JPEG", "MPO") and getattr(picture, "is_animated", False):
         raise MediaError(RejectReason.UNSUPPORTED, "is an animated picture; save it as MP4 or as a still")
@@ -64,8 +61,7 @@ def refuse_animation(picture: Image.Image) -> None:
 def rotation_of(picture: Image.Image) -> int:
     """Degrees clockwise that EXIF asks for: 0, 90, 180 or 270 (mirroring is not counted).
 
-    Args:
-        picture: loaded, because a PNG keeps its EXIF behind the pixels.
+    The picture must be loaded, because a PNG keeps its EXIF behind the pixels.
     """
     return _ROTATIONS.get(picture.getexif().get(_ORIENTATION_TAG, 1), 0)
 
@@ -77,7 +73,7 @@ def decode_photo(picture: Image.Image) -> Image.Image:
         MediaError: `unreadable` where a part of the picture is missing or broken; `unsupported` where its
             numbers have no agreed meaning as light.
     """
-    if picture.mode in _NO_PICTURE:
+    if picture.mode == "F":  # numbers that are no colours
         raise MediaError(
             RejectReason.UNSUPPORTED,
             f"is of mode {picture.mode}; convert it to RGB, or to 8 or 16 bits of grey",

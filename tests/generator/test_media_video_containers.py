@@ -9,8 +9,9 @@ import av
 import numpy as np
 import pytest
 
-from generator.normalise import normalise
-from generator.video import MediaError, RejectReason, probe, read_clip
+from generator.media.formats import MediaError, RejectReason
+from generator.media.normalise import normalise
+from generator.media.video import probe, read_clip
 from tests.generator.media_files import MediaMaker, grey_of, picture
 
 CASES = Path(__file__).parents[3] / "shared/cases"

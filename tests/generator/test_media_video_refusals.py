@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from generator.normalise import normalise
-from generator.video import MediaError, MediaLimits, RejectReason, probe, read_clip, write_clip
+from generator.media.encoder import write_clip
+from generator.media.formats import MediaError, MediaLimits, RejectReason
+from generator.media.normalise import normalise
+from generator.media.video import probe, read_clip
 from tests.generator.media_files import MediaMaker, moving, picture
 
 

@@ -14,17 +14,11 @@ _MATRIX = struct.Struct("=9i")
 
 @dataclass(frozen=True)
 class Turn:
-    """Rows and columns change places, or not; then the picture is mirrored, or not.
+    """Rows and columns change places, or not; then the picture is mirrored, or not."""
 
-    Attributes:
-        transposed: whether rows become columns.
-        mirrored: left to right, after that.
-        flipped: top to bottom, after that.
-    """
-
-    transposed: bool = False
-    mirrored: bool = False
-    flipped: bool = False
+    transposed: bool = False  # whether rows become columns
+    mirrored: bool = False  # left to right, after that
+    flipped: bool = False  # top to bottom, after that
 
     @property
     def rotation(self) -> int:
@@ -38,11 +32,7 @@ class Turn:
         return (height, width) if self.transposed else (width, height)
 
     def apply(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The picture as shown.
-
-        Args:
-            pixels: as stored, shape (height, width, 3).
-        """
+        """The picture as shown, of one as stored (height, width, 3)."""
         if self.transposed:
             pixels = pixels.transpose(1, 0, 2)
         shown = pixels[:: -1 if self.flipped else 1, :: -1 if self.mirrored else 1]
@@ -53,10 +43,8 @@ def turn_of(matrix: bytes) -> Turn:
     """Read a display matrix as FFmpeg attaches it to a frame.
 
     It sends the stored point (x, y) to (a x + c y, b x + d y), and begins with a, b, 0, c, d. A matrix that
-    also slants or scales, which no camera writes, counts as the nearest of the eight cases.
-
-    Args:
-        matrix: 36 bytes; empty where the frame has none.
+    also slants or scales, which no camera writes, counts as the nearest of the eight cases. A frame without
+    one has no bytes here.
     """
     if len(matrix) != _MATRIX.size:
         return Turn()

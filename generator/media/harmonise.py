@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from generator.media import MediaFacts
-from generator.video import read_clip, write_clip
+from generator.media.encoder import write_clip
+from generator.media.formats import MediaFacts
+from generator.media.video import read_clip
 
 #: Of a frame: times are rounded in files.
 _SLACK = 1e-3
@@ -19,27 +20,16 @@ _SLACK = 1e-3
 
 @dataclass(frozen=True)
 class ClipForm:
-    """What clips have in common.
+    """What clips have in common."""
 
-    Attributes:
-        width: pixels, even.
-        height: pixels, even.
-        num_frames: at least 1.
-        fps: frames per second.
-    """
-
-    width: int
-    height: int
-    num_frames: int
-    fps: float
+    width: int  # pixels, even
+    height: int  # pixels, even
+    num_frames: int  # at least 1
+    fps: float  # frames per second
 
 
 def common_form(clips: Iterable[MediaFacts]) -> ClipForm:
-    """The smallest picture, the lowest rate and the shortest time of all, so that nothing has to be invented.
-
-    Args:
-        clips: facts of one clip or more.
-    """
+    """The smallest picture, lowest rate and shortest time of any, so that nothing has to be invented."""
     clips = list(clips)
     smallest = min(clips, key=lambda clip: clip.width * clip.height)
     fps = min(clip.fps for clip in clips)
@@ -71,12 +61,7 @@ def write_in_form(source: Path | str, target: Path | str, form: ClipForm) -> Non
 
 
 def _fill(frame: NDArray[np.uint8], form: ClipForm) -> NDArray[np.uint8]:
-    """Scale a frame until it covers the form's picture, and keep the middle.
-
-    Args:
-        frame: RGB, shape (H, W, 3).
-        form: of the result.
-    """
+    """Scale a frame (H, W, 3) until it covers the form's picture, and keep the middle."""
     height, width, _ = frame.shape
     if (width, height) == (form.width, form.height):
         return frame

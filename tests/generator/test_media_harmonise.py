@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from generator.harmonise import ClipForm, common_form, write_in_form
-from generator.video import probe, read_clip, write_clip
+from generator.media.encoder import write_clip
+from generator.media.harmonise import ClipForm, common_form, write_in_form
+from generator.media.video import probe, read_clip
 
 
 def make_clip(path: Path, *, width: int, height: int, fps: float, seconds: float) -> Path:

@@ -1,4 +1,4 @@
-"""Clips and photos of any source into the one form that is stored."""
+"""Clips and photos of any source, brought into the one form that is stored."""
 
 from __future__ import annotations
 
@@ -12,10 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from generator.decoder import VideoDecoder
-from generator.media import MediaFacts, MediaFormat, MediaKind, MediaLimits, detect_format
-from generator.photo import decode_photo, open_photo, write_photo
-from generator.video import encode, fit, probe, probe_video
+from generator.media.decoder import VideoDecoder
+from generator.media.encoder import encode
+from generator.media.formats import (
+    DEFAULT_LIMITS,
+    MediaFacts,
+    MediaFormat,
+    MediaKind,
+    MediaLimits,
+    detect_format,
+)
+from generator.media.photo import decode_photo, open_photo, write_photo
+from generator.media.video import fit, probe, probe_video
 
 
 def normalise(
@@ -24,7 +32,7 @@ def normalise(
     *,
     max_side: int = 1280,
     max_fps: float = 60.0,
-    limits: MediaLimits | None = None,
+    limits: MediaLimits = DEFAULT_LIMITS,
 ) -> MediaFacts:
     """Copy a file into the one form that is stored: decoded whole, upright, even rate, bare of metadata.
 
@@ -46,7 +54,6 @@ def normalise(
         ValueError: a target whose ending does not fit the source.
         OSError: the source cannot be opened, or the target not written.
     """
-    limits = limits or MediaLimits()
     media_format = detect_format(source, limits)
     suffix = Path(target).suffix.lower()
     if (media_format.kind is MediaKind.VIDEO) != (suffix == ".mp4"):
@@ -68,26 +75,20 @@ def normalise_shots(
     *,
     max_side: int = 1280,
     max_fps: float = 60.0,
-    limits: MediaLimits | None = None,
+    limits: MediaLimits = DEFAULT_LIMITS,
 ) -> list[MediaFacts]:
     """Normalise a clip as `normalise` does, but each of its shots into a file of its own, in one pass.
 
     Args:
         source: the clip.
         shots: (target, number of frames) in order; frames are those that `normalise` writes.
-        max_side: pixels, of the longer side, at least 2.
-        max_fps: higher rates are thinned out.
-        limits: what the source may cost.
-
-    Returns:
-        The facts of the written files.
+        max_side: this and the following as of `normalise`.
+        max_fps: likewise.
+        limits: likewise.
 
     Raises:
-        MediaError: the source is not readable, not supported, or beyond the limits.
-        ValueError: the shots do not cover the clip.
-        OSError: the source cannot be opened, or a target not written.
+        ValueError: the shots do not cover the clip; other errors as of `normalise`.
     """
-    limits = limits or MediaLimits()
     media_format = detect_format(source, limits)
     rate, picks, size = _plan_even_rate(source, media_format, max_side, max_fps, limits)
     lengths = [length for _, length in shots]
@@ -105,16 +106,9 @@ def normalise_shots(
 def steady_rate(starts: Sequence[float], end: float, nominal_fps: float | None) -> Fraction:
     """The frame rate of a clip between its pauses.
 
-    The mean interval, leaving out those far from the median (a pause, or two frames at one time). The rate in
-    the header is taken where it agrees within 1 %, because file timestamps are often rounded to milliseconds.
-
-    Args:
-        starts: seconds at which frames start, not decreasing.
-        end: seconds at which the last frame ends.
-        nominal_fps: the header's claim, or None.
-
-    Returns:
-        Frames per second.
+    The mean interval between frames, whose starts in seconds do not decrease, leaving out those far from the
+    median (a pause, or two frames at one time). The rate that the header claims, if any, is taken where it
+    agrees within 1 %, because file timestamps are often rounded to milliseconds.
     """
     # How long the last frame stays is the muxer's guess, so it counts only where there is nothing else.
     intervals = [after - before for before, after in pairwise(starts) if after > before] or [end]
@@ -126,17 +120,10 @@ def steady_rate(starts: Sequence[float], end: float, nominal_fps: float | None) 
 
 
 def constant_rate_picks(starts: Sequence[float], end: float, rate: Fraction) -> list[int]:
-    """Which source frame to show in each slot of an even rate.
+    """Which source frame to show in each slot of an even rate: at least one index into `starts`.
 
-    Frame i starts in slot `floor(starts[i] * rate + 1/2)` and stays until the next one's slot.
-
-    Args:
-        starts: seconds at which frames start, not decreasing, the first 0.
-        end: seconds at which the last frame ends.
-        rate: slots per second.
-
-    Returns:
-        Indices into `starts`, one a slot, not decreasing; at least one.
+    Frame i starts in slot `floor(starts[i] * rate + 1/2)` and stays until the next one's slot. Starts are in
+    seconds, the first 0, not decreasing; `end` is when the last frame ends.
     """
     slots = [int(start * rate + Fraction(1, 2)) for start in (*starts, end)]
     slots[-1] = max(slots[-1], 1)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from generator.normalise import normalise
-from generator.turning import Turn, turn_of
-from generator.video import probe, read_clip
+from generator.media.normalise import normalise
+from generator.media.turning import Turn, turn_of
+from generator.media.video import probe, read_clip
 from tests.generator.media_files import MediaMaker
 
 CASES = Path(__file__).parents[3] / "shared/cases"

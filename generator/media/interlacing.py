@@ -6,7 +6,7 @@ such frame becomes one picture of its first moment, so that their number and tim
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import chain
@@ -16,7 +16,7 @@ import av.error
 from av.filter import Graph
 
 #: Unmarked frames count as interlaced where, of so many in a row, so many are combed and fewer are whole.
-LOOKED_AT, COMBED = 12, 3
+EXAMINED, COMBED = 12, 3
 #: What the detector answers: the field that comes first.
 _FIELDS = ("tff", "bff")
 #: Kinds of pixels that the detector reads as they are; screens, which record others, are never interlaced.
@@ -27,15 +27,12 @@ def deinterlaced(frames: Iterable[av.VideoFrame], time_base: Fraction) -> Iterat
     """The same frames at the same times, those that are interlaced with the lines of one moment filled in.
 
     A file's own mark is believed where it is set. Many files lack it, so the others are looked at, all the
-    way: whoever sits still shows no combs. From the first that are found on, all are deinterlaced.
-
-    Args:
-        frames: in the order of showing; up to `LOOKED_AT` of them are read ahead.
-        time_base: of the stream, for frames that carry none.
+    way: whoever sits still shows no combs. From the first that are found on, all are deinterlaced. Up to
+    `EXAMINED` frames are read ahead. `time_base` is the stream's, for frames that carry none.
     """
     coming = iter(frames)
     waiting: deque[av.VideoFrame] = deque()
-    looks: deque[str] = deque(maxlen=LOOKED_AT)
+    verdicts: deque[str] = deque(maxlen=EXAMINED)
     detector: _Filter | None = None
     for frame in coming:
         waiting.append(frame)
@@ -45,22 +42,22 @@ def deinterlaced(frames: Iterable[av.VideoFrame], time_base: Fraction) -> Iterat
         if frame.format.name.startswith(_DETECTABLE):
             if detector is None or not detector.takes(frame):
                 detector = _Filter("idet", "", frame, time_base)
-            looks.extend(look.metadata["lavfi.idet.single.current_frame"] for look in detector.push(frame))
-        if field := _first_field(looks):
+            examined = detector.push(frame)
+            verdicts.extend(frame.metadata["lavfi.idet.single.current_frame"] for frame in examined)
+        if field := _first_field(verdicts):
             yield from _filled_in(chain(waiting, coming), f"deint=all:parity={field}", time_base)
             return
-        if len(waiting) > LOOKED_AT:
+        if len(waiting) > EXAMINED:
             yield waiting.popleft()
     yield from waiting
 
 
-def _first_field(looks: Iterable[str]) -> str | None:
-    """Which field comes first in frames that were looked at, or None where they are not interlaced."""
-    looks = list(looks)
-    counts = {field: looks.count(field) for field in _FIELDS}
-    if sum(counts.values()) < max(COMBED, looks.count("progressive") + 1):
+def _first_field(verdicts: Iterable[str]) -> str | None:
+    """Which field comes first by the detector's verdicts on frames; None where they are not interlaced."""
+    counts = Counter(verdicts)
+    if sum(counts[field] for field in _FIELDS) < max(COMBED, counts["progressive"] + 1):
         return None
-    return max(_FIELDS, key=lambda field: counts[field])
+    return max(_FIELDS, key=counts.__getitem__)
 
 
 def _filled_in(frames: Iterable[av.VideoFrame], options: str, time_base: Fraction) -> Iterator[av.VideoFrame]:
@@ -78,11 +75,7 @@ def _filled_in(frames: Iterable[av.VideoFrame], options: str, time_base: Fractio
 class _Filter:
     """One filter of FFmpeg that gives one frame per frame, later and in order; times stay as they were.
 
-    Args:
-        name: of the filter.
-        options: of the filter.
-        like: a frame of the size and kind that it takes.
-        time_base: for frames that carry none.
+    It takes frames of the size and kind of `like`; `time_base` is for those that carry none.
     """
 
     def __init__(self, name: str, options: str, like: av.VideoFrame, time_base: Fraction) -> None:

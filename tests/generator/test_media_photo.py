@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from generator.normalise import normalise
-from generator.video import MediaError, MediaLimits, RejectReason, probe, read_clip
+from generator.media.formats import MediaError, MediaLimits, RejectReason
+from generator.media.normalise import normalise
+from generator.media.video import probe, read_clip
 from tests.generator.media_files import MediaMaker, picture
 
 #: EXIF orientation -> degrees clockwise, and where the stored top left corner is shown.

@@ -27,12 +27,12 @@ from transformers import (  # noqa: E402
 )
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil  # noqa: E402
 
-from generator.local_models import LocalModel, SentenceComparer  # noqa: E402
+from generator.model.language_models import LocalModel, SentenceComparer  # noqa: E402
 from generator.prompts.asking import Asker, ModelError, Patience, Question, Shown, UnansweredError  # noqa: E402
 from generator.prompts.chat import chat_message  # noqa: E402
 from generator.prompts.forms import DESCRIPTION  # noqa: E402
 from generator.prompts.pictures import Medium  # noqa: E402
-from generator.prompts.questions import DESCRIBE, AskedComparer, AskedDescriber, look  # noqa: E402
+from generator.prompts.questions import DESCRIBE, AskedModel, look  # noqa: E402
 from generator.prompts.reading import UnreadPromptError  # noqa: E402
 from generator.prompts.transcript import Transcript  # noqa: E402
 from generator.records import ELEMENTS  # noqa: E402
@@ -169,7 +169,7 @@ def smallest_margin(model: LlavaForConditionalGeneration, batch: BatchFeature, l
 def test_a_local_model_describes_what_its_pictures_show(taught, tmp_path) -> None:
     place, media = taught
     model = LocalModel(place, max_new_tokens=200)
-    describer = AskedDescriber(Asker(model, Transcript(tmp_path / "t.jsonl"), Patience(attempts=1)))
+    describer = AskedModel(Asker(model, Transcript(tmp_path / "t.jsonl"), Patience(attempts=1)))
     for name, medium in media.items():
         assert describer.describe(medium) == json.loads(description(name))
     usage = [entry["usage"] for entry in Transcript(tmp_path / "t.jsonl")]
@@ -187,7 +187,7 @@ def test_a_model_that_cannot_do_what_it_is_asked_is_refused(taught, tmp_path) ->
     place, _ = taught
     transcript = Transcript(tmp_path / "t.jsonl")
     model = LocalModel(place, max_new_tokens=200)
-    comparer = AskedComparer(Asker(model, transcript, Patience(attempts=2), lambda seconds: None))
+    comparer = AskedModel(Asker(model, transcript, Patience(attempts=2), lambda seconds: None))
     with pytest.raises(UnansweredError, match="no answer in 2 attempts"):
         comparer.compare("p", {"clothing": "a red shirt"}, {"clothing": "a blue shirt"})
     assert len(list(transcript)) == 2 and all(entry["faults"] for entry in transcript)

@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from generator.normalise import constant_rate_picks, steady_rate
-from generator.video import fit
+from generator.media.normalise import constant_rate_picks, steady_rate
+from generator.media.video import fit
 
 
 @pytest.mark.parametrize(
