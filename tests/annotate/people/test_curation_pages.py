@@ -18,9 +18,9 @@ from annotate.models import (
     Use,
 )
 from annotate.people import queries as curation_queries
-from annotate.people.curation import annotation_path
 from annotate.people.filtering import apply_thresholds
 from annotate.people.people import decide
+from annotate.people.queries import annotation_path
 from annotate.privacy.erasure import erase_identity
 from generator.curation.annotation import (
     Box,
