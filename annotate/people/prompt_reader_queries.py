@@ -47,9 +47,8 @@ def _shipped_reader(base: str) -> PromptReader | None:
 class Readers:
     """What reads the prompts that are written now: every model that can still start a round.
 
-    Attributes:
-        known: by the name of the newest version that reads so.
-        is_complete: whether there is no version besides of which nobody knows how it reads.
+    They are `known` by the name of the newest version that reads so; `is_complete` says that there is no
+    other version, of which nobody knows how it reads.
     """
 
     known: Mapping[str, PromptReader]
@@ -85,11 +84,11 @@ def versions_in_use() -> QuerySet[ModelVersion]:
 
 def readers_in_use() -> Readers:
     """Of all versions that are not archived; before there is one, of MODEL_PATH."""
-    found = {version.name: reader_of(version) for version in versions_in_use()}
-    if not found:
-        found = {Path(settings.MODEL_PATH).name: _shipped_reader(settings.MODEL_PATH)}
-    known = {name: reader for name, reader in found.items() if reader is not None}
-    return Readers(known, len(known) == len(found))
+    readers = {version.name: reader_of(version) for version in versions_in_use()}
+    if not readers:
+        readers = {Path(settings.MODEL_PATH).name: _shipped_reader(settings.MODEL_PATH)}
+    known = {name: reader for name, reader in readers.items() if reader is not None}
+    return Readers(known, len(known) == len(readers))
 
 
 def part_by_prompt(

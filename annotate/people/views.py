@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
@@ -24,7 +23,6 @@ from annotate.people.tasks import send_curations
 from generator.curation.annotation import ClipAnnotation, load_annotation
 from generator.curation.filters import Thresholds
 from generator.curation.people import find_people
-from generator.curation.primary import PrimaryRating
 from generator.media import RejectReason
 from rlhf.plots.pages import Plot, curve
 
@@ -52,18 +50,6 @@ def people_list(request: SignedInRequest) -> HttpResponse:
         "uses": Use.choices,
     }
     return render(request, "annotate/people/people.html", context)
-
-
-@dataclass(frozen=True)
-class ReferenceCard:
-    """One reference on its person's page."""
-
-    reference: Reference
-    is_usable: bool
-    rating: PrimaryRating | None
-    why_not: list[str]
-    curves: list[Plot]
-    undo: str | None
 
 
 @leads_only
@@ -95,18 +81,19 @@ def _person_context(group: IdentityGroup, values: dict[str, Any] | None = None) 
     }
 
 
-def _card(reference: Reference, is_usable: bool, thresholds: Thresholds) -> ReferenceCard:
+def _card(reference: Reference, is_usable: bool, thresholds: Thresholds) -> dict[str, Any]:
+    """One reference on its person's page."""
     decisions = list(reference.decisions.all())
     undo = (decisions[1].choice if len(decisions) > 1 else Choice.AUTOMATIC) if decisions else None
     annotation = _annotation(reference)
-    return ReferenceCard(
-        reference=reference,
-        is_usable=is_usable,
-        rating=curation_queries.rating_of(reference),
-        why_not=curation_queries.why_not(reference, thresholds),
-        curves=_curves(annotation) if annotation and reference.is_clip else [],
-        undo=undo,
-    )
+    return {
+        "reference": reference,
+        "is_usable": is_usable,
+        "rating": curation_queries.rating_of(reference),
+        "why_not": curation_queries.why_not(reference, thresholds),
+        "curves": _curves(annotation) if annotation and reference.is_clip else [],
+        "undo": undo,
+    }
 
 
 def _annotation(reference: Reference) -> ClipAnnotation | None:

@@ -45,10 +45,10 @@ def write_plans(folder: RunDir, plans: Iterable[Planned]) -> None:
 def missing_of(folder: RunDir) -> tuple[dict[str, Any] | None, list[dict[str, str]]]:
     """Of a run that ended incomplete: its summary, and the prompts that are missing with the reasons."""
     try:
-        found = json.loads((folder.path / "missing.json").read_text(encoding="utf-8"))
+        report = json.loads((folder.path / "missing.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None, []
-    return found["summary"], found["missing"]
+    return report["summary"], report["missing"]
 
 
 def store_described(folder: RunDir, lines: Iterable[Mapping[str, Any]]) -> int:
