@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -96,12 +96,6 @@ def pseudonym(user_id: int) -> str:
     return "annotator-" + salted_hmac("annotate.pseudonym", str(user_id), algorithm="sha256").hexdigest()[:12]
 
 
-class Writer(Protocol):
-    def write(self, rows: Sequence[Row]) -> None: ...
-
-    def close(self) -> None: ...
-
-
 class JsonLines:
     """One object a line, gzipped; the same rows are the same bytes."""
 
@@ -133,13 +127,11 @@ class Parquet:
         self.writer = pq.ParquetWriter(path, self.schema, compression="zstd")
 
     def write(self, rows: Sequence[Row]) -> None:
-        columns = zip(*rows, strict=True)
-        arrays = [pa.array(values, kind) for values, kind in zip(columns, self.schema.types, strict=True)]
-        self.writer.write_table(pa.Table.from_arrays(arrays, schema=self.schema))
+        self.writer.write_table(pa.table([*zip(*rows, strict=True)], schema=self.schema))
 
     def close(self) -> None:
         self.writer.close()
 
 
-def open_writer(file_format: str, path: Path) -> Writer:
+def open_writer(file_format: str, path: Path) -> JsonLines | Parquet:
     return Parquet(path) if file_format == FileFormat.PARQUET else JsonLines(path)

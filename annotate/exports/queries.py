@@ -68,9 +68,9 @@ def _placed(rule: ExportRule, round: Round, uses: Sequence[Use]) -> Iterator[_Sa
             yield _Sampled(key, is_simulated, has_consent, bool(unread), place, f"{state}: {reason}")
         return
     judged = pairs.select_related("pair").prefetch_related("pair__consensuses")
-    for one in judged.iterator(chunk_size=1_000):
-        unread = bool(one.pair.prompt_unread)
-        yield _Sampled(one.pk, one.is_simulated, one.has_consent, unread, *_place(rule, one))
+    for pair in judged.iterator(chunk_size=1_000):
+        unread = bool(pair.pair.prompt_unread)
+        yield _Sampled(pair.pk, pair.is_simulated, pair.has_consent, unread, *_place(rule, pair))
 
 
 def dominant_place(preference: PreferencePair) -> Sample | None:
@@ -86,15 +86,15 @@ def _dominant(state: str, chosen: int | None, first: int) -> Sample | None:
 
 def _place(rule: ExportRule, preference: PreferencePair) -> tuple[Sample | None, str]:
     """The chosen video by the rule. Where a track waits, the joint state says why there is none."""
-    found = {Track(consensus.track): consensus for consensus in preference.pair.consensuses.all()}
-    if len(found) < len(Track):
+    decided = {Track(consensus.track): consensus for consensus in preference.pair.consensuses.all()}
+    if len(decided) < len(Track):
         return dominant_place(preference), f"{preference.joint_state}: {preference.reason}"
-    verdicts = {track: Verdict(consensus.verdict) for track, consensus in found.items()}
+    verdicts = {track: Verdict(consensus.verdict) for track, consensus in decided.items()}
     votes = {
         track: {verdicts[track]: 1}
         if consensus.rule_version == ADJUDICATED_RULE_VERSION
         else {Verdict(name): count for name, count in consensus.votes.items()}
-        for track, consensus in found.items()
+        for track, consensus in decided.items()
     }
     return choose(rule, verdicts, votes)
 

@@ -230,6 +230,11 @@ class DifferentialPrompt(models.Model):
     def __str__(self) -> str:
         return self.text
 
+    @property
+    def versions(self) -> list[DifferentialPrompt]:
+        """This one and all that it supersedes, the newest first."""
+        return [self, *(self.supersedes.versions if self.supersedes else [])]
+
 
 class Instance(models.Model):
     """One generation input: an ordered set of references of one person, and what to change."""

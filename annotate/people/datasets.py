@@ -121,7 +121,7 @@ def _instance_rows(instances: QuerySet[Instance]) -> Iterator[InstanceRow]:
             instance_id=instance.digest,
             references=tuple(_place_row(place) for place in places if place.position is not None),
             target=next((_file(place.reference) for place in places if place.position is None), None),
-            prompts=tuple(_prompt_rows(instance.prompt)),
+            prompts=tuple(map(_prompt_row, reversed(instance.prompt.versions))),
         )
 
 
@@ -130,15 +130,9 @@ def _place_row(place: InstanceReference) -> PlaceRow:
     return PlaceRow(_file(place.shown), place.shown.modality, place.reference.sha256, recipe)
 
 
-def _prompt_rows(prompt: DifferentialPrompt) -> list[PromptRow]:
-    """Every version, the oldest first."""
-    versions: list[PromptRow] = []
-    version: DifferentialPrompt | None = prompt
-    while version is not None:
-        elements = tuple(ElementChange(**element) for element in version.elements)
-        versions.insert(0, PromptRow(version.text, version.method, elements))
-        version = version.supersedes
-    return versions
+def _prompt_row(prompt: DifferentialPrompt) -> PromptRow:
+    elements = tuple(ElementChange(**element) for element in prompt.elements)
+    return PromptRow(prompt.text, prompt.method, elements)
 
 
 def _file(item: Reference | InstanceReference) -> MediaFile:

@@ -21,7 +21,6 @@ from annotate.models import (
     Choice,
     Curation,
     CurationDecision,
-    DifferentialPrompt,
     IdentityGroup,
     Instance,
     Reference,
@@ -244,15 +243,6 @@ def why_not(reference: Reference, thresholds: Thresholds) -> list[str]:
     if measures is None:
         return []
     return [explain(RejectReason(reason), measures, thresholds) for reason in reference.reject_reasons]
-
-
-def earlier_versions(prompt: DifferentialPrompt) -> list[DifferentialPrompt]:
-    """What this prompt supersedes, the newest first."""
-    versions, version = [], prompt.supersedes
-    while version is not None:
-        versions.append(version)
-        version = version.supersedes
-    return versions
 
 
 def edited_copy(instance: Instance) -> Instance | None:

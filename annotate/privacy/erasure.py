@@ -200,10 +200,5 @@ def _delete(person: Located) -> None:
 
 def _prompt_versions(group: IdentityGroup) -> list[DifferentialPrompt]:
     """The prompts of a person's instances and all that they supersede, the newest of each line first."""
-    found: dict[int, DifferentialPrompt] = {}
-    for newest in ROWS["prompts"](group).order_by("-id"):
-        prompt: DifferentialPrompt | None = newest
-        while prompt is not None:
-            found[prompt.pk] = prompt
-            prompt = prompt.supersedes
-    return sorted(found.values(), key=lambda prompt: -prompt.pk)
+    versions = {version for newest in ROWS["prompts"](group) for version in newest.versions}
+    return sorted(versions, key=lambda prompt: -prompt.pk)

@@ -58,7 +58,7 @@ def _context(instance: Instance, text: str | None = None) -> dict[str, Any]:
         "rows": _stored_rows(instance.prompt),
         "text": text,
         "counts": readers_in_use().count(text),
-        "history": curation_queries.earlier_versions(instance.prompt),
+        "history": instance.prompt.versions[1:],
         "has_videos": instance.samples.exists(),
         "copy": curation_queries.edited_copy(instance),
     }

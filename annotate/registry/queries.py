@@ -49,16 +49,6 @@ def _number_of(rows: QuerySet[Any], column: str) -> Any:
     return Coalesce(Subquery(counted.values("number"), output_field=IntegerField()), 0)
 
 
-def ancestors(version: ModelVersion) -> list[ModelVersion]:
-    """From the imported model on, without the version itself."""
-    line: list[ModelVersion] = []
-    step = version.parent
-    while step is not None:
-        line.insert(0, step)
-        step = step.parent
-    return line
-
-
 @dataclass(frozen=True)
 class Use:
     """A round that started from a version, and what came of it."""

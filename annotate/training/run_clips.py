@@ -28,8 +28,5 @@ def shown_pairs(run: Run) -> list[ShownPair]:
     for path in run_dir(run).path.glob("samples/step-*/*.mp4"):
         steps.setdefault(int(path.stem), []).append(int(path.parent.name.removeprefix("step-")))
     pairs = VideoPair.objects.filter(pk__in=steps).select_related("instance__prompt", "instance__group")
-    return [ShownPair(pair, _first_and_newest(sorted(steps[pair.pk]))) for pair in pairs.order_by("pk")]
-
-
-def _first_and_newest(steps: list[int]) -> list[int]:
-    return steps[:1] + steps[1:][-NEWEST:]
+    in_order = ((pair, sorted(steps[pair.pk])) for pair in pairs.order_by("pk"))
+    return [ShownPair(pair, [first, *later[-NEWEST:]]) for pair, (first, *later) in in_order]

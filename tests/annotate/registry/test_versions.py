@@ -35,7 +35,7 @@ def test_every_version_knows_its_root():
         one.refresh_from_db()
         assert one.root == round.policy
     assert round.policy.root is None
-    assert version_queries.ancestors(grandchild) == [round.policy, child]
+    assert grandchild.line == [round.policy, child, grandchild]
 
 
 def test_promoting_takes_the_place_of_the_one_before(lea):
