@@ -53,8 +53,8 @@ def has_votes_of_people(round: Round) -> bool:
 
 def track_results(round: Round, *, is_simulated: bool) -> list[TrackResult]:
     """Of people and simulated annotators apart."""
-    found = {track: comparisons_on(round, track, is_simulated=is_simulated) for track in Track}
+    votes = {track: comparisons_on(round, track, is_simulated=is_simulated) for track in Track}
     return [
         TrackResult(track, len(said), win_rate(said, round.policy.name), strengths(said))
-        for track, said in found.items()
+        for track, said in votes.items()
     ]
