@@ -23,7 +23,7 @@ from rlhf.records import Track
 
 @dataclass(frozen=True)
 class Step:
-    """What advancing a round did (a queued run, which a door must send), or what it waits for."""
+    """What advancing a round did (a queued run, which the caller must send), or what it waits for."""
 
     message: str
     run: Run | None = None

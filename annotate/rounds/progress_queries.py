@@ -47,17 +47,13 @@ class Pace:
     """How fast a round is being judged, and what is left.
 
     `per_hour` are votes of the last day by the clock; `hours_left` are hours by the clock at that pace,
-    `hours_of_looking` those of people's active time.
+    `active_s_left` seconds of people's active time.
     """
 
     open_votes: int
     per_hour: Estimate
     hours_left: Estimate
-    hours_of_looking: Estimate
-
-    @property
-    def seconds_of_looking(self) -> float | None:
-        return None if self.hours_of_looking.value is None else 3600 * self.hours_of_looking.value
+    active_s_left: Estimate
 
 
 def votes_per_dominant_pair(funnel: Funnel) -> float | None:
@@ -76,7 +72,7 @@ def pace(round: Round) -> Pace:
         hours_left = Estimate.undefined("nobody voted in the last 24 hours", 0)
     else:
         hours_left = _figure(open_votes / per_hour.value, recent["count"])
-    return Pace(open_votes, per_hour, hours_left, _hours_of_looking(round, open_votes))
+    return Pace(open_votes, per_hour, hours_left, _active_s_left(round, open_votes))
 
 
 def _per_hour(count: int, began: datetime | None, now: datetime) -> Estimate:
@@ -86,12 +82,12 @@ def _per_hour(count: int, began: datetime | None, now: datetime) -> Estimate:
     return _figure(count / hours, count)
 
 
-def _hours_of_looking(round: Round, open_votes: int) -> Estimate:
+def _active_s_left(round: Round, open_votes: int) -> Estimate:
     timed = Judgment.objects.filter(slot__round=round, evidence__has_key="active_ms").order_by("-id")
     times = list(timed.values_list("evidence__active_ms", flat=True)[:RECENT])
     if not times:
         return Estimate.undefined("no vote recorded how long it took", 0)
-    return _figure(open_votes * median(times) / 3_600_000, len(times))
+    return _figure(open_votes * median(times) / 1000, len(times))
 
 
 def _figure(value: float, count: int) -> Estimate:

@@ -127,7 +127,7 @@ def _licences(people: Iterable[IdentityGroup], pairs: Mapping[int, int]) -> dict
 def _file_facts(pairs: PairSet, round: Round) -> dict[str, int]:
     """Of the pairs with a chosen video, read one after the other: they may be many."""
     videos = ("pair__first", "pair__second")
-    columns = ["pk", *(f"{one}__facts" for one in videos), *(f"{one}__model_version" for one in videos)]
+    columns = ["pk", *(f"{v}__facts" for v in videos), *(f"{v}__model_version" for v in videos)]
     sizes, uneven, foreign = [], 0, 0
     for key, first, second, *versions in pairs.pairs.values_list(*columns).iterator():
         if key not in pairs.places:
@@ -148,18 +148,15 @@ def _file_facts(pairs: PairSet, round: Round) -> dict[str, int]:
 
 def _unread(pairs: QuerySet[PreferencePair], round: Round) -> tuple[str, ...]:
     """Pairs whose prompts a model of theirs did not read whole, or which the round's model would not."""
-    found = [f"pair {key}: {why}" for key, why in _told(pairs)]
+    withheld = pairs.exclude(pair__prompt_unread="").order_by("pair_id")
+    reasons = withheld.values_list("pair_id", "pair__prompt_unread").iterator()
+    unread = [f"pair {key}: {why}" for key, why in reasons]
     if reader := reader_of(round.policy):  # its own pairs were looked at when they were planned
         own = Q(pair__first__model_version=round.policy, pair__second__model_version=round.policy)
         foreign = pairs.filter(~own, pair__prompt_unread="").order_by("pair_id")
         prompts = foreign.values_list("pair_id", "pair__instance__prompt__text").iterator()
-        found += [f"pair {key}: {why}" for key, text in prompts if (why := reader.read(text).problem)]
-    return tuple(found)
-
-
-def _told(pairs: QuerySet[PreferencePair]) -> Iterable[tuple[int, str]]:
-    told = pairs.exclude(pair__prompt_unread="").order_by("pair_id")
-    return told.values_list("pair_id", "pair__prompt_unread").iterator()
+        unread += [f"pair {key}: {why}" for key, text in prompts if (why := reader.read(text).problem)]
+    return tuple(unread)
 
 
 def _counting_votes(pairs: QuerySet[PreferencePair]) -> dict[tuple[bool, int], Vote]:
