@@ -51,8 +51,8 @@ def erase_identity(name: str, *, source: str | None = None, really: bool = False
     Raises:
         RoundError: nobody, or more than one person, has this name; or a run that uses their files is live.
     """
-    found = IdentityGroup.objects.filter(name=name)
-    groups = list(found.filter(source=source) if source else found)
+    named = IdentityGroup.objects.filter(name=name)
+    groups = list(named.filter(source=source) if source else named)
     if really and not groups and (earlier := _earlier(name, source)):
         return _finish(earlier, name)
     if len(groups) != 1:
@@ -65,8 +65,8 @@ def erase_identity(name: str, *, source: str | None = None, really: bool = False
 
 
 def _earlier(name: str, source: str | None) -> Erasure | None:
-    found = Erasure.objects.filter(name_hash=_hash(name))
-    return (found.filter(source_hash=_hash(source)) if source else found).last()
+    erasures = Erasure.objects.filter(name_hash=_hash(name))
+    return (erasures.filter(source_hash=_hash(source)) if source else erasures).last()
 
 
 def _hash(text: str) -> str:

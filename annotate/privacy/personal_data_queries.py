@@ -28,13 +28,13 @@ from annotate.models import (
     VideoSample,
 )
 from annotate.models.personal_data import COLUMNS, NOTES, ROWS, Text, pairs_of, samples_of
-from annotate.privacy.personal_file_queries import FILES, instance_of, looked_at, relative, stem_of
+from annotate.privacy.personal_file_queries import FILES, evaluation_files, instance_of, relative, stem_of
 from annotate.privacy.traces import Traces
 from generator.frozen_set import MEDIA_FOLDER
 from rlhf.evaluation.benchmark.set import read_benchmark
 
 #: A reference's own folder; in any other, files of several may lie.
-_ROOM = re.compile(r"references/[0-9a-f]{32}")
+_OWN_FOLDER = re.compile(r"references/[0-9a-f]{32}")
 #: Records in the folder of a run, whole or half-written.
 _RECORDS = (".json", ".jsonl", ".txt", ".tmp")
 
@@ -68,10 +68,10 @@ class Located:
         return (f"person-{self.group.pk}", named, self.group.pseudonym)
 
     @cached_property
-    def rooms(self) -> set[str]:
+    def reference_folders(self) -> set[str]:
         paths = Reference.objects.filter(group=self.group).values_list("path", flat=True)
         parents = {str(Path(path).parent) for path in paths}
-        return {parent for parent in parents if _ROOM.fullmatch(parent)}
+        return {parent for parent in parents if _OWN_FOLDER.fullmatch(parent)}
 
     @cached_property
     def hashes(self) -> set[str]:
@@ -89,8 +89,8 @@ class Located:
 
     @cached_property
     def exports(self) -> list[Export]:
-        found = Export.objects.filter(pairs__pair__in=pairs_of(self.group).values("pk"))
-        return list(found.distinct().select_related("round").order_by("pk"))
+        exports = Export.objects.filter(pairs__pair__in=pairs_of(self.group).values("pk"))
+        return list(exports.distinct().select_related("round").order_by("pk"))
 
     @cached_property
     def export_folders(self) -> list[str]:
@@ -122,15 +122,17 @@ class Located:
     def run_folders(self) -> dict[str, Run | None]:
         """Every folder of a run, also one whose row never came."""
         rows = {run.folder: run for run in Run.objects.select_related("round")}
-        places = (relative(path) for path in settings.STORAGE_ROOT.glob("runs/*/*") if path.is_dir())
-        return {place: rows.get(place) for place in sorted(places)}
+        folders = (relative(path) for path in settings.STORAGE_ROOT.glob("runs/*/*") if path.is_dir())
+        return {folder: rows.get(folder) for folder in sorted(folders)}
 
     @cached_property
     def prompt_runs(self) -> list[str]:
         """Folders of runs in which models looked at the person."""
-        found = (folder for folder in self.run_folders if _stage(folder) == Stage.PROMPTS)
         return [
-            folder for folder in found if self.group.pk in people_asked_about(settings.STORAGE_ROOT / folder)
+            folder
+            for folder in self.run_folders
+            if _stage(folder) == Stage.PROMPTS
+            and self.group.pk in people_asked_about(settings.STORAGE_ROOT / folder)
         ]
 
     @cached_property
@@ -138,15 +140,16 @@ class Located:
         """Folders of evaluations that asked for this person, and under which ids of instances."""
         own = frozenset(str(pk) for pk in self.group.instances.values_list("pk", flat=True))
         folders = (folder for folder in self.run_folders if _stage(folder) == Stage.EVALUATE)
-        found = {folder: self._ids_in(settings.STORAGE_ROOT / folder, own) for folder in folders}
-        return {folder: ids for folder, ids in found.items() if ids}
+        return {
+            folder: ids for folder in folders if (ids := self._ids_in(settings.STORAGE_ROOT / folder, own))
+        }
 
     def _ids_in(self, folder: Path, own: frozenset[str]) -> frozenset[str]:
         request = _json(folder / "request.json")
         named = request.get("set", {})
         if "path" not in named:
-            asked = {str(one.get("instance_id")) for one in request.get("instances", [])}
-            return own & (asked | {instance_of(path) for path in looked_at(folder)})
+            asked = {str(instance.get("instance_id")) for instance in request.get("instances", [])}
+            return own & (asked | {instance_of(path) for path in evaluation_files(folder)})
         ids = {
             str(video["instance_id"])
             for video in self._result(folder).get("videos", [])
@@ -160,14 +163,16 @@ class Located:
 
     def _ids_in_set(self, folder: Path) -> set[str]:
         try:
-            found = read_benchmark(folder, check_media=False)
+            benchmark = read_benchmark(folder, check_media=False)
         except (OSError, ValueError):
             return set()  # moved or erased since; what it was asked for stands in the run's result
-        return {one.instance_id for one in found.instances if one.identity in self.identities}
+        return {item.instance_id for item in benchmark.instances if item.identity in self.identities}
 
     def traces_in(self, folder: str) -> Traces:
         """By what the records of a run name this person."""
-        texts = {Path(room).name for room in self.rooms} | self.hashes | {*self.identities[1:]}
+        texts = (
+            {Path(folder).name for folder in self.reference_folders} | self.hashes | {*self.identities[1:]}
+        )
         samples = [str(pk) for pk, _, _ in self.samples] if _stage(folder) == Stage.SAMPLE else []
         return Traces(
             texts=tuple(sorted(texts)),
@@ -195,20 +200,20 @@ class Located:
     @property
     def sets_elsewhere(self) -> list[str]:
         """Those that no row speaks of; an export is withdrawn."""
-        rooms = {export.folder for export in self.exports}
-        return [path for path in self.sets if path not in rooms and not path.startswith("exports/")]
+        exported = {export.folder for export in self.exports}
+        return [path for path in self.sets if path not in exported and not path.startswith("exports/")]
 
     @cached_property
     def files(self) -> list[str]:
         """Every file of theirs that is there, by the places of the list."""
-        found = {path for finder in FILES.values() for path in finder(self)}
-        return sorted(path for path in found if (settings.STORAGE_ROOT / path).is_file())
+        paths = {path for finder in FILES.values() for path in finder(self)}
+        return sorted(path for path in paths if (settings.STORAGE_ROOT / path).is_file())
 
     @cached_property
     def folders(self) -> list[str]:
         """Folders that go as a whole."""
-        found = {*self.rooms, *self.export_folders, *self.caches, *self.prompt_runs, *self.sets}
-        return sorted(path for path in found if (settings.STORAGE_ROOT / path).is_dir())
+        folders = {*self.reference_folders, *self.export_folders, *self.caches, *self.prompt_runs, *self.sets}
+        return sorted(path for path in folders if (settings.STORAGE_ROOT / path).is_dir())
 
     @cached_property
     def runs_at_work(self) -> list[Run]:
@@ -221,21 +226,22 @@ class Located:
     def mentions(self) -> dict[str, int]:
         """Where people wrote the name in texts about something else, and how often."""
         name = rf"\m{re.escape(self.group.name)}\M"
-        places = [
+        texts = [
             (apps.get_model("annotate", table)._default_manager.all(), column)
             for table, columns in COLUMNS.items()
             for column, holds in columns.items()
             if holds is Text.FREE
         ]
-        for rows, column in NOTES:
-            theirs = ROWS[rows](self.group)
-            places.append((theirs.model._default_manager.exclude(pk__in=theirs.values("pk")), column))
-        found = {}
-        for texts, column in places:
-            as_text = texts.annotate(as_text=Cast(column, TextField()))
-            if count := as_text.filter(as_text__iregex=name).count():
-                found[f"{texts.model.__name__}.{column}"] = count
-        return found
+        for table, column in NOTES:
+            theirs = ROWS[table](self.group)
+            texts.append((theirs.model._default_manager.exclude(pk__in=theirs.values("pk")), column))
+        counts = {
+            f"{rows.model.__name__}.{column}": rows.annotate(as_text=Cast(column, TextField()))
+            .filter(as_text__iregex=name)
+            .count()
+            for rows, column in texts
+        }
+        return {column: count for column, count in counts.items() if count}
 
 
 def _inputs_of(folder: str, ids: frozenset[str]) -> Iterator[int]:
@@ -250,9 +256,9 @@ def people_asked_about(folder: Path) -> set[int]:
 
 def _sets_with(hashes: set[str]) -> Iterator[str]:
     """Frozen sets name their media by content, wherever in the storage they were made."""
-    for place, folders, files in os.walk(settings.STORAGE_ROOT):
-        if Path(place).name == MEDIA_FOLDER and any(stem_of(Path(name)) in hashes for name in files):
-            yield relative(Path(place).parent)
+    for path, folders, files in os.walk(settings.STORAGE_ROOT):
+        if Path(path).name == MEDIA_FOLDER and any(stem_of(Path(name)) in hashes for name in files):
+            yield relative(Path(path).parent)
         folders[:] = [name for name in folders if name != "checkpoints"]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ def stem_of(path: Path) -> str:
     return path.name.removeprefix(".").partition(".")[0]
 
 
-def looked_at(folder: Path) -> list[Path]:
+def evaluation_files(folder: Path) -> list[Path]:
     """Videos of an evaluation, and what metrics said of each."""
     return [path for path in [*folder.glob("*/*"), *folder.glob("scores/*/*")] if path.is_file()]
 
@@ -41,8 +41,7 @@ def _references(person: Located) -> Iterator[str]:
     crops = InstanceReference.objects.filter(reference__group=person.group).exclude(path="")
     for path, poster in [*paths, *crops.values_list("path", "poster")]:
         yield from (path, poster, str(Path(path).with_name(ANNOTATION_NAME)))
-    for room in person.rooms:
-        yield from map(relative, (settings.STORAGE_ROOT / room).rglob("*"))
+    yield from _below(person.reference_folders)
 
 
 def _videos(person: Located) -> Iterator[str]:
@@ -69,8 +68,8 @@ def _clips(person: Located) -> Iterator[str]:
 
 
 def _evaluations(person: Located) -> Iterator[str]:
-    for place, ids in person.evaluated.items():
-        for path in looked_at(settings.STORAGE_ROOT / place):
+    for folder, ids in person.evaluated.items():
+        for path in evaluation_files(settings.STORAGE_ROOT / folder):
             if instance_of(path) in ids:
                 yield relative(path)
 
@@ -93,12 +92,9 @@ def _judgment_files(person: Located) -> Iterator[str]:
         yield from map(relative, (settings.STORAGE_ROOT / "judgments").glob(f"pending-{file.pk}-*"))
 
 
-def _in_folders(select: Callable[[Located], list[str]]) -> Callable[[Located], Iterator[str]]:
-    def finder(person: Located) -> Iterator[str]:
-        for folder in select(person):
-            yield from map(relative, (settings.STORAGE_ROOT / folder).rglob("*"))
-
-    return finder
+def _below(folders: Iterable[str]) -> Iterator[str]:
+    for folder in folders:
+        yield from map(relative, (settings.STORAGE_ROOT / folder).rglob("*"))
 
 
 #: How the files of each place are found, by its name; run records are struck, see `Located.records`.
@@ -107,15 +103,15 @@ FILES: Mapping[str, Callable[[Located], Iterator[str]]] = {
     "videos": _videos,
     "display copies": _display_copies,
     "clips of trainings": _clips,
-    "caches of trainings": _in_folders(lambda person: person.caches),
+    "caches of trainings": lambda person: _below(person.caches),
     "evaluations": _evaluations,
     "reports": _reports,
-    "prompt runs": _in_folders(lambda person: person.prompt_runs),
+    "prompt runs": lambda person: _below(person.prompt_runs),
     "gold": _gold,
     "studies": _studies,
-    "exports": _in_folders(lambda person: person.export_folders),
+    "exports": lambda person: _below(person.export_folders),
     "judgment files": _judgment_files,
-    "sets": _in_folders(lambda person: person.sets),
+    "sets": lambda person: _below(person.sets),
 }
 
 

@@ -22,11 +22,7 @@ class VersionError(ValueError):
 
 @transaction.atomic
 def promote(version: ModelVersion, actor: User) -> None:
-    """Make a version the one of its lineage; the one before it becomes a candidate again.
-
-    Raises:
-        VersionError: it is archived, or promoted already.
-    """
+    """Make a version the one of its lineage; the one before it becomes a candidate again."""
     version = _lock(version)
     _expect(version, ModelState.CANDIDATE, "promoted")
     for before in _lineage(version).filter(state=ModelState.PROMOTED):
@@ -36,11 +32,7 @@ def promote(version: ModelVersion, actor: User) -> None:
 
 @transaction.atomic
 def archive(version: ModelVersion, actor: User) -> None:
-    """Let a version start no more rounds; what was made with it stays.
-
-    Raises:
-        VersionError: it is promoted, or archived already.
-    """
+    """Let a version start no more rounds; what was made with it stays."""
     version = _lock(version)
     _expect(version, ModelState.CANDIDATE, "archived")
     _set(version, ModelState.ARCHIVED, "archive_model", actor)
@@ -48,11 +40,6 @@ def archive(version: ModelVersion, actor: User) -> None:
 
 @transaction.atomic
 def restore(version: ModelVersion, actor: User) -> None:
-    """Make an archived version a candidate again.
-
-    Raises:
-        VersionError: it is not archived.
-    """
     version = _lock(version)
     _expect(version, ModelState.ARCHIVED, "restored")
     _set(version, ModelState.CANDIDATE, "restore_model", actor)

@@ -104,8 +104,8 @@ def test_lineage_is_counted_both_ways(lea):
     votes = votes_of(child.export)
     assert (votes.human, votes.people, votes.simulated, votes.simulated_people) == (4, 4, 4, 4)
     (use,) = version_queries.uses_of(round.policy)
-    assert (use.round, use.num_samples, use.num_pairs) == (round, 4, 2)
-    assert (use.votes, use.exports, use.children) == (votes, [child.export], [child])
+    assert (use["round"], use["num_samples"], use["num_pairs"]) == (round, 4, 2)
+    assert (use["votes"], use["exports"], use["children"]) == (votes, [child.export], [child])
     page = browser_of(lea).get(f"/models/{child.pk}/").content.decode()
     assert "8 votes: 4 by 4 people" in page and "0.6931" in page
     for person in User.objects.filter(slots__round=round):
