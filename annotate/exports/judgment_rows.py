@@ -61,14 +61,10 @@ Row = tuple[Any, ...]
 
 
 def wanted_judgments(file: JudgmentFile) -> QuerySet[Judgment]:
-    judgments = Judgment.objects.all()
-    if file.round_id:
-        judgments = judgments.filter(slot__round=file.round_id)
-    if file.track:
-        judgments = judgments.filter(slot__track=file.track)
-    if not file.includes_simulated:
-        judgments = judgments.filter(is_simulated=False)
-    return judgments
+    of_round = Q(slot__round=file.round_id) if file.round_id else Q()
+    of_track = Q(slot__track=file.track) if file.track else Q()
+    of_people = Q() if file.includes_simulated else Q(is_simulated=False)
+    return Judgment.objects.filter(of_round, of_track, of_people)
 
 
 def judgment_rows(file: JudgmentFile) -> Iterator[list[Row]]:

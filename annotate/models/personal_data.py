@@ -142,13 +142,9 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Place:
-    """A kind of file in the storage.
+    """A kind of file in the storage: a regular expression of its paths, and what of a person they may hold.
 
-    Attributes:
-        name: how people call it, and how `personal_data_queries.FILES` finds a person's.
-        pattern: a regular expression of its paths, relative to the storage.
-        holds: what of a person may be in it.
-        is_reached: whether erasure finds it; `OUT_OF_REACH` names what it does not.
+    `personal_file_queries.FILES` finds a person's by its name; `OUT_OF_REACH` names what erasure does not.
     """
 
     name: str

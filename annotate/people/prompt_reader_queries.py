@@ -62,17 +62,9 @@ class Readers:
         """
         return look_at(self.known, prompt, may_refuse=self.is_complete)
 
-    def count(self, prompt: str) -> list[Count]:
-        """What each model makes of a prompt."""
-        return [Count(name, reader.read(prompt)) for name, reader in self.known.items()]
-
-
-@dataclass(frozen=True)
-class Count:
-    """What a model makes of a prompt."""
-
-    model: str
-    reading: Reading
+    def count(self, prompt: str) -> list[tuple[str, Reading]]:
+        """What each model makes of a prompt, after its name."""
+        return [(name, reader.read(prompt)) for name, reader in self.known.items()]
 
 
 def versions_in_use() -> QuerySet[ModelVersion]:

@@ -94,25 +94,15 @@ def _figure(value: float, count: int) -> Estimate:
     return Estimate(value, None, None, count, "a count, without an interval")
 
 
-@dataclass(frozen=True)
-class Unfinished:
+def unfinished(round: Round) -> dict[str, int]:
     """What is under way in a round: votes that are wanted, pairs that people hold, links that lead to it."""
-
-    open_votes: int
-    held: int
-    people: int
-    links: int
-
-
-def unfinished(round: Round) -> Unfinished:
-    slots = Slot.objects.filter(round=round, judged_at=None)
-    counts = slots.aggregate(
-        wanted=Count("id", filter=Q(pair__gold=None)),
+    counts = Slot.objects.filter(round=round, judged_at=None).aggregate(
+        open_votes=Count("id", filter=Q(pair__gold=None)),
         held=Count("annotator"),
         people=Count("annotator", distinct=True),
     )
     links = EntryLink.objects.filter(judging__round=round, ended_at=None, closes_at__gt=Now())
-    return Unfinished(counts["wanted"], counts["held"], counts["people"], links.count())
+    return {**counts, "links": links.count()}
 
 
 @dataclass(frozen=True)

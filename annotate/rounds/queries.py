@@ -8,7 +8,6 @@ from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet
 
 from annotate.jobs.queries import done_evaluation, done_run
 from annotate.models import (
-    IdentityGroup,
     Instance,
     ModelVersion,
     PreferencePair,
@@ -23,11 +22,6 @@ from annotate.models import (
 from annotate.privacy.consent_queries import given, uses_of
 from annotate.rounds.funnel_queries import round_funnel
 from rlhf.records import JointState, Track
-
-
-def latest_policy() -> ModelVersion | None:
-    """The model that the next round starts from: the newest version."""
-    return ModelVersion.objects.order_by("-id").first()
 
 
 def instances_of_split(split: str, source: str | None = None) -> QuerySet[Instance]:
@@ -46,10 +40,9 @@ def find_round(name: str | None) -> Round | None:
 
 
 def find_model(name: str | None) -> ModelVersion | None:
-    """A model version by name; without a name the newest one."""
-    if name is None:
-        return latest_policy()
-    return ModelVersion.objects.filter(name=name).first()
+    """A model version by name; without a name the newest one, from which the next round starts."""
+    versions = ModelVersion.objects.order_by("-id")
+    return (versions if name is None else versions.filter(name=name)).first()
 
 
 def model_names() -> str:
@@ -99,10 +92,6 @@ def pairs_side_by_side(round: Round, limit: int = 6) -> QuerySet[VideoPair]:
         .annotate(is_dominant=Exists(dominant.filter(pair=OuterRef("pk"))))
         .order_by("-is_dominant", "id")[:limit]
     )
-
-
-def people() -> QuerySet[IdentityGroup]:
-    return IdentityGroup.objects.annotate(num_references=Count("references")).order_by("name")
 
 
 def is_synthetic(round: Round) -> bool:

@@ -161,7 +161,7 @@ def test_models_differ_and_only_those_in_use_count(lea, shipped, tmp_path) -> No
     _, warning = prompt_queries.readers_in_use().look_at(LONG)
     assert warning.startswith(f"{shipped}: the prompt has"), "nobody knows how the others read"
     learn_limits()
-    assert {count.model for count in prompt_queries.readers_in_use().count(LONG)} == {shipped.name, wide.name}
+    assert {model for model, _ in prompt_queries.readers_in_use().count(LONG)} == {shipped.name, wide.name}
     ModelVersion.objects.filter(pk__in=[wide.pk, unknown.pk]).update(state=ModelState.ARCHIVED)
     with pytest.raises(PromptError, match=f"the model reads {LIMIT}"):
         edit_prompt(
