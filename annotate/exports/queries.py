@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from annotate.judging.queries import disqualified
 from annotate.models import Export, Judgment, JudgmentFile, PreferencePair, Round, Use, User
@@ -129,13 +129,11 @@ def votes_in(round: Round) -> Votes:
 
 
 def _count(judgments: QuerySet[Judgment]) -> Votes:
-    counted = judgments.filter(~disqualified("slot__annotator")).order_by().values("is_simulated")
-    rows = {
-        row["is_simulated"]: row
-        for row in counted.annotate(
-            votes=Count("slot", distinct=True), people=Count("slot__annotator", distinct=True)
-        )
-    }
-    none = {"votes": 0, "people": 0}
-    human, simulated = rows.get(False, none), rows.get(True, none)
-    return Votes(human["votes"], simulated["votes"], human["people"], simulated["people"])
+    human, simulated = Q(is_simulated=False), Q(is_simulated=True)
+    counts = judgments.filter(~disqualified("slot__annotator")).aggregate(
+        human=Count("slot", distinct=True, filter=human),
+        simulated=Count("slot", distinct=True, filter=simulated),
+        people=Count("slot__annotator", distinct=True, filter=human),
+        simulated_people=Count("slot__annotator", distinct=True, filter=simulated),
+    )
+    return Votes(**counts)

@@ -128,10 +128,6 @@ class IdentityGroup(models.Model):
     def is_synthetic(self) -> bool:
         return self.truth is not None
 
-    @property
-    def is_consent_stated(self) -> bool:
-        return self.consent_uses is not None
-
 
 class Curation(models.TextChoices):
     """How far the curation of a reference is; `failed` waits for a person."""

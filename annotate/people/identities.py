@@ -112,7 +112,7 @@ def _take_consent(
     elif uses is None and consent is not None:
         uses, source = tuple(consent), "import_identities --consent"
     if uses is None:
-        if not group.is_consent_stated:
+        if group.consent_uses is None:
             report.without_consent.append(group.name)
         return
     ends = {"consent_expires_on": card.consent_expires_on} if card.consent_expires_on else {}

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -39,14 +40,14 @@ _OWN_FOLDER = re.compile(r"references/[0-9a-f]{32}")
 _RECORDS = (".json", ".jsonl", ".txt", ".tmp")
 
 
+@dataclass
 class Located:
     """One person, and everything that leads to their files.
 
     Read before their rows go: afterwards nothing leads there any more.
     """
 
-    def __init__(self, group: IdentityGroup) -> None:
-        self.group = group
+    group: IdentityGroup
 
     @cached_property
     def rows(self) -> dict[str, int]:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from generator.media import replacing
+from generator.validation import Stored, record
 
 #: In place of a line that said something of the person; lines are counted, so none is dropped.
 STRUCK = "(struck out: it named a person who was erased)"
 
 
-@dataclass(frozen=True)
-class Traces:
+@record
+class Traces(Stored):
     """How records name a person, and the ids of their instances and videos.
 
     `texts` occur nowhere but with this person: names of folders, hashes, the full name of a record. Videos of
@@ -28,13 +28,6 @@ class Traces:
     identities: tuple[str, ...] = ()
     instances: tuple[str, ...] = ()
     samples: tuple[str, ...] = ()
-
-    @classmethod
-    def from_json(cls, value: dict[str, list[str]]) -> Traces:
-        return cls(**{name: tuple(items) for name, items in value.items()})
-
-    def to_json(self) -> dict[str, list[str]]:
-        return {name: list(items) for name, items in asdict(self).items()}
 
     @cached_property
     def _ids(self) -> dict[str, frozenset[str]]:

@@ -111,8 +111,5 @@ def card_of(version: ModelVersion) -> str:
 
 def _consents(export: Export) -> dict[str, int]:
     pairs = PreferencePair.objects.filter(exports=export).order_by()
-    counts = {
-        use.value: Count("pk", filter=Q(given("pair__instance__group", use)))
-        for use in (Use.SHOW, Use.TRAIN, Use.EVALUATE, Use.PUBLISH)
-    }
+    counts = {use.value: Count("pk", filter=Q(given("pair__instance__group", use))) for use in Use}
     return pairs.aggregate(**counts)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Count, Q, QuerySet
 
@@ -87,15 +88,14 @@ def usable_exports(user: User, round: Round) -> QuerySet[Export]:
 
 def pair_facts(round: Round, chosen: PairSet) -> PairFacts:
     """What the pairs are made of, for `rlhf.dpo.preflight`."""
-    groups = dict(chosen.pairs.order_by().values_list("pair__instance__group").annotate(Count("pk")))
+    pairs_of = _count_by(chosen.pairs, "pair__instance__group")
     in_set = IdentityGroup.objects.filter(instances__pairs__preference__in=_ids(chosen.pairs)).distinct()
-    people = list(in_set.order_by("name"))
     votes = _counting_votes(chosen.pairs)
     answers = Counter(vote.answer for vote in votes.values())
     size = SamplerSettings(**round.sampler)
     simulated = sum(is_simulated for is_simulated, _ in votes)
     return PairFacts(
-        identities={group.name: groups[group.pk] for group in people},
+        identities={group.name: pairs_of[group.pk] for group in in_set.order_by("name")},
         simulated_pairs=chosen.pairs.filter(is_simulated=True).count(),
         human_votes=len(votes) - simulated,
         simulated_votes=simulated,
@@ -105,7 +105,7 @@ def pair_facts(round: Round, chosen: PairSet) -> PairFacts:
         agreement={str(track): _raw([v for v in votes.values() if v.track == track]) for track in Track},
         disqualified_votes=_disqualified_votes(chosen),
         **_file_facts(chosen, round),
-        licences=_licences(people, groups),
+        licences=_count_by(chosen.pairs, "pair__instance__group__licence"),
         without_consent=in_set.filter(~Q(given("", Use.TRAIN))).count(),
         why_no_consent=refusal(in_set, Use.TRAIN),
         withheld=chosen.withheld,
@@ -114,14 +114,6 @@ def pair_facts(round: Round, chosen: PairSet) -> PairFacts:
         unread=_unread(chosen.pairs, round),
         is_large=size.width * size.height * size.num_frames > LARGE_PIXELS,
     )
-
-
-def _licences(people: Iterable[IdentityGroup], pairs: Mapping[int, int]) -> dict[str, int]:
-    """How many pairs are of each licence."""
-    counts: Counter[str] = Counter()
-    for group in people:
-        counts[group.licence] += pairs[group.pk]
-    return dict(counts)
 
 
 def _file_facts(pairs: PairSet, round: Round) -> dict[str, int]:
@@ -187,6 +179,10 @@ def _disqualified_votes(chosen: PairSet) -> int:
         return 0
     votes = Judgment.objects.filter(disqualified("slot__annotator"), created_at__lt=chosen.export.created_at)
     return votes.filter(slot__pair__preference__in=_ids(chosen.pairs)).values("slot").distinct().count()
+
+
+def _count_by(pairs: QuerySet[PreferencePair], column: str) -> dict[Any, int]:
+    return dict(pairs.order_by().values_list(column).annotate(Count("pk")))
 
 
 def _ids(pairs: QuerySet[PreferencePair]) -> QuerySet[PreferencePair, int]:
