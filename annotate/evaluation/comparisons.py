@@ -14,7 +14,7 @@ from annotate.rounds.prompt_limits import say_left_out
 from annotate.rounds.rounds import open_ready_pairs, plan_pair, sample_seed, start_round
 from generator.records import SamplerSettings
 
-#: Both models are evaluated, and people look at it.
+#: Both models are evaluated, and people judge their videos.
 USES = (Use.SHOW, Use.EVALUATE)
 
 

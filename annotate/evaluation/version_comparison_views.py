@@ -1,4 +1,4 @@
-"""Two versions side by side: chosen with held-out inputs and seeds, then looked at clip by clip."""
+"""Two versions side by side: chosen with held-out inputs and seeds, then watched clip by clip."""
 
 from __future__ import annotations
 
@@ -95,16 +95,16 @@ def _first_choice(request: SignedInRequest) -> dict[str, Any]:
 @require_safe
 def comparison(request: SignedInRequest, comparison_id: int) -> HttpResponse:
     """The whole page; while its run is live, the `#progress` part is asked for again and again."""
-    found = get_object_or_404(version_queries.visible_comparisons(request.user), pk=comparison_id)
-    run = found.run
-    context: dict[str, Any] = {"comparison": found, "run": run, "progress": run_progress(run)}
+    compared = get_object_or_404(version_queries.visible_comparisons(request.user), pk=comparison_id)
+    run = compared.run
+    context: dict[str, Any] = {"comparison": compared, "run": run, "progress": run_progress(run)}
     if request.htmx:
         response = render(request, "annotate/evaluation/version_comparison.html#progress", context)
         if not run.is_live:
             response.headers["HX-Refresh"] = "true"
         return response
     context |= {
-        "places": list(places(found)),
+        "places": list(places(compared)),
         # Whose win rates those are is said in the table of differences.
         "evaluation": evaluation_tables(run) | {"tracks": {}} if run.result else None,
         "sampler": run.round.sampler if run.round else {},

@@ -6,6 +6,7 @@ import gzip
 import json
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +77,11 @@ def judgment_rows(file: JudgmentFile) -> Iterator[list[Row]]:
     values = {f"column_{name}": annotator if name == "annotator" else source for name, source, _ in COLUMNS}
     rows = wanted_judgments(file).order_by("id").annotate(**values).values_list(*values)
     name = str if file.includes_names else pseudonym
-    chunk: list[Row] = []
-    for row in rows.iterator(chunk_size=CHUNK):
-        chunk.append((*row[:_ANNOTATOR], name(row[_ANNOTATOR]), *row[_ANNOTATOR + 1 :]))
-        if len(chunk) == CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
+    named = (
+        (*row[:_ANNOTATOR], name(row[_ANNOTATOR]), *row[_ANNOTATOR + 1 :])
+        for row in rows.iterator(chunk_size=CHUNK)
+    )
+    while chunk := list(islice(named, CHUNK)):
         yield chunk
 
 

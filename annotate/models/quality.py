@@ -1,4 +1,4 @@
-"""How people vote: stored figures, flags that lead to a look, and votes that do not count any more."""
+"""How people vote: stored figures, flags that ask for a review, and votes that do not count any more."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class FlagOutcome(models.TextChoices):
 
 
 class AnnotatorFlag(models.Model):
-    """A figure of somebody's votes that chance hardly explains. It asks a lead to look, no more."""
+    """A figure of somebody's votes that chance hardly explains. It asks a lead for a review, no more."""
 
     annotator = models.ForeignKey(User, models.PROTECT, related_name="flags")
     # The other one of two who agree too often.
@@ -50,7 +50,7 @@ class AnnotatorFlag(models.Model):
     figure = models.FloatField()
     chance = models.FloatField()
     evidence = models.CharField(max_length=300)
-    # How many votes of this person on the track were looked at.
+    # How many votes of this person on the track were examined.
     num_votes = models.PositiveIntegerField()
     raised_at = models.DateTimeField(auto_now_add=True)
     reviewed_by = models.ForeignKey(User, models.PROTECT, null=True, blank=True, related_name="+")

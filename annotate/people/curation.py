@@ -43,7 +43,7 @@ LOST_AFTER = timedelta(seconds=30)
 RENEW_S = 5.0
 #: A queued reference that nobody took for this long has lost its message.
 UNCLAIMED_AFTER = timedelta(seconds=60)
-#: Messages that one look for lost ones sends: a long queue must not fill up with copies of itself.
+#: Messages that one search for lost ones sends: a long queue must not fill up with copies of itself.
 MAX_REQUEUED = 200
 
 

@@ -82,11 +82,7 @@ def _take_person(row: PersonRow, report: DatasetReport, on_row: Callable[[], obj
     if row.consent == () or (row.consent_expires_on is not None and row.consent_expires_on < today()):
         report.refused += 1
         return None
-    stated: dict[str, Any] = {
-        "split": row.split,
-        "licence": row.licence,
-        "consent_expires_on": row.consent_expires_on,
-    }
+    stated: dict[str, Any] = {name: getattr(row, name) for name in ("split", "licence", "consent_expires_on")}
     group = _person_here(row)
     created = group is None
     if group is None:
@@ -102,8 +98,8 @@ def _take_person(row: PersonRow, report: DatasetReport, on_row: Callable[[], obj
         record_event("import_identity", group, split=group.split)
     uses = USES if row.consent is None and row.truth is not None else row.consent
     if uses is not None:
-        ends = {"consent_expires_on": row.consent_expires_on}
-        state_consent(group, uses, f"dataset {report.content_hash[:16]}", **ends)
+        ends_on = row.consent_expires_on
+        state_consent(group, uses, f"dataset {report.content_hash[:16]}", consent_expires_on=ends_on)
         group.refresh_from_db()
         stated["consent_uses"] = list(uses)
     for name, value in stated.items():
@@ -158,7 +154,7 @@ def _take_reference(group: IdentityGroup, row: ReferenceRow, report: DatasetRepo
 
 
 def _store_media(row: ReferenceRow, folder: Path) -> dict[str, Any]:
-    """Copy a reference's files as they are, and look whether they are what the row says.
+    """Copy a reference's files as they are, and check that they are what the row says.
 
     Raises:
         MediaError: they are missing, altered or not readable.

@@ -129,7 +129,7 @@ def plan_instances(
 ) -> Iterator[Planned]:
     """What is to be made for a person; `report` learns what falls short of the draw.
 
-    With `is_observed` the prompts stay empty: models will look and write them.
+    With `is_observed` the prompts stay empty: models will write them.
     """
     # Named by content, so that the same people give the same instances in every database.
     references = {item.sha256: item for item in usable_references().filter(group=group).order_by("sha256")}

@@ -182,7 +182,7 @@ def _strike_runs(person: Located) -> None:
 
 def _delete(person: Located) -> None:
     group = person.group
-    prompts = list(_prompt_versions(group))
+    prompts = {version for newest in ROWS["prompts"](group) for version in newest.versions}
     shown = pairs_of(group)
     # The other copy of a gold pair that showed the person is of no use any more. Votes on the pair go
     # with it: a vote without its video cannot be explained.
@@ -194,11 +194,6 @@ def _delete(person: Located) -> None:
         VideoSample.objects.filter(pk__in=list(gold.values_list("pk", flat=True))).delete()
         samples_of(group).exclude(instance__group=group).delete()
         group.delete()
-        for prompt in prompts:
+        # The newest of each line first: what supersedes another one holds it.
+        for prompt in sorted(prompts, key=lambda prompt: -prompt.pk):
             DifferentialPrompt.objects.filter(pk=prompt.pk, instances=None, superseded_by=None).delete()
-
-
-def _prompt_versions(group: IdentityGroup) -> list[DifferentialPrompt]:
-    """The prompts of a person's instances and all that they supersede, the newest of each line first."""
-    versions = {version for newest in ROWS["prompts"](group) for version in newest.versions}
-    return sorted(versions, key=lambda prompt: -prompt.pk)

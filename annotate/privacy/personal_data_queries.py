@@ -84,9 +84,9 @@ class Located:
         videos = samples_of(self.group)
         others = VideoSample.objects.exclude(pk__in=videos.values("pk")).exclude(sha256="")
         shown = others.filter(sha256__in=videos.values("sha256")).values_list("sha256", flat=True)
-        found = {sha256 for row in mine.values_list("sha256", "source_sha256") for sha256 in row}
-        found |= set(crops.values_list("sha256", flat=True)) | {sha256 for _, _, sha256 in self.samples}
-        return found - set(shared) - set(shown) - {""}
+        hashes = {sha256 for row in mine.values_list("sha256", "source_sha256") for sha256 in row}
+        hashes |= set(crops.values_list("sha256", flat=True)) | {sha256 for _, _, sha256 in self.samples}
+        return hashes - set(shared) - set(shown) - {""}
 
     @cached_property
     def exports(self) -> list[Export]:
@@ -115,9 +115,11 @@ class Located:
         """Also those of sets whose person was not known when the study was made."""
         named = re.compile("|".join(sorted(self.hashes)) or "(?!)")
         unnamed = StudyInput.objects.filter(group=None)
-        found = [item.pk for item in unnamed.iterator() if named.search(json.dumps(item.sources))]
-        of_runs = [pk for folder, ids in self.evaluated.items() for pk in _inputs_of(folder, ids)]
-        return list(StudyInput.objects.filter(Q(group=self.group) | Q(pk__in=[*found, *of_runs])))
+        theirs = [item.pk for item in unnamed.iterator() if named.search(json.dumps(item.sources))]
+        wanted = Q(group=self.group) | Q(pk__in=theirs)
+        for folder, ids in self.evaluated.items():
+            wanted |= Q(study__run__folder=folder, instance_id__in=ids)
+        return list(StudyInput.objects.filter(wanted))
 
     @cached_property
     def run_folders(self) -> dict[str, Run | None]:
@@ -128,7 +130,7 @@ class Located:
 
     @cached_property
     def prompt_runs(self) -> list[str]:
-        """Folders of runs in which models looked at the person."""
+        """Folders of runs in which models examined media of the person."""
         return [
             folder
             for folder in self.run_folders
@@ -185,13 +187,13 @@ class Located:
     @cached_property
     def records(self) -> dict[str, Traces]:
         """Files of runs that stay, without what they say of this person."""
-        found: dict[str, Traces] = {}
+        records: dict[str, Traces] = {}
         for folder in self.run_folders.keys() - set(self.prompt_runs):
             traces = self.traces_in(folder)
-            for path in _files(settings.STORAGE_ROOT / folder):
-                if path.suffix in _RECORDS and traces.struck(path) is not None:
-                    found[relative(path)] = traces
-        return dict(sorted(found.items()))
+            for path in (settings.STORAGE_ROOT / folder).glob("*"):
+                if path.suffix in _RECORDS and path.is_file() and traces.struck(path) is not None:
+                    records[relative(path)] = traces
+        return dict(sorted(records.items()))
 
     @cached_property
     def sets(self) -> list[str]:
@@ -201,8 +203,7 @@ class Located:
     @property
     def sets_elsewhere(self) -> list[str]:
         """Those that no row speaks of; an export is withdrawn."""
-        exported = {export.folder for export in self.exports}
-        return [path for path in self.sets if path not in exported and not path.startswith("exports/")]
+        return [path for path in self.sets if not path.startswith("exports/")]
 
     @cached_property
     def files(self) -> list[str]:
@@ -220,9 +221,9 @@ class Located:
     def runs_at_work(self) -> list[Run]:
         """Runs under way that read this person's files, or write more of them."""
         folders = {*self.prompt_runs, *self.evaluated, *(str(Path(path).parent) for path in self.records)}
-        exported = {run for export in self.exports for run in export.runs.all()}
-        found = exported | {run for folder in folders if (run := self.run_folders[folder])}
-        return sorted((run for run in found if run.is_live), key=lambda run: run.pk)
+        runs = {run for export in self.exports for run in export.runs.all()}
+        runs |= {run for folder in folders if (run := self.run_folders[folder])}
+        return sorted((run for run in runs if run.is_live), key=lambda run: run.pk)
 
     def mentions(self) -> dict[str, int]:
         """Where people wrote the name in texts about something else, and how often."""
@@ -245,11 +246,6 @@ class Located:
         return {column: count for column, count in counts.items() if count}
 
 
-def _inputs_of(folder: str, ids: frozenset[str]) -> Iterator[int]:
-    inputs = StudyInput.objects.filter(study__run__folder=folder).values_list("pk", "instance_id")
-    yield from (pk for pk, instance_id in inputs if instance_id in ids)
-
-
 def people_asked_about(folder: Path) -> set[int]:
     """The ids of the people that a run of prompts is about; nobody once its folder is gone."""
     return {row["group"] for row in _json(folder / "plans.json").values()}
@@ -261,13 +257,6 @@ def _sets_with(hashes: set[str]) -> Iterator[str]:
         if Path(path).name == MEDIA_FOLDER and any(stem_of(Path(name)) in hashes for name in files):
             yield relative(Path(path).parent)
         folders[:] = [name for name in folders if name != "checkpoints"]
-
-
-def _files(folder: Path) -> list[Path]:
-    try:
-        return [path for path in folder.iterdir() if path.is_file()]
-    except FileNotFoundError:
-        return []
 
 
 def _json(path: Path) -> dict[str, Any]:

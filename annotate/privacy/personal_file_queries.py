@@ -47,14 +47,14 @@ def _references(person: Located) -> Iterator[str]:
 def _videos(person: Located) -> Iterator[str]:
     yield from (path for _, path, _ in person.samples if path)
     ids = {str(pk) for pk, _, _ in person.samples}
-    yield from _named(settings.STORAGE_ROOT.glob("runs/*/sample-*/samples/*"), ids)
+    yield from _named("runs/*/sample-*/samples/*", ids)
 
 
 def _display_copies(person: Located) -> Iterator[str]:
     shown = samples_of(person.group).exclude(shown_path="")
     yield from shown.values_list("shown_path", flat=True)
     ids = {str(pk) for pk, _, _ in person.samples}
-    yield from _named(settings.STORAGE_ROOT.glob("runs/*/sample-*/shown/*"), ids)
+    yield from _named("runs/*/sample-*/shown/*", ids)
 
 
 def _gold(person: Located) -> Iterator[str]:
@@ -63,19 +63,11 @@ def _gold(person: Located) -> Iterator[str]:
     yield from (path for row in gold for path in row if path)
 
 
-def _clips(person: Located) -> Iterator[str]:
-    yield from _named(settings.STORAGE_ROOT.glob("runs/*/dpo-*/samples/*/*"), person.pairs)
-
-
 def _evaluations(person: Located) -> Iterator[str]:
     for folder, ids in person.evaluated.items():
         for path in evaluation_files(settings.STORAGE_ROOT / folder):
             if instance_of(path) in ids:
                 yield relative(path)
-
-
-def _reports(person: Located) -> Iterator[str]:
-    yield from (f"{folder}/{REPORT_FILE}" for folder in person.evaluated)
 
 
 def _studies(person: Located) -> Iterator[str]:
@@ -102,10 +94,10 @@ FILES: Mapping[str, Callable[[Located], Iterator[str]]] = {
     "references": _references,
     "videos": _videos,
     "display copies": _display_copies,
-    "clips of trainings": _clips,
+    "clips of trainings": lambda person: _named("runs/*/dpo-*/samples/*/*", person.pairs),
     "caches of trainings": lambda person: _below(person.caches),
     "evaluations": _evaluations,
-    "reports": _reports,
+    "reports": lambda person: (f"{folder}/{REPORT_FILE}" for folder in person.evaluated),
     "prompt runs": lambda person: _below(person.prompt_runs),
     "gold": _gold,
     "studies": _studies,
@@ -115,5 +107,5 @@ FILES: Mapping[str, Callable[[Located], Iterator[str]]] = {
 }
 
 
-def _named(paths: Iterator[Path], ids: set[str]) -> Iterator[str]:
-    yield from (relative(path) for path in paths if stem_of(path) in ids)
+def _named(pattern: str, ids: set[str]) -> Iterator[str]:
+    return (relative(path) for path in settings.STORAGE_ROOT.glob(pattern) if stem_of(path) in ids)

@@ -1,4 +1,4 @@
-"""Stage 2, where models look: queue the prompts of people whose clips nobody described."""
+"""Stage 2, where models write: queue the prompts of people whose clips nobody described."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ RULES = {
     ExportRule.CONTROLLABILITY: "the controllability track alone",
     ExportRule.POOLED: "most votes, both tracks in one heap",
 }
-#: What most launches look at; the other settings wait behind a fold.
+#: What most launches change; the other settings wait behind a fold.
 FIRST = (
     "beta",
     "learning_rate",

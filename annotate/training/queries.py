@@ -143,7 +143,7 @@ def _unread(pairs: QuerySet[PreferencePair], round: Round) -> tuple[str, ...]:
     withheld = pairs.exclude(pair__prompt_unread="").order_by("pair_id")
     reasons = withheld.values_list("pair_id", "pair__prompt_unread").iterator()
     unread = [f"pair {key}: {why}" for key, why in reasons]
-    if reader := reader_of(round.policy):  # its own pairs were looked at when they were planned
+    if reader := reader_of(round.policy):  # its own pairs were checked when they were planned
         own = Q(pair__first__model_version=round.policy, pair__second__model_version=round.policy)
         foreign = pairs.filter(~own, pair__prompt_unread="").order_by("pair_id")
         prompts = foreign.values_list("pair_id", "pair__instance__prompt__text").iterator()
