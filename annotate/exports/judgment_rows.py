@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -107,13 +108,10 @@ class JsonLines:
 
 
 def _line(row: Row) -> str:
-    plain = json.dumps(dict(zip(NAMES, row[: -len(_JSON)], strict=False)), default=_time, ensure_ascii=False)
+    values = dict(zip(NAMES, row[: -len(_JSON)], strict=False))
+    plain = json.dumps(values, default=datetime.isoformat, ensure_ascii=False)
     parts = [f', "{name}": {text}' for name, text in zip(_JSON, row[-len(_JSON) :], strict=True)]
     return f"{plain[:-1]}{''.join(parts)}}}\n"
-
-
-def _time(value: Any) -> str:
-    return str(value.isoformat())
 
 
 class Parquet:

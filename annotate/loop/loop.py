@@ -88,8 +88,7 @@ def _votes_wanted(round: Round) -> Step | None:
     )
     if not wanted:
         return None
-    parts = [f"{wanted[str(track)]} on {track}" for track in Track if str(track) in wanted]
-    votes = " and ".join(parts)
+    votes = " and ".join(f"{wanted[str(track)]} on {track}" for track in Track if str(track) in wanted)
     says = f"waiting for people: {votes}"
     if round.state == RoundState.PAUSED:
         says = f"paused, so nobody is asked for {votes}; reopen the round, or close it to go on without"

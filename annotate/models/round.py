@@ -245,10 +245,6 @@ class VideoSample(models.Model):
     def __str__(self) -> str:
         return f"sample {self.pk}"
 
-    @property
-    def is_made(self) -> bool:
-        return bool(self.path)
-
 
 class VideoPair(models.Model):
     """Two samples of one instance, compared in one round; or a gold pair with a known answer."""

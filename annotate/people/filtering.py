@@ -48,12 +48,12 @@ def blur_ranks(thresholds: Thresholds) -> dict[int, float]:
 def _reasons(
     references: Sequence[Reference], thresholds: Thresholds, ranks: Mapping[int, float]
 ) -> dict[int, list[str]]:
-    reasons: dict[int, list[str]] = {}
-    for item in references:
-        measures = measures_of(item)
-        if measures is not None:
-            ranked = replace(measures, blur_percentile=ranks.get(item.pk))
-            reasons[item.pk] = [str(reason) for reason in judge(ranked, thresholds)]
+    measured = {
+        item.pk: replace(measures, blur_percentile=ranks.get(item.pk))
+        for item in references
+        if (measures := measures_of(item))
+    }
+    reasons = {pk: [str(reason) for reason in judge(item, thresholds)] for pk, item in measured.items()}
     # Of files that show the same, the earliest that passes everything else stays.
     passing = [item for item in references if not reasons.get(item.pk) and item.quality.get("fingerprint")]
     fingerprints = [tuple(item.quality["fingerprint"]) for item in passing]

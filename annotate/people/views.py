@@ -37,13 +37,11 @@ def people_list(request: SignedInRequest) -> HttpResponse:
         counts = curation_queries.curation_counts()
         return render(request, "annotate/people/people.html#progress", {"counts": counts})
     narrow = curation_queries.PeopleFilter.from_query(request.GET.dict())
-    query = request.GET.copy()
-    query.pop("page", None)
     context = {
         "page": Paginator(curation_queries.people(narrow), PEOPLE_PER_PAGE).get_page(request.GET.get("page")),
         "counts": curation_queries.curation_counts(),
         "narrow": narrow,
-        "query": query.urlencode(),
+        "is_narrowed": narrow != curation_queries.PeopleFilter(),
         "states": Curation.values,
         "reasons": list(RejectReason),
         "splits": Split.values,

@@ -132,16 +132,12 @@ def refusal(people: QuerySet[IdentityGroup], *wanted: Use) -> str:
     """
     without = with_consent(people, *wanted).exclude(consent=Consent.GIVEN).order_by()
     counts = dict(without.values_list("consent").annotate(Count("pk", distinct=True)))
+    names = without.order_by("name").values_list("name", flat=True).distinct()
     return " ".join(
-        sentence(reason, _first_names(without, reason), *wanted, count=counts[reason])
+        sentence(reason, list(names.filter(consent=reason)[:MAX_NAMED]), *wanted, count=counts[reason])
         for reason in _WHY
         if reason in counts
     )
-
-
-def _first_names(people: QuerySet[Any], reason: Consent) -> list[str]:
-    of_reason = people.filter(consent=reason).order_by("name")
-    return list(of_reason.values_list("name", flat=True).distinct()[:MAX_NAMED])
 
 
 def refusal_among(people: QuerySet[IdentityGroup], ids: Collection[int], *wanted: Use) -> str:

@@ -31,15 +31,11 @@ MAX_PILOT_PAIRS = 3_000
 def votes_by_day(round: Round) -> dict[Track, list[tuple[date, int]]]:
     """Votes of each of the last days, on both tracks the same days; none where there was none."""
     today = timezone.localdate()
-    counts = dict.fromkeys(((str(track), day) for track in Track for day in _days(today)), 0)
-    judged = Slot.objects.filter(round=round, judged_at__date__gt=today - timedelta(days=DAYS)).order_by()
-    for track, day, count in judged.values_list("track", TruncDate("judged_at")).annotate(Count("id")):
-        counts[track, day] = count
-    return {track: [(day, counts[str(track), day]) for day in _days(today)] for track in Track}
-
-
-def _days(today: date) -> list[date]:
-    return [today - timedelta(days=ago) for ago in reversed(range(DAYS))]
+    days = [today - timedelta(days=ago) for ago in reversed(range(DAYS))]
+    judged = Slot.objects.filter(round=round, judged_at__date__gte=days[0]).order_by()
+    rows = judged.values_list("track", TruncDate("judged_at")).annotate(Count("id"))
+    counts = {(track, day): count for track, day, count in rows}
+    return {track: [(day, counts.get((str(track), day), 0)) for day in days] for track in Track}
 
 
 @dataclass(frozen=True)

@@ -101,17 +101,15 @@ def leave_out_unread(version: ModelVersion, samples: Iterable[VideoSample]) -> l
     return kept
 
 
-def say_left_out(unread: Sequence[str], shown: int = 3) -> str:
-    """One line about instances that are left out; empty where none is."""
-    if not unread:
-        return ""
-    more = f"; and {len(unread) - shown} more" if len(unread) > shown else ""
+def say_left_out(unread: Sequence[str]) -> str:
+    """One line about instances that are left out."""
+    more = f"; and {len(unread) - 3} more" if len(unread) > 3 else ""
     what, whose, them = (
         ("1 instance is", "its prompt", "it")
         if len(unread) == 1
         else (f"{len(unread)} instances are", "their prompts", "them")
     )
     return (
-        f"{what} left out, since the model would not read {whose} whole: {'; '.join(unread[:shown])}{more}; "
+        f"{what} left out, since the model would not read {whose} whole: {'; '.join(unread[:3])}{more}; "
         f"edit {them}, or take a model that reads {them}"
     )

@@ -81,7 +81,7 @@ def failed_videos(round: Round) -> list[dict[str, Any]]:
     return [dict(row) for row in counted.order_by("-number", "error")[:5]]
 
 
-def pairs_side_by_side(round: Round, limit: int = 6) -> QuerySet[VideoPair]:
+def pairs_side_by_side(round: Round) -> QuerySet[VideoPair]:
     """Finished pairs to show, the dominant ones first."""
     dominant = PreferencePair.objects.filter(joint_state=JointState.DOMINANT)
     return (
@@ -90,7 +90,7 @@ def pairs_side_by_side(round: Round, limit: int = 6) -> QuerySet[VideoPair]:
         .exclude(second__path="")
         .select_related("first", "second", "instance__group", "instance__prompt", "preference")
         .annotate(is_dominant=Exists(dominant.filter(pair=OuterRef("pk"))))
-        .order_by("-is_dominant", "id")[:limit]
+        .order_by("-is_dominant", "id")[:6]
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from django.db.models import Count, Q, QuerySet
 
 from annotate.core.access import visible_exports
-from annotate.exports.queries import NO_CONSENT, chosen_by, dominant_place
+from annotate.exports.queries import NO_CONSENT, chosen_by, dominant_sample
 from annotate.judging.queries import disqualified
 from annotate.models import (
     Export,
@@ -49,7 +49,7 @@ class PairSet:
     """
 
     pairs: QuerySet[PreferencePair]
-    places: Mapping[int, Sample]
+    samples: Mapping[int, Sample]
     rule: ExportRule
     export: Export | None = None
     withheld: int = 0
@@ -57,7 +57,7 @@ class PairSet:
     @property
     def digest(self) -> str:
         """Whether they are still the same ones."""
-        return hashlib.sha256(repr(sorted(self.places.items())).encode()).hexdigest()[:16]
+        return hashlib.sha256(repr(sorted(self.samples.items())).encode()).hexdigest()[:16]
 
 
 def pair_set(
@@ -70,12 +70,12 @@ def pair_set(
     """An export's pairs, or those that an export of the round by a rule would hold now."""
     every = PreferencePair.objects.select_related("pair")
     if export is None:
-        places, reasons = chosen_by(rule, round, include_simulated=include_simulated)
-        of_round = every.filter(pk__in=places).order_by("pair_id")
-        return PairSet(of_round, places, rule, withheld=reasons[NO_CONSENT])
+        samples, reasons = chosen_by(rule, round, include_simulated=include_simulated)
+        of_round = every.filter(pk__in=samples).order_by("pair_id")
+        return PairSet(of_round, samples, rule, withheld=reasons[NO_CONSENT])
     pairs = every.filter(exports=export).order_by("pair_id")
-    places = {pair.pk: place for pair in pairs.iterator() if (place := dominant_place(pair))}
-    return PairSet(pairs, places, ExportRule(export.rule), export)
+    samples = {pair.pk: sample for pair in pairs.iterator() if (sample := dominant_sample(pair))}
+    return PairSet(pairs, samples, ExportRule(export.rule), export)
 
 
 def usable_exports(user: User, round: Round) -> QuerySet[Export]:
@@ -122,9 +122,9 @@ def _file_facts(pairs: PairSet, round: Round) -> dict[str, int]:
     columns = ["pk", *(f"{v}__facts" for v in videos), *(f"{v}__model_version" for v in videos)]
     sizes, uneven, foreign = [], 0, 0
     for key, first, second, *versions in pairs.pairs.values_list(*columns).iterator():
-        if key not in pairs.places:
+        if key not in pairs.samples:
             continue
-        chosen, rejected = (first, second) if pairs.places[key] == "first" else (second, first)
+        chosen, rejected = (first, second) if pairs.samples[key] == "first" else (second, first)
         if chosen.get("size_bytes") and rejected.get("size_bytes"):
             sizes.append((chosen["size_bytes"], rejected["size_bytes"]))
         uneven += any(chosen.get(n) != rejected.get(n) for n in ("num_frames", "width", "height"))
@@ -209,7 +209,7 @@ def last_device() -> Device | None:
     return Device(took["device"], took["suits_bf16"], took["slowdown"]) if took else None
 
 
-def finished_trainings(round: Round, limit: int = 5) -> QuerySet[Run]:
+def finished_trainings(round: Round) -> QuerySet[Run]:
     """The newest finished DPO runs of the round's base model at its size of videos."""
     size = {f"round__sampler__{name}": round.sampler.get(name) for name in ("width", "height", "num_frames")}
     return Run.objects.filter(
@@ -217,4 +217,4 @@ def finished_trainings(round: Round, limit: int = 5) -> QuerySet[Run]:
         stage=Stage.DPO,
         status=RunStatus.DONE,
         round__policy__base_model=round.policy.base_model,
-    ).order_by("-id")[:limit]
+    ).order_by("-id")[:5]

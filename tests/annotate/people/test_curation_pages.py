@@ -252,6 +252,16 @@ def test_the_grid_is_narrowed_down(lea, anna, query, found):
     assert {group.name for group in answer.context["page"].object_list} == found
 
 
+def test_the_next_page_keeps_what_the_grid_is_narrowed_to(lea, anna, monkeypatch):
+    monkeypatch.setattr("annotate.people.views.PEOPLE_PER_PAGE", 1)
+    make_reference(make_group(name="annika", truth=None))
+    first = browser_of(lea).get("/people/?search=an&page=1")
+    assert 'rel="next" href="?search=an&amp;page=2"' in first.content.decode()
+    second = browser_of(lea).get("/people/?search=an&page=2")
+    assert [group.name for group in second.context["page"]] == ["annika"]
+    assert 'rel="prev" href="?search=an&amp;page=1"' in second.content.decode()
+
+
 def test_progress_is_polled_only_while_something_is_under_way(lea, anna):
     lead = browser_of(lea)
     assert "every 2s" not in lead.get("/people/").content.decode()

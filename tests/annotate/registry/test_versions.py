@@ -126,7 +126,7 @@ def test_the_next_round_goes_on_as_the_last_one(lea):
     assert {pair.instance for pair in following.pairs.all()} == {pair.instance for pair in round.pairs.all()}
     for pair in following.pairs.all():
         assert {pair.first.seed, pair.second.seed} == {sample_seed(pair.instance, n) for n in (0, 1)}
-        assert pair.first.model_version == child and not pair.first.is_made
+        assert pair.first.model_version == child and not pair.first.path
 
 
 @pytest.mark.parametrize("name", ["", " ", "x" * 101])

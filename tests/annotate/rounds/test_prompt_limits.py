@@ -171,7 +171,7 @@ def test_models_differ_and_only_those_in_use_count(lea, shipped, tmp_path) -> No
 
 def test_before_a_version_is_registered_the_model_of_the_settings_counts() -> None:
     readers = prompt_queries.readers_in_use()
-    assert readers.is_complete and [count.reading.limit for count in readers.count("a")] == [LIMIT]
+    assert readers.is_complete and [reading.limit for _, reading in readers.count("a")] == [LIMIT]
 
 
 def test_building_leaves_out_what_no_model_reads(tmp_path) -> None:
