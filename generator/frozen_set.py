@@ -155,13 +155,19 @@ def staged(folder: Path) -> Iterator[Path]:
     try:
         (partial / MEDIA_FOLDER).mkdir()
         yield partial
-        try:
-            os.rename(partial, folder)
-        except OSError:
-            if not folder.exists():
-                raise
+        publish(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def publish(written: Path, folder: Path) -> None:
+    """Give a whole set its name, in one step; where there is a folder of that name, that one stays."""
+    try:
+        os.rename(written, folder)
+    except OSError:
+        if not folder.exists():
+            raise
+        shutil.rmtree(written)
 
 
 def write_facts(path: Path, facts: Mapping[str, Any]) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
+
+from pydantic import Field
 
 from generator.curation.annotation import ClipAnnotation
 from generator.curation.augmentation import Recipe, draw_recipe, possible_kinds
@@ -17,6 +20,7 @@ from generator.records import (
     InstancePlan,
     Reference,
 )
+from generator.validation import Amount, record
 
 MAX_CHANGES = 3
 
@@ -39,30 +43,25 @@ class Vocabulary:
         }
 
 
-@dataclass(frozen=True)
+@record
 class Draw:
     """How instances are drawn.
 
-    Raises:
-        ValueError: a value out of its range.
+    With a target, a described clip is drawn beside the references as the result to learn from, where the
+    group has one that differs from the primary; its differences make the prompt. Otherwise 1 to 3 changes
+    are drawn, away from what the primary shows where that is known.
     """
 
-    count: int  # plans a person, at least 0
-    seed: int  # persons of different names draw differently
-    #: Of a plan, the primary included, 1 to 5; fewer where a person has fewer. None draws the number, too.
-    num_references: int | None = None
-    #: Draw a described clip beside the references as the result to learn from, where the group has one that
-    #: differs from the primary; its differences make the prompt. Otherwise 1 to 3 changes are drawn, away
-    #: from what the primary shows where that is known.
+    count: Amount = Field(description="plans per person")
+    seed: int = Field(description="people of different names draw differently")
+    num_references: Annotated[int, Field(ge=1, le=MAX_REFERENCES)] | None = Field(
+        default=None,
+        description="with the primary; fewer where a person has fewer. None draws the number, too",
+    )
     with_target: bool = False
-    #: References will be crops (`draw_crops`), so that nobody knows the primary's camera shot.
-    is_cropped: bool = False
-
-    def __post_init__(self) -> None:
-        if self.count < 0:
-            raise ValueError(f"count is {self.count}; it must be at least 0")
-        if self.num_references is not None and not 1 <= self.num_references <= MAX_REFERENCES:
-            raise ValueError(f"references is {self.num_references}; it must be from 1 to {MAX_REFERENCES}")
+    is_cropped: bool = Field(
+        default=False, description="shown as crops (`draw_crops`): nobody knows the primary's camera shot"
+    )
 
 
 def draw_instances(group: IdentityGroup, draw: Draw, vocabulary: Vocabulary) -> list[InstancePlan]:

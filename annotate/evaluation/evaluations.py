@@ -39,7 +39,7 @@ class Table:
 
 
 def evaluate_version(version: ModelVersion, actor: User | None = None) -> Run:
-    """Queue the evaluation of any version on held-out people; it waits for no votes. A door sends the run.
+    """Queue the evaluation of any version on held-out people; it waits for no votes. The caller sends it.
 
     It is held against its parent, or measured alone where it has none, at the size of the round that trained
     it, or of the newest one that started from it.
@@ -161,9 +161,9 @@ def _unread(version: ModelVersion, inputs: Inputs) -> list[str]:
     reader = reader_of(version)
     if reader is None:
         return []
-    found = {name: reader.read(prompt).problem for name, prompt in inputs.prompts.items()}
-    unread = [f"instance {name} for {version}: {problem}" for name, problem in found.items() if problem]
-    if unread and len(unread) == len(found):
+    problems = {name: reader.read(prompt).problem for name, prompt in inputs.prompts.items()}
+    unread = [f"instance {name} for {version}: {problem}" for name, problem in problems.items() if problem]
+    if unread and len(unread) == len(problems):
         raise RoundError(say_left_out(unread))
     return unread
 

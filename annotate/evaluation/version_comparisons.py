@@ -28,7 +28,7 @@ def compare_versions(
     num_seeds: int,
     actor: User | None = None,
 ) -> VersionComparison:
-    """Queue a run that samples both, at the size of the candidate's newest round; a door sends it.
+    """Queue a run that samples both, at the size of the candidate's newest round; the caller sends it.
 
     Asking again while it is under way gives the same one.
 

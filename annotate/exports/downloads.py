@@ -120,14 +120,6 @@ def _publish(file: JudgmentFile, worker: UUID, pending: Path) -> bool:
     return True
 
 
-def requeue_lost_files() -> list[int]:
-    """Queue what lost its worker or its message; returns the files to send out again.
-
-    What has lost its worker `MAX_ATTEMPTS` times ends as failed.
-    """
-    return QUEUE.requeue_lost()
-
-
 def _give_up(files: QuerySet[JudgmentFile]) -> None:
     error = f"its worker was lost {MAX_ATTEMPTS} times; look at the worker's log, then ask again"
     files.update(status=RunStatus.FAILED, error=error, ended_at=Now())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -31,7 +30,7 @@ from annotate.models import (
 )
 from annotate.privacy.consent_queries import people_of, refusal
 from annotate.rounds.rounds import refuse_comparison
-from generator.frozen_set import MediaFile
+from generator.frozen_set import MediaFile, publish
 from generator.records import ElementChange
 from rlhf.export.freezing import Manifest, write_export
 from rlhf.export.row import ExportReference, ExportRow, ExportSample, TrackVotes
@@ -95,14 +94,10 @@ def _freeze(
     states = PreferencePair.objects.filter(pair__round=round).values_list("joint_state", flat=True)
     parent = settings.STORAGE_ROOT / "exports" / f"round-{round.pk}"
     pending = parent / f"pending-{uuid4().hex}"
-    try:
-        rows = _export_rows(chosen)
-        manifest = write_export(pending, rows, joint_states=Counter(states), reasons=reasons, rule=rule)
-        folder: Path = parent / manifest.content_hash[:16]
-        if not folder.exists():
-            pending.rename(folder)
-    finally:
-        shutil.rmtree(pending, ignore_errors=True)
+    rows = _export_rows(chosen)
+    manifest = write_export(pending, rows, joint_states=Counter(states), reasons=reasons, rule=rule)
+    folder: Path = parent / manifest.content_hash[:16]
+    publish(pending, folder)
     return manifest, folder
 
 

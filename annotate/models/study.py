@@ -5,14 +5,13 @@ from __future__ import annotations
 import uuid
 
 import pgtrigger
-from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from annotate.models.constraints import append_only, check, one_of
 from annotate.models.entry import EntryLink
-from annotate.models.identity import IdentityGroup
+from annotate.models.identity import IdentityGroup, User
 from annotate.models.judgment import Side
 from annotate.models.round import Run
 from rlhf.evaluation.study_plan import Criterion
@@ -35,9 +34,7 @@ class Study(models.Model):
     # Why its videos could not be stored; empty otherwise.
     error = models.TextField(blank=True)
     opened_at = models.DateTimeField(null=True, blank=True)
-    created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
-    )
+    created_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -160,9 +157,7 @@ class StudySeat(models.Model):
 
     study = models.ForeignKey(Study, models.CASCADE, related_name="seats")
     number = models.PositiveSmallIntegerField()
-    participant = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="study_seats"
-    )
+    participant = models.ForeignKey(User, models.PROTECT, null=True, blank=True, related_name="study_seats")
 
     class Meta:
         ordering = ["study", "number"]

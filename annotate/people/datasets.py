@@ -11,9 +11,8 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Collate
 
 from annotate.models import DifferentialPrompt, IdentityGroup, Instance, InstanceReference, Reference, Use
-from annotate.people.queries import usable_references
+from annotate.people.queries import annotation_path, usable_references
 from annotate.privacy.consent_queries import given, refusal
-from generator.curation.annotation import ANNOTATION_NAME
 from generator.curation.augmentation import Recipe
 from generator.dataset.manifest import Manifest
 from generator.dataset.rows import InstanceRow, PersonRow, PlaceRow, PromptRow, ReferenceRow
@@ -30,13 +29,8 @@ def export_dataset(
 ) -> Manifest:
     """Write people who agreed to a use of the dataset, their usable references, and their instances.
 
-    People are named by their pseudonyms, and files by their content; notes stay here.
-
-    Args:
-        folder: of the dataset.
-        split: only people of this split.
-        source: only people of this source.
-        use: what the dataset is for: to be handed out, or `train` for training by whoever runs this site.
+    People are named by their pseudonyms, and files by their content; notes stay here. A dataset is to be
+    handed out, unless its `use` is training by whoever runs this site.
 
     Raises:
         ValueError: there is nobody to export, a stored file is damaged, or the folder holds another dataset.
@@ -87,7 +81,7 @@ def _person_rows(people: QuerySet[IdentityGroup]) -> Iterator[PersonRow]:
 
 def _reference_rows(references: QuerySet[Reference]) -> Iterator[ReferenceRow]:
     for item in _in_order(references.select_related("group"), "group__", "sha256"):
-        annotation = (settings.STORAGE_ROOT / item.path).with_name(ANNOTATION_NAME)
+        annotation = annotation_path(item)
         yield ReferenceRow(
             source=item.group.source,
             person=item.group.pseudonym,
@@ -127,7 +121,7 @@ def _instance_rows(instances: QuerySet[Instance]) -> Iterator[InstanceRow]:
             instance_id=instance.digest,
             references=tuple(_place_row(place) for place in places if place.position is not None),
             target=next((_file(place.reference) for place in places if place.position is None), None),
-            prompts=tuple(_prompt_rows(instance.prompt)),
+            prompts=tuple(map(_prompt_row, reversed(instance.prompt.versions))),
         )
 
 
@@ -136,15 +130,9 @@ def _place_row(place: InstanceReference) -> PlaceRow:
     return PlaceRow(_file(place.shown), place.shown.modality, place.reference.sha256, recipe)
 
 
-def _prompt_rows(prompt: DifferentialPrompt) -> list[PromptRow]:
-    """Every version, the oldest first."""
-    versions: list[PromptRow] = []
-    version: DifferentialPrompt | None = prompt
-    while version is not None:
-        elements = tuple(ElementChange(**element) for element in version.elements)
-        versions.insert(0, PromptRow(version.text, version.method, elements))
-        version = version.supersedes
-    return versions
+def _prompt_row(prompt: DifferentialPrompt) -> PromptRow:
+    elements = tuple(ElementChange(**element) for element in prompt.elements)
+    return PromptRow(prompt.text, prompt.method, elements)
 
 
 def _file(item: Reference | InstanceReference) -> MediaFile:

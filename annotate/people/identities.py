@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
@@ -28,14 +29,10 @@ Follow = Callable[[Iterable[Person | RejectedFile]], Iterable[Person | RejectedF
 
 @dataclass
 class ImportReport:
-    """What an import found; nothing that was rejected is missing from it.
+    """What an import came to; nothing that was rejected is missing from it.
 
-    Attributes:
-        people: the rows of those with readable files.
-        num_new: references that are new; a file with cuts gives one a shot.
-        num_known: files that were imported earlier.
-        rejected: files that could not be read or stored.
-        without_consent: names of people of whom nobody has stated what they agreed to.
+    `people` are the rows of those with readable files, `num_new` references (a file with cuts gives one per
+    shot), `num_known` files that were imported earlier.
     """
 
     people: list[int] = field(default_factory=list)
@@ -58,15 +55,11 @@ def import_people(
     consent: Sequence[str] | None = None,
     follow: Follow = iter,
 ) -> ImportReport:
-    """Import a folder of people. Safe to stop and to repeat: a file of a person is stored once.
+    """Import a folder with a sub-folder per person. Safe to stop and to repeat: a file is stored once.
 
-    Args:
-        root: one sub-folder a person.
-        source: where the media come from; together with the folder's name it names a person.
-        licence: for people whose own `identity.json` does not state one.
-        split: likewise.
-        consent: likewise, the uses that they agreed to; None leaves it unknown.
-        follow: wraps the people as they come, for a progress bar.
+    The source and the folder's name together name a person. Licence, split and the uses that people agreed to
+    (None leaves them unknown) are for those whose own `identity.json` does not state them. `follow` wraps the
+    people as they come, for a progress bar.
 
     Raises:
         ValueError: the folder is missing or empty.
@@ -120,14 +113,14 @@ def _take_consent(
     elif uses is None and consent is not None:
         uses, source = tuple(consent), "import_identities --consent"
     if uses is None:
-        if not group.is_consent_stated:
+        if group.consent_uses is None:
             report.without_consent.append(group.name)
         return
     ends = {"consent_expires_on": card.consent_expires_on} if card.consent_expires_on else {}
     if state_consent(group, uses, source, **ends):
         return
     if card.consent is not None and set(card.consent) != set(group.consent_uses or ()):
-        here, there = (", ".join(one) or "none" for one in (group.consent_uses or (), card.consent))
+        here, there = (", ".join(uses) or "none" for uses in (group.consent_uses or (), card.consent))
         detail = f"has consent to {here} here and to {there} in {CARD_NAME}; what was stated first stands"
         report.rejected.append(
             RejectedFile(group.name, RejectReason.BAD_CARD, f"{detail}, correct it on the person's page")
@@ -161,14 +154,8 @@ def _import_file(group: IdentityGroup, file: PersonFile) -> int:
             source_name=file.name,
             source_sha256=file.facts.sha256,
             shot=number,
-            path=str(path),
             sha256=facts.sha256,
-            poster=str(_store_poster(path)),
-            width=facts.width,
-            height=facts.height,
-            num_frames=facts.num_frames,
-            fps=facts.fps,
-            size_bytes=facts.size_bytes,
+            **media_columns(path, facts),
             facts={name: value for name, value in asdict(file.facts).items() if name != "sha256"},
             elements=dict(file.elements) if file.elements else None,
         )
@@ -214,8 +201,10 @@ def _new_path(facts: MediaFacts) -> Path:
     return folder / f"media{facts.normal_suffix}"
 
 
-def _store_poster(path: Path) -> Path:
+def media_columns(path: Path, facts: MediaFacts) -> dict[str, Any]:
+    """Columns of a reference that say where its file lies and how large it is. Its poster is written, too."""
     poster = path.with_name("poster.jpg")
     frames = read_clip(settings.STORAGE_ROOT / path, max_frames=1).frames
     write_photo(settings.STORAGE_ROOT / poster, frames[0])
-    return poster
+    sizes = {name: getattr(facts, name) for name in ("width", "height", "num_frames", "fps", "size_bytes")}
+    return {"path": str(path), "poster": str(poster), **sizes}

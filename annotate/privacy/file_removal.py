@@ -42,13 +42,10 @@ def remove_after_commit(
     *,
     erasure: Erasure | None = None,
 ) -> None:
-    """Write down what is to go; it goes once the transaction around this has ended.
+    """Write down what is to go, by paths in the storage; it goes once the transaction around this has ended.
 
-    Args:
-        files: paths relative to the storage.
-        folders: likewise; they go with all that is in them.
-        struck: files that stay, without what the traces say.
-        erasure: what it is part of; then `carry_out` is the erasure's to call.
+    Folders go with all that is in them; `struck` files stay, without what the traces say. Where it is part of
+    an erasure, `carry_out` is the erasure's to call.
     """
     rows = [FileRemoval(path=path, erasure=erasure) for path in files]
     rows += [FileRemoval(path=path, is_folder=True, erasure=erasure) for path in folders]
@@ -88,10 +85,10 @@ def carry_out(erasure: Erasure | None = None) -> Removed:
 
 
 def _do(removal: FileRemoval) -> None:
-    place: Path = settings.STORAGE_ROOT / removal.path
+    path: Path = settings.STORAGE_ROOT / removal.path
     if removal.traces is not None:
-        strike_out(place, Traces.from_json(removal.traces))
+        strike_out(path, Traces.from_json(removal.traces))
     elif not removal.is_folder:
-        place.unlink(missing_ok=True)
-    elif place.exists():
-        shutil.rmtree(place)
+        path.unlink(missing_ok=True)
+    elif path.exists():
+        shutil.rmtree(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ def stem_of(path: Path) -> str:
     return path.name.removeprefix(".").partition(".")[0]
 
 
-def looked_at(folder: Path) -> list[Path]:
+def evaluation_files(folder: Path) -> list[Path]:
     """Videos of an evaluation, and what metrics said of each."""
     return [path for path in [*folder.glob("*/*"), *folder.glob("scores/*/*")] if path.is_file()]
 
@@ -41,21 +41,20 @@ def _references(person: Located) -> Iterator[str]:
     crops = InstanceReference.objects.filter(reference__group=person.group).exclude(path="")
     for path, poster in [*paths, *crops.values_list("path", "poster")]:
         yield from (path, poster, str(Path(path).with_name(ANNOTATION_NAME)))
-    for room in person.rooms:
-        yield from map(relative, (settings.STORAGE_ROOT / room).rglob("*"))
+    yield from _below(person.reference_folders)
 
 
 def _videos(person: Located) -> Iterator[str]:
     yield from (path for _, path, _ in person.samples if path)
     ids = {str(pk) for pk, _, _ in person.samples}
-    yield from _named(settings.STORAGE_ROOT.glob("runs/*/sample-*/samples/*"), ids)
+    yield from _named("runs/*/sample-*/samples/*", ids)
 
 
 def _display_copies(person: Located) -> Iterator[str]:
     shown = samples_of(person.group).exclude(shown_path="")
     yield from shown.values_list("shown_path", flat=True)
     ids = {str(pk) for pk, _, _ in person.samples}
-    yield from _named(settings.STORAGE_ROOT.glob("runs/*/sample-*/shown/*"), ids)
+    yield from _named("runs/*/sample-*/shown/*", ids)
 
 
 def _gold(person: Located) -> Iterator[str]:
@@ -64,19 +63,11 @@ def _gold(person: Located) -> Iterator[str]:
     yield from (path for row in gold for path in row if path)
 
 
-def _clips(person: Located) -> Iterator[str]:
-    yield from _named(settings.STORAGE_ROOT.glob("runs/*/dpo-*/samples/*/*"), person.pairs)
-
-
 def _evaluations(person: Located) -> Iterator[str]:
-    for place, ids in person.evaluated.items():
-        for path in looked_at(settings.STORAGE_ROOT / place):
+    for folder, ids in person.evaluated.items():
+        for path in evaluation_files(settings.STORAGE_ROOT / folder):
             if instance_of(path) in ids:
                 yield relative(path)
-
-
-def _reports(person: Located) -> Iterator[str]:
-    yield from (f"{folder}/{REPORT_FILE}" for folder in person.evaluated)
 
 
 def _studies(person: Located) -> Iterator[str]:
@@ -93,12 +84,9 @@ def _judgment_files(person: Located) -> Iterator[str]:
         yield from map(relative, (settings.STORAGE_ROOT / "judgments").glob(f"pending-{file.pk}-*"))
 
 
-def _in_folders(select: Callable[[Located], list[str]]) -> Callable[[Located], Iterator[str]]:
-    def finder(person: Located) -> Iterator[str]:
-        for folder in select(person):
-            yield from map(relative, (settings.STORAGE_ROOT / folder).rglob("*"))
-
-    return finder
+def _below(folders: Iterable[str]) -> Iterator[str]:
+    for folder in folders:
+        yield from map(relative, (settings.STORAGE_ROOT / folder).rglob("*"))
 
 
 #: How the files of each place are found, by its name; run records are struck, see `Located.records`.
@@ -106,18 +94,18 @@ FILES: Mapping[str, Callable[[Located], Iterator[str]]] = {
     "references": _references,
     "videos": _videos,
     "display copies": _display_copies,
-    "clips of trainings": _clips,
-    "caches of trainings": _in_folders(lambda person: person.caches),
+    "clips of trainings": lambda person: _named("runs/*/dpo-*/samples/*/*", person.pairs),
+    "caches of trainings": lambda person: _below(person.caches),
     "evaluations": _evaluations,
-    "reports": _reports,
-    "prompt runs": _in_folders(lambda person: person.prompt_runs),
+    "reports": lambda person: (f"{folder}/{REPORT_FILE}" for folder in person.evaluated),
+    "prompt runs": lambda person: _below(person.prompt_runs),
     "gold": _gold,
     "studies": _studies,
-    "exports": _in_folders(lambda person: person.export_folders),
+    "exports": lambda person: _below(person.export_folders),
     "judgment files": _judgment_files,
-    "sets": _in_folders(lambda person: person.sets),
+    "sets": lambda person: _below(person.sets),
 }
 
 
-def _named(paths: Iterator[Path], ids: set[str]) -> Iterator[str]:
-    yield from (relative(path) for path in paths if stem_of(path) in ids)
+def _named(pattern: str, ids: set[str]) -> Iterator[str]:
+    return (relative(path) for path in settings.STORAGE_ROOT.glob(pattern) if stem_of(path) in ids)

@@ -1,4 +1,4 @@
-"""Stage 2, where models look: instances whose prompts a run of `generator.prompts` writes.
+"""Stage 2, where models write: instances whose prompts a run of `generator.prompts` writes.
 
 Beside its request such a run's folder holds `plans.json`: what each prompt is for. A prompt becomes an
 instance as soon as the run announces it, so an incomplete run loses nothing that was paid for.
@@ -23,7 +23,7 @@ from generator.records import DifferentialPrompt, ElementChange, InstancePlan
 from generator.rundir import RunDir
 
 _PLANS = "plans.json"
-#: As a plan has it before anybody looked.
+#: As a plan has it before a model has answered.
 NOT_WRITTEN = differential_prompt(None, {}, {})
 
 
@@ -45,10 +45,10 @@ def write_plans(folder: RunDir, plans: Iterable[Planned]) -> None:
 def missing_of(folder: RunDir) -> tuple[dict[str, Any] | None, list[dict[str, str]]]:
     """Of a run that ended incomplete: its summary, and the prompts that are missing with the reasons."""
     try:
-        found = json.loads((folder.path / "missing.json").read_text(encoding="utf-8"))
+        report = json.loads((folder.path / "missing.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None, []
-    return found["summary"], found["missing"]
+    return report["summary"], report["missing"]
 
 
 def store_described(folder: RunDir, lines: Iterable[Mapping[str, Any]]) -> int:

@@ -35,7 +35,7 @@ def version_detail(request: SignedInRequest, version_id: int) -> HttpResponse:
     version = get_object_or_404(version_queries.visible_versions(request.user), pk=version_id)
     context = {
         "version": version,
-        "ancestors": version_queries.ancestors(version),
+        "ancestors": version.line[:-1],
         "votes": votes_of(version.export) if version.export else None,
         "figures": model_cards.figures_of(version),
         "settings": model_cards.changed_settings_of(version),

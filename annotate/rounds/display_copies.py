@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from django.conf import settings
 
 from annotate.models import Round, VideoSample
@@ -19,22 +17,21 @@ def write_missing_copies(*, at_most: int) -> int:
     were seen to.
     """
     missing = VideoSample.objects.filter(shown_path="", error="").exclude(path="").order_by("id")
-    written = list(_write(missing[:at_most].iterator()))
-    rounds = Round.objects.filter(is_open=True, pairs__slots=None, pairs__gold=None).distinct()
-    for round in rounds if written else ():
-        open_ready_pairs(round)
-    return len(written)
-
-
-def _write(samples: Iterator[VideoSample]) -> Iterator[int]:
+    samples = list(missing[:at_most])
     for sample in samples:
-        place = f"shown/{sample.pk}.mp4"
-        changes = {"shown_path": place}
-        try:
-            write_display_copy(
-                settings.STORAGE_ROOT / sample.path, settings.STORAGE_ROOT / place, name=sample.sha256
-            )
-        except (MediaError, OSError) as problem:
-            changes = {"error": f"its display copy cannot be written: {problem}"}
-        VideoSample.objects.filter(pk=sample.pk, shown_path="").update(**changes)
-        yield sample.pk
+        _write_copy(sample)
+    rounds = Round.objects.filter(is_open=True, pairs__slots=None, pairs__gold=None).distinct()
+    for round in rounds if samples else ():
+        open_ready_pairs(round)
+    return len(samples)
+
+
+def _write_copy(sample: VideoSample) -> None:
+    shown_path = f"shown/{sample.pk}.mp4"
+    changes = {"shown_path": shown_path}
+    source, copy = (settings.STORAGE_ROOT / path for path in (sample.path, shown_path))
+    try:
+        write_display_copy(source, copy, name=sample.sha256)
+    except (MediaError, OSError) as problem:
+        changes = {"error": f"its display copy cannot be written: {problem}"}
+    VideoSample.objects.filter(pk=sample.pk, shown_path="").update(**changes)

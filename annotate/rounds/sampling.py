@@ -88,13 +88,7 @@ def store_sample(run: Run, sample_id: str, error: str = "") -> None:
         shown_path=shown_path,
         sha256=facts.sha256,
         error="",
-        facts={
-            "width": facts.width,
-            "height": facts.height,
-            "num_frames": facts.num_frames,
-            "fps": facts.fps,
-            "size_bytes": facts.size_bytes,
-        },
+        facts={name: getattr(facts, name) for name in ("width", "height", "num_frames", "fps", "size_bytes")},
     )
 
 
@@ -105,5 +99,5 @@ def refused_in_samples(run: Run, folder: RunDir) -> str:
     asked = {str(item["sample_id"]) for item in folder.read_request().get("samples", [])}
     uses, people = uses_of(run.round), people_of(run.round)
     refused = VideoSample.objects.filter(~Q(given("instance__group", *uses)), instance__group__in=people)
-    found = refused.values_list("pk", "instance__group").iterator()
-    return refusal_among(people, {group for sample, group in found if str(sample) in asked}, *uses)
+    rows = refused.values_list("pk", "instance__group").iterator()
+    return refusal_among(people, {group for sample, group in rows if str(sample) in asked}, *uses)
