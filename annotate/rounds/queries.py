@@ -45,10 +45,7 @@ def find_round(name: str | None) -> Round | None:
     )
 
 
-def find_model(name: str | None) -> ModelVersion | None:
-    """A model version by name; without a name the newest one."""
-    if name is None:
-        return latest_policy()
+def find_model(name: str) -> ModelVersion | None:
     return ModelVersion.objects.filter(name=name).first()
 
 
