@@ -26,7 +26,7 @@ from annotate.core.strict_json import ShallowJSONParser
 from annotate.judging.answer_schema import JudgmentRequest, NotWatchedError, TooSoonError
 from annotate.judging.assignment_queries import open_pairs, why_no_pair
 from annotate.judging.judgments import (
-    AlreadyJudgedError,
+    AlreadyAnsweredError,
     LeaseLostError,
     TooLateError,
     revise_judgment,
@@ -103,7 +103,7 @@ def signed_in(request: Request) -> User:
 
 _CODES: dict[type[Exception], str] = {
     LeaseLostError: "lease_lost",
-    AlreadyJudgedError: "already_judged",
+    AlreadyAnsweredError: "already_judged",
     TooLateError: "too_late",
     TooSoonError: "too_soon",
 }
@@ -277,7 +277,7 @@ def _answer(request: Request, lease: UUID, give: Callable[..., Judgment], status
     given = _JUDGMENT.run_validation(request.data)
     try:
         judgment = give(signed_in(request), lease, **given)
-    except (LeaseLostError, AlreadyJudgedError, TooLateError, TooSoonError) as error:
+    except (LeaseLostError, AlreadyAnsweredError, TooLateError, TooSoonError) as error:
         return _not_taken(error)
     except (NotWatchedError, ValueError) as error:
         raise Unfit(str(error)) from None
@@ -290,8 +290,8 @@ def _given(judgment: Judgment, choice: str) -> dict[str, Any]:
 
 def _not_taken(error: Exception) -> Response:
     problem: dict[str, Any] = {"detail": str(error), "code": _CODES[type(error)]}
-    if isinstance(error, AlreadyJudgedError):
-        stands = error.judgment
+    if isinstance(error, AlreadyAnsweredError):
+        stands = error.answer
         problem["stands"] = _given(stands, choice_of(stands.verdict, first_on_left=stands.slot.first_on_left))
     headers = {"Retry-After": str(ceil(settings.ANSWER_GUARD_MS / 1000))}
     return Response(

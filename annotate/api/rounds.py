@@ -58,7 +58,7 @@ def asked_round(request: Request, pk: int) -> Round:
     return generics.get_object_or_404(visible_rounds(signed_in(request)), pk=pk)
 
 
-class RoundsForLeads(ForLeads):
+class RoundsForLeads(ForLeads, generics.GenericAPIView[Round]):
     serializer_class = serializers.RoundShown
     queryset = Round.objects.none()
 

@@ -9,9 +9,9 @@ from rest_framework import serializers
 
 from annotate.core.strict_fields import Flag, Integer, Text, Uuid
 from annotate.judging.answer_schema import Break
-from annotate.judging.media_views import media_url
 from annotate.judging.no_pair import Reason
 from annotate.judging.tracks import JudgingTask, said_on_screen
+from annotate.judging.views import media_url
 from annotate.models import Export, FileFormat, Judgment, JudgmentFile, ModelVersion, Round, RoundState, Run
 from annotate.rounds.funnel_queries import Funnel, round_funnel
 from rlhf.records import CHOICES, Track

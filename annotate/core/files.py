@@ -52,8 +52,14 @@ def requester(request: HttpRequest) -> User:
     return user
 
 
-def stored_file(request: HttpRequest, path: str) -> HttpResponseBase:
-    """A stored file, whole (200) or in part (206, which Safari needs before it plays anything)."""
+def stored_file(request: HttpRequest, path: str | None) -> HttpResponseBase:
+    """A stored file, whole (200) or in part (206, which Safari needs before it plays anything).
+
+    Raises:
+        Http404: there is no such file, or no path.
+    """
+    if path is None:
+        raise Http404
     place: Path = settings.STORAGE_ROOT / path
     try:
         file = open(place, "rb")  # noqa: SIM115 - the response closes it

@@ -10,7 +10,7 @@ from django.conf import settings
 
 from annotate.core.strict_fields import Uuid
 from annotate.judging.answer_schema import Answer, check_not_too_soon, check_shown, chosen
-from annotate.judging.judgments import LeaseLostError, one_answer
+from annotate.judging.judgments import AlreadyAnsweredError, LeaseLostError, one_answer
 from annotate.judging.queries import is_disqualified, take_turn
 from annotate.models import STUDY_VERDICTS, Study, StudyAnswer, StudySeat, User
 from annotate.studies.queries import held_task, lock_task
@@ -34,19 +34,6 @@ class StudyAnswerOnPage(Answer):
             for criterion in Criterion
         }
         return super().get_fields() | by_criterion
-
-
-class AlreadyAnsweredError(Exception):
-    """The pair has an answer of this participant, which stands.
-
-    Attributes:
-        answer: that answer.
-        is_same: whether the one that was refused says the same.
-    """
-
-    def __init__(self, answer: StudyAnswer, *, is_same: bool) -> None:
-        super().__init__("this pair already has your answer")
-        self.answer, self.is_same = answer, is_same
 
 
 def take_seat(study: Study, participant: User) -> bool:

@@ -3,11 +3,10 @@
 from django.urls import path
 
 from annotate.studies import entry_link_views, entry_views, participant_views, views
-from annotate.studies.participant_views import study_media
 
 urlpatterns = [
-    path("study/<int:study_id>/", participant_views.study_page, name="study_page"),
-    path("media/study/<uuid:lease>/<str:name>", study_media, name="study_media"),
+    path("study/<int:study_id>/", participant_views.StudyPage.as_view(), name="study_page"),
+    path("media/study/<uuid:lease>/<str:name>", participant_views.study_media, name="study_media"),
     path("studies/", views.study_list, name="studies"),
     path("studies/from/<int:run_id>/", views.make, name="study_make"),
     path("studies/<int:study_id>/", views.study, name="study"),
