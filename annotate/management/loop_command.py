@@ -6,7 +6,9 @@ import json
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -20,6 +22,8 @@ from annotate.jobs.queries import run_progress
 from annotate.models import ModelVersion, Round, Run, RunStatus, Split
 from annotate.people import queries as curation_queries
 from annotate.people.curation import curate_people
+from annotate.people.identities import import_people
+from annotate.privacy.consent_queries import Consent, sentence
 from annotate.rounds import queries
 from generator.curation.card import read_uses
 from generator.rundir import RunError
@@ -136,29 +140,39 @@ def read_consent(text: str | None) -> tuple[str, ...] | None:
         raise ValueError(f"--consent {text!r} {error}, or none") from None
 
 
-def curate_with_bar(people: list[int], *, quiet: bool = False) -> dict[str, Any]:
-    """Look at everything of these people that is not done, and say what became of their references."""
-    with tqdm(
-        desc="  curate",
-        total=curation_queries.open_references(people).count(),
-        disable=quiet,
-        dynamic_ncols=True,
-        unit="file",
-    ) as bar:
-        curate_people(people, on_done=bar.update)
-    return curation_queries.outcome_of(people)
+def import_folder(folder: Path, *, quiet: bool = False, **options: Any) -> dict[str, Any]:
+    """Import and curate a folder of people, and say what became of it; `options` as in `import_people`."""
+    report = import_people(
+        folder, follow=lambda people: tqdm(people, desc="  import", unit="person", disable=quiet), **options
+    )
+    to_curate = curation_queries.open_references(report.people).count()
+    with tqdm(desc="  curate", total=to_curate, disable=quiet, dynamic_ncols=True, unit="file") as bar:
+        curate_people(report.people, on_done=bar.update)
+    outcome = curation_queries.outcome_of(report.people)
+    return {
+        "people": report.num_people,
+        "new_references": report.num_new,
+        "known_references": report.num_known,
+        "kept": outcome["kept"],
+        "left_out": dict(Counter(str(item.reason) for item in report.rejected) + outcome["reasons"]),
+        "failed": outcome["failed"],
+        "consent_unknown": sentence(Consent.UNKNOWN, report.without_consent) or "of nobody",
+        "rejected": [f"{item.path}: {item.reason}: {item.detail}" for item in report.rejected]
+        + outcome["rejected"],
+    }
 
 
-def send_and_maybe_wait(run: Run | None, options: dict[str, Any]) -> None:
+def send_run(run: Run | None, *, wait: bool = True, quiet: bool = False) -> None:
+    """Send a run, if there is one; without a worker to wait for, this process does its work."""
     tasks.send_run(run)
-    if run is None or not options["wait"]:
+    if run is None or not wait:
         return
     run.refresh_from_db()
     if run.status == RunStatus.QUEUED and not tasks.has_worker():
         print("no worker is running, so this command does its work", file=sys.stderr)
         # Ends with this process, and the run's own command with it.
         threading.Thread(target=_work, args=[run.pk], daemon=True).start()
-    wait_for_run(run, quiet=options["json"])
+    wait_for_run(run, quiet=quiet)
 
 
 def _work(run_id: int) -> None:

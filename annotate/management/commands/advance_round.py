@@ -8,7 +8,7 @@ from annotate.management.loop_command import (
     WAIT,
     LoopCommand,
     chosen_round,
-    send_and_maybe_wait,
+    send_run,
     switch,
 )
 
@@ -20,5 +20,5 @@ class Command(LoopCommand):
     def run(self, **options: Any) -> dict[str, Any]:
         round = chosen_round(options)
         step = advance_round(round, include_simulated=options["include_simulated"])
-        send_and_maybe_wait(step.run, options)
+        send_run(step.run, wait=options["wait"], quiet=options["json"])
         return {"round": round.name, "says": step.message, "run": str(step.run) if step.run else None}

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from annotate.management.loop_command import SOURCE, SPLIT, LoopCommand, argument, send_and_maybe_wait, switch
+from annotate.management.loop_command import SOURCE, SPLIT, LoopCommand, argument, send_run, switch
 from annotate.people.instances import build_instances
 from annotate.prompts.prompt_runs import queue_prompts
 from generator.instances import Draw
@@ -44,7 +44,7 @@ class Command(LoopCommand):
         if not options["ask_models"]:
             return asdict(build_instances(draw, split=options["split"], source=options["source"]))
         run, report = queue_prompts(draw, split=options["split"], source=options["source"])
-        send_and_maybe_wait(run, options)
+        send_run(run, wait=options["wait"], quiet=options["json"])
         return {
             "run": str(run) if run else "nothing to ask",
             "asked": report.new_instances,

@@ -18,7 +18,7 @@ from annotate.management.loop_command import (
     argument,
     chosen_model,
     chosen_round,
-    send_and_maybe_wait,
+    send_run,
     switch,
 )
 from annotate.models import Round
@@ -60,7 +60,7 @@ class Command(LoopCommand):
 def _compare(options: dict[str, Any]) -> dict[str, Any]:
     model = chosen_model(options["model"])
     run = evaluate_version(model) if model else evaluate_round(chosen_round(options))
-    send_and_maybe_wait(run, options)
+    send_run(run, wait=options["wait"], quiet=options["json"])
     run.refresh_from_db()
     result = run.result or {}
     tracks = {str(track): result[str(track)] for track in Track if str(track) in result}
@@ -73,7 +73,7 @@ def _table(round: Round, options: dict[str, Any]) -> dict[str, Any]:
     seeds = ABLATION_SEEDS if with_ablations else EVALUATION_SEEDS
     inputs = benchmark_set(options["set"]) if options["set"] else held_out_people(seeds)
     queued = queue_table(round, inputs, with_ablations=with_ablations, entries=_entries(options["videos"]))
-    send_and_maybe_wait(queued.run, options | {"wait": options["wait"] or with_ablations})
+    send_run(queued.run, wait=options["wait"] or with_ablations, quiet=options["json"])
     queued.run.refresh_from_db()
     told = {"round": round.name, "run": str(queued.run), "status": queued.run.status}
     result = queued.run.result

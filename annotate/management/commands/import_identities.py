@@ -1,15 +1,10 @@
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from annotate.management.loop_command import LoopCommand, argument, curate_with_bar, read_consent
+from annotate.management.loop_command import LoopCommand, argument, import_folder, read_consent
 from annotate.models import Split, Use
-from annotate.people.identities import import_people
-from annotate.privacy.consent_queries import Consent, sentence
 
 
 class Command(LoopCommand):
@@ -31,23 +26,11 @@ class Command(LoopCommand):
     )
 
     def run(self, **options: Any) -> dict[str, Any]:
-        report = import_people(
+        return import_folder(
             options["folder"],
             consent=read_consent(options["consent"]),
             source=options["source"] or options["folder"].resolve().name,
             licence=options["licence"],
             split=options["split"],
-            follow=lambda people: tqdm(people, desc="  import", unit="person", disable=options["json"]),
+            quiet=options["json"],
         )
-        outcome = curate_with_bar(report.people, quiet=options["json"])
-        return {
-            "people": report.num_people,
-            "new_references": report.num_new,
-            "known_references": report.num_known,
-            "kept": outcome["kept"],
-            "left_out": dict(Counter(str(item.reason) for item in report.rejected) + outcome["reasons"]),
-            "failed": outcome["failed"],
-            "consent_unknown": sentence(Consent.UNKNOWN, report.without_consent) or "of nobody",
-            "rejected": [f"{item.path}: {item.reason}: {item.detail}" for item in report.rejected]
-            + outcome["rejected"],
-        }

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from annotate.management.loop_command import ROUND, WAIT, LoopCommand, chosen_round, send_and_maybe_wait
+from annotate.management.loop_command import ROUND, WAIT, LoopCommand, chosen_round, send_run
 from annotate.privacy.consent_queries import people_of, refusal, uses_of
 from annotate.rounds.funnel_queries import round_funnel
 from annotate.rounds.sampling import queue_sampling
@@ -15,7 +15,7 @@ class Command(LoopCommand):
     def run(self, **options: Any) -> dict[str, Any]:
         round = chosen_round(options)
         run = queue_sampling(round, retry_failed=True)
-        send_and_maybe_wait(run, options)
+        send_run(run, wait=options["wait"], quiet=options["json"])
         funnel = round_funnel(round)
         return {
             "round": round.name,
