@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from statistics import median
+from typing import Any
 
 from django.contrib import messages
 from django.core.paginator import Paginator
@@ -13,11 +14,12 @@ from django.views.decorators.http import require_POST, require_safe
 
 from annotate.core.access import SignedInRequest, leads_only, signed_in, visible_exports
 from annotate.gold import queries as gold_queries
+from annotate.jobs.sending import send
 from annotate.judging import queries as judging_queries
 from annotate.models import Disqualification, Export, FlagOutcome, User
 from annotate.quality import disqualification as quality
 from annotate.quality import queries as quality_queries
-from annotate.quality.tasks import send_settling
+from annotate.quality.tasks import settle_disqualification
 from rlhf.plots.pages import Plot, curve
 from rlhf.records import Track
 
@@ -41,14 +43,10 @@ def annotators(request: SignedInRequest) -> HttpResponse:
 @require_safe
 def own_numbers(request: SignedInRequest) -> HttpResponse:
     """What a person may know of their own work: nothing that tells gold or what others said."""
-    left = quality_queries.own_left_share(request.user)
-    sessions = quality_queries.sessions_of(request.user)
     context = {
         "counts": judging_queries.own_counts(request.user),
-        "left": left,
-        "times": _times(quality_queries.times_of(request.user)),
-        "sessions": sessions[:SESSIONS_SHOWN],
-        "num_sessions": len(sessions),
+        "left": quality_queries.own_left_share(request.user),
+        **_work(request.user),
     }
     return render(request, "annotate/quality/own_numbers.html", context)
 
@@ -63,25 +61,31 @@ def annotator(request: SignedInRequest, user_id: int) -> HttpResponse:
 def _page(
     request: SignedInRequest, person: User, problem: str = "", values: Mapping[str, str] | None = None
 ) -> HttpResponse:
-    sessions = quality_queries.sessions_of(person)
-    current = quality_queries.current_disqualification(person)
     context = {
         "person": person,
-        "disqualification": current,
+        "disqualification": quality_queries.current_disqualification(person),
         "left_to_settle": quality_queries.left_to_settle(person),
         "past": person.disqualifications.exclude(lifted_at=None).select_related("by", "lifted_by"),
         "flags": quality_queries.flags_of(person),
         "outcomes": [choice for choice in FlagOutcome.choices if choice[0] != FlagOutcome.DISQUALIFIED],
         "rows": quality_queries.reports_of(person),
         "repeats": [(track, gold_queries.self_consistency(person, track)) for track in Track],
-        "times": _times(quality_queries.times_of(person)),
-        "sessions": sessions[:SESSIONS_SHOWN],
-        "num_sessions": len(sessions),
+        **_work(person),
         "reached": quality_queries.reached_by(person),
         "problem": problem,
         "values": values or {},
     }
     return render(request, "annotate/quality/annotator.html", context, status=422 if problem else 200)
+
+
+def _work(person: User) -> dict[str, Any]:
+    """When a person voted, and how long they took."""
+    sessions = quality_queries.sessions_of(person)
+    return {
+        "times": _times(quality_queries.times_of(person)),
+        "sessions": sessions[:SESSIONS_SHOWN],
+        "num_sessions": len(sessions),
+    }
 
 
 def _times(times: Sequence[tuple[int, float]]) -> Plot:
@@ -114,7 +118,7 @@ def disqualify(request: SignedInRequest, user_id: int) -> HttpResponse:
         made = _change(person, reason, request)
     except quality.QualityError as error:
         return _page(request, person, str(error), {"reason": reason})
-    send_settling(made)
+    send(settle_disqualification, made.pk)
     messages.info(request, "It is stored. A worker resolves every pair that these votes touched.")
     return redirect("annotator", user_id=person.pk)
 

@@ -57,9 +57,7 @@ def disqualify(person: User, reason: str, actor: User) -> Disqualification:
     Raises:
         QualityError: no reason, or they are disqualified already.
     """
-    reason = _text(reason, "a reason")
-    if not reason:
-        raise QualityError("no reason was given; say in a line why these votes do not count")
+    reason = _reason(reason, "do not count")
     User.objects.select_for_update(no_key=True).get(pk=person.pk)
     if person.disqualifications.filter(lifted_at=None).exists():
         raise QualityError(f"{person} is disqualified already; reload the page to see why")
@@ -79,9 +77,7 @@ def lift(disqualification: Disqualification, reason: str, actor: User) -> None:
     Raises:
         QualityError: no reason, or it was lifted already.
     """
-    reason = _text(reason, "a reason")
-    if not reason:
-        raise QualityError("no reason was given; say in a line why these votes count again")
+    reason = _reason(reason, "count again")
     changed = Disqualification.objects.filter(pk=disqualification.pk, lifted_at=None).update(
         lifted_at=Now(), lifted_by=actor, lifted_because=reason, last_pair=0, settled_at=None
     )
@@ -109,11 +105,11 @@ def settle(disqualification_id: int) -> int:
 def _settle(disqualification_id: int) -> int:
     done = 0
     unsettled = Disqualification.objects.filter(pk=disqualification_id, settled_at=None)
-    while (found := unsettled.first()) is not None:
-        touched = Slot.objects.filter(annotator=found.annotator_id, pair__gt=found.last_pair)
+    while (current := unsettled.first()) is not None:
+        touched = Slot.objects.filter(annotator=current.annotator_id, pair__gt=current.last_pair)
         pair_id = touched.order_by("pair_id").values_list("pair_id", flat=True).first()
         # Not another's work, nor that before it was lifted.
-        same = unsettled.filter(last_pair=found.last_pair, lifted_at=found.lifted_at)
+        same = unsettled.filter(last_pair=current.last_pair, lifted_at=current.lifted_at)
         if pair_id is None:
             same.update(settled_at=Now())
             continue
@@ -180,6 +176,13 @@ def rebuild_export(export: Export, person: User, actor: User) -> Export:
     Supersession.objects.create(export=export, by_export=made, by=actor, reason=reason)
     record_event("rebuild_export", export, actor=actor, by_export=made.pk, without=person.pk)
     return made
+
+
+def _reason(text: str, what: str) -> str:
+    reason = _text(text, "a reason")
+    if not reason:
+        raise QualityError(f"no reason was given; say in a line why these votes {what}")
+    return reason
 
 
 def _text(text: str, what: str) -> str:

@@ -7,7 +7,7 @@ import logging
 from celery import shared_task
 
 from annotate.jobs.sending import send
-from annotate.models import Disqualification, Round
+from annotate.models import Round
 from annotate.quality import disqualification as quality
 from annotate.quality import vote_statistics
 from annotate.quality.queries import rounds_with_votes
@@ -38,10 +38,6 @@ def send_figures(round: Round) -> None:
 def settle_disqualification(disqualification_id: int) -> None:
     """Resolve what somebody's votes touched; a second delivery of the same id does nothing."""
     quality.settle(disqualification_id)
-
-
-def send_settling(disqualification: Disqualification) -> None:
-    send(settle_disqualification, disqualification.pk)
 
 
 @shared_task
