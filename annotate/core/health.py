@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.core.cache import cache
-from django.db import Error, connection
+from django.db import Error
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
+from annotate.database.statements import rows
 from annotate.models import PreferencePair, Run, Slot
 
 
@@ -23,8 +24,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
     """Ready when the database answers and the storage can be written."""
     problems = []
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
+        rows("SELECT 1")
     except Error as error:
         problems.append(f"database: {error}".strip())
     if not settings.STORAGE_ROOT.is_dir():

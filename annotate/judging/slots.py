@@ -15,6 +15,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from annotate.database import clock
+from annotate.database.statements import first_row
 from annotate.gold.gold_slots import drop_gold, is_golds_turn, keep_gold, lease_gold, lease_training
 from annotate.gold.qualification_queries import Standing, standing_of
 from annotate.judging import lease_statements
@@ -129,9 +130,8 @@ def _lease_training(annotator: User, track: Track, standing: Standing, ahead_of:
 def _lease(statement: str, values: Mapping[str, Any]) -> int | None:
     # A statement on its own is a transaction; within one, a conflict must not end that.
     inside = transaction.atomic() if connection.in_atomic_block else nullcontext()
-    with inside, connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        row = cursor.fetchone()
+    with inside:
+        row = first_row(statement, values)
     return row[0] if row else None
 
 
