@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import dataclass
-from datetime import datetime
 
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
@@ -24,10 +23,8 @@ from rlhf.records import Track
 
 _EXTERNAL_ID = re.compile(r"[A-Za-z0-9_.-]{1,100}\Z")
 
-
 #: Who cannot take part, and goes back to the platform as such: never for what is short on our side.
 RETURNED = frozenset({"screened_out", "took_part", Reason.ALREADY_MET, "full", Reason.LINK_ENDED, "no_id"})
-
 
 #: What newcomers are told instead of the words for people who judge already.
 _WORDS = {
@@ -40,6 +37,7 @@ _WORDS = {
     Reason.ALL_JUDGED: "This study has all the answers that it needs. You were not turned down.",
     Reason.NO_CONSENT: "This study has nothing left to show. You were not turned down.",
 }
+_FULL = "This study is full: as many people as it needs have come already."
 
 
 class EntryRefusedError(Exception):
@@ -58,46 +56,33 @@ class EntryRefusedError(Exception):
         self.is_passing = is_passing
 
 
-@dataclass(frozen=True)
-class LinkTerms:
-    """Who may come in by a link, and what they get."""
-
-    name: str
-    id_parameter: str
-    max_people: int
-    closes_at: datetime
-    consent_text: str
-    completion_code: str
-    completion_url: str = ""
-    screened_out_url: str = ""
-
-
 @transaction.atomic
-def make_link(terms: LinkTerms, round: Round, track: str, pairs_per_person: int, actor: User) -> EntryLink:
-    """Make a link whose people judge so many pairs of one track of a round.
+def make_link(link: EntryLink, round: Round, track: str, pairs_per_person: int, actor: User) -> EntryLink:
+    """Store a new link, whose people judge so many pairs of one track of a round.
 
     Raises:
         ValueError: a value cannot be used; the message names it.
     """
     if not round.is_open:
         raise ValueError(f"{round} is {round.state}, so nobody could judge anything; choose an open round")
-    link = add_link(terms, actor)
+    add_link(link, actor)
     JudgingWork.objects.create(link=link, round=round, track=track, pairs_per_person=pairs_per_person)
     record_event("make_entry_link", link, actor=actor, round=round.pk, track=str(track))
     return link
 
 
-def add_link(terms: LinkTerms, actor: User | None) -> EntryLink:
-    """Make a link without work, which has to follow in the same transaction.
+def add_link(link: EntryLink, actor: User | None) -> None:
+    """Store a new link without work, which has to follow in the same transaction.
 
     Raises:
         ValueError: a value cannot be used; the message names it.
     """
-    if EntryLink.objects.filter(name=terms.name).exists():
-        raise ValueError(f"the name {terms.name!r} is taken; choose another one")
-    if terms.closes_at <= clock.now():
-        raise ValueError(f"closes at {in_words(terms.closes_at)} is over; choose a later time")
-    return EntryLink.objects.create(**vars(terms), token=secrets.token_urlsafe(16), created_by=actor)
+    if EntryLink.objects.filter(name=link.name).exists():
+        raise ValueError(f"the name {link.name!r} is taken; choose another one")
+    if link.closes_at <= clock.now():
+        raise ValueError(f"closes at {in_words(link.closes_at)} is over; choose a later time")
+    link.token, link.created_by = secrets.token_urlsafe(16), actor
+    link.save()
 
 
 def end_link(link: EntryLink, actor: User) -> bool:
@@ -129,7 +114,7 @@ def check_open(link: EntryLink) -> None:
     if link.ended_at is not None or link.closes_at <= clock.now():
         raise EntryRefusedError("This study has ended. Thank you for your interest.", "link_ended")
     if link.entries.count() >= link.max_people:
-        raise EntryRefusedError("This study is full: as many people as it needs have come already.", "full")
+        raise EntryRefusedError(_FULL, "full")
 
 
 @transaction.atomic
@@ -188,7 +173,7 @@ def _enter_study(link: EntryLink, study: Study, participant: Participant) -> Ent
             "This study has not begun yet. Please come back in some minutes.", "not_begun", is_passing=True
         )
     if not take_seat(study, participant.account):
-        raise EntryRefusedError("This study is full: as many people as it needs have come already.", "full")
+        raise EntryRefusedError(_FULL, "full")
     return Entry.objects.create(link=link, participant=participant)
 
 
@@ -225,11 +210,8 @@ class Progress:
     @property
     def can_finish(self) -> bool:
         """With all pairs, or with those that there were."""
-        return not self.is_screened_out and self._has_judged_enough
-
-    @property
-    def _has_judged_enough(self) -> bool:
-        return self.judged >= self.wanted or (self.judged > 0 and not self.has_more)
+        has_judged_enough = self.judged >= self.wanted or (self.judged > 0 and not self.has_more)
+        return has_judged_enough and not self.is_screened_out
 
 
 def progress(entry: Entry) -> Progress:

@@ -15,8 +15,7 @@ from annotate.core.access import SignedInRequest, leads_only, visible_rounds
 from annotate.database import clock
 from annotate.models import EntryLink, Round, User
 from annotate.studies import entries
-from annotate.studies.entries import LinkTerms
-from annotate.studies.entry_queries import entries_of, visible_links
+from annotate.studies.queries import entries_of, visible_links
 from rlhf.records import Track
 
 #: A beginning that leads are expected to change to what their ethics board wants.
@@ -27,12 +26,13 @@ I am at least 18 years old, I have read this, and I agree to take part."""
 
 
 class TermsForm(forms.Form):
-    """Who may come in, and what they get: `LinkTerms`."""
+    """Who may come in by a link, and what they get."""
 
     name = forms.CharField(max_length=100, help_text="Participants see it.")
     max_people = forms.IntegerField(min_value=1, max_value=100_000, initial=20, label="People")
     closes_at = forms.DateTimeField(
         label="Closes at (UTC)",
+        initial=lambda: clock.now() + timedelta(days=7),
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
     )
     id_parameter = forms.RegexField(
@@ -54,10 +54,6 @@ class TermsForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 6}),
         label="What people agree to",
     )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["closes_at"].initial = clock.now() + timedelta(days=7)
 
 
 class LinkForm(TermsForm):
@@ -82,7 +78,7 @@ def entry_links(request: SignedInRequest) -> HttpResponse:
         values = dict(form.cleaned_data)
         work = {name: values.pop(name) for name in ("round", "track", "pairs_per_person")}
         try:
-            link = entries.make_link(LinkTerms(**values), **work, actor=request.user)
+            link = entries.make_link(EntryLink(**values), **work, actor=request.user)
         except ValueError as error:
             form.add_error(None, str(error))
         else:

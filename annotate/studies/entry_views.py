@@ -13,7 +13,7 @@ from annotate.judging.assignment_queries import own_entries
 from annotate.models import Entry, EntryLink, Study, User
 from annotate.studies import entries
 from annotate.studies.entries import EntryRefusedError
-from annotate.studies.entry_queries import find_link
+from annotate.studies.queries import find_link
 
 #: Participants have no password; their session is the only way in.
 _BACKEND = "django.contrib.auth.backends.ModelBackend"

@@ -13,14 +13,13 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from annotate.core.access import SignedInRequest, leads_only
-from annotate.models import Run, Study
+from annotate.models import EntryLink, Run, Study
 from annotate.studies import queries as study_queries
-from annotate.studies.entries import LinkTerms
 from annotate.studies.entry_link_views import TermsForm
-from annotate.studies.export import answer_rows, figures_report
-from annotate.studies.studies import StudyPlan, add_seat, make_study
+from annotate.studies.export import answer_rows, figures_report, results_of
+from annotate.studies.studies import add_seat, make_study
 from annotate.studies.tasks import send_study
-from rlhf.evaluation.study_figures import CriterionFigures, study_figures
+from rlhf.evaluation.study_figures import CriterionFigures
 
 #: Of each participant, in the paper.
 PAPERS_PAIRS = 40
@@ -66,9 +65,9 @@ def make(request: SignedInRequest, run_id: int) -> HttpResponse:
     form = StudyForm(arms, request.POST or None, initial={"pairs_per_person": min(PAPERS_PAIRS, most)})
     if form.is_valid():
         values = dict(form.cleaned_data)
-        plan = StudyPlan(run, **{name: values.pop(name) for name in ("arms", "pairs_per_person", "seed")})
+        plan = {name: values.pop(name) for name in ("arms", "pairs_per_person", "seed")}
         try:
-            study = make_study(plan, LinkTerms(**values), request.user)
+            study = make_study(run, link=EntryLink(**values), actor=request.user, **plan)
         except ValueError as error:
             form.add_error(None, str(error))
         else:
@@ -84,17 +83,14 @@ def study(request: SignedInRequest, study_id: int) -> HttpResponse:
     study = _study(request, study_id)
     if request.htmx:  # asked again and again while its videos are being stored
         return render(request, "annotate/studies/study.html#state", {"study": study})
-    is_simulated = not study_queries.is_answered_by_people(study)
-    answers = study_queries.answers_on(study, is_simulated=is_simulated)
-    models = [model.label for model in study.models.all()]
-    found = study_figures(answers, models) if answers else {}
+    results = results_of(study)
     context = {
         "study": study,
-        "models": models,
-        "is_simulated": is_simulated,
+        "models": results.models,
+        "is_simulated": results.is_simulated,
         "results": [
-            {"label": criterion.label, "rows": _rows(figures, models), "figures": figures}
-            for criterion, figures in found.items()
+            {"label": criterion.label, "rows": _rows(figures, results.models), "figures": figures}
+            for criterion, figures in results.figures.items()
         ],
     }
     return render(request, "annotate/studies/study.html", context)
