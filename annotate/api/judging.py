@@ -20,8 +20,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotate.api import serializers
-from annotate.api.describing import described, example
-from annotate.api.problems import Unfit
+from annotate.api.describing import Unfit, described, example
 from annotate.core.strict_json import ShallowJSONParser
 from annotate.judging.answer_schema import JudgmentRequest, NotWatchedError, TooSoonError
 from annotate.judging.assignment_queries import open_pairs, why_no_pair

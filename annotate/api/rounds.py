@@ -16,12 +16,11 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotate.api import serializers
-from annotate.api.describing import described, example
+from annotate.api.describing import Conflict, described, example
 from annotate.api.judging import signed_in
-from annotate.api.problems import Conflict
 from annotate.core.access import visible_exports, visible_rounds
-from annotate.core.archives import ZIP, archive_response
 from annotate.core.errors import RoundError
+from annotate.core.files import ZIP, archive_response
 from annotate.exports.downloads import DownloadError, cancel_file, request_file
 from annotate.exports.files import FORMS, ExportFileError, export_zip
 from annotate.exports.queries import visible_files

@@ -1,4 +1,4 @@
-"""Stored files over HTTP: whole or in part, and nothing in a header that names them."""
+"""Files over HTTP: stored ones, whole or in part, with nothing in a header that names them; and archives."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from django.conf import settings
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_safe
 from rest_framework.authentication import TokenAuthentication
 from rest_framework.exceptions import AuthenticationFailed
+from zipstream import ZipStream  # type: ignore[import-untyped]
 
 from annotate.models import User
 
@@ -132,3 +133,15 @@ class FilePart(io.RawIOBase):
     def close(self) -> None:
         self.file.close()
         super().close()
+
+
+ZIP = "application/zip"
+
+
+def archive_response(archive: ZipStream, name: str) -> StreamingHttpResponse:
+    """A sized archive, to be saved under a name."""
+    response = StreamingHttpResponse(archive, content_type=ZIP)
+    response.headers["Content-Length"] = str(len(archive))
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    response.headers["Cache-Control"] = "private, no-store"
+    return response

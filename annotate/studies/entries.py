@@ -26,8 +26,16 @@ _EXTERNAL_ID = re.compile(r"[A-Za-z0-9_.-]{1,100}\Z")
 #: Who cannot take part, and goes back to the platform as such: never for what is short on our side.
 RETURNED = frozenset({"screened_out", "took_part", Reason.ALREADY_MET, "full", Reason.LINK_ENDED, "no_id"})
 
-#: What newcomers are told instead of the words for people who judge already.
-_WORDS = {
+#: What newcomers are told, in part instead of the words for people who judge already.
+_WORDS: dict[str, str] = {
+    "no_id": "This address does not say who you are. Please open the study from its page on the platform "
+    "again, rather than from a copied address.",
+    "full": "This study is full: as many people as it needs have come already.",
+    "screened_out": "You have been screened out: your answers are not counted at present.",
+    "took_part": "You have taken part in this study already, and nobody may judge its videos twice. Your "
+    "earlier answers are kept.",
+    "not_begun": "This study has not begun yet. Please come back in some minutes.",
+    Reason.LINK_ENDED: "This study has ended. Thank you for your interest.",
     Reason.ALREADY_MET: "You have already met the videos of this study, by another question about them, and "
     "nobody judges them twice. You were not screened out for anything that you answered.",
     Reason.NOTHING_FREE_NOW: "All videos of this study are in other people's hands just now. You were not "
@@ -37,7 +45,6 @@ _WORDS = {
     Reason.ALL_JUDGED: "This study has all the answers that it needs. You were not turned down.",
     Reason.NO_CONSENT: "This study has nothing left to show. You were not turned down.",
 }
-_FULL = "This study is full: as many people as it needs have come already."
 
 
 class EntryRefusedError(Exception):
@@ -49,8 +56,8 @@ class EntryRefusedError(Exception):
         is_passing: whether it is worth coming back within minutes.
     """
 
-    def __init__(self, says: str, code: str, *, is_passing: bool = False) -> None:
-        super().__init__(says)
+    def __init__(self, code: str, says: str = "", *, is_passing: bool = False) -> None:
+        super().__init__(says or _WORDS[code])
         self.code = code
         self.is_returned = code in RETURNED
         self.is_passing = is_passing
@@ -99,11 +106,7 @@ def check_external_id(external_id: str) -> None:
         EntryRefusedError: it is no id of a platform.
     """
     if not _EXTERNAL_ID.match(external_id):
-        raise EntryRefusedError(
-            "This address does not say who you are. Please open the study from its page on the platform "
-            "again, rather than from a copied address.",
-            "no_id",
-        )
+        raise EntryRefusedError("no_id")
 
 
 def check_open(link: EntryLink) -> None:
@@ -112,9 +115,9 @@ def check_open(link: EntryLink) -> None:
         EntryRefusedError: the link has ended, or is full.
     """
     if link.ended_at is not None or link.closes_at <= clock.now():
-        raise EntryRefusedError("This study has ended. Thank you for your interest.", "link_ended")
+        raise EntryRefusedError(Reason.LINK_ENDED)
     if link.entries.count() >= link.max_people:
-        raise EntryRefusedError(_FULL, "full")
+        raise EntryRefusedError("full")
 
 
 @transaction.atomic
@@ -137,18 +140,12 @@ def enter(link: EntryLink, external_id: str) -> Entry:
         return _enter_study(link, work, participant)
     if _is_screened_out(participant.account, Track(work.track)):
         raise EntryRefusedError(
-            "You have been screened out: your answers to pairs of this kind are not counted at present.",
             "screened_out",
+            "You have been screened out: your answers to pairs of this kind are not counted at present.",
         )
-    twin = JudgingWork.objects.filter(
-        round=work.round_id, track=work.track, link__entries__participant=participant
-    )
-    if twin.exists():
-        raise EntryRefusedError(
-            "You have taken part in this study already, and nobody may judge its videos twice. "
-            "Your earlier answers are kept.",
-            "took_part",
-        )
+    same = JudgingWork.objects.filter(round=work.round_id, track=work.track)
+    if same.filter(link__entries__participant=participant).exists():
+        raise EntryRefusedError("took_part")
     _refuse_without_pair(participant.account, work)
     return Entry.objects.create(link=link, participant=participant)
 
@@ -158,22 +155,17 @@ def _refuse_without_pair(account: User, work: JudgingWork) -> None:
     if has_open_pair(account, work):
         return
     why = why_no_work(account, work)
-    says = _WORDS.get(why.code, why.message)
-    raise EntryRefusedError(says, str(why.code), is_passing=why.is_passing)
+    raise EntryRefusedError(why.code, _WORDS.get(why.code, why.message), is_passing=why.is_passing)
 
 
 def _enter_study(link: EntryLink, study: Study, participant: Participant) -> Entry:
     """Seats are planned, so one who is in has one for good."""
     if is_disqualified(participant.account):
-        raise EntryRefusedError(
-            "You have been screened out: your answers are not counted at present.", "screened_out"
-        )
+        raise EntryRefusedError("screened_out")
     if study.opened_at is None:
-        raise EntryRefusedError(
-            "This study has not begun yet. Please come back in some minutes.", "not_begun", is_passing=True
-        )
+        raise EntryRefusedError("not_begun", is_passing=True)
     if not take_seat(study, participant.account):
-        raise EntryRefusedError(_FULL, "full")
+        raise EntryRefusedError("full")
     return Entry.objects.create(link=link, participant=participant)
 
 
