@@ -34,7 +34,7 @@ from annotate.judging.judgments import (
 from annotate.judging.no_pair import Reason
 from annotate.judging.queries import changeable_judgment, num_held
 from annotate.judging.slots import MAX_HELD, RoundNotForChoosingError, lease_slot, release_slot, renew_lease
-from annotate.judging.tracks import judging_task
+from annotate.judging.tracks import judging_task, said_on_screen
 from annotate.models import Judgment, User
 from rlhf.records import Track, choice_of
 
@@ -205,7 +205,8 @@ class LastAnswerView(APIView):
         last = changeable_judgment(signed_in(request), track)
         if last is None:
             return Response(status=status.HTTP_204_NO_CONTENT)
-        return Response(serializers.last_answer_json(last, judging_task(last.slot)))
+        lease = serializers.lease_json(judging_task(last.slot))
+        return Response({"lease": lease, **said_on_screen(last), "revision": last.revision})
 
 
 class HeldLeaseView(APIView):
@@ -221,7 +222,7 @@ class HeldLeaseView(APIView):
         until = renew_lease(signed_in(request), lease)
         if until is None:
             raise Http404
-        return Response(serializers.LeaseRenewed({"expires_at": until}).data)
+        return Response({"expires_at": until})
 
     @described({204: OpenApiResponse(description="It is somebody else's turn.")}, problems=[403, 404])
     def delete(self, request: Request, lease: UUID) -> Response:

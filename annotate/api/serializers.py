@@ -10,9 +10,9 @@ from rest_framework import serializers
 from annotate.core.strict_fields import Flag, Integer, Text, Uuid
 from annotate.judging.answer_schema import Break
 from annotate.judging.no_pair import Reason
-from annotate.judging.tracks import JudgingTask, said_on_screen
+from annotate.judging.tracks import JudgingTask
 from annotate.judging.views import media_url
-from annotate.models import Export, FileFormat, Judgment, JudgmentFile, ModelVersion, Round, RoundState, Run
+from annotate.models import Export, FileFormat, JudgmentFile, ModelVersion, Round, RoundState, Run
 from annotate.rounds.funnel_queries import Funnel, round_funnel
 from rlhf.records import CHOICES, Track
 
@@ -112,10 +112,6 @@ class LastAnswer(serializers.Serializer[dict[str, Any]]):
     note = serializers.CharField(allow_blank=True)
     breaks = serializers.ListField(child=Break())
     revision = serializers.IntegerField()
-
-
-def last_answer_json(judgment: Judgment, task: JudgingTask) -> dict[str, Any]:
-    return {"lease": lease_json(task), **said_on_screen(judgment), "revision": judgment.revision}
 
 
 class RunShown(serializers.ModelSerializer[Run]):

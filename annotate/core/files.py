@@ -45,10 +45,10 @@ def requester(request: HttpRequest) -> User:
     """The signed-in person, by session or by API token; strangers learn nothing, not even a 403."""
     user = request.user
     if not user.is_authenticated:
-        found = TokenAuthentication().authenticate(request)  # type: ignore[arg-type]
-        if found is None:
+        by_token = TokenAuthentication().authenticate(request)  # type: ignore[arg-type]
+        if by_token is None:
             raise Http404
-        user = found[0]
+        user = by_token[0]
     assert isinstance(user, User)
     return user
 
@@ -61,12 +61,12 @@ def stored_file(request: HttpRequest, path: str | None) -> HttpResponseBase:
     """
     if path is None:
         raise Http404
-    place: Path = settings.STORAGE_ROOT / path
+    stored: Path = settings.STORAGE_ROOT / path
     try:
-        file = open(place, "rb")  # noqa: SIM115 - the response closes it
+        file = open(stored, "rb")  # noqa: SIM115 - the response closes it
     except FileNotFoundError:
         raise Http404 from None
-    size = place.stat().st_size
+    size = stored.stat().st_size
     span = _span(request.headers.get("Range", ""), size)
     if span is None:
         file.close()
@@ -77,7 +77,7 @@ def stored_file(request: HttpRequest, path: str | None) -> HttpResponseBase:
     else:
         response = FileResponse(FilePart(file, start, stop), status=HTTPStatus.PARTIAL_CONTENT)
         response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
-    response.headers["Content-Type"] = _TYPES.get(place.suffix, "application/octet-stream")
+    response.headers["Content-Type"] = _TYPES.get(stored.suffix, "application/octet-stream")
     response.headers["Content-Length"] = str(stop - start)
     response.headers["Accept-Ranges"] = "bytes"
     response.headers["Cache-Control"] = "private, no-store"
@@ -140,8 +140,9 @@ ZIP = "application/zip"
 
 def archive_response(archive: ZipStream, name: str) -> StreamingHttpResponse:
     """A sized archive, to be saved under a name."""
-    response = StreamingHttpResponse(archive, content_type=ZIP)
-    response.headers["Content-Length"] = str(len(archive))
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
-    response.headers["Cache-Control"] = "private, no-store"
-    return response
+    headers = {
+        "Content-Length": str(len(archive)),
+        "Content-Disposition": f'attachment; filename="{name}"',
+        "Cache-Control": "private, no-store",
+    }
+    return StreamingHttpResponse(archive, content_type=ZIP, headers=headers)

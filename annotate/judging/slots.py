@@ -103,14 +103,14 @@ def lease_slot(
 def _take(annotator: User, statement: str, values: Mapping[str, Any]) -> Slot | None:
     for _ in range(5):
         try:
-            found = _lease(statement + lease_statements.TAKE, values)
+            leased = _lease(statement + lease_statements.TAKE, values)
         except IntegrityError:
             # The same person leased another slot of this pair at this very moment: take another pair.
             continue
-        if found is None:
+        if leased is None:
             return None
         # It may have run out, and be somebody else's, before it could be read.
-        if slot := leased_slots(annotator).filter(pk=found).first():
+        if slot := leased_slots(annotator).filter(pk=leased).first():
             return slot
     return None
 

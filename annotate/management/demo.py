@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.urls import reverse
 
 from annotate.accounts.accounts import create_account, renew_password
 from annotate.core.errors import RoundError
@@ -37,7 +36,6 @@ from annotate.rounds.sampling import queue_sampling
 from annotate.rounds.simulation import SimulatedVoter, simulate_round
 from generator.instances import Draw
 from generator.media import replacing
-from rlhf.records import Track
 
 Say = Callable[[str], None]
 
@@ -127,10 +125,6 @@ def _refuse_without_consent(say: Say, source: str) -> None:
         raise ValueError(f"{without or 'nobody was imported.'} If they agreed: CONSENT=show,train make demo")
     if without:
         say(f"   left out: {without}")
-
-
-def track_addresses() -> list[str]:
-    return [settings.SITE_URL + reverse("judge", args=[track]) for track in Track]
 
 
 def demo_accounts() -> list[dict[str, str]]:

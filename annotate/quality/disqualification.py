@@ -52,7 +52,7 @@ def review_flag(flag: AnnotatorFlag, outcome: str, note: str, actor: User) -> No
 def disqualify(person: User, reason: str, actor: User) -> Disqualification:
     """From now on this person's votes stay and do not count, and they are given no more pairs.
 
-    A door must send `settle` afterwards, which resolves every pair that they touched.
+    Whoever calls it must send `settle` afterwards, which resolves every pair that they touched.
 
     Raises:
         QualityError: no reason, or they are disqualified already.
@@ -72,7 +72,7 @@ def disqualify(person: User, reason: str, actor: User) -> Disqualification:
 
 @transaction.atomic
 def lift(disqualification: Disqualification, reason: str, actor: User) -> None:
-    """Let the votes count again; a door must send `settle` afterwards.
+    """Let the votes count again; whoever calls it must send `settle` afterwards.
 
     Raises:
         QualityError: no reason, or it was lifted already.
@@ -86,17 +86,10 @@ def lift(disqualification: Disqualification, reason: str, actor: User) -> None:
     record_event("lift_disqualification", disqualification.annotator, actor=actor, reason=reason)
 
 
-def unsettled_ids() -> list[int]:
-    return list(Disqualification.objects.filter(settled_at=None).values_list("pk", flat=True))
-
-
 def settle(disqualification_id: int) -> int:
-    """Resolve every pair that the person touched, and ask for the votes that are missing now.
+    """Resolve every pair that the person touched, and ask for the votes that are missing now; how many pairs.
 
     A killed job goes on where it stopped; beside one that is at it, a second one does nothing.
-
-    Returns:
-        How many pairs were resolved now.
     """
     with hold(f"settling of disqualification {disqualification_id}") as is_alone:
         return _settle(disqualification_id) if is_alone else 0

@@ -7,7 +7,7 @@ import logging
 from celery import shared_task
 
 from annotate.jobs.sending import send
-from annotate.models import Round
+from annotate.models import Disqualification, Round
 from annotate.quality import disqualification as quality
 from annotate.quality import vote_statistics
 from annotate.quality.queries import rounds_with_votes
@@ -43,5 +43,5 @@ def settle_disqualification(disqualification_id: int) -> None:
 @shared_task
 def settle_all() -> None:
     """Go on with what a killed worker left."""
-    for disqualification_id in quality.unsettled_ids():
-        settle_disqualification.delay(disqualification_id)
+    for pk in Disqualification.objects.filter(settled_at=None).values_list("pk", flat=True):
+        settle_disqualification.delay(pk)

@@ -27,13 +27,10 @@ RAISED_AGAIN = 2
 
 
 def compute_round(round: Round) -> list[RoundFigures]:
-    """Bring a round's figures up to date, those of people and of simulated annotators apart.
+    """Bring a round's figures up to date, of people and of simulated annotators apart; those that are new.
 
     Safe to repeat, and to kill: the same votes give the same figures and flags, and are computed once. While
     one job is at it, another one does nothing.
-
-    Returns:
-        The figures that are new.
     """
     with hold(f"figures of round {round.pk}") as is_alone:
         if not is_alone:

@@ -6,7 +6,7 @@ import re
 import secrets
 from dataclasses import dataclass
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models.functions import Now
 
 from annotate.core.audit import record_event
@@ -130,7 +130,10 @@ def enter(link: EntryLink, external_id: str) -> Entry:
     check_external_id(external_id)
     # One at a time, so that no more come in than may.
     EntryLink.objects.select_for_update(no_key=True).get(pk=link.pk)
-    participant = _participant(link.id_parameter, external_id)
+    # They may come by another link at the same moment; an account is made with its participant or not at all.
+    participant, _ = Participant.objects.get_or_create(  # type: ignore[misc] # a default may be a callable
+        id_parameter=link.id_parameter, external_id=external_id, defaults={"account": _new_account}
+    )
     entry = link.entries.filter(participant=participant).first()
     if entry is not None:
         return entry
@@ -169,22 +172,11 @@ def _enter_study(link: EntryLink, study: Study, participant: Participant) -> Ent
     return Entry.objects.create(link=link, participant=participant)
 
 
-def _participant(id_parameter: str, external_id: str) -> Participant:
-    same = Participant.objects.filter(id_parameter=id_parameter, external_id=external_id)
-    known = same.first()
-    if known is not None:
-        return known
+def _new_account() -> User:
     account = User(username=f"participant-{secrets.token_hex(4)}", role=User.Role.PARTICIPANT)
     account.set_unusable_password()
-    try:
-        with transaction.atomic():
-            account.save()
-            return Participant.objects.create(
-                id_parameter=id_parameter, external_id=external_id, account=account
-            )
-    except IntegrityError:
-        # They came by another link at the same moment.
-        return same.get()
+    account.save()
+    return account
 
 
 @dataclass(frozen=True)

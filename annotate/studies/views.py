@@ -188,17 +188,16 @@ def seat(request: SignedInRequest, study_id: int) -> HttpResponse:
 @require_safe
 def figures(request: SignedInRequest, study_id: int) -> HttpResponse:
     study = _study(request, study_id)
-    response = JsonResponse(figures_report(study), json_dumps_params={"indent": 1})
-    response.headers["Content-Disposition"] = f'attachment; filename="study-{study.pk}.json"'
-    return response
+    saved_as = {"Content-Disposition": f'attachment; filename="study-{study.pk}.json"'}
+    return JsonResponse(figures_report(study), json_dumps_params={"indent": 1}, headers=saved_as)
 
 
 @leads_only
 @require_safe
 def answers(request: SignedInRequest, study_id: int) -> HttpResponse:
     study = _study(request, study_id)
-    response = HttpResponse(content_type="text/csv; charset=utf-8")
-    response.headers["Content-Disposition"] = f'attachment; filename="study-{study.pk}.csv"'
+    saved_as = {"Content-Disposition": f'attachment; filename="study-{study.pk}.csv"'}
+    response = HttpResponse(content_type="text/csv; charset=utf-8", headers=saved_as)
     csv.writer(response).writerows(answer_rows(study))
     return response
 

@@ -85,11 +85,12 @@ class Child:
         if self.is_running:
             return ""
         status = self.process.returncode
+        ended = f"killed by {signal.Signals(-status).name}" if status < 0 else f"status {status}"
         kill_group(self.process.pid)
         self._crashes = 1 if now - self._started > STEADY_S else self._crashes + 1
         pause = min(2.0 ** (self._crashes - 1), LONGEST_PAUSE_S)
         self.process, self._next_start = None, now + pause
-        return f"{self.command.name} ended ({describe_status(status)}); starting it again in {pause:.0f} s"
+        return f"{self.command.name} ended ({ended}); starting it again in {pause:.0f} s"
 
     def ask_to_stop(self) -> None:
         if self.process is not None and self.is_running and not self._is_asked:
@@ -158,10 +159,6 @@ def say(name: str, line: str) -> None:
     with contextlib.suppress(OSError):  # the terminal may be gone; the log files go on
         sys.stdout.write(f"{name:<10}| {line}\n")
         sys.stdout.flush()
-
-
-def describe_status(status: int) -> str:
-    return f"killed by {signal.Signals(-status).name}" if status < 0 else f"status {status}"
 
 
 def kill_group(leader: int) -> None:

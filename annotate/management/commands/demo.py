@@ -6,11 +6,13 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.urls import reverse
 
 from annotate.management import demo
 from annotate.management.loop_command import FAILURES, read_consent
 from rlhf.evaluation.report.tables import REPORT_FILE
 from rlhf.evaluation.text import table_lines
+from rlhf.records import Track
 
 
 class Command(BaseCommand):
@@ -46,8 +48,8 @@ class Command(BaseCommand):
             f"\nwaiting for people: {report['pairs']} pairs of {report['instances']} instances in round "
             f"{report['round']!r} are ready to be judged at"
         )
-        for address in demo.track_addresses():
-            self.stdout.write(f"  {address}")
+        for track in Track:
+            self.stdout.write(f"  {settings.SITE_URL}{reverse('judge', args=[track])}")
 
     def _synthetic(self) -> None:
         report = demo.run_synthetic(self.stdout.write)
