@@ -110,7 +110,7 @@ class FilePart(io.RawIOBase):
 
     def __init__(self, file: BinaryIO, start: int, stop: int) -> None:
         self.file, self.start, self.size = file, start, stop - start
-        self.place = 0
+        self.position = 0
 
     def readable(self) -> bool:
         return True
@@ -119,15 +119,15 @@ class FilePart(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self.place, io.SEEK_END: self.size}[whence]
-        self.place = max(0, base + offset)
-        return self.place
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self.position, io.SEEK_END: self.size}[whence]
+        self.position = max(0, base + offset)
+        return self.position
 
     def read(self, size: int = -1) -> bytes:
-        left = max(0, self.size - self.place)
-        self.file.seek(self.start + self.place)
+        left = max(0, self.size - self.position)
+        self.file.seek(self.start + self.position)
         part = self.file.read(left if size < 0 else min(size, left))
-        self.place += len(part)
+        self.position += len(part)
         return part
 
     def close(self) -> None:

@@ -146,9 +146,9 @@ def _next_ones(
 
     Pairs of a person stand together: a first step of half the round gives each of them another one.
     """
-    for place, pair in enumerate(pairs):
+    for start, pair in enumerate(pairs):
         steps = range(first_step, first_step + len(pairs))
-        others = (pairs[(place + step) % len(pairs)] for step in steps)
+        others = (pairs[(start + step) % len(pairs)] for step in steps)
         other = next((other for other in others if fits(pair, other)), None)
         if other is not None:
             yield pair, other

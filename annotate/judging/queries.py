@@ -65,8 +65,8 @@ def leased_slots(annotator: User) -> QuerySet[Slot]:
 def may_be_shown(pair: str) -> Q:
     """Whether everybody in a pair agreed to that: its person, and of gold whoever its copies show."""
     agreed = Q(given(f"{pair}__instance__group", Use.SHOW))
-    for place in ("first", "second"):
-        copy = f"{pair}__{place}__copy_of"
+    for sample in ("first", "second"):
+        copy = f"{pair}__{sample}__copy_of"
         agreed &= Q(**{copy: None}) | Q(given(f"{copy}__instance__group", Use.SHOW))
     return agreed
 

@@ -89,9 +89,13 @@ def lease_slot(
         "person_cap": person_cap,
         "other_track_gap": settings.SAME_PERSON_OTHER_TRACK_GAP,
     }
-    alike, has_cap = lease_statements.alike(annotator), bool(person_cap)
+    return _lease_next(annotator, values, with_gold=not is_used_up and is_golds_turn())
+
+
+def _lease_next(annotator: User, values: Mapping[str, Any], *, with_gold: bool) -> Slot | None:
+    alike, has_cap = lease_statements.alike(annotator), bool(values["person_cap"])
     fresh = lease_statements.queue(alike + lease_statements.NOT_MET_AS_GOLD, has_cap=has_cap)
-    if not is_used_up and is_golds_turn():
+    if with_gold:
         gold = lease_gold(fresh, alike.format(pair="p.id", round="p.round_id"), values)
         if gold is not None:
             return leased_slots(annotator).get(pk=gold)
@@ -178,19 +182,16 @@ def open_slots(pair: VideoPair) -> None:
         refuse_pair(pair, f"the prompt was not read whole by {pair.prompt_unread}")
         return
     first, second = pair.first.facts, pair.second.facts
-    for name in FACTS_ALIKE:
-        if first.get(name) != second.get(name):
-            refuse_pair(
-                pair,
-                f"its videos differ in {name}: {first.get(name)} and {second.get(name)}; sample both again",
-            )
-            return
-    place = random()
+    if unlike := next((name for name in FACTS_ALIKE if first.get(name) != second.get(name)), ""):
+        values = f"{first.get(unlike)} and {second.get(unlike)}"
+        refuse_pair(pair, f"its videos differ in {unlike}: {values}; sample both again")
+        return
+    random_key = random()
     rule = pair.round.rule
     wanted = {leading_track(pair.pk): rule.minimum} if rule else dict.fromkeys(Track, pair.round.votes_wanted)
     Slot.objects.bulk_create(
         [
-            Slot(pair=pair, round=pair.round, track=track, ordinal=ordinal, random_key=place)
+            Slot(pair=pair, round=pair.round, track=track, ordinal=ordinal, random_key=random_key)
             for track, count in wanted.items()
             for ordinal in range(count)
         ],

@@ -121,7 +121,7 @@ def _ask_again(pair: VideoPair) -> None:
     """
     if pair.is_gold or pair.round.rule is not None or pair.is_adjudicated or not pair.slots.exists():
         return
-    place = pair.slots.values_list("random_key", flat=True)[0]
+    random_key = pair.slots.values_list("random_key", flat=True)[0]
     for track in Track:
         slots = pair.slots.filter(track=track)
         counting = slots.filter(Q(judged_at=None) | ~disqualified("annotator"))
@@ -129,7 +129,7 @@ def _ask_again(pair: VideoPair) -> None:
         last = slots.order_by("-ordinal").values_list("ordinal", flat=True).first()
         after = -1 if last is None else last
         Slot.objects.bulk_create(
-            Slot(pair=pair, round=pair.round, track=track, ordinal=after + number, random_key=place)
+            Slot(pair=pair, round=pair.round, track=track, ordinal=after + number, random_key=random_key)
             for number in range(1, missing + 1)
         )
         if missing < 0:
