@@ -16,11 +16,10 @@ from django.utils import timezone
 
 from annotate.jobs.requests import references_request
 from annotate.jobs.runs import run_dir
-from annotate.models import Instance, Participant, Run, Stage, Study, StudyAnswer, StudyTask, User
+from annotate.models import EntryLink, Instance, Participant, Run, Stage, Study, StudyAnswer, StudyTask, User
 from annotate.studies.answers import submit_answer
-from annotate.studies.entries import LinkTerms
 from annotate.studies.media import store_media
-from annotate.studies.studies import StudyPlan, make_study
+from annotate.studies.studies import make_study
 from generator.rundir import RunDir
 from rlhf.evaluation.study_plan import Criterion
 from tests.factories import make_instance, make_round, write_test_clip
@@ -82,8 +81,8 @@ def _asked(instance: Instance, folder: RunDir) -> dict[str, Any]:
 def open_study(run: Run | None = None, *, pairs: int = 3, people: int = 2) -> Study:
     """A study that participants can come to."""
     run = run or make_evaluation()
-    terms = LinkTerms(**(TERMS | {"max_people": people}))
-    study = make_study(StudyPlan(run, list(run.result["systems"]), pairs), terms)
+    link = EntryLink(**(TERMS | {"max_people": people}))
+    study = make_study(run, run.result["systems"], link, pairs_per_person=pairs)
     assert store_media(study), study.error
     return study
 
@@ -128,5 +127,5 @@ def submit(person: User, task: StudyTask, key=None, **more) -> StudyAnswer:
 
 
 def plan(run, **changes) -> Study:
-    values = {"systems": list(SYSTEMS), "pairs_per_person": 3} | changes
-    return make_study(StudyPlan(run, **values), LinkTerms(**TERMS))
+    values = {"systems": SYSTEMS, "pairs_per_person": 3} | changes
+    return make_study(run, link=EntryLink(**TERMS), **values)

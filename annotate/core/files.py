@@ -1,4 +1,4 @@
-"""Stored files over HTTP: whole or in part, and nothing in a header that names them."""
+"""Files over HTTP: stored ones, whole or in part, with nothing in a header that names them; and archives."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from django.conf import settings
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_safe
 from rest_framework.authentication import TokenAuthentication
 from rest_framework.exceptions import AuthenticationFailed
+from zipstream import ZipStream  # type: ignore[import-untyped]
 
 from annotate.models import User
 
@@ -44,22 +45,28 @@ def requester(request: HttpRequest) -> User:
     """The signed-in person, by session or by API token; strangers learn nothing, not even a 403."""
     user = request.user
     if not user.is_authenticated:
-        found = TokenAuthentication().authenticate(request)  # type: ignore[arg-type]
-        if found is None:
+        by_token = TokenAuthentication().authenticate(request)  # type: ignore[arg-type]
+        if by_token is None:
             raise Http404
-        user = found[0]
+        user = by_token[0]
     assert isinstance(user, User)
     return user
 
 
-def stored_file(request: HttpRequest, path: str) -> HttpResponseBase:
-    """A stored file, whole (200) or in part (206, which Safari needs before it plays anything)."""
-    place: Path = settings.STORAGE_ROOT / path
+def stored_file(request: HttpRequest, path: str | None) -> HttpResponseBase:
+    """A stored file, whole (200) or in part (206, which Safari needs before it plays anything).
+
+    Raises:
+        Http404: there is no such file, or no path.
+    """
+    if path is None:
+        raise Http404
+    stored: Path = settings.STORAGE_ROOT / path
     try:
-        file = open(place, "rb")  # noqa: SIM115 - the response closes it
+        file = open(stored, "rb")  # noqa: SIM115 - the response closes it
     except FileNotFoundError:
         raise Http404 from None
-    size = place.stat().st_size
+    size = stored.stat().st_size
     span = _span(request.headers.get("Range", ""), size)
     if span is None:
         file.close()
@@ -70,7 +77,7 @@ def stored_file(request: HttpRequest, path: str) -> HttpResponseBase:
     else:
         response = FileResponse(FilePart(file, start, stop), status=HTTPStatus.PARTIAL_CONTENT)
         response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
-    response.headers["Content-Type"] = _TYPES.get(place.suffix, "application/octet-stream")
+    response.headers["Content-Type"] = _TYPES.get(stored.suffix, "application/octet-stream")
     response.headers["Content-Length"] = str(stop - start)
     response.headers["Accept-Ranges"] = "bytes"
     response.headers["Cache-Control"] = "private, no-store"
@@ -103,7 +110,7 @@ class FilePart(io.RawIOBase):
 
     def __init__(self, file: BinaryIO, start: int, stop: int) -> None:
         self.file, self.start, self.size = file, start, stop - start
-        self.place = 0
+        self.position = 0
 
     def readable(self) -> bool:
         return True
@@ -112,17 +119,30 @@ class FilePart(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self.place, io.SEEK_END: self.size}[whence]
-        self.place = max(0, base + offset)
-        return self.place
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self.position, io.SEEK_END: self.size}[whence]
+        self.position = max(0, base + offset)
+        return self.position
 
     def read(self, size: int = -1) -> bytes:
-        left = max(0, self.size - self.place)
-        self.file.seek(self.start + self.place)
+        left = max(0, self.size - self.position)
+        self.file.seek(self.start + self.position)
         part = self.file.read(left if size < 0 else min(size, left))
-        self.place += len(part)
+        self.position += len(part)
         return part
 
     def close(self) -> None:
         self.file.close()
         super().close()
+
+
+ZIP = "application/zip"
+
+
+def archive_response(archive: ZipStream, name: str) -> StreamingHttpResponse:
+    """A sized archive, to be saved under a name."""
+    headers = {
+        "Content-Length": str(len(archive)),
+        "Content-Disposition": f'attachment; filename="{name}"',
+        "Cache-Control": "private, no-store",
+    }
+    return StreamingHttpResponse(archive, content_type=ZIP, headers=headers)

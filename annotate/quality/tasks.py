@@ -40,12 +40,8 @@ def settle_disqualification(disqualification_id: int) -> None:
     quality.settle(disqualification_id)
 
 
-def send_settling(disqualification: Disqualification) -> None:
-    send(settle_disqualification, disqualification.pk)
-
-
 @shared_task
 def settle_all() -> None:
     """Go on with what a killed worker left."""
-    for disqualification_id in quality.unsettled_ids():
-        settle_disqualification.delay(disqualification_id)
+    for pk in Disqualification.objects.filter(settled_at=None).values_list("pk", flat=True):
+        settle_disqualification.delay(pk)

@@ -11,8 +11,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from annotate.core.access import SignedInRequest, leads_only
-from annotate.core.archives import archive_response
 from annotate.core.errors import RoundError
+from annotate.core.files import archive_response
 from annotate.exports.queries import votes_of
 from annotate.registry import model_cards, versions
 from annotate.registry import queries as version_queries

@@ -45,8 +45,8 @@ def _form_of(study: Study) -> ClipForm:
     """What all videos are brought into: models must not be told apart by size, rate or length."""
     if study.form is None:
         sources = StudyVideo.objects.filter(model__study=study).values_list("source", flat=True)
-        found = common_form([_probe(_source(study, source)) for source in sources])
-        Study.objects.filter(pk=study.pk, form__isnull=True).update(form=asdict(found))
+        form = common_form([_probe(_source(study, source)) for source in sources])
+        Study.objects.filter(pk=study.pk, form__isnull=True).update(form=asdict(form))
         study.refresh_from_db()
     assert study.form is not None
     return ClipForm(**study.form)
@@ -56,15 +56,15 @@ def _source(study: Study, source: str) -> Path:
     return run_dir(study.run).resolve(source)
 
 
-def _probe(place: Path) -> MediaFacts:
+def _probe(file: Path) -> MediaFacts:
     """
     Raises:
         ValueError: the file cannot be used; the message names it.
     """
     try:
-        return probe(place)
+        return probe(file)
     except (MediaError, OSError) as problem:
-        raise ValueError(f"{place.parent.name}/{place.name} cannot be used: {problem}") from None
+        raise ValueError(f"{file.parent.name}/{file.name} cannot be used: {problem}") from None
 
 
 def _new_path(study: Study, suffix: str) -> str:
@@ -88,10 +88,10 @@ def _store_references(study: Study, asked: StudyInput) -> None:
 
 
 def _store_reference(study: Study, item: dict[str, str]) -> dict[str, Any]:
-    place = _source(study, item["source"])
-    facts = _probe(place)
+    source = _source(study, item["source"])
+    facts = _probe(source)
     path = poster = _new_path(study, facts.normal_suffix)
-    normalise(place, settings.STORAGE_ROOT / path)
+    normalise(source, settings.STORAGE_ROOT / path)
     if facts.kind is MediaKind.VIDEO:
         poster = path.removesuffix(".mp4") + ".jpg"
         first = read_clip(settings.STORAGE_ROOT / path, max_frames=1).frames[0]

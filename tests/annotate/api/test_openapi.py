@@ -22,7 +22,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from annotate.accounts.tokens import make_token
+from annotate.accounts.accounts import make_token
 from annotate.exports.downloads import request_file, write_file
 from annotate.judging.slots import lease_slot
 from annotate.models import JudgmentFile, Round, Slot, User

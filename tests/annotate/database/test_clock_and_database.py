@@ -157,7 +157,7 @@ def test_a_worker_that_is_stopped_in_good_order_costs_no_attempt():
     for _ in range(5):
         worker = uuid4()
         assert runs.claim_run(run.pk, worker) is not None
-        runs.let_go(run, worker)
+        runs.QUEUE.let_go(run.pk, worker)
         assert runs.requeue_lost_runs() == [run.pk]
     run.refresh_from_db()
     assert (run.status, run.attempts) == (RunStatus.QUEUED, 0)

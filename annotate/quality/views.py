@@ -1,25 +1,32 @@
-"""How people vote, and what a lead makes of it."""
+"""How people vote, what a lead makes of it, and what a number of exported pairs will cost."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from statistics import median
+from typing import Any
 
+from django import forms
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from annotate.core.access import SignedInRequest, leads_only, signed_in, visible_exports
+from annotate.core.access import SignedInRequest, leads_only, signed_in, visible_exports, visible_rounds
 from annotate.gold import queries as gold_queries
+from annotate.jobs.sending import send
 from annotate.judging import queries as judging_queries
 from annotate.models import Disqualification, Export, FlagOutcome, User
 from annotate.quality import disqualification as quality
 from annotate.quality import queries as quality_queries
-from annotate.quality.tasks import send_settling
+from annotate.quality.tasks import settle_disqualification
+from annotate.rounds import progress_queries
 from rlhf.plots.pages import Plot, curve
 from rlhf.records import Track
+from rlhf.votes.vote import Estimate
+from rlhf.votes.yield_plan import YieldPlan, plan_yield
 
 PEOPLE_PER_PAGE = 50
 SESSIONS_SHOWN = 8
@@ -41,14 +48,10 @@ def annotators(request: SignedInRequest) -> HttpResponse:
 @require_safe
 def own_numbers(request: SignedInRequest) -> HttpResponse:
     """What a person may know of their own work: nothing that tells gold or what others said."""
-    left = quality_queries.own_left_share(request.user)
-    sessions = quality_queries.sessions_of(request.user)
     context = {
         "counts": judging_queries.own_counts(request.user),
-        "left": left,
-        "times": _times(quality_queries.times_of(request.user)),
-        "sessions": sessions[:SESSIONS_SHOWN],
-        "num_sessions": len(sessions),
+        "left": quality_queries.own_left_share(request.user),
+        **_work(request.user),
     }
     return render(request, "annotate/quality/own_numbers.html", context)
 
@@ -63,25 +66,31 @@ def annotator(request: SignedInRequest, user_id: int) -> HttpResponse:
 def _page(
     request: SignedInRequest, person: User, problem: str = "", values: Mapping[str, str] | None = None
 ) -> HttpResponse:
-    sessions = quality_queries.sessions_of(person)
-    current = quality_queries.current_disqualification(person)
     context = {
         "person": person,
-        "disqualification": current,
+        "disqualification": quality_queries.current_disqualification(person),
         "left_to_settle": quality_queries.left_to_settle(person),
         "past": person.disqualifications.exclude(lifted_at=None).select_related("by", "lifted_by"),
         "flags": quality_queries.flags_of(person),
         "outcomes": [choice for choice in FlagOutcome.choices if choice[0] != FlagOutcome.DISQUALIFIED],
         "rows": quality_queries.reports_of(person),
         "repeats": [(track, gold_queries.self_consistency(person, track)) for track in Track],
-        "times": _times(quality_queries.times_of(person)),
-        "sessions": sessions[:SESSIONS_SHOWN],
-        "num_sessions": len(sessions),
+        **_work(person),
         "reached": quality_queries.reached_by(person),
         "problem": problem,
         "values": values or {},
     }
     return render(request, "annotate/quality/annotator.html", context, status=422 if problem else 200)
+
+
+def _work(person: User) -> dict[str, Any]:
+    """When a person voted, and how long they took."""
+    sessions = quality_queries.sessions_of(person)
+    return {
+        "times": _times(quality_queries.times_of(person)),
+        "sessions": sessions[:SESSIONS_SHOWN],
+        "num_sessions": len(sessions),
+    }
 
 
 def _times(times: Sequence[tuple[int, float]]) -> Plot:
@@ -114,7 +123,7 @@ def disqualify(request: SignedInRequest, user_id: int) -> HttpResponse:
         made = _change(person, reason, request)
     except quality.QualityError as error:
         return _page(request, person, str(error), {"reason": reason})
-    send_settling(made)
+    send(settle_disqualification, made.pk)
     messages.info(request, "It is stored. A worker resolves every pair that these votes touched.")
     return redirect("annotator", user_id=person.pk)
 
@@ -141,3 +150,41 @@ def rebuild(request: SignedInRequest, user_id: int, export_id: int) -> HttpRespo
     else:
         messages.info(request, f"{made} holds {made.num_pairs} pairs and stands in the place of {export}.")
     return redirect("annotator", user_id=person.pk)
+
+
+MAX_WANTED = 1_000_000
+
+
+class PlanForm(forms.Form):
+    wanted = forms.IntegerField(
+        label="Exported pairs wanted",
+        min_value=1,
+        max_value=MAX_WANTED,
+        initial=1000,
+        error_messages={
+            "invalid": "Give a whole number of pairs, such as 1000.",
+            "required": "Give a number of pairs, such as 1000.",
+            "min_value": "Plan for at least 1 exported pair.",
+            "max_value": "Plan for at most 1000000 exported pairs.",
+        },
+    )
+
+
+@leads_only
+@require_safe
+def planner(request: SignedInRequest, round_id: int) -> HttpResponse:
+    round = get_object_or_404(visible_rounds(request.user), pk=round_id)
+    form = PlanForm(request.GET if "wanted" in request.GET else {"wanted": 1000})
+    is_simulated = not quality_queries.has_votes(round, is_simulated=False)
+    pilot = progress_queries.pilot_of(round, is_simulated=is_simulated)
+    plan = _plan(pilot, form.cleaned_data["wanted"]) if form.is_valid() else None
+    context = {"round": round, "form": form, "pilot": pilot, "plan": plan, "is_simulated": is_simulated}
+    return render(request, "annotate/quality/planner.html", context, status=422 if form.errors else 200)
+
+
+def _plan(pilot: progress_queries.Pilot, wanted: int) -> YieldPlan:
+    """Hours are only told where some votes say how long they took."""
+    plan = plan_yield(pilot.pairs, wanted)
+    if pilot.timed or plan.hours.value is None:
+        return plan
+    return replace(plan, hours=Estimate.undefined("no vote of this round recorded how long it took"))
