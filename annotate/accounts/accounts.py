@@ -44,7 +44,6 @@ def create_account(
 
 @transaction.atomic
 def renew_password(user: User, actor: User | None = None) -> str:
-    """Give an account a new password and return it."""
     password = secrets.token_urlsafe(9)
     user.set_password(password)
     user.save(update_fields=["password"])

@@ -139,7 +139,6 @@ ZIP = "application/zip"
 
 
 def archive_response(archive: ZipStream, name: str) -> StreamingHttpResponse:
-    """A sized archive, to be saved under a name."""
     headers = {
         "Content-Length": str(len(archive)),
         "Content-Disposition": f'attachment; filename="{name}"',

@@ -146,7 +146,6 @@ def _who_refuses(chosen: Sequence[Instance] | None) -> str:
 
 
 def _id_groups(instances: Iterable[Instance]) -> dict[int, list[Reference]]:
-    """What may be shown of each person."""
     people = {instance.group_id for instance in instances}
     usable = usable_references(Use.EVALUATE).filter(group__in=people).order_by("group_id", "id")
     return {group: list(references) for group, references in groupby(usable, attrgetter("group_id"))}

@@ -53,7 +53,6 @@ class ComparisonForm(forms.Form):
 @leads_only
 @require_http_methods(["GET", "HEAD", "POST"])
 def choose(request: SignedInRequest) -> HttpResponse:
-    """The form, and all comparisons so far."""
     offered = instances_to_compare_on(Use.EVALUATE)[:OFFERED]
     form = ComparisonForm(
         request.POST or None,

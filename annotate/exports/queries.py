@@ -123,7 +123,6 @@ class Votes:
 
 
 def votes_in(round: Round) -> Votes:
-    """Those of a round, gold left out."""
     return _count(Judgment.objects.filter(slot__round=round, slot__pair__gold=None))
 
 

@@ -34,7 +34,6 @@ def export_detail(request: SignedInRequest, export_id: int) -> HttpResponse:
 @leads_only
 @require_GET
 def download(request: SignedInRequest, export_id: int, form: str) -> HttpResponseBase:
-    """The set with its media as a zip."""
     export = get_object_or_404(visible_exports(request.user), pk=export_id)
     if form not in export_files.FORMS:
         raise Http404

@@ -128,7 +128,6 @@ def _items(round: Round) -> Iterator[list[Item]]:
 
 
 def _sources(round: Round) -> Iterator[VideoPair]:
-    """Pairs with both videos, of people who may be shown."""
     people = usable_references(Use.SHOW).values("group")
     yield from (
         round.pairs.filter(gold=None, instance__group__in=people)

@@ -32,7 +32,6 @@ def log_tail(run: Run, lines: int = 24) -> list[str]:
 
 
 def why_it_ended(run: Run, returncode: int) -> str:
-    """One line that says why a command failed."""
     folder = run_dir(run).path
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if shutil.disk_usage(existing).free < FULL_BYTES:

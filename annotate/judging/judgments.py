@@ -192,7 +192,6 @@ def _append(
 
 
 def _words(slot: Slot, choice: str, details: Details) -> dict[str, Any]:
-    """What an answer says, as it is stored."""
     verdict, strength = verdict_of(choice, first_on_left=slot.first_on_left), details.get("strength", "")
     check_strength(choice, strength)
     return {

@@ -178,7 +178,6 @@ def num_held(annotator: User, track: str) -> int:
 
 
 def own_counts(annotator: User) -> dict[str, int]:
-    """How many answers this person has given, per track."""
     counts = dict.fromkeys((str(track) for track in Track), 0)
     judged = Slot.objects.filter(annotator=annotator).exclude(judged_at=None)
     counts.update(judged.values_list("track").annotate(Count("id")))

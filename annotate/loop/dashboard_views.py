@@ -65,7 +65,6 @@ def _kind(round: Round, *, is_simulated: bool) -> dict[str, Any]:
 
 
 def _track(track: Track, figures: Mapping[str, Any]) -> dict[str, Any]:
-    """One track of the stored figures, drawn."""
     return {
         "track": track,
         "agreement": [
@@ -89,7 +88,6 @@ def _parts(title: str, counts: Mapping[str, int], names: Iterable[str]) -> Parts
 @leads_only
 @require_POST
 def compute(request: SignedInRequest, round_id: int) -> HttpResponse:
-    """Ask a worker for the figures that take long."""
     round = get_object_or_404(visible_rounds(request.user), pk=round_id)
     send_figures(round)
     messages.info(request, "A worker computes the figures. Reload the page in a moment.")

@@ -103,7 +103,6 @@ def advance(request: SignedInRequest, round_id: int) -> HttpResponse:
 @leads_only
 @require_POST
 def choosing(request: SignedInRequest, round_id: int) -> HttpResponse:
-    """Let annotators ask for the round, or not."""
     round = get_object_or_404(visible_rounds(request.user), pk=round_id)
     try:
         let_choose(round, request.POST.get("may_be_chosen") == "on", actor=request.user)

@@ -228,7 +228,6 @@ def _cut(reference: Reference, recipe: Recipe) -> dict[str, Any]:
 
 
 def crop_columns(recipe: Recipe, path: Path, sha256: str) -> dict[str, Any]:
-    """Columns of a place that shows a crop."""
     return {
         "recipe": recipe.to_json(),
         "kind": recipe.kind,

@@ -63,7 +63,6 @@ class Readers:
         return look_at(self.known, prompt, may_refuse=self.is_complete)
 
     def count(self, prompt: str) -> list[tuple[str, Reading]]:
-        """What each model makes of a prompt, after its name."""
         return [(name, reader.read(prompt)) for name, reader in self.known.items()]
 
 

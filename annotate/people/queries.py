@@ -73,7 +73,6 @@ def annotation_path(reference: Reference) -> Path:
 
 
 def measures_of(reference: Reference) -> Measures | None:
-    """What was measured, or None before that."""
     measures = reference.quality.get("measures")
     return Measures(**measures) if measures else None
 
@@ -196,7 +195,6 @@ def visible_instances(user: User) -> QuerySet[Instance]:
 
 
 def prompt_runs() -> QuerySet[Run]:
-    """Runs in which models write prompts, the newest first."""
     return Run.objects.filter(stage=Stage.PROMPTS).order_by("-id")
 
 

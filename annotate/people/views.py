@@ -80,7 +80,6 @@ def _person_context(group: IdentityGroup, values: dict[str, Any] | None = None) 
 
 
 def _card(reference: Reference, is_usable: bool, thresholds: Thresholds) -> dict[str, Any]:
-    """One reference on its person's page."""
     decisions = list(reference.decisions.all())
     undo = (decisions[1].choice if len(decisions) > 1 else Choice.AUTOMATIC) if decisions else None
     annotation = _annotation(reference)
@@ -118,7 +117,6 @@ def _curves(annotation: ClipAnnotation) -> list[Plot]:
 @leads_only
 @require_safe
 def annotation(request: SignedInRequest, reference_id: int) -> HttpResponse:
-    """What detectors saw, for the boxes over the frames."""
     reference = get_object_or_404(visible_references(request.user), pk=reference_id)
     seen = _annotation(reference)
     if seen is None:

@@ -101,7 +101,6 @@ def may_be_drawn(person: str, *, with_target: bool) -> Q:
 
 
 def is_held_out(person: str = "") -> Q:
-    """Whether a person is kept out of training."""
     return Q(**{f"{person}__split__in" if person else "split__in": [Split.EVAL, Split.BENCHMARK]})
 
 
@@ -170,5 +169,4 @@ def uses_of(round: Round) -> tuple[Use, ...]:
 
 
 def people_of(round: Round) -> QuerySet[IdentityGroup]:
-    """The people of a round's pairs."""
     return IdentityGroup.objects.filter(Exists(round.pairs.filter(instance__group=OuterRef("pk"))))

@@ -51,7 +51,6 @@ class Located:
 
     @cached_property
     def rows(self) -> dict[str, int]:
-        """How many rows of each table are about this person."""
         return {name: rows(self.group).count() for name, rows in ROWS.items()}
 
     @cached_property
@@ -213,7 +212,6 @@ class Located:
 
     @cached_property
     def folders(self) -> list[str]:
-        """Folders that go as a whole."""
         folders = {*self.reference_folders, *self.export_folders, *self.caches, *self.prompt_runs, *self.sets}
         return sorted(path for path in folders if (settings.STORAGE_ROOT / path).is_dir())
 

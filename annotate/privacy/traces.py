@@ -31,7 +31,6 @@ class Traces(Stored):
 
     @cached_property
     def _ids(self) -> dict[str, frozenset[str]]:
-        """By the keys under which records hold them."""
         kinds = {"identity": self.identities, "instance_id": self.instances, "sample_id": self.samples}
         return {key: frozenset(ids) for key, ids in kinds.items()}
 

@@ -89,8 +89,6 @@ def _read_plans(folder: RunDir) -> dict[str, dict[str, Any]]:
 
 
 def _method(request: Mapping[str, Any]) -> str:
-    """Who wrote it, as the prompt's history names it."""
-
     def name(spec: Mapping[str, Any]) -> str:
         return str(spec.get("model", spec["backend"])).rstrip("/").rsplit("/", 1)[-1]
 

@@ -45,7 +45,6 @@ def prompt(request: SignedInRequest, instance_id: int) -> HttpResponse:
 @leads_only
 @require_POST
 def prompt_tokens(request: SignedInRequest) -> HttpResponse:
-    """What the models would read of a text, while somebody types it."""
     counts = readers_in_use().count(request.POST.get("text", "")[:MAX_CHARACTERS])
     return render(request, "annotate/prompts/prompt.html#tokens", {"counts": counts})
 

@@ -113,7 +113,6 @@ def _open_flags() -> Coalesce:
 
 
 def flags_of(person: User) -> QuerySet[AnnotatorFlag]:
-    """Open ones first, then the newest."""
     flags = AnnotatorFlag.objects.filter(Q(annotator=person) | Q(partner=person))
     return flags.select_related("round", "annotator", "partner", "reviewed_by").order_by("outcome", "-id")
 
@@ -151,7 +150,6 @@ def newest_reports(people: Iterable[User]) -> dict[int, list[dict[str, Any]]]:
 
 
 def reports_of(person: User) -> list[dict[str, Any]]:
-    """The stored figures of one person, the newest round first."""
     rounds = RoundFigures.objects.filter(is_simulated=person.is_simulated).select_related("round")
     return [row for stored in rounds.order_by("-round") for row in _rows_of(person.pk, stored)]
 
@@ -178,7 +176,6 @@ class Session:
 
 
 def sessions_of(person: User) -> list[Session]:
-    """All sessions, the newest first."""
     sessions: list[Session] = []
     rows = Slot.objects.filter(annotator=person).exclude(judged_at=None).order_by("judged_at")
     for leased_at, judged_at in rows.values_list("leased_at", "judged_at"):

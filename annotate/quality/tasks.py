@@ -30,7 +30,6 @@ def compute_figures(round_id: int) -> None:
 
 
 def send_figures(round: Round) -> None:
-    """Compute a round's figures now."""
     send(compute_figures, round.pk)
 
 

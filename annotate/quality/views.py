@@ -84,7 +84,6 @@ def _page(
 
 
 def _work(person: User) -> dict[str, Any]:
-    """When a person voted, and how long they took."""
     sessions = quality_queries.sessions_of(person)
     return {
         "times": _times(quality_queries.times_of(person)),
@@ -116,7 +115,6 @@ def review(request: SignedInRequest, flag_id: int) -> HttpResponse:
 @leads_only
 @require_POST
 def disqualify(request: SignedInRequest, user_id: int) -> HttpResponse:
-    """Leave a person's votes out, or let them count again."""
     person = get_object_or_404(quality_queries.annotator_rows(request.user), pk=user_id)
     reason = request.POST.get("reason", "")
     try:

@@ -68,7 +68,6 @@ def _missing(version: ModelVersion, folder: Path, form: str) -> str:
 
 
 def figures_of(version: ModelVersion) -> dict[str, float]:
-    """Closing figures of the training, by what they are called."""
     result = (version.run.result or {}) if version.run else {}
     return {title: result[name] for name, title in FIGURES.items() if result.get(name) is not None}
 

@@ -72,7 +72,6 @@ def evaluations_of(version: ModelVersion) -> QuerySet[Run]:
 
 
 def visible_comparisons(user: User) -> QuerySet[VersionComparison]:
-    """Comparisons of two versions by eye, the newest first."""
     named = ("run__round", "run__launched_by", "baseline", "candidate")
     comparisons = VersionComparison.objects.select_related(*named)
     comparisons = comparisons.annotate(num_instances=Count("instances")).order_by("-id")

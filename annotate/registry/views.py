@@ -50,7 +50,6 @@ def version_detail(request: SignedInRequest, version_id: int) -> HttpResponse:
 @leads_only
 @require_safe
 def card(request: SignedInRequest, version_id: int) -> HttpResponse:
-    """The model card as it would go with a download now."""
     version = get_object_or_404(version_queries.visible_versions(request.user), pk=version_id)
     try:
         text = model_cards.card_of(version)
@@ -78,7 +77,6 @@ def download(request: SignedInRequest, version_id: int, form: str) -> HttpRespon
 @leads_only
 @require_POST
 def change(request: SignedInRequest, version_id: int, action: str) -> HttpResponse:
-    """Promote, archive or restore a version."""
     version = get_object_or_404(version_queries.visible_versions(request.user), pk=version_id)
     try:
         CHANGES[action](version, request.user)
@@ -90,7 +88,6 @@ def change(request: SignedInRequest, version_id: int, action: str) -> HttpRespon
 @leads_only
 @require_POST
 def next_round(request: SignedInRequest, version_id: int) -> HttpResponse:
-    """Open a round whose policy is this version."""
     version = get_object_or_404(version_queries.visible_versions(request.user), pk=version_id)
     try:
         round = versions.start_next_round(

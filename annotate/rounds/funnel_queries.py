@@ -173,7 +173,6 @@ def _samples(rounds: list[int]) -> dict[int, tuple[int, int, int]]:
 
 
 def _counted(rows: QuerySet[Any, tuple[int, str]]) -> dict[int, dict[str, int]]:
-    """Rows by round and name."""
     counts: dict[int, dict[str, int]] = defaultdict(dict)
     for key, name, count in rows.order_by().annotate(Count("id")):
         counts[key][name] = count
@@ -185,7 +184,6 @@ def _of_tracks(counts: dict[str, int]) -> dict[str, int]:
 
 
 def _standing_exports(rounds: list[int]) -> dict[int, tuple[int, str]]:
-    """The pairs of each newest export that still holds, and its rule."""
     standing = Export.objects.filter(round__in=rounds, withdrawn="", superseded=None)
     newest = standing.order_by("round", "-id").distinct("round")
     return {key: (pairs, rule) for key, pairs, rule in newest.values_list("round", "num_pairs", "rule")}
