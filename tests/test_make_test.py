@@ -11,6 +11,8 @@ from tests import halves
 from tests.halves import Outcome, run_pytest, summary
 from tests.matrix import ATEN, MACHINE, ONEDNN, ORDERS, THREADS, Row, numerical_files, rows, run_row
 
+pytestmark = pytest.mark.slow
+
 PLANTED = """
 import pytest
 

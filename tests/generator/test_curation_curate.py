@@ -25,6 +25,8 @@ from generator.media.normalise import normalise
 from generator.media.video import read_clip
 from tests.generator.media_files import MediaMaker, moving
 
+pytestmark = pytest.mark.slow
+
 REALDATA = Path(__file__).parents[3] / "shared" / "realdata"
 COPY = Thresholds().max_copy_distance
 

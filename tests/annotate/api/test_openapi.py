@@ -30,7 +30,7 @@ from annotate.wsgi import application
 from rlhf.records import Track
 from tests.factories import make_pair, make_user
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 #: Enough to find a wrong type and a missing field; a longer hunt is `--max-examples` in a terminal.
 REQUESTS = 12

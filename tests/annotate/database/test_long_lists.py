@@ -30,7 +30,7 @@ from annotate.training.preview import dry_run
 from annotate.training.queries import pair_facts, pair_set
 from tests.factories import SAMPLER, make_instance, make_round, make_user, write_test_clip
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 #: Of the protocol, which counts them in 16 bits.
 MAX_PARAMETERS = 65_535

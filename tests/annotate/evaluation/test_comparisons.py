@@ -43,7 +43,7 @@ from tests.factories import (
     write_test_clip,
 )
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 
 def make_videos(run: Run) -> None:

@@ -19,7 +19,7 @@ from tests.annotate.conftest import browser_of
 from tests.factories import make_pair, make_user, write_test_clip
 from tests.votes import next_slot
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 
 KINDS = {

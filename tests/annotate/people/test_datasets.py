@@ -27,7 +27,7 @@ from rlhf.training.instances import read_dataset
 from tests.annotate.described_people import import_described
 from tests.runs import run
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 
 @pytest.fixture

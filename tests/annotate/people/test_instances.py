@@ -23,7 +23,7 @@ from rlhf.records import Track
 from tests.annotate.described_people import import_described
 from tests.factories import make_instance, make_pair, make_reference
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 CROPS = {"recipe": {"kind": "photo"}, "kind": "photo", "path": "a", "poster": "b", "sha256": "c"}
 
