@@ -105,8 +105,8 @@ def _take(items: Iterable[Item], count: int, used: Counter[int]) -> Iterator[Ite
     """
     keyed = sorted(items, key=lambda item: _digest(item.kind, item.track, item.right.pk, item.other.pk))
     for _ in range(min(count, len(keyed))):
-        item = min(keyed, key=lambda item: sum(used[instance] for instance in item.instances))
-        keyed.remove(item)
+        least = min(range(len(keyed)), key=lambda n: sum(used[key] for key in keyed[n].instances))
+        item = keyed.pop(least)
         used.update(item.instances)
         yield item
 
