@@ -1,7 +1,7 @@
 """The environment becomes settings, here and nowhere else. Importing this file creates and starts nothing.
 
 Each variable is read once, together with the sentence that explains it. `make settings` writes
-docs/settings.md and .env.example from these sentences.
+docs/settings.md and .env.example from these sentences. What no variable changes is in annotate/framework.py.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from annotate.core.environment import (
     storage_from_url,
 )
 from annotate.core.sockets import postgres_url, redis_url
+from annotate.framework import *  # noqa: F403
 from annotate.storage.address import FolderAddress
 from generator.curation.filters import Thresholds
 from generator.curation.settings import CurationSettings, DetectorSettings
@@ -76,7 +77,6 @@ _database["OPTIONS"] = {"server_side_binding": True, "prepare_threshold": 2} | _
 DATABASES: dict[str, dict[str, Any]] = {
     "default": {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True, **_database}
 }
-DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 STORAGE = storage_from_url(
     "STORAGE_URL",
@@ -206,8 +206,8 @@ SESSION_LIMIT_MIN = env.integer(
     low=0,
     high=1440,
 )
-env.renamed("MAX_PAIRS_PER_ANNOTATOR", "MAX_PAIRS_PER_ANNOTATOR")
-env.renamed("MAX_PAIRS_PER_ANNOTATOR_AND_IDENTITY", "MAX_PAIRS_PER_ANNOTATOR_AND_IDENTITY")
+env.renamed("MAX_PAIRS_A_PERSON", "MAX_PAIRS_PER_ANNOTATOR")
+env.renamed("MAX_PAIRS_A_PERSON_AND_IDENTITY", "MAX_PAIRS_PER_ANNOTATOR_AND_IDENTITY")
 MAX_PAIRS_PER_ANNOTATOR = env.integer(
     "MAX_PAIRS_PER_ANNOTATOR", 0, "Pairs per annotator in a round; 0 for no limit.", low=0, high=1_000_000
 )
@@ -314,77 +314,8 @@ try:
 except ValueError as _error:
     raise SettingError(f"THRESHOLDS={os.environ['THRESHOLDS'].strip()!r} cannot be used: {_error}") from None
 
-# -- Django ---------------------------------------------------------------------------------------
+# -- what Django and Celery are told of this machine --------------------------------------------------
 
-ROOT_URLCONF = "annotate.urls"
-WSGI_APPLICATION = "annotate.wsgi.application"
-AUTH_USER_MODEL = "annotate.User"
-LOGIN_URL = "/login/"
-LOGIN_REDIRECT_URL = "/"
-LOGOUT_REDIRECT_URL = "/login/"
-TIME_ZONE = "UTC"
-USE_TZ = True
-LANGUAGE_CODE = "en"
-# The staff pages print times by these, with their zone.
-FORMAT_MODULE_PATH = ["annotate.core.formats"]
-
-INSTALLED_APPS = [
-    "django.contrib.admin",
-    "django.contrib.auth",
-    "django.contrib.contenttypes",
-    "django.contrib.sessions",
-    "django.contrib.messages",
-    "django.contrib.staticfiles",
-    "django.contrib.postgres",
-    "django.contrib.humanize",
-    "rest_framework",
-    "rest_framework.authtoken",
-    "drf_spectacular",
-    "django_htmx",
-    "template_partials",
-    "pgtrigger",
-    "annotate",
-]
-
-MIDDLEWARE = [
-    "annotate.core.security.SmallBodies",
-    "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
-    "annotate.core.security.content_security_policy",
-    "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
-    "django.middleware.csrf.CsrfViewMiddleware",
-    "annotate.core.security.NoNullCharacters",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "django_htmx.middleware.HtmxMiddleware",
-]
-
-TEMPLATES = [
-    {
-        "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
-        "APP_DIRS": True,
-        "OPTIONS": {
-            "context_processors": [
-                "django.template.context_processors.request",
-                "django.contrib.auth.context_processors.auth",
-                "django.contrib.messages.context_processors.messages",
-            ],
-        },
-    }
-]
-
-# Nobody uploads files: what comes in are answers and settings.
-DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
-
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
-]
-
-STATIC_URL = "/static/"
 STATIC_ROOT = VAR_DIR / "static"
 STORAGES = {
     "default": {
@@ -394,93 +325,19 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 
-_redis_url = _broker_url or redis_url(REDIS_DIR)
+CELERY_BROKER_URL = _broker_url or redis_url(REDIS_DIR)
+CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": cache_from_broker(_redis_url),
+        "LOCATION": cache_from_broker(CELERY_BROKER_URL),
         "KEY_PREFIX": "cache",
     }
 }
 
-# -- security -------------------------------------------------------------------------------------
-
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
-CSRF_COOKIE_HTTPONLY = True
-X_FRAME_OPTIONS = "DENY"
-SECURE_REFERRER_POLICY = "same-origin"
-SECURE_SSL_REDIRECT = IS_HTTPS
-# Health checks and metrics are asked for from inside, past the proxy that ends TLS.
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = IS_HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if IS_HTTPS else 0
 CONTENT_SECURITY_POLICY = content_security_policy(STORAGE.origin if MEDIA_DELIVERY == "redirect" else "")
-
-# -- API ------------------------------------------------------------------------------------------
-
-REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": [
-        "rest_framework.authentication.TokenAuthentication",
-        "rest_framework.authentication.SessionAuthentication",
-    ],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["annotate.core.strict_json.ShallowJSONParser"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "DEFAULT_PAGINATION_CLASS": "annotate.api.paging.Pages",
-    "PAGE_SIZE": 100,
-}
-SPECTACULAR_SETTINGS = {
-    "TITLE": "Identity-preserving video preferences",
-    "DESCRIPTION": "Lease pairs, submit judgments on two tracks, run rounds.",
-    "VERSION": "1",
-    "SERVE_INCLUDE_SCHEMA": False,
-}
-
-# -- jobs -----------------------------------------------------------------------------------------
-
-CELERY_BROKER_URL = _redis_url
-CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_ROUTES = {"annotate.jobs.tasks.execute_run": {"queue": "gpu"}}
-# A killed worker's task goes back to the queue; one task at a time waits with a worker, never more.
-CELERY_TASK_ACKS_LATE = True
-CELERY_TASK_REJECT_ON_WORKER_LOST = True
-CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-# Redis hands an unfinished task to another worker after this time: longer than the longest training,
-# since `requeue_lost_runs` finds lost runs much sooner and without doubling live ones.
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 7 * 86_400}
-CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-# At shutdown a running task gets a few seconds, then goes back to the queue: its run folder resumes.
-CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 3.0
-CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-CELERY_WORKER_SEND_TASK_EVENTS = False
-CELERY_TIMEZONE = TIME_ZONE
-CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
-_EVERY_S = {
-    "annotate.jobs.tasks.requeue_lost_runs": 15.0,
-    "annotate.judging.tasks.fit_votes": 30.0,
-    "annotate.rounds.tasks.write_display_copies": 30.0,
-    "annotate.rounds.tasks.learn_limits": 15.0,
-    "annotate.privacy.tasks.remove_files": 60.0,
-    "annotate.people.tasks.requeue_lost_curations": 15.0,
-    "annotate.integrations.tasks.send_webhooks": 5.0,
-    "annotate.quality.tasks.refresh_figures": 300.0,
-    "annotate.quality.tasks.settle_all": 60.0,
-    "annotate.integrations.tasks.remove_old_messages": 60.0,
-    "annotate.exports.tasks.tidy_files": 60.0,
-    "annotate.storage.tasks.remove_leased_copies": 300.0,
-}
-# A job that no worker took before the next one was due is not wanted any more: they would only pile up.
-CELERY_BEAT_SCHEDULE = {
-    task.rpartition(".")[2].replace("_", "-"): {
-        "task": task,
-        "schedule": seconds,
-        "options": {"expires": seconds},
-    }
-    for task, seconds in _EVERY_S.items()
-}
-
-# -- logging --------------------------------------------------------------------------------------
 
 LOGGING = {
     "version": 1,

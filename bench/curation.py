@@ -26,11 +26,12 @@ from generator.curation.detectors import load_detectors
 from generator.curation.duplicates import fingerprint
 from generator.curation.filters import Measures, Thresholds, judge, measure, rank_blur, what_if
 from generator.curation.haar import HaarFaces
-from generator.normalise import normalise
+from generator.media.encoder import write_clip
+from generator.media.normalise import normalise
+from generator.media.video import probe
 from generator.portraits.people import plan_person
 from generator.portraits.world import draw_identity
 from generator.records import ReferenceKind
-from generator.video import probe, write_clip
 
 REALDATA = Path(__file__).parents[2] / "shared" / "realdata"
 KEPT = "kept"

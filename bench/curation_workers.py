@@ -21,10 +21,10 @@ import numpy as np
 
 from annotate.people.tasks import send_curations
 from bench.timing import report
+from generator.media.encoder import write_clip
 from generator.portraits.people import plan_person
 from generator.portraits.world import draw_identity
 from generator.records import ReferenceKind
-from generator.video import write_clip
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Drawn people, the pixels of their frames, and how often their 9 frames are played in a clip.

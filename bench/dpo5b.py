@@ -2,12 +2,13 @@
 
     python -m bench.dpo5b [--compile] [--attention NAME] [--kept NAME] [--split] [--rounds N] [--tiny]
 
-A step is one pair with a LoRA of rank 64: both arms forward and backward with the guard, and the optimizer;
-the frozen policy's errors are known, as they are from the second pass on. `floor_s` is the least matrix
-arithmetic of that, without recomputing anything, at the rate that this machine reaches on one large bf16
-product: twice the linear layers' forward (frozen weights get no gradient), 3.5 times attention's and 3 times
-the adapter's, for each arm. `times_floor` is the measured step by it. `--tiny` runs the same lines on the
-tiny model's configuration and the CPU, to show that they run; its figures mean nothing for the 5B model.
+A step is one pair with a LoRA of rank 64: both branches forward and backward with the guard, and the
+optimizer; the frozen policy's errors are known, as they are from the second pass on. `floor_s` is the least
+matrix arithmetic of that, without recomputing anything, at the rate that this machine reaches on one large
+bf16 product: twice the linear layers' forward (frozen weights get no gradient), 3.5 times attention's and 3
+times the adapter's, for each branch. `times_floor` is the measured step by it. `--tiny` runs the same lines
+on the tiny model's configuration and the CPU, to show that they run; its figures mean nothing for the 5B
+model.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--kept", choices=(*get_args(Kept), "all"), default="attention", help="activations kept"
     )
-    parser.add_argument("--split", action="store_true", help="one arm at a time")
+    parser.add_argument("--split", action="store_true", help="one branch at a time")
     parser.add_argument("--rounds", type=int, default=5, help="timed steps of each case")
     return parser.parse_args(arguments)
 

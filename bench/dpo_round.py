@@ -67,7 +67,7 @@ RULES = ("pareto", "pooled", *Track)
 
 
 @dataclass(frozen=True)
-class Arm:
+class System:
     """One row of the table.
 
     Attributes:
@@ -89,7 +89,7 @@ class Arm:
 
 
 class Bench:
-    """The folder, and what all arms share."""
+    """The folder, and what all systems share."""
 
     def __init__(self, folder: Path) -> None:
         """Name the folder; nothing is computed yet."""
@@ -149,21 +149,21 @@ class Bench:
             write_export(folder, rows, joint_states={rule: len(rows)}, rule_version=RULE_VERSION)
         return folder
 
-    def train(self, arm: Arm) -> RunDir:
+    def train(self, system: System) -> RunDir:
         """Flow-DPO on a set; encoded pairs are shared by all runs."""
         request = {
             "stage": "dpo",
             "model": self.model,
-            "export": str(self.export(arm.rule)),
+            "export": str(self.export(system.rule)),
             "cache": str(self.folder / "cache"),
-            "config": {**arm.config, "seed": arm.seed},
+            "config": {**system.config, "seed": system.seed},
         }
-        return self.run("rlhf.dpo", f"dpo-{arm.folder}", request)
+        return self.run("rlhf.dpo", f"dpo-{system.folder}", request)
 
-    def evaluate(self, arm: Arm, trained: RunDir) -> dict[str, Any]:
-        """A trained adapter against the model before, whose videos are made once for all arms."""
+    def evaluate(self, system: System, trained: RunDir) -> dict[str, Any]:
+        """A trained adapter against the model before, whose videos are made once for all systems."""
         candidate = {**self.model, "adapters": [*self.model["adapters"], str(trained.path / "adapter")]}
-        run = RunDir(self.folder / f"evaluate-{arm.folder}")
+        run = RunDir(self.folder / f"evaluate-{system.folder}")
         (run.path / "baseline").mkdir(parents=True, exist_ok=True)
         for name, video in self.before.items():
             shutil.copy(video, run.path / "baseline" / f"{name}.mp4")
@@ -171,13 +171,13 @@ class Bench:
         result = self.run("rlhf.evaluate", run.path.name, request).read_result()
         return {str(track): result[str(track)] for track in Track}
 
-    def row(self, arm: Arm) -> dict[str, Any]:
+    def row(self, system: System) -> dict[str, Any]:
         """Train and compare."""
-        trained = self.train(arm)
+        trained = self.train(system)
         facts = trained.read_result()
         shown = {key: facts[key] for key in ("num_pairs", "accuracy", "last_loss", "early_end")}
-        named = {"arm": arm.name, "rule": arm.rule, "seed": arm.seed}
-        return {**named, **shown, **self.evaluate(arm, trained)}
+        named = {"system": system.name, "rule": system.rule, "seed": system.seed}
+        return {**named, **shown, **self.evaluate(system, trained)}
 
     def run(self, command: str, name: str, request: Mapping[str, Any]) -> RunDir:
         """A run folder's command to its end, on one core; a finished folder is left as it is."""
@@ -202,13 +202,13 @@ def side_by_side(jobs: Iterable[Callable[[], Any]]) -> Iterator[Any]:
 #: What the round trains with.
 CONFIG: Mapping[str, Any] = {"steps": 60}
 #: In the order in which they are worth having, should the time run out.
-ARMS = (
-    *(Arm("the round", "pareto", CONFIG, seed) for seed in (0, 1, 2)),
-    Arm("no guard", "pareto", {**CONFIG, "guard": "none"}),
-    Arm("no Pareto rule", "pooled", CONFIG),
-    Arm("identity votes only", "identity", CONFIG),
-    Arm("controllability votes only", "controllability", CONFIG),
-    *(Arm(f"beta {beta}", "pareto", {**CONFIG, "beta": float(beta)}) for beta in (30, 100, 1000, 4000)),
+SYSTEMS = (
+    *(System("the round", "pareto", CONFIG, seed) for seed in (0, 1, 2)),
+    System("no guard", "pareto", {**CONFIG, "guard": "none"}),
+    System("no Pareto rule", "pooled", CONFIG),
+    System("identity votes only", "identity", CONFIG),
+    System("controllability votes only", "controllability", CONFIG),
+    *(System(f"beta {beta}", "pareto", {**CONFIG, "beta": float(beta)}) for beta in (30, 100, 1000, 4000)),
 )
 
 
@@ -231,17 +231,15 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _line(row: Mapping[str, Any]) -> str:
     cell = "{win_rate:.2f} [{low:.2f}, {high:.2f}], {gain:+.3f}"
-    cells = [cell.format(**row[str(track)]) for track in Track]
-    return (
-        f"| {row['arm']} | {row['seed']} | {row['num_pairs']} | {row['accuracy']:.2f} | {' | '.join(cells)} |"
-    )
+    figures = [row["system"], str(row["seed"]), str(row["num_pairs"]), f"{row['accuracy']:.2f}"]
+    return f"| {' | '.join([*figures, *(cell.format(**row[str(track)]) for track in Track)])} |"
 
 
 def plot(rows: Sequence[Mapping[str, Any]]) -> str:
     """Win rates of both tracks with their intervals; the dashed line is no difference."""
     shown = [
         (
-            f"{row['arm']}, seed {row['seed']}",
+            f"{row['system']}, seed {row['seed']}",
             [Interval(*(row[str(track)][name] for name in ("win_rate", "low", "high"))) for track in Track],
         )
         for row in rows
@@ -262,7 +260,7 @@ def main(folder: Path = FOLDER) -> None:
         "wall_s": bench.wall_s,
     }
     print(json.dumps(facts["pairs"]))
-    for row in side_by_side(partial(bench.row, arm) for arm in ARMS):
+    for row in side_by_side(partial(bench.row, system) for system in SYSTEMS):
         facts["rows"].append(row)
         facts["total_s"] = round(time.monotonic() - start)
         print(f"{_line(row)} {facts['total_s']} s", flush=True)

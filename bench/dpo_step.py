@@ -29,11 +29,11 @@ from bench.memory import peak_bytes
 from bench.straightforward_dpo import Layout, StraightforwardDPO
 from bench.timing import median_interval, quartiles, report
 from generator.frozen_set import MediaFile
+from generator.media.encoder import write_clip
 from generator.model.checkpoint import load_pipeline
 from generator.portraits.people import Item, plan_person
 from generator.portraits.world import CHECKPOINT, SPLIT_SEEDS, draw_identity, phrase_change
 from generator.records import ReferenceKind
-from generator.video import write_clip
 from rlhf.dpo.config import FlowDPOConfig
 from rlhf.dpo.latents import cache_pairs
 from rlhf.dpo.policy import FlowPolicy

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from generator.files import file_sha256
 from generator.frozen_set import MediaFile
 from generator.instances import Draw, Vocabulary, draw_instances
-from generator.media import file_sha256
 from generator.portraits.__main__ import write_people
 from generator.portraits.oracle import Oracle
 from generator.portraits.world import ELEMENT_STATES, Split, phrase_change
@@ -105,7 +105,7 @@ def evaluation_request(
     """A request of `rlhf.evaluate`."""
     return {
         "stage": "evaluate",
-        "arms": {"baseline": {"model": dict(baseline)}, "candidate": {"model": dict(candidate)}},
+        "systems": {"baseline": {"model": dict(baseline)}, "candidate": {"model": dict(candidate)}},
         "compare": ["baseline", "candidate"],
         "metrics": ["oracle"],
         "settings": dict(settings),

@@ -16,10 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.dpo_world import Question
+from generator.media.encoder import write_clip
 from generator.portraits.__main__ import FPS
 from generator.portraits.render import render_clip
 from generator.portraits.world import Identity, draw_identity
-from generator.video import write_clip
 from rlhf.training.instances import INSTANCES_FILE
 
 #: Share of targets with each fault.

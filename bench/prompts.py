@@ -28,7 +28,7 @@ from generator.portraits.world import SPLIT_SEEDS
 from generator.prompts.asking import Asker, Model, Patience, Question, Reply
 from generator.prompts.forms import DESCRIPTION, UNSEEN
 from generator.prompts.pictures import Medium
-from generator.prompts.questions import AskedComparer, AskedDescriber, AskedObserver
+from generator.prompts.questions import AskedModel
 from generator.prompts.stages import GAMMA, Description, compare_elements, prune
 from generator.prompts.transcript import Transcript, summarise
 from generator.records import ELEMENTS, ReferenceKind
@@ -120,7 +120,7 @@ def model_of(cases: Iterable[Case], errors: Errors) -> PortraitModel:
 
 def two_stage_claims(cases: Sequence[Case], asker: Asker, gammas: Sequence[float]) -> dict[float, Claims]:
     """Every medium is described once and every pair compared once; only the pruning differs by gamma."""
-    describer, comparer = AskedDescriber(asker, lambda medium: ()), AskedComparer(asker)
+    describer, comparer = AskedModel(asker, lambda medium: ()), AskedModel(asker)
     described: dict[Medium, Description] = {}
     claims: dict[float, dict[str, dict[str, str]]] = {gamma: {} for gamma in gammas}
     for case in cases:
@@ -136,7 +136,7 @@ def two_stage_claims(cases: Sequence[Case], asker: Asker, gammas: Sequence[float
 
 
 def one_step_claims(cases: Sequence[Case], asker: Asker) -> Claims:
-    observer = AskedObserver(asker, lambda medium: ())
+    observer = AskedModel(asker, lambda medium: ())
     claims = {}
     for case in cases:
         changes = observer.changes(case.pair_id, case.primary, case.target)

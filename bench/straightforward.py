@@ -25,7 +25,8 @@ import torch
 from diffusers import WanPipeline
 from torch import Tensor
 
-from generator.model.references import VisualReference, empty_reference, encode_references
+from generator.model.pictures import VisualReference
+from generator.model.references import empty_reference, encode_references
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,10 @@ from peft import LoraConfig
 from torch import Tensor, nn
 
 from bench.straightforward import load
+from generator.media.video import read_clip
 from generator.model.order import in_order
 from generator.model.references import fit, normalise
 from generator.records import ReferenceKind
-from generator.video import read_clip
 from rlhf.dpo.config import FlowDPOConfig
 from rlhf.export.row import ExportRow
 
@@ -117,7 +117,7 @@ class StraightforwardDPO:
         references: Tensor,
         embeds: Tensor,
     ) -> Tensor:
-        """Flow errors (B,) of one arm under one model, with a timestep for every token."""
+        """Flow errors (B,) of one branch under one model, with a timestep for every token."""
         t = time.view(-1, 1, 1, 1, 1)
         noisy = (1 - t) * clean + t * noise
         patch = model.config.patch_size

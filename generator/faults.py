@@ -19,15 +19,11 @@ LATENT_LIMIT = 100.0
 
 @dataclass(frozen=True)
 class Fault:
-    """Why a video cannot be used.
+    """Why a video cannot be used."""
 
-    Attributes:
-        reason: one line, which names the step.
-        step: the denoising step, from 1, whose result was the first bad one; 0 where the noise was bad
-            already; None where the latents were good to the end, so that the decoder is at fault.
-    """
-
-    reason: str
+    reason: str  # one line, which names the step
+    #: The denoising step, from 1, whose result was the first bad one; 0 where the noise was bad already; None
+    #: where the latents were good to the end, so that the decoder is at fault.
     step: int | None
 
 
@@ -39,17 +35,16 @@ class BrokenVideoError(NotFiniteError):
     """Videos of a call are not finite or of one colour throughout.
 
     Attributes:
-        faults: by the video's place in its batch.
+        faults: by the video's index in its batch.
         videos: all of the batch, (B, F, H, W, 3) uint8, or latents where those were asked for. The others are
             as good as if each had been made alone.
     """
 
     def __init__(self, faults: Mapping[int, Fault], videos: Any) -> None:
-        """Name the first of them."""
         self.faults, self.videos = dict(faults), videos
-        place, fault = next(iter(self.faults.items()))
+        index, fault = next(iter(self.faults.items()))
         others = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        super().__init__(f"video {place + 1} of {len(videos)}{others}: {fault.reason}")
+        super().__init__(f"video {index + 1} of {len(videos)}{others}: {fault.reason}")
 
 
 class LatentTrace:
@@ -60,7 +55,6 @@ class LatentTrace:
     """
 
     def __init__(self, noise: Tensor) -> None:
-        """Look at the noise."""
         self._ranges: list[Tensor] = []
         self.add(noise)
 
@@ -77,7 +71,7 @@ class LatentTrace:
     def not_finite(self) -> list[Fault | None]:
         """The fault of each video whose latents ended as no numbers."""
         bad = ~self._all.isfinite().all(dim=3).all(dim=1)
-        return [self._fault(bad[:, place], "its latents are not finite") for place in range(bad.shape[1])]
+        return [self._fault(video, "its latents are not finite") for video in bad.unbind(1)]
 
     def faults(self, videos: NDArray[np.uint8], finite: Sequence[bool]) -> list[Fault | None]:
         """What is wrong with each video that was decoded.
@@ -86,17 +80,17 @@ class LatentTrace:
             videos: (B, F, H, W, 3).
             finite: whether all numbers from which its bytes were made were finite.
         """
-        found = self.not_finite()
-        for place, (video, is_finite) in enumerate(zip(videos, finite, strict=True)):
-            if found[place] is None and not is_finite:
-                found[place] = self._of_pixels(place, "its pixels are not finite")
-            elif found[place] is None and is_constant(video):
-                found[place] = self._of_pixels(place, "its pixels are all of one colour")
-        return found
+        faults = self.not_finite()
+        for index, (video, is_finite) in enumerate(zip(videos, finite, strict=True)):
+            if faults[index] is None and not is_finite:
+                faults[index] = self._of_pixels(index, "its pixels are not finite")
+            elif faults[index] is None and is_constant(video):
+                faults[index] = self._of_pixels(index, "its pixels are all of one colour")
+        return faults
 
-    def _of_pixels(self, place: int, what: str) -> Fault:
-        """The fault of pixels, traced back to latents that do not vary, or that are too large."""
-        ranges = self._all[:, :, place]
+    def _of_pixels(self, index: int, what: str) -> Fault:
+        """The fault of a video's pixels, traced back to latents that do not vary, or that are too large."""
+        ranges = self._all[:, :, index]
         constant = (ranges[:, 0] == ranges[:, 1]).all(dim=1)
         large = (ranges.abs() > LATENT_LIMIT).any(dim=2).any(dim=1)
         return (
@@ -121,22 +115,14 @@ def is_constant(video: NDArray[np.uint8]) -> bool:
 
 
 def check_videos(faults: Sequence[Fault | None], videos: Any) -> None:
-    """Refuse a batch with a video that cannot be used.
-
-    Raises:
-        BrokenVideoError: names the videos.
-    """
-    found = {place: fault for place, fault in enumerate(faults) if fault is not None}
-    if found:
-        raise BrokenVideoError(found, videos)
+    """Raise BrokenVideoError for a batch with a video that cannot be used."""
+    broken = {index: fault for index, fault in enumerate(faults) if fault is not None}
+    if broken:
+        raise BrokenVideoError(broken, videos)
 
 
 def check_finite(values: Tensor, name: str) -> None:
-    """Refuse numbers that are not finite.
-
-    Raises:
-        NotFiniteError: there are some.
-    """
+    """Raise NotFiniteError where some numbers are not finite."""
     if not bool(values.isfinite().all()):
         raise NotFiniteError(f"{name} are not finite; check the model's weights and their precision")
 

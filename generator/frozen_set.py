@@ -20,7 +20,8 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import PlainSerializer, PlainValidator, ValidationInfo
 
-from generator.media import MediaError, RejectReason, file_sha256
+from generator.files import file_sha256
+from generator.media.formats import MediaError, RejectReason
 from generator.validation import parse, record
 
 #: The folder of a set in which every media file lies once.
@@ -88,7 +89,6 @@ class Manifest:
     aside: ClassVar[frozenset[str]] = frozenset()
 
     def __post_init__(self) -> None:
-        """Derive the hash where it is not given."""
         if not self.hash:
             object.__setattr__(self, self.hash_field, self.derive_hash())
 
@@ -118,17 +118,17 @@ class Manifest:
         """
         path, form = folder / cls.file_name, f"{cls.noun} of format {cls.formats[-1]}"
         try:
-            found = parse(cls, path.read_bytes())
+            manifest = parse(cls, path.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             raise FrozenSetError(f"{folder} is no {cls.noun}: it has no {cls.file_name}") from None
         except ValueError as error:
             raise FrozenSetError(f"{path} does not describe a {form}: {error}") from None
-        if (format := found.bound_facts()["format"]) not in cls.formats:
+        if (format := manifest.bound_facts()["format"]) not in cls.formats:
             known = " and ".join(cls.formats)
             raise FrozenSetError(f"{path} has format {format!r}; this version reads {known}")
-        if found.hash != found.derive_hash():
+        if manifest.hash != manifest.derive_hash():
             raise FrozenSetError(f"{path} does not match its own {cls.hash_field}; {cls.remedy}")
-        return found
+        return manifest
 
     def expect_in(self, folder: Path) -> None:
         """Refuse a folder that holds another set.
@@ -155,13 +155,19 @@ def staged(folder: Path) -> Iterator[Path]:
     try:
         (partial / MEDIA_FOLDER).mkdir()
         yield partial
-        try:
-            os.rename(partial, folder)
-        except OSError:
-            if not folder.exists():
-                raise
+        publish(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def publish(written: Path, folder: Path) -> None:
+    """Give a whole set its name, in one step; where there is a folder of that name, that one stays."""
+    try:
+        os.rename(written, folder)
+    except OSError:
+        if not folder.exists():
+            raise
+        shutil.rmtree(written)
 
 
 def write_facts(path: Path, facts: Mapping[str, Any]) -> None:
@@ -198,29 +204,21 @@ def expect_file(path: Path, sha256: str, remedy: str) -> None:
         FrozenSetError: it is missing or was changed.
     """
     try:
-        found = file_sha256(path)
+        actual = file_sha256(path)
     except FileNotFoundError:
         raise FrozenSetError(f"{path} is missing; {remedy}") from None
-    if found != sha256:
-        raise FrozenSetError(f"{path} has sha256 {found}, not {sha256}; {remedy}")
+    if actual != sha256:
+        raise FrozenSetError(f"{path} has sha256 {actual}, not {sha256}; {remedy}")
 
 
 def copy_media(file: MediaFile, target: Path) -> None:
-    """Copy a file and check it on the way; `target` is not to be used where this fails.
+    """Copy a file and check the copy; `target` is not to be used where this fails.
 
     Raises:
         MediaError: `missing`, or `altered` where it has other bytes than stated.
     """
-    try:
-        source = open(file.path, "rb")  # noqa: SIM115 - closed below
-    except FileNotFoundError:
-        raise MediaError(RejectReason.MISSING, f"{file.path} is missing") from None
-    digest = hashlib.sha256()
-    with source, open(target, "wb") as copy:
-        while chunk := source.read(1 << 20):
-            digest.update(chunk)
-            copy.write(chunk)
-    if digest.hexdigest() != file.sha256:
-        raise MediaError(
-            RejectReason.ALTERED, f"{file.path} has sha256 {digest.hexdigest()}, not {file.sha256}"
-        )
+    if not file.path.exists():
+        raise MediaError(RejectReason.MISSING, f"{file.path} is missing")
+    shutil.copyfile(file.path, target)
+    if (actual := file_sha256(target)) != file.sha256:
+        raise MediaError(RejectReason.ALTERED, f"{file.path} has sha256 {actual}, not {file.sha256}")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import date
 from pathlib import Path
-from types import NoneType, TracebackType
+from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from generator.frozen_set import FrozenSetError, MediaFile, encode_line
@@ -134,7 +134,6 @@ class TableWriter:
     """
 
     def __init__(self, path: Path, columns: list[tuple[str, pa.DataType]]) -> None:
-        """Open the file."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -144,13 +143,9 @@ class TableWriter:
         self._digest = hashlib.sha256()
 
     def __enter__(self) -> Self:
-        """Use it as a context manager, so that the last rows are written."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Write what waits, and close the file."""
+    def __exit__(self, *exception: object) -> None:
         self._flush()
         self._writer.close()
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
+
+from pydantic import Field
 
 from generator.curation.annotation import ClipAnnotation
 from generator.curation.augmentation import Recipe, draw_recipe, possible_kinds
@@ -16,8 +19,8 @@ from generator.records import (
     IdentityGroup,
     InstancePlan,
     Reference,
-    ReferenceKind,
 )
+from generator.validation import Amount, record
 
 MAX_CHANGES = 3
 
@@ -27,14 +30,10 @@ _MAX_DRAWS = 200
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What the elements can be, and how a change is said.
+    """What the elements can be, and how a change is said."""
 
-    Attributes:
-        states: the states of each element that may change.
-        phrase: (element, state, index) -> one sentence; equal indices give equal wording.
-    """
-
-    states: Mapping[str, Sequence[str]]
+    states: Mapping[str, Sequence[str]]  # the states of each element that may change
+    #: (element, state, index) -> one sentence; equal indices give equal wording.
     phrase: Callable[[str, str, int], str]
 
     def say(self, targets: Mapping[str, str], rng: random.Random) -> dict[str, str]:
@@ -44,36 +43,25 @@ class Vocabulary:
         }
 
 
-@dataclass(frozen=True)
+@record
 class Draw:
     """How instances are drawn.
 
-    Attributes:
-        count: plans a person, at least 0.
-        seed: persons of different names draw differently.
-        num_references: of a plan, the primary included, 1 to 5; fewer where a person has fewer. None draws
-            the number, too.
-        with_target: draw a described clip beside the references as the result to learn from, where the group
-            has one that differs from the primary; its differences make the prompt. Otherwise 1 to 3 changes
-            are drawn, away from what the primary shows where that is known.
-        is_cropped: references will be crops (`draw_crops`), so that nobody knows the primary's camera shot.
-
-    Raises:
-        ValueError: a value out of its range.
+    With a target, a described clip is drawn beside the references as the result to learn from, where the
+    group has one that differs from the primary; its differences make the prompt. Otherwise 1 to 3 changes
+    are drawn, away from what the primary shows where that is known.
     """
 
-    count: int
-    seed: int
-    num_references: int | None = None
+    count: Amount = Field(description="plans per person")
+    seed: int = Field(description="people of different names draw differently")
+    num_references: Annotated[int, Field(ge=1, le=MAX_REFERENCES)] | None = Field(
+        default=None,
+        description="with the primary; fewer where a person has fewer. None draws the number, too",
+    )
     with_target: bool = False
-    is_cropped: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be drawn."""
-        if self.count < 0:
-            raise ValueError(f"count is {self.count}; it must be at least 0")
-        if self.num_references is not None and not 1 <= self.num_references <= MAX_REFERENCES:
-            raise ValueError(f"references is {self.num_references}; it must be from 1 to {MAX_REFERENCES}")
+    is_cropped: bool = Field(
+        default=False, description="shown as crops (`draw_crops`): nobody knows the primary's camera shot"
+    )
 
 
 def draw_instances(group: IdentityGroup, draw: Draw, vocabulary: Vocabulary) -> list[InstancePlan]:
@@ -96,18 +84,11 @@ def draw_instances(group: IdentityGroup, draw: Draw, vocabulary: Vocabulary) -> 
     if not group.references:
         raise ValueError(f"{group.name} has no reference to draw from")
     plans: list[InstancePlan] = []
-    seen: set[tuple[object, ...]] = set()
-    for index in range(draw.count):
-        for attempt in range(_MAX_DRAWS):
-            rng = random.Random(f"{draw.seed}/{group.name}/{index}/{attempt}")
-            plan = _draw_instance(group, rng, draw, vocabulary)
-            if (key := _key(plan)) not in seen:
-                break
-        else:
+    for plan in _different(group, draw, lambda rng: _draw_instance(group, rng, draw, vocabulary)):
+        if plan is None:
             raise ValueError(
-                f"{group.name} gives only {index} different instances of the {draw.count} asked for"
+                f"{group.name} gives only {len(plans)} different instances of the {draw.count} asked for"
             )
-        seen.add(key)
         plans.append(plan)
     return plans
 
@@ -121,33 +102,18 @@ def draw_references(group: IdentityGroup, count: int, seed: int) -> tuple[Refere
         seed: persons of different names draw differently.
     """
     rng = random.Random(f"{seed}/{group.name}/references")
-    primary = _draw_primary(group, rng)
-    others = [reference for reference in group.references if reference is not primary]
+    primary, others = _draw_primary(group, rng)
     return (primary, *_draw_assistants(others, count, rng))
 
 
 def draw_observed(group: IdentityGroup, draw: Draw) -> list[InstancePlan]:
     """Draw plans whose prompts are still to be written, by whoever looks at the primary and the target.
 
-    Args:
-        group: the person; nothing needs to be described.
-        draw: how many, and of what kind; every plan has a target.
-
-    Returns:
-        Up to `draw.count` different plans with an empty prompt: fewer where the person has fewer, none
-        where there is no clip beside the primary.
+    Nothing needs to be described. Every plan has a target and an empty prompt; there are fewer than
+    `draw.count` where the person has fewer, and none where there is no clip beside the primary.
     """
-    plans: list[InstancePlan] = []
-    seen: set[tuple[object, ...]] = set()
-    for index in range(draw.count):
-        for attempt in range(_MAX_DRAWS):
-            rng = random.Random(f"{draw.seed}/{group.name}/{index}/{attempt}")
-            plan = _draw_observed(group, draw.num_references, rng)
-            if plan is not None and _key(plan) not in seen:
-                seen.add(_key(plan))
-                plans.append(plan)
-                break
-    return plans
+    plans = _different(group, draw, lambda rng: _draw_observed(group, draw.num_references, rng))
+    return [plan for plan in plans if plan is not None]
 
 
 def draw_crops(
@@ -177,11 +143,24 @@ def draw_crops(
     return tuple(recipes)
 
 
+def _different(
+    group: IdentityGroup, draw: Draw, make: Callable[[random.Random], InstancePlan | None]
+) -> Iterator[InstancePlan | None]:
+    """For each index a plan that is unlike those before, or None where no draw gives one."""
+    seen: set[tuple[object, ...]] = set()
+    for index in range(draw.count):
+        chances = (random.Random(f"{draw.seed}/{group.name}/{index}/{n}") for n in range(_MAX_DRAWS))
+        plans = (plan for plan in map(make, chances) if plan is not None and _key(plan) not in seen)
+        plan = next(plans, None)
+        if plan is not None:
+            seen.add(_key(plan))
+        yield plan
+
+
 def _draw_instance(
     group: IdentityGroup, rng: random.Random, draw: Draw, vocabulary: Vocabulary
 ) -> InstancePlan:
-    primary = _draw_primary(group, rng)
-    others = [reference for reference in group.references if reference is not primary]
+    primary, others = _draw_primary(group, rng)
     target = _draw_target(primary, others, rng) if draw.with_target else None
     if draw.is_cropped:
         primary = _cropped(primary)
@@ -190,31 +169,30 @@ def _draw_instance(
     else:
         others.remove(target)
         prompt = _observed_change(primary, target, rng, vocabulary)
-    return InstancePlan(
-        primary=primary.reference_id,
-        assistants=tuple(
-            reference.reference_id for reference in _draw_assistants(others, draw.num_references, rng)
-        ),
-        prompt=prompt,
-        target=target.reference_id if target else None,
-    )
+    return _plan(primary, _draw_assistants(others, draw.num_references, rng), prompt, target)
 
 
 def _draw_observed(
     group: IdentityGroup, num_references: int | None, rng: random.Random
 ) -> InstancePlan | None:
-    primary = _draw_primary(group, rng)
-    others = [reference for reference in group.references if reference is not primary]
+    primary, others = _draw_primary(group, rng)
     clips = [other for other in others if other.kind.is_clip]
     if not clips:
         return None
     target = rng.choice(clips)
     others.remove(target)
+    assistants = _draw_assistants(others, num_references, rng)
+    return _plan(primary, assistants, differential_prompt(None, {}, {}), target)
+
+
+def _plan(
+    primary: Reference, assistants: Sequence[Reference], prompt: DifferentialPrompt, target: Reference | None
+) -> InstancePlan:
     return InstancePlan(
         primary=primary.reference_id,
-        assistants=tuple(item.reference_id for item in _draw_assistants(others, num_references, rng)),
-        prompt=differential_prompt(None, {}, {}),
-        target=target.reference_id,
+        assistants=tuple(assistant.reference_id for assistant in assistants),
+        prompt=prompt,
+        target=target.reference_id if target else None,
     )
 
 
@@ -226,11 +204,12 @@ def _cropped(reference: Reference) -> Reference:
     return replace(reference, elements=known)
 
 
-def _draw_primary(group: IdentityGroup, rng: random.Random) -> Reference:
-    """The chosen one, or a clip or half-body portrait: they show more of what must be kept than a face."""
+def _draw_primary(group: IdentityGroup, rng: random.Random) -> tuple[Reference, list[Reference]]:
+    """The chosen one, or a clip or half-body portrait (they show more than a face), and the others."""
     chosen = [reference for reference in group.references if reference.reference_id == group.primary]
     telling = [reference for reference in group.references if reference.kind.shows_body]
-    return rng.choice(chosen or telling or list(group.references))
+    primary = rng.choice(chosen or telling or list(group.references))
+    return primary, [reference for reference in group.references if reference is not primary]
 
 
 def _draw_assistants(
@@ -240,14 +219,10 @@ def _draw_assistants(
     most = min(MAX_REFERENCES - 1, len(others))
     number = rng.randint(0, most) if num_references is None else min(num_references - 1, most)
     shuffled = rng.sample(list(others), len(others))
-    taken: dict[ReferenceKind, int] = {}
-    ranked = []
-    for place, reference in enumerate(shuffled):
-        turn = taken.get(reference.kind, 0)
-        taken[reference.kind] = turn + 1
-        ranked.append((turn, place, reference))
-    ranked.sort(key=lambda item: item[:2])
-    return [reference for _, _, reference in ranked[:number]]
+    kinds = [reference.kind for reference in shuffled]
+    turns = [kinds[:index].count(kind) for index, kind in enumerate(kinds)]
+    ranked = sorted(range(len(shuffled)), key=turns.__getitem__)
+    return [shuffled[index] for index in ranked[:number]]
 
 
 def _draw_target(primary: Reference, others: Sequence[Reference], rng: random.Random) -> Reference | None:

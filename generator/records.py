@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Annotated, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import Field, PlainSerializer, model_validator
 
@@ -152,6 +152,11 @@ class SamplerSettings:
             nearest = self.num_frames // 4 * 4 + 1
             raise ValueError(f"num_frames is {self.num_frames}; it must be 4k + 1, such as {nearest}")
         return self
+
+    @property
+    def pipeline_arguments(self) -> dict[str, Any]:
+        """As pipelines of Diffusers take them."""
+        return {name: value for name, value in asdict(self).items() if name != "fps"}
 
     @property
     def digest(self) -> str:

@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from generator.files import replacing
+
 #: As long as a worker without its database keeps a command going (five minutes), and a minute for its end.
 HELD_FOR_S = 360.0
 
@@ -37,7 +39,6 @@ class RunDir:
     """
 
     def __init__(self, path: Path | str) -> None:
-        """Name the folder; nothing is created or read."""
         self.path = Path(path)
 
     @property
@@ -150,12 +151,8 @@ class RunDir:
         self._replace(name, text)
 
     def _replace(self, name: str, text: str) -> None:
-        temporary = self.path / f"{name}.{os.getpid()}.tmp"
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self.path / name)
+        with replacing(self.path / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
 
 def run_command(main: Callable[[RunDir, bool], None], arguments: list[str]) -> int:

@@ -13,6 +13,7 @@ depends on its own seed alone.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import sys
 import time
@@ -23,14 +24,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from generator.display_copies import write_display_copy
 from generator.faults import BrokenVideoError, Fault, NotFiniteError
-from generator.media import MediaKind, MediaLimits, detect_format, file_sha256
+from generator.files import file_sha256
+from generator.media.display_copies import write_display_copy
+from generator.media.encoder import write_clip
+from generator.media.formats import MediaKind, detect_format
+from generator.media.video import probe, read_clip, read_paced
 from generator.model.precision import Precision, choose_precision
 from generator.records import ReferenceKind, SampleRequest, SamplerSettings
 from generator.rundir import RunDir, RunError, run_command
 from generator.validation import read
-from generator.video import probe, read_clip, read_paced, write_clip
 
 if TYPE_CHECKING:
     from generator.model.pipeline import AnyIDPipeline
@@ -132,68 +135,67 @@ def make_videos(
         fault also the denoising `step` at which that began, see `generator.faults.Fault`.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    load_once = functools.cache(load)
     made: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
-    pipeline: AnyIDPipeline | None = None
     for group in _batches(samples):
-        kept = {sample.sample_id: _existing(folder, sample, settings) for sample in group}
+        finished = [_existing(folder, sample, settings) for sample in group]
+        missing = [sample for sample, facts in zip(group, finished, strict=True) if facts is None]
         began = time.monotonic()
-        missing = [sample for sample in group if kept[sample.sample_id] is None]
-        if missing:
-            try:
-                references = [
-                    read_reference(resolve(path), kind, settings) for path, kind in group[0].references
-                ]
-            except (ValueError, OSError) as error:
-                failed += [{"sample_id": sample.sample_id, "error": _one_line(error)} for sample in group]
-                continue
-            pipeline = pipeline or load()
-            if problem := pipeline.prompt_reader().read(group[0].prompt).problem:
-                failed += [{"sample_id": sample.sample_id, "error": problem} for sample in group]
-                continue
-            # A finished video stays as it is even when its neighbour is missing: their noise is their own.
-            broken = _write_batch(pipeline, references, group, missing, settings, folder)
-            failed += broken
-            kept = {
-                sample.sample_id: kept[sample.sample_id] or _existing(folder, sample, settings)
-                for sample in group
-                if sample.sample_id not in {item["sample_id"] for item in broken}
-            }
+        broken = _make_missing(load_once, group, missing, settings, folder, resolve) if missing else []
         seconds = (time.monotonic() - began) / len(group) if missing else 0.0
-        for sample_id, facts in kept.items():
-            if facts is None:
-                raise RunError(f"{folder / sample_id}.mp4 was written but does not decode; check the disk")
-            made.append(facts)
-            on_sample(facts, seconds)
+        failed += broken
+        unmade = {item["sample_id"] for item in broken}
+        for sample, known in zip(group, finished, strict=True):
+            if sample.sample_id not in unmade:
+                facts = known or _existing(folder, sample, settings)
+                if facts is None:
+                    raise RunError(
+                        f"{_target(folder, sample)} was written but does not decode; check the disk"
+                    )
+                made.append(facts)
+                on_sample(facts, seconds)
     return made, failed
 
 
-def _write_batch(
-    pipeline: AnyIDPipeline,
-    references: Sequence[Array],
+def _make_missing(
+    load: Callable[[], AnyIDPipeline],
     group: Sequence[SampleRequest],
     missing: Sequence[SampleRequest],
     settings: SamplerSettings,
     folder: Path,
+    resolve: Callable[[str], Path],
 ) -> list[dict[str, Any]]:
-    """Sample a group and write those that are missing; what is wrong with the others of them."""
+    """Sample a group and write those that are missing; says what could not be made, and why.
+
+    A finished video stays as it is even when its neighbour is missing: their noise is their own.
+    """
+    try:
+        references = [read_reference(resolve(path), kind, settings) for path, kind in group[0].references]
+    except (ValueError, OSError) as error:
+        return [_failure(sample, error) for sample in group]
+    pipeline = load()
+    if problem := pipeline.prompt_reader().read(group[0].prompt).problem:
+        return [_failure(sample, problem) for sample in group]
     faults: Mapping[int, Fault] = {}
     try:
         videos = sample_batch(pipeline, references, group, settings)
     except BrokenVideoError as error:
         videos, faults = error.videos, error.faults
     except NotFiniteError as error:
-        return [{"sample_id": sample.sample_id, "error": _one_line(error)} for sample in missing]
-    broken: list[dict[str, Any]] = []
-    for place, (sample, frames) in enumerate(zip(group, videos, strict=True)):
-        if sample not in missing:
-            continue
-        if place in faults:
-            fault = faults[place]
-            broken.append({"sample_id": sample.sample_id, "error": fault.reason, "step": fault.step})
-        else:
+        return [_failure(sample, error) for sample in missing]
+    broken = []
+    for index, (sample, frames) in enumerate(zip(group, videos, strict=True)):
+        if sample in missing and (fault := faults.get(index)):
+            broken.append({**_failure(sample, fault.reason), "step": fault.step})
+        elif sample in missing:
             write_clip(_target(folder, sample), frames, settings.fps)
     return broken
+
+
+def _failure(sample: SampleRequest, error: Exception | str) -> dict[str, Any]:
+    line = " ".join(str(error).split()) or type(error).__name__
+    return {"sample_id": sample.sample_id, "error": line}
 
 
 def sample_batch(
@@ -202,16 +204,9 @@ def sample_batch(
     group: Sequence[SampleRequest],
     settings: SamplerSettings,
 ) -> Array:
-    """Sample videos that share references and prompt.
+    """Sample the videos (B, F, H, W, 3) uint8 of requests that share references and prompt.
 
-    Args:
-        pipeline: the model.
-        references: frames (F, H, W, 3) uint8 of each, the primary first.
-        group: one request a video.
-        settings: of the sampler.
-
-    Returns:
-        (B, F, H, W, 3) uint8.
+    References are frames (F, H, W, 3) uint8 of each, the primary first.
 
     Raises:
         BrokenVideoError: some of them cannot be used; it holds the others.
@@ -220,11 +215,7 @@ def sample_batch(
     videos: Array = pipeline(
         references=references,
         prompt=group[0].prompt,
-        height=settings.height,
-        width=settings.width,
-        num_frames=settings.num_frames,
-        num_inference_steps=settings.num_inference_steps,
-        guidance_scale=settings.guidance_scale,
+        **settings.pipeline_arguments,
         num_videos_per_prompt=len(group),
         # On the CPU whatever the device, so that a seed means the same noise everywhere.
         generator=[torch.Generator().manual_seed(sample.seed) for sample in group],
@@ -249,7 +240,7 @@ def read_reference(path: Path, kind: ReferenceKind, settings: SamplerSettings) -
         ValueError: not readable; the message names the file.
         OSError: the file cannot be opened.
     """
-    if not kind.is_clip or detect_format(path, MediaLimits()).kind is MediaKind.IMAGE:
+    if not kind.is_clip or detect_format(path).kind is MediaKind.IMAGE:
         return read_clip(path, max_frames=1).frames
     return read_paced(path, settings.fps, max_frames=settings.num_frames)
 
@@ -274,11 +265,8 @@ def _existing(folder: Path, sample: SampleRequest, settings: SamplerSettings) ->
         facts = probe(path)
     except (ValueError, OSError):
         return None
-    if (facts.width, facts.height, facts.num_frames) != (
-        settings.width,
-        settings.height,
-        settings.num_frames,
-    ):
+    wanted = (settings.width, settings.height, settings.num_frames)
+    if (facts.width, facts.height, facts.num_frames) != wanted:
         return None
     return {
         "sample_id": sample.sample_id,
@@ -290,10 +278,6 @@ def _existing(folder: Path, sample: SampleRequest, settings: SamplerSettings) ->
         "fps": settings.fps,
         "size_bytes": facts.size_bytes,
     }
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _take_threads(arguments: list[str]) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, wraps
-from types import NoneType
 from typing import Annotated, Any, Self, TypeVar, dataclass_transform, get_args, get_origin
 
 from pydantic import (
@@ -148,12 +147,12 @@ class Stored:
 
 def complaint(error: ValidationError, kind: Any = None) -> str:
     """The first thing that is wrong, in one line."""
-    found = error.errors(include_url=False)[0]
-    *holders, name = found["loc"] or ("",)
+    first = error.errors(include_url=False)[0]
+    *holders, name = first["loc"] or ("",)
     if not holders and isinstance(name, int):  # given without its name
         name = list(fields_of(kind))[name]
-    place, name, what = named([*holders, name]), str(name), found["type"]
-    context: Mapping[str, Any] = found.get("ctx", {})
+    place, name, what = named([*holders, name]), str(name), first["type"]
+    context: Mapping[str, Any] = first.get("ctx", {})
     if what in ("missing", "missing_argument"):
         return f"{named(holders)} has no {name}".lstrip()
     if what in ("unexpected_keyword_argument", "extra_forbidden"):
@@ -164,8 +163,8 @@ def complaint(error: ValidationError, kind: Any = None) -> str:
     if what == "json_invalid":
         return f"is not JSON ({context['error']})"
     info = fields_of(kind).get(name) if not holders else None
-    rule = (range_of(info) if info and "than" in what else "") or _rule(what, context) or found["msg"]
-    return f"{place or 'it'} is {found['input']!r}; it must be {rule}"
+    rule = (range_of(info) if info and "than" in what else "") or _rule(what, context) or first["msg"]
+    return f"{place or 'it'} is {first['input']!r}; it must be {rule}"
 
 
 def named(path: Sequence[int | str]) -> str:
@@ -198,12 +197,13 @@ def range_of(info: Any) -> str:
 
 def _nested(hint: Any) -> list[Any]:
     """The metadata of `Annotated[...] | None`."""
-    found: list[Any] = []
-    for item in get_args(hint):
-        if item is not NoneType and get_origin(item) is Annotated:
-            for mark in get_args(item)[1:]:
-                found += getattr(mark, "metadata", [mark])
-    return found
+    return [
+        inner
+        for item in get_args(hint)
+        if get_origin(item) is Annotated
+        for mark in get_args(item)[1:]
+        for inner in getattr(mark, "metadata", [mark])
+    ]
 
 
 def _rule(what: str, context: Mapping[str, Any]) -> str:

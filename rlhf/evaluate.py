@@ -1,14 +1,15 @@
 """Measure models on the same inputs: `python -m rlhf.evaluate RUNDIR [--attached]`.
 
-    request.json    {"stage": "evaluate", "settings": {...}, "seeds": [...],
-                     "instances": [...] or "set": {"path": folder of a benchmark set},
-                     "arms": {name: {"model": {...}} or {"videos": folder}}, "compare": [baseline, candidate],
-                     "reference": arm, "metrics": [...], "ablations": {arm: name in the paper}}
-    <arm>/          <instance_id>-<seed>.mp4, the same seeds for all models
-    scores/<arm>/   <instance_id>-<seed>.json, what each metric says of a video
-    metrics.jsonl   one line a video that is made, and one that is looked at
-    report.html     all of it for people, in one file that needs no network
-    result.json     the table with intervals, differences, directions, every value and every hole
+    request.json       {"stage": "evaluate", "settings": {...}, "seeds": [...],
+                        "instances": [...] or "set": {"path": folder of a benchmark set},
+                        "systems": {name: {"model": {...}} or {"videos": folder}},
+                        "compare": [baseline, candidate], "reference": system, "metrics": [...],
+                        "ablations": {system: name in the paper}}
+    <system>/          <instance_id>-<seed>.mp4, the same seeds for all models
+    scores/<system>/   <instance_id>-<seed>.json, what each metric says of a video
+    metrics.jsonl      one line per video that is made, and one per video that is scored
+    report.html        all of it for people, in one file that needs no network
+    result.json        the table with intervals, differences, directions, every value and every hole
 
 What cannot be made, read or measured is a hole with its reason; it is counted, and never a zero. A killed run
 is resumed by the same command: finished videos and scores stay.
@@ -23,9 +24,8 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from generator.model.precision import choose_precision
-from generator.rundir import RunDir, RunError, run_command
+from generator.rundir import RunDir, run_command
 from rlhf.evaluation import table
-from rlhf.evaluation.arms import Wanted, videos_of
 from rlhf.evaluation.columns import COLUMNS, Column, columns_of
 from rlhf.evaluation.metrics.registry import make_metrics
 from rlhf.evaluation.paired import compare
@@ -34,6 +34,7 @@ from rlhf.evaluation.report.page import write_report
 from rlhf.evaluation.request import EvaluationRequest, instance_sha256, read_request
 from rlhf.evaluation.score_files import score_file, score_video
 from rlhf.evaluation.table import ScoredVideo
+from rlhf.evaluation.videos import Wanted, videos_of
 from rlhf.records import Track
 
 
@@ -41,7 +42,7 @@ def main(run: RunDir, attached: bool) -> None:
     """Sample, score, and put it into a table.
 
     Raises:
-        RunError: the request cannot be fulfilled at all; what fails in single videos is in the result.
+        RunError, ValueError: the request cannot be fulfilled at all; what fails in single videos is a hole.
     """
     with run.open(attached=attached) as item:
         if run.is_done:
@@ -50,8 +51,12 @@ def main(run: RunDir, attached: bool) -> None:
         request = read_request(run, item)
         measures = Measures.of(request)  # before hours of sampling, not after them
         progress = Progress(run, request)
-        wanted = [video for arm in request.arms for video in videos_of(run, request, arm, progress.note)]
-        asked = {one.instance_id: instance_sha256(one, run.resolve) for one in request.instances}
+        wanted = [
+            video for system in request.systems for video in videos_of(run, request, system, progress.note)
+        ]
+        asked = {
+            instance.instance_id: instance_sha256(instance, run.resolve) for instance in request.instances
+        }
         videos = [
             score(run, video, asked[video.instance.instance_id], measures, progress) for video in wanted
         ]
@@ -60,7 +65,7 @@ def main(run: RunDir, attached: bool) -> None:
             "metrics": [facts.to_json() for _, facts in measures.ready.values()],
             "videos": [_video(run, *pair) for pair in zip(wanted, videos, strict=True)],
             "failed": [
-                {"arm": video.arm.name, "sample_id": video.name, "error": video.why}
+                {"system": video.system.name, "sample_id": video.name, "error": video.why}
                 for video in wanted
                 if video.path is None
             ],
@@ -83,16 +88,9 @@ class Measures:
     """
 
     def __init__(self, ready: Mapping[str, Metric], absent: Mapping[str, str]) -> None:
-        """Take what `make_metrics` gave.
-
-        Raises:
-            RunError: two metrics fill one column.
-        """
+        """Take what `make_metrics` gave; raises as `one_metric_a_column`."""
         self.ready = {name: (metric, metric.facts) for name, metric in ready.items()}
-        try:
-            filled = table.one_metric_a_column(facts for _, facts in self.ready.values())
-        except ValueError as error:
-            raise RunError(str(error)) from None
+        filled = table.one_metric_a_column(facts for _, facts in self.ready.values())
         self.absent = {
             column.name: f"{name} cannot be used: {why}"
             for name, why in absent.items()
@@ -126,14 +124,14 @@ class Progress:
     def __init__(self, run: RunDir, request: EvaluationRequest) -> None:
         """Begin anew: a resumed run writes the lines of finished videos again."""
         each = len(request.instances) * len(request.seeds)
-        sampled = sum(arm.model is not None for arm in request.arms)
-        self.run, self.done, self.total = run, 0, each * (sampled + len(request.arms))
+        sampled = sum(system.model is not None for system in request.systems)
+        self.run, self.done, self.total = run, 0, each * (sampled + len(request.systems))
         run.truncate_metrics(lambda line: False)
 
-    def note(self, arm: str, sample_id: str, seconds: float, what: str = "made") -> None:
+    def note(self, system: str, sample_id: str, seconds: float, what: str = "made") -> None:
         """Say that a video was made or looked at."""
         self.done += 1
-        line = {"arm": arm, "sample_id": sample_id, "what": what, "seconds": round(seconds, 3)}
+        line = {"system": system, "sample_id": sample_id, "what": what, "seconds": round(seconds, 3)}
         self.run.append_metrics({**line, "done": self.done, "total": self.total})
 
 
@@ -150,9 +148,9 @@ def score(
         for said in score_video(run, video, asked_sha256, measures.ready).values():
             values |= said["values"]
             holes |= said["holes"]
-    progress.note(video.arm.name, video.name, time.monotonic() - began, "scored")
+    progress.note(video.system.name, video.name, time.monotonic() - began, "scored")
     identity = video.instance.identity or video.instance.instance_id
-    return ScoredVideo(video.arm.name, video.instance.instance_id, identity, video.seed, values, holes)
+    return ScoredVideo(video.system.name, video.instance.instance_id, identity, video.seed, values, holes)
 
 
 def tables(
@@ -168,7 +166,7 @@ def tables(
             "num_identities": len({video.identity for video in videos}),
             "seeds": list(request.seeds),
         },
-        "arms": {arm.name: arm.to_json() for arm in request.arms},
+        "systems": {system.name: system.to_json() for system in request.systems},
         "settings": asdict(request.settings) if request.settings else None,
         "compare": list(request.compare) if request.compare else None,
         "reference": request.reference,
@@ -178,7 +176,7 @@ def tables(
         "directions": table.directions(gained, request.ablations, columns),
         **_headline(request, videos),
         "holes": [
-            {"arm": v.arm, "instance_id": v.instance_id, "seed": v.seed, "column": column, "why": why}
+            {"system": v.system, "instance_id": v.instance_id, "seed": v.seed, "column": column, "why": why}
             for v in videos
             for column, why in v.holes.items()
             if not why.startswith(NOT_ASKED)
@@ -197,7 +195,7 @@ def _headline(request: EvaluationRequest, videos: Sequence[ScoredVideo]) -> dict
 def _video(run: RunDir, wanted: Wanted, scored: ScoredVideo) -> dict[str, Any]:
     there = wanted.path is not None
     return {
-        "arm": scored.arm,
+        "system": scored.system,
         "instance_id": scored.instance_id,
         "identity": scored.identity,
         "seed": scored.seed,

@@ -65,26 +65,17 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class VerdictData:
-    """What pages, API, statistics and explanations read of a verdict.
+    """What pages, API, statistics and explanations read of a verdict."""
 
-    Attributes:
-        choice: code of the answer on a screen that shows the first sample on the left.
-        key: usual key for that answer.
-        words: the answer in a few words, as part of a sentence.
-        hint: the answer in a word or two, after its key.
-        score: wins of the first sample that it counts as, 0 to 1; None where it abstains.
-        cause: what a track with this verdict found; may name the `count` of its votes, the `total`, the votes
-            for `first` and `second`, and the `others`.
-        vote: one vote for it, and several; empty where it favours a sample.
-    """
-
-    choice: str
-    key: str
-    words: str
-    hint: str
-    score: float | None
+    choice: str  # code of the answer on a screen that shows the first sample on the left
+    key: str  # usual key for that answer
+    words: str  # the answer in a few words, as part of a sentence
+    hint: str  # the answer in a word or two, after its key
+    score: float | None  # wins of the first sample that it counts as, 0 to 1; None where it abstains
+    #: What a track with this verdict found; may name the `count` of its votes, the `total`, the votes for
+    #: `first` and `second`, and the `others`.
     cause: str
-    vote: tuple[str, str] = ("", "")
+    vote: tuple[str, str] = ("", "")  # one vote for it, and several; empty where it favours a sample
 
 
 #: In the order in which verdicts are listed.
@@ -160,24 +151,16 @@ def choice_of(verdict: str, *, first_on_left: bool) -> str:
 
 @dataclass(frozen=True)
 class Consensus:
-    """The verdict of one track.
+    """The verdict of one track."""
 
-    Attributes:
-        verdict: None while votes are missing; `unsure` when too many people abstained.
-        counts: votes per verdict, all five present.
-        posterior: of the four expressed verdicts; sums to 1. By majority, the expected share of people who
-            would give each; weighed, the probability that each is the true one.
-        wanted: votes asked for.
-        rule_version: the rule that made the verdict.
-        inputs_hash: sha256 (hex) of the votes, the wanted number and the rule version.
-    """
-
-    verdict: Verdict | None
-    counts: Mapping[Verdict, int]
+    verdict: Verdict | None  # None while votes are missing; `unsure` when too many people abstained
+    counts: Mapping[Verdict, int]  # votes per verdict, all five present
+    #: Of the four expressed verdicts; sums to 1. By majority, the expected share of people who would give
+    #: each; weighed, the probability that each is the true one.
     posterior: Mapping[Verdict, float]
-    wanted: int
-    rule_version: str
-    inputs_hash: str
+    wanted: int  # votes asked for
+    rule_version: str  # the rule that made the verdict
+    inputs_hash: str  # sha256 (hex) of the votes, the wanted number and the rule version
 
     @property
     def num_votes(self) -> int:
@@ -187,14 +170,8 @@ class Consensus:
 
 @dataclass(frozen=True)
 class JointResult:
-    """The Pareto result of a pair.
+    """The Pareto result of a pair."""
 
-    Attributes:
-        state: joint state of the two tracks.
-        chosen: the sample that is strictly better on both tracks; None unless `dominant`.
-        reason: one English line that says why the pair is in this state.
-    """
-
-    state: JointState
-    chosen: Sample | None
-    reason: str
+    state: JointState  # joint state of the two tracks
+    chosen: Sample | None  # the sample that is strictly better on both tracks; None unless `dominant`
+    reason: str  # one English line that says why the pair is in this state

@@ -13,6 +13,7 @@ import pytest
 from annotate.storage.address import FolderAddress
 from annotate.supervisor.postgres import Postgres
 from annotate.supervisor.processes import Child, Command
+from tests import migrated_cluster
 from tests.object_store import ObjectStore
 
 #: A test file that needs a library of the `ml` extra says so in one of these ways.
@@ -49,35 +50,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    """A real PostgreSQL, started once, and only when a test needs it."""
-    folder = tmp_path_factory.mktemp("postgres")
-    server = Postgres(folder / "cluster", is_durable=False)
+    """A real PostgreSQL with the schema in it, started once, and only when a test needs it."""
+    server = Postgres(tmp_path_factory.mktemp("postgres") / "cluster", is_durable=False)
+    migrated_cluster.copy_to(server)
     server.prepare()
-    # Tests roll back what they write: a table that autovacuum measures in between is planned for as empty
-    # while it is full, or the reverse, and what takes milliseconds takes minutes now and then.
-    command = [*server.command(), "-c", "autovacuum=off"]
-    child = Child(Command("postgres", command, signal.SIGINT), folder, is_quiet=True)
-    child.start()
-    try:
-        deadline = time.monotonic() + 60
-        while not server.is_ready():
-            if not child.is_running or time.monotonic() > deadline:
-                pytest.exit(
-                    f"the PostgreSQL of the tests does not start:\n{child.last_lines()}", returncode=3
-                )
-            time.sleep(0.02)
+    with migrated_cluster.running(server):
         yield server
-    finally:
-        child.stop()
 
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(postgres: Postgres) -> None:
-    """Where pytest-django makes its test database."""
+    """Where pytest-django finds its test database."""
     from django.db import connections
 
     host = postgres.url("postgres").rpartition("host=")[2]
     connections["default"].settings_dict["HOST"] = host
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """The schema is in the cluster already, which goes as a whole."""
+    return True
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -28,9 +28,10 @@ from annotate.models import (
     VideoSample,
 )
 from generator.curation.filters import Measures
-from generator.media import file_sha256
+from generator.files import file_sha256
+from generator.media.encoder import write_clip
+from generator.media.photo import write_photo
 from generator.records import ELEMENTS, SamplerSettings
-from generator.video import write_clip, write_poster
 
 _numbers = itertools.count(1)
 SAMPLER = SamplerSettings()
@@ -52,7 +53,7 @@ def write_test_clip() -> tuple[str, str]:
         frames = np.full((SAMPLER.num_frames, 64, 64, 3), number * 3, np.uint8)
         for index, frame in enumerate(frames):
             frame[20:40, 4 * index : 4 * index + 12] = (250, 120, 20)
-        write_poster(path.with_suffix(".png"), frames[0])
+        write_photo(path.with_suffix(".png"), frames[0])
         write_clip(path, frames, SAMPLER.fps)
     return str(path.relative_to(settings.STORAGE_ROOT)), file_sha256(path)
 

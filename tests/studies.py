@@ -16,17 +16,16 @@ from django.utils import timezone
 
 from annotate.jobs.requests import references_request
 from annotate.jobs.runs import run_dir
-from annotate.models import Instance, Participant, Run, Stage, Study, StudyAnswer, StudyTask, User
+from annotate.models import EntryLink, Instance, Participant, Run, Stage, Study, StudyAnswer, StudyTask, User
 from annotate.studies.answers import submit_answer
-from annotate.studies.entries import LinkTerms
 from annotate.studies.media import store_media
-from annotate.studies.studies import StudyPlan, make_study
+from annotate.studies.studies import make_study
 from generator.rundir import RunDir
 from rlhf.evaluation.study_plan import Criterion
 from tests.factories import make_instance, make_round, write_test_clip
 
 ALL_LEFT = {str(criterion): "left" for criterion in Criterion}
-ARMS = {"anyid": "AnyID", "consisid": "ConsisID", "phantom": "Phantom"}
+SYSTEMS = {"anyid": "AnyID", "consisid": "ConsisID", "phantom": "Phantom"}
 TERMS = {
     "name": "Faces in motion",
     "id_parameter": "PROLIFIC_PID",
@@ -38,9 +37,12 @@ TERMS = {
 
 
 def make_evaluation(
-    arms: Mapping[str, str] = ARMS, *, instances: Sequence[Instance] | None = None, num_instances: int = 3
+    systems: Mapping[str, str] = SYSTEMS,
+    *,
+    instances: Sequence[Instance] | None = None,
+    num_instances: int = 3,
 ) -> Run:
-    """A finished evaluation with one video of each instance by each arm."""
+    """A finished evaluation with one video of each instance by each system."""
     round = make_round()
     instances = instances or [make_instance(num_references=1) for _ in range(num_instances)]
     place = f"runs/round-{round.pk}/evaluate-1"
@@ -49,15 +51,18 @@ def make_evaluation(
     folder.create({"stage": "evaluate", "instances": [_asked(instance, folder) for instance in instances]})
     videos = [
         {
-            "arm": arm,
+            "system": system,
             "instance_id": str(instance.pk),
             "seed": 0,
             "path": folder.relative(settings.STORAGE_ROOT / write_test_clip()[0]),
         }
-        for arm in arms
+        for system in systems
         for instance in instances
     ]
-    run.result = {"arms": {arm: {"label": label} for arm, label in arms.items()}, "videos": videos}
+    run.result = {
+        "systems": {system: {"label": label} for system, label in systems.items()},
+        "videos": videos,
+    }
     run.save()
     return run
 
@@ -76,15 +81,15 @@ def _asked(instance: Instance, folder: RunDir) -> dict[str, Any]:
 def open_study(run: Run | None = None, *, pairs: int = 3, people: int = 2) -> Study:
     """A study that participants can come to."""
     run = run or make_evaluation()
-    terms = LinkTerms(**(TERMS | {"max_people": people}))
-    study = make_study(StudyPlan(run, list(run.result["arms"]), pairs), terms)
+    link = EntryLink(**(TERMS | {"max_people": people}))
+    study = make_study(run, run.result["systems"], link, pairs_per_person=pairs)
     assert store_media(study), study.error
     return study
 
 
 @dataclass
 class Thinker:
-    """A participant who answers by planted strengths: log pi of each arm by each criterion, and nu."""
+    """A participant who answers by planted strengths: log pi of each system by each criterion, and nu."""
 
     log_pi: Mapping[Criterion, Mapping[str, float]]
     nu: float = 0.3
@@ -92,7 +97,7 @@ class Thinker:
 
     def choices(self, task: StudyTask) -> dict[str, str]:
         """Left, right or tie by each criterion, by Davidson's model."""
-        first, second = task.pair.first.model.arm, task.pair.second.model.arm
+        first, second = task.pair.first.model.system, task.pair.second.model.system
         left, right = (first, second) if task.first_side == "left" else (second, first)
         said = {}
         for criterion, strengths in self.log_pi.items():
@@ -122,5 +127,5 @@ def submit(person: User, task: StudyTask, key=None, **more) -> StudyAnswer:
 
 
 def plan(run, **changes) -> Study:
-    values = {"arms": list(ARMS), "pairs_per_person": 3} | changes
-    return make_study(StudyPlan(run, **values), LinkTerms(**TERMS))
+    values = {"systems": SYSTEMS, "pairs_per_person": 3} | changes
+    return make_study(run, link=EntryLink(**TERMS), **values)

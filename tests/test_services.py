@@ -25,6 +25,8 @@ from annotate.supervisor.postgres import Postgres
 from annotate.supervisor.processes import Child, Command, stop_leftovers
 from annotate.supervisor.redis import Redis
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_S = 120
 

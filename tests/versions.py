@@ -54,15 +54,19 @@ def finish(comparison: VersionComparison) -> None:
     videos, failed = [], []
     for instance in comparison.instances.all():
         for seed in comparison.seeds:
-            for place, arm in enumerate(("baseline", "candidate")):
-                if (arm, seed) == ("candidate", 1):
-                    failed.append({"arm": arm, "sample_id": f"{instance.pk}-1", "error": "the disk is full"})
+            for place, system in enumerate(("baseline", "candidate")):
+                if (system, seed) == ("candidate", 1):
+                    failed.append(
+                        {"system": system, "sample_id": f"{instance.pk}-1", "error": "the disk is full"}
+                    )
                     continue
-                clip = settings.STORAGE_ROOT / run.folder / arm / f"{instance.pk}-{seed}.mp4"
+                clip = settings.STORAGE_ROOT / run.folder / system / f"{instance.pk}-{seed}.mp4"
                 clip.parent.mkdir(exist_ok=True)
                 clip.write_bytes((settings.STORAGE_ROOT / write_test_clip()[0]).read_bytes())
                 values = {"holi_oracle": 0.25 + place / 2 + seed / 8}
-                videos.append({"arm": arm, "instance_id": str(instance.pk), "seed": seed, "values": values})
+                videos.append(
+                    {"system": system, "instance_id": str(instance.pk), "seed": seed, "values": values}
+                )
     columns = [{"name": "holi_oracle", "label": "Holi (oracle)", "metric": "oracle", "paper": "Holi-Arc"}]
     runs.run_dir(run).write_result({"columns": columns, "videos": videos, "failed": failed})
     assert runs.finish_run(run, worker)

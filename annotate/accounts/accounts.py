@@ -1,4 +1,4 @@
-"""Accounts: made by leads and by `manage.py`; nobody signs up."""
+"""Accounts: made by leads and by `manage.py`; nobody signs up. Each may have a token of the API."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import secrets
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from rest_framework.authtoken.models import Token
 
 from annotate.core.audit import record_event
 from annotate.models import User
@@ -43,9 +44,26 @@ def create_account(
 
 @transaction.atomic
 def renew_password(user: User, actor: User | None = None) -> str:
-    """Give an account a new password and return it."""
     password = secrets.token_urlsafe(9)
     user.set_password(password)
     user.save(update_fields=["password"])
     record_event("renew_password", user, actor=actor)
     return password
+
+
+@transaction.atomic
+def make_token(user: User) -> str:
+    """A new token; the one before it stops working at once."""
+    Token.objects.filter(user=user).delete()
+    token = Token.objects.create(user=user)
+    record_event("make_token", user, actor=user)
+    return str(token.key)
+
+
+@transaction.atomic
+def revoke_token(user: User) -> bool:
+    """End the person's token; False when there was none."""
+    gone, _ = Token.objects.filter(user=user).delete()
+    if gone:
+        record_event("revoke_token", user, actor=user)
+    return bool(gone)

@@ -1,12 +1,17 @@
+"""Accounts, for leads; and everybody's own API token."""
+
 from __future__ import annotations
 
-from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
+from rest_framework.authtoken.models import Token
 
 from annotate.accounts import queries
-from annotate.accounts.accounts import SIGNING_IN, create_account, renew_password
-from annotate.core.access import SignedInRequest, leads_only
+from annotate.accounts.accounts import SIGNING_IN, create_account, make_token, renew_password, revoke_token
+from annotate.core.access import SignedInRequest, leads_only, signed_in
 
 
 @leads_only
@@ -34,3 +39,23 @@ def _page(
 ) -> HttpResponse:
     context = {"accounts": queries.accounts(), "roles": SIGNING_IN, "problem": problem, "made": made}
     return render(request, "annotate/accounts/accounts.html", context, status=status)
+
+
+@signed_in
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def token(request: SignedInRequest) -> HttpResponse:
+    """A person's own token. Who came in by a link works on the pages only."""
+    if request.user.is_participant:
+        raise Http404
+    made = make_token(request.user) if request.method == "POST" else ""
+    context = {"made": made, "token": Token.objects.filter(user=request.user).first()}
+    return render(request, "annotate/accounts/token.html", context)
+
+
+@signed_in
+@require_POST
+def revoke(request: SignedInRequest) -> HttpResponse:
+    if revoke_token(request.user):
+        messages.info(request, "Your token no longer works.")
+    return redirect("token")

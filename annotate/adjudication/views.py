@@ -37,20 +37,20 @@ def queue(request: SignedInRequest, round_id: int) -> HttpResponse:
 @leads_only
 @require_http_methods(["GET", "HEAD", "POST"])
 def pair(request: SignedInRequest, pair_id: int) -> HttpResponse:
-    found = get_object_or_404(vote_queries.visible_pairs(request.user), pk=pair_id)
+    pair = get_object_or_404(vote_queries.visible_pairs(request.user), pk=pair_id)
     if request.method != "POST":
-        return render(request, "annotate/adjudication/adjudicate.html", _context(request, found))
+        return render(request, "annotate/adjudication/adjudicate.html", _context(request, pair))
     try:
         if "take_back" in request.POST:
-            take_back(found, request.user)
+            take_back(pair, request.user)
         else:
             verdicts, note = _word(request.POST.dict())
-            adjudicate(found, verdicts, note, request.user)
+            adjudicate(pair, verdicts, note, request.user)
     except ValueError as error:
-        context = _context(request, found) | {"problem": str(error), "values": request.POST}
+        context = _context(request, pair) | {"problem": str(error), "values": request.POST}
         return render(request, "annotate/adjudication/adjudicate.html", context, status=422)
-    messages.info(request, f"{found} is {'left to its votes' if 'take_back' in request.POST else 'decided'}.")
-    return redirect("adjudication", round_id=found.round_id)
+    messages.info(request, f"{pair} is {'left to its votes' if 'take_back' in request.POST else 'decided'}.")
+    return redirect("adjudication", round_id=pair.round_id)
 
 
 def _word(given: dict[str, str]) -> tuple[dict[Track, Verdict], str]:
@@ -69,14 +69,14 @@ def _word(given: dict[str, str]) -> tuple[dict[Track, Verdict], str]:
     return {track: Verdict(given[track]) for track in Track}, note
 
 
-def _context(request: SignedInRequest, found: VideoPair) -> dict[str, Any]:
+def _context(request: SignedInRequest, pair: VideoPair) -> dict[str, Any]:
     return {
-        "pair": found,
-        "may_decide": vote_queries.may_adjudicate(request.user, found),
-        "references": found.instance.places.exclude(position=None).select_related("reference"),
-        "statements": statements_of(found.instance),
-        "votes": {track: vote_queries.vote_counts(found, track) for track in Track},
-        "words": found.adjudications.select_related("author").order_by("-id"),
+        "pair": pair,
+        "may_decide": vote_queries.may_adjudicate(request.user, pair),
+        "references": pair.instance.places.exclude(position=None).select_related("reference"),
+        "statements": statements_of(pair.instance),
+        "votes": {track: vote_queries.vote_counts(pair, track) for track in Track},
+        "words": pair.adjudications.select_related("author").order_by("-id"),
         "verdicts": list(Verdict),
         "tracks": list(Track),
     }

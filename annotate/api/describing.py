@@ -1,4 +1,4 @@
-"""How operations are described in the OpenAPI document: what each may answer, with an example."""
+"""What operations may answer where they cannot do what was asked, and how the OpenAPI document says so."""
 
 from __future__ import annotations
 
@@ -7,49 +7,62 @@ from typing import Any, TypeVar
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema, inline_serializer
-from rest_framework import serializers
+from rest_framework import serializers, status
+from rest_framework.exceptions import APIException
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _PROBLEM = inline_serializer("Problem", {"detail": serializers.CharField()})
-#: What is wrong with each field, or in `detail` what is wrong with the request as a whole.
-_INVALID = OpenApiTypes.OBJECT
-
-#: status -> (when, the body's shape, an example)
-_PROBLEMS: Mapping[int, tuple[str, Any, Any]] = {
-    400: (
-        "The request is not valid JSON, or a field cannot be used: its name, and what is wrong with it.",
-        _INVALID,
-        {"choice": ["first is not one of: left, right, tie, both_bad, unsure."]},
-    ),
-    401: (
-        "No token was sent, or it does not work.",
-        _PROBLEM,
-        {"detail": "Authentication credentials were not provided."},
-    ),
+#: status -> (when, an example of what `detail` says)
+_PROBLEMS = {
+    401: ("No token was sent, or it does not work.", "Authentication credentials were not provided."),
     403: (
         "A page's session came without its CSRF token. Programs send an API token instead.",
-        _PROBLEM,
-        {"detail": "CSRF Failed: CSRF token missing."},
+        "CSRF Failed: CSRF token missing.",
     ),
-    404: ("It does not exist, or not for you.", _PROBLEM, {"detail": "Not found."}),
+    404: ("It does not exist, or not for you.", "Not found."),
     409: (
         "Things are in another state than the request needs; the body says which.",
-        _PROBLEM,
-        {"detail": "this pair was given to someone else, because the lease ran out"},
+        "this pair was given to someone else, because the lease ran out",
     ),
-    415: (
-        "The body is not `application/json`.",
-        _PROBLEM,
-        {"detail": 'Unsupported media type "text/plain" in request.'},
-    ),
-    416: ("The range lies beyond the end of the file.", None, None),
+    415: ("The body is not `application/json`.", 'Unsupported media type "text/plain" in request.'),
     422: (
         "The request is well formed, but cannot be done; the body says why.",
-        _PROBLEM,
-        {"detail": "25 % of the right video was shown and 50 % must be; play it, then answer again"},
+        "25 % of the right video was shown and 50 % must be; play it, then answer again",
     ),
 }
+
+
+def _example(value: dict[str, Any]) -> OpenApiExample:
+    return OpenApiExample("Problem", value, response_only=True)
+
+
+_ANSWERS = {
+    status: OpenApiResponse(_PROBLEM, when, [_example({"detail": detail})])
+    for status, (when, detail) in _PROBLEMS.items()
+} | {
+    # What is wrong with each field, or in `detail` what is wrong with the request as a whole.
+    400: OpenApiResponse(
+        OpenApiTypes.OBJECT,
+        "The request is not valid JSON, or a field cannot be used: its name, and what is wrong with it.",
+        [_example({"choice": ["first is not one of: left, right, tie, both_bad, unsure."]})],
+    ),
+    416: OpenApiResponse(None, "The range lies beyond the end of the file."),
+}
+
+
+class Conflict(APIException):
+    """Things are in another state than the request needs."""
+
+    status_code = status.HTTP_409_CONFLICT
+    default_code = "conflict"
+
+
+class Unfit(APIException):
+    """A request is well formed, but cannot be done."""
+
+    status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
+    default_code = "unfit"
 
 
 def described(
@@ -65,14 +78,8 @@ def described(
     statuses = {*problems, *(() if is_open else (401,)), *((400, 415) if request else ())}
     if request and not is_open:
         statuses.add(403)
-    responses: dict[int, Any] = {status: _answer(status) for status in sorted(statuses)}
+    responses = {status: _ANSWERS[status] for status in sorted(statuses)}
     return extend_schema(request=request, responses={**answers, **responses}, examples=[*examples], **options)
-
-
-def _answer(status: int) -> OpenApiResponse:
-    when, shape, example = _PROBLEMS[status]
-    examples = [OpenApiExample("Problem", example, response_only=True)] if example else []
-    return OpenApiResponse(shape, when, examples)
 
 
 def example(name: str, value: Any, *statuses: int) -> OpenApiExample:

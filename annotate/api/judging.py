@@ -20,13 +20,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotate.api import serializers
-from annotate.api.describing import described, example
-from annotate.api.problems import Unfit
+from annotate.api.describing import Unfit, described, example
 from annotate.core.strict_json import ShallowJSONParser
 from annotate.judging.answer_schema import JudgmentRequest, NotWatchedError, TooSoonError
 from annotate.judging.assignment_queries import open_pairs, why_no_pair
 from annotate.judging.judgments import (
-    AlreadyJudgedError,
+    AlreadyAnsweredError,
     LeaseLostError,
     TooLateError,
     revise_judgment,
@@ -35,7 +34,7 @@ from annotate.judging.judgments import (
 from annotate.judging.no_pair import Reason
 from annotate.judging.queries import changeable_judgment, num_held
 from annotate.judging.slots import MAX_HELD, RoundNotForChoosingError, lease_slot, release_slot, renew_lease
-from annotate.judging.tracks import judging_task
+from annotate.judging.tracks import judging_task, said_on_screen
 from annotate.models import Judgment, User
 from rlhf.records import Track, choice_of
 
@@ -103,7 +102,7 @@ def signed_in(request: Request) -> User:
 
 _CODES: dict[type[Exception], str] = {
     LeaseLostError: "lease_lost",
-    AlreadyJudgedError: "already_judged",
+    AlreadyAnsweredError: "already_judged",
     TooLateError: "too_late",
     TooSoonError: "too_soon",
 }
@@ -206,7 +205,8 @@ class LastAnswerView(APIView):
         last = changeable_judgment(signed_in(request), track)
         if last is None:
             return Response(status=status.HTTP_204_NO_CONTENT)
-        return Response(serializers.last_answer_json(last, judging_task(last.slot)))
+        lease = serializers.lease_json(judging_task(last.slot))
+        return Response({"lease": lease, **said_on_screen(last), "revision": last.revision})
 
 
 class HeldLeaseView(APIView):
@@ -222,7 +222,7 @@ class HeldLeaseView(APIView):
         until = renew_lease(signed_in(request), lease)
         if until is None:
             raise Http404
-        return Response(serializers.LeaseRenewed({"expires_at": until}).data)
+        return Response({"expires_at": until})
 
     @described({204: OpenApiResponse(description="It is somebody else's turn.")}, problems=[403, 404])
     def delete(self, request: Request, lease: UUID) -> Response:
@@ -277,7 +277,7 @@ def _answer(request: Request, lease: UUID, give: Callable[..., Judgment], status
     given = _JUDGMENT.run_validation(request.data)
     try:
         judgment = give(signed_in(request), lease, **given)
-    except (LeaseLostError, AlreadyJudgedError, TooLateError, TooSoonError) as error:
+    except (LeaseLostError, AlreadyAnsweredError, TooLateError, TooSoonError) as error:
         return _not_taken(error)
     except (NotWatchedError, ValueError) as error:
         raise Unfit(str(error)) from None
@@ -290,8 +290,8 @@ def _given(judgment: Judgment, choice: str) -> dict[str, Any]:
 
 def _not_taken(error: Exception) -> Response:
     problem: dict[str, Any] = {"detail": str(error), "code": _CODES[type(error)]}
-    if isinstance(error, AlreadyJudgedError):
-        stands = error.judgment
+    if isinstance(error, AlreadyAnsweredError):
+        stands = error.answer
         problem["stands"] = _given(stands, choice_of(stands.verdict, first_on_left=stands.slot.first_on_left))
     headers = {"Retry-After": str(ceil(settings.ANSWER_GUARD_MS / 1000))}
     return Response(

@@ -9,14 +9,11 @@ from rest_framework.response import Response
 from annotate.api import serializers
 from annotate.api.describing import described, example
 from annotate.api.judging import signed_in
-from annotate.api.problems import Conflict
-from annotate.api.rounds import ForLeads
-from annotate.core.access import visible_rounds
-from annotate.core.errors import RoundError
+from annotate.api.rounds import ForLeads, asked_round
 from annotate.evaluation.evaluations import evaluate_round, evaluate_version
 from annotate.jobs import tasks
 from annotate.loop.loop import advance_round
-from annotate.models import Round, RoundState, Run
+from annotate.models import RoundState, Run
 from annotate.registry.queries import visible_versions
 from annotate.rounds.rounds import set_round_state
 
@@ -34,10 +31,7 @@ class AdvanceView(ForLeads):
     )
     def post(self, request: Request, pk: int) -> Response:
         """Take the round's next step, or say what it waits for."""
-        try:
-            step = advance_round(_round(request, pk), actor=signed_in(request))
-        except RoundError as error:
-            raise Conflict(str(error)) from None
+        step = advance_round(asked_round(request, pk), actor=signed_in(request))
         tasks.send_run(step.run)
         return Response({"says": step.message, "run": step.run.pk if step.run else None})
 
@@ -54,11 +48,9 @@ class RoundStateView(ForLeads):
     )
     def put(self, request: Request, pk: int) -> Response:
         """Open, pause or close a round. Pairs that people hold may be answered in every state."""
-        round = _round(request, pk)
-        wanted = serializers.RoundStateRequest(data=request.data)
-        wanted.is_valid(raise_exception=True)
-        state = RoundState(wanted.validated_data["state"])
-        changed = set_round_state(round, state, signed_in(request))
+        round = asked_round(request, pk)
+        wanted = serializers.RoundStateRequest().run_validation(request.data)
+        changed = set_round_state(round, RoundState(wanted["state"]), signed_in(request))
         return Response({"id": round.pk, "state": round.state, "changed": changed})
 
 
@@ -66,11 +58,7 @@ class RoundEvaluationView(ForLeads):
     @described({200: serializers.RoundAdvanced}, problems=[403, 404, 409], examples=_EVALUATING)
     def post(self, request: Request, pk: int) -> Response:
         """Evaluate what a round has tuned on held-out people. It waits for no votes."""
-        round = _round(request, pk)
-        try:
-            return _sent(evaluate_round(round, signed_in(request)))
-        except RoundError as error:
-            raise Conflict(str(error)) from None
+        return _sent(evaluate_round(asked_round(request, pk), signed_in(request)))
 
 
 class ModelEvaluationView(ForLeads):
@@ -78,14 +66,7 @@ class ModelEvaluationView(ForLeads):
     def post(self, request: Request, pk: int) -> Response:
         """Evaluate any model version on held-out people, against its parent where it has one."""
         version = generics.get_object_or_404(visible_versions(signed_in(request)), pk=pk)
-        try:
-            return _sent(evaluate_version(version, signed_in(request)))
-        except RoundError as error:
-            raise Conflict(str(error)) from None
-
-
-def _round(request: Request, pk: int) -> Round:
-    return generics.get_object_or_404(visible_rounds(signed_in(request)), pk=pk)
+        return _sent(evaluate_version(version, signed_in(request)))
 
 
 def _sent(run: Run) -> Response:

@@ -16,12 +16,11 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotate.api import serializers
-from annotate.api.describing import described, example
+from annotate.api.describing import Conflict, described, example
 from annotate.api.judging import signed_in
-from annotate.api.problems import Conflict
 from annotate.core.access import visible_exports, visible_rounds
-from annotate.core.archives import ZIP, archive_response
 from annotate.core.errors import RoundError
+from annotate.core.files import ZIP, archive_response
 from annotate.exports.downloads import DownloadError, cancel_file, request_file
 from annotate.exports.files import FORMS, ExportFileError, export_zip
 from annotate.exports.queries import visible_files
@@ -43,17 +42,30 @@ class IsLead(BasePermission):
         return True
 
 
+#: What services refuse because things are in another state than the request needs.
+_CONFLICTS = (RoundError, DownloadError, ExportFileError)
+
+
 class ForLeads(APIView):
     permission_classes = [IsAuthenticated, IsLead]
 
+    def handle_exception(self, exc: Exception) -> Response:
+        return super().handle_exception(Conflict(str(exc)) if isinstance(exc, _CONFLICTS) else exc)
 
-class RoundListView(ForLeads, generics.ListAPIView[Round]):
+
+def asked_round(request: Request, pk: int) -> Round:
+    return generics.get_object_or_404(visible_rounds(signed_in(request)), pk=pk)
+
+
+class RoundsForLeads(ForLeads, generics.GenericAPIView[Round]):
     serializer_class = serializers.RoundShown
     queryset = Round.objects.none()
 
     def get_queryset(self) -> Any:
         return visible_rounds(signed_in(self.request)).prefetch_related("runs")
 
+
+class RoundListView(RoundsForLeads, generics.ListAPIView[Round]):
     def paginate_queryset(self, queryset: Any) -> Any:
         self._page = super().paginate_queryset(queryset)
         return self._page
@@ -78,24 +90,13 @@ class RoundListView(ForLeads, generics.ListAPIView[Round]):
     def post(self, request: Request) -> Response:
         """Start a round from a model version, with settings and instances of the last round of its line."""
         actor = signed_in(request)
-        wanted = serializers.RoundRequest(data=request.data)
-        wanted.is_valid(raise_exception=True)
-        values = wanted.validated_data
-        policy = generics.get_object_or_404(visible_versions(actor), pk=values["policy"])
-        try:
-            round = start_next_round(values["name"], policy, actor, new_seeds=values["new_seeds"])
-        except RoundError as error:
-            raise Conflict(str(error)) from None
+        wanted = serializers.RoundRequest().run_validation(request.data)
+        policy = generics.get_object_or_404(visible_versions(actor), pk=wanted["policy"])
+        round = start_next_round(wanted["name"], policy, actor, new_seeds=wanted["new_seeds"])
         return Response(serializers.RoundShown(round).data, status=status.HTTP_201_CREATED)
 
 
-class RoundView(ForLeads, generics.RetrieveAPIView[Round]):
-    serializer_class = serializers.RoundShown
-    queryset = Round.objects.none()
-
-    def get_queryset(self) -> Any:
-        return visible_rounds(signed_in(self.request)).prefetch_related("runs")
-
+class RoundView(RoundsForLeads, generics.RetrieveAPIView[Round]):
     @described({200: serializers.RoundShown}, problems=[404])
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """A round with its funnel and runs."""
@@ -114,14 +115,10 @@ class ChoosingView(ForLeads):
     )
     def put(self, request: Request, pk: int) -> Response:
         """Let annotators ask for the round, or not. 409: it compares models."""
-        round = generics.get_object_or_404(visible_rounds(signed_in(request)), pk=pk)
-        wanted = serializers.RoundChoosing(data=request.data)
-        wanted.is_valid(raise_exception=True)
-        try:
-            let_choose(round, wanted.validated_data["may_be_chosen"], actor=signed_in(request))
-        except RoundError as error:
-            raise Conflict(str(error)) from None
-        return Response(wanted.validated_data)
+        round = asked_round(request, pk)
+        wanted = serializers.RoundChoosing().run_validation(request.data)
+        let_choose(round, wanted["may_be_chosen"], actor=signed_in(request))
+        return Response(wanted)
 
 
 class ExportListView(ForLeads, generics.ListAPIView[Export]):
@@ -157,10 +154,7 @@ class ExportContentView(ForLeads):
         export = generics.get_object_or_404(visible_exports(actor), pk=pk)
         if form not in FORMS:
             raise Http404
-        try:
-            return archive_response(export_zip(export, form, actor), f"export-{export.pk}-{form}.zip")
-        except ExportFileError as error:
-            raise Conflict(str(error)) from None
+        return archive_response(export_zip(export, form, actor), f"export-{export.pk}-{form}.zip")
 
 
 _FILE_EXAMPLE = {
@@ -217,13 +211,10 @@ class JudgmentFileListView(ForLeads, generics.ListAPIView[JudgmentFile]):
     )
     def post(self, request: Request) -> Response:
         """Ask for judgments as a file. A worker writes it; `status` says when it is `done`."""
-        wanted = serializers.JudgmentFileRequest(data=request.data)
-        wanted.is_valid(raise_exception=True)
-        options = dict(wanted.validated_data)
-        round_id = options.pop("round", None)
-        actor = signed_in(request)
-        round = generics.get_object_or_404(visible_rounds(actor), pk=round_id) if round_id else None
-        file = request_file(actor, round=round, **options)
+        wanted = serializers.JudgmentFileRequest().run_validation(request.data)
+        round_id = wanted.pop("round", None)
+        round = asked_round(request, round_id) if round_id else None
+        file = request_file(signed_in(request), round=round, **wanted)
         send_judgment_file(file)
         address = reverse("api_judgment_file", args=[file.pk])
         shown = serializers.JudgmentFileShown(file).data
@@ -263,10 +254,7 @@ class JudgmentFileContentView(ForLeads):
     )
     def get(self, request: Request, pk: int) -> HttpResponseBase:
         """Download a file that is done, whole or in part; its ETag is its sha256."""
-        try:
-            return judgment_file(request._request, _file(request, pk))
-        except DownloadError as error:
-            raise Conflict(str(error)) from None
+        return judgment_file(request._request, _file(request, pk))
 
 
 def _file(request: Request, pk: int) -> JudgmentFile:

@@ -9,12 +9,17 @@ from rest_framework import serializers
 
 from annotate.core.strict_fields import Flag, Integer, Text, Uuid
 from annotate.judging.answer_schema import Break
-from annotate.judging.media_views import media_url
 from annotate.judging.no_pair import Reason
-from annotate.judging.tracks import JudgingTask, said_on_screen
-from annotate.models import Export, FileFormat, Judgment, JudgmentFile, ModelVersion, Round, RoundState, Run
+from annotate.judging.tracks import JudgingTask
+from annotate.judging.views import media_url
+from annotate.models import Export, FileFormat, JudgmentFile, ModelVersion, Round, RoundState, Run
 from annotate.rounds.funnel_queries import Funnel, round_funnel
+from rlhf.evaluation.stored import in_current_keys
 from rlhf.records import CHOICES, Track
+
+
+def _row_number(**options: Any) -> Integer:
+    return Integer(min_value=1, max_value=2**63 - 1, **options)
 
 
 class TokenShown(serializers.Serializer[dict[str, Any]]):
@@ -22,11 +27,8 @@ class TokenShown(serializers.Serializer[dict[str, Any]]):
 
 
 class LeaseRequest(serializers.Serializer[dict[str, Any]]):
-    round = Integer(
-        required=False,
-        min_value=1,
-        max_value=2**63 - 1,
-        help_text="Only pairs of this round, which a lead has opened for choosing.",
+    round = _row_number(
+        required=False, help_text="Only pairs of this round, which a lead has opened for choosing."
     )
     ahead_of = Uuid(
         required=False,
@@ -113,10 +115,6 @@ class LastAnswer(serializers.Serializer[dict[str, Any]]):
     revision = serializers.IntegerField()
 
 
-def last_answer_json(judgment: Judgment, task: JudgingTask) -> dict[str, Any]:
-    return {"lease": lease_json(task), **said_on_screen(judgment), "revision": judgment.revision}
-
-
 class RunShown(serializers.ModelSerializer[Run]):
     class Meta:
         model = Run
@@ -132,6 +130,10 @@ class RunShown(serializers.ModelSerializer[Run]):
             "started_at",
             "ended_at",
         ]
+
+    def to_representation(self, run: Run) -> dict[str, Any]:
+        shown = super().to_representation(run)
+        return shown | {"result": run.result and in_current_keys(run.result)}
 
 
 class ModelVersionShown(serializers.ModelSerializer[ModelVersion]):
@@ -165,13 +167,13 @@ class RoundShown(serializers.ModelSerializer[Round]):
 
     def get_funnel(self, round: Round) -> dict[str, Any]:
         """Of a page of rounds the view has read them all at once."""
-        found: Funnel | None = self.context.get("funnels", {}).get(round.pk)
-        return (found or round_funnel(round)).to_json()
+        funnel: Funnel | None = self.context.get("funnels", {}).get(round.pk)
+        return (funnel or round_funnel(round)).to_json()
 
 
 class RoundRequest(serializers.Serializer[dict[str, Any]]):
     name = Text(max_length=100)
-    policy = Integer(min_value=1, max_value=2**63 - 1, help_text="The model version that makes the videos.")
+    policy = _row_number(help_text="The model version that makes the videos.")
     new_seeds = Flag(
         default=False,
         help_text="New videos of the same instances, from seeds that no round of this version has used.",
@@ -213,12 +215,8 @@ class ExportShown(serializers.ModelSerializer[Export]):
 
 
 class JudgmentFileRequest(serializers.Serializer[dict[str, Any]]):
-    round = Integer(
-        required=False,
-        allow_null=True,
-        min_value=1,
-        max_value=2**63 - 1,
-        help_text="Only judgments of this round; all rounds without it.",
+    round = _row_number(
+        required=False, allow_null=True, help_text="Only judgments of this round; all rounds without it."
     )
     track = serializers.ChoiceField([str(track) for track in Track], required=False)
     file_format = serializers.ChoiceField(FileFormat.values, default=FileFormat.JSONL)

@@ -6,8 +6,9 @@ import hashlib
 import json
 from typing import Any
 
-from django.db import connection, models, transaction
+from django.db import models, transaction
 
+from annotate.database.statements import rows
 from annotate.models import AuditEvent, User
 
 #: Any constant: it only has to be the same for every writer of the chain.
@@ -31,9 +32,7 @@ def event_hash(event: AuditEvent) -> str:
 @transaction.atomic
 def record_event(verb: str, row: models.Model, *, actor: User | None = None, **detail: Any) -> AuditEvent:
     """Append one act; writers queue for the chain until their transaction ends."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s), clock_timestamp()", [_CHAIN_LOCK])
-        at = cursor.fetchone()[1]
+    _, at = rows("SELECT pg_advisory_xact_lock(%s), clock_timestamp()", [_CHAIN_LOCK])[0]
     last = AuditEvent.objects.order_by("-id").first()
     event = AuditEvent(
         actor=actor,

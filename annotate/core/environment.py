@@ -86,18 +86,18 @@ class Environment:
     ) -> dict[str, Any]:
         """Named numbers separated by commas, such as a=1,b=2.5; each of its default's type."""
         self._declare(name, "name=number, separated by commas", "", meaning, shown)
-        found = dict(defaults)
+        numbers = dict(defaults)
         for part in self._parts(name):
             key, _, value = (text.strip() for text in part.partition("="))
             if key not in defaults:
                 raise SettingError(f"{name} names {key!r}, which is not one of {', '.join(defaults)}")
             try:
-                found[key] = type(defaults[key])(value)
+                numbers[key] = type(defaults[key])(value)
             except ValueError:
                 raise SettingError(
                     f"{name} gives {key} as {value!r}; write it like {key}={defaults[key]:g}"
                 ) from None
-        return found
+        return numbers
 
     def one_of(self, name: str, choices: tuple[str, ...], default: str, meaning: str) -> str:
         self._declare(name, "one of " + ", ".join(choices), default, meaning)
@@ -184,22 +184,22 @@ def database_from_url(name: str, url: str) -> dict[str, Any]:
     }
 
 
-_SWITCHES = {"true": True, "1": True, "false": False, "0": False}
-#: What an option of DATABASE_URL may be, and how it is read.
-_POOLER_OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
-    "prepare_threshold": ("none, or a number such as 2", lambda text: _whole(text, nothing="none")),
-    "conn_max_age": ("a number of seconds such as 60, or none", lambda text: _whole(text, nothing="none")),
-    "server_side_binding": ("true or false", lambda text: _SWITCHES[text]),
-    "server_side_cursors": ("true or false", lambda text: _SWITCHES[text]),
-}
-
-
-def _whole(text: str, *, nothing: str) -> int | None:
-    if text == nothing:
+def _whole(text: str) -> int | None:
+    if text == "none":
         return None
     if not re.fullmatch(r"[0-9]{1,6}", text):
         raise ValueError(text)
     return int(text)
+
+
+_SWITCHES = {"true": True, "1": True, "false": False, "0": False}
+#: What an option of DATABASE_URL may be, and how it is read.
+_POOLER_OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "prepare_threshold": ("none, or a number such as 2", _whole),
+    "conn_max_age": ("a number of seconds such as 60, or none", _whole),
+    "server_side_binding": ("true or false", _SWITCHES.__getitem__),
+    "server_side_cursors": ("true or false", _SWITCHES.__getitem__),
+}
 
 
 def _pooler_option(name: str, key: str, value: str) -> Any:

@@ -1,4 +1,4 @@
-"""Stored files over HTTP: whole or in part, and nothing in a header that names them."""
+"""Files over HTTP: stored ones, whole or in part, with nothing in a header that names them; and archives."""
 
 from __future__ import annotations
 
@@ -10,11 +10,19 @@ from http import HTTPStatus
 from typing import Any
 
 from django.conf import settings
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import (
+    FileResponse,
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseRedirect,
+    StreamingHttpResponse,
+)
 from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_safe
 from rest_framework.authentication import TokenAuthentication
 from rest_framework.exceptions import AuthenticationFailed
+from zipstream import ZipStream  # type: ignore[import-untyped]
 
 from annotate.models import User
 from annotate.storage.interface import Storage, media_type
@@ -47,10 +55,10 @@ def requester(request: HttpRequest) -> User:
     """The signed-in person, by session or by API token; strangers learn nothing, not even a 403."""
     user = request.user
     if not user.is_authenticated:
-        found = TokenAuthentication().authenticate(request)  # type: ignore[arg-type]
-        if found is None:
+        by_token = TokenAuthentication().authenticate(request)  # type: ignore[arg-type]
+        if by_token is None:
             raise Http404
-        user = found[0]
+        user = by_token[0]
     assert isinstance(user, User)
     return user
 
@@ -63,12 +71,17 @@ class Lease:
     seconds: int
 
 
-def stored_file(request: HttpRequest, path: str, lease: Lease | None = None) -> HttpResponseBase:
+def stored_file(request: HttpRequest, path: str | None, lease: Lease | None = None) -> HttpResponseBase:
     """A stored file, whole (200) or in part (206, which Safari needs before it plays anything).
 
     With a lease, the bytes come in the way of `settings.MEDIA_DELIVERY`, and the browser may keep them for
     its time. Without one they are for staff, who may know where they lie, and never come by redirect.
+
+    Raises:
+        Http404: there is no such file, or no path.
     """
+    if path is None:
+        raise Http404
     storage = site_storage()
     try:
         if settings.MEDIA_DELIVERY == "proxy":
@@ -132,3 +145,15 @@ def _number(digits: str, *, otherwise: int) -> int:
     """Python refuses to read thousands of digits, and no file has so many bytes."""
     digits = digits.lstrip("0") or digits[:1]
     return int(digits[:19]) if digits else otherwise
+
+
+ZIP = "application/zip"
+
+
+def archive_response(archive: ZipStream, name: str) -> StreamingHttpResponse:
+    headers = {
+        "Content-Length": str(len(archive)),
+        "Content-Disposition": f'attachment; filename="{name}"',
+        "Cache-Control": "private, no-store",
+    }
+    return StreamingHttpResponse(archive, content_type=ZIP, headers=headers)

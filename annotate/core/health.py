@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.core.cache import cache
-from django.db import Error, connection
-from django.db.models import Count
+from django.db import Error
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
+from annotate.database.statements import rows
 from annotate.models import PreferencePair, Run, Slot
 
 
@@ -23,8 +26,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
     """Ready when the database answers and the storage can be written."""
     problems = []
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
+        rows("SELECT 1")
     except Error as error:
         problems.append(f"database: {error}".strip())
     if not settings.STORAGE_ROOT.is_dir():
@@ -50,23 +52,24 @@ WANTED_EVERY_S = 600
 def counts_for_metrics() -> dict[str, tuple[str, dict[str, int]]]:
     """Gauges for a monitor: name -> (text, label -> count)."""
     return {
-        "annotate_runs": ("Runs by status", dict(Run.objects.values_list("status").annotate(Count("id")))),
+        "annotate_runs": ("Runs by status", _counts(Run.objects.all(), "status")),
         "annotate_open_slots": (
             "Wanted votes by track, counted every ten minutes",
             cache.get_or_set("wanted-votes", _wanted_votes, WANTED_EVERY_S) or {},
         ),
         "annotate_judgments": (
             "Judged slots by track",
-            dict(Slot.objects.exclude(judged_at=None).values_list("track").annotate(Count("id"))),
+            _counts(Slot.objects.exclude(judged_at=None), "track"),
         ),
-        "annotate_pairs": (
-            "Pairs by joint state",
-            dict(PreferencePair.objects.values_list("joint_state").annotate(Count("id"))),
-        ),
+        "annotate_pairs": ("Pairs by joint state", _counts(PreferencePair.objects.all(), "joint_state")),
     }
+
+
+def _counts(rows: QuerySet[Any], column: str) -> dict[str, int]:
+    return dict(rows.values_list(column).annotate(Count("id")))
 
 
 def _wanted_votes() -> dict[str, int]:
     """Gold is none of them. Whoever saw the number with every vote would see which votes it leaves out."""
     wanted = Slot.objects.filter(judged_at=None, round__is_open=True, pair__gold=None)
-    return dict(wanted.values_list("track").annotate(Count("id")))
+    return _counts(wanted, "track")

@@ -12,6 +12,7 @@ from http import HTTPStatus
 from django.conf import settings
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
+from django.utils.deprecation import MiddlewareMixin
 
 #: UTF-8, and what is a part of it.
 _CHARACTER_SETS = ("utf-8", "ascii")
@@ -28,41 +29,32 @@ def content_security_policy(
     return middleware
 
 
-class SmallBodies:
+class SmallBodies(MiddlewareMixin):
     """Refuses a body unread that is larger than anything that is sent here, whoever sends it and wherever to.
 
     Django itself limits only what is kept in memory: it reads an upload to its end before it knows from whom.
     """
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        most: int = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    def process_request(self, request: HttpRequest) -> HttpResponse | None:
+        maximum: int = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         announced = request.META.get("CONTENT_LENGTH") or "0"
-        if len(announced) > len(str(most)) or (announced.isdecimal() and int(announced) > most):
-            text = f"This request is larger than {most} bytes, the most that is taken here.\n"
-            return HttpResponse(
-                text, status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE, content_type="text/plain; charset=utf-8"
-            )
-        return self.get_response(request)
+        if len(announced) <= len(str(maximum)) and not (announced.isdecimal() and int(announced) > maximum):
+            return None
+        text = f"This request is larger than {maximum} bytes, the most that is taken here.\n"
+        return HttpResponse(text, "text/plain; charset=utf-8", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
 
-class NoNullCharacters:
+class NoNullCharacters(MiddlewareMixin):
     """PostgreSQL keeps no null character in text: a request that sends one is refused before its view begins.
 
     So is one in another character set than UTF-8: some of Python's are none of text.
     """
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def process_request(self, request: HttpRequest) -> None:
         if request.encoding and codecs.lookup(request.encoding).name not in _CHARACTER_SETS:
             raise BadRequest(f"the character set {request.encoding[:40]!r} is not read here; send UTF-8")
         for name, value in (*request.COOKIES.items(), *request.headers.items()):
             _refuse_nulls(name, [value])
-        return self.get_response(request)
 
     def process_view(self, request: HttpRequest, *_: object) -> None:
         for name, values in request.POST.lists():

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.db import connection
+from annotate.database.statements import rows
 
 
 def now() -> datetime:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT statement_timestamp()")
-        row: tuple[datetime] = cursor.fetchone()
-    return row[0]
+    at: datetime = rows("SELECT statement_timestamp()")[0][0]
+    return at

@@ -6,7 +6,9 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import pgtrigger
-from django.db import connection, models, transaction
+from django.db import models, transaction
+
+from annotate.database.statements import rows
 
 APPEND_ONLY = "append_only"
 
@@ -20,19 +22,17 @@ def without_append_only(tables: Collection[type[models.Model]]) -> Iterator[None
     one command at the beginning does; it ends with the transaction, whatever happens.
     """
     labels = {table._meta.label for table in tables}
-    found = [
+    triggers = [
         trigger.get_pgid(table)
         for table, trigger in pgtrigger.registered()
         if table._meta.label in labels and trigger.name == APPEND_ONLY
     ]
     with transaction.atomic():
-        _ignore(found)
+        _ignore(triggers)
         yield
         _ignore([])
 
 
 def _ignore(triggers: list[str]) -> None:
-    # `pgtrigger.ignore` sends two commands at once, which server-side binding refuses.
-    with connection.cursor() as cursor:
-        value = f"{{{','.join(sorted(triggers))}}}"
-        cursor.execute("SELECT set_config('pgtrigger.ignore', %s, true)", [value])
+    value = f"{{{','.join(sorted(triggers))}}}"
+    rows("SELECT set_config('pgtrigger.ignore', %s, true)", [value])

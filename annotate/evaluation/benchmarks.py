@@ -51,11 +51,8 @@ class Made:
 def make_benchmark(folder: Path, plan: MakePlan, *, split: str, prompts_file: Path | None) -> Made:
     """Make a set of people of a split; equal people, prompts and plans give equal sets.
 
-    Args:
-        folder: of the set; one that holds this set already is left as it is, and nobody is asked again.
-        plan: how many of what.
-        split: of the people.
-        prompts_file: see `read_prompts`; None asks the model of PROMPT_MODELS.
+    A folder that holds this set already is left as it is, and nobody is asked again. Without a file, as
+    `read_prompts` reads it, the model of PROMPT_MODELS writes the prompts.
 
     Raises:
         ValueError: too few people or prompts, no proper answer, or another set in `folder`.
@@ -89,8 +86,8 @@ def make_benchmark(folder: Path, plan: MakePlan, *, split: str, prompts_file: Pa
 def _not_read(made: Benchmark) -> list[str]:
     """A set is for models of others, too, so it holds what those here would leave as a hole."""
     readers = readers_in_use()
-    looked = ((one.instance_id, readers.look_at(one.prompt)) for one in made.instances)
-    return [f"{name}: {'; '.join(filter(None, said))}" for name, said in looked if any(said)]
+    notes = ((item.instance_id, readers.look_at(item.prompt)) for item in made.instances)
+    return [f"{name}: {'; '.join(filter(None, said))}" for name, said in notes if any(said)]
 
 
 def _choose_people(

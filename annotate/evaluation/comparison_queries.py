@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from django.db.models import QuerySet
 
 from annotate.judging.vote_queries import counting_votes
-from annotate.models import Instance, Round, Split, Use
-from annotate.privacy.consent_queries import given
+from annotate.models import Instance, Round, Use
+from annotate.privacy.consent_queries import given, is_held_out
 from rlhf.records import Track
 from rlhf.votes.bradley_terry import Comparison, Strengths, strengths, win_rate
 from rlhf.votes.vote import Estimate
@@ -30,8 +30,7 @@ def instances_to_compare_on(*wanted: Use) -> QuerySet[Instance]:
 
 
 def held_out_instances() -> QuerySet[Instance]:
-    held_out = Instance.objects.filter(group__split__in=[Split.EVAL, Split.BENCHMARK])
-    return held_out.select_related("group", "prompt").order_by("id")
+    return Instance.objects.filter(is_held_out("group")).select_related("group", "prompt").order_by("id")
 
 
 def comparisons_on(round: Round, track: Track, *, is_simulated: bool) -> list[Comparison]:
@@ -53,8 +52,8 @@ def has_votes_of_people(round: Round) -> bool:
 
 def track_results(round: Round, *, is_simulated: bool) -> list[TrackResult]:
     """Of people and simulated annotators apart."""
-    found = {track: comparisons_on(round, track, is_simulated=is_simulated) for track in Track}
+    votes = {track: comparisons_on(round, track, is_simulated=is_simulated) for track in Track}
     return [
         TrackResult(track, len(said), win_rate(said, round.policy.name), strengths(said))
-        for track, said in found.items()
+        for track, said in votes.items()
     ]

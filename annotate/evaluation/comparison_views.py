@@ -23,7 +23,6 @@ from annotate.rounds.sampling import queue_sampling
 @leads_only
 @require_POST
 def start(request: SignedInRequest, run_id: int) -> HttpResponse:
-    """Compare the model that a run trained with its parent."""
     run: Run = get_object_or_404(visible_runs(request.user), pk=run_id, model_version__isnull=False)
     try:
         round = start_comparison(run.model_version, request.user)

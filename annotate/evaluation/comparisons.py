@@ -7,24 +7,14 @@ from django.db import transaction
 from annotate.core.audit import record_event
 from annotate.core.errors import RoundError
 from annotate.evaluation.comparison_queries import held_out_instances, instances_to_compare_on
-from annotate.models import (
-    IdentityGroup,
-    Instance,
-    ModelVersion,
-    Round,
-    RoundKind,
-    Use,
-    User,
-    VideoPair,
-    VideoSample,
-)
+from annotate.models import IdentityGroup, ModelVersion, Round, RoundKind, Use, User
 from annotate.people.prompt_reader_queries import part_by_prompt
 from annotate.privacy.consent_queries import refusal
 from annotate.rounds.prompt_limits import say_left_out
-from annotate.rounds.rounds import open_ready_pairs, sample_seed, start_round
+from annotate.rounds.rounds import open_ready_pairs, plan_pair, sample_seed, start_round
 from generator.records import SamplerSettings
 
-#: Both models are evaluated, and people look at it.
+#: Both models are evaluated, and people judge their videos.
 USES = (Use.SHOW, Use.EVALUATE)
 
 
@@ -64,26 +54,9 @@ def start_comparison(version: ModelVersion, actor: User | None = None) -> Round:
         # Without names: the record outlives an erasure.
         record_event("leave_out_instances", round, actor=actor, prompts_not_read=len(unread))
     for instance in instances:
-        _plan_pair(round, instance, [version.parent, version])
+        # Both models are given the same noise, and its parity decides, like a coin, which one comes first.
+        seed = sample_seed(instance, 0)
+        in_order = (version, version.parent) if seed % 2 else (version.parent, version)
+        plan_pair(round, instance, ((model, seed) for model in in_order))
     open_ready_pairs(round)
     return round
-
-
-def _plan_pair(round: Round, instance: Instance, versions: list[ModelVersion]) -> None:
-    """Both models are given the same noise. Which of them a pair names first is as good as a coin's word."""
-    seed = sample_seed(instance, 0)
-    if seed % 2:
-        versions = versions[::-1]
-    digest = SamplerSettings(**round.sampler).digest
-    samples = [
-        VideoSample.objects.get_or_create(
-            instance=instance,
-            model_version=version,
-            seed=seed,
-            settings_digest=digest,
-            defaults={"settings": round.sampler},
-        )[0]
-        for version in versions
-    ]
-    first, second = sorted(samples, key=lambda sample: sample.pk)
-    VideoPair.objects.get_or_create(round=round, first=first, second=second, defaults={"instance": instance})

@@ -13,13 +13,13 @@ from generator.rundir import RunDir
 from rlhf.evaluation.benchmark.set import Benchmark, read_benchmark
 
 
-def refuse_set(found: Benchmark) -> None:
+def refuse_set(benchmark: Benchmark) -> None:
     """A set is evaluated on while people of this site agree; others are the care of who made the set.
 
     Raises:
         RoundError: somebody in it does not, or no longer, agree to evaluation.
     """
-    if says := _refused_in_set(found):
+    if says := _refused_in_set(benchmark):
         raise RoundError(f"{says} Make the set again without them.")
 
 
@@ -34,14 +34,14 @@ def refused_in_request(run: Run, folder: RunDir) -> str:
 def _refused_in_instances(request: dict[str, Any]) -> str:
     asked = {str(item["instance_id"]) for item in request.get("instances", [])}
     refused = Instance.objects.filter(~Q(given("group", Use.EVALUATE))).exclude(group__split=Split.TRAIN)
-    found = refused.values_list("pk", "group").iterator()
-    people = {group for instance, group in found if str(instance) in asked}
+    rows = refused.values_list("pk", "group").iterator()
+    people = {group for instance, group in rows if str(instance) in asked}
     return refusal_among(IdentityGroup.objects.all(), people, Use.EVALUATE)
 
 
-def _refused_in_set(found: Benchmark) -> str:
+def _refused_in_set(benchmark: Benchmark) -> str:
     """Sets name people by pseudonym; those of 0.1.0 by source and name."""
-    named = {instance.identity for instance in found.instances}
+    named = {instance.identity for instance in benchmark.instances}
     refused = IdentityGroup.objects.filter(~Q(given("", Use.EVALUATE)))
     people = {
         pk

@@ -20,25 +20,26 @@ from annotate.rounds.prompt_limits import learn_limit, say_left_out
 from generator.adapter_files import ADAPTER_FILE
 from generator.portraits.world import ABLATION, CHECKPOINT
 from generator.rundir import RunDir
+from rlhf.evaluation.stored import in_current_keys
 
 #: Seeds of the videos that an evaluation makes of each held-out instance.
 EVALUATION_SEEDS = [0, 1]
 #: More for the ablations: what they change is smaller than what two seeds differ by.
 ABLATION_SEEDS = [0, 1, 2]
-#: Arms of a run, by name; each says how a request of `rlhf.evaluate` has it.
-Arms = Callable[[RunDir], Mapping[str, Mapping[str, Any]]]
+#: Systems of a run, by name; each says how a request of `rlhf.evaluate` has it.
+Systems = Callable[[RunDir], Mapping[str, Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
 class Table:
-    """A run that makes a table of several arms, and why rows of it are left out."""
+    """A run that makes a table of several systems, and why rows of it are left out."""
 
     run: Run
     left_out: list[str]
 
 
 def evaluate_version(version: ModelVersion, actor: User | None = None) -> Run:
-    """Queue the evaluation of any version on held-out people; it waits for no votes. A door sends the run.
+    """Queue the evaluation of any version on held-out people; it waits for no votes. The caller sends it.
 
     It is held against its parent, or measured alone where it has none, at the size of the round that trained
     it, or of the newest one that started from it.
@@ -55,10 +56,10 @@ def evaluate_version(version: ModelVersion, actor: User | None = None) -> Run:
     if version.parent is not None:
         return queue_evaluation(round, version, seeds=EVALUATION_SEEDS, actor=actor)
 
-    def arms(folder: RunDir) -> dict[str, dict[str, Any]]:
-        return {"candidate": _arm(version, folder)}
+    def systems(folder: RunDir) -> dict[str, dict[str, Any]]:
+        return {"candidate": _system(version, folder)}
 
-    request = _request(round, held_out_people(EVALUATION_SEEDS), arms, reference="candidate")
+    request = _request(round, held_out_people(EVALUATION_SEEDS), systems, reference="candidate")
     _refuse_another(round, request)
     return queue_run(round, Stage.EVALUATE, request, actor=actor)
 
@@ -95,13 +96,13 @@ def queue_evaluation(
     if other is None:
         raise RoundError(f"{candidate} was not trained here: there is no parent to compare it with")
 
-    def arms(folder: RunDir) -> dict[str, dict[str, Any]]:
-        return {"baseline": _arm(other, folder), "candidate": _arm(candidate, folder)}
+    def systems(folder: RunDir) -> dict[str, dict[str, Any]]:
+        return {"baseline": _system(other, folder), "candidate": _system(candidate, folder)}
 
     inputs = held_out_people(seeds, instances)
     for version in (other, candidate):
         _unread(version, inputs)
-    request = _request(round, inputs, arms, compare=["baseline", "candidate"])
+    request = _request(round, inputs, systems, compare=["baseline", "candidate"])
     # A run is an evaluation of its candidate where that is held against its parent.
     links = {} if baseline else {"candidate": candidate}
     run = queue_run(round, Stage.EVALUATE, request, actor=actor, **links)
@@ -134,15 +135,15 @@ def queue_table(
         rows += _ablations(full)
     made = [row for row in rows if not row.why_not]
 
-    def arms(folder: RunDir) -> dict[str, dict[str, Any]]:
-        return {row.name: row.arm(folder) for row in made}
+    def systems(folder: RunDir) -> dict[str, dict[str, Any]]:
+        return {row.name: row.system(folder) for row in made}
 
     more: dict[str, Any] = {"reference": "candidate"}
     if with_ablations:
         more["ablations"] = {row.name: row.ablation for row in made if row.ablation}
     if any(row.name == "baseline" for row in made):
         more["compare"] = ["baseline", "candidate"]
-    request = _request(round, inputs, arms, **more)
+    request = _request(round, inputs, systems, **more)
     _refuse_another(round, request)
     # A benchmark set's people are not those that the round's model is held against its parent on.
     links = {"candidate": full} if dpo and inputs.is_held_out else {}
@@ -160,19 +161,19 @@ def _unread(version: ModelVersion, inputs: Inputs) -> list[str]:
     reader = reader_of(version)
     if reader is None:
         return []
-    found = {name: reader.read(prompt).problem for name, prompt in inputs.prompts.items()}
-    unread = [f"instance {name} for {version}: {problem}" for name, problem in found.items() if problem]
-    if unread and len(unread) == len(found):
+    problems = {name: reader.read(prompt).problem for name, prompt in inputs.prompts.items()}
+    unread = [f"instance {name} for {version}: {problem}" for name, problem in problems.items() if problem]
+    if unread and len(unread) == len(problems):
         raise RoundError(say_left_out(unread))
     return unread
 
 
 @dataclass(frozen=True)
 class _Row:
-    """One arm, as a request has it; `why_not` says why there is none."""
+    """One system, as a request has it; `why_not` says why there is none."""
 
     name: str
-    arm: Callable[[RunDir], dict[str, Any]]
+    system: Callable[[RunDir], dict[str, Any]]
     ablation: str = ""
     why_not: str = ""
 
@@ -180,21 +181,21 @@ class _Row:
 def _models(full: ModelVersion, parent: ModelVersion | None) -> list[_Row]:
     why_not = "" if parent else f"{full.name} is not tuned on votes; advance the round to Flow-DPO"
     return [
-        _Row("candidate", lambda folder: _arm(full, folder, label=f"{full.name} (full)")),
-        _Row("baseline", lambda folder: _arm(parent or full, folder), "w/o RL", why_not),
+        _Row("candidate", lambda folder: _system(full, folder, label=f"{full.name} (full)")),
+        _Row("baseline", lambda folder: _system(parent or full, folder), "w/o RL", why_not),
     ]
 
 
 def _ablations(full: ModelVersion) -> list[_Row]:
     def without_pd(folder: RunDir) -> dict[str, Any]:
-        arm = _arm(full, folder, label="captions for differential prompts", prompts="standard")
-        arm["model"]["adapters"].insert(0, str(ABLATION.resolve()))
-        return arm
+        system = _system(full, folder, label="captions for differential prompts", prompts="standard")
+        system["model"]["adapters"].insert(0, str(ABLATION.resolve()))
+        return system
 
     return [
         _Row(
             "without_assistants",
-            lambda folder: _arm(full, folder, label="the primary reference alone", references=1),
+            lambda folder: _system(full, folder, label="the primary reference alone", references=1),
             "w/o AR",
         ),
         _Row("without_pd", without_pd, "w/o P&D", _why_no_pd(full)),
@@ -221,7 +222,7 @@ def _refuse_another(round: Round, request: Callable[[RunDir], dict[str, Any]]) -
         return
     folder = run_dir(live)
     asked = json.loads(json.dumps({"stage": str(Stage.EVALUATE), **request(folder)}))
-    if folder.read_request() != asked:
+    if in_current_keys(folder.read_request()) != asked:
         raise RoundError(f"{live} is {live.status} and compares something else; wait for it, or cancel it")
 
 
@@ -234,16 +235,18 @@ def _why_no_pd(version: ModelVersion) -> str:
     return ""
 
 
-def _arm(version: ModelVersion, folder: RunDir, **switches: Any) -> dict[str, Any]:
+def _system(version: ModelVersion, folder: RunDir, **switches: Any) -> dict[str, Any]:
     return {"label": version.name, "model": model_request(version, folder), **switches}
 
 
-def _request(round: Round, inputs: Inputs, arms: Arms, **more: Any) -> Callable[[RunDir], dict[str, Any]]:
+def _request(
+    round: Round, inputs: Inputs, systems: Systems, **more: Any
+) -> Callable[[RunDir], dict[str, Any]]:
     metrics = metrics_request(is_drawn=inputs.is_drawn)
 
     def request(folder: RunDir) -> dict[str, Any]:
         return {
-            "arms": arms(folder),
+            "systems": systems(folder),
             "settings": round.sampler,
             **metrics,
             **inputs.request(folder),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import random
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ CAPTION_SHARE = 0.5
 
 @dataclass(frozen=True)
 class Inputs:
-    """What every arm is asked for.
+    """What every system is asked for.
 
     `is_drawn` says whether all of it is of the portrait world, `is_held_out` whether it is this site's
     people, and `request` how a run's request has it. `prompts` are those that models are given, by instance.
@@ -70,23 +71,23 @@ def held_out_people(seeds: Sequence[int], instances: Sequence[Instance] | None =
         }
 
     is_drawn = all(instance.group.truth is not None for instance in asked)
-    return Inputs(is_drawn, True, request, {str(one.pk): one.prompt.text for one in asked})
+    return Inputs(is_drawn, True, request, {str(instance.pk): instance.prompt.text for instance in asked})
 
 
-def benchmark_set(place: Path) -> Inputs:
+def benchmark_set(folder: Path) -> Inputs:
     """A benchmark set with the seeds that it names.
 
     Raises:
         ValueError: it is none, or was altered.
         RoundError: somebody of this site who is in it did not agree to evaluation.
     """
-    found = read_benchmark(place, check_media=False)
-    refuse_set(found)
-    states = [item for instance in found.instances for item in instance.expected.items()]
+    benchmark = read_benchmark(folder, check_media=False)
+    refuse_set(benchmark)
+    states = [item for instance in benchmark.instances for item in instance.expected.items()]
     is_drawn = bool(states) and all(state in ELEMENT_STATES[element] for element, state in states)
-    named = {"path": str(place.resolve()), "sha256": found.card.sha256}
-    prompts = {instance.instance_id: instance.prompt for instance in found.instances}
-    return Inputs(is_drawn, False, lambda folder: {"set": named}, prompts)
+    named = {"path": str(folder.resolve()), "sha256": benchmark.card.sha256}
+    prompts = {instance.instance_id: instance.prompt for instance in benchmark.instances}
+    return Inputs(is_drawn, False, lambda run: {"set": named}, prompts)
 
 
 def metrics_request(*, is_drawn: bool) -> dict[str, Any]:
@@ -108,23 +109,21 @@ def metrics_request(*, is_drawn: bool) -> dict[str, Any]:
 
 
 def _chosen_metrics() -> Mapping[str, Mapping[str, Any]]:
-    place: Path | None = settings.EVALUATION_METRICS
-    if place is None:
+    path: Path | None = settings.EVALUATION_METRICS
+    if path is None:
         return DEFAULT_METRICS
+    setting = f"EVALUATION_METRICS={str(path)!r}"
     try:
-        found = json.loads(place.read_text(encoding="utf-8"))
+        chosen = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ValueError(f"EVALUATION_METRICS={str(place)!r} cannot be read: {error}") from None
-    if not isinstance(found, dict) or not all(isinstance(options, dict) for options in found.values()):
+        raise ValueError(f"{setting} cannot be read: {error}") from None
+    if not isinstance(chosen, dict) or not all(isinstance(options, dict) for options in chosen.values()):
         raise ValueError(
-            f"EVALUATION_METRICS={str(place)!r} must hold an object of settings for each metric, such as "
-            '{"quality": {}}'
+            f'{setting} must hold an object of settings for each metric, such as {{"quality": {{}}}}'
         )
-    if unknown := sorted(found.keys() - METRICS.keys()):
-        raise ValueError(
-            f"EVALUATION_METRICS={str(place)!r} names {unknown[0]!r}; there are {', '.join(METRICS)}"
-        )
-    return found
+    if unknown := sorted(chosen.keys() - METRICS.keys()):
+        raise ValueError(f"{setting} names {unknown[0]!r}; there are {', '.join(METRICS)}")
+    return chosen
 
 
 def _instances_with_known_truth() -> list[Instance]:
@@ -147,12 +146,9 @@ def _who_refuses(chosen: Sequence[Instance] | None) -> str:
 
 
 def _id_groups(instances: Iterable[Instance]) -> dict[int, list[Reference]]:
-    """What may be shown of each person."""
-    found: dict[int, list[Reference]] = defaultdict(list)
     people = {instance.group_id for instance in instances}
-    for reference in usable_references(Use.EVALUATE).filter(group__in=people).order_by("id"):
-        found[reference.group_id].append(reference)
-    return dict(found)
+    usable = usable_references(Use.EVALUATE).filter(group__in=people).order_by("group_id", "id")
+    return {group: list(references) for group, references in groupby(usable, attrgetter("group_id"))}
 
 
 def _instance(instance: Instance, group: list[Reference], folder: RunDir) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from markupsafe import Markup
 from annotate.models import Run
 from annotate.storage.opening import site_storage
 from rlhf.evaluation.report import tables as report_tables
+from rlhf.evaluation.stored import in_current_keys
 from rlhf.plots.marks import Scale
 from rlhf.plots.pages import span
 
-#: Of a column that an arm has nothing of.
+#: Of a column that a system has nothing of.
 _NO_FIGURES = dict.fromkeys(("mean", "low", "high", "gain", "gain_low", "gain_high", "win_rate"))
 
 
@@ -22,17 +23,17 @@ def report_path(run: Run) -> str:
 
 def evaluation_tables(run: Run) -> dict[str, Any]:
     """The tables of a run's report; one from before there were columns has none."""
-    result = run.result or {}
+    result = in_current_keys(run.result or {})
     columns, refused = report_tables.shown_columns(result)
-    arms = report_tables.arm_rows(result)
-    labels = {arm.name: arm.label for arm in arms}
+    systems = report_tables.system_rows(result)
+    labels = {system.name: system.label for system in systems}
     return {
         "columns": columns,
         "refused": refused,
-        "means": _means(result, arms, columns),
-        "differences": _differences(result, arms, columns),
+        "means": _means(result, systems, columns),
+        "differences": _differences(result, systems, columns),
         "directions": report_tables.shown_directions(result, columns),
-        "reference": next((arm for arm in arms if arm.is_reference), None),
+        "reference": next((system for system in systems if system.is_reference), None),
         "set": result.get("set"),
         "tracks": {name: result[name] for name in ("identity", "controllability") if result.get(name)},
         "compared": [labels.get(name, name) for name in result.get("compare") or []],
@@ -42,26 +43,26 @@ def evaluation_tables(run: Run) -> dict[str, Any]:
 
 
 def _means(
-    result: dict[str, Any], arms: list[report_tables.ArmRow], columns: list[Any]
+    result: dict[str, Any], systems: list[report_tables.SystemRow], columns: list[Any]
 ) -> list[dict[str, Any]]:
     table = result.get("table") or {}
     best = report_tables.best_means(result)
     return [
         {
-            "arm": arm,
+            "system": system,
             "cells": [
                 {**cell, "is_best": cell["mean"] is not None and cell["mean"] == best.get(column["name"])}
                 for column in columns
-                for cell in [_NO_FIGURES | table[arm.name].get(column["name"], {})]
+                for cell in [_NO_FIGURES | table[system.name].get(column["name"], {})]
             ],
         }
-        for arm in arms
-        if arm.name in table
+        for system in systems
+        if system.name in table
     ]
 
 
 def _differences(
-    result: dict[str, Any], arms: list[report_tables.ArmRow], columns: list[Any]
+    result: dict[str, Any], systems: list[report_tables.SystemRow], columns: list[Any]
 ) -> list[dict[str, Any]]:
     found = result.get("differences") or {}
     scale = report_tables.difference_scale(result, columns)
@@ -69,10 +70,10 @@ def _differences(
         {
             "column": column,
             "rows": [
-                {"arm": arm, "cell": cell, "drawn": _drawn(cell, scale)}
-                for arm in arms
-                if arm.name in found
-                for cell in [_NO_FIGURES | found[arm.name].get(column["name"], {})]
+                {"system": system, "cell": cell, "drawn": _drawn(cell, scale)}
+                for system in systems
+                if system.name in found
+                for cell in [_NO_FIGURES | found[system.name].get(column["name"], {})]
             ],
         }
         for column in report_tables.paired_columns(result, columns)

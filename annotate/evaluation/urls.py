@@ -12,7 +12,7 @@ urlpatterns = [
         "models/compare/<int:comparison_id>/", version_comparison_views.comparison, name="version_comparison"
     ),
     path(
-        "media/comparisons/<int:comparison_id>/<str:arm>/<int:instance_id>/<int:seed>",
+        "media/comparisons/<int:comparison_id>/<str:system>/<int:instance_id>/<int:seed>",
         version_comparison_views.clip,
         name="version_comparison_clip",
     ),

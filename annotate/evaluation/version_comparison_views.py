@@ -1,4 +1,4 @@
-"""Two versions side by side: chosen with held-out inputs and seeds, then looked at clip by clip."""
+"""Two versions side by side: chosen with held-out inputs and seeds, then watched clip by clip."""
 
 from __future__ import annotations
 
@@ -15,42 +15,33 @@ from annotate.core.errors import RoundError
 from annotate.core.files import stored_file
 from annotate.evaluation.comparison_queries import instances_to_compare_on
 from annotate.evaluation.tables import evaluation_tables
-from annotate.evaluation.version_comparisons import ARMS, clip_path, compare_versions, places
+from annotate.evaluation.version_comparisons import SYSTEMS, clip_path, compare_versions, places
 from annotate.jobs import tasks
 from annotate.jobs.queries import run_progress
-from annotate.models import MAX_SEEDS, Instance, ModelVersion, Use, User
+from annotate.models import MAX_SEEDS, Instance, ModelVersion, Use
 from annotate.registry import queries as version_queries
 
-#: Ticked at first, offered, and allowed at once.
-FIRST, OFFERED, MOST = 4, 100, 24
+#: Inputs that are ticked at first, that are offered, and that are allowed at once.
+FIRST, OFFERED, MAX_INPUTS = 4, 100, 24
 
 
 class ComparisonForm(forms.Form):
-    baseline = forms.ModelChoiceField(ModelVersion.objects.none())
-    candidate = forms.ModelChoiceField(ModelVersion.objects.none())
+    """What a lead, who sees every version, may compare."""
+
+    baseline = forms.ModelChoiceField(ModelVersion.objects.order_by("-id"))
+    candidate = forms.ModelChoiceField(ModelVersion.objects.order_by("-id"))
     num_seeds = forms.TypedChoiceField(
         coerce=int, choices=[(number, str(number)) for number in range(1, MAX_SEEDS + 1)], initial=2
     )
     instances = forms.ModelMultipleChoiceField(
-        Instance.objects.none(), error_messages={"required": "Tick at least one input to compare on."}
+        instances_to_compare_on(Use.EVALUATE),
+        error_messages={"required": "Tick at least one input to compare on."},
     )
-
-    def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        versions = version_queries.visible_versions(user).order_by("-id")
-        for name, rows in (
-            ("baseline", versions),
-            ("candidate", versions),
-            ("instances", instances_to_compare_on(Use.EVALUATE)),
-        ):
-            field = self.fields[name]
-            assert isinstance(field, forms.ModelChoiceField)
-            field.queryset = rows
 
     def clean_instances(self) -> list[Instance]:
         chosen = list(self.cleaned_data["instances"])
-        if len(chosen) > MOST:
-            raise forms.ValidationError(f"{len(chosen)} inputs are ticked; compare on {MOST} at most.")
+        if len(chosen) > MAX_INPUTS:
+            raise forms.ValidationError(f"{len(chosen)} inputs are ticked; compare on {MAX_INPUTS} at most.")
         return chosen
 
     def clean(self) -> None:
@@ -62,10 +53,8 @@ class ComparisonForm(forms.Form):
 @leads_only
 @require_http_methods(["GET", "HEAD", "POST"])
 def choose(request: SignedInRequest) -> HttpResponse:
-    """The form, and all comparisons so far."""
     offered = instances_to_compare_on(Use.EVALUATE)[:OFFERED]
     form = ComparisonForm(
-        request.user,
         request.POST or None,
         initial=_first_choice(request) | {"instances": [instance.pk for instance in offered[:FIRST]]},
     )
@@ -86,7 +75,7 @@ def choose(request: SignedInRequest) -> HttpResponse:
         "num_held_out": instances_to_compare_on(Use.EVALUATE).count(),
         "num_versions": version_queries.visible_versions(request.user).count(),
         "comparisons": version_queries.visible_comparisons(request.user)[:50],
-        "most": MOST,
+        "max_inputs": MAX_INPUTS,
     }
     status = 422 if problem or form.errors else 200
     return render(request, "annotate/evaluation/version_comparisons.html", context, status=status)
@@ -105,16 +94,16 @@ def _first_choice(request: SignedInRequest) -> dict[str, Any]:
 @require_safe
 def comparison(request: SignedInRequest, comparison_id: int) -> HttpResponse:
     """The whole page; while its run is live, the `#progress` part is asked for again and again."""
-    found = get_object_or_404(version_queries.visible_comparisons(request.user), pk=comparison_id)
-    run = found.run
-    context: dict[str, Any] = {"comparison": found, "run": run, "progress": run_progress(run)}
+    compared = get_object_or_404(version_queries.visible_comparisons(request.user), pk=comparison_id)
+    run = compared.run
+    context: dict[str, Any] = {"comparison": compared, "run": run, "progress": run_progress(run)}
     if request.htmx:
         response = render(request, "annotate/evaluation/version_comparison.html#progress", context)
         if not run.is_live:
             response.headers["HX-Refresh"] = "true"
         return response
     context |= {
-        "places": list(places(found)),
+        "places": list(places(compared)),
         # Whose win rates those are is said in the table of differences.
         "evaluation": evaluation_tables(run) | {"tracks": {}} if run.result else None,
         "sampler": run.round.sampler if run.round else {},
@@ -125,9 +114,9 @@ def comparison(request: SignedInRequest, comparison_id: int) -> HttpResponse:
 @leads_only
 @require_safe
 def clip(
-    request: SignedInRequest, comparison_id: int, arm: str, instance_id: int, seed: int
+    request: SignedInRequest, comparison_id: int, system: str, instance_id: int, seed: int
 ) -> HttpResponseBase:
     found = get_object_or_404(version_queries.visible_comparisons(request.user), pk=comparison_id)
-    if arm not in ARMS or not found.instances.filter(pk=instance_id).exists():
+    if system not in SYSTEMS or not found.instances.filter(pk=instance_id).exists():
         raise Http404
-    return stored_file(request, clip_path(found, arm, instance_id, seed))
+    return stored_file(request, clip_path(found, system, instance_id, seed))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from django.db import transaction
 
@@ -14,9 +13,10 @@ from annotate.jobs.runs import run_dir
 from annotate.models import Instance, ModelVersion, Run, User, VersionComparison
 from annotate.registry.versions import last_round
 from annotate.storage.opening import site_storage
+from rlhf.evaluation.stored import in_current_keys
 
-#: The two arms of the run, in the order in which they are shown.
-ARMS = ("baseline", "candidate")
+#: The two systems of the run, in the order in which they are shown.
+SYSTEMS = ("baseline", "candidate")
 
 
 @transaction.atomic
@@ -28,7 +28,7 @@ def compare_versions(
     num_seeds: int,
     actor: User | None = None,
 ) -> VersionComparison:
-    """Queue a run that samples both, at the size of the candidate's newest round; a door sends it.
+    """Queue a run that samples both, at the size of the candidate's newest round; the caller sends it.
 
     Asking again while it is under way gives the same one.
 
@@ -57,9 +57,9 @@ def compare_versions(
 
 def _asks_for(run: Run, names: list[str], instances: Sequence[Instance], seeds: list[int]) -> bool:
     """Whether the run that is under way is the one that was wished for."""
-    request = run_dir(run).read_request()
+    request = in_current_keys(run_dir(run).read_request())
     return (
-        [request["arms"].get(arm, {}).get("label") for arm in ARMS] == names
+        [request["systems"].get(system, {}).get("label") for system in SYSTEMS] == names
         and request["seeds"] == seeds
         and {one["instance_id"] for one in request["instances"]}
         <= {str(instance.pk) for instance in instances}
@@ -70,7 +70,7 @@ def _asks_for(run: Run, names: list[str], instances: Sequence[Instance], seeds: 
 class Clip:
     """One video of an input, and why there is none where it could not be made."""
 
-    arm: str
+    system: str
     version: ModelVersion
     is_made: bool
     why: str
@@ -90,20 +90,20 @@ class Place:
         return all(clip.is_made for clip in self.clips)
 
 
-def clip_path(comparison: VersionComparison, arm: str, instance_id: int, seed: int) -> str:
-    return f"{comparison.run.folder}/{arm}/{instance_id}-{seed}.mp4"
+def clip_path(comparison: VersionComparison, system: str, instance_id: int, seed: int) -> str:
+    return f"{comparison.run.folder}/{system}/{instance_id}-{seed}.mp4"
 
 
 def places(comparison: VersionComparison) -> Iterator[Place]:
     """All inputs, seed by seed. Whoever was erased since is not among them."""
-    result: Mapping[str, Any] = comparison.run.result or {}
+    result = in_current_keys(comparison.run.result or {})
     values = {
-        (one["arm"], one["instance_id"], one["seed"]): one["values"] for one in result.get("videos", [])
+        (one["system"], one["instance_id"], one["seed"]): one["values"] for one in result.get("videos", [])
     }
-    failed = {(one["arm"], one["sample_id"]): one["error"] for one in result.get("failed", [])}
+    failed = {(one["system"], one["sample_id"]): one["error"] for one in result.get("failed", [])}
     for instance in comparison.instances.select_related("group", "prompt").order_by("id"):
         for seed in comparison.seeds:
-            found = [values.get((arm, str(instance.pk), seed), {}) for arm in ARMS]
+            found = [values.get((system, str(instance.pk), seed), {}) for system in SYSTEMS]
             scores = [
                 (column["label"], [one.get(column["name"]) for one in found])
                 for column in result.get("columns", [])
@@ -111,11 +111,11 @@ def places(comparison: VersionComparison) -> Iterator[Place]:
             ]
             clips = [
                 Clip(
-                    arm,
+                    system,
                     version,
-                    site_storage().exists(clip_path(comparison, arm, instance.pk, seed)),
-                    failed.get((arm, f"{instance.pk}-{seed}"), ""),
+                    site_storage().exists(clip_path(comparison, system, instance.pk, seed)),
+                    failed.get((system, f"{instance.pk}-{seed}"), ""),
                 )
-                for arm, version in zip(ARMS, (comparison.baseline, comparison.candidate), strict=True)
+                for system, version in zip(SYSTEMS, (comparison.baseline, comparison.candidate), strict=True)
             ]
             yield Place(instance, seed, clips, scores)

@@ -9,17 +9,19 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from annotate.core.access import SignedInRequest, leads_only, visible_rounds
+from annotate.core.access import SignedInRequest, leads_only
 from annotate.exports.downloads import DownloadError, cancel_file, request_file
 from annotate.exports.queries import visible_files
 from annotate.exports.responses import judgment_file
 from annotate.exports.tasks import send_judgment_file
-from annotate.models import FileFormat, Round, User
+from annotate.models import FileFormat, Round
 from rlhf.records import Track
 
 
 class FileForm(forms.Form):
-    round = forms.ModelChoiceField(Round.objects.none(), required=False, empty_label="all rounds")
+    """What a lead, who sees every round, may ask for."""
+
+    round = forms.ModelChoiceField(Round.objects.all(), required=False, empty_label="all rounds")
     track = forms.ChoiceField(choices=[("", "both"), *((str(t), str(t)) for t in Track)], required=False)
     file_format = forms.ChoiceField(
         choices=[(FileFormat.JSONL, "JSON lines, gzipped"), (FileFormat.PARQUET, "Parquet")]
@@ -27,18 +29,12 @@ class FileForm(forms.Form):
     includes_simulated = forms.BooleanField(required=False, initial=True, label="simulated votes, marked")
     includes_names = forms.BooleanField(required=False, label="people's names instead of pseudonyms")
 
-    def __init__(self, user: User, *args: object, **kwargs: object) -> None:
-        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
-        field = self.fields["round"]
-        assert isinstance(field, forms.ModelChoiceField)
-        field.queryset = visible_rounds(user)
-
 
 @leads_only
 @require_http_methods(["GET", "HEAD", "POST"])
 def judgment_files(request: SignedInRequest) -> HttpResponse:
     """The whole page; while a file is being written, its `#files` part is asked for again and again."""
-    form = FileForm(request.user, request.POST or None)
+    form = FileForm(request.POST or None)
     if form.is_valid():
         file = request_file(request.user, **form.cleaned_data)
         send_judgment_file(file)

@@ -23,7 +23,7 @@ from annotate.exports.judgment_rows import judgment_rows, open_writer, wanted_ju
 from annotate.jobs.queue import Queue
 from annotate.models import LIVE, MAX_ATTEMPTS, JudgmentFile, Round, RunStatus, User
 from annotate.privacy.file_removal import remove_after_commit
-from generator.media import file_sha256
+from generator.files import file_sha256
 
 #: Longer than the database takes to put many millions of rows in order before the first one comes.
 LOST_AFTER = timedelta(minutes=5)
@@ -118,14 +118,6 @@ def _publish(file: JudgmentFile, worker: UUID, pending: Path) -> bool:
             expires_at=Now() + timedelta(days=settings.DOWNLOAD_DAYS),
         )
     return True
-
-
-def requeue_lost_files() -> list[int]:
-    """Queue what lost its worker or its message; returns the files to send out again.
-
-    What has lost its worker `MAX_ATTEMPTS` times ends as failed.
-    """
-    return QUEUE.requeue_lost()
 
 
 def _give_up(files: QuerySet[JudgmentFile]) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -61,14 +63,10 @@ Row = tuple[Any, ...]
 
 
 def wanted_judgments(file: JudgmentFile) -> QuerySet[Judgment]:
-    judgments = Judgment.objects.all()
-    if file.round_id:
-        judgments = judgments.filter(slot__round=file.round_id)
-    if file.track:
-        judgments = judgments.filter(slot__track=file.track)
-    if not file.includes_simulated:
-        judgments = judgments.filter(is_simulated=False)
-    return judgments
+    of_round = Q(slot__round=file.round_id) if file.round_id else Q()
+    of_track = Q(slot__track=file.track) if file.track else Q()
+    of_people = Q() if file.includes_simulated else Q(is_simulated=False)
+    return Judgment.objects.filter(of_round, of_track, of_people)
 
 
 def judgment_rows(file: JudgmentFile) -> Iterator[list[Row]]:
@@ -80,13 +78,11 @@ def judgment_rows(file: JudgmentFile) -> Iterator[list[Row]]:
     values = {f"column_{name}": annotator if name == "annotator" else source for name, source, _ in COLUMNS}
     rows = wanted_judgments(file).order_by("id").annotate(**values).values_list(*values)
     name = str if file.includes_names else pseudonym
-    chunk: list[Row] = []
-    for row in rows.iterator(chunk_size=CHUNK):
-        chunk.append((*row[:_ANNOTATOR], name(row[_ANNOTATOR]), *row[_ANNOTATOR + 1 :]))
-        if len(chunk) == CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
+    named = (
+        (*row[:_ANNOTATOR], name(row[_ANNOTATOR]), *row[_ANNOTATOR + 1 :])
+        for row in rows.iterator(chunk_size=CHUNK)
+    )
+    while chunk := list(islice(named, CHUNK)):
         yield chunk
 
 
@@ -94,12 +90,6 @@ def judgment_rows(file: JudgmentFile) -> Iterator[list[Row]]:
 def pseudonym(user_id: int) -> str:
     """The same for a person in every file of this site; nobody without its secret key can go back."""
     return "annotator-" + salted_hmac("annotate.pseudonym", str(user_id), algorithm="sha256").hexdigest()[:12]
-
-
-class Writer(Protocol):
-    def write(self, rows: Sequence[Row]) -> None: ...
-
-    def close(self) -> None: ...
 
 
 class JsonLines:
@@ -118,13 +108,10 @@ class JsonLines:
 
 
 def _line(row: Row) -> str:
-    plain = json.dumps(dict(zip(NAMES, row[: -len(_JSON)], strict=False)), default=_time, ensure_ascii=False)
+    values = dict(zip(NAMES, row[: -len(_JSON)], strict=False))
+    plain = json.dumps(values, default=datetime.isoformat, ensure_ascii=False)
     parts = [f', "{name}": {text}' for name, text in zip(_JSON, row[-len(_JSON) :], strict=True)]
     return f"{plain[:-1]}{''.join(parts)}}}\n"
-
-
-def _time(value: Any) -> str:
-    return str(value.isoformat())
 
 
 class Parquet:
@@ -133,13 +120,11 @@ class Parquet:
         self.writer = pq.ParquetWriter(path, self.schema, compression="zstd")
 
     def write(self, rows: Sequence[Row]) -> None:
-        columns = zip(*rows, strict=True)
-        arrays = [pa.array(values, kind) for values, kind in zip(columns, self.schema.types, strict=True)]
-        self.writer.write_table(pa.Table.from_arrays(arrays, schema=self.schema))
+        self.writer.write_table(pa.table([*zip(*rows, strict=True)], schema=self.schema))
 
     def close(self) -> None:
         self.writer.close()
 
 
-def open_writer(file_format: str, path: Path) -> Writer:
+def open_writer(file_format: str, path: Path) -> JsonLines | Parquet:
     return Parquet(path) if file_format == FileFormat.PARQUET else JsonLines(path)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from annotate.judging.queries import disqualified
 from annotate.models import Export, Judgment, JudgmentFile, PreferencePair, Round, Use, User
@@ -29,18 +29,17 @@ def chosen_by(
     """
     chosen: dict[int, Sample] = {}
     reasons: Counter[str] = Counter()
-    for pair in _placed(rule, round, uses):
-        place, reason = pair.place, pair.reason
+    for pair in _sampled(rule, round, uses):
         if pair.is_unread:
-            place, reason = None, "the model did not read the whole prompt"
-        if place and pair.is_simulated and not include_simulated:
-            place, reason = None, "simulated votes"
-        if place and not pair.has_consent:
-            place, reason = None, NO_CONSENT
-        if place:
-            chosen[pair.key] = place
+            reasons["the model did not read the whole prompt"] += 1
+        elif pair.sample is None:
+            reasons[pair.reason] += 1
+        elif pair.is_simulated and not include_simulated:
+            reasons["simulated votes"] += 1
+        elif not pair.has_consent:
+            reasons[NO_CONSENT] += 1
         else:
-            reasons[reason] += 1
+            chosen[pair.key] = pair.sample
     return chosen, reasons
 
 
@@ -51,11 +50,11 @@ class _Sampled(NamedTuple):
     is_simulated: bool
     has_consent: bool
     is_unread: bool
-    place: Sample | None
+    sample: Sample | None
     reason: str
 
 
-def _placed(rule: ExportRule, round: Round, uses: Sequence[Use]) -> Iterator[_Sampled]:
+def _sampled(rule: ExportRule, round: Round, uses: Sequence[Use]) -> Iterator[_Sampled]:
     pairs = PreferencePair.objects.filter(pair__round=round).order_by("pair_id")
     pairs = pairs.annotate(has_consent=given("pair__instance__group", *uses))
     if rule is ExportRule.PARETO:  # the joint state says it, so nothing else is read
@@ -64,16 +63,16 @@ def _placed(rule: ExportRule, round: Round, uses: Sequence[Use]) -> Iterator[_Sa
         row: tuple[Any, ...]
         for row in pairs.values_list(*names).iterator():
             key, is_simulated, has_consent, unread, state, reason, chosen, first = row
-            place = _dominant(state, chosen, first)
-            yield _Sampled(key, is_simulated, has_consent, bool(unread), place, f"{state}: {reason}")
+            sample = _dominant(state, chosen, first)
+            yield _Sampled(key, is_simulated, has_consent, bool(unread), sample, f"{state}: {reason}")
         return
     judged = pairs.select_related("pair").prefetch_related("pair__consensuses")
-    for one in judged.iterator(chunk_size=1_000):
-        unread = bool(one.pair.prompt_unread)
-        yield _Sampled(one.pk, one.is_simulated, one.has_consent, unread, *_place(rule, one))
+    for pair in judged.iterator(chunk_size=1_000):
+        unread = bool(pair.pair.prompt_unread)
+        yield _Sampled(pair.pk, pair.is_simulated, pair.has_consent, unread, *_choose(rule, pair))
 
 
-def dominant_place(preference: PreferencePair) -> Sample | None:
+def dominant_sample(preference: PreferencePair) -> Sample | None:
     """The video that is better on both tracks, if one is."""
     return _dominant(preference.joint_state, preference.chosen_id, preference.pair.first_id)
 
@@ -84,17 +83,17 @@ def _dominant(state: str, chosen: int | None, first: int) -> Sample | None:
     return "first" if chosen == first else "second"
 
 
-def _place(rule: ExportRule, preference: PreferencePair) -> tuple[Sample | None, str]:
+def _choose(rule: ExportRule, preference: PreferencePair) -> tuple[Sample | None, str]:
     """The chosen video by the rule. Where a track waits, the joint state says why there is none."""
-    found = {Track(consensus.track): consensus for consensus in preference.pair.consensuses.all()}
-    if len(found) < len(Track):
-        return dominant_place(preference), f"{preference.joint_state}: {preference.reason}"
-    verdicts = {track: Verdict(consensus.verdict) for track, consensus in found.items()}
+    decided = {Track(consensus.track): consensus for consensus in preference.pair.consensuses.all()}
+    if len(decided) < len(Track):
+        return dominant_sample(preference), f"{preference.joint_state}: {preference.reason}"
+    verdicts = {track: Verdict(consensus.verdict) for track, consensus in decided.items()}
     votes = {
         track: {verdicts[track]: 1}
         if consensus.rule_version == ADJUDICATED_RULE_VERSION
         else {Verdict(name): count for name, count in consensus.votes.items()}
-        for track, consensus in found.items()
+        for track, consensus in decided.items()
     }
     return choose(rule, verdicts, votes)
 
@@ -124,18 +123,15 @@ class Votes:
 
 
 def votes_in(round: Round) -> Votes:
-    """Those of a round, gold left out."""
     return _count(Judgment.objects.filter(slot__round=round, slot__pair__gold=None))
 
 
 def _count(judgments: QuerySet[Judgment]) -> Votes:
-    counted = judgments.filter(~disqualified("slot__annotator")).order_by().values("is_simulated")
-    rows = {
-        row["is_simulated"]: row
-        for row in counted.annotate(
-            votes=Count("slot", distinct=True), people=Count("slot__annotator", distinct=True)
-        )
-    }
-    none = {"votes": 0, "people": 0}
-    human, simulated = rows.get(False, none), rows.get(True, none)
-    return Votes(human["votes"], simulated["votes"], human["people"], simulated["people"])
+    human, simulated = Q(is_simulated=False), Q(is_simulated=True)
+    counts = judgments.filter(~disqualified("slot__annotator")).aggregate(
+        human=Count("slot", distinct=True, filter=human),
+        simulated=Count("slot", distinct=True, filter=simulated),
+        people=Count("slot__annotator", distinct=True, filter=human),
+        simulated_people=Count("slot__annotator", distinct=True, filter=simulated),
+    )
+    return Votes(**counts)

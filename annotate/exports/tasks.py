@@ -25,6 +25,6 @@ def send_judgment_file(file: JudgmentFile) -> None:
 @shared_task
 def tidy_files() -> None:
     """Begin lost files again, and remove what has had its days."""
-    for file_id in downloads.requeue_lost_files():
+    for file_id in downloads.QUEUE.requeue_lost():
         write_judgment_file.delay(file_id)
     downloads.remove_expired_files()

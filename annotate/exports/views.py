@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_safe
 
 from annotate.core.access import SignedInRequest, leads_only, visible_exports
-from annotate.core.archives import archive_response
+from annotate.core.files import archive_response
 from annotate.exports import files as export_files
 from annotate.exports.queries import votes_of
 
@@ -34,7 +34,6 @@ def export_detail(request: SignedInRequest, export_id: int) -> HttpResponse:
 @leads_only
 @require_GET
 def download(request: SignedInRequest, export_id: int, form: str) -> HttpResponseBase:
-    """The set with its media as a zip."""
     export = get_object_or_404(visible_exports(request.user), pk=export_id)
     if form not in export_files.FORMS:
         raise Http404

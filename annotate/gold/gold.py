@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -22,8 +21,8 @@ from annotate.gold.queries import slots_to_repeat
 from annotate.models import GoldKind, GoldPair, Instance, Round, Slot, Use, User, VideoPair, VideoSample
 from annotate.people.queries import usable_references
 from annotate.storage.opening import site_storage
-from generator.display_copies import Frames, bend, write_display_copy
-from generator.video import probe
+from generator.media.display_copies import Frames, bend, write_display_copy
+from generator.media.video import probe
 from rlhf.records import Track, Verdict
 
 #: Working items of each kind, and how many people may see one.
@@ -61,12 +60,10 @@ class Item:
 
 
 def make_gold(round: Round, actor: User | None = None, *, items: int = ITEMS) -> dict[str, int]:
-    """Make what is missing of the round's gold; making it again adds nothing but due repeats.
+    """Make what is missing of the round's gold, and return how many items of each kind are new.
 
-    Impostors and prompt swaps come only of people of whom something is usable, and who differ.
-
-    Returns:
-        How many items of each kind are new.
+    Making it again adds nothing but due repeats. Impostors and prompt swaps come only of people of whom
+    something is usable, and who differ.
     """
     new = dict.fromkeys((str(kind) for kind in GoldKind), 0)
     training = items if settings.QUALIFY else 0
@@ -109,8 +106,8 @@ def _take(items: Iterable[Item], count: int, used: Counter[int]) -> Iterator[Ite
     """
     keyed = sorted(items, key=lambda item: _digest(item.kind, item.track, item.right.pk, item.other.pk))
     for _ in range(min(count, len(keyed))):
-        place = min(range(len(keyed)), key=lambda at: sum(used[one] for one in keyed[at].instances))
-        item = keyed.pop(place)
+        least = min(range(len(keyed)), key=lambda n: sum(used[key] for key in keyed[n].instances))
+        item = keyed.pop(least)
         used.update(item.instances)
         yield item
 
@@ -132,7 +129,6 @@ def _items(round: Round) -> Iterator[list[Item]]:
 
 
 def _sources(round: Round) -> Iterator[VideoPair]:
-    """Pairs with both videos, of people who may be shown."""
     people = usable_references(Use.SHOW).values("group")
     yield from (
         round.pairs.filter(gold=None, instance__group__in=people)
@@ -150,9 +146,9 @@ def _next_ones(
 
     Pairs of a person stand together: a first step of half the round gives each of them another one.
     """
-    for place, pair in enumerate(pairs):
+    for start, pair in enumerate(pairs):
         steps = range(first_step, first_step + len(pairs))
-        others = (pairs[(place + step) % len(pairs)] for step in steps)
+        others = (pairs[(start + step) % len(pairs)] for step in steps)
         other = next((other for other in others if fits(pair, other)), None)
         if other is not None:
             yield pair, other
@@ -235,14 +231,14 @@ def _store(
 
 def _write(round: Round, source: VideoSample, change: Change | None, digest: str) -> dict[str, Any]:
     """The columns of the new file. Nobody trains on it, so it is its own display copy."""
-    place = str(Path("gold") / f"round-{round.pk}" / f"{digest[:32]}.mp4")
+    path = f"gold/round-{round.pk}/{digest[:32]}.mp4"
     storage = site_storage()
-    with storage.local(source.path) as video, storage.writing(place) as copy:
+    with storage.local(source.path) as video, storage.writing(path) as copy:
         write_display_copy(video, copy, name=digest, change=change)
         facts = probe(copy)
     known = ("width", "height", "num_frames", "fps", "size_bytes")
-    columns = {"path": place, "shown_path": place, "sha256": facts.sha256}
-    return {**columns, "facts": {name: getattr(facts, name) for name in known}}
+    shown = {name: getattr(facts, name) for name in known}
+    return {"path": path, "shown_path": path, "sha256": facts.sha256, "facts": shown}
 
 
 def _digest(*parts: Any) -> str:

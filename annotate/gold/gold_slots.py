@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
+from annotate.database.statements import first_row
 from annotate.models import Slot, Use, User
 from annotate.privacy.consent_queries import given_sql
 from rlhf.records import Track
@@ -152,9 +153,8 @@ def _statement(clauses: str) -> str:
 
 def _lease(statement: str, values: Mapping[str, Any]) -> int | None:
     try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(statement, values)
-            row = cursor.fetchone()
+        with transaction.atomic():
+            row = first_row(statement, values)
     except IntegrityError:
         return None  # somebody else took the item's last place at this very moment
     return row[0] if row else None

@@ -26,9 +26,9 @@ def slots_to_repeat(round: Round, *, before: datetime) -> Iterator[Slot]:
     seen: Counter[tuple[int | None, str]] = Counter()
     wanted = judged.select_related("pair__first", "pair__second", "pair__instance", "pair__round")
     for slot in wanted.order_by("annotator", "track", "judged_at").iterator(chunk_size=2_000):
-        place = seen[slot.annotator_id, slot.track]
+        number = seen[slot.annotator_id, slot.track]
         seen[slot.annotator_id, slot.track] += 1
-        if place % REPEAT_EVERY == 0 and not slot.is_repeated:
+        if number % REPEAT_EVERY == 0 and not slot.is_repeated:
             yield slot
 
 

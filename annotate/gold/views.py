@@ -14,7 +14,7 @@ from annotate.gold.gold import make_gold, retire
 from annotate.gold.qualification_queries import missed_pairs, standing_of
 from annotate.models import GoldPair
 from annotate.people.queries import statements_of
-from generator.media import MediaError
+from generator.media.formats import MediaError
 from rlhf.records import Track
 
 
@@ -45,10 +45,10 @@ def gold(request: SignedInRequest, round_id: int) -> HttpResponse:
 @leads_only
 @require_POST
 def gold_retire(request: SignedInRequest, gold_id: int) -> HttpResponse:
-    found = get_object_or_404(GoldPair.objects.select_related("pair"), pk=gold_id)
-    if not retire(found, request.user):
+    item = get_object_or_404(GoldPair.objects.select_related("pair"), pk=gold_id)
+    if not retire(item, request.user):
         messages.error(request, "It was retired already.")
-    return redirect("gold", round_id=found.pair.round_id)
+    return redirect("gold", round_id=item.pair.round_id)
 
 
 @signed_in

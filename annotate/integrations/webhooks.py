@@ -24,7 +24,7 @@ from annotate.core.audit import record_event
 from annotate.core.outgoing import check_url, post
 from annotate.database import clock
 from annotate.database.claims import hold
-from annotate.integrations.queries import due_messages
+from annotate.integrations.queries import dead_messages, due_messages
 from annotate.models import User, WebhookEndpoint, WebhookEvent, WebhookMessage
 
 #: After so many refusals a message is dead, which takes about 18 hours; a lead can send it again.
@@ -71,8 +71,7 @@ def end_endpoint(endpoint: WebhookEndpoint, actor: User | None = None) -> bool:
 
 def send_again(message: WebhookMessage, actor: User) -> bool:
     """Give a dead message all its attempts again, under its old number; False when it is not dead."""
-    dead = WebhookMessage.objects.filter(pk=message.pk, delivered_at=None, next_attempt_at=None)
-    sent = dead.update(attempts=0, next_attempt_at=Now())
+    sent = dead_messages(message.endpoint).filter(pk=message.pk).update(attempts=0, next_attempt_at=Now())
     if sent:
         record_event("resend_webhook", message, actor=actor)
     return bool(sent)

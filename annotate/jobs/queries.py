@@ -29,7 +29,6 @@ def dpo_curves(run: Run) -> list[dict[str, Any]]:
 
 
 def run_progress(run: Run) -> dict[str, Any]:
-    """How far a run is, from its newest metric line."""
     last = run.metrics.exclude(values={}).order_by("-line").values_list("values", flat=True).first() or {}
     done = last.get("done", last.get("step"))
     return {"done": done, "total": last.get("total", last.get("steps")), "last": last}

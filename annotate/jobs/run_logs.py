@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-from pathlib import Path
 
 from annotate.jobs.runs import run_dir
 from annotate.models import Run
@@ -33,8 +32,9 @@ def log_tail(run: Run, lines: int = 24) -> list[str]:
 
 
 def why_it_ended(run: Run, returncode: int) -> str:
-    """One line that says why a command failed."""
-    if shutil.disk_usage(_existing(run_dir(run).path)).free < FULL_BYTES:
+    folder = run_dir(run).path
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if shutil.disk_usage(existing).free < FULL_BYTES:
         return "No space left on the disk of the run folders; free some, then try again"
     if returncode < 0:
         name = signal.Signals(-returncode).name
@@ -50,7 +50,3 @@ def is_out_of_memory(error: str) -> bool:
 
 def is_disk_full(error: str) -> bool:
     return any(sign in error for sign in DISK_FULL)
-
-
-def _existing(path: Path) -> Path:
-    return path if path.exists() else _existing(path.parent)

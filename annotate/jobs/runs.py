@@ -167,11 +167,6 @@ def retry_run(run: Run, actor: User | None = None) -> bool:
     return bool(queued)
 
 
-def let_go(run: Run, worker: UUID) -> None:
-    """Queue a run whose worker is stopped in good order, which is no attempt of the run."""
-    QUEUE.let_go(run.pk, worker)
-
-
 def requeue_lost_runs() -> list[int]:
     """Queue what lost its worker or its message; returns the runs to send out again.
 

@@ -12,18 +12,6 @@ from annotate.models import Run
 from generator.rundir import RunDir
 
 
-def _ignore(run: Run, values: Any) -> None:
-    """For stages that store nothing."""
-
-
-def _no_more(run: Run) -> None:
-    """For stages that no other run follows."""
-
-
-def _no_details(run: Run) -> dict[str, Any]:
-    return {}
-
-
 @dataclass(frozen=True)
 class StageWork:
     """A stage, as the queue runs it.
@@ -41,10 +29,10 @@ class StageWork:
     name: str
     command: str
     refusal: Callable[[Run, RunDir], str]
-    follow: Callable[[Run, Sequence[Mapping[str, Any]]], None] = _ignore
-    finish: Callable[[Run, dict[str, Any]], None] = _ignore
-    next_run: Callable[[Run], Run | None] = _no_more
-    details: Callable[[Run], dict[str, Any]] = _no_details
+    follow: Callable[[Run, Sequence[Mapping[str, Any]]], None] = lambda run, lines: None
+    finish: Callable[[Run, dict[str, Any]], None] = lambda run, result: None
+    next_run: Callable[[Run], Run | None] = lambda run: None
+    details: Callable[[Run], dict[str, Any]] = lambda run: {}
 
 
 _WORKS: dict[str, StageWork] = {}

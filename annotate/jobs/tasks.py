@@ -51,7 +51,7 @@ def execute_run(run_id: int) -> None:
             status = _watch(run, worker, child)
         except SystemExit:  # the worker is being stopped
             _end(child)
-            runs.let_go(run, worker)
+            runs.QUEUE.let_go(run.pk, worker)
             raise
         finally:
             _end(child)
@@ -117,10 +117,10 @@ def has_worker() -> bool:
     """Whether somebody takes runs from the queue; one that is too busy to answer counts as nobody."""
     queue = settings.CELERY_TASK_ROUTES[execute_run.name]["queue"]
     try:
-        found = current_app.control.inspect(timeout=2.0).active_queues() or {}
+        queues_of_workers = current_app.control.inspect(timeout=2.0).active_queues() or {}
     except OperationalError:
         return False
-    return any(one["name"] == queue for queues in found.values() for one in queues)
+    return any(taken["name"] == queue for queues in queues_of_workers.values() for taken in queues)
 
 
 @shared_task

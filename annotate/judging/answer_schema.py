@@ -79,8 +79,23 @@ class _Known(serializers.Serializer[dict[str, Any]]):
         return known
 
 
-def _share(**options: Any) -> Number:
-    return Number(min_value=0, max_value=1, **options)
+def _share() -> Number:
+    return Number(min_value=0, max_value=1)
+
+
+def _two(child: serializers.Field[Any, Any, Any, Any], **options: Any) -> serializers.ListField:
+    return serializers.ListField(child=child, min_length=2, max_length=2, **options)
+
+
+def _intervals() -> serializers.ListField:
+    ends = _two(Integer(min_value=0, max_value=DAY_MS))
+    return serializers.ListField(child=ends, max_length=MAX_INTERVALS)
+
+
+def _per_reference(child: serializers.Field[Any, Any, Any, Any]) -> serializers.ListField:
+    return serializers.ListField(
+        child=child, required=False, max_length=MAX_REFERENCES_SEEN, help_text="In the order of the lease."
+    )
 
 
 class PlayedMs(_Known):
@@ -93,14 +108,7 @@ class Coverage(_Known):
 
     left = _share()
     right = _share()
-    references = serializers.ListField(
-        child=_share(), required=False, max_length=MAX_REFERENCES_SEEN, help_text="In the order of the lease."
-    )
-
-
-def _intervals(**options: Any) -> serializers.ListField:
-    ends = serializers.ListField(child=Integer(min_value=0, max_value=DAY_MS), min_length=2, max_length=2)
-    return serializers.ListField(child=ends, max_length=MAX_INTERVALS, **options)
+    references = _per_reference(_share())
 
 
 class Shown(_Known):
@@ -108,12 +116,7 @@ class Shown(_Known):
 
     left = _intervals()
     right = _intervals()
-    references = serializers.ListField(
-        child=_intervals(),
-        required=False,
-        max_length=MAX_REFERENCES_SEEN,
-        help_text="In the order of the lease.",
-    )
+    references = _per_reference(_intervals())
 
 
 class Evidence(_Known):
@@ -129,15 +132,9 @@ class Evidence(_Known):
     p95_drift_ms = Number(required=False, allow_null=True, min_value=0, max_value=DAY_MS)
     max_drift_ms = Number(required=False, allow_null=True, min_value=0, max_value=DAY_MS)
     speed = Number(required=False, min_value=0.1, max_value=4, help_text="When the answer was given.")
-    speed_range = serializers.ListField(
-        child=Number(min_value=0.1, max_value=4), required=False, min_length=2, max_length=2
-    )
-    viewport = serializers.ListField(
-        child=Integer(min_value=1, max_value=100_000),
-        required=False,
-        min_length=2,
-        max_length=2,
-        help_text="Width and height in CSS pixels.",
+    speed_range = _two(Number(min_value=0.1, max_value=4), required=False)
+    viewport = _two(
+        Integer(min_value=1, max_value=100_000), required=False, help_text="Width and height in CSS pixels."
     )
     input = serializers.ChoiceField(["keys", "mouse", "touch", "program"], required=False)
     guideline_version = Text(required=False, max_length=40)

@@ -89,36 +89,28 @@ def why_no_pair(user: User, track: str) -> NoPair:
         return no_pair(user, track)
     entry = own_entries(user).filter(link__judging__track=str(track)).first()
     if entry is None:
-        return NoPair(
-            Reason.NOT_ENTERED,
-            "You have not come in for this question. Open the study from its page on the platform again.",
-        )
+        return NoPair.of(Reason.NOT_ENTERED)
     return why_no_pair_of(entry)
 
 
 def why_no_pair_of(entry: Entry) -> NoPair:
     """Why somebody gets no further pair of what they came in for."""
     if entry.finished_at is not None:
-        return NoPair(Reason.FINISHED, "You have finished. Your completion code is on the study's page.")
+        return NoPair.of(Reason.FINISHED)
     if entry.link.ended_at is not None:
-        return NoPair(
-            Reason.LINK_ENDED, "The study was ended. That says nothing of your answers; they are kept."
-        )
+        return NoPair.of(Reason.LINK_ENDED)
     work, account = entry.link.judging, entry.participant.account
     if num_judged(account, work) >= work.pairs_per_person:
-        return NoPair(Reason.SHARE_DONE, "You have judged all pairs that this study has for one person.")
+        return NoPair.of(Reason.SHARE_DONE)
     return why_no_work(account, work)
 
 
 def why_no_work(account: User, work: JudgingWork) -> NoPair:
     """Why nothing of this work can be given to somebody now."""
-    found = no_pair(account, work.track, work.round_id)
-    if found.is_screened_out or work.round.is_open:
-        return found
-    return NoPair(
-        Reason.ROUND_CLOSED,
-        "This study takes no more answers at present. That says nothing of yours; they are kept.",
-    )
+    why = no_pair(account, work.track, work.round_id)
+    if why.is_screened_out or work.round.is_open:
+        return why
+    return NoPair.of(Reason.ROUND_CLOSED)
 
 
 #: Open pairs are counted up to here: more would only be another number, and cost what it says.
@@ -185,16 +177,9 @@ def _only_looks(annotator: User) -> bool:
 def no_pair(annotator: User, track: str, round_id: int | None = None) -> NoPair:
     """Why there is no next pair: the first reason that holds."""
     if _only_looks(annotator):
-        return NoPair(
-            Reason.LEADS_DO_NOT_VOTE,
-            "Leads see which model made which video, so they do not vote. Judge with an annotator's account; "
-            "LEADS_MAY_VOTE=1 lets leads vote, too.",
-        )
+        return NoPair.of(Reason.LEADS_DO_NOT_VOTE)
     if is_disqualified(annotator):
-        return NoPair(
-            Reason.DISQUALIFIED,
-            "Your answers are not counted at present, so you are given no more pairs. Ask a lead why.",
-        )
+        return NoPair.of(Reason.DISQUALIFIED)
     if not (standing := standing_of(annotator, track)).is_qualified:
         failed = standing.again_at is not None
         return NoPair(Reason.QUALIFICATION_WAIT if failed else Reason.NO_TRAINING_LEFT, standing.message)
@@ -204,32 +189,22 @@ def no_pair(annotator: User, track: str, round_id: int | None = None) -> NoPair:
         return _none_wanted(track, here)
     unmet = _unmet(annotator, wanted)
     if not unmet.exists():
-        return NoPair(
-            Reason.ALREADY_MET,
-            "The pairs that are left are ones you have already met: nobody judges both tracks of a pair, "
-            "nor one pair twice. They wait for other people.",
-        )
+        return NoPair.of(Reason.ALREADY_MET)
     free = _free(unmet)
     if not free.exists():
-        return NoPair(
-            Reason.NOTHING_FREE_NOW,
-            "The pairs that are left are in other people's hands just now. Come back in a few minutes.",
-        )
+        return NoPair.of(Reason.NOTHING_FREE_NOW)
     return _limit(annotator, track, free)
 
 
 def _none_wanted(track: str, here: Q) -> NoPair:
     unmade = VideoSample.objects.filter(path="", error="", pairs_as_first__round__is_open=True)
     if unmade.exists():
-        return NoPair(Reason.BEING_MADE, "New videos are being made. Come back in a few minutes.")
+        return NoPair.of(Reason.BEING_MADE)
     if _is_paused(track, here):
-        return NoPair(Reason.ROUND_PAUSED, "This work is paused just now. Come back later.")
+        return NoPair.of(Reason.ROUND_PAUSED)
     if _open_slots(track).filter(here).exists():
-        return NoPair(
-            Reason.NO_CONSENT,
-            "The pairs that are left show people who did not agree to that, so nobody is shown them.",
-        )
-    return NoPair(Reason.ALL_JUDGED, "Every pair of this track has its votes. Thank you.")
+        return NoPair.of(Reason.NO_CONSENT)
+    return NoPair.of(Reason.ALL_JUDGED)
 
 
 def _limit(annotator: User, track: str, free: QuerySet[Slot]) -> NoPair:
@@ -237,24 +212,12 @@ def _limit(annotator: User, track: str, free: QuerySet[Slot]) -> NoPair:
     most = settings.MAX_PAIRS_PER_ANNOTATOR
     rounds = Round.objects.filter(Exists(free.filter(round=OuterRef("pk"))))
     if most and all(round.slots.filter(annotator=annotator).count() >= most for round in rounds):
-        return NoPair(
-            Reason.ROUND_CAP,
-            f"You have judged {most} pairs of this round, as many as one person may. Thank you.",
-        )
+        return NoPair.of(Reason.ROUND_CAP, maximum=most)
     if not _far_enough(annotator, track, free).exists():
-        return NoPair(
-            Reason.SAME_PERSON_OTHER_TRACK,
-            "The pairs that are left show people whom you have met on the other track among your last "
-            f"{settings.SAME_PERSON_OTHER_TRACK_GAP} pairs. They come once you have judged others, or go to "
-            "other people; the other track may have some for you now.",
-        )
+        return NoPair.of(Reason.SAME_PERSON_OTHER_TRACK, gap=settings.SAME_PERSON_OTHER_TRACK_GAP)
     if most := settings.MAX_PAIRS_PER_ANNOTATOR_AND_IDENTITY:
-        return NoPair(
-            Reason.IDENTITY_CAP,
-            "The pairs that are left show people whom you have judged as often as one person may "
-            f"({most}). They wait for other people.",
-        )
-    return NoPair(Reason.JUST_FREED, "A pair has become free this very moment. Look again.")
+        return NoPair.of(Reason.IDENTITY_CAP, maximum=most)
+    return NoPair.of(Reason.JUST_FREED)
 
 
 def _far_enough(annotator: User, track: str, slots: QuerySet[Slot]) -> QuerySet[Slot]:

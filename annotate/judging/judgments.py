@@ -24,17 +24,17 @@ class LeaseLostError(Exception):
     """The slot is not this person's (any more): it was given to somebody else, or never leased to them."""
 
 
-class AlreadyJudgedError(Exception):
+class AlreadyAnsweredError(Exception):
     """The pair holds an answer of this person already, which stands.
 
     Attributes:
-        judgment: that answer.
+        answer: that answer.
         is_same: whether the one that was refused says the same.
     """
 
-    def __init__(self, judgment: Judgment, *, is_same: bool) -> None:
+    def __init__(self, answer: Any, *, is_same: bool) -> None:
         super().__init__("this pair already has your answer")
-        self.judgment, self.is_same = judgment, is_same
+        self.answer, self.is_same = answer, is_same
 
 
 class TooLateError(Exception):
@@ -66,7 +66,7 @@ def submit_judgment(
 
     Raises:
         LeaseLostError: the slot is somebody else's by now.
-        AlreadyJudgedError: the slot has another answer, or the same under another key.
+        AlreadyAnsweredError: the slot has another answer, or the same under another key.
         TooSoonError: it came sooner after the pair was shown than `settings.ANSWER_GUARD_MS` allows.
         NotWatchedError: less of a video was shown than the track's watch gate asks for.
         ValueError: an unknown choice, details that do not go with it, or a key of another answer.
@@ -151,14 +151,14 @@ def _said_before(slot: Slot, choice: str, key: UUID, details: Details) -> Judgme
     """The answer that was stored under this key, if it is this one.
 
     Raises:
-        AlreadyJudgedError: it is not, or there is none.
+        AlreadyAnsweredError: it is not, or there is none.
     """
     said = slot.judgments.filter(idempotency_key=key).first()
     if said is not None and _says(said, slot, choice, details):
         return said
     stands = slot.judgments.order_by("-revision")[0]
     stands.slot = slot
-    raise AlreadyJudgedError(stands, is_same=_says(stands, slot, choice, details))
+    raise AlreadyAnsweredError(stands, is_same=_says(stands, slot, choice, details))
 
 
 def _says(judgment: Judgment, slot: Slot, choice: str, details: Details) -> bool:
@@ -192,7 +192,6 @@ def _append(
 
 
 def _words(slot: Slot, choice: str, details: Details) -> dict[str, Any]:
-    """What an answer says, as it is stored."""
     verdict, strength = verdict_of(choice, first_on_left=slot.first_on_left), details.get("strength", "")
     check_strength(choice, strength)
     return {

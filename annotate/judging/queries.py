@@ -13,6 +13,7 @@ from django.db.models import Count, DurationField, Exists, ExpressionWrapper, F,
 from django.db.models.functions import Now
 from django_stubs_ext import WithAnnotations
 
+from annotate.database.statements import first_row, rows
 from annotate.models import Disqualification, Judgment, Round, Slot, Use, User, VideoPair
 from annotate.privacy.consent_queries import given
 from rlhf.records import Track
@@ -65,8 +66,8 @@ def leased_slots(annotator: User) -> QuerySet[Slot]:
 def may_be_shown(pair: str) -> Q:
     """Whether everybody in a pair agreed to that: its person, and of gold whoever its copies show."""
     agreed = Q(given(f"{pair}__instance__group", Use.SHOW))
-    for place in ("first", "second"):
-        copy = f"{pair}__{place}__copy_of"
+    for sample in ("first", "second"):
+        copy = f"{pair}__{sample}__copy_of"
         agreed &= Q(**{copy: None}) | Q(given(f"{copy}__instance__group", Use.SHOW))
     return agreed
 
@@ -106,9 +107,6 @@ def changeable_judgment(annotator: User, track: str, lease: UUID | None = None) 
 
 def latest_judgments(pair_id: int) -> list[Judgment]:
     """The votes that count: of each judged slot the highest revision, unless its person is disqualified."""
-    with connection.cursor() as cursor:
-        cursor.execute(_LATEST, [pair_id])
-        rows = cursor.fetchall()
     return [
         _read(
             Judgment,
@@ -117,7 +115,7 @@ def latest_judgments(pair_id: int) -> list[Judgment]:
             verdict=verdict,
             is_simulated=is_simulated,
         )
-        for pk, slot, track, annotator, side, verdict, is_simulated in rows
+        for pk, slot, track, annotator, side, verdict, is_simulated in rows(_LATEST, [pair_id])
     ]
 
 
@@ -128,8 +126,7 @@ def take_turn(annotator: User) -> bool:
     """
     if not settings.ANSWER_GUARD_MS or annotator.is_simulated:
         return False
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM annotate_user WHERE id = %s FOR NO KEY UPDATE", [annotator.pk])
+    rows("SELECT 1 FROM annotate_user WHERE id = %s FOR NO KEY UPDATE", [annotator.pk])
     return True
 
 
@@ -138,9 +135,7 @@ def lock_slot(annotator: User, lease: UUID) -> tuple[Slot, timedelta] | None:
 
     The slot and its pair are locked.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_LOCK, [lease, annotator.pk])
-        row = cursor.fetchone()
+    row = first_row(_LOCK, [lease, annotator.pk])
     if row is None:
         return None
     in_hand, slot, track, side, judged_at, pair, first, second, is_adjudicated, gold = row[:10]
@@ -191,7 +186,6 @@ def num_held(annotator: User, track: str) -> int:
 
 
 def own_counts(annotator: User) -> dict[str, int]:
-    """How many answers this person has given, per track."""
     counts = dict.fromkeys((str(track) for track in Track), 0)
     judged = Slot.objects.filter(annotator=annotator).exclude(judged_at=None)
     counts.update(judged.values_list("track").annotate(Count("id")))

@@ -19,14 +19,14 @@ from rlhf.votes.pareto import resolve_pair as resolve_tracks
 from rlhf.votes.stopping import Rule, decide
 
 Votes = Mapping[Track, Sequence[Judgment]]
-Found = Mapping[Track, records.Consensus]
+Conclusions = Mapping[Track, records.Consensus]
 
 
 @dataclass(frozen=True)
 class Resolution:
     """What the votes on a pair come to; `stop` and `probability` are of adaptive rounds."""
 
-    found: Found
+    conclusions: Conclusions
     state: JointState
     chosen: Sample | None
     reason: str
@@ -68,7 +68,7 @@ def resolve_votes(pair: VideoPair, votes: Sequence[Judgment], *, may_retract: bo
     made = _resolve(pair, by_track)
     _store(pair, made, by_track)
     if may_retract:
-        undecided = [str(track) for track, consensus in made.found.items() if consensus.verdict is None]
+        undecided = [str(track) for track, consensus in made.conclusions.items() if consensus.verdict is None]
         Consensus.objects.filter(pair=pair, track__in=undecided).delete()
     if made.next_track is not None and (rule := pair.round.rule):
         ask_for_votes(pair, made.next_track, 1 if by_track[made.next_track] else rule.minimum)
@@ -102,7 +102,7 @@ def _by_probability(pair: VideoPair, by_track: Votes, rule: Rule) -> Resolution:
     votes = {track: [vote_of(vote, pair.pk) for vote in given] for track, given in by_track.items()}
     decision = decide(pair.pk, votes, models, rule)
     return Resolution(
-        found=decision.found if decision.stop else {track: resolve_track([], 1) for track in Track},
+        conclusions=decision.found if decision.stop else {track: resolve_track([], 1) for track in Track},
         state=decision.state,
         chosen=decision.chosen,
         reason=decision.reason,
@@ -112,9 +112,9 @@ def _by_probability(pair: VideoPair, by_track: Votes, rule: Rule) -> Resolution:
     )
 
 
-def _jointly(found: Found) -> Resolution:
-    joint = resolve_tracks(found[Track.IDENTITY], found[Track.CONTROLLABILITY])
-    return Resolution(found, joint.state, joint.chosen, joint.reason)
+def _jointly(conclusions: Conclusions) -> Resolution:
+    joint = resolve_tracks(conclusions[Track.IDENTITY], conclusions[Track.CONTROLLABILITY])
+    return Resolution(conclusions, joint.state, joint.chosen, joint.reason)
 
 
 def _verdicts(votes: Sequence[Judgment]) -> list[Verdict]:
@@ -134,7 +134,7 @@ def _store(pair: VideoPair, made: Resolution, by_track: Votes) -> None:
             inputs_hash=consensus.inputs_hash,
             is_simulated=any(vote.is_simulated for vote in by_track[track]),
         )
-        for track, consensus in made.found.items()
+        for track, consensus in made.conclusions.items()
         if consensus.verdict is not None
     ]
     if decided:

@@ -15,6 +15,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from annotate.database import clock
+from annotate.database.statements import first_row
 from annotate.gold.gold_slots import drop_gold, is_golds_turn, keep_gold, lease_gold, lease_training
 from annotate.gold.qualification_queries import Standing, standing_of
 from annotate.judging import lease_statements
@@ -88,9 +89,13 @@ def lease_slot(
         "person_cap": person_cap,
         "other_track_gap": settings.SAME_PERSON_OTHER_TRACK_GAP,
     }
-    alike, has_cap = lease_statements.alike(annotator), bool(person_cap)
+    return _lease_next(annotator, values, with_gold=not is_used_up and is_golds_turn())
+
+
+def _lease_next(annotator: User, values: Mapping[str, Any], *, with_gold: bool) -> Slot | None:
+    alike, has_cap = lease_statements.alike(annotator), bool(values["person_cap"])
     fresh = lease_statements.queue(alike + lease_statements.NOT_MET_AS_GOLD, has_cap=has_cap)
-    if not is_used_up and is_golds_turn():
+    if with_gold:
         gold = lease_gold(fresh, alike.format(pair="p.id", round="p.round_id"), values)
         if gold is not None:
             return leased_slots(annotator).get(pk=gold)
@@ -102,14 +107,14 @@ def lease_slot(
 def _take(annotator: User, statement: str, values: Mapping[str, Any]) -> Slot | None:
     for _ in range(5):
         try:
-            found = _lease(statement + lease_statements.TAKE, values)
+            leased = _lease(statement + lease_statements.TAKE, values)
         except IntegrityError:
             # The same person leased another slot of this pair at this very moment: take another pair.
             continue
-        if found is None:
+        if leased is None:
             return None
         # It may have run out, and be somebody else's, before it could be read.
-        if slot := leased_slots(annotator).filter(pk=found).first():
+        if slot := leased_slots(annotator).filter(pk=leased).first():
             return slot
     return None
 
@@ -129,9 +134,8 @@ def _lease_training(annotator: User, track: Track, standing: Standing, ahead_of:
 def _lease(statement: str, values: Mapping[str, Any]) -> int | None:
     # A statement on its own is a transaction; within one, a conflict must not end that.
     inside = transaction.atomic() if connection.in_atomic_block else nullcontext()
-    with inside, connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        row = cursor.fetchone()
+    with inside:
+        row = first_row(statement, values)
     return row[0] if row else None
 
 
@@ -178,19 +182,16 @@ def open_slots(pair: VideoPair) -> None:
         refuse_pair(pair, f"the prompt was not read whole by {pair.prompt_unread}")
         return
     first, second = pair.first.facts, pair.second.facts
-    for name in FACTS_ALIKE:
-        if first.get(name) != second.get(name):
-            refuse_pair(
-                pair,
-                f"its videos differ in {name}: {first.get(name)} and {second.get(name)}; sample both again",
-            )
-            return
-    place = random()
+    if unlike := next((name for name in FACTS_ALIKE if first.get(name) != second.get(name)), ""):
+        values = f"{first.get(unlike)} and {second.get(unlike)}"
+        refuse_pair(pair, f"its videos differ in {unlike}: {values}; sample both again")
+        return
+    random_key = random()
     rule = pair.round.rule
     wanted = {leading_track(pair.pk): rule.minimum} if rule else dict.fromkeys(Track, pair.round.votes_wanted)
     Slot.objects.bulk_create(
         [
-            Slot(pair=pair, round=pair.round, track=track, ordinal=ordinal, random_key=place)
+            Slot(pair=pair, round=pair.round, track=track, ordinal=ordinal, random_key=random_key)
             for track, count in wanted.items()
             for ordinal in range(count)
         ],

@@ -2,9 +2,9 @@
 
 from django.urls import path
 
-from annotate.judging import media_views, views
+from annotate.judging import views
 
 urlpatterns = [
-    path("judge/<track:track>/", views.judge, name="judge"),
-    path("media/<uuid:lease>/<str:name>", media_views.leased_media, name="leased_media"),
+    path("judge/<track:track>/", views.JudgingPage.as_view(), name="judge"),
+    path("media/<uuid:lease>/<str:name>", views.leased_media, name="leased_media"),
 ]

@@ -11,14 +11,13 @@ from rlhf.votes.fit import FIT_VERSION, fit_votes
 
 
 def fit_round(round: Round) -> list[VoteFit]:
-    """Fit each track, people and simulated annotators apart; the same votes are never read twice.
+    """Fit each track, people and simulated annotators apart, and return the fits that are new.
+
+    The same votes are never read twice.
 
     Where something new was found in a round that stops by probability, its open pairs are resolved again:
     what is known of their voters by now may settle them. Safe to repeat, and to kill: a fit is one row, and
     resolving again changes nothing. While one job is at it, another one does nothing.
-
-    Returns:
-        The new fits.
     """
     with hold(f"fit of round {round.pk}") as is_alone:
         return _fit_all(round) if is_alone else []

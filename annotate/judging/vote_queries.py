@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Subquery
@@ -33,35 +33,25 @@ from rlhf.votes.stopping import Stop
 from rlhf.votes.vote import Vote
 
 
-def vote_of(judgment: Judgment, pair_id: int, gold: Mapping[str, str] | None = None) -> Vote:
-    """A vote as `rlhf` reads it; its slot must be at hand."""
+def vote_of(judgment: Judgment, pair_id: int) -> Vote:
+    """A vote on a pair that is no gold, as `rlhf` reads it; its slot must be at hand."""
     slot = judgment.slot
     assert slot.annotator_id is not None, "a judged slot has its person"
-    known = (gold or {}).get(slot.track)
-    return Vote(
-        pair=pair_id,
-        track=Track(slot.track),
-        annotator=slot.annotator_id,
-        verdict=Verdict(judgment.verdict),
-        first_on_left=slot.first_on_left,
-        gold=Verdict(known) if known else None,
-    )
+    return Vote(pair_id, Track(slot.track), slot.annotator_id, Verdict(judgment.verdict), slot.first_on_left)
 
 
 def counting_votes(round: Round, track: Track, *, is_simulated: bool) -> list[Vote]:
     """The votes of a round's track that count, of people or of simulated annotators, in a fixed order."""
-    newest = (
-        Judgment.objects.filter(~disqualified("slot__annotator"), slot__round=round, slot__track=track)
-        .filter(is_simulated=is_simulated)
-        .select_related("slot__pair")
-        .only("verdict", "slot__track", "slot__first_side", "slot__annotator", "slot__pair__gold_verdicts")
-        .order_by("slot_id", "-revision")
-        .distinct("slot_id")
-    )
-    return [
-        vote_of(judgment, judgment.slot.pair_id, judgment.slot.pair.gold_verdicts)
-        for judgment in newest.iterator(chunk_size=5_000)
-    ]
+    judgments = Judgment.objects.filter(slot__round=round, slot__track=track, is_simulated=is_simulated)
+    counting = _newest(judgments.filter(~disqualified("slot__annotator")))
+    return [_vote(row) for row in counting.iterator(chunk_size=5_000)]
+
+
+def _newest(judgments: QuerySet[Judgment]) -> QuerySet[Judgment, tuple[Any, ...]]:
+    """Of each slot the last revision, in the columns of `_vote`."""
+    of_slot = ("judged_at", "id", "pair_id", "track", "annotator_id", "first_side", "pair__gold_verdicts")
+    columns = (*(f"slot__{name}" for name in of_slot), "verdict", "evidence__active_ms")
+    return judgments.order_by("slot_id", "-revision").distinct("slot_id").values_list(*columns)
 
 
 def news_of_votes(round: Round, *, version: str) -> dict[tuple[Track, bool], str]:
@@ -96,9 +86,8 @@ def newest_digests(round: Round) -> dict[tuple[Track, bool], str]:
 def newest_models(round_id: int, *, is_simulated: bool) -> dict[Track, VoteModel]:
     """What is known of the voters of each track; before the first fit, nobody is known."""
     fits = VoteFit.objects.filter(round=round_id, is_simulated=is_simulated)
-    found = dict(fits.order_by("track", "-id").distinct("track").values_list("track", "model"))
-    known = {Track(track): VoteModel.from_json(model) for track, model in found.items()}
-    return {track: known.get(track) or VoteModel() for track in Track}
+    newest = dict(fits.order_by("track", "-id").distinct("track").values_list("track", "model"))
+    return {track: VoteModel.from_json(newest[track]) if track in newest else VoteModel() for track in Track}
 
 
 def pairs_still_open(round: Round) -> QuerySet[PreferencePair]:
@@ -179,27 +168,14 @@ def round_votes(round: Round, *, is_simulated: bool, pairs: Collection[int] | No
 
     Training says nothing of work, and a repeated pair has no answer that is known.
     """
-    rows = (
+    judgments = (
         Judgment.objects.filter(slot__round=round, is_simulated=is_simulated)
         .exclude(slot__pair__gold__kind=GoldKind.REPEAT)
         .exclude(slot__pair__gold__is_training=True)
-        .order_by("slot_id", "-revision")
-        .distinct("slot_id")
-        .values_list(
-            "slot__judged_at",
-            "slot_id",
-            "slot__pair_id",
-            "slot__track",
-            "slot__annotator_id",
-            "verdict",
-            "slot__first_side",
-            "evidence__active_ms",
-            "slot__pair__gold_verdicts",
-        )
     )
     if pairs is not None:
-        rows = rows.filter(slot__pair__in=pairs)
-    return [_vote(row) for row in sorted(rows, key=lambda row: row[:2])]
+        judgments = judgments.filter(slot__pair__in=pairs)
+    return [_vote(row) for row in sorted(_newest(judgments), key=lambda row: row[:2])]
 
 
 def disqualified_people() -> set[int]:
@@ -207,7 +183,7 @@ def disqualified_people() -> set[int]:
 
 
 def _vote(row: tuple[Any, ...]) -> Vote:
-    _, _, pair, track, annotator, verdict, first_side, active_ms, gold = row
+    _, _, pair, track, annotator, first_side, gold, verdict, active_ms = row
     known = (gold or {}).get(track)
     return Vote(
         pair=pair,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
@@ -12,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from annotate.core.access import SignedInRequest, leads_only, visible_rounds
-from annotate.models import Round, RoundFigures
+from annotate.models import Round
 from annotate.quality import queries as quality_queries
 from annotate.quality.tasks import send_figures
 from annotate.quality.vote_statistics import FIGURES_VERSION
@@ -27,24 +26,6 @@ AGREEMENT = {
     "ac1": ("Gwet's AC1", "the same, and holds when one verdict is common"),
     "raw": ("Raw agreement", "how often two votes on a pair are equal; leaves chance in"),
 }
-
-
-@dataclass(frozen=True)
-class AgreementRow:
-    title: str
-    hint: str
-    figure: Mapping[str, Any]
-    level: float | None
-
-
-@dataclass(frozen=True)
-class TrackFigures:
-    """One track of the stored figures, drawn."""
-
-    track: Track
-    agreement: list[AgreementRow]
-    verdicts: Parts
-    answers: Parts
 
 
 @leads_only
@@ -79,25 +60,25 @@ def _kind(round: Round, *, is_simulated: bool) -> dict[str, Any]:
         "has_votes": quality_queries.has_votes(round, is_simulated=is_simulated),
         "stored": stored,
         "is_old": stored is not None and stored.inputs_hash != now,
-        "tracks": _tracks(stored) if stored else [],
+        "tracks": [_track(track, stored.figures[str(track)]) for track in Track] if stored else [],
     }
 
 
-def _tracks(stored: RoundFigures) -> list[TrackFigures]:
-    return [_track(track, stored.figures[str(track)]) for track in Track]
-
-
-def _track(track: Track, figures: Mapping[str, Any]) -> TrackFigures:
-    rows = [
-        AgreementRow(title, hint, figures["agreement"][name], None if name == "raw" else 0.0)
-        for name, (title, hint) in AGREEMENT.items()
-    ]
-    return TrackFigures(
-        track,
-        rows,
-        _parts("Verdicts", figures["verdicts"], Verdict),
-        _parts("Answers by side", figures["answers"], CHOICES),
-    )
+def _track(track: Track, figures: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "track": track,
+        "agreement": [
+            {
+                "title": title,
+                "hint": hint,
+                "figure": figures["agreement"][name],
+                "level": None if name == "raw" else 0.0,
+            }
+            for name, (title, hint) in AGREEMENT.items()
+        ],
+        "verdicts": _parts("Verdicts", figures["verdicts"], Verdict),
+        "answers": _parts("Answers by side", figures["answers"], CHOICES),
+    }
 
 
 def _parts(title: str, counts: Mapping[str, int], names: Iterable[str]) -> Parts:
@@ -107,7 +88,6 @@ def _parts(title: str, counts: Mapping[str, int], names: Iterable[str]) -> Parts
 @leads_only
 @require_POST
 def compute(request: SignedInRequest, round_id: int) -> HttpResponse:
-    """Ask a worker for the figures that take long."""
     round = get_object_or_404(visible_rounds(request.user), pk=round_id)
     send_figures(round)
     messages.info(request, "A worker computes the figures. Reload the page in a moment.")

@@ -11,7 +11,7 @@ from annotate.gold.qualification_queries import standing_of
 from annotate.judging import queries as judging_queries
 from annotate.judging.assignment_queries import MAX_COUNTED, open_pairs_for, own_entries
 from annotate.loop.views import waiting_rounds
-from annotate.rounds import queries
+from annotate.models import IdentityGroup
 from rlhf.records import Track
 
 
@@ -38,5 +38,5 @@ def home(request: SignedInRequest) -> HttpResponse:
         "most_counted": MAX_COUNTED,
     }
     if user.is_lead:
-        context |= {"rounds": waiting_rounds(user), "num_people": queries.people().count()}
+        context |= {"rounds": waiting_rounds(user), "num_people": IdentityGroup.objects.count()}
     return render(request, "annotate/loop/home.html", context)

@@ -23,7 +23,7 @@ from rlhf.records import Track
 
 @dataclass(frozen=True)
 class Step:
-    """What advancing a round did (a queued run, which a door must send), or what it waits for."""
+    """What advancing a round did (a queued run, which the caller must send), or what it waits for."""
 
     message: str
     run: Run | None = None
@@ -88,8 +88,7 @@ def _votes_wanted(round: Round) -> Step | None:
     )
     if not wanted:
         return None
-    parts = [f"{wanted[str(track)]} on {track}" for track in Track if str(track) in wanted]
-    votes = " and ".join(parts)
+    votes = " and ".join(f"{wanted[str(track)]} on {track}" for track in Track if str(track) in wanted)
     says = f"waiting for people: {votes}"
     if round.state == RoundState.PAUSED:
         says = f"paused, so nobody is asked for {votes}; reopen the round, or close it to go on without"

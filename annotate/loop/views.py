@@ -27,8 +27,8 @@ from rlhf.plots.pages import Plot, curve
 
 def waiting_rounds(user: User) -> list[dict[str, Any]]:
     rounds = list(visible_rounds(user))
-    found = funnels(rounds)
-    return [{"round": round, "funnel": found[round.pk]} for round in rounds]
+    by_round = funnels(rounds)
+    return [{"round": round, "funnel": by_round[round.pk]} for round in rounds]
 
 
 @leads_only
@@ -84,12 +84,12 @@ def _curves(run: Run) -> list[Plot]:
 @leads_only
 @require_POST
 def advance(request: SignedInRequest, round_id: int) -> HttpResponse:
-    """Take the next step; before a training it is a look at what would be trained."""
+    """Take the next step; before a training it is a preview of what would be trained."""
     round = get_object_or_404(visible_rounds(request.user), pk=round_id)
     include_simulated = request.POST.get("include_simulated") == "on"
     if is_ready_to_train(round):
-        look = reverse("launch", args=[round.pk])
-        return redirect(f"{look}?include_simulated=on" if include_simulated else look)
+        preview = reverse("launch", args=[round.pk])
+        return redirect(f"{preview}?include_simulated=on" if include_simulated else preview)
     try:
         step = advance_round(round, include_simulated=include_simulated, actor=request.user)
     except RoundError as error:
@@ -103,7 +103,6 @@ def advance(request: SignedInRequest, round_id: int) -> HttpResponse:
 @leads_only
 @require_POST
 def choosing(request: SignedInRequest, round_id: int) -> HttpResponse:
-    """Let annotators ask for the round, or not."""
     round = get_object_or_404(visible_rounds(request.user), pk=round_id)
     try:
         let_choose(round, request.POST.get("may_be_chosen") == "on", actor=request.user)

@@ -13,24 +13,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.urls import reverse
-from tqdm import tqdm
 
 from annotate.accounts.accounts import create_account, renew_password
 from annotate.core.errors import RoundError
-from annotate.jobs import tasks
 from annotate.jobs.queries import done_run, stuck_runs
 from annotate.jobs.runs import retry_run
-from annotate.loop.loop import Step, advance_round
-from annotate.management.loop_command import curate_with_bar, wait_for_run
+from annotate.loop.loop import advance_round
+from annotate.management.loop_command import import_folder, send_run
 from annotate.models import IdentityGroup, Round, Split, Stage, Use, User
 from annotate.people import queries as curation_queries
-from annotate.people.identities import import_people
 from annotate.people.instances import build_instances
 from annotate.people.prompt_reader_queries import part_by_prompt
 from annotate.privacy.consent_queries import given, refusal
@@ -39,8 +34,8 @@ from annotate.rounds.funnel_queries import round_funnel
 from annotate.rounds.rounds import import_model, plan_pairs, start_round
 from annotate.rounds.sampling import queue_sampling
 from annotate.rounds.simulation import SimulatedVoter, simulate_round
+from generator.files import replacing
 from generator.instances import Draw
-from rlhf.records import Track
 
 Say = Callable[[str], None]
 
@@ -55,13 +50,15 @@ VOTER = SimulatedVoter(accuracy=0.85, tie_rate=0.05, side_bias=0.05)
 SIMULATED_ANNOTATORS = 8
 
 
-@dataclass
 class Progress:
     """What the demo prints and remembers between runs."""
 
-    say: Say
-    folder: Path
-    wall_s: dict[str, float] = field(default_factory=dict)
+    def __init__(self, say: Say) -> None:
+        self.say = say
+        self.folder = settings.VAR_DIR / "demo"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        report = self.folder / "report.json"
+        self.wall_s: dict[str, float] = json.loads(report.read_text())["wall_s"] if report.exists() else {}
 
     @contextmanager
     def stage(self, name: str, title: str) -> Iterator[None]:
@@ -75,7 +72,7 @@ class Progress:
 
 def run_synthetic(say: Say) -> dict[str, Any]:
     """The loop on the embedded world, with simulated annotators; returns the report."""
-    progress = _progress(say)
+    progress = Progress(say)
     with progress.stage("identities", "1  identities: drawing people and importing them"):
         for split, count in PEOPLE.items():
             drawn = IdentityGroup.objects.filter(source="portraits", split=split)
@@ -88,21 +85,16 @@ def run_synthetic(say: Say) -> dict[str, Any]:
     with progress.stage("samples", "4  samples: two videos of each instance, on the gpu queue"):
         round = _sampled_round(say, "demo", "portraits", votes_wanted=VOTES_WANTED)
     with progress.stage("tracks", "5  two tracks: simulated annotators judge over the HTTP API"):
-        if advance_is_waiting(round):
-            simulate_round(round, VOTER, count=SIMULATED_ANNOTATORS, seed=0, url=local_url())
-    for name, stage, title in (
-        ("dpo", Stage.DPO, "6-9  consensus, Pareto, export, and a Flow-DPO round"),
-        (
-            "evaluation",
-            Stage.EVALUATE,
-            "10  evaluation: the tuned model against its parent, on held-out people",
-        ),
-    ):
-        with progress.stage(name, title):
-            if done_run(round, stage) is None:
-                _take_step(round)
+        if round.pairs.filter(slots__judged_at=None, slots__isnull=False).exists():
+            site = f"http://127.0.0.1:{settings.PORT}"
+            simulate_round(round, VOTER, count=SIMULATED_ANNOTATORS, seed=0, url=site)
+    with progress.stage("dpo", "6-9  consensus, Pareto, export, and a Flow-DPO round"):
+        _take_step(round, Stage.DPO)
+    with progress.stage("evaluation", "10  evaluation: tuned model against its parent, on held-out people"):
+        _take_step(round, Stage.EVALUATE)
     report = queries.round_report(round) | {"wall_s": progress.wall_s}
-    write_report(progress.folder, report)
+    with replacing(progress.folder / "report.json") as unfinished:
+        unfinished.write_text(json.dumps(report, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return report
 
 
@@ -114,7 +106,7 @@ def run_people(folder: Path, say: Say, consent: Sequence[str] | None = None) -> 
     Raises:
         ValueError: nobody agreed to being shown.
     """
-    progress = _progress(say)
+    progress = Progress(say)
     source = folder.resolve().name
     with progress.stage("identities", f"1  identities: importing {folder}"):
         _import(say, folder, Split.TRAIN, source, consent)
@@ -135,19 +127,6 @@ def _refuse_without_consent(say: Say, source: str) -> None:
         say(f"   left out: {without}")
 
 
-def advance_is_waiting(round: Round) -> bool:
-    """Whether people (or simulated annotators) still have votes to give."""
-    return round.pairs.filter(slots__judged_at=None, slots__isnull=False).exists()
-
-
-def local_url() -> str:
-    return f"http://127.0.0.1:{settings.PORT}"
-
-
-def track_addresses() -> list[str]:
-    return [settings.SITE_URL + reverse("judge", args=[track]) for track in Track]
-
-
 def demo_accounts() -> list[dict[str, str]]:
     """Sign-ins of a demo annotator and a demo lead: random once, then the same in every run."""
     path = settings.VAR_DIR / "demo" / "accounts.json"
@@ -164,48 +143,22 @@ def demo_accounts() -> list[dict[str, str]]:
     return [{"username": username, "password": password} for username, password in known.items()]
 
 
-def write_report(folder: Path, report: dict[str, Any]) -> None:
-    temporary = folder / "report.json.tmp"
-    temporary.write_text(json.dumps(report, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    os.replace(temporary, folder / "report.json")
-
-
-def _progress(say: Say) -> Progress:
-    folder = settings.VAR_DIR / "demo"
-    folder.mkdir(parents=True, exist_ok=True)
-    report = folder / "report.json"
-    earlier = json.loads(report.read_text(encoding="utf-8"))["wall_s"] if report.exists() else {}
-    return Progress(say, folder, earlier)
-
-
 def _draw_people(folder: Path, split: Split, count: int) -> Path:
     """Draw portraits of people once; the marker is written last."""
-    place = folder / split
+    people = folder / split
     if not (folder / f"{split}.done").exists():
-        command = [sys.executable, "-m", "generator.portraits", str(place), "--identities", str(count)]
+        command = [sys.executable, "-m", "generator.portraits", str(people), "--identities", str(count)]
         subprocess.run([*command, "--split", str(split)], cwd=settings.BASE_DIR, check=True)
         (folder / f"{split}.done").touch()
-    return place
+    return people
 
 
 def _import(
-    say: Say,
-    folder: Path,
-    split: Split,
-    source: str = "portraits",
-    consent: Sequence[str] | None = None,
+    say: Say, folder: Path, split: Split, source: str = "portraits", consent: Sequence[str] | None = None
 ) -> None:
-    report = import_people(
-        folder,
-        source=source,
-        split=split,
-        consent=consent,
-        follow=lambda people: tqdm(people, desc="  import", unit="person"),
-    )
-    outcome = curate_with_bar(report.people)
-    say(f"   {report.num_people} people, {report.num_new} new references, {outcome['kept']} usable")
-    unreadable = [f"{item.path}: {item.reason}: {item.detail}" for item in report.rejected]
-    for line in [*unreadable, *outcome["rejected"]]:
+    report = import_folder(folder, source=source, split=split, consent=consent)
+    say(f"   {report['people']} people, {report['new_references']} new references, {report['kept']} usable")
+    for line in report["rejected"]:
         say(f"   left out {line}")
 
 
@@ -217,23 +170,20 @@ def _sampled_round(say: Say, name: str, source: str, *, votes_wanted: int) -> Ro
     for line in unread:
         say(f"   left out {line}")
     plan_pairs(round, whole)
-    run = queue_sampling(round)
-    if run is not None:
-        tasks.send_run(run)
-        wait_for_run(run)
+    send_run(queue_sampling(round))
     funnel = round_funnel(round)
     if funnel.samples_failed:
         raise RoundError(f"{funnel.samples_failed} videos could not be made; see the round's page")
     return round
 
 
-def _take_step(round: Round) -> Step:
-    """One step of the round to its end; a step that an earlier demo left unfinished goes on."""
+def _take_step(round: Round, stage: Stage) -> None:
+    """The round's step to the end of a stage, unless it was taken; one that was left unfinished goes on."""
+    if done_run(round, stage) is not None:
+        return
     for run in stuck_runs(round):
         retry_run(run)
     step = advance_round(round, include_simulated=True)
     if step.run is not None:
         step.run.refresh_from_db()
-        tasks.send_run(step.run)
-        wait_for_run(step.run)
-    return step
+    send_run(step.run)

@@ -6,7 +6,10 @@ import json
 import sys
 import threading
 import time
-from typing import Any
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -16,9 +19,11 @@ from tqdm import tqdm
 from annotate.core.errors import RoundError
 from annotate.jobs import tasks
 from annotate.jobs.queries import run_progress
-from annotate.models import Round, Run, RunStatus
+from annotate.models import ModelVersion, Round, Run, RunStatus, Split
 from annotate.people import queries as curation_queries
 from annotate.people.curation import curate_people
+from annotate.people.identities import import_people
+from annotate.privacy.consent_queries import Consent, sentence
 from annotate.rounds import queries
 from generator.curation.card import read_uses
 from generator.rundir import RunError
@@ -26,12 +31,32 @@ from generator.rundir import RunError
 #: What a person can put right; anything else is a defect and keeps its traceback.
 FAILURES = (RoundError, RunError, ValueError, OSError)
 
+#: Adds one argument, or several, to a command's parser.
+Argument = Callable[[CommandParser], Any]
+
+
+def argument(name: str, **options: Any) -> Argument:
+    return lambda parser: parser.add_argument(name, **options)
+
+
+def switch(name: str, help: str) -> Argument:
+    return argument(name, action="store_true", help=help)
+
+
+ROUND = argument("--round", help="the round's name or number; the newest open one by default")
+WAIT = switch("--wait", "show progress and return when it ends")
+SPLIT = argument("--split", choices=Split.values, help="only people of this split")
+SOURCE = argument("--source", help="only people of this source")
+
 
 class LoopCommand(BaseCommand):
     """A command that does one thing and says what it did, for people or (`--json`) for machines."""
 
+    arguments: ClassVar[tuple[Argument, ...]] = ()
+
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+        for add in (*self.arguments, switch("--json", "print one JSON object instead of text")):
+            add(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -44,7 +69,7 @@ class LoopCommand(BaseCommand):
             for name, value in result.items():
                 self.stdout.write(f"{name.replace('_', ' ')}: {_readable(value)}")
 
-    def run(self, **options: Any) -> dict[str, Any]:
+    def run(self, *args: Any, **options: Any) -> dict[str, Any]:
         raise NotImplementedError(f"{type(self).__name__} must say what it does")
 
 
@@ -56,10 +81,6 @@ def _readable(value: Any) -> str:
     return str(value)
 
 
-def add_round_argument(parser: CommandParser) -> None:
-    parser.add_argument("--round", help="the round's name or number; the newest open one by default")
-
-
 def chosen_round(options: dict[str, Any]) -> Round:
     """The round that was named, or the newest open one.
 
@@ -67,71 +88,91 @@ def chosen_round(options: dict[str, Any]) -> Round:
         RoundError: there is no such round.
     """
     name = options["round"]
-    found = queries.find_round(name)
-    if found is None:
+    round = queries.find_round(name)
+    if round is None:
         known = ", ".join(Round.objects.values_list("name", flat=True)) or "none yet; start one"
         raise RoundError(f"no {'open round' if name is None else f'round {name!r}'}; rounds: {known}")
-    return found
+    return round
 
 
-def wait_for_run(run: Run, *, quiet: bool = False) -> Run:
+def chosen_model(name: str | None) -> ModelVersion | None:
+    """The model version that was named, if one was.
+
+    Raises:
+        RoundError: there is no such version.
+    """
+    model = queries.find_model(name) if name else None
+    if name and model is None:
+        raise RoundError(f"no model version {name!r}; known: {queries.model_names()}")
+    return model
+
+
+def wait_for_run(run: Run, *, quiet: bool = False) -> None:
     """Show a run's progress until it ends.
 
     Raises:
         RoundError: it failed or was cancelled.
     """
-    bar = tqdm(desc=f"{run.stage:>8}", disable=quiet, dynamic_ncols=True, unit="step")
-    while True:
-        run.refresh_from_db()
-        progress = run_progress(run)
-        if (progress["done"] or 0, progress["total"]) != (bar.n, bar.total):
-            bar.total, bar.n = progress["total"], progress["done"] or 0
-            bar.refresh()
-        if not run.is_live:
-            break
-        time.sleep(0.5)
-    bar.close()
+    with tqdm(desc=f"{run.stage:>8}", disable=quiet, dynamic_ncols=True, unit="step") as bar:
+        while True:
+            run.refresh_from_db()
+            progress = run_progress(run)
+            if (progress["done"] or 0, progress["total"]) != (bar.n, bar.total):
+                bar.total, bar.n = progress["total"], progress["done"] or 0
+                bar.refresh()
+            if not run.is_live:
+                break
+            time.sleep(0.5)
     if run.status != RunStatus.DONE:
         log = settings.STORAGE_ROOT / run.folder / "log.txt"
         raise RoundError(f"{run} {run.status}: {run.error or 'by a lead'}; see {log}")
-    return run
 
 
-def read_consent(text: str) -> tuple[str, ...]:
-    """The uses that an option names.
+def read_consent(text: str | None) -> tuple[str, ...] | None:
+    """The uses that the option `--consent` names, where it is given.
 
     Raises:
         ValueError: it names something else.
     """
     try:
-        return read_uses(text)
+        return None if text is None else read_uses(text)
     except ValueError as error:
         raise ValueError(f"--consent {text!r} {error}, or none") from None
 
 
-def curate_with_bar(people: list[int], *, quiet: bool = False) -> dict[str, Any]:
-    """Look at everything of these people that is not done, and say what became of their references."""
-    with tqdm(
-        desc="  curate",
-        total=curation_queries.open_references(people).count(),
-        disable=quiet,
-        dynamic_ncols=True,
-        unit="file",
-    ) as bar:
-        curate_people(people, on_done=bar.update)
-    return curation_queries.outcome_of(people)
+def import_folder(folder: Path, *, quiet: bool = False, **options: Any) -> dict[str, Any]:
+    """Import and curate a folder of people, and say what became of it; `options` as in `import_people`."""
+    report = import_people(
+        folder, follow=lambda people: tqdm(people, desc="  import", unit="person", disable=quiet), **options
+    )
+    to_curate = curation_queries.open_references(report.people).count()
+    with tqdm(desc="  curate", total=to_curate, disable=quiet, dynamic_ncols=True, unit="file") as bar:
+        curate_people(report.people, on_done=bar.update)
+    outcome = curation_queries.outcome_of(report.people)
+    return {
+        "people": report.num_people,
+        "new_references": report.num_new,
+        "known_references": report.num_known,
+        "kept": outcome["kept"],
+        "left_out": dict(Counter(str(item.reason) for item in report.rejected) + outcome["reasons"]),
+        "failed": outcome["failed"],
+        "consent_unknown": sentence(Consent.UNKNOWN, report.without_consent) or "of nobody",
+        "rejected": [f"{item.path}: {item.reason}: {item.detail}" for item in report.rejected]
+        + outcome["rejected"],
+    }
 
 
-def send_and_maybe_wait(run: Run | None, options: dict[str, Any]) -> None:
+def send_run(run: Run | None, *, wait: bool = True, quiet: bool = False) -> None:
+    """Send a run, if there is one; without a worker to wait for, this process does its work."""
     tasks.send_run(run)
-    if run is None or not options["wait"]:
+    if run is None or not wait:
         return
     run.refresh_from_db()
     if run.status == RunStatus.QUEUED and not tasks.has_worker():
         print("no worker is running, so this command does its work", file=sys.stderr)
         # Ends with this process, and the run's own command with it.
         threading.Thread(target=_work, args=[run.pk], daemon=True).start()
-    wait_for_run(run, quiet=options["json"])
+    wait_for_run(run, quiet=quiet)
 
 
 def _work(run_id: int) -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from django.conf import settings
 from django.db import models
 
 from annotate.database.moments import in_words
 from annotate.models.constraints import append_only
+from annotate.models.identity import User
 
 
 class AuditEvent(models.Model):
     """One act. Each row's hash covers the row before it, so a gap or an edit shows."""
 
-    actor = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
-    )
+    actor = models.ForeignKey(User, models.PROTECT, null=True, blank=True, related_name="+")
     verb = models.CharField(max_length=64)
     table = models.CharField(max_length=64)
     row_id = models.BigIntegerField(null=True, blank=True)

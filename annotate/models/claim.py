@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.db import models
 
-#: Starts of a run, of a file or of a look at a reference. What loses its worker so often is likely to be
-#: why it is lost, and ends as failed.
+#: Starts of a run, of a file or of a curation. What loses its worker so often is likely to be why it is
+#: lost, and ends as failed.
 MAX_ATTEMPTS = 3
 
 

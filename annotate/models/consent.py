@@ -1,4 +1,4 @@
-"""What people may agree to, and when that holds: the one condition that every door asks for."""
+"""What people may agree to, and when that holds: the one condition that everybody asks for."""
 
 from __future__ import annotations
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from django.conf import settings
 from django.db import models
 
 from annotate.database.moments import in_words
 from annotate.models.constraints import append_only, one_of
-from annotate.models.identity import Reference
+from annotate.models.identity import Reference, User
 
 
 class Choice(models.TextChoices):
@@ -23,7 +22,7 @@ class CurationDecision(models.Model):
 
     reference = models.ForeignKey(Reference, models.CASCADE, related_name="decisions")
     choice = models.CharField(max_length=16)
-    author = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    author = models.ForeignKey(User, models.PROTECT, related_name="+")
     at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -39,7 +38,7 @@ class AppliedThresholds(models.Model):
     """The thresholds that hold from this moment on; without a row, those of the settings hold."""
 
     values = models.JSONField()
-    author = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    author = models.ForeignKey(User, models.PROTECT, related_name="+")
     at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

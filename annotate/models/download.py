@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pgtrigger
-from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from annotate.models.claim import MAX_ATTEMPTS
 from annotate.models.constraints import check, one_of
+from annotate.models.identity import User
 from annotate.models.round import LIVE, Round, RunStatus
 from annotate.models.webhook import WebhookEvent, announces
 from rlhf.records import Track
@@ -39,9 +39,7 @@ class JudgmentFile(models.Model):
     error = models.TextField(blank=True)
     # Why the file is gone before its days were over.
     withdrawn = models.CharField(max_length=300, blank=True)
-    requested_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
-    )
+    requested_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     # As for a run: whoever writes the file renews this, and a file that is not renewed is begun again.
     worker = models.UUIDField(null=True, blank=True)

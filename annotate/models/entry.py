@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from annotate.models.constraints import check, one_of
+from annotate.models.identity import User
 from annotate.models.round import Round
 from rlhf.records import Track
 
@@ -38,9 +38,7 @@ class EntryLink(models.Model):
     completion_url = models.CharField(max_length=500, blank=True)
     screened_out_url = models.CharField(max_length=500, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
-    created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
-    )
+    created_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -86,7 +84,7 @@ class Participant(models.Model):
 
     id_parameter = models.CharField(max_length=40)
     external_id = models.CharField(max_length=100)
-    account = models.OneToOneField(settings.AUTH_USER_MODEL, models.PROTECT, related_name="participant")
+    account = models.OneToOneField(User, models.PROTECT, related_name="participant")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

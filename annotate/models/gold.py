@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from annotate.models.constraints import check, one_of
+from annotate.models.identity import User
 from annotate.models.judgment import Slot
 from annotate.models.round import VideoPair
 from rlhf.records import Track
@@ -66,7 +66,7 @@ class GoldPair(models.Model):
 class Qualification(models.Model):
     """One try of one person at one track. It ends with the last of its pairs."""
 
-    annotator = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="qualifications")
+    annotator = models.ForeignKey(User, models.CASCADE, related_name="qualifications")
     track = models.CharField(max_length=16)
     asked = models.PositiveSmallIntegerField()
     right = models.PositiveSmallIntegerField()

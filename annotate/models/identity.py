@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 import pgtrigger
-from django.conf import settings
 from django.contrib.auth.models import AbstractUser
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.functions import RandomUUID
@@ -78,9 +77,7 @@ class IdentityGroup(models.Model):
     # What files that leave the site call this person.
     pseudonym = models.CharField(max_length=64, unique=True, editable=False, db_default=new_pseudonym())
     consent_uses = ArrayField(models.CharField(max_length=16, choices=Use.choices), null=True, blank=True)
-    consent_stated_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
-    )
+    consent_stated_by = models.ForeignKey(User, models.PROTECT, null=True, blank=True, related_name="+")
     consent_stated_in = models.CharField(max_length=200, blank=True)
     consent_stated_at = models.DateTimeField(null=True, blank=True)
     consent_expires_on = models.DateField(null=True, blank=True)
@@ -130,10 +127,6 @@ class IdentityGroup(models.Model):
     @property
     def is_synthetic(self) -> bool:
         return self.truth is not None
-
-    @property
-    def is_consent_stated(self) -> bool:
-        return self.consent_uses is not None
 
 
 class Curation(models.TextChoices):
@@ -224,9 +217,7 @@ class DifferentialPrompt(models.Model):
     supersedes = models.OneToOneField(
         "self", models.PROTECT, null=True, blank=True, related_name="superseded_by"
     )
-    author = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
-    )
+    author = models.ForeignKey(User, models.PROTECT, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -234,6 +225,11 @@ class DifferentialPrompt(models.Model):
 
     def __str__(self) -> str:
         return self.text
+
+    @property
+    def versions(self) -> list[DifferentialPrompt]:
+        """This one and all that it supersedes, the newest first."""
+        return [self, *(self.supersedes.versions if self.supersedes else [])]
 
 
 class Instance(models.Model):

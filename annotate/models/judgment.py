@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pgtrigger
-from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now, Random
 
 from annotate.models.constraints import append_only, check, one_of
+from annotate.models.identity import User
 from annotate.models.round import Round, VideoPair
 from rlhf.records import FAVOURED, Track, Verdict
 
@@ -39,7 +39,7 @@ class Slot(models.Model):
     # Place in the queue: one for all slots of a pair, so that pairs are finished one after the other.
     random_key = models.FloatField(db_default=Random())
     annotator = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="slots", db_index=False
+        User, models.PROTECT, null=True, blank=True, related_name="slots", db_index=False
     )
     first_side = models.CharField(max_length=8, null=True, blank=True)  # noqa: DJ001 - null is "nobody looks yet"
     # How often this person saw a pair's first video at the left rather than the right, up to here:
@@ -131,9 +131,7 @@ class Exposure(models.Model):
     """The one track on which a person has been shown a pair; it outlives an expired lease."""
 
     pair = models.ForeignKey(VideoPair, models.CASCADE, related_name="exposures", db_index=False)
-    annotator = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, related_name="exposures", db_index=False
-    )
+    annotator = models.ForeignKey(User, models.PROTECT, related_name="exposures", db_index=False)
     track = models.CharField(max_length=16)
     # Of gold: whether the pair whose turn it took was open on the other track, too. It would have been one
     # pair less there, and numbers of open pairs must fall alike.

@@ -98,79 +98,43 @@ class Text(StrEnum):
     FREE = "what people write of the site and of each other: whoever erases is told where the name occurs"
 
 
-_CODE, _STRUCK, _FREE = Text.CODE, Text.STRUCK, Text.FREE
+def _columns(*, code: str = "", struck: str = "", free: str = "") -> Mapping[str, Text]:
+    """Names of columns, apart by spaces."""
+    named = {Text.CODE: code, Text.STRUCK: struck, Text.FREE: free}
+    return {name: text for text, names in named.items() for name in names.split()}
 
-COLUMNS: Mapping[str, Mapping[str, Text]] = {
-    "AnnotatorFlag": {"track": _CODE, "kind": _CODE, "evidence": _CODE, "outcome": _CODE, "note": _FREE},
-    "AppliedThresholds": {"values": _CODE},
-    "AuditEvent": {"verb": _CODE, "table": _CODE, "detail": _FREE, "previous_hash": _CODE, "hash": _CODE},
-    "Claim": {"name": _CODE},
-    "Disqualification": {"reason": _FREE, "lifted_because": _FREE},
-    "EntryLink": {
-        "name": _FREE,
-        "token": _CODE,
-        "id_parameter": _CODE,
-        "consent_text": _FREE,
-        "completion_code": _FREE,
-        "completion_url": _FREE,
-        "screened_out_url": _FREE,
-    },
-    "Erasure": {"name_hash": _CODE, "source_hash": _CODE, "report": _CODE},
-    "Export": {
-        "folder": _CODE,
-        "content_hash": _CODE,
-        "manifest": _CODE,
-        "rule": _CODE,
-        "withdrawn": _CODE,
-    },
+
+COLUMNS = {
+    "AnnotatorFlag": _columns(code="track kind evidence outcome", free="note"),
+    "AppliedThresholds": _columns(code="values"),
+    "AuditEvent": _columns(code="verb table previous_hash hash", free="detail"),
+    "Claim": _columns(code="name"),
+    "Disqualification": _columns(free="reason lifted_because"),
+    "EntryLink": _columns(
+        code="token id_parameter", free="name consent_text completion_code completion_url screened_out_url"
+    ),
+    "Erasure": _columns(code="name_hash source_hash report"),
+    "Export": _columns(code="folder content_hash manifest rule withdrawn"),
     # Rows of this table go once they are carried out.
-    "FileRemoval": {"path": _STRUCK, "traces": _STRUCK, "error": _STRUCK},
-    "JudgingWork": {"track": _CODE},
-    "JudgmentFile": {
-        "track": _CODE,
-        "file_format": _CODE,
-        "status": _CODE,
-        "path": _CODE,
-        "sha256": _CODE,
-        "error": _CODE,
-        "withdrawn": _CODE,
-    },
-    "ModelVersion": {
-        "name": _FREE,
-        "kind": _CODE,
-        "state": _CODE,
-        "base_model": _CODE,
-        "tokenizer_sha256": _CODE,
-        "weights_sha256": _CODE,
-        "adapter_path": _CODE,
-    },
-    "Participant": {"id_parameter": _CODE, "external_id": _FREE},
-    "Qualification": {"track": _CODE},
-    "Round": {
-        "kind": _CODE,
-        "state": _CODE,
-        "name": _FREE,
-        "stopping": _CODE,
-        "sampler": _CODE,
-        "dpo": _CODE,
-    },
-    "RoundFigures": {"inputs_hash": _CODE, "figures": _CODE},
-    "Run": {"stage": _CODE, "folder": _CODE, "status": _CODE, "error": _STRUCK, "result": _STRUCK},
-    "RunMetric": {"values": _STRUCK},
-    "Study": {"name": _FREE, "form": _CODE, "error": _STRUCK},
-    "StudyModel": {"arm": _FREE, "label": _FREE},
-    "Supersession": {"reason": _FREE},
-    "User": {
-        "password": _CODE,
-        "username": _FREE,
-        "first_name": _FREE,
-        "last_name": _FREE,
-        "email": _FREE,
-        "role": _CODE,
-    },
-    "VoteFit": {"track": _CODE, "model": _CODE, "inputs_hash": _CODE},
-    "WebhookEndpoint": {"url": _CODE, "secret": _CODE, "events": _CODE},
-    "WebhookMessage": {"event": _CODE, "data": _CODE, "answer": _FREE},
+    "FileRemoval": _columns(struck="path traces error"),
+    "JudgingWork": _columns(code="track"),
+    "JudgmentFile": _columns(code="track file_format status path sha256 error withdrawn"),
+    "ModelVersion": _columns(
+        code="kind state base_model tokenizer_sha256 weights_sha256 adapter_path", free="name"
+    ),
+    "Participant": _columns(code="id_parameter", free="external_id"),
+    "Qualification": _columns(code="track"),
+    "Round": _columns(code="kind state stopping sampler dpo", free="name"),
+    "RoundFigures": _columns(code="inputs_hash figures"),
+    "Run": _columns(code="stage folder status", struck="error result"),
+    "RunMetric": _columns(struck="values"),
+    "Study": _columns(code="form", struck="error", free="name"),
+    "StudyModel": _columns(free="system label"),
+    "Supersession": _columns(free="reason"),
+    "User": _columns(code="password role", free="username first_name last_name email"),
+    "VoteFit": _columns(code="track model inputs_hash"),
+    "WebhookEndpoint": _columns(code="url secret events"),
+    "WebhookMessage": _columns(code="event data", free="answer"),
 }
 
 # -- files ----------------------------------------------------------------------------------------
@@ -178,13 +142,9 @@ COLUMNS: Mapping[str, Mapping[str, Text]] = {
 
 @dataclass(frozen=True)
 class Place:
-    """A kind of file in the storage.
+    """A kind of file in the storage: a regular expression of its paths, and what of a person they may hold.
 
-    Attributes:
-        name: how people call it, and how `personal_data_queries.FILES` finds a person's.
-        pattern: a regular expression of its paths, relative to the storage.
-        holds: what of a person may be in it.
-        is_reached: whether erasure finds it; `OUT_OF_REACH` names what it does not.
+    `personal_file_queries.FILES` finds a person's by its name; `OUT_OF_REACH` names what erasure does not.
     """
 
     name: str

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pgtrigger
-from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
 from annotate.models.constraints import check, one_of
+from annotate.models.identity import User
 from annotate.models.round import Round, VideoPair, VideoSample
 from annotate.models.webhook import WebhookEvent, announces
 from rlhf.export.rule import ExportRule
@@ -131,9 +131,7 @@ class Export(models.Model):
     includes_simulated = models.BooleanField()
     # Why the files are gone, once a person's data had to be erased from them.
     withdrawn = models.CharField(max_length=300, blank=True)
-    created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
-    )
+    created_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

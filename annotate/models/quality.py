@@ -1,12 +1,12 @@
-"""How people vote: stored figures, flags that lead to a look, and votes that do not count any more."""
+"""How people vote: stored figures, flags that ask for a review, and votes that do not count any more."""
 
 from __future__ import annotations
 
-from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
 from annotate.models.constraints import check, one_of
+from annotate.models.identity import User
 from annotate.models.preference import Export
 from annotate.models.round import Round
 from rlhf.records import Track
@@ -39,25 +39,21 @@ class FlagOutcome(models.TextChoices):
 
 
 class AnnotatorFlag(models.Model):
-    """A figure of somebody's votes that chance hardly explains. It asks a lead to look, no more."""
+    """A figure of somebody's votes that chance hardly explains. It asks a lead for a review, no more."""
 
-    annotator = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="flags")
+    annotator = models.ForeignKey(User, models.PROTECT, related_name="flags")
     # The other one of two who agree too often.
-    partner = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="flags_as_partner"
-    )
+    partner = models.ForeignKey(User, models.PROTECT, null=True, blank=True, related_name="flags_as_partner")
     round = models.ForeignKey(Round, models.CASCADE, related_name="flags")
     track = models.CharField(max_length=16)
     kind = models.CharField(max_length=16)
     figure = models.FloatField()
     chance = models.FloatField()
     evidence = models.CharField(max_length=300)
-    # How many votes of this person on the track were looked at.
+    # How many votes of this person on the track were examined.
     num_votes = models.PositiveIntegerField()
     raised_at = models.DateTimeField(auto_now_add=True)
-    reviewed_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
-    )
+    reviewed_by = models.ForeignKey(User, models.PROTECT, null=True, blank=True, related_name="+")
     reviewed_at = models.DateTimeField(null=True, blank=True)
     outcome = models.CharField(max_length=16, blank=True, choices=FlagOutcome.choices)
     note = models.CharField(max_length=1000, blank=True)
@@ -87,15 +83,11 @@ class AnnotatorFlag(models.Model):
 class Disqualification(models.Model):
     """From `at` until `lifted_at`, the votes of this person stay and do not count."""
 
-    annotator = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, related_name="disqualifications", db_index=False
-    )
+    annotator = models.ForeignKey(User, models.PROTECT, related_name="disqualifications", db_index=False)
     reason = models.CharField(max_length=1000)
-    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    by = models.ForeignKey(User, models.PROTECT, related_name="+")
     at = models.DateTimeField(auto_now_add=True)
-    lifted_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
-    )
+    lifted_by = models.ForeignKey(User, models.PROTECT, null=True, blank=True, related_name="+")
     lifted_at = models.DateTimeField(null=True, blank=True)
     lifted_because = models.CharField(max_length=1000, blank=True)
     # Pairs are resolved again in their order, after a lifting once more; null is before the end.
@@ -127,7 +119,7 @@ class Supersession(models.Model):
     by_export = models.ForeignKey(Export, models.CASCADE, related_name="supersedes")
     reason = models.CharField(max_length=300)
     at = models.DateTimeField(auto_now_add=True)
-    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    by = models.ForeignKey(User, models.PROTECT, related_name="+")
 
     class Meta:
         ordering = ["id"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pgtrigger
-from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -11,7 +10,7 @@ from django.db.models.functions import Now
 from annotate.models.claim import MAX_ATTEMPTS
 from annotate.models.consent import Use, given_sql
 from annotate.models.constraints import check, one_of
-from annotate.models.identity import Instance
+from annotate.models.identity import Instance, User
 from annotate.models.version import ModelVersion
 from annotate.models.webhook import WebhookEvent, announces
 from rlhf.votes.stopping import Rule
@@ -72,9 +71,7 @@ class Round(models.Model):
     )
     # Whether annotators may ask for this round rather than be given what comes next.
     may_be_chosen = models.BooleanField(default=False, db_default=False)
-    created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
-    )
+    created_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -122,13 +119,9 @@ class Run(models.Model):
         ModelVersion, models.PROTECT, null=True, blank=True, related_name="evaluations"
     )
     result = models.JSONField(null=True, blank=True)
-    launched_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
-    )
+    launched_by = models.ForeignKey(User, models.PROTECT, null=True, blank=True, related_name="+")
     needs_approval = models.BooleanField(default=False)
-    approved_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
-    )
+    approved_by = models.ForeignKey(User, models.PROTECT, null=True, blank=True, related_name="+")
     approved_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     queued_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -251,10 +244,6 @@ class VideoSample(models.Model):
 
     def __str__(self) -> str:
         return f"sample {self.pk}"
-
-    @property
-    def is_made(self) -> bool:
-        return bool(self.path)
 
 
 class VideoPair(models.Model):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from django.conf import settings
 from django.db import models
 
 from annotate.models.constraints import append_only, check, one_of
+from annotate.models.identity import User
 from annotate.models.round import Round, VideoPair
 from rlhf.records import Track, Verdict
 
@@ -44,7 +44,7 @@ class Adjudication(models.Model):
     identity = models.CharField(max_length=16, blank=True)
     controllability = models.CharField(max_length=16, blank=True)
     note = models.CharField(max_length=1000, blank=True)
-    author = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    author = models.ForeignKey(User, models.PROTECT, related_name="+")
     at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

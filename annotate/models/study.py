@@ -5,14 +5,13 @@ from __future__ import annotations
 import uuid
 
 import pgtrigger
-from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from annotate.models.constraints import append_only, check, one_of
 from annotate.models.entry import EntryLink
-from annotate.models.identity import IdentityGroup
+from annotate.models.identity import IdentityGroup, User
 from annotate.models.judgment import Side
 from annotate.models.round import Run
 from rlhf.evaluation.study_plan import Criterion
@@ -30,14 +29,12 @@ class Study(models.Model):
     seed = models.PositiveIntegerField()
     pairs_per_person = models.PositiveSmallIntegerField()
     link = models.OneToOneField(EntryLink, models.PROTECT, related_name="study")
-    # A `generator.harmonise.ClipForm`, in which every video is shown; null until they were looked at.
+    # A `generator.media.harmonise.ClipForm`, in which every video is shown; null until they were looked at.
     form = models.JSONField(null=True, blank=True)
     # Why its videos could not be stored; empty otherwise.
     error = models.TextField(blank=True)
     opened_at = models.DateTimeField(null=True, blank=True)
-    created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
-    )
+    created_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -52,16 +49,16 @@ class Study(models.Model):
 
 
 class StudyModel(models.Model):
-    """One of the models: an arm of the run."""
+    """One of the models: a system of the run."""
 
     study = models.ForeignKey(Study, models.CASCADE, related_name="models")
-    arm = models.CharField(max_length=100)
+    system = models.CharField(max_length=100)
     label = models.CharField(max_length=200)
 
     class Meta:
         ordering = ["id"]
         constraints = [
-            models.UniqueConstraint(fields=["study", "arm"], name="one_model_an_arm"),
+            models.UniqueConstraint(fields=["study", "system"], name="one_model_per_system"),
             models.UniqueConstraint(fields=["study", "label"], name="one_model_a_label"),
         ]
 
@@ -160,9 +157,7 @@ class StudySeat(models.Model):
 
     study = models.ForeignKey(Study, models.CASCADE, related_name="seats")
     number = models.PositiveSmallIntegerField()
-    participant = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="study_seats"
-    )
+    participant = models.ForeignKey(User, models.PROTECT, null=True, blank=True, related_name="study_seats")
 
     class Meta:
         ordering = ["study", "number"]

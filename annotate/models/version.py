@@ -92,3 +92,8 @@ class ModelVersion(models.Model):
     @property
     def lineage_id(self) -> int:
         return self.root_id or self.pk
+
+    @property
+    def line(self) -> list[ModelVersion]:
+        """From the imported model on, this version last."""
+        return [*(self.parent.line if self.parent else []), self]

@@ -10,12 +10,12 @@ from annotate.models.identity import Instance
 from annotate.models.round import Run
 from annotate.models.version import ModelVersion
 
-#: More seeds than this are an evaluation, not a look.
+#: More seeds than this are an evaluation.
 MAX_SEEDS = 4
 
 
 class VersionComparison(models.Model):
-    """A look at two versions on the same inputs and the same seeds; its run makes the videos."""
+    """Two versions on the same inputs and the same seeds; its run makes the videos."""
 
     run = models.OneToOneField(Run, models.CASCADE, related_name="version_comparison")
     baseline = models.ForeignKey(ModelVersion, models.PROTECT, related_name="+")

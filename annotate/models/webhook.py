@@ -7,12 +7,12 @@ is told that did not happen, and judging asks the database nothing more than it 
 from __future__ import annotations
 
 import pgtrigger
-from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 
 from annotate.models.constraints import check
+from annotate.models.identity import User
 
 
 class WebhookEvent(models.TextChoices):
@@ -29,9 +29,7 @@ class WebhookEndpoint(models.Model):
     url = models.CharField(max_length=500)
     secret = models.CharField(max_length=80)
     events = ArrayField(models.CharField(max_length=32))
-    created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
-    )
+    created_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     # Refused so often in a row; until when it is left alone after that.
     failures = models.PositiveIntegerField(default=0)

@@ -1,6 +1,6 @@
-"""Stage 1, second half: look at every reference once, judge it, and take people's word above the filters'.
+"""Stage 1, second half: examine every reference once, judge it, and take people's word above the filters'.
 
-A reference is claimed in one statement and renewed while it is looked at; one that lost its worker is queued
+A reference is claimed in one statement and renewed while it is examined; one that lost its worker is queued
 again. Whoever repeats the work writes the same record, so a kill costs one clip's time and nothing else.
 """
 
@@ -26,14 +26,9 @@ from annotate.database.patience import patiently
 from annotate.jobs.queue import Queue
 from annotate.models import MAX_ATTEMPTS, Curation, IdentityGroup, Reference
 from annotate.people.filtering import judge_person
+from annotate.people.queries import annotation_path, open_references
 from annotate.storage.opening import site_storage
-from generator.curation.annotation import (
-    ANNOTATION_NAME,
-    Box,
-    ClipAnnotation,
-    load_annotation,
-    save_annotation,
-)
+from generator.curation.annotation import Box, ClipAnnotation, save_annotation
 from generator.curation.curate import annotate_media
 from generator.curation.detection import Detectors
 from generator.curation.detectors import load_detectors
@@ -50,22 +45,8 @@ LOST_AFTER = timedelta(seconds=30)
 RENEW_S = 5.0
 #: A queued reference that nobody took for this long has lost its message.
 UNCLAIMED_AFTER = timedelta(seconds=60)
-#: Messages that one look for lost ones sends: a long queue must not fill up with copies of itself.
+#: Messages that one search for lost ones sends: a long queue must not fill up with copies of itself.
 MAX_REQUEUED = 200
-
-
-def annotation_path(reference: Reference) -> str:
-    """Where what was seen in a reference is stored: beside it."""
-    return str(Path(reference.path).with_name(ANNOTATION_NAME))
-
-
-def read_annotation(reference: Reference) -> ClipAnnotation | None:
-    """What was seen in a reference; None where nothing is stored."""
-    try:
-        with site_storage().local(annotation_path(reference)) as record:
-            return load_annotation(record)
-    except FileNotFoundError:
-        return None
 
 
 def claim_curation(reference_id: int, worker: UUID) -> Reference | None:
@@ -75,10 +56,9 @@ def claim_curation(reference_id: int, worker: UUID) -> Reference | None:
 
 
 def curate_reference(reference_id: int) -> bool:
-    """Look at one queued reference, store what was seen, and judge its person's references anew.
+    """Examine one queued reference, store what was seen, and judge its person's references anew.
 
-    Returns:
-        False when there was nothing to do: somebody else has it, or it is done.
+    False when there was nothing to do: somebody else has it, or it is done.
     """
     worker = uuid4()
     reference = claim_curation(reference_id, worker)
@@ -157,7 +137,7 @@ def _around(boxes: Sequence[Box]) -> dict[str, Any]:
 
 
 def queue_curation(references: QuerySet[Reference]) -> list[int]:
-    """Queue references to be looked at once more; returns those that a door must send.
+    """Queue references to be examined once more; returns those that an entry point must send.
 
     One that is under way, or queued already, stays as it is.
     """
@@ -166,14 +146,6 @@ def queue_curation(references: QuerySet[Reference]) -> list[int]:
     again = Reference.objects.filter(pk__in=ids, curation__in=[Curation.DONE, Curation.FAILED])
     again.update(curation=Curation.PENDING, curation_error="", curation_attempts=0, curation_queued_at=Now())
     return ids
-
-
-def requeue_lost_curations() -> list[int]:
-    """Queue what lost its worker or its message; returns the references to send out again.
-
-    What has lost its worker `MAX_ATTEMPTS` times ends as failed.
-    """
-    return QUEUE.requeue_lost()
 
 
 def _give_up(references: QuerySet[Reference]) -> None:
@@ -195,23 +167,22 @@ QUEUE = Queue(
 
 
 def curate_people(groups: Iterable[int], on_done: Callable[[], object] = lambda: None) -> None:
-    """Look at everything of these people that is not done, here; what a worker has is waited for.
+    """Curate everything of these people that is not done, here; what a worker has is waited for.
 
     Safe to stop and to repeat.
     """
-    theirs = Reference.objects.filter(group__in=list(groups))
-    waiting = theirs.filter(curation__in=[Curation.PENDING, Curation.RUNNING])
+    waiting = open_references(groups)
     open_before = set(waiting.values_list("pk", flat=True))
     while True:
         still_open = set(waiting.values_list("pk", flat=True))
         for _ in open_before - still_open:
             on_done()
         open_before = still_open
-        following = theirs.filter(curation=Curation.PENDING).order_by("pk").first()
+        following = waiting.filter(curation=Curation.PENDING).order_by("pk").first()
         if following is not None:
             curate_reference(following.pk)
         elif still_open:
             time.sleep(0.5)
-            requeue_lost_curations()
+            QUEUE.requeue_lost()
         else:
             return

@@ -21,7 +21,8 @@ from annotate.models import (
     Reference,
     is_pseudonym,
 )
-from annotate.people.instances import crop_path
+from annotate.people.identities import media_columns, store_poster
+from annotate.people.instances import crop_columns, crop_path
 from annotate.people.people import state_consent
 from annotate.people.prompt_reader_queries import Readers, readers_in_use
 from annotate.privacy.consent_queries import today
@@ -32,22 +33,17 @@ from generator.curation.folder import RejectedFile
 from generator.dataset.read import read_dataset
 from generator.dataset.rows import InstanceRow, PersonRow, PlaceRow, ReferenceRow
 from generator.frozen_set import copy_media
-from generator.media import MediaError, RejectReason
-from generator.video import probe, read_clip, write_poster
+from generator.media.formats import MediaError, RejectReason
+from generator.media.video import probe
 
 
 @dataclass
 class DatasetReport:
-    """What an import found; nothing that was left out is missing from it.
+    """What an import came to; nothing that was left out is missing from it.
 
-    Attributes:
-        content_hash: of the dataset.
-        new: rows that were added, per table.
-        known: rows that were there already, per table.
-        refused: people whose consent has ended, or who refuse every use.
-        left_out: files and rows that could not be taken over, with reasons.
-        not_read: instances that are here now, but whose prompts a model here would not read whole. A copy of
-            a dataset is the same dataset; rounds leave them out until somebody edits them.
+    `new` and `known` count rows per table, `refused` people whose consent has ended or who refuse every use.
+    `not_read` names instances that are here now, but whose prompts a model here would not read whole: a copy
+    of a dataset is the same dataset, and rounds leave them out until somebody edits them.
     """
 
     content_hash: str
@@ -59,11 +55,7 @@ class DatasetReport:
 
 
 def import_dataset(folder: Path, *, on_row: Callable[[], object] = lambda: None) -> DatasetReport:
-    """Take over a dataset. Safe to stop and to repeat: what is there already is left as it is.
-
-    Args:
-        folder: as written by `export_dataset`.
-        on_row: called after each row, for a progress bar.
+    """Take over what `export_dataset` wrote. Safe to stop and to repeat: what is there already stays.
 
     Raises:
         ValueError: no dataset, or one whose tables are not as they were written.
@@ -89,11 +81,7 @@ def _take_person(row: PersonRow, report: DatasetReport, on_row: Callable[[], obj
     if row.consent == () or (row.consent_expires_on is not None and row.consent_expires_on < today()):
         report.refused += 1
         return None
-    stated: dict[str, Any] = {
-        "split": row.split,
-        "licence": row.licence,
-        "consent_expires_on": row.consent_expires_on,
-    }
+    stated: dict[str, Any] = {name: getattr(row, name) for name in ("split", "licence", "consent_expires_on")}
     group = _person_here(row)
     created = group is None
     if group is None:
@@ -109,8 +97,8 @@ def _take_person(row: PersonRow, report: DatasetReport, on_row: Callable[[], obj
         record_event("import_identity", group, split=group.split)
     uses = USES if row.consent is None and row.truth is not None else row.consent
     if uses is not None:
-        ends = {"consent_expires_on": row.consent_expires_on}
-        state_consent(group, uses, f"dataset {report.content_hash[:16]}", **ends)
+        ends_on = row.consent_expires_on
+        state_consent(group, uses, f"dataset {report.content_hash[:16]}", consent_expires_on=ends_on)
         group.refresh_from_db()
         stated["consent_uses"] = list(uses)
     for name, value in stated.items():
@@ -165,7 +153,7 @@ def _take_reference(group: IdentityGroup, row: ReferenceRow, report: DatasetRepo
 
 
 def _store_media(row: ReferenceRow, folder: str) -> dict[str, Any]:
-    """Copy a reference's files as they are, and look whether they are what the row says.
+    """Copy a reference's files as they are, and check that they are what the row says.
 
     Raises:
         MediaError: they are missing, altered or not readable.
@@ -176,29 +164,13 @@ def _store_media(row: ReferenceRow, folder: str) -> dict[str, Any]:
         copy_media(row.file, file)
         facts = probe(file)
         if (facts.width, facts.height, facts.num_frames) != (row.width, row.height, row.num_frames):
-            found = f"{facts.num_frames} frames of {facts.width}x{facts.height}"
-            raise MediaError(RejectReason.ALTERED, f"has {found}, not what the dataset says")
+            size = f"{facts.num_frames} frames of {facts.width}x{facts.height}"
+            raise MediaError(RejectReason.ALTERED, f"has {size}, not what the dataset says")
         if row.annotation is not None:
             with storage.writing(f"{folder}/{ANNOTATION_NAME}") as annotation:
                 copy_media(row.annotation, annotation)
                 _expect_annotation(annotation, row)
-        poster = _store_poster(file, Path(folder) / "poster.jpg")
-    return {
-        "path": path,
-        "poster": poster,
-        "width": facts.width,
-        "height": facts.height,
-        "num_frames": facts.num_frames,
-        "fps": row.fps,
-        "size_bytes": facts.size_bytes,
-    }
-
-
-def _store_poster(clip: Path, path: Path) -> str:
-    """Store the first frame of a clip that is about to be stored; returns where."""
-    with site_storage().writing(str(path)) as still:
-        write_poster(still, read_clip(clip, max_frames=1).frames[0])
-    return str(path)
+        return media_columns(Path(path), file, facts) | {"fps": row.fps}
 
 
 def _expect_annotation(path: Path, row: ReferenceRow) -> None:
@@ -240,15 +212,8 @@ def _take_place(reference: Reference, row: PlaceRow) -> InstanceReference:
     path = crop_path(reference, row.recipe)
     with site_storage().writing(str(path)) as file:
         copy_media(row.file, file)
-        poster = _store_poster(file, path.with_suffix(".jpg"))
-    return InstanceReference(
-        reference=reference,
-        recipe=row.recipe.to_json(),
-        kind=row.kind,
-        path=str(path),
-        poster=poster,
-        sha256=row.file.sha256,
-    )
+        store_poster(path.with_suffix(".jpg"), file)
+    return InstanceReference(reference=reference, **crop_columns(row.recipe, path, row.file.sha256))
 
 
 @transaction.atomic

@@ -11,16 +11,15 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Collate
 
 from annotate.models import DifferentialPrompt, IdentityGroup, Instance, InstanceReference, Reference, Use
-from annotate.people.curation import annotation_path
-from annotate.people.queries import usable_references
+from annotate.people.queries import annotation_path, usable_references
 from annotate.privacy.consent_queries import given, refusal
 from annotate.storage.opening import site_storage
 from generator.curation.augmentation import Recipe
 from generator.dataset.manifest import Manifest
 from generator.dataset.rows import InstanceRow, PersonRow, PlaceRow, PromptRow, ReferenceRow
 from generator.dataset.write import write_dataset
+from generator.files import file_sha256
 from generator.frozen_set import MediaFile
-from generator.media import file_sha256
 from generator.records import ElementChange
 
 ROWS_AT_ONCE = 200
@@ -31,13 +30,8 @@ def export_dataset(
 ) -> Manifest:
     """Write people who agreed to a use of the dataset, their usable references, and their instances.
 
-    People are named by their pseudonyms, and files by their content; notes stay here.
-
-    Args:
-        folder: of the dataset.
-        split: only people of this split.
-        source: only people of this source.
-        use: what the dataset is for: to be handed out, or `train` for training by whoever runs this site.
+    People are named by their pseudonyms, and files by their content; notes stay here. A dataset is to be
+    handed out, unless its `use` is training by whoever runs this site.
 
     Raises:
         ValueError: there is nobody to export, a stored file is damaged, or the folder holds another dataset.
@@ -128,7 +122,7 @@ def _instance_rows(instances: QuerySet[Instance], held: ExitStack) -> Iterator[I
             instance_id=instance.digest,
             references=tuple(_place_row(place, held) for place in places if place.position is not None),
             target=next((_file(place.reference, held) for place in places if place.position is None), None),
-            prompts=tuple(_prompt_rows(instance.prompt)),
+            prompts=tuple(map(_prompt_row, reversed(instance.prompt.versions))),
         )
 
 
@@ -145,15 +139,9 @@ def _place_row(place: InstanceReference, held: ExitStack) -> PlaceRow:
     return PlaceRow(_file(place.shown, held), place.shown.modality, place.reference.sha256, recipe)
 
 
-def _prompt_rows(prompt: DifferentialPrompt) -> list[PromptRow]:
-    """Every version, the oldest first."""
-    versions: list[PromptRow] = []
-    version: DifferentialPrompt | None = prompt
-    while version is not None:
-        elements = tuple(ElementChange(**element) for element in version.elements)
-        versions.insert(0, PromptRow(version.text, version.method, elements))
-        version = version.supersedes
-    return versions
+def _prompt_row(prompt: DifferentialPrompt) -> PromptRow:
+    elements = tuple(ElementChange(**element) for element in prompt.elements)
+    return PromptRow(prompt.text, prompt.method, elements)
 
 
 def _file(item: Reference | InstanceReference, held: ExitStack) -> MediaFile:

@@ -13,25 +13,16 @@ from annotate.models import AppliedThresholds, Curation, IdentityGroup, Referenc
 from annotate.people.queries import measures_of, thresholds_now
 from generator.curation.duplicates import find_duplicates
 from generator.curation.filters import Thresholds, judge, percentiles
-from generator.media import RejectReason
+from generator.media.formats import RejectReason
 
 
 def judge_person(
     group: IdentityGroup, thresholds: Thresholds | None = None, ranks: Mapping[int, float] | None = None
 ) -> int:
-    """Give each curated reference of a person, whose row is locked, its reasons.
+    """Give each curated reference of a person, whose row is locked, its reasons; how many got other ones.
 
-    All of them at once, so that the result does not depend on the order in which they were curated.
-
-    Drawn people keep all of theirs: the filters know real faces only.
-
-    Args:
-        group: the person.
-        thresholds: those that hold now, where they are not known yet.
-        ranks: see `blur_ranks`; likewise.
-
-    Returns:
-        How many references got other reasons than they had.
+    All of them at once, so that the result does not depend on the order in which they were curated. Drawn
+    people keep all of theirs: the filters know real faces only.
     """
     thresholds = thresholds or thresholds_now()
     ranks = blur_ranks(thresholds) if ranks is None else ranks
@@ -49,34 +40,31 @@ def blur_ranks(thresholds: Thresholds) -> dict[int, float]:
     if not thresholds.min_blur_percentile:
         return {}
     curated = Reference.objects.filter(curation=Curation.DONE, group__truth__isnull=True)
-    found = curated.values_list("pk", "quality__measures__blur")
-    known = {pk: float(blur) for pk, blur in found.iterator(chunk_size=2000) if blur is not None}
+    blurs = curated.values_list("pk", "quality__measures__blur").iterator(chunk_size=2000)
+    known = {pk: float(blur) for pk, blur in blurs if blur is not None}
     return dict(zip(known, percentiles(list(known.values())), strict=True))
 
 
 def _reasons(
     references: Sequence[Reference], thresholds: Thresholds, ranks: Mapping[int, float]
 ) -> dict[int, list[str]]:
-    reasons: dict[int, list[str]] = {}
-    for item in references:
-        measures = measures_of(item)
-        if measures is not None:
-            ranked = replace(measures, blur_percentile=ranks.get(item.pk))
-            reasons[item.pk] = [str(reason) for reason in judge(ranked, thresholds)]
+    measured = {
+        item.pk: replace(measures, blur_percentile=ranks.get(item.pk))
+        for item in references
+        if (measures := measures_of(item))
+    }
+    reasons = {pk: [str(reason) for reason in judge(item, thresholds)] for pk, item in measured.items()}
     # Of files that show the same, the earliest that passes everything else stays.
     passing = [item for item in references if not reasons.get(item.pk) and item.quality.get("fingerprint")]
-    looks = [tuple(item.quality["fingerprint"]) for item in passing]
-    for place in find_duplicates(looks, thresholds.max_copy_distance):
-        reasons[passing[place].pk] = [str(RejectReason.DUPLICATE)]
+    fingerprints = [tuple(item.quality["fingerprint"]) for item in passing]
+    for index in find_duplicates(fingerprints, thresholds.max_copy_distance):
+        reasons[passing[index].pk] = [str(RejectReason.DUPLICATE)]
     return reasons
 
 
 @transaction.atomic
 def apply_thresholds(values: Mapping[str, Any], author: User) -> int:
-    """Let other thresholds hold from now on, and judge everybody by them.
-
-    Returns:
-        How many references got other reasons than they had.
+    """Let other thresholds hold from now on, and judge everybody by them; how many got other reasons.
 
     Raises:
         ValueError: a threshold is unknown, or out of its range.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from django.db import IntegrityError, transaction
@@ -16,24 +17,21 @@ from annotate.storage.opening import site_storage
 from generator.curation.card import CARD_NAME, USES, IdentityCard
 from generator.curation.folder import Person, PersonFile, RejectedFile, scan_people
 from generator.curation.shots import SHOT_SIDE, find_shots
-from generator.decoder import VideoDecoder
-from generator.media import MediaError, MediaFacts, MediaFormat, MediaLimits, RejectReason
-from generator.normalise import normalise, normalise_shots
-from generator.video import fit, read_clip, write_poster
+from generator.media.decoder import VideoDecoder
+from generator.media.formats import MediaError, MediaFacts, MediaFormat, MediaLimits, RejectReason
+from generator.media.normalise import normalise, normalise_shots
+from generator.media.photo import write_photo
+from generator.media.video import fit, read_clip
 
 Follow = Callable[[Iterable[Person | RejectedFile]], Iterable[Person | RejectedFile]]
 
 
 @dataclass
 class ImportReport:
-    """What an import found; nothing that was rejected is missing from it.
+    """What an import came to; nothing that was rejected is missing from it.
 
-    Attributes:
-        people: the rows of those with readable files.
-        num_new: references that are new; a file with cuts gives one a shot.
-        num_known: files that were imported earlier.
-        rejected: files that could not be read or stored.
-        without_consent: names of people of whom nobody has stated what they agreed to.
+    `people` are the rows of those with readable files, `num_new` references (a file with cuts gives one per
+    shot), `num_known` files that were imported earlier.
     """
 
     people: list[int] = field(default_factory=list)
@@ -56,15 +54,11 @@ def import_people(
     consent: Sequence[str] | None = None,
     follow: Follow = iter,
 ) -> ImportReport:
-    """Import a folder of people. Safe to stop and to repeat: a file of a person is stored once.
+    """Import a folder with a sub-folder per person. Safe to stop and to repeat: a file is stored once.
 
-    Args:
-        root: one sub-folder a person.
-        source: where the media come from; together with the folder's name it names a person.
-        licence: for people whose own `identity.json` does not state one.
-        split: likewise.
-        consent: likewise, the uses that they agreed to; None leaves it unknown.
-        follow: wraps the people as they come, for a progress bar.
+    The source and the folder's name together name a person. Licence, split and the uses that people agreed to
+    (None leaves them unknown) are for those whose own `identity.json` does not state them. `follow` wraps the
+    people as they come, for a progress bar.
 
     Raises:
         ValueError: the folder is missing or empty.
@@ -118,14 +112,14 @@ def _take_consent(
     elif uses is None and consent is not None:
         uses, source = tuple(consent), "import_identities --consent"
     if uses is None:
-        if not group.is_consent_stated:
+        if group.consent_uses is None:
             report.without_consent.append(group.name)
         return
     ends = {"consent_expires_on": card.consent_expires_on} if card.consent_expires_on else {}
     if state_consent(group, uses, source, **ends):
         return
     if card.consent is not None and set(card.consent) != set(group.consent_uses or ()):
-        here, there = (", ".join(one) or "none" for one in (group.consent_uses or (), card.consent))
+        here, there = (", ".join(uses) or "none" for uses in (group.consent_uses or (), card.consent))
         detail = f"has consent to {here} here and to {there} in {CARD_NAME}; what was stated first stands"
         report.rejected.append(
             RejectedFile(group.name, RejectReason.BAD_CARD, f"{detail}, correct it on the person's page")
@@ -151,7 +145,7 @@ def _import_file(group: IdentityGroup, file: PersonFile) -> int:
     Raises:
         MediaError: not readable to its end, or the same as another reference of this person once stored.
     """
-    copies = _stored_copies(file, has_cuts=not group.is_synthetic)
+    shots = _store_shots(file, has_cuts=not group.is_synthetic)
     references = [
         Reference(
             group=group,
@@ -159,42 +153,35 @@ def _import_file(group: IdentityGroup, file: PersonFile) -> int:
             source_name=file.name,
             source_sha256=file.facts.sha256,
             shot=number,
-            path=str(path),
-            sha256=facts.sha256,
-            poster=_poster_of(path),
-            width=facts.width,
-            height=facts.height,
-            num_frames=facts.num_frames,
-            fps=facts.fps,
-            size_bytes=facts.size_bytes,
+            **columns,
             facts={name: value for name, value in asdict(file.facts).items() if name != "sha256"},
             elements=dict(file.elements) if file.elements else None,
         )
-        for number, (path, facts) in enumerate(copies)
+        for number, columns in enumerate(shots)
     ]
     try:
         with transaction.atomic():
             Reference.objects.bulk_create(references)
     except IntegrityError:
-        for path, _ in copies:
-            site_storage().remove_folder(str(path.parent))
-        twins = group.references.filter(sha256__in=[facts.sha256 for _, facts in copies])
+        for columns in shots:
+            site_storage().remove_folder(str(Path(columns["path"]).parent))
+        twins = group.references.filter(sha256__in=[columns["sha256"] for columns in shots])
         names = ", ".join(twins.values_list("source_name", flat=True)) or file.name
         raise MediaError(RejectReason.DUPLICATE, f"shows the same as {names}, pixel by pixel") from None
     return len(references)
 
 
-def _stored_copies(file: PersonFile, *, has_cuts: bool) -> list[tuple[Path, MediaFacts]]:
-    """The normalised file, or where it has cuts each of its shots: (path in the storage, facts)."""
+def _store_shots(file: PersonFile, *, has_cuts: bool) -> list[dict[str, Any]]:
+    """Store the normalised file, or where it has cuts each of its shots; returns columns of their rows."""
     with site_storage().workspace() as folder:
         whole = folder / f"media{file.facts.normal_suffix}"
         facts = normalise(file.path, whole)
         shots = _shots(whole) if file.kind.is_clip and has_cuts else ()
         if len(shots) < 2:
-            return [(_store_file(whole), facts)]
+            return [_store_shot(whole, facts)]
         targets = [(folder / f"{number}.mp4", end - start) for number, (start, end) in enumerate(shots)]
         copies = normalise_shots(file.path, targets)
-        return [(_store_file(place), facts) for (place, _), facts in zip(targets, copies, strict=True)]
+        return [_store_shot(place, facts) for (place, _), facts in zip(targets, copies, strict=True)]
 
 
 def _shots(clip: Path) -> tuple[tuple[int, int], ...]:
@@ -202,14 +189,21 @@ def _shots(clip: Path) -> tuple[tuple[int, int], ...]:
         return find_shots(decoder.upright_rgb(frame, fit(decoder.size, SHOT_SIDE)) for frame in decoder)
 
 
-def _store_file(file: Path) -> Path:
-    """Store a copy with its poster, under a random name: no page or address tells whose it is."""
+def _store_shot(file: Path, facts: MediaFacts) -> dict[str, Any]:
+    """Under a random name: no page or address tells whose it is."""
     path = Path("references") / uuid4().hex / f"media{file.suffix}"
-    with site_storage().writing(_poster_of(path)) as poster:
-        write_poster(poster, read_clip(file, max_frames=1).frames[0])
     site_storage().put(str(path), file)
-    return path
+    return {"sha256": facts.sha256, **media_columns(path, file, facts)}
 
 
-def _poster_of(path: Path) -> str:
-    return str(path.with_name("poster.jpg"))
+def media_columns(path: Path, file: Path, facts: MediaFacts) -> dict[str, Any]:
+    """Columns of a reference that say where its file lies and how large it is. Its poster is stored, too."""
+    poster = path.with_name("poster.jpg")
+    store_poster(poster, file)
+    sizes = {name: getattr(facts, name) for name in ("width", "height", "num_frames", "fps", "size_bytes")}
+    return {"path": str(path), "poster": str(poster), **sizes}
+
+
+def store_poster(path: Path, file: Path) -> None:
+    with site_storage().writing(str(path)) as poster:
+        write_photo(poster, read_clip(file, max_frames=1).frames[0])

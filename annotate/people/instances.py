@@ -13,20 +13,20 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
 from annotate.models import DifferentialPrompt, IdentityGroup, Instance, InstanceReference, Reference
-from annotate.people.curation import read_annotation
 from annotate.people.prompt_reader_queries import readers_in_use
-from annotate.people.queries import accepted, primary_of, usable_references
+from annotate.people.queries import accepted, primary_of, read_annotation, usable_references
 from annotate.privacy.consent_queries import may_be_drawn, who_may_not_be_drawn
 from annotate.storage.opening import site_storage
 from generator.curation.annotation import ClipAnnotation
 from generator.curation.augmentation import Recipe, apply_recipe, possible_kinds
 from generator.instances import Draw, Vocabulary, draw_crops, draw_instances, draw_observed
+from generator.media.encoder import write_clip
+from generator.media.photo import write_photo
 from generator.portraits.world import ELEMENT_STATES, phrase_change
 from generator.prompts.stages import say_change
 from generator.records import IdentityGroup as GroupRecord
 from generator.records import InstancePlan
 from generator.records import Reference as ReferenceRecord
-from generator.video import write_clip, write_poster
 
 
 def _say(element: str, state: str, choice: int) -> str:
@@ -41,17 +41,12 @@ PORTRAIT_VOCABULARY = Vocabulary(states=ELEMENT_STATES, phrase=_say)
 
 @dataclass
 class BuildReport:
-    """What building instances came to.
+    """What building instances came to; `instances` are all of the chosen people.
 
-    Attributes:
-        new_instances: that were not there before.
-        instances: of the chosen people, all together.
-        fewer_references: drawn ones with fewer references than asked for, for want of more.
-        without_target: drawn ones without the target that was asked for.
-        references_not_cut: left out, because nothing can be cut out of them.
-        left_out: people of whom nothing can be drawn, and instances whose prompts no model reads to their
-            end, with the reason.
-        not_read: instances whose prompts some model would not read whole; rounds of it leave them out.
+    `fewer_references` and `without_target` count drawn ones that fall short of what was asked for,
+    `references_not_cut` those that nothing can be cut out of. `left_out` names, with the reason, people of
+    whom nothing can be drawn and instances whose prompts no model reads to their end; `not_read` those that
+    some model would not read whole: rounds of it leave them out.
     """
 
     new_instances: int = 0
@@ -65,13 +60,9 @@ class BuildReport:
 
 @dataclass(frozen=True)
 class Planned:
-    """One instance to be, with all that it is made of.
+    """One instance to be. The plan names references by their sha256.
 
-    Attributes:
-        group: the person.
-        plan: names references by their sha256.
-        references: of the person, by sha256: at least those of the plan.
-        recipes: of the crops that the references are shown as, in order; empty where they are shown whole.
+    `recipes` are those of the crops that the references are shown as, in order; empty where shown whole.
     """
 
     group: IdentityGroup
@@ -91,12 +82,7 @@ class Planned:
 
 
 def build_instances(draw: Draw, *, split: str | None = None, source: str | None = None) -> BuildReport:
-    """Draw instances for every person; drawing again with the same seed adds nothing.
-
-    Args:
-        draw: how they are drawn; with `is_cropped` from crops of curated references.
-        split: only people of this split.
-        source: only people of this source.
+    """Draw instances for every person of a split and source; drawing again with the same seed adds nothing.
 
     Raises:
         ValueError: there is nobody to draw from, or a person has too few references for `draw.count`.
@@ -143,11 +129,7 @@ def plan_instances(
 ) -> Iterator[Planned]:
     """What is to be made for a person; `report` learns what falls short of the draw.
 
-    Args:
-        group: the person.
-        draw: how it is drawn.
-        report: of all people.
-        is_observed: leave the prompts empty: models will look and write them.
+    With `is_observed` the prompts stay empty: models will write them.
     """
     # Named by content, so that the same people give the same instances in every database.
     references = {item.sha256: item for item in usable_references().filter(group=group).order_by("sha256")}
@@ -192,10 +174,7 @@ def _annotations(references: dict[str, Reference]) -> dict[str, ClipAnnotation]:
 def store_instance(planned: Planned, digest: str, method: str) -> bool:
     """Make it, with the crops that it shows; False when it is there already.
 
-    Args:
-        planned: with its prompt.
-        digest: that of the plan, before anybody wrote its prompt.
-        method: who or what wrote the prompt.
+    `digest` is that of the plan before anybody wrote its prompt, `method` who or what wrote it.
     """
     if Instance.objects.filter(digest=digest).exists():
         return False
@@ -236,22 +215,25 @@ def crop_path(reference: Reference, recipe: Recipe) -> Path:
 
 def _cut(reference: Reference, recipe: Recipe) -> dict[str, Any]:
     path = crop_path(reference, recipe)
-    poster = path.with_suffix(".jpg")
     storage = site_storage()
     if not storage.exists(str(path)):
         with storage.local(reference.path) as whole:
             frames = apply_recipe(recipe, whole)
-        with storage.writing(str(poster)) as still:
-            write_poster(still, frames[0])
+        with storage.writing(str(path.with_suffix(".jpg"))) as poster:
+            write_photo(poster, frames[0])
         with storage.writing(str(path)) as crop:
             if recipe.kind.is_clip:
                 write_clip(crop, frames, reference.fps)
             else:
-                write_poster(crop, frames[0])
+                write_photo(crop, frames[0])
+    return crop_columns(recipe, path, storage.sha256(str(path)))
+
+
+def crop_columns(recipe: Recipe, path: Path, sha256: str) -> dict[str, Any]:
     return {
         "recipe": recipe.to_json(),
         "kind": recipe.kind,
         "path": str(path),
-        "poster": str(poster),
-        "sha256": storage.sha256(str(path)),
+        "poster": str(path.with_suffix(".jpg")),
+        "sha256": sha256,
     }

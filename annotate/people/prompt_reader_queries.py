@@ -51,9 +51,8 @@ def _shipped_reader(base: str) -> PromptReader | None:
 class Readers:
     """What reads the prompts that are written now: every model that can still start a round.
 
-    Attributes:
-        known: by the name of the newest version that reads so.
-        is_complete: whether there is no version besides of which nobody knows how it reads.
+    They are `known` by the name of the newest version that reads so; `is_complete` says that there is no
+    other version, of which nobody knows how it reads.
     """
 
     known: Mapping[str, PromptReader]
@@ -67,17 +66,8 @@ class Readers:
         """
         return look_at(self.known, prompt, may_refuse=self.is_complete)
 
-    def count(self, prompt: str) -> list[Count]:
-        """What each model makes of a prompt."""
-        return [Count(name, reader.read(prompt)) for name, reader in self.known.items()]
-
-
-@dataclass(frozen=True)
-class Count:
-    """What a model makes of a prompt."""
-
-    model: str
-    reading: Reading
+    def count(self, prompt: str) -> list[tuple[str, Reading]]:
+        return [(name, reader.read(prompt)) for name, reader in self.known.items()]
 
 
 def versions_in_use() -> QuerySet[ModelVersion]:
@@ -89,11 +79,11 @@ def versions_in_use() -> QuerySet[ModelVersion]:
 
 def readers_in_use() -> Readers:
     """Of all versions that are not archived; before there is one, of MODEL_PATH."""
-    found = {version.name: reader_of(version) for version in versions_in_use()}
-    if not found:
-        found = {Path(settings.MODEL_PATH).name: _shipped_reader(settings.MODEL_PATH)}
-    known = {name: reader for name, reader in found.items() if reader is not None}
-    return Readers(known, len(known) == len(found))
+    readers = {version.name: reader_of(version) for version in versions_in_use()}
+    if not readers:
+        readers = {Path(settings.MODEL_PATH).name: _shipped_reader(settings.MODEL_PATH)}
+    known = {name: reader for name, reader in readers.items() if reader is not None}
+    return Readers(known, len(known) == len(readers))
 
 
 def part_by_prompt(

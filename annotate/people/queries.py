@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
+from itertools import chain
 from operator import or_
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -19,7 +21,6 @@ from annotate.models import (
     Choice,
     Curation,
     CurationDecision,
-    DifferentialPrompt,
     IdentityGroup,
     Instance,
     Reference,
@@ -30,10 +31,12 @@ from annotate.models import (
     User,
 )
 from annotate.privacy.consent_queries import Consent, given, with_consent
+from annotate.storage.opening import site_storage
+from generator.curation.annotation import ANNOTATION_NAME, ClipAnnotation, load_annotation
 from generator.curation.explanation import explain
 from generator.curation.filters import Measures, Thresholds
 from generator.curation.primary import PrimaryRating, rate_primary
-from generator.media import RejectReason
+from generator.media.formats import RejectReason
 from generator.prompts.differential import make_prompt
 
 
@@ -64,10 +67,22 @@ def thresholds_now() -> Thresholds:
     return Thresholds(**applied.values) if applied else settings.THRESHOLDS
 
 
+def annotation_path(reference: Reference) -> str:
+    """What detectors saw of it, beside its media."""
+    return str(Path(reference.path).with_name(ANNOTATION_NAME))
+
+
+def read_annotation(reference: Reference) -> ClipAnnotation | None:
+    try:
+        with site_storage().local(annotation_path(reference)) as record:
+            return load_annotation(record)
+    except FileNotFoundError:
+        return None
+
+
 def measures_of(reference: Reference) -> Measures | None:
-    """What was measured, or None before that."""
-    found = reference.quality.get("measures")
-    return Measures(**found) if found else None
+    measures = reference.quality.get("measures")
+    return Measures(**measures) if measures else None
 
 
 def rating_of(reference: Reference) -> PrimaryRating | None:
@@ -112,8 +127,8 @@ class PeopleFilter:
             "split": Split.values,
             "consent": (*Use.values, *(f"no-{use}" for use in Use.values), *Consent.values),
         }
-        found = {name: query.get(name, "") for name in known if query.get(name, "") in known[name]}
-        return cls(search=query.get("search", "").strip()[:200].replace("\0", ""), **found)
+        chosen = {name: query[name] for name in known if query.get(name) in known[name]}
+        return cls(search=query.get("search", "").strip()[:200].replace("\0", ""), **chosen)
 
 
 def people(narrow: PeopleFilter = PeopleFilter()) -> QuerySet[IdentityGroup]:
@@ -128,8 +143,8 @@ def people(narrow: PeopleFilter = PeopleFilter()) -> QuerySet[IdentityGroup]:
     if narrow.split:
         groups = groups.filter(split=narrow.split)
     if narrow.search:
-        found = (Q(**{f"{name}__icontains": narrow.search}) for name in ("name", "source", "pseudonym"))
-        groups = groups.filter(reduce(or_, found))
+        columns = ("name", "source", "pseudonym")
+        groups = groups.filter(reduce(or_, (Q(**{f"{name}__icontains": narrow.search}) for name in columns)))
     if narrow.consent:
         groups = groups.filter(_of_consent(narrow.consent))
     if narrow.state == "unusable":
@@ -138,8 +153,8 @@ def people(narrow: PeopleFilter = PeopleFilter()) -> QuerySet[IdentityGroup]:
         groups = groups.filter(_has(curation=narrow.state))
     if narrow.reason:
         groups = groups.filter(_has(reject_reasons__contains=[narrow.reason]))
-    found_people: QuerySet[IdentityGroup] = groups.order_by("name", "id")
-    return found_people
+    narrowed: QuerySet[IdentityGroup] = groups.order_by("name", "id")
+    return narrowed
 
 
 def _of_consent(wanted: str) -> Q:
@@ -158,9 +173,7 @@ def curation_counts() -> dict[str, Any]:
     """How many references are in each state, usable, and left out for each reason."""
     states = dict(Reference.objects.values_list("curation").annotate(Count("id")))
     rejected = Reference.objects.filter(curation=Curation.DONE).exclude(reject_reasons=[])
-    reasons = Counter(
-        reason for found in rejected.values_list("reject_reasons", flat=True) for reason in found
-    )
+    reasons = Counter(chain.from_iterable(rejected.values_list("reject_reasons", flat=True)))
     return {
         "total": sum(states.values()),
         "states": {state: states.get(state, 0) for state in Curation.values},
@@ -168,7 +181,7 @@ def curation_counts() -> dict[str, Any]:
         "by_hand": with_choice(Reference.objects.all()).exclude(Q(choice=Choice.AUTOMATIC)).count(),
         "reasons": {str(reason): reasons[reason] for reason in RejectReason if reasons[reason]},
         "is_live": bool(states.get(Curation.PENDING) or states.get(Curation.RUNNING)),
-        "looked_at": states.get(Curation.DONE, 0) + states.get(Curation.FAILED, 0),
+        "examined": states.get(Curation.DONE, 0) + states.get(Curation.FAILED, 0),
     }
 
 
@@ -190,7 +203,6 @@ def visible_instances(user: User) -> QuerySet[Instance]:
 
 
 def prompt_runs() -> QuerySet[Run]:
-    """Runs in which models write prompts, the newest first."""
     return Run.objects.filter(stage=Stage.PROMPTS).order_by("-id")
 
 
@@ -203,8 +215,8 @@ def num_instances_of(run: Run) -> int:
 def all_measures() -> list[Measures]:
     """Of every curated reference of a real person, for the what-if table."""
     curated = Reference.objects.filter(curation=Curation.DONE, group__truth__isnull=True)
-    found = curated.order_by("id").values_list("quality__measures", flat=True)
-    return [Measures(**values) for values in found.iterator(chunk_size=2000) if values]
+    measured = curated.order_by("id").values_list("quality__measures", flat=True)
+    return [Measures(**values) for values in measured.iterator(chunk_size=2000) if values]
 
 
 def open_references(people: Iterable[int]) -> QuerySet[Reference]:
@@ -218,31 +230,25 @@ def outcome_of(people: Iterable[int]) -> dict[str, Any]:
     kept = accepted(theirs).order_by()
     failed = theirs.filter(curation=Curation.FAILED)
     left_out = theirs.exclude(reject_reasons=[]).exclude(pk__in=kept.values("pk"))
+    limits = thresholds_now()
     return {
         "kept": kept.count(),
         "reasons": Counter(reason for item in left_out for reason in item.reject_reasons),
         "failed": failed.count(),
-        "rejected": [f"{item}: {', '.join(item.reject_reasons)}: {why_not(item)}" for item in left_out]
+        "rejected": [
+            f"{item}: {', '.join(item.reject_reasons)}: {' '.join(why_not(item, limits))}"
+            for item in left_out
+        ]
         + [f"{item}: failed: {item.curation_error}" for item in failed],
     }
 
 
-def why_not(reference: Reference, thresholds: Thresholds | None = None) -> str:
-    """The filters' reasons against a reference, in sentences; empty where there are none."""
+def why_not(reference: Reference, thresholds: Thresholds) -> list[str]:
+    """The filters' reasons against a reference, in sentences."""
     measures = measures_of(reference)
     if measures is None:
-        return ""
-    limits = thresholds or thresholds_now()
-    return " ".join(explain(RejectReason(reason), measures, limits) for reason in reference.reject_reasons)
-
-
-def earlier_versions(prompt: DifferentialPrompt) -> list[DifferentialPrompt]:
-    """What this prompt supersedes, the newest first."""
-    versions, version = [], prompt.supersedes
-    while version is not None:
-        versions.append(version)
-        version = version.supersedes
-    return versions
+        return []
+    return [explain(RejectReason(reason), measures, thresholds) for reason in reference.reject_reasons]
 
 
 def edited_copy(instance: Instance) -> Instance | None:

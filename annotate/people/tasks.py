@@ -10,7 +10,7 @@ from annotate.people import curation
 
 @shared_task
 def curate_reference(reference_id: int) -> None:
-    """Look at one reference; a second delivery of the same id does nothing."""
+    """Examine one reference; a second delivery of the same id does nothing."""
     curation.curate_reference(reference_id)
 
 
@@ -22,5 +22,5 @@ def send_curations(reference_ids: list[int]) -> None:
 
 @shared_task
 def requeue_lost_curations() -> None:
-    for reference_id in curation.requeue_lost_curations():
+    for reference_id in curation.QUEUE.requeue_lost():
         curate_reference.delay(reference_id)

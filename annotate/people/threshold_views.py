@@ -24,14 +24,17 @@ WORDS = {name: field.description for name, field in fields_of(Thresholds).items(
 
 @dataclass(frozen=True)
 class ThresholdRow:
-    """One threshold: as it holds, as it is tried, and what it would cost at these and other values."""
+    """One threshold: as it holds, as it is tried, and what it would cost at this and other values."""
 
     name: str
     words: str
     now: float
     tried: float
-    at_tried: WhatIf
-    others: list[WhatIf]
+    costs: list[WhatIf]
+
+    @property
+    def at_tried(self) -> WhatIf:
+        return next(cost for cost in self.costs if cost.is_current)
 
     @property
     def step(self) -> str:
@@ -82,11 +85,8 @@ def _tried(now: Thresholds, given: Mapping[str, str]) -> Thresholds:
 
 
 def _rows(costs: list[WhatIf], now: Thresholds, tried: Thresholds) -> list[ThresholdRow]:
-    rows = []
-    for name, group in groupby(costs, key=lambda cost: cost.threshold):
-        others = list(group)
-        at_tried = next(cost for cost in others if cost.is_current)
-        rows.append(
-            ThresholdRow(name, WORDS[name], getattr(now, name), getattr(tried, name), at_tried, others)
-        )
-    return rows
+    by_name = ((name, list(group)) for name, group in groupby(costs, key=lambda cost: cost.threshold))
+    return [
+        ThresholdRow(name, WORDS[name], getattr(now, name), getattr(tried, name), group)
+        for name, group in by_name
+    ]

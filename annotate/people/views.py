@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
@@ -19,14 +18,12 @@ from annotate.core.files import media_view, requester, stored_file
 from annotate.models import Choice, Curation, IdentityGroup, Reference, Split, Use
 from annotate.people import people
 from annotate.people import queries as curation_queries
-from annotate.people.curation import queue_curation, read_annotation
+from annotate.people.curation import queue_curation
 from annotate.people.tasks import send_curations
 from generator.curation.annotation import ClipAnnotation
-from generator.curation.explanation import explain
 from generator.curation.filters import Thresholds
 from generator.curation.people import find_people
-from generator.curation.primary import PrimaryRating
-from generator.media import RejectReason
+from generator.media.formats import RejectReason
 from rlhf.plots.pages import Plot, curve
 
 PEOPLE_PER_PAGE = 24
@@ -40,31 +37,17 @@ def people_list(request: SignedInRequest) -> HttpResponse:
         counts = curation_queries.curation_counts()
         return render(request, "annotate/people/people.html#progress", {"counts": counts})
     narrow = curation_queries.PeopleFilter.from_query(request.GET.dict())
-    query = request.GET.copy()
-    query.pop("page", None)
     context = {
         "page": Paginator(curation_queries.people(narrow), PEOPLE_PER_PAGE).get_page(request.GET.get("page")),
         "counts": curation_queries.curation_counts(),
         "narrow": narrow,
-        "query": query.urlencode(),
+        "is_narrowed": narrow != curation_queries.PeopleFilter(),
         "states": Curation.values,
         "reasons": list(RejectReason),
         "splits": Split.values,
         "uses": Use.choices,
     }
     return render(request, "annotate/people/people.html", context)
-
-
-@dataclass(frozen=True)
-class ReferenceCard:
-    """One reference on its person's page."""
-
-    reference: Reference
-    is_usable: bool
-    rating: PrimaryRating | None
-    why_not: list[str]
-    curves: list[Plot]
-    undo: str | None
 
 
 @leads_only
@@ -96,35 +79,29 @@ def _person_context(group: IdentityGroup, values: dict[str, Any] | None = None) 
     }
 
 
-def _card(reference: Reference, is_usable: bool, thresholds: Thresholds) -> ReferenceCard:
-    measures = curation_queries.measures_of(reference)
-    why_not = [
-        explain(RejectReason(reason), measures, thresholds)
-        for reason in reference.reject_reasons
-        if measures is not None
-    ]
+def _card(reference: Reference, is_usable: bool, thresholds: Thresholds) -> dict[str, Any]:
     decisions = list(reference.decisions.all())
     undo = (decisions[1].choice if len(decisions) > 1 else Choice.AUTOMATIC) if decisions else None
     annotation = _annotation(reference)
-    return ReferenceCard(
-        reference=reference,
-        is_usable=is_usable,
-        rating=curation_queries.rating_of(reference),
-        why_not=why_not,
-        curves=_curves(annotation) if annotation and reference.is_clip else [],
-        undo=undo,
-    )
+    return {
+        "reference": reference,
+        "is_usable": is_usable,
+        "rating": curation_queries.rating_of(reference),
+        "why_not": curation_queries.why_not(reference, thresholds),
+        "curves": _curves(annotation) if annotation and reference.is_clip else [],
+        "undo": undo,
+    }
 
 
 def _annotation(reference: Reference) -> ClipAnnotation | None:
-    return read_annotation(reference) if reference.curation == Curation.DONE else None
+    return curation_queries.read_annotation(reference) if reference.curation == Curation.DONE else None
 
 
 def _curves(annotation: ClipAnnotation) -> list[Plot]:
     """What was measured on the subject's face, frame by frame; frames without it are left out."""
     tracks = find_people(annotation).tracks
     faces = sorted(tracks[0].faces.items()) if tracks else []
-    frames = [(annotation.frames[place].index, face) for place, face in faces]
+    frames = [(annotation.frames[number].index, face) for number, face in faces]
     points: dict[str, Sequence[tuple[int, float | None]]] = {
         "Sharpness": [(index, face.blur) for index, face in frames],
         "Face, pixels": [(index, (face.box.width * face.box.height) ** 0.5) for index, face in frames],
@@ -139,10 +116,9 @@ def _curves(annotation: ClipAnnotation) -> list[Plot]:
 @leads_only
 @require_safe
 def annotation(request: SignedInRequest, reference_id: int) -> HttpResponse:
-    """What detectors saw, for the boxes over the frames."""
     reference = get_object_or_404(visible_references(request.user), pk=reference_id)
-    found = _annotation(reference)
-    if found is None:
+    seen = _annotation(reference)
+    if seen is None:
         raise Http404
     frames = [
         {
@@ -150,9 +126,9 @@ def annotation(request: SignedInRequest, reference_id: int) -> HttpResponse:
             "faces": [vars(face.box) for face in frame.faces],
             "humans": [vars(human.box) | {"is_estimated": human.is_estimated} for human in frame.humans],
         }
-        for frame in found.frames
+        for frame in seen.frames
     ]
-    answer = JsonResponse({"fps": found.fps, "width": found.width, "height": found.height, "frames": frames})
+    answer = JsonResponse({"fps": seen.fps, "width": seen.width, "height": seen.height, "frames": frames})
     answer.headers["Cache-Control"] = "private, no-store"
     return answer
 
@@ -173,7 +149,7 @@ def decide(request: SignedInRequest, reference_id: int) -> HttpResponse:
 def choose_primary(request: SignedInRequest, group_id: int) -> HttpResponse:
     group = get_object_or_404(curation_queries.visible_people(request.user), pk=group_id)
     wanted = request.POST.get("reference", "")
-    reference = next((one for one in group.references.all() if str(one.pk) == wanted), None)
+    reference = next((item for item in group.references.all() if str(item.pk) == wanted), None)
     if wanted and reference is None:
         messages.error(request, f"{wanted!r} is no reference of {group}; nothing was changed.")
     else:
@@ -202,7 +178,7 @@ def describe(request: SignedInRequest, group_id: int) -> HttpResponse:
 @leads_only
 @require_POST
 def curate(request: SignedInRequest, group_id: int) -> HttpResponse:
-    """Let the detectors look at all of a person's references once more."""
+    """Let the detectors examine all of a person's references once more."""
     group = get_object_or_404(curation_queries.visible_people(request.user), pk=group_id)
     send_curations(queue_curation(group.references.all()))
     return redirect("person", group_id=group.pk)

@@ -1,6 +1,6 @@
 """Whether people agreed to a use.
 
-Every door asks here: `given` and `given_sql` choose, `refusal` says who did not and what to do.
+Everybody asks here: `given` and `given_sql` choose, `refusal` says who did not and what to do.
 """
 
 from __future__ import annotations
@@ -29,19 +29,8 @@ from django.db.models import (
 from django.db.models.sql.compiler import SQLCompiler
 
 from annotate.models import IdentityGroup, Round, RoundKind, Split, Use
-from annotate.models.consent import given_condition, given_sql
-
-__all__ = [
-    "Consent",
-    "given",
-    "given_sql",
-    "may_be_drawn",
-    "refusal",
-    "refusal_among",
-    "sentence",
-    "today",
-    "with_consent",
-]
+from annotate.models.consent import given_condition
+from annotate.models.consent import given_sql as given_sql
 
 #: So many people are named in a sentence.
 MAX_NAMED = 3
@@ -98,8 +87,8 @@ def today() -> date:
     """The database's day, which is the one that consent ends by."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT CURRENT_DATE")
-        found: date = cursor.fetchone()[0]
-    return found
+        day: date = cursor.fetchone()[0]
+    return day
 
 
 def may_be_drawn(person: str, *, with_target: bool) -> Q:
@@ -107,17 +96,18 @@ def may_be_drawn(person: str, *, with_target: bool) -> Q:
 
     Held-out people are evaluated on; the others are learned from where there is a target, and else shown.
     """
-    at = f"{person}__" if person else ""
-    held_out = Q(**{f"{at}split__in": [Split.EVAL, Split.BENCHMARK]})
-    wanted = Use.TRAIN if with_target else Use.SHOW
+    held_out, wanted = is_held_out(person), Use.TRAIN if with_target else Use.SHOW
     return held_out & Q(given(person, Use.EVALUATE)) | ~held_out & Q(given(person, wanted))
+
+
+def is_held_out(person: str = "") -> Q:
+    return Q(**{f"{person}__split__in" if person else "split__in": [Split.EVAL, Split.BENCHMARK]})
 
 
 def who_may_not_be_drawn(people: QuerySet[IdentityGroup], *, with_target: bool) -> str:
     """The refusal of those from whom no instances may be drawn."""
-    held_out = Q(split__in=[Split.EVAL, Split.BENCHMARK])
-    says = refusal(people.filter(held_out), Use.EVALUATE)
-    others = refusal(people.exclude(held_out), Use.TRAIN if with_target else Use.SHOW)
+    says = refusal(people.filter(is_held_out()), Use.EVALUATE)
+    others = refusal(people.exclude(is_held_out()), Use.TRAIN if with_target else Use.SHOW)
     return f"{others} {says}".strip()
 
 
@@ -141,16 +131,12 @@ def refusal(people: QuerySet[IdentityGroup], *wanted: Use) -> str:
     """
     without = with_consent(people, *wanted).exclude(consent=Consent.GIVEN).order_by()
     counts = dict(without.values_list("consent").annotate(Count("pk", distinct=True)))
+    names = without.order_by("name").values_list("name", flat=True).distinct()
     return " ".join(
-        sentence(reason, _first_names(without, reason), *wanted, count=counts[reason])
+        sentence(reason, list(names.filter(consent=reason)[:MAX_NAMED]), *wanted, count=counts[reason])
         for reason in _WHY
         if reason in counts
     )
-
-
-def _first_names(people: QuerySet[Any], reason: Consent) -> list[str]:
-    of_reason = people.filter(consent=reason).order_by("name")
-    return list(of_reason.values_list("name", flat=True).distinct()[:MAX_NAMED])
 
 
 def refusal_among(people: QuerySet[IdentityGroup], ids: Collection[int], *wanted: Use) -> str:
@@ -162,7 +148,7 @@ def refusal_among(people: QuerySet[IdentityGroup], ids: Collection[int], *wanted
     for pk, name, reason in without.values_list("pk", "name", "consent").iterator():
         if pk in ids:
             names[Consent(reason)].append(name)
-    return " ".join(sentence(reason, found, *wanted) for reason, found in names.items() if found)
+    return " ".join(sentence(reason, of_reason, *wanted) for reason, of_reason in names.items() if of_reason)
 
 
 def sentence(reason: Consent, names: Sequence[str], *wanted: Use, count: int | None = None) -> str:
@@ -183,5 +169,4 @@ def uses_of(round: Round) -> tuple[Use, ...]:
 
 
 def people_of(round: Round) -> QuerySet[IdentityGroup]:
-    """The people of a round's pairs."""
     return IdentityGroup.objects.filter(Exists(round.pairs.filter(instance__group=OuterRef("pk"))))

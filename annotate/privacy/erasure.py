@@ -52,8 +52,8 @@ def erase_identity(name: str, *, source: str | None = None, really: bool = False
     Raises:
         RoundError: nobody, or more than one person, has this name; or a run that uses their files is live.
     """
-    found = IdentityGroup.objects.filter(name=name)
-    groups = list(found.filter(source=source) if source else found)
+    named = IdentityGroup.objects.filter(name=name)
+    groups = list(named.filter(source=source) if source else named)
     if really and not groups and (earlier := _earlier(name, source)):
         return _finish(earlier, name)
     if len(groups) != 1:
@@ -66,8 +66,8 @@ def erase_identity(name: str, *, source: str | None = None, really: bool = False
 
 
 def _earlier(name: str, source: str | None) -> Erasure | None:
-    found = Erasure.objects.filter(name_hash=_hash(name))
-    return (found.filter(source_hash=_hash(source)) if source else found).last()
+    erasures = Erasure.objects.filter(name_hash=_hash(name))
+    return (erasures.filter(source_hash=_hash(source)) if source else erasures).last()
 
 
 def _hash(text: str) -> str:
@@ -184,7 +184,7 @@ def _strike_runs(person: Located) -> None:
 
 def _delete(person: Located) -> None:
     group = person.group
-    prompts = list(_prompt_versions(group))
+    prompts = {version for newest in ROWS["prompts"](group) for version in newest.versions}
     shown = pairs_of(group)
     # The other copy of a gold pair that showed the person is of no use any more. Votes on the pair go
     # with it: a vote without its video cannot be explained.
@@ -196,16 +196,6 @@ def _delete(person: Located) -> None:
         VideoSample.objects.filter(pk__in=list(gold.values_list("pk", flat=True))).delete()
         samples_of(group).exclude(instance__group=group).delete()
         group.delete()
-        for prompt in prompts:
+        # The newest of each line first: what supersedes another one holds it.
+        for prompt in sorted(prompts, key=lambda prompt: -prompt.pk):
             DifferentialPrompt.objects.filter(pk=prompt.pk, instances=None, superseded_by=None).delete()
-
-
-def _prompt_versions(group: IdentityGroup) -> list[DifferentialPrompt]:
-    """The prompts of a person's instances and all that they supersede, the newest of each line first."""
-    found: dict[int, DifferentialPrompt] = {}
-    for newest in ROWS["prompts"](group).order_by("-id"):
-        prompt: DifferentialPrompt | None = newest
-        while prompt is not None:
-            found[prompt.pk] = prompt
-            prompt = prompt.supersedes
-    return sorted(found.values(), key=lambda prompt: -prompt.pk)

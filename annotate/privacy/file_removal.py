@@ -40,13 +40,10 @@ def remove_after_commit(
     *,
     erasure: Erasure | None = None,
 ) -> None:
-    """Write down what is to go; it goes once the transaction around this has ended.
+    """Write down what is to go, by paths in the storage; it goes once the transaction around this has ended.
 
-    Args:
-        files: paths relative to the storage.
-        folders: likewise; they go with all that is in them.
-        struck: files that stay, without what the traces say.
-        erasure: what it is part of; then `carry_out` is the erasure's to call.
+    Folders go with all that is in them; `struck` files stay, without what the traces say. Where it is part of
+    an erasure, `carry_out` is the erasure's to call.
     """
     rows = [FileRemoval(path=path, erasure=erasure) for path in files]
     rows += [FileRemoval(path=path, is_folder=True, erasure=erasure) for path in folders]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any
@@ -27,26 +27,26 @@ from annotate.models import (
     VideoSample,
 )
 from annotate.models.personal_data import COLUMNS, NOTES, ROWS, Text, pairs_of, samples_of
-from annotate.privacy.personal_file_queries import FILES, StoredFiles, instance_of, looked_at, stem_of
+from annotate.privacy.personal_file_queries import FILES, StoredFiles, evaluation_files, instance_of, stem_of
 from annotate.privacy.traces import Traces
 from annotate.storage.opening import site_storage
 from generator.frozen_set import MEDIA_FOLDER
 from rlhf.evaluation.benchmark.set import read_benchmark
 
 #: A reference's own folder; in any other, files of several may lie.
-_ROOM = re.compile(r"references/[0-9a-f]{32}")
+_OWN_FOLDER = re.compile(r"references/[0-9a-f]{32}")
 #: Records in the folder of a run, whole or half-written.
 _RECORDS = (".json", ".jsonl", ".txt", ".tmp")
 
 
+@dataclass
 class Located:
     """One person, and everything that leads to their files.
 
     Read before their rows go: afterwards nothing leads there any more.
     """
 
-    def __init__(self, group: IdentityGroup) -> None:
-        self.group = group
+    group: IdentityGroup
 
     @cached_property
     def stored(self) -> StoredFiles:
@@ -54,7 +54,6 @@ class Located:
 
     @cached_property
     def rows(self) -> dict[str, int]:
-        """How many rows of each table are about this person."""
         return {name: rows(self.group).count() for name, rows in ROWS.items()}
 
     @cached_property
@@ -72,10 +71,10 @@ class Located:
         return (f"person-{self.group.pk}", named, self.group.pseudonym)
 
     @cached_property
-    def rooms(self) -> set[str]:
+    def reference_folders(self) -> set[str]:
         paths = Reference.objects.filter(group=self.group).values_list("path", flat=True)
         parents = {str(Path(path).parent) for path in paths}
-        return {parent for parent in parents if _ROOM.fullmatch(parent)}
+        return {parent for parent in parents if _OWN_FOLDER.fullmatch(parent)}
 
     @cached_property
     def hashes(self) -> set[str]:
@@ -87,14 +86,14 @@ class Located:
         videos = samples_of(self.group)
         others = VideoSample.objects.exclude(pk__in=videos.values("pk")).exclude(sha256="")
         shown = others.filter(sha256__in=videos.values("sha256")).values_list("sha256", flat=True)
-        found = {sha256 for row in mine.values_list("sha256", "source_sha256") for sha256 in row}
-        found |= set(crops.values_list("sha256", flat=True)) | {sha256 for _, _, sha256 in self.samples}
-        return found - set(shared) - set(shown) - {""}
+        hashes = {sha256 for row in mine.values_list("sha256", "source_sha256") for sha256 in row}
+        hashes |= set(crops.values_list("sha256", flat=True)) | {sha256 for _, _, sha256 in self.samples}
+        return hashes - set(shared) - set(shown) - {""}
 
     @cached_property
     def exports(self) -> list[Export]:
-        found = Export.objects.filter(pairs__pair__in=pairs_of(self.group).values("pk"))
-        return list(found.distinct().select_related("round").order_by("pk"))
+        exports = Export.objects.filter(pairs__pair__in=pairs_of(self.group).values("pk"))
+        return list(exports.distinct().select_related("round").order_by("pk"))
 
     @cached_property
     def export_folders(self) -> list[str]:
@@ -118,38 +117,39 @@ class Located:
         """Also those of sets whose person was not known when the study was made."""
         named = re.compile("|".join(sorted(self.hashes)) or "(?!)")
         unnamed = StudyInput.objects.filter(group=None)
-        found = [item.pk for item in unnamed.iterator() if named.search(json.dumps(item.sources))]
-        of_runs = [pk for folder, ids in self.evaluated.items() for pk in _inputs_of(folder, ids)]
-        return list(StudyInput.objects.filter(Q(group=self.group) | Q(pk__in=[*found, *of_runs])))
+        theirs = [item.pk for item in unnamed.iterator() if named.search(json.dumps(item.sources))]
+        wanted = Q(group=self.group) | Q(pk__in=theirs)
+        for folder, ids in self.evaluated.items():
+            wanted |= Q(study__run__folder=folder, instance_id__in=ids)
+        return list(StudyInput.objects.filter(wanted))
 
     @cached_property
     def run_folders(self) -> dict[str, Run | None]:
         """Every folder of a run, also one whose row never came."""
         rows = {run.folder: run for run in Run.objects.select_related("round")}
         parts = (path.split("/") for path in self.stored.below("runs"))
-        places = {"/".join(names[:3]) for names in parts if len(names) > 3}
-        return {place: rows.get(place) for place in sorted(places)}
+        folders = {"/".join(names[:3]) for names in parts if len(names) > 3}
+        return {folder: rows.get(folder) for folder in sorted(folders)}
 
     @cached_property
     def prompt_runs(self) -> list[str]:
-        """Folders of runs in which models looked at the person."""
-        found = (folder for folder in self.run_folders if _stage(folder) == Stage.PROMPTS)
-        return [folder for folder in found if self.group.pk in people_asked_about(folder)]
+        """Folders of runs in which models examined media of the person."""
+        folders = (folder for folder in self.run_folders if _stage(folder) == Stage.PROMPTS)
+        return [folder for folder in folders if self.group.pk in people_asked_about(folder)]
 
     @cached_property
     def evaluated(self) -> dict[str, frozenset[str]]:
         """Folders of evaluations that asked for this person, and under which ids of instances."""
         own = frozenset(str(pk) for pk in self.group.instances.values_list("pk", flat=True))
         folders = (folder for folder in self.run_folders if _stage(folder) == Stage.EVALUATE)
-        found = {folder: self._ids_in(folder, own) for folder in folders}
-        return {folder: ids for folder, ids in found.items() if ids}
+        return {folder: ids for folder in folders if (ids := self._ids_in(folder, own))}
 
     def _ids_in(self, folder: str, own: frozenset[str]) -> frozenset[str]:
         request = _json(f"{folder}/request.json")
         named = request.get("set", {})
         if "path" not in named:
-            asked = {str(one.get("instance_id")) for one in request.get("instances", [])}
-            return own & (asked | {instance_of(path) for path in looked_at(folder, self.stored)})
+            asked = {str(instance.get("instance_id")) for instance in request.get("instances", [])}
+            return own & (asked | {instance_of(path) for path in evaluation_files(folder, self.stored)})
         ids = {
             str(video["instance_id"])
             for video in self._result(folder).get("videos", [])
@@ -163,14 +163,16 @@ class Located:
 
     def _ids_in_set(self, folder: Path) -> set[str]:
         try:
-            found = read_benchmark(folder, check_media=False)
+            benchmark = read_benchmark(folder, check_media=False)
         except (OSError, ValueError):
             return set()  # moved or erased since; what it was asked for stands in the run's result
-        return {one.instance_id for one in found.instances if one.identity in self.identities}
+        return {item.instance_id for item in benchmark.instances if item.identity in self.identities}
 
     def traces_in(self, folder: str) -> Traces:
         """By what the records of a run name this person."""
-        texts = {Path(room).name for room in self.rooms} | self.hashes | {*self.identities[1:]}
+        texts = (
+            {Path(folder).name for folder in self.reference_folders} | self.hashes | {*self.identities[1:]}
+        )
         samples = [str(pk) for pk, _, _ in self.samples] if _stage(folder) == Stage.SAMPLE else []
         return Traces(
             texts=tuple(sorted(texts)),
@@ -182,14 +184,14 @@ class Located:
     @cached_property
     def records(self) -> dict[str, Traces]:
         """Files of runs that stay, without what they say of this person."""
-        found: dict[str, Traces] = {}
+        records: dict[str, Traces] = {}
         for folder in self.run_folders.keys() - set(self.prompt_runs):
             traces = self.traces_in(folder)
             for path in self.stored.below(folder):
                 is_record = path.count("/") == 3 and Path(path).suffix in _RECORDS
                 if is_record and traces.struck_file(path) is not None:
-                    found[path] = traces
-        return dict(sorted(found.items()))
+                    records[path] = traces
+        return dict(sorted(records.items()))
 
     @cached_property
     def sets(self) -> list[str]:
@@ -199,52 +201,47 @@ class Located:
     @property
     def sets_elsewhere(self) -> list[str]:
         """Those that no row speaks of; an export is withdrawn."""
-        rooms = {export.folder for export in self.exports}
-        return [path for path in self.sets if path not in rooms and not path.startswith("exports/")]
+        return [path for path in self.sets if not path.startswith("exports/")]
 
     @cached_property
     def files(self) -> list[str]:
         """Every file of theirs that is there, by the places of the list."""
-        found = {path for finder in FILES.values() for path in finder(self)}
-        return sorted(path for path in found if path in self.stored)
+        paths = {path for finder in FILES.values() for path in finder(self)}
+        return sorted(path for path in paths if path in self.stored)
 
     @cached_property
     def folders(self) -> list[str]:
         """Folders that go as a whole."""
-        found = {*self.rooms, *self.export_folders, *self.caches, *self.prompt_runs, *self.sets}
-        return sorted(path for path in found if self.stored.below(path))
+        folders = {*self.reference_folders, *self.export_folders, *self.caches, *self.prompt_runs, *self.sets}
+        return sorted(path for path in folders if self.stored.below(path))
 
     @cached_property
     def runs_at_work(self) -> list[Run]:
         """Runs under way that read this person's files, or write more of them."""
         folders = {*self.prompt_runs, *self.evaluated, *(str(Path(path).parent) for path in self.records)}
-        exported = {run for export in self.exports for run in export.runs.all()}
-        found = exported | {run for folder in folders if (run := self.run_folders[folder])}
-        return sorted((run for run in found if run.is_live), key=lambda run: run.pk)
+        runs = {run for export in self.exports for run in export.runs.all()}
+        runs |= {run for folder in folders if (run := self.run_folders[folder])}
+        return sorted((run for run in runs if run.is_live), key=lambda run: run.pk)
 
     def mentions(self) -> dict[str, int]:
         """Where people wrote the name in texts about something else, and how often."""
         name = rf"\m{re.escape(self.group.name)}\M"
-        places = [
+        texts = [
             (apps.get_model("annotate", table)._default_manager.all(), column)
             for table, columns in COLUMNS.items()
             for column, holds in columns.items()
             if holds is Text.FREE
         ]
-        for rows, column in NOTES:
-            theirs = ROWS[rows](self.group)
-            places.append((theirs.model._default_manager.exclude(pk__in=theirs.values("pk")), column))
-        found = {}
-        for texts, column in places:
-            as_text = texts.annotate(as_text=Cast(column, TextField()))
-            if count := as_text.filter(as_text__iregex=name).count():
-                found[f"{texts.model.__name__}.{column}"] = count
-        return found
-
-
-def _inputs_of(folder: str, ids: frozenset[str]) -> Iterator[int]:
-    inputs = StudyInput.objects.filter(study__run__folder=folder).values_list("pk", "instance_id")
-    yield from (pk for pk, instance_id in inputs if instance_id in ids)
+        for table, column in NOTES:
+            theirs = ROWS[table](self.group)
+            texts.append((theirs.model._default_manager.exclude(pk__in=theirs.values("pk")), column))
+        counts = {
+            f"{rows.model.__name__}.{column}": rows.annotate(as_text=Cast(column, TextField()))
+            .filter(as_text__iregex=name)
+            .count()
+            for rows, column in texts
+        }
+        return {column: count for column, count in counts.items() if count}
 
 
 def people_asked_about(folder: str) -> set[int]:

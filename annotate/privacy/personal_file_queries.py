@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
@@ -38,7 +38,7 @@ def stem_of(path: PurePath) -> str:
     return path.name.removeprefix(".").partition(".")[0]
 
 
-def looked_at(folder: str, stored: StoredFiles) -> list[str]:
+def evaluation_files(folder: str, stored: StoredFiles) -> list[str]:
     """Videos of an evaluation, and what metrics said of each."""
     found = []
     for path in stored.below(folder):
@@ -58,21 +58,20 @@ def _references(person: Located) -> Iterator[str]:
     crops = InstanceReference.objects.filter(reference__group=person.group).exclude(path="")
     for path, poster in [*paths, *crops.values_list("path", "poster")]:
         yield from (path, poster, str(Path(path).with_name(ANNOTATION_NAME)))
-    for room in person.rooms:
-        yield from person.stored.below(room)
+    yield from _below(person, person.reference_folders)
 
 
 def _videos(person: Located) -> Iterator[str]:
     yield from (path for _, path, _ in person.samples if path)
     ids = {str(pk) for pk, _, _ in person.samples}
-    yield from _of_runs(person, "sample-*/samples/*", ids)
+    yield from _named(person, "sample-*/samples/*", ids)
 
 
 def _display_copies(person: Located) -> Iterator[str]:
     shown = samples_of(person.group).exclude(shown_path="")
     yield from shown.values_list("shown_path", flat=True)
     ids = {str(pk) for pk, _, _ in person.samples}
-    yield from _of_runs(person, "sample-*/shown/*", ids)
+    yield from _named(person, "sample-*/shown/*", ids)
 
 
 def _gold(person: Located) -> Iterator[str]:
@@ -81,17 +80,9 @@ def _gold(person: Located) -> Iterator[str]:
     yield from (path for row in gold for path in row if path)
 
 
-def _clips(person: Located) -> Iterator[str]:
-    yield from _of_runs(person, "dpo-*/samples/*/*", person.pairs)
-
-
 def _evaluations(person: Located) -> Iterator[str]:
-    for place, ids in person.evaluated.items():
-        yield from (path for path in looked_at(place, person.stored) if instance_of(path) in ids)
-
-
-def _reports(person: Located) -> Iterator[str]:
-    yield from (f"{folder}/{REPORT_FILE}" for folder in person.evaluated)
+    for folder, ids in person.evaluated.items():
+        yield from (path for path in evaluation_files(folder, person.stored) if instance_of(path) in ids)
 
 
 def _studies(person: Located) -> Iterator[str]:
@@ -109,12 +100,9 @@ def _judgment_files(person: Located) -> Iterator[str]:
         yield from (path for path in person.stored.below("judgments") if path.startswith(begun))
 
 
-def _in_folders(select: Callable[[Located], list[str]]) -> Callable[[Located], Iterator[str]]:
-    def finder(person: Located) -> Iterator[str]:
-        for folder in select(person):
-            yield from person.stored.below(folder)
-
-    return finder
+def _below(person: Located, folders: Iterable[str]) -> Iterator[str]:
+    for folder in folders:
+        yield from person.stored.below(folder)
 
 
 #: How the files of each place are found, by its name; run records are struck, see `Located.records`.
@@ -122,20 +110,20 @@ FILES: Mapping[str, Callable[[Located], Iterator[str]]] = {
     "references": _references,
     "videos": _videos,
     "display copies": _display_copies,
-    "clips of trainings": _clips,
-    "caches of trainings": _in_folders(lambda person: person.caches),
+    "clips of trainings": lambda person: _named(person, "dpo-*/samples/*/*", person.pairs),
+    "caches of trainings": lambda person: _below(person, person.caches),
     "evaluations": _evaluations,
-    "reports": _reports,
-    "prompt runs": _in_folders(lambda person: person.prompt_runs),
+    "reports": lambda person: (f"{folder}/{REPORT_FILE}" for folder in person.evaluated),
+    "prompt runs": lambda person: _below(person, person.prompt_runs),
     "gold": _gold,
     "studies": _studies,
-    "exports": _in_folders(lambda person: person.export_folders),
+    "exports": lambda person: _below(person, person.export_folders),
     "judgment files": _judgment_files,
-    "sets": _in_folders(lambda person: person.sets),
+    "sets": lambda person: _below(person, person.sets),
 }
 
 
-def _of_runs(person: Located, pattern: str, ids: set[str]) -> Iterator[str]:
+def _named(person: Located, pattern: str, ids: set[str]) -> Iterator[str]:
     """Files of runs that are named by one of these ids."""
-    places = (PurePath(path) for path in person.stored.below("runs"))
-    yield from (str(place) for place in places if place.match(f"runs/*/{pattern}") and stem_of(place) in ids)
+    paths = map(PurePath, person.stored.below("runs"))
+    return (str(path) for path in paths if path.match(f"runs/*/{pattern}") and stem_of(path) in ids)

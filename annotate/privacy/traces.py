@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any
 
 from annotate.storage.opening import site_storage
+from generator.validation import Stored, record
 
 #: In place of a line that said something of the person; lines are counted, so none is dropped.
 STRUCK = "(struck out: it named a person who was erased)"
 
 
-@dataclass(frozen=True)
-class Traces:
-    """
-    Attributes:
-        texts: what occurs nowhere but with this person: names of folders, hashes, the full name of a record.
-        identities: how records name the person.
-        instances: the ids of their instances.
-        samples: the ids of their videos; those of an evaluation are `<instance>-<seed>`.
+@record
+class Traces(Stored):
+    """How records name a person, and the ids of their instances and videos.
+
+    `texts` occur nowhere but with this person: names of folders, hashes, the full name of a record. Videos of
+    an evaluation are no `samples`: they are called `<instance>-<seed>`.
     """
 
     texts: tuple[str, ...] = ()
@@ -30,21 +29,10 @@ class Traces:
     instances: tuple[str, ...] = ()
     samples: tuple[str, ...] = ()
 
-    @classmethod
-    def from_json(cls, value: dict[str, list[str]]) -> Traces:
-        """The inverse of `to_json`."""
-        return cls(**{name: tuple(items) for name, items in value.items()})
-
-    def to_json(self) -> dict[str, list[str]]:
-        return {name: list(items) for name, items in asdict(self).items()}
-
     @cached_property
     def _ids(self) -> dict[str, frozenset[str]]:
-        return {
-            "identity": frozenset(self.identities),
-            "instance_id": frozenset(self.instances),
-            "sample_id": frozenset(self.samples),
-        }
+        kinds = {"identity": self.identities, "instance_id": self.instances, "sample_id": self.samples}
+        return {key: frozenset(ids) for key, ids in kinds.items()}
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
@@ -54,8 +42,7 @@ class Traces:
     @property
     def regex(self) -> str:
         """What `names` looks for, for PostgreSQL, in a record as `jsonb` prints it."""
-        kinds = {"identity": self.identities, "instance_id": self.instances, "sample_id": self.samples}
-        parts = [f'"{key}": "({_any(ids)})"' for key, ids in kinds.items() if ids]
+        parts = [f'"{key}": "({_any(ids)})"' for key, ids in self._ids.items() if ids]
         if self.instances:
             parts.append(f'"sample_id": "({_any(self.instances)})-[^-"]*"')
         return "|".join([*parts, *([_any(self.texts)] if self.texts else [])]) or "(?!)"
@@ -120,7 +107,7 @@ class Traces:
             return "{}" if self.are_in(line) else line
 
 
-def _any(texts: tuple[str, ...]) -> str:
+def _any(texts: Iterable[str]) -> str:
     return "|".join(map(re.escape, texts))
 
 

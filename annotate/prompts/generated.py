@@ -1,4 +1,4 @@
-"""Stage 2, where models look: instances whose prompts a run of `generator.prompts` writes.
+"""Stage 2, where models write: instances whose prompts a run of `generator.prompts` writes.
 
 Beside its request such a run's folder holds `plans.json`: what each prompt is for. A prompt becomes an
 instance as soon as the run announces it, so an incomplete run loses nothing that was paid for.
@@ -16,14 +16,14 @@ from annotate.people.instances import Planned, store_instance
 from annotate.people.queries import usable_references
 from annotate.privacy.consent_queries import may_be_drawn
 from generator.curation.augmentation import Recipe
-from generator.media import replacing
+from generator.files import replacing
 from generator.prompts.differential import differential_prompt
 from generator.prompts.stages import GAMMA
 from generator.records import DifferentialPrompt, ElementChange, InstancePlan
 from generator.rundir import RunDir
 
 _PLANS = "plans.json"
-#: As a plan has it before anybody looked.
+#: As a plan has it before a model has answered.
 NOT_WRITTEN = differential_prompt(None, {}, {})
 
 
@@ -45,10 +45,10 @@ def write_plans(folder: RunDir, plans: Iterable[Planned]) -> None:
 def missing_of(folder: RunDir) -> tuple[dict[str, Any] | None, list[dict[str, str]]]:
     """Of a run that ended incomplete: its summary, and the prompts that are missing with the reasons."""
     try:
-        found = json.loads((folder.path / "missing.json").read_text(encoding="utf-8"))
+        report = json.loads((folder.path / "missing.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None, []
-    return found["summary"], found["missing"]
+    return report["summary"], report["missing"]
 
 
 def store_described(folder: RunDir, lines: Iterable[Mapping[str, Any]]) -> int:
@@ -89,8 +89,6 @@ def _read_plans(folder: RunDir) -> dict[str, dict[str, Any]]:
 
 
 def _method(request: Mapping[str, Any]) -> str:
-    """Who wrote it, as the prompt's history names it."""
-
     def name(spec: Mapping[str, Any]) -> str:
         return str(spec.get("model", spec["backend"])).rstrip("/").rsplit("/", 1)[-1]
 

@@ -1,4 +1,4 @@
-"""Stage 2, where models look: queue the prompts of people whose clips nobody described."""
+"""Stage 2, where models write: queue the prompts of people whose clips nobody described."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ def prompt_models() -> dict[str, Any]:
         raise ValueError(
             "PROMPT_MODELS is not set; name a JSON file with a describer and a comparer, see docs/prompts.md"
         )
-    place: Path = settings.PROMPT_MODELS
+    path: Path = settings.PROMPT_MODELS
     try:
-        found = json.loads(place.read_text(encoding="utf-8"))
+        models = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ValueError(f"PROMPT_MODELS={str(place)!r} cannot be read: {error}") from None
-    if not isinstance(found, dict):
-        raise ValueError(f"PROMPT_MODELS={str(place)!r} must hold a JSON object")
-    for backend in (found.get("describer"), found.get("comparer")):
+        raise ValueError(f"PROMPT_MODELS={str(path)!r} cannot be read: {error}") from None
+    if not isinstance(models, dict):
+        raise ValueError(f"PROMPT_MODELS={str(path)!r} must hold a JSON object")
+    for backend in (models.get("describer"), models.get("comparer")):
         if isinstance(backend, dict):
-            _make_absolute(backend, place.parent)
+            _make_absolute(backend, path.parent)
     try:
-        read_plan({"stage": "prompts", "media": {}, "pairs": [], **found}, place.parent.joinpath)
+        read_plan({"stage": "prompts", "media": {}, "pairs": [], **models}, path.parent.joinpath)
     except ValueError as error:
-        raise ValueError(f"PROMPT_MODELS={str(place)!r}: {error}") from None
-    return found
+        raise ValueError(f"PROMPT_MODELS={str(path)!r}: {error}") from None
+    return models
 
 
 def _make_absolute(backend: dict[str, Any], folder: Path) -> None:
@@ -62,12 +62,6 @@ def queue_prompts(
     draw: Draw, *, split: str | None = None, source: str | None = None, actor: User | None = None
 ) -> tuple[Run | None, BuildReport]:
     """Queue a run that writes the prompts of instances with targets; None when all are there already.
-
-    Args:
-        draw: how they are drawn.
-        split: only people of this split.
-        source: only people of this source.
-        actor: who wants it.
 
     Raises:
         ValueError: there is nobody to draw from, or PROMPT_MODELS cannot be used.
@@ -131,8 +125,4 @@ def _pair(planned: Planned) -> dict[str, str]:
     plan = planned.plan
     assert plan.target is not None, "an observed plan has a target"
     primary = cut_crops(planned)[0].get("path", planned.references[plan.primary].path)
-    return {
-        "pair_id": planned.digest,
-        "primary": primary,
-        "target": planned.references[plan.target].path,
-    }
+    return {"pair_id": planned.digest, "primary": primary, "target": planned.references[plan.target].path}

@@ -23,12 +23,9 @@ class PromptError(ValueError):
 
 @dataclass(frozen=True)
 class PromptEdit:
-    """What somebody wants of a prompt.
+    """For each element that is to change, what it is to be, and a sentence that says so.
 
-    Attributes:
-        targets: for each element that is to change, what it is to be.
-        statements: for the same elements, one sentence each.
-        text: what the model reads; empty composes it from the statements.
+    An empty `text` is composed from the sentences.
     """
 
     targets: Mapping[str, str]
@@ -38,16 +35,9 @@ class PromptEdit:
 
 @transaction.atomic
 def edit_prompt(instance: Instance, base_id: int, edit: PromptEdit, author: User) -> Instance:
-    """Give an instance another prompt, or where it has videos already, a copy of it.
+    """Give an instance another prompt, or where it has videos already, a copy of it; returns which has it.
 
-    Args:
-        instance: whose prompt it is.
-        base_id: the version that the author saw.
-        edit: what it is to become.
-        author: who says so.
-
-    Returns:
-        The instance that has the new prompt: the same one, or its copy.
+    `base_id` is the version that the author saw.
 
     Raises:
         PromptError: somebody else edited it meanwhile, the edit is not a prompt, or no model reads it to

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
@@ -67,32 +66,18 @@ def _number(given: dict[str, str], name: str, low: int, high: int) -> int:
     return int(text)
 
 
-@dataclass(frozen=True)
-class ShownRun:
-    """A run as the page tells of it; `summary` is there once it has ended."""
-
-    run: Run
-    progress: dict[str, Any]
-    num_instances: int
-    summary: dict[str, Any] | None
-    missing: list[dict[str, str]]
-    num_missing: int
-    can_retry: bool
-
-
-def _shown(run: Run) -> ShownRun:
+def _shown(run: Run) -> dict[str, Any]:
+    """A run as the page tells of it; its summary is there once it has ended."""
     summary, missing = missing_of(run_dir(run)) if run.status == RunStatus.FAILED else (None, [])
-    if run.result:
-        summary = run.result["summary"]
-    return ShownRun(
-        run,
-        run_progress(run),
-        curation_queries.num_instances_of(run),
-        summary,
-        missing[:MISSING_SHOWN],
-        len(missing),
-        run.status in (RunStatus.FAILED, RunStatus.CANCELLED),
-    )
+    return {
+        "run": run,
+        "progress": run_progress(run),
+        "num_instances": curation_queries.num_instances_of(run),
+        "summary": run.result["summary"] if run.result else summary,
+        "missing": missing[:MISSING_SHOWN],
+        "num_missing": len(missing),
+        "can_retry": run.status in (RunStatus.FAILED, RunStatus.CANCELLED),
+    }
 
 
 def _context() -> dict[str, Any]:
@@ -107,6 +92,5 @@ def _context() -> dict[str, Any]:
         models = prompt_models()
     except ValueError as error:
         return context | {"unset": str(error)}
-    backends = {"Describer": models["describer"], "Comparer": models.get("comparer")}
-    asked = {role: backend for role, backend in backends.items() if backend}
+    asked = {role.capitalize(): models[role] for role in ("describer", "comparer") if models.get(role)}
     return context | {"backends": asked, "gamma": models.get("gamma")}

@@ -45,30 +45,27 @@ def prompt(request: SignedInRequest, instance_id: int) -> HttpResponse:
 @leads_only
 @require_POST
 def prompt_tokens(request: SignedInRequest) -> HttpResponse:
-    """What the models would read of a text, while somebody types it."""
     counts = readers_in_use().count(request.POST.get("text", "")[:MAX_CHARACTERS])
     return render(request, "annotate/prompts/prompt.html#tokens", {"counts": counts})
 
 
 def _context(instance: Instance, text: str | None = None) -> dict[str, Any]:
-    primary = instance.places.select_related("reference").filter(position=0).first()
-    has_videos = instance.samples.exists()
     text = instance.prompt.text if text is None else text
     return {
         "instance": instance,
-        "primary": primary,
+        "primary": instance.places.select_related("reference").filter(position=0).first(),
         "rows": _stored_rows(instance.prompt),
         "text": text,
         "counts": readers_in_use().count(text),
-        "history": curation_queries.earlier_versions(instance.prompt),
-        "has_videos": has_videos,
+        "history": instance.prompt.versions[1:],
+        "has_videos": instance.samples.exists(),
         "copy": curation_queries.edited_copy(instance),
     }
 
 
 def _stored_rows(stored: DifferentialPrompt) -> list[dict[str, Any]]:
-    found = {item["element"]: item for item in stored.elements}
-    return [{**found[element], "name": element.replace("_", " ")} for element in ELEMENTS]
+    changes = {item["element"]: item for item in stored.elements}
+    return [{**changes[element], "name": element.replace("_", " ")} for element in ELEMENTS]
 
 
 def _given_rows(instance: Instance, given: dict[str, str]) -> list[dict[str, Any]]:
@@ -87,11 +84,10 @@ def _given_rows(instance: Instance, given: dict[str, str]) -> list[dict[str, Any
 def _edit(instance: Instance, rows: list[dict[str, Any]], text: str) -> PromptEdit:
     """A text that was left as it stood follows the statements; one that was written anew stays."""
     changed = [row for row in rows if row["changed"]]
-    statements = {row["element"]: row["statement"] for row in changed}
     before = {item["element"]: item["statement"] for item in instance.prompt.elements if item["changed"]}
     is_untouched = text.split() == instance.prompt.text.split() == make_prompt(before).split()
     return PromptEdit(
         targets={row["element"]: row["target"] for row in changed},
-        statements=statements,
+        statements={row["element"]: row["statement"] for row in changed},
         text="" if is_untouched else text,
     )

@@ -52,14 +52,12 @@ def review_flag(flag: AnnotatorFlag, outcome: str, note: str, actor: User) -> No
 def disqualify(person: User, reason: str, actor: User) -> Disqualification:
     """From now on this person's votes stay and do not count, and they are given no more pairs.
 
-    A door must send `settle` afterwards, which resolves every pair that they touched.
+    Whoever calls it must send `settle` afterwards, which resolves every pair that they touched.
 
     Raises:
         QualityError: no reason, or they are disqualified already.
     """
-    reason = _text(reason, "a reason")
-    if not reason:
-        raise QualityError("no reason was given; say in a line why these votes do not count")
+    reason = _reason(reason, "do not count")
     User.objects.select_for_update(no_key=True).get(pk=person.pk)
     if person.disqualifications.filter(lifted_at=None).exists():
         raise QualityError(f"{person} is disqualified already; reload the page to see why")
@@ -74,14 +72,12 @@ def disqualify(person: User, reason: str, actor: User) -> Disqualification:
 
 @transaction.atomic
 def lift(disqualification: Disqualification, reason: str, actor: User) -> None:
-    """Let the votes count again; a door must send `settle` afterwards.
+    """Let the votes count again; whoever calls it must send `settle` afterwards.
 
     Raises:
         QualityError: no reason, or it was lifted already.
     """
-    reason = _text(reason, "a reason")
-    if not reason:
-        raise QualityError("no reason was given; say in a line why these votes count again")
+    reason = _reason(reason, "count again")
     changed = Disqualification.objects.filter(pk=disqualification.pk, lifted_at=None).update(
         lifted_at=Now(), lifted_by=actor, lifted_because=reason, last_pair=0, settled_at=None
     )
@@ -90,17 +86,10 @@ def lift(disqualification: Disqualification, reason: str, actor: User) -> None:
     record_event("lift_disqualification", disqualification.annotator, actor=actor, reason=reason)
 
 
-def unsettled_ids() -> list[int]:
-    return list(Disqualification.objects.filter(settled_at=None).values_list("pk", flat=True))
-
-
 def settle(disqualification_id: int) -> int:
-    """Resolve every pair that the person touched, and ask for the votes that are missing now.
+    """Resolve every pair that the person touched, and ask for the votes that are missing now; how many pairs.
 
     A killed job goes on where it stopped; beside one that is at it, a second one does nothing.
-
-    Returns:
-        How many pairs were resolved now.
     """
     with hold(f"settling of disqualification {disqualification_id}") as is_alone:
         return _settle(disqualification_id) if is_alone else 0
@@ -109,11 +98,11 @@ def settle(disqualification_id: int) -> int:
 def _settle(disqualification_id: int) -> int:
     done = 0
     unsettled = Disqualification.objects.filter(pk=disqualification_id, settled_at=None)
-    while (found := unsettled.first()) is not None:
-        touched = Slot.objects.filter(annotator=found.annotator_id, pair__gt=found.last_pair)
+    while (current := unsettled.first()) is not None:
+        touched = Slot.objects.filter(annotator=current.annotator_id, pair__gt=current.last_pair)
         pair_id = touched.order_by("pair_id").values_list("pair_id", flat=True).first()
         # Not another's work, nor that before it was lifted.
-        same = unsettled.filter(last_pair=found.last_pair, lifted_at=found.lifted_at)
+        same = unsettled.filter(last_pair=current.last_pair, lifted_at=current.lifted_at)
         if pair_id is None:
             same.update(settled_at=Now())
             continue
@@ -132,7 +121,7 @@ def _ask_again(pair: VideoPair) -> None:
     """
     if pair.is_gold or pair.round.rule is not None or pair.is_adjudicated or not pair.slots.exists():
         return
-    place = pair.slots.values_list("random_key", flat=True)[0]
+    random_key = pair.slots.values_list("random_key", flat=True)[0]
     for track in Track:
         slots = pair.slots.filter(track=track)
         counting = slots.filter(Q(judged_at=None) | ~disqualified("annotator"))
@@ -140,7 +129,7 @@ def _ask_again(pair: VideoPair) -> None:
         last = slots.order_by("-ordinal").values_list("ordinal", flat=True).first()
         after = -1 if last is None else last
         Slot.objects.bulk_create(
-            Slot(pair=pair, round=pair.round, track=track, ordinal=after + number, random_key=place)
+            Slot(pair=pair, round=pair.round, track=track, ordinal=after + number, random_key=random_key)
             for number in range(1, missing + 1)
         )
         if missing < 0:
@@ -180,6 +169,13 @@ def rebuild_export(export: Export, person: User, actor: User) -> Export:
     Supersession.objects.create(export=export, by_export=made, by=actor, reason=reason)
     record_event("rebuild_export", export, actor=actor, by_export=made.pk, without=person.pk)
     return made
+
+
+def _reason(text: str, what: str) -> str:
+    reason = _text(text, "a reason")
+    if not reason:
+        raise QualityError(f"no reason was given; say in a line why these votes {what}")
+    return reason
 
 
 def _text(text: str, what: str) -> str:

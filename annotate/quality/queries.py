@@ -100,21 +100,19 @@ def annotator_rows(user: User) -> QuerySet[User]:
             num_judged=Count("slots", filter=Q(slots__judged_at__isnull=False)),
             last_judged_at=Max("slots__judged_at"),
             is_disqualified=disqualified("pk"),
-            num_flags=_open_flags_of("pk"),
+            num_flags=_open_flags(),
         )
         .order_by("-is_disqualified", "-num_flags", "username")
     )
 
 
-def _open_flags_of(person: str) -> Any:
-
-    flags = AnnotatorFlag.objects.filter(Q(annotator=OuterRef(person)) | Q(partner=OuterRef(person)))
+def _open_flags() -> Coalesce:
+    flags = AnnotatorFlag.objects.filter(Q(annotator=OuterRef("pk")) | Q(partner=OuterRef("pk")))
     counted = flags.filter(outcome="").order_by().values("outcome").annotate(number=Count("id"))
     return Coalesce(Subquery(counted.values("number"), output_field=IntegerField()), 0)
 
 
 def flags_of(person: User) -> QuerySet[AnnotatorFlag]:
-    """Open ones first, then the newest."""
     flags = AnnotatorFlag.objects.filter(Q(annotator=person) | Q(partner=person))
     return flags.select_related("round", "annotator", "partner", "reviewed_by").order_by("outcome", "-id")
 
@@ -140,30 +138,27 @@ def left_to_settle(person: User) -> int:
 
 def newest_reports(people: Iterable[User]) -> dict[int, list[dict[str, Any]]]:
     """Of each person the stored figures of the newest round that has any, a row a track."""
-    wanted = {str(person.pk): person.pk for person in people}
-    found: dict[int, list[dict[str, Any]]] = {}
-    for one in RoundFigures.objects.select_related("round").order_by("-round"):
-        for key in wanted.keys() & {key for track in one.figures.values() for key in track["people"]}:
-            rows = [
-                {"round": one.round, "track": track, **figures["people"][key]}
-                for track, figures in one.figures.items()
-                if key in figures["people"]
-            ]
-            found.setdefault(wanted[key], rows)
-        if len(found) == len(wanted):
+    wanted = {person.pk for person in people}
+    reports: dict[int, list[dict[str, Any]]] = {}
+    for stored in RoundFigures.objects.select_related("round").order_by("-round"):
+        for pk in wanted - reports.keys():
+            if rows := _rows_of(pk, stored):
+                reports[pk] = rows
+        if len(reports) == len(wanted):
             break
-    return found
+    return reports
 
 
 def reports_of(person: User) -> list[dict[str, Any]]:
-    """The stored figures of one person, the newest round first."""
-    key = str(person.pk)
-    found = RoundFigures.objects.filter(is_simulated=person.is_simulated).select_related("round")
+    rounds = RoundFigures.objects.filter(is_simulated=person.is_simulated).select_related("round")
+    return [row for stored in rounds.order_by("-round") for row in _rows_of(person.pk, stored)]
+
+
+def _rows_of(person: int, stored: RoundFigures) -> list[dict[str, Any]]:
     return [
-        {"round": one.round, "track": track, "computed_at": one.computed_at, **figures["people"][key]}
-        for one in found.order_by("-round")
-        for track, figures in one.figures.items()
-        if key in figures["people"]
+        {"round": stored.round, "track": track, "computed_at": stored.computed_at, **row}
+        for track, figures in stored.figures.items()
+        if (row := figures["people"].get(str(person)))
     ]
 
 
@@ -181,7 +176,6 @@ class Session:
 
 
 def sessions_of(person: User) -> list[Session]:
-    """All sessions, the newest first."""
     sessions: list[Session] = []
     rows = Slot.objects.filter(annotator=person).exclude(judged_at=None).order_by("judged_at")
     for leased_at, judged_at in rows.values_list("leased_at", "judged_at"):
@@ -252,7 +246,7 @@ def reached_by(person: User) -> list[Reached]:
 
 def _trained_on(export: Export) -> list[ModelVersion]:
     """The models of an export and all that came from them."""
-    found = list(ModelVersion.objects.filter(export=export).order_by("id"))
-    for model in found:
-        found.extend(child for child in model.children.order_by("id") if child not in found)
-    return found
+    models = list(ModelVersion.objects.filter(export=export).order_by("id"))
+    for model in models:
+        models.extend(child for child in model.children.order_by("id") if child not in models)
+    return models

@@ -30,7 +30,6 @@ def compute_figures(round_id: int) -> None:
 
 
 def send_figures(round: Round) -> None:
-    """Compute a round's figures now."""
     send(compute_figures, round.pk)
 
 
@@ -40,12 +39,8 @@ def settle_disqualification(disqualification_id: int) -> None:
     quality.settle(disqualification_id)
 
 
-def send_settling(disqualification: Disqualification) -> None:
-    send(settle_disqualification, disqualification.pk)
-
-
 @shared_task
 def settle_all() -> None:
     """Go on with what a killed worker left."""
-    for disqualification_id in quality.unsettled_ids():
-        settle_disqualification.delay(disqualification_id)
+    for pk in Disqualification.objects.filter(settled_at=None).values_list("pk", flat=True):
+        settle_disqualification.delay(pk)

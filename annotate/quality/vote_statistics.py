@@ -27,23 +27,20 @@ RAISED_AGAIN = 2
 
 
 def compute_round(round: Round) -> list[RoundFigures]:
-    """Bring a round's figures up to date, those of people and of simulated annotators apart.
+    """Bring a round's figures up to date, of people and of simulated annotators apart; those that are new.
 
     Safe to repeat, and to kill: the same votes give the same figures and flags, and are computed once. While
     one job is at it, another one does nothing.
-
-    Returns:
-        The figures that are new.
     """
     with hold(f"figures of round {round.pk}") as is_alone:
         if not is_alone:
             return []
         made = [_compute(round, is_simulated=is_simulated) for is_simulated in (False, True)]
-    return [one for one in made if one is not None]
+    return [figures for figures in made if figures is not None]
 
 
 @dataclass(frozen=True)
-class _Found:
+class _TrackFigures:
     """One track: the figures, what was noticed, and how many votes of each person were looked at."""
 
     figures: dict[str, Any]
@@ -61,78 +58,71 @@ def _compute(round: Round, *, is_simulated: bool) -> RoundFigures | None:
         return None
     votes = round_votes(round, is_simulated=is_simulated)
     coverage = coverage_of_people(round, is_simulated=is_simulated)
-    found = {
+    by_track = {
         track: _figures_of(track, [vote for vote in votes if vote.track is track], coverage)
         for track in Track
     }
-    return _store(round, found, is_simulated=is_simulated, digest=digest, num_votes=len(votes))
+    return _store(round, by_track, is_simulated=is_simulated, digest=digest, num_votes=len(votes))
 
 
 @transaction.atomic
 def _store(
-    round: Round, found: Mapping[Track, _Found], *, is_simulated: bool, digest: str, num_votes: int
+    round: Round, by_track: Mapping[Track, _TrackFigures], *, is_simulated: bool, digest: str, num_votes: int
 ) -> RoundFigures:
     """The round's row makes two jobs at once wait for each other here; voters do not wait for it."""
     Round.objects.select_for_update(no_key=True).get(pk=round.pk)
-    for track, one in found.items():
-        raise_flags(round, track, one.flags, one.num_votes)
+    for track, computed in by_track.items():
+        raise_flags(round, track, computed.flags, computed.num_votes)
     made, _ = RoundFigures.objects.update_or_create(
         round=round,
         is_simulated=is_simulated,
         defaults={
             "inputs_hash": digest,
             "num_votes": num_votes,
-            "figures": {str(track): one.figures for track, one in found.items()},
+            "figures": {str(track): computed.figures for track, computed in by_track.items()},
         },
     )
     return made
 
 
-def _figures_of(track: Track, votes: Sequence[Vote], coverage: Mapping[tuple[str, int], float]) -> _Found:
+def _figures_of(
+    track: Track, votes: Sequence[Vote], coverage: Mapping[tuple[str, int], float]
+) -> _TrackFigures:
     """Who is disqualified counts nowhere but in the row about them."""
     lost = disqualified_people()
     counting = [vote for vote in votes if vote.annotator not in lost]
     reports = report(counting)
-    flags = [flag for one in reports for flag in one.flags] + colluding(counting, fit_votes(counting))
+    flags = [flag for person in reports for flag in person.flags] + colluding(counting, fit_votes(counting))
     asked = [vote for vote in counting if vote.gold is None]
     verdicts = Counter(vote.verdict for vote in asked)
-    rows = reports + [one for one in report(votes) if one.annotator in lost]
+    everybody = reports + [person for person in report(votes) if person.annotator in lost]
     figures = {
         "agreement": asdict(agreement(asked)),
         "verdicts": {str(verdict): verdicts[verdict] for verdict in Verdict},
         "answers": dict(Counter(vote.answer for vote in asked)),
-        "people": {str(one.annotator): _row(one, coverage.get((str(track), one.annotator))) for one in rows},
+        "people": {
+            str(person.annotator): _row(person, coverage.get((str(track), person.annotator)))
+            for person in everybody
+        },
     }
-    return _Found(figures, flags, {one.annotator: one.votes for one in reports})
+    return _TrackFigures(figures, flags, {person.annotator: person.votes for person in reports})
 
 
-def _row(one: AnnotatorReport, coverage: float | None) -> dict[str, Any]:
-    row = asdict(one) | {"coverage": coverage}
+def _row(person: AnnotatorReport, coverage: float | None) -> dict[str, Any]:
+    row = asdict(person) | {"coverage": coverage}
     del row["flags"], row["annotator"]
     return row
 
 
-def raise_flags(round: Round, track: Track, found: Iterable[Flag], num_votes: Mapping[int, int]) -> None:
+def raise_flags(round: Round, track: Track, noticed: Iterable[Flag], num_votes: Mapping[int, int]) -> None:
     """Store what was noticed; an open flag is brought up to date, a reviewed one rests for a while."""
-    flags = AnnotatorFlag.objects.filter(round=round, track=track)
-    for flag in found:
-        same = flags.filter(annotator=flag.annotator, partner=flag.partner, kind=flag.kind)
+    for flag in noticed:
+        what = {"annotator_id": flag.annotator, "partner_id": flag.partner, "kind": flag.kind}
+        same = AnnotatorFlag.objects.filter(round=round, track=track, **what)
         last = same.order_by("-id").first()
         seen = num_votes[flag.annotator]
-        values = {
-            "figure": flag.figure,
-            "chance": flag.chance,
-            "evidence": flag.reason,
-            "num_votes": seen,
-        }
+        values = {"figure": flag.figure, "chance": flag.chance, "evidence": flag.reason, "num_votes": seen}
         if last is not None and not last.outcome:
             same.filter(pk=last.pk).update(**values)
         elif last is None or seen >= RAISED_AGAIN * last.num_votes:
-            AnnotatorFlag.objects.create(
-                round=round,
-                track=track,
-                annotator_id=flag.annotator,
-                partner_id=flag.partner,
-                kind=flag.kind,
-                **values,
-            )
+            AnnotatorFlag.objects.create(round=round, track=track, **what, **values)

@@ -11,11 +11,9 @@ from zipstream import ZipStream  # type: ignore[import-untyped]
 from annotate.models import Export, ModelVersion, PreferencePair, Use
 from annotate.privacy.consent_queries import given
 from annotate.registry import queries as version_queries
-from annotate.training.preview import run_config
+from annotate.training.preview import run_config, settings_in
 from annotate.training.queries import pair_facts, pair_set
 from generator.adapter_files import ADAPTER_FILE, COMFYUI_FILE
-from rlhf.dpo.config import FlowDPOConfig
-from rlhf.dpo.form import settings_of, written
 from rlhf.dpo.model_card import CardFacts, model_card
 from rlhf.export.rule import ExportRule
 
@@ -45,32 +43,31 @@ def adapters_zip(version: ModelVersion, form: str) -> ZipStream:
     Raises:
         AdapterError: it has no adapter, or one has no file of this form.
     """
-    line = [one for one in [*version_queries.ancestors(version), version] if one.adapter_path]
+    line = [trained for trained in version.line if trained.adapter_path]
     if not line:
         raise AdapterError(f"{version} was imported and has no LoRA; its weights are {version.base_model}")
     archive = ZipStream(sized=True)
-    for number, one in enumerate(line, start=1):
-        folder = settings.STORAGE_ROOT / one.adapter_path
+    for number, trained in enumerate(line, start=1):
+        folder = settings.STORAGE_ROOT / trained.adapter_path
         file = folder / FORMS[form]
         if not file.is_file():
-            raise AdapterError(_missing(one, folder, form))
-        archive.add_path(file, f"{number:02}-{one.name}.safetensors")
+            raise AdapterError(_missing(trained, folder, form))
+        archive.add_path(file, f"{number:02}-{trained.name}.safetensors")
     archive.add(card_of(version), "README.md")
     return archive
 
 
 def _missing(version: ModelVersion, folder: Path, form: str) -> str:
     if form == "comfyui" and (folder / ADAPTER_FILE).is_file():
-        place = folder.relative_to(settings.STORAGE_ROOT)
+        stored = folder.relative_to(settings.STORAGE_ROOT)
         return (
             f"{version} has no {COMFYUI_FILE} yet; where the GPU worker runs, in its storage: "
-            f"python -m generator.model.lora {place} {place / COMFYUI_FILE}"
+            f"python -m generator.model.lora {stored} {stored / COMFYUI_FILE}"
         )
     return f"the adapter of {version} is gone: {folder.name}/{FORMS[form]}; put its run's folder back"
 
 
 def figures_of(version: ModelVersion) -> dict[str, float]:
-    """Closing figures of the training, by what they are called."""
     result = (version.run.result or {}) if version.run else {}
     return {title: result[name] for name, title in FIGURES.items() if result.get(name) is not None}
 
@@ -80,10 +77,7 @@ def changed_settings_of(version: ModelVersion) -> dict[str, tuple[str, str]]:
     config = run_config(version.run) if version.run else None
     if config is None:
         return {}
-    found = {
-        one.name: (written(getattr(config, one.name)), one.default) for one in settings_of(FlowDPOConfig)
-    }
-    return {name: (value, default) for name, (value, default) in found.items() if value != default}
+    return {name: (value, default) for name, value, default in settings_in(config) if value != default}
 
 
 def card_of(version: ModelVersion) -> str:
@@ -95,13 +89,12 @@ def card_of(version: ModelVersion) -> str:
     export = version.export
     if export is None:
         raise AdapterError(f"{version} was not trained on votes here; there is nothing to write a card from")
-    line = [one for one in [*version_queries.ancestors(version), version] if one.adapter_path]
     evaluation = version_queries.evaluations_of(version).first()
-    found = (evaluation.result or {}) if evaluation else {}
+    measured = (evaluation.result or {}) if evaluation else {}
     facts = CardFacts(
         name=version.name,
         base=Path(version.base_model).name,
-        line=[one.name for one in line],
+        line=[trained.name for trained in version.line if trained.adapter_path],
         rule=ExportRule(export.rule),
         content_hash=export.content_hash,
         weights_sha256=version.weights_sha256,
@@ -110,15 +103,12 @@ def card_of(version: ModelVersion) -> str:
         withdrawn=export.withdrawn,
         settings={name: value for name, (value, _) in changed_settings_of(version).items()},
         figures=figures_of(version),
-        evaluation={name: found[name] for name in ("identity", "controllability") if name in found},
+        evaluation={name: measured[name] for name in ("identity", "controllability") if name in measured},
     )
     return model_card(facts)
 
 
 def _consents(export: Export) -> dict[str, int]:
     pairs = PreferencePair.objects.filter(exports=export).order_by()
-    counts = {
-        use.value: Count("pk", filter=Q(given("pair__instance__group", use)))
-        for use in (Use.SHOW, Use.TRAIN, Use.EVALUATE, Use.PUBLISH)
-    }
+    counts = {use.value: Count("pk", filter=Q(given("pair__instance__group", use))) for use in Use}
     return pairs.aggregate(**counts)

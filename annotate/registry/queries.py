@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
-from annotate.exports.queries import Votes, votes_in
+from annotate.exports.queries import votes_in
 from annotate.models import (
-    Export,
     ModelVersion,
     Round,
     RoundKind,
@@ -49,44 +47,22 @@ def _number_of(rows: QuerySet[Any], column: str) -> Any:
     return Coalesce(Subquery(counted.values("number"), output_field=IntegerField()), 0)
 
 
-def ancestors(version: ModelVersion) -> list[ModelVersion]:
-    """From the imported model on, without the version itself."""
-    line: list[ModelVersion] = []
-    step = version.parent
-    while step is not None:
-        line.insert(0, step)
-        step = step.parent
-    return line
-
-
-@dataclass(frozen=True)
-class Use:
-    """A round that started from a version, and what came of it."""
-
-    round: Round
-    num_samples: int
-    num_pairs: int
-    votes: Votes
-    exports: list[Export]
-    children: list[ModelVersion]
-
-
-def uses_of(version: ModelVersion) -> list[Use]:
+def uses_of(version: ModelVersion) -> list[dict[str, Any]]:
     """Samples, votes, exports and further versions of every round that started from this one."""
-    found = []
-    for round in version.rounds.filter(kind=RoundKind.PREFERENCE).order_by("id"):
-        samples = VideoSample.objects.filter(Q(pairs_as_first__round=round) | Q(pairs_as_second__round=round))
-        found.append(
-            Use(
-                round=round,
-                num_samples=samples.exclude(path="").distinct().count(),
-                num_pairs=round.pairs.filter(gold=None).count(),
-                votes=votes_in(round),
-                exports=list(round.exports.order_by("id")),
-                children=list(version.children.filter(run__round=round).order_by("id")),
-            )
-        )
-    return found
+    rounds = version.rounds.filter(kind=RoundKind.PREFERENCE).order_by("id")
+    return [_use_of(version, round) for round in rounds]
+
+
+def _use_of(version: ModelVersion, round: Round) -> dict[str, Any]:
+    samples = VideoSample.objects.filter(Q(pairs_as_first__round=round) | Q(pairs_as_second__round=round))
+    return {
+        "round": round,
+        "num_samples": samples.exclude(path="").distinct().count(),
+        "num_pairs": round.pairs.filter(gold=None).count(),
+        "votes": votes_in(round),
+        "exports": list(round.exports.order_by("id")),
+        "children": list(version.children.filter(run__round=round).order_by("id")),
+    }
 
 
 def evaluations_of(version: ModelVersion) -> QuerySet[Run]:
@@ -96,12 +72,10 @@ def evaluations_of(version: ModelVersion) -> QuerySet[Run]:
 
 
 def visible_comparisons(user: User) -> QuerySet[VersionComparison]:
-    """Looks at two versions, the newest first."""
-    found = VersionComparison.objects.select_related(
-        "run__round", "run__launched_by", "baseline", "candidate"
-    )
-    found = found.annotate(num_instances=Count("instances")).order_by("-id")
-    return found if user.is_lead else found.none()
+    named = ("run__round", "run__launched_by", "baseline", "candidate")
+    comparisons = VersionComparison.objects.select_related(*named)
+    comparisons = comparisons.annotate(num_instances=Count("instances")).order_by("-id")
+    return comparisons if user.is_lead else comparisons.none()
 
 
 def comparisons_with(user: User, version: ModelVersion) -> QuerySet[VersionComparison]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 
 from annotate.core.audit import record_event
 from annotate.core.errors import RoundError
@@ -22,39 +22,24 @@ class VersionError(ValueError):
 
 @transaction.atomic
 def promote(version: ModelVersion, actor: User) -> None:
-    """Make a version the one of its lineage; the one before it becomes a candidate again.
-
-    Raises:
-        VersionError: it is archived, or promoted already.
-    """
-    version = _lock(version)
-    _expect(version, ModelState.CANDIDATE, "promoted")
-    for before in _lineage(version).filter(state=ModelState.PROMOTED):
+    """Make a version the one of its lineage; the one before it becomes a candidate again."""
+    version = _lock(version, ModelState.CANDIDATE, "promoted")
+    lineage = Q(pk=version.lineage_id) | Q(root=version.lineage_id)
+    for before in ModelVersion.objects.filter(lineage, state=ModelState.PROMOTED):
         _set(before, ModelState.CANDIDATE, "step_down_model", actor)
     _set(version, ModelState.PROMOTED, "promote_model", actor)
 
 
 @transaction.atomic
 def archive(version: ModelVersion, actor: User) -> None:
-    """Let a version start no more rounds; what was made with it stays.
-
-    Raises:
-        VersionError: it is promoted, or archived already.
-    """
-    version = _lock(version)
-    _expect(version, ModelState.CANDIDATE, "archived")
+    """Let a version start no more rounds; what was made with it stays."""
+    version = _lock(version, ModelState.CANDIDATE, "archived")
     _set(version, ModelState.ARCHIVED, "archive_model", actor)
 
 
 @transaction.atomic
 def restore(version: ModelVersion, actor: User) -> None:
-    """Make an archived version a candidate again.
-
-    Raises:
-        VersionError: it is not archived.
-    """
-    version = _lock(version)
-    _expect(version, ModelState.ARCHIVED, "restored")
+    version = _lock(version, ModelState.ARCHIVED, "restored")
     _set(version, ModelState.CANDIDATE, "restore_model", actor)
 
 
@@ -109,18 +94,15 @@ def last_round(version: ModelVersion) -> Round | None:
     return version.run.round if version.run else None
 
 
-def _lock(version: ModelVersion) -> ModelVersion:
-    """The row as it is now; changes of one lineage wait for each other at its first model."""
+def _lock(version: ModelVersion, state: ModelState, action: str) -> ModelVersion:
+    """The row as it is now; changes of one lineage wait for each other at its first model.
+
+    Raises:
+        VersionError: it is not in the state from which it can be promoted, archived or restored.
+    """
     stored = ModelVersion.objects.get(pk=version.pk)  # a row that was just made does not know its root
     ModelVersion.objects.select_for_update(no_key=True).get(pk=stored.lineage_id)
-    return ModelVersion.objects.get(pk=version.pk)
-
-
-def _lineage(version: ModelVersion) -> QuerySet[ModelVersion]:
-    return ModelVersion.objects.filter(Q(pk=version.lineage_id) | Q(root=version.lineage_id))
-
-
-def _expect(version: ModelVersion, state: ModelState, action: str) -> None:
+    version = ModelVersion.objects.get(pk=version.pk)
     remedies = {
         ModelState.CANDIDATE: "only an archived version can be restored",
         ModelState.PROMOTED: "promote another one of its lineage first",
@@ -130,6 +112,7 @@ def _expect(version: ModelVersion, state: ModelState, action: str) -> None:
         raise VersionError(
             f"{version} is {version.state} and cannot be {action}; {remedies[ModelState(version.state)]}"
         )
+    return version
 
 
 def _set(version: ModelVersion, state: ModelState, verb: str, actor: User) -> None:

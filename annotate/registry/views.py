@@ -11,8 +11,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from annotate.core.access import SignedInRequest, leads_only
-from annotate.core.archives import archive_response
 from annotate.core.errors import RoundError
+from annotate.core.files import archive_response
 from annotate.exports.queries import votes_of
 from annotate.registry import model_cards, versions
 from annotate.registry import queries as version_queries
@@ -35,7 +35,7 @@ def version_detail(request: SignedInRequest, version_id: int) -> HttpResponse:
     version = get_object_or_404(version_queries.visible_versions(request.user), pk=version_id)
     context = {
         "version": version,
-        "ancestors": version_queries.ancestors(version),
+        "ancestors": version.line[:-1],
         "votes": votes_of(version.export) if version.export else None,
         "figures": model_cards.figures_of(version),
         "settings": model_cards.changed_settings_of(version),
@@ -50,7 +50,6 @@ def version_detail(request: SignedInRequest, version_id: int) -> HttpResponse:
 @leads_only
 @require_safe
 def card(request: SignedInRequest, version_id: int) -> HttpResponse:
-    """The model card as it would go with a download now."""
     version = get_object_or_404(version_queries.visible_versions(request.user), pk=version_id)
     try:
         text = model_cards.card_of(version)
@@ -78,7 +77,6 @@ def download(request: SignedInRequest, version_id: int, form: str) -> HttpRespon
 @leads_only
 @require_POST
 def change(request: SignedInRequest, version_id: int, action: str) -> HttpResponse:
-    """Promote, archive or restore a version."""
     version = get_object_or_404(version_queries.visible_versions(request.user), pk=version_id)
     try:
         CHANGES[action](version, request.user)
@@ -90,7 +88,6 @@ def change(request: SignedInRequest, version_id: int, action: str) -> HttpRespon
 @leads_only
 @require_POST
 def next_round(request: SignedInRequest, version_id: int) -> HttpResponse:
-    """Open a round whose policy is this version."""
     version = get_object_or_404(version_queries.visible_versions(request.user), pk=version_id)
     try:
         round = versions.start_next_round(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from annotate.models import Round, VideoSample
 from annotate.rounds.rounds import open_ready_pairs
 from annotate.storage.opening import site_storage
-from generator.display_copies import write_display_copy
-from generator.media import MediaError
+from generator.media.display_copies import write_display_copy
+from generator.media.formats import MediaError
 
 
 def write_missing_copies(*, at_most: int) -> int:
@@ -18,22 +16,21 @@ def write_missing_copies(*, at_most: int) -> int:
     were seen to.
     """
     missing = VideoSample.objects.filter(shown_path="", error="").exclude(path="").order_by("id")
-    written = list(_write(missing[:at_most].iterator()))
-    rounds = Round.objects.filter(is_open=True, pairs__slots=None, pairs__gold=None).distinct()
-    for round in rounds if written else ():
-        open_ready_pairs(round)
-    return len(written)
-
-
-def _write(samples: Iterator[VideoSample]) -> Iterator[int]:
-    storage = site_storage()
+    samples = list(missing[:at_most])
     for sample in samples:
-        place = f"shown/{sample.pk}.mp4"
-        changes = {"shown_path": place}
-        try:
-            with storage.local(sample.path) as video, storage.writing(place) as copy:
-                write_display_copy(video, copy, name=sample.sha256)
-        except (MediaError, OSError) as problem:
-            changes = {"error": f"its display copy cannot be written: {problem}"}
-        VideoSample.objects.filter(pk=sample.pk, shown_path="").update(**changes)
-        yield sample.pk
+        _write_copy(sample)
+    rounds = Round.objects.filter(is_open=True, pairs__slots=None, pairs__gold=None).distinct()
+    for round in rounds if samples else ():
+        open_ready_pairs(round)
+    return len(samples)
+
+
+def _write_copy(sample: VideoSample) -> None:
+    storage, shown_path = site_storage(), f"shown/{sample.pk}.mp4"
+    changes = {"shown_path": shown_path}
+    try:
+        with storage.local(sample.path) as video, storage.writing(shown_path) as copy:
+            write_display_copy(video, copy, name=sample.sha256)
+    except (MediaError, OSError) as problem:
+        changes = {"error": f"its display copy cannot be written: {problem}"}
+    VideoSample.objects.filter(pk=sample.pk, shown_path="").update(**changes)

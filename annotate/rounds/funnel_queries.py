@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.db import connection
 from django.db.models import Count, Exists, OuterRef, QuerySet
@@ -121,11 +121,6 @@ def round_funnel(round: Round) -> Funnel:
     return funnels([round])[round.pk]
 
 
-class _Export(NamedTuple):
-    num_pairs: int
-    rule: str
-
-
 def funnels(rounds: Iterable[Round]) -> dict[int, Funnel]:
     """The funnel of each round, by its key; the number of statements does not grow with the rounds."""
     by_key = {round.pk: round for round in rounds}
@@ -137,24 +132,24 @@ def funnels(rounds: Iterable[Round]) -> dict[int, Funnel]:
     counts = {key: numbers for key, *numbers in of_pairs}
     samples = _samples(keys)
     in_full = dict(full.values_list("round").annotate(Count("id")))
-    wanted, judged, resolved = _votes(keys)
-    states = _counted(
-        PreferencePair.objects.filter(pair__round__in=keys, pair__gold=None).values_list(
-            "pair__round", "joint_state"
-        )
-    )
+    votes = Slot.objects.filter(round__in=keys, pair__gold=None).values_list("round", "track")
+    wanted, judged = _counted(votes), _counted(votes.filter(judged_at__isnull=False))
+    verdicts = Consensus.objects.filter(pair__round__in=keys, pair__gold=None)
+    resolved = _counted(verdicts.values_list("pair__round", "track"))
+    results = PreferencePair.objects.filter(pair__round__in=keys, pair__gold=None)
+    states = _counted(results.values_list("pair__round", "joint_state"))
     exports = _standing_exports(keys)
     trained = _trained_pairs(keys)
-    found = {}
+    by_round = {}
     for key, round in by_key.items():
         num_pairs, num_instances = counts.get(key, (0, 0))
-        all_samples, made, failed = samples.get(key, (0, 0, 0))
+        samples_wanted, made, failed = samples.get(key, (0, 0, 0))
         of_state = {str(state): states[key].get(state, 0) for state in JointState}
-        export = exports.get(key, _Export(0, ExportRule.PARETO))
-        found[key] = Funnel(
+        exported, rule = exports.get(key, (0, ExportRule.PARETO))
+        by_round[key] = Funnel(
             instances=num_instances,
             samples=made,
-            samples_wanted=all_samples,
+            samples_wanted=samples_wanted,
             samples_failed=failed,
             pairs=num_pairs,
             votes_wanted=_of_tracks(wanted[key]),
@@ -162,12 +157,12 @@ def funnels(rounds: Iterable[Round]) -> dict[int, Funnel]:
             judged_in_full=in_full.get(key, 0),
             resolved=_of_tracks(resolved[key]),
             joint_states=of_state,
-            exported_pairs=export.num_pairs,
-            exported_of=of_state[JointState.DOMINANT] if export.rule == ExportRule.PARETO else num_pairs,
+            exported_pairs=exported,
+            exported_of=of_state[JointState.DOMINANT] if rule == ExportRule.PARETO else num_pairs,
             trained_pairs=trained.get(key, 0),
             is_comparison=round.kind == RoundKind.COMPARISON,
         )
-    return found
+    return by_round
 
 
 def _samples(rounds: list[int]) -> dict[int, tuple[int, int, int]]:
@@ -177,37 +172,21 @@ def _samples(rounds: list[int]) -> dict[int, tuple[int, int, int]]:
         return {key: (wanted, made, failed) for key, wanted, made, failed in cursor.fetchall()}
 
 
-_ByTrack = dict[int, dict[str, int]]
-
-
-def _votes(rounds: list[int]) -> tuple[_ByTrack, _ByTrack, _ByTrack]:
-    """Slots, judged slots and verdicts of every track."""
-    slots = Slot.objects.filter(round__in=rounds, pair__gold=None).values_list("round", "track")
-    verdicts = Consensus.objects.filter(pair__round__in=rounds, pair__gold=None)
-    return (
-        _counted(slots),
-        _counted(slots.filter(judged_at__isnull=False)),
-        _counted(verdicts.values_list("pair__round", "track")),
-    )
-
-
 def _counted(rows: QuerySet[Any, tuple[int, str]]) -> dict[int, dict[str, int]]:
-    """Rows by round and name."""
-    found: dict[int, dict[str, int]] = defaultdict(dict)
+    counts: dict[int, dict[str, int]] = defaultdict(dict)
     for key, name, count in rows.order_by().annotate(Count("id")):
-        found[key][name] = count
-    return found
+        counts[key][name] = count
+    return counts
 
 
 def _of_tracks(counts: dict[str, int]) -> dict[str, int]:
     return {str(track): counts.get(track, 0) for track in Track}
 
 
-def _standing_exports(rounds: list[int]) -> dict[int, _Export]:
+def _standing_exports(rounds: list[int]) -> dict[int, tuple[int, str]]:
     standing = Export.objects.filter(round__in=rounds, withdrawn="", superseded=None)
     newest = standing.order_by("round", "-id").distinct("round")
-    rows = newest.values_list("round", "num_pairs", "rule")
-    return {key: _Export(num_pairs, rule) for key, num_pairs, rule in rows}
+    return {key: (pairs, rule) for key, pairs, rule in newest.values_list("round", "num_pairs", "rule")}
 
 
 def _trained_pairs(rounds: list[int]) -> dict[int, int]:

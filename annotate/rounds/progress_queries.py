@@ -31,15 +31,11 @@ MAX_PILOT_PAIRS = 3_000
 def votes_by_day(round: Round) -> dict[Track, list[tuple[date, int]]]:
     """Votes of each of the last days, on both tracks the same days; none where there was none."""
     today = timezone.localdate()
-    counts = dict.fromkeys(((str(track), day) for track in Track for day in _days(today)), 0)
-    judged = Slot.objects.filter(round=round, judged_at__date__gt=today - timedelta(days=DAYS)).order_by()
-    for track, day, count in judged.values_list("track", TruncDate("judged_at")).annotate(Count("id")):
-        counts[track, day] = count
-    return {track: [(day, counts[str(track), day]) for day in _days(today)] for track in Track}
-
-
-def _days(today: date) -> list[date]:
-    return [today - timedelta(days=ago) for ago in reversed(range(DAYS))]
+    days = [today - timedelta(days=ago) for ago in reversed(range(DAYS))]
+    judged = Slot.objects.filter(round=round, judged_at__date__gte=days[0]).order_by()
+    rows = judged.values_list("track", TruncDate("judged_at")).annotate(Count("id"))
+    counts = {(track, day): count for track, day, count in rows}
+    return {track: [(day, counts.get((str(track), day), 0)) for day in days] for track in Track}
 
 
 @dataclass(frozen=True)
@@ -47,17 +43,13 @@ class Pace:
     """How fast a round is being judged, and what is left.
 
     `per_hour` are votes of the last day by the clock; `hours_left` are hours by the clock at that pace,
-    `hours_of_looking` those of people's active time.
+    `active_s_left` seconds of people's active time.
     """
 
     open_votes: int
     per_hour: Estimate
     hours_left: Estimate
-    hours_of_looking: Estimate
-
-    @property
-    def seconds_of_looking(self) -> float | None:
-        return None if self.hours_of_looking.value is None else 3600 * self.hours_of_looking.value
+    active_s_left: Estimate
 
 
 def votes_per_dominant_pair(funnel: Funnel) -> float | None:
@@ -76,7 +68,7 @@ def pace(round: Round) -> Pace:
         hours_left = Estimate.undefined("nobody voted in the last 24 hours", 0)
     else:
         hours_left = _figure(open_votes / per_hour.value, recent["count"])
-    return Pace(open_votes, per_hour, hours_left, _hours_of_looking(round, open_votes))
+    return Pace(open_votes, per_hour, hours_left, _active_s_left(round, open_votes))
 
 
 def _per_hour(count: int, began: datetime | None, now: datetime) -> Estimate:
@@ -86,37 +78,27 @@ def _per_hour(count: int, began: datetime | None, now: datetime) -> Estimate:
     return _figure(count / hours, count)
 
 
-def _hours_of_looking(round: Round, open_votes: int) -> Estimate:
+def _active_s_left(round: Round, open_votes: int) -> Estimate:
     timed = Judgment.objects.filter(slot__round=round, evidence__has_key="active_ms").order_by("-id")
     times = list(timed.values_list("evidence__active_ms", flat=True)[:RECENT])
     if not times:
         return Estimate.undefined("no vote recorded how long it took", 0)
-    return _figure(open_votes * median(times) / 3_600_000, len(times))
+    return _figure(open_votes * median(times) / 1000, len(times))
 
 
 def _figure(value: float, count: int) -> Estimate:
     return Estimate(value, None, None, count, "a count, without an interval")
 
 
-@dataclass(frozen=True)
-class Unfinished:
+def unfinished(round: Round) -> dict[str, int]:
     """What is under way in a round: votes that are wanted, pairs that people hold, links that lead to it."""
-
-    open_votes: int
-    held: int
-    people: int
-    links: int
-
-
-def unfinished(round: Round) -> Unfinished:
-    slots = Slot.objects.filter(round=round, judged_at=None)
-    counts = slots.aggregate(
-        wanted=Count("id", filter=Q(pair__gold=None)),
+    counts = Slot.objects.filter(round=round, judged_at=None).aggregate(
+        open_votes=Count("id", filter=Q(pair__gold=None)),
         held=Count("annotator"),
         people=Count("annotator", distinct=True),
     )
     links = EntryLink.objects.filter(judging__round=round, ended_at=None, closes_at__gt=Now())
-    return Unfinished(counts["wanted"], counts["held"], counts["people"], links.count())
+    return {**counts, "links": links.count()}
 
 
 @dataclass(frozen=True)

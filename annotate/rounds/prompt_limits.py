@@ -14,7 +14,6 @@ from annotate.models import DifferentialPrompt, ModelVersion, Slot, VideoPair, V
 from annotate.people.prompt_reader_queries import reader_of, tokenizer_path
 from annotate.storage.opening import site_storage
 from generator.prompts.limit import find_limit
-from generator.prompts.reading import PromptReader
 
 logger = logging.getLogger(__name__)
 
@@ -57,13 +56,10 @@ def learn_limit(version: ModelVersion) -> bool:
 
 
 def withhold_unread(version: ModelVersion) -> int:
-    """Take back what was planned or made of prompts that the version does not read whole.
+    """Take back what was planned or made of prompts that the version does not read whole; how many pairs.
 
     Videos that are not made yet fail with the reason. Pairs of made ones are shown to nobody any more and
     exported nowhere: whoever judged them was asked about changes that the model never read. Votes stay.
-
-    Returns:
-        How many pairs were taken back.
     """
     reader = reader_of(version)
     assert reader is not None, "a limit was learned"
@@ -94,25 +90,22 @@ def leave_out_unread(version: ModelVersion, samples: Iterable[VideoSample]) -> l
         return list(samples)
     kept = []
     for sample in samples:
-        if problem := _problem(reader, sample):
+        if problem := reader.read(sample.instance.prompt.text).problem:
             VideoSample.objects.filter(pk=sample.pk, path="").update(error=problem)
         else:
             kept.append(sample)
     return kept
 
 
-def _problem(reader: PromptReader, sample: VideoSample) -> str:
-    return reader.read(sample.instance.prompt.text).problem
-
-
-def say_left_out(unread: Sequence[str], shown: int = 3) -> str:
-    """One line about instances that are left out; empty where none is."""
-    if not unread:
-        return ""
-    more = f"; and {len(unread) - shown} more" if len(unread) > shown else ""
-    one = len(unread) == 1
+def say_left_out(unread: Sequence[str]) -> str:
+    """One line about instances that are left out."""
+    more = f"; and {len(unread) - 3} more" if len(unread) > 3 else ""
+    what, whose, them = (
+        ("1 instance is", "its prompt", "it")
+        if len(unread) == 1
+        else (f"{len(unread)} instances are", "their prompts", "them")
+    )
     return (
-        f"{len(unread)} {'instance is' if one else 'instances are'} left out, since the model would not read "
-        f"{'its prompt' if one else 'their prompts'} whole: {'; '.join(unread[:shown])}{more}; "
-        f"edit {'it' if one else 'them'}, or take a model that reads {'it' if one else 'them'}"
+        f"{what} left out, since the model would not read {whose} whole: {'; '.join(unread[:3])}{more}; "
+        f"edit {them}, or take a model that reads {them}"
     )

@@ -1,4 +1,4 @@
-"""Every read. What a person may see is decided here, by who asks."""
+"""Reads of rounds, their models, and the people and inputs that they are about."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet
 
 from annotate.jobs.queries import done_evaluation, done_run
 from annotate.models import (
-    IdentityGroup,
     Instance,
     ModelVersion,
     PreferencePair,
@@ -22,12 +21,8 @@ from annotate.models import (
 )
 from annotate.privacy.consent_queries import given, uses_of
 from annotate.rounds.funnel_queries import round_funnel
+from rlhf.evaluation.stored import in_current_keys
 from rlhf.records import JointState, Track
-
-
-def latest_policy() -> ModelVersion | None:
-    """The model that the next round starts from: the newest version."""
-    return ModelVersion.objects.order_by("-id").first()
 
 
 def instances_of_split(split: str, source: str | None = None) -> QuerySet[Instance]:
@@ -46,10 +41,9 @@ def find_round(name: str | None) -> Round | None:
 
 
 def find_model(name: str | None) -> ModelVersion | None:
-    """A model version by name; without a name the newest one."""
-    if name is None:
-        return latest_policy()
-    return ModelVersion.objects.filter(name=name).first()
+    """A model version by name; without a name the newest one, from which the next round starts."""
+    versions = ModelVersion.objects.order_by("-id")
+    return (versions if name is None else versions.filter(name=name)).first()
 
 
 def model_names() -> str:
@@ -63,9 +57,7 @@ def missing_samples(
 
     Those of people who did not agree to what the round does are left out unless they are asked for, too.
     """
-    missing = VideoSample.objects.filter(path="").filter(
-        Exists(VideoPair.objects.filter(Q(first=OuterRef("pk")) | Q(second=OuterRef("pk")), round=round))
-    )
+    missing = VideoSample.objects.filter(_shown_in(round), path="")
     if not include_failed:
         missing = missing.filter(error="")
     if not include_refused:
@@ -73,10 +65,13 @@ def missing_samples(
     return missing.select_related("instance__prompt").order_by("instance_id", "id")
 
 
+def _shown_in(round: Round) -> Exists:
+    return Exists(VideoPair.objects.filter(Q(first=OuterRef("pk")) | Q(second=OuterRef("pk")), round=round))
+
+
 def failed_videos(round: Round) -> list[dict[str, Any]]:
     """Why videos of a round could not be made, and how many each: the most frequent reasons."""
-    mine = VideoPair.objects.filter(Q(first=OuterRef("pk")) | Q(second=OuterRef("pk")), round=round)
-    failed = VideoSample.objects.filter(Exists(mine), path="").exclude(error="")
+    failed = VideoSample.objects.filter(_shown_in(round), path="").exclude(error="")
     counted = (
         failed.order_by()
         .values("error")
@@ -84,11 +79,11 @@ def failed_videos(round: Round) -> list[dict[str, Any]]:
             number=Count("id"), instance=Min("instance_id"), instances=Count("instance_id", distinct=True)
         )
     )
-    return [dict(one) for one in counted.order_by("-number", "error")[:5]]
+    return [dict(row) for row in counted.order_by("-number", "error")[:5]]
 
 
-def pairs_side_by_side(round: Round, limit: int = 6) -> QuerySet[VideoPair]:
-    """Finished pairs for a look, the dominant ones first."""
+def pairs_side_by_side(round: Round) -> QuerySet[VideoPair]:
+    """Finished pairs to show, the dominant ones first."""
     dominant = PreferencePair.objects.filter(joint_state=JointState.DOMINANT)
     return (
         round.pairs.filter(gold=None)
@@ -96,12 +91,8 @@ def pairs_side_by_side(round: Round, limit: int = 6) -> QuerySet[VideoPair]:
         .exclude(second__path="")
         .select_related("first", "second", "instance__group", "instance__prompt", "preference")
         .annotate(is_dominant=Exists(dominant.filter(pair=OuterRef("pk"))))
-        .order_by("-is_dominant", "id")[:limit]
+        .order_by("-is_dominant", "id")[:6]
     )
-
-
-def people() -> QuerySet[IdentityGroup]:
-    return IdentityGroup.objects.annotate(num_references=Count("references")).order_by("name")
 
 
 def is_synthetic(round: Round) -> bool:
@@ -138,12 +129,11 @@ def round_report(round: Round) -> dict[str, Any]:
 
 def _evaluation_report(result: dict[str, Any] | None) -> dict[str, Any]:
     """Each track that could be compared, and the whole table with all that a reader of it needs."""
-    found = result or {}
-    tracks = {str(track): _track_result(found[str(track)]) for track in Track if str(track) in found}
-    names = ("columns", "arms", "reference", "table")
-    table = {name: found[name] for name in names if name in found}
-    return {"evaluation": tracks, "evaluation_table": table}
-
-
-def _track_result(found: dict[str, Any]) -> dict[str, Any]:
-    return {name: found[name] for name in ("win_rate", "low", "high", "n")}
+    told = in_current_keys(result or {})
+    tracks = {
+        str(track): {name: told[track][name] for name in ("win_rate", "low", "high", "n")}
+        for track in Track
+        if track in told
+    }
+    names = ("columns", "systems", "reference", "table")
+    return {"evaluation": tracks, "evaluation_table": {name: told[name] for name in names if name in told}}

@@ -1,4 +1,4 @@
-"""Rounds: plan their samples and pairs, and turn the loop stage by stage."""
+"""Rounds: plan their videos and pairs, open, pause and close them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from annotate.models import (
 )
 from annotate.people.prompt_reader_queries import part_by_prompt
 from annotate.rounds.prompt_limits import learn_limit, say_left_out
-from generator.media import file_sha256
+from generator.files import file_sha256
 from generator.records import SamplerSettings
 from rlhf.dpo.config import FlowDPOConfig
 from rlhf.votes.stopping import Rule
@@ -41,21 +41,21 @@ def import_model(base_model: str, *, kind: ModelKind = ModelKind.SFT) -> ModelVe
     Raises:
         RoundError: the folder holds no model, or other weights than when it was registered.
     """
-    place = Path(base_model)
-    weights = sorted(place.rglob("*.safetensors"))
+    folder = Path(base_model)
+    weights = sorted(folder.rglob("*.safetensors"))
     if not weights:
         raise RoundError(
             f"{base_model} holds no safetensors; set MODEL_PATH to a folder in the Diffusers layout"
         )
     digest = hashlib.sha256()
     for file in weights:
-        digest.update(str(file.relative_to(place)).encode())
+        digest.update(str(file.relative_to(folder)).encode())
         digest.update(file_sha256(file).encode())
     version, created = ModelVersion.objects.get_or_create(
         base_model=base_model,
         parent=None,
         weights_sha256=digest.hexdigest(),
-        defaults={"kind": kind, "name": f"{place.name}-{digest.hexdigest()[:8]}"},
+        defaults={"kind": kind, "name": f"{folder.name}-{digest.hexdigest()[:8]}"},
     )
     learn_limit(version)
     if created:
@@ -135,42 +135,41 @@ def sample_seed(instance: Instance, number: int) -> int:
 
 @transaction.atomic
 def plan_pairs(round: Round, instances: Iterable[Instance]) -> int:
-    """Want two videos of different seeds, and their pair, for each instance.
+    """Want two videos of different seeds, and their pair, for each instance; returns how many pairs are new.
 
     Votes are asked for at once on pairs whose videos another round has made.
 
-    Returns:
-        How many pairs are new; planning again adds none.
-
     Raises:
         RoundError: the round compares two models, or its model would not read the whole prompt of an
-            instance; doors leave those out with `prompt_queries.part_by_prompt`, and say so.
+            instance; entry points leave those out with `part_by_prompt`, and say so.
     """
     refuse_comparison(round)
     instances, unread = part_by_prompt([round.policy], instances)
     if unread:
         raise RoundError(say_left_out(unread))
-    settings = SamplerSettings(**round.sampler)
     before = round.pairs.count()
     for instance in instances:
-        first, second = (
-            VideoSample.objects.get_or_create(
-                instance=instance,
-                model_version=round.policy,
-                seed=sample_seed(instance, number),
-                settings_digest=settings.digest,
-                defaults={"settings": round.sampler},
-            )[0]
-            for number in (2 * round.draw, 2 * round.draw + 1)
-        )
-        VideoPair.objects.get_or_create(
-            round=round,
-            first=min(first, second, key=lambda sample: sample.pk),
-            second=max(first, second, key=lambda sample: sample.pk),
-            defaults={"instance": instance},
-        )
+        seeds = (sample_seed(instance, number) for number in (2 * round.draw, 2 * round.draw + 1))
+        plan_pair(round, instance, ((round.policy, seed) for seed in seeds))
     open_ready_pairs(round)
     return round.pairs.count() - before
+
+
+def plan_pair(round: Round, instance: Instance, videos: Iterable[tuple[ModelVersion, int]]) -> None:
+    """Want two videos of an instance, each by a model from a seed, and their pair."""
+    digest = SamplerSettings(**round.sampler).digest
+    samples = [
+        VideoSample.objects.get_or_create(
+            instance=instance,
+            model_version=version,
+            seed=seed,
+            settings_digest=digest,
+            defaults={"settings": round.sampler},
+        )[0]
+        for version, seed in videos
+    ]
+    first, second = sorted(samples, key=lambda sample: sample.pk)
+    VideoPair.objects.get_or_create(round=round, first=first, second=second, defaults={"instance": instance})
 
 
 def open_ready_pairs(round: Round) -> None:
@@ -222,13 +221,10 @@ _VERBS = {
 
 @transaction.atomic
 def set_round_state(round: Round, state: RoundState, actor: User | None = None) -> bool:
-    """Open, pause or close a round. Nothing is lost by it, and each can be undone.
+    """Open, pause or close a round; False when it is so already. Nothing is lost, and each can be undone.
 
     A round that is not open gives out no pair, gold included. Whoever holds a pair of it may still answer,
     however late: nobody else can be given the pair.
-
-    Returns:
-        Whether that changed anything.
     """
     changed = Round.objects.filter(pk=round.pk).exclude(state=state).update(state=state)
     if changed:

@@ -15,10 +15,10 @@ from annotate.rounds import queries
 from annotate.rounds.prompt_limits import leave_out_unread
 from annotate.rounds.rounds import open_ready_pairs
 from annotate.storage.opening import site_storage
-from generator.display_copies import write_display_copy
-from generator.media import MediaFacts
+from generator.media.display_copies import write_display_copy
+from generator.media.formats import MediaError, MediaFacts
+from generator.media.video import probe
 from generator.rundir import RunDir
-from generator.video import MediaError, probe
 
 
 def queue_sampling(round: Round, actor: User | None = None, *, retry_failed: bool = False) -> Run | None:
@@ -84,13 +84,7 @@ def store_sample(run: Run, sample_id: str, error: str = "") -> None:
         shown_path=shown_path,
         sha256=facts.sha256,
         error="",
-        facts={
-            "width": facts.width,
-            "height": facts.height,
-            "num_frames": facts.num_frames,
-            "fps": facts.fps,
-            "size_bytes": facts.size_bytes,
-        },
+        facts={name: getattr(facts, name) for name in ("width", "height", "num_frames", "fps", "size_bytes")},
     )
 
 
@@ -112,5 +106,5 @@ def refused_in_samples(run: Run, folder: RunDir) -> str:
     asked = {str(item["sample_id"]) for item in folder.read_request().get("samples", [])}
     uses, people = uses_of(run.round), people_of(run.round)
     refused = VideoSample.objects.filter(~Q(given("instance__group", *uses)), instance__group__in=people)
-    found = refused.values_list("pk", "instance__group").iterator()
-    return refusal_among(people, {group for sample, group in found if str(sample) in asked}, *uses)
+    rows = refused.values_list("pk", "instance__group").iterator()
+    return refusal_among(people, {group for sample, group in rows if str(sample) in asked}, *uses)

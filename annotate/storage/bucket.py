@@ -26,7 +26,7 @@ from annotate.storage.bucket_errors import said_by
 from annotate.storage.cache import LocalCache
 from annotate.storage.interface import CHUNK_BYTES, StoredObject, altered, checked_key, is_partial, media_type
 from annotate.storage.staging import stage_up
-from generator.media import file_sha256
+from generator.files import file_sha256
 
 if TYPE_CHECKING:
     from obstore import GetOptions

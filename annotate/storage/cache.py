@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from generator.media import file_sha256
+from generator.files import file_sha256
 
 #: What a killed process left behind goes after this time: nobody reads one file for so long.
 LEFT_BEHIND_S = 86_400

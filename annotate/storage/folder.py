@@ -24,7 +24,7 @@ from annotate.storage.interface import (
     checked_key,
     is_partial,
 )
-from generator.media import file_sha256
+from generator.files import file_sha256
 
 _REMEDIES = {
     errno.ENOSPC: "it is full: free some space, then try again",

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path, PurePosixPath
 
 from annotate.storage.interface import AlteredError, Storage, is_partial
-from generator.media import file_sha256
+from generator.files import file_sha256
 
 
 def stage_down(storage: Storage, prefix: str, folder: Path) -> int:

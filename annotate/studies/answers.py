@@ -10,12 +10,12 @@ from django.conf import settings
 
 from annotate.core.strict_fields import Uuid
 from annotate.judging.answer_schema import Answer, check_not_too_soon, check_shown, chosen
-from annotate.judging.judgments import LeaseLostError, one_answer
+from annotate.judging.judgments import AlreadyAnsweredError, LeaseLostError, one_answer
 from annotate.judging.queries import is_disqualified, take_turn
-from annotate.models import STUDY_VERDICTS, Study, StudyAnswer, StudySeat, User
+from annotate.models import STUDY_VERDICTS, Study, StudyAnswer, StudySeat, StudyTask, User
 from annotate.studies.queries import held_task, lock_task
 from rlhf.evaluation.study_plan import Criterion
-from rlhf.records import verdict_of
+from rlhf.records import Verdict, verdict_of
 
 #: What a participant may answer by each criterion.
 STUDY_CHOICES = tuple(verdict.data.choice for verdict in STUDY_VERDICTS)
@@ -34,19 +34,6 @@ class StudyAnswerOnPage(Answer):
             for criterion in Criterion
         }
         return super().get_fields() | by_criterion
-
-
-class AlreadyAnsweredError(Exception):
-    """The pair has an answer of this participant, which stands.
-
-    Attributes:
-        answer: that answer.
-        is_same: whether the one that was refused says the same.
-    """
-
-    def __init__(self, answer: StudyAnswer, *, is_same: bool) -> None:
-        super().__init__("this pair already has your answer")
-        self.answer, self.is_same = answer, is_same
 
 
 def take_seat(study: Study, participant: User) -> bool:
@@ -78,24 +65,17 @@ def submit_answer(
         NotWatchedError: less of a video was shown than the stricter of the two tracks' watch gates asks for.
         ValueError: a criterion is missing or unknown, a choice unknown, or a key of another answer.
     """
+    evidence = evidence or {}
     with one_answer(idempotency_key):
         is_guarded = take_turn(participant)
         locked = lock_task(participant, lease)
         if locked is None:
             raise LeaseLostError("this pair is not yours")
         task, in_hand = locked
+        words = {"note": note, **_verdicts(task, choices)}
         said = StudyAnswer.objects.filter(task=task).first()
-        verdicts = {
-            criterion: verdict_of(
-                choices.get(criterion, ""),
-                first_on_left=task.first_on_left,
-                name=criterion,
-                among=STUDY_CHOICES,
-            )
-            for criterion in Criterion
-        }
         if said is not None:
-            is_same = said.note == note and all(getattr(said, c) == verdicts[c] for c in Criterion)
+            is_same = all(getattr(said, name) == value for name, value in words.items())
             if is_same and said.idempotency_key == idempotency_key:
                 return said
             raise AlreadyAnsweredError(said, is_same=is_same)
@@ -103,13 +83,20 @@ def submit_answer(
             why = "are not counted at present" if is_disqualified(participant) else "came after its end"
             raise LeaseLostError(f"your answers to this study {why}")
         if is_guarded:
-            check_not_too_soon(in_hand, evidence or {})
-        check_shown(max(settings.WATCH_GATE.values()), evidence or {})
+            check_not_too_soon(in_hand, evidence)
+        check_shown(max(settings.WATCH_GATE.values()), evidence)
         return StudyAnswer.objects.create(
             task=task,
-            note=note,
-            evidence=evidence or {},
+            **words,
+            evidence=evidence,
             is_simulated=participant.is_simulated,
             idempotency_key=idempotency_key,
-            **{str(criterion): verdict for criterion, verdict in verdicts.items()},
         )
+
+
+def _verdicts(task: StudyTask, choices: Mapping[str, str]) -> dict[str, Verdict]:
+    is_first_left = task.first_on_left
+    return {
+        str(c): verdict_of(choices.get(c, ""), first_on_left=is_first_left, name=c, among=STUDY_CHOICES)
+        for c in Criterion
+    }

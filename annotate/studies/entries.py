@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import dataclass
-from datetime import datetime
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models.functions import Now
 
 from annotate.core.audit import record_event
@@ -24,13 +23,19 @@ from rlhf.records import Track
 
 _EXTERNAL_ID = re.compile(r"[A-Za-z0-9_.-]{1,100}\Z")
 
-
 #: Who cannot take part, and goes back to the platform as such: never for what is short on our side.
 RETURNED = frozenset({"screened_out", "took_part", Reason.ALREADY_MET, "full", Reason.LINK_ENDED, "no_id"})
 
-
-#: What newcomers are told instead of the words for people who judge already.
-_WORDS = {
+#: What newcomers are told, in part instead of the words for people who judge already.
+_WORDS: dict[str, str] = {
+    "no_id": "This address does not say who you are. Please open the study from its page on the platform "
+    "again, rather than from a copied address.",
+    "full": "This study is full: as many people as it needs have come already.",
+    "screened_out": "You have been screened out: your answers are not counted at present.",
+    "took_part": "You have taken part in this study already, and nobody may judge its videos twice. Your "
+    "earlier answers are kept.",
+    "not_begun": "This study has not begun yet. Please come back in some minutes.",
+    Reason.LINK_ENDED: "This study has ended. Thank you for your interest.",
     Reason.ALREADY_MET: "You have already met the videos of this study, by another question about them, and "
     "nobody judges them twice. You were not screened out for anything that you answered.",
     Reason.NOTHING_FREE_NOW: "All videos of this study are in other people's hands just now. You were not "
@@ -51,53 +56,40 @@ class EntryRefusedError(Exception):
         is_passing: whether it is worth coming back within minutes.
     """
 
-    def __init__(self, says: str, code: str, *, is_passing: bool = False) -> None:
-        super().__init__(says)
+    def __init__(self, code: str, says: str = "", *, is_passing: bool = False) -> None:
+        super().__init__(says or _WORDS[code])
         self.code = code
         self.is_returned = code in RETURNED
         self.is_passing = is_passing
 
 
-@dataclass(frozen=True)
-class LinkTerms:
-    """Who may come in by a link, and what they get."""
-
-    name: str
-    id_parameter: str
-    max_people: int
-    closes_at: datetime
-    consent_text: str
-    completion_code: str
-    completion_url: str = ""
-    screened_out_url: str = ""
-
-
 @transaction.atomic
-def make_link(terms: LinkTerms, round: Round, track: str, pairs_per_person: int, actor: User) -> EntryLink:
-    """Make a link whose people judge so many pairs of one track of a round.
+def make_link(link: EntryLink, round: Round, track: str, pairs_per_person: int, actor: User) -> EntryLink:
+    """Store a new link, whose people judge so many pairs of one track of a round.
 
     Raises:
         ValueError: a value cannot be used; the message names it.
     """
     if not round.is_open:
         raise ValueError(f"{round} is {round.state}, so nobody could judge anything; choose an open round")
-    link = add_link(terms, actor)
+    add_link(link, actor)
     JudgingWork.objects.create(link=link, round=round, track=track, pairs_per_person=pairs_per_person)
     record_event("make_entry_link", link, actor=actor, round=round.pk, track=str(track))
     return link
 
 
-def add_link(terms: LinkTerms, actor: User | None) -> EntryLink:
-    """Make a link without work, which has to follow in the same transaction.
+def add_link(link: EntryLink, actor: User | None) -> None:
+    """Store a new link without work, which has to follow in the same transaction.
 
     Raises:
         ValueError: a value cannot be used; the message names it.
     """
-    if EntryLink.objects.filter(name=terms.name).exists():
-        raise ValueError(f"the name {terms.name!r} is taken; choose another one")
-    if terms.closes_at <= clock.now():
-        raise ValueError(f"closes at {in_words(terms.closes_at)} is over; choose a later time")
-    return EntryLink.objects.create(**vars(terms), token=secrets.token_urlsafe(16), created_by=actor)
+    if EntryLink.objects.filter(name=link.name).exists():
+        raise ValueError(f"the name {link.name!r} is taken; choose another one")
+    if link.closes_at <= clock.now():
+        raise ValueError(f"closes at {in_words(link.closes_at)} is over; choose a later time")
+    link.token, link.created_by = secrets.token_urlsafe(16), actor
+    link.save()
 
 
 def end_link(link: EntryLink, actor: User) -> bool:
@@ -114,11 +106,7 @@ def check_external_id(external_id: str) -> None:
         EntryRefusedError: it is no id of a platform.
     """
     if not _EXTERNAL_ID.match(external_id):
-        raise EntryRefusedError(
-            "This address does not say who you are. Please open the study from its page on the platform "
-            "again, rather than from a copied address.",
-            "no_id",
-        )
+        raise EntryRefusedError("no_id")
 
 
 def check_open(link: EntryLink) -> None:
@@ -127,9 +115,9 @@ def check_open(link: EntryLink) -> None:
         EntryRefusedError: the link has ended, or is full.
     """
     if link.ended_at is not None or link.closes_at <= clock.now():
-        raise EntryRefusedError("This study has ended. Thank you for your interest.", "link_ended")
+        raise EntryRefusedError(Reason.LINK_ENDED)
     if link.entries.count() >= link.max_people:
-        raise EntryRefusedError("This study is full: as many people as it needs have come already.", "full")
+        raise EntryRefusedError("full")
 
 
 @transaction.atomic
@@ -142,7 +130,10 @@ def enter(link: EntryLink, external_id: str) -> Entry:
     check_external_id(external_id)
     # One at a time, so that no more come in than may.
     EntryLink.objects.select_for_update(no_key=True).get(pk=link.pk)
-    participant = _participant(link.id_parameter, external_id)
+    # They may come by another link at the same moment; an account is made with its participant or not at all.
+    participant, _ = Participant.objects.get_or_create(  # type: ignore[misc] # a default may be a callable
+        id_parameter=link.id_parameter, external_id=external_id, defaults={"account": _new_account}
+    )
     entry = link.entries.filter(participant=participant).first()
     if entry is not None:
         return entry
@@ -152,18 +143,12 @@ def enter(link: EntryLink, external_id: str) -> Entry:
         return _enter_study(link, work, participant)
     if _is_screened_out(participant.account, Track(work.track)):
         raise EntryRefusedError(
-            "You have been screened out: your answers to pairs of this kind are not counted at present.",
             "screened_out",
+            "You have been screened out: your answers to pairs of this kind are not counted at present.",
         )
-    twin = JudgingWork.objects.filter(
-        round=work.round_id, track=work.track, link__entries__participant=participant
-    )
-    if twin.exists():
-        raise EntryRefusedError(
-            "You have taken part in this study already, and nobody may judge its videos twice. "
-            "Your earlier answers are kept.",
-            "took_part",
-        )
+    same = JudgingWork.objects.filter(round=work.round_id, track=work.track)
+    if same.filter(link__entries__participant=participant).exists():
+        raise EntryRefusedError("took_part")
     _refuse_without_pair(participant.account, work)
     return Entry.objects.create(link=link, participant=participant)
 
@@ -173,41 +158,25 @@ def _refuse_without_pair(account: User, work: JudgingWork) -> None:
     if has_open_pair(account, work):
         return
     why = why_no_work(account, work)
-    says = _WORDS.get(why.code, why.message)
-    raise EntryRefusedError(says, str(why.code), is_passing=why.is_passing)
+    raise EntryRefusedError(why.code, _WORDS.get(why.code, why.message), is_passing=why.is_passing)
 
 
 def _enter_study(link: EntryLink, study: Study, participant: Participant) -> Entry:
     """Seats are planned, so one who is in has one for good."""
     if is_disqualified(participant.account):
-        raise EntryRefusedError(
-            "You have been screened out: your answers are not counted at present.", "screened_out"
-        )
+        raise EntryRefusedError("screened_out")
     if study.opened_at is None:
-        raise EntryRefusedError(
-            "This study has not begun yet. Please come back in some minutes.", "not_begun", is_passing=True
-        )
+        raise EntryRefusedError("not_begun", is_passing=True)
     if not take_seat(study, participant.account):
-        raise EntryRefusedError("This study is full: as many people as it needs have come already.", "full")
+        raise EntryRefusedError("full")
     return Entry.objects.create(link=link, participant=participant)
 
 
-def _participant(id_parameter: str, external_id: str) -> Participant:
-    same = Participant.objects.filter(id_parameter=id_parameter, external_id=external_id)
-    known = same.first()
-    if known is not None:
-        return known
+def _new_account() -> User:
     account = User(username=f"participant-{secrets.token_hex(4)}", role=User.Role.PARTICIPANT)
     account.set_unusable_password()
-    try:
-        with transaction.atomic():
-            account.save()
-            return Participant.objects.create(
-                id_parameter=id_parameter, external_id=external_id, account=account
-            )
-    except IntegrityError:
-        # They came by another link at the same moment.
-        return same.get()
+    account.save()
+    return account
 
 
 @dataclass(frozen=True)
@@ -225,11 +194,8 @@ class Progress:
     @property
     def can_finish(self) -> bool:
         """With all pairs, or with those that there were."""
-        return not self.is_screened_out and self._has_judged_enough
-
-    @property
-    def _has_judged_enough(self) -> bool:
-        return self.judged >= self.wanted or (self.judged > 0 and not self.has_more)
+        has_judged_enough = self.judged >= self.wanted or (self.judged > 0 and not self.has_more)
+        return has_judged_enough and not self.is_screened_out
 
 
 def progress(entry: Entry) -> Progress:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from annotate.models import Study
 from annotate.studies.queries import answers_on, counting_answers, is_answered_by_people
-from rlhf.evaluation.study_figures import CriterionFigures, study_figures
+from rlhf.evaluation.study_figures import Answer, CriterionFigures, study_figures
 from rlhf.evaluation.study_plan import Criterion
 from rlhf.records import Verdict
 
@@ -47,23 +47,37 @@ def answer_rows(study: Study) -> Iterator[tuple[Any, ...]]:
         )
 
 
+@dataclass(frozen=True)
+class Results:
+    """What was answered, by people if any have; where nobody has, by simulated participants."""
+
+    is_simulated: bool
+    models: list[str]
+    answers: list[Answer]
+    figures: dict[Criterion, CriterionFigures]
+
+
+def results_of(study: Study) -> Results:
+    is_simulated = not is_answered_by_people(study)
+    models = [model.label for model in study.models.all()]
+    answers = answers_on(study, is_simulated=is_simulated)
+    return Results(is_simulated, models, answers, study_figures(answers, models) if answers else {})
+
+
 def figures_report(study: Study) -> dict[str, Any]:
     """What the page shows, to every digit."""
-    is_simulated = not is_answered_by_people(study)
-    answers = answers_on(study, is_simulated=is_simulated)
-    models = [model.label for model in study.models.all()]
-    found = study_figures(answers, models) if answers else {}
+    results = results_of(study)
     return {
         "study": study.name,
         "seed": study.seed,
-        "models": models,
+        "models": results.models,
         "seats": study.seats.count(),
-        "participants": len({answer.participant for answer in answers}),
+        "participants": len({answer.participant for answer in results.answers}),
         "pairs_per_person": study.pairs_per_person,
         "form": study.form,
-        "answers": len(answers),
-        "is_simulated": is_simulated,
-        "criteria": {criterion: _criterion(figures) for criterion, figures in found.items()},
+        "answers": len(results.answers),
+        "is_simulated": results.is_simulated,
+        "criteria": {criterion: _criterion(figures) for criterion, figures in results.figures.items()},
     }
 
 

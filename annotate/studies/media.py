@@ -12,10 +12,11 @@ from django.db.models.functions import Now
 from annotate.jobs.runs import run_dir
 from annotate.models import Study, StudyInput, StudyVideo
 from annotate.storage.opening import site_storage
-from generator.harmonise import ClipForm, common_form, write_in_form
-from generator.media import MediaError, MediaFacts, MediaKind
-from generator.normalise import normalise
-from generator.video import probe, read_clip, write_poster
+from generator.media.formats import MediaError, MediaFacts, MediaKind
+from generator.media.harmonise import ClipForm, common_form, write_in_form
+from generator.media.normalise import normalise
+from generator.media.photo import write_photo
+from generator.media.video import probe, read_clip
 
 
 def store_media(study: Study) -> bool:
@@ -44,8 +45,8 @@ def _form_of(study: Study) -> ClipForm:
     """What all videos are brought into: models must not be told apart by size, rate or length."""
     if study.form is None:
         sources = StudyVideo.objects.filter(model__study=study).values_list("source", flat=True)
-        found = common_form([_probe(_source(study, source)) for source in sources])
-        Study.objects.filter(pk=study.pk, form__isnull=True).update(form=asdict(found))
+        form = common_form([_probe(_source(study, source)) for source in sources])
+        Study.objects.filter(pk=study.pk, form__isnull=True).update(form=asdict(form))
         study.refresh_from_db()
     assert study.form is not None
     return ClipForm(**study.form)
@@ -55,15 +56,15 @@ def _source(study: Study, source: str) -> Path:
     return run_dir(study.run).resolve(source)
 
 
-def _probe(place: Path) -> MediaFacts:
+def _probe(file: Path) -> MediaFacts:
     """
     Raises:
         ValueError: the file cannot be used; the message names it.
     """
     try:
-        return probe(place)
+        return probe(file)
     except (MediaError, OSError) as problem:
-        raise ValueError(f"{place.parent.name}/{place.name} cannot be used: {problem}") from None
+        raise ValueError(f"{file.parent.name}/{file.name} cannot be used: {problem}") from None
 
 
 def _new_path(study: Study, suffix: str) -> str:
@@ -86,14 +87,14 @@ def _store_references(study: Study, asked: StudyInput) -> None:
 
 
 def _store_reference(study: Study, item: dict[str, str]) -> dict[str, Any]:
-    place = _source(study, item["source"])
-    facts = _probe(place)
+    source = _source(study, item["source"])
+    facts = _probe(source)
     path = poster = _new_path(study, facts.normal_suffix)
     storage = site_storage()
     with storage.writing(path) as copy:
-        normalise(place, copy)
+        normalise(source, copy)
         if facts.kind is MediaKind.VIDEO:
             poster = path.removesuffix(".mp4") + ".jpg"
             with storage.writing(poster) as still:
-                write_poster(still, read_clip(copy, max_frames=1).frames[0])
+                write_photo(still, read_clip(copy, max_frames=1).frames[0])
     return {"name": item["name"], "is_clip": poster != path, "path": path, "poster": poster}

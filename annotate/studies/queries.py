@@ -1,18 +1,34 @@
-"""Reads of user studies: what may be compared, what a participant is shown, and what was answered."""
+"""Reads of user studies and entry links: what may be compared, who came, what they see and answered."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
-from django.db import connection
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
+from annotate.database.statements import first_row
+from annotate.judging.assignment_queries import judged_slots
 from annotate.judging.queries import disqualified, is_disqualified
-from annotate.models import Entry, Run, RunStatus, Stage, Study, StudyAnswer, StudyTask, StudyVideo, Use, User
+from annotate.models import (
+    Entry,
+    EntryLink,
+    Run,
+    RunStatus,
+    Stage,
+    Study,
+    StudyAnswer,
+    StudyTask,
+    StudyVideo,
+    Use,
+    User,
+)
 from annotate.privacy.consent_queries import given
+from rlhf.evaluation.stored import in_current_keys
 from rlhf.evaluation.study_figures import Answer
 from rlhf.evaluation.study_plan import Criterion
 from rlhf.records import SIDES, Verdict, verdict_of
@@ -49,25 +65,25 @@ def runs_to_study() -> QuerySet[Run]:
     )
 
 
-def arms_of(run: Run) -> dict[str, str]:
-    """The arms of an evaluation that have videos, with what they are called."""
-    result = run.result or {}
-    there = {video["arm"] for video in result.get("videos", []) if video["path"]}
-    arms = result.get("arms") or {}
-    return {name: str(arms.get(name, {}).get("label", name)) for name in sorted(there)}
+def systems_of(run: Run) -> dict[str, str]:
+    """The systems of an evaluation that have videos, with what they are called."""
+    result = in_current_keys(run.result or {})
+    there = {video["system"] for video in result.get("videos", []) if video["path"]}
+    systems = result.get("systems") or {}
+    return {name: str(systems.get(name, {}).get("label", name)) for name in sorted(there)}
 
 
-def videos_by_input(run: Run, arms: Iterable[str]) -> dict[Input, dict[str, str]]:
-    """The inputs of which every one of these arms has a video, with its path below the run's folder."""
-    wanted = set(arms)
-    found: dict[Input, dict[str, str]] = defaultdict(dict)
-    for video in (run.result or {}).get("videos", []):
-        if video["path"] and video["arm"] in wanted:
-            found[str(video["instance_id"]), int(video["seed"])][video["arm"]] = video["path"]
-    return {key: found[key] for key in sorted(found) if found[key].keys() == wanted}
+def videos_by_input(run: Run, systems: Iterable[str]) -> dict[Input, dict[str, str]]:
+    """The inputs of which every one of these systems has a video, with its path below the run's folder."""
+    wanted = set(systems)
+    paths: dict[Input, dict[str, str]] = defaultdict(dict)
+    for video in in_current_keys(run.result or {}).get("videos", []):
+        if video["path"] and video["system"] in wanted:
+            paths[str(video["instance_id"]), int(video["seed"])][video["system"]] = video["path"]
+    return {key: paths[key] for key in sorted(paths) if paths[key].keys() == wanted}
 
 
-# -- a participant's room ------------------------------------------------------------------------------
+# -- a participant's page ------------------------------------------------------------------------------
 
 
 def entry_of(participant: User, study_id: int) -> Entry | None:
@@ -112,19 +128,15 @@ def held_task(user: User, lease: UUID, *, to_look: bool = False) -> StudyTask | 
     An answer to a pair counts although its person takes their consent back meanwhile.
     """
     tasks = _shown_tasks() if to_look else StudyTask.objects.all()
-    tasks = tasks.filter(lease=lease, seat__participant=user).select_related(
-        "seat", "pair__first__input", "pair__second"
-    )
-    task = tasks.first()
+    related = tasks.select_related("seat", "pair__first__input", "pair__second")
+    task = related.filter(lease=lease, seat__participant=user).first()
     entry = entry_of(user, task.seat.study_id) if task else None
     return task if entry and is_going_on(entry) else None
 
 
 def lock_task(participant: User, lease: UUID) -> tuple[StudyTask, timedelta] | None:
     """A participant's pair, locked, and how long it can have been looked at by now."""
-    with connection.cursor() as cursor:
-        cursor.execute(_LOCK_TASK, [lease, participant.pk])
-        row = cursor.fetchone()
+    row = first_row(_LOCK_TASK, [lease, participant.pk])
     return (StudyTask.objects.get(pk=row[0]), row[1] or timedelta.max) if row else None
 
 
@@ -184,3 +196,31 @@ def answers_on(study: Study, *, is_simulated: bool) -> list[Answer]:
         )
         for answer in counting_answers(study).filter(is_simulated=is_simulated)
     ]
+
+
+# -- entry links ---------------------------------------------------------------------------------------
+
+
+def visible_links(user: User) -> QuerySet[EntryLink]:
+    links = EntryLink.objects.select_related("judging__round", "study").annotate(
+        num_entered=Count("entries"), num_finished=Count("entries__finished_at")
+    )
+    return links.order_by("-id") if user.is_lead else links.none()
+
+
+def find_link(token: str) -> EntryLink | None:
+    return EntryLink.objects.select_related("judging__round", "study").filter(token=token).first()
+
+
+def entries_of(link: EntryLink) -> QuerySet[Entry]:
+    """Who came in by a link, with how much they have judged of its work."""
+    work, account = link.work, OuterRef("participant__account")
+    judged: QuerySet[Any, Any]
+    if isinstance(work, Study):
+        answered = StudyAnswer.objects.filter(task__seat__study=work, task__seat__participant=account)
+        judged = answered.order_by().values("task__seat").annotate(count=Count("id"))
+    else:
+        slots = judged_slots(work).filter(annotator=account).order_by().values("annotator")
+        judged = slots.annotate(count=Count("id"))
+    count = Coalesce(Subquery(judged.values("count"), output_field=IntegerField()), 0)
+    return link.entries.select_related("participant__account").annotate(num_judged=count)

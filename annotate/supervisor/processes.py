@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import shutil
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -84,11 +85,12 @@ class Child:
         if self.is_running:
             return ""
         status = self.process.returncode
+        ended = f"killed by {signal.Signals(-status).name}" if status < 0 else f"status {status}"
         kill_group(self.process.pid)
         self._crashes = 1 if now - self._started > STEADY_S else self._crashes + 1
         pause = min(2.0 ** (self._crashes - 1), LONGEST_PAUSE_S)
         self.process, self._next_start = None, now + pause
-        return f"{self.command.name} ended ({describe_status(status)}); starting it again in {pause:.0f} s"
+        return f"{self.command.name} ended ({ended}); starting it again in {pause:.0f} s"
 
     def ask_to_stop(self) -> None:
         if self.process is not None and self.is_running and not self._is_asked:
@@ -135,15 +137,28 @@ def ended_with_us(argv: list[str], stop_signal: signal.Signals) -> list[str]:
     return ["setpriv", f"--pdeathsig={stop_signal.name.removeprefix('SIG')}", *rest]
 
 
+def flags(options: Mapping[str, str]) -> list[str]:
+    """Options of a command line."""
+    return [part for name, value in options.items() for part in (f"--{name}", value)]
+
+
+def package_folder(package: str, *, service: str, setting: str) -> Path:
+    """The folder of an installed package that holds a service's programs.
+
+    Raises:
+        ServiceError: it is not installed; `setting` names another service instead.
+    """
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ServiceError(f"the embedded {service} is not installed; run `make serve`, or set {setting}")
+    return Path(spec.origin).parent
+
+
 def say(name: str, line: str) -> None:
     """One prefixed line in one write, so that lines of several processes never mix."""
     with contextlib.suppress(OSError):  # the terminal may be gone; the log files go on
         sys.stdout.write(f"{name:<10}| {line}\n")
         sys.stdout.flush()
-
-
-def describe_status(status: int) -> str:
-    return f"killed by {signal.Signals(-status).name}" if status < 0 else f"status {status}"
 
 
 def kill_group(leader: int) -> None:
@@ -181,7 +196,7 @@ def write_record(path: Path, pid: int) -> None:
 
 def stop_leftovers(folder: Path, commands: list[Command]) -> list[str]:
     """End what a killed supervisor left behind, in the order given; the names of those found alive."""
-    found = []
+    stopped = []
     for command in commands:
         path = folder / "run" / f"{command.name}.json"
         try:
@@ -192,23 +207,20 @@ def stop_leftovers(folder: Path, commands: list[Command]) -> list[str]:
             path.unlink()  # the supervisor was killed while writing it, so before the process did any work
             continue
         if _end_recorded(record["pid"], record["created"], command):
-            found.append(command.name)
+            stopped.append(command.name)
         path.unlink()
-    return found
+    return stopped
 
 
 def _end_recorded(pid: int, created: float, command: Command) -> bool:
-    try:
+    was_alive = False
+    with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
         leader = psutil.Process(pid)
         if abs(leader.create_time() - created) > 0.5:
             return False  # the number belongs to another program by now
         leader.send_signal(command.stop_signal)
+        was_alive = True
         leader.wait(command.patience_s)
-        was_alive = True
-    except psutil.TimeoutExpired:
-        was_alive = True
-    except psutil.NoSuchProcess:
-        was_alive = False
     # While any member of the group lives, the kernel gives its number to no other process.
     kill_group(pid)
     return was_alive

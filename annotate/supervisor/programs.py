@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import http.client
 import signal
 import sys
 
+import urllib3
+
 from annotate import settings
-from annotate.supervisor.processes import Command
+from annotate.supervisor.processes import Command, flags
 
 MANAGE = [sys.executable, str(settings.BASE_DIR / "manage.py")]
 
 
 def web() -> Command:
-    address = f"{settings.BIND}:{settings.PORT}"
     # Two processes, so that one can be renewed.
     options = {
-        "bind": address,
+        "bind": f"{settings.BIND}:{settings.PORT}",
         "workers": "2",
         "worker-class": "annotate.supervisor.web_worker.SlowClientsWorker",
         "threads": "8",
@@ -24,26 +24,19 @@ def web() -> Command:
         "backlog": "1024",
         "graceful-timeout": "10",
         "log-level": settings.LOG_LEVEL.lower(),
-        "worker-tmp-dir": _memory_folder(),
     }
-    flags = [part for name, value in options.items() for part in (f"--{name}", value) if value]
+    if sys.platform == "linux":
+        # Heartbeats of the web's processes belong in memory, where a slow disk cannot stop them.
+        options["worker-tmp-dir"] = "/dev/shm"
     # Its control socket would lie in the home folder, shared by every site of this account.
-    flags.append("--no-control-socket")
-    return Command("web", [sys.executable, "-m", "gunicorn", "annotate.wsgi", *flags], is_ready=is_web_ready)
+    argv = [sys.executable, "-m", "gunicorn", "annotate.wsgi", *flags(options), "--no-control-socket"]
+    return Command("web", argv, is_ready=is_web_ready)
 
 
 def worker(name: str, queues: str, concurrency: int) -> Command:
-    argv = [
-        *_celery("worker"),
-        "--queues",
-        queues,
-        "--hostname",
-        f"{name}@%h",
-        "--concurrency",
-        str(concurrency),
-    ]
+    options = {"queues": queues, "hostname": f"{name}@%h", "concurrency": str(concurrency)}
+    argv = [*_celery("worker"), *flags(options), "--without-gossip", "--without-mingle"]
     # QUIT gives a running task a moment, then puts it back; TERM would wait for hours of training.
-    argv += ["--without-gossip", "--without-mingle"]
     return Command(name, argv, stop_signal=signal.SIGQUIT, patience_s=20)
 
 
@@ -61,21 +54,13 @@ def by_name() -> dict[str, Command]:
 
 def is_web_ready() -> bool:
     host = "127.0.0.1" if settings.BIND in ("0.0.0.0", "::", "") else settings.BIND
-    connection = http.client.HTTPConnection(host, settings.PORT, timeout=10)
     try:
-        connection.request("GET", "/healthz")
-        return connection.getresponse().status < 500
-    except (OSError, http.client.HTTPException):
+        with urllib3.HTTPConnectionPool(host, settings.PORT, timeout=10) as pool:
+            return pool.request("GET", "/healthz", retries=False).status < 500
+    except urllib3.exceptions.HTTPError:
         return False
-    finally:
-        connection.close()
 
 
 def _celery(program: str) -> list[str]:
     argv = [sys.executable, "-m", "celery", "--quiet", "--app", "annotate.celery", program]
     return [*argv, "--loglevel", settings.LOG_LEVEL]
-
-
-def _memory_folder() -> str:
-    """Heartbeats of the web's processes belong in memory, where a slow disk cannot stop them."""
-    return "/dev/shm" if sys.platform == "linux" else ""

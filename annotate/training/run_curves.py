@@ -50,7 +50,7 @@ def run_plots(rows: Sequence[Row]) -> list[Plot]:
         plot(title, {label: _points(rows, name) for label, name in lines.items()}, level=level)
         for title, (lines, level) in PLOTS.items()
     ]
-    return [one for one in plots if one.svg]
+    return [drawn for drawn in plots if drawn.svg]
 
 
 def plots_by_time(rows: Sequence[Row]) -> list[Plot]:
@@ -63,7 +63,7 @@ def plots_by_time(rows: Sequence[Row]) -> list[Plot]:
         )
         for title, name in BY_TIME.items()
     ]
-    return [one for one in plots if one.svg]
+    return [drawn for drawn in plots if drawn.svg]
 
 
 def _points(rows: Sequence[Row], name: str) -> list[tuple[float, float]]:

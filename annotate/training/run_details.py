@@ -11,12 +11,12 @@ from annotate.jobs.queries import dpo_curves
 from annotate.jobs.run_logs import is_out_of_memory
 from annotate.models import Run, RunStatus
 from annotate.training import queries as launch_queries
-from annotate.training.preview import run_config
+from annotate.training.preview import run_config, settings_in
 from annotate.training.run_clips import shown_pairs
 from annotate.training.run_curves import plots_by_time, run_plots
 from rlhf.dpo.config import FlowDPOConfig
 from rlhf.dpo.estimate import less_memory, with_less_memory
-from rlhf.dpo.form import settings_of, written
+from rlhf.dpo.form import written
 from rlhf.dpo.preflight.checks import find_warnings
 
 
@@ -33,13 +33,13 @@ def dpo_details(run: Run) -> dict[str, Any]:
 
 
 def _details_of_config(run: Run, config: FlowDPOConfig) -> dict[str, Any]:
-    details = {
+    remedy = _memory_remedy(run, config)
+    return {
         "shows_samples": config.sample_every > 0,
         "settings": _settings(config),
         "warnings": _warnings(run, config) if run.status == RunStatus.WAITING else [],
+        **({"remedy": remedy} if remedy else {}),
     }
-    remedy = _memory_remedy(run, config)
-    return {**details, "remedy": remedy} if remedy else details
 
 
 def _remaining(run: Run, rows: list[dict[str, Any]]) -> float | None:
@@ -52,11 +52,8 @@ def _remaining(run: Run, rows: list[dict[str, Any]]) -> float | None:
 
 def _settings(config: FlowDPOConfig) -> list[dict[str, Any]]:
     """Every setting, those that differ from the defaults first."""
-    values = [
-        (one.name, written(getattr(config, one.name)), one.default) for one in settings_of(FlowDPOConfig)
-    ]
-    shown = [{"name": n, "value": v, "default": d, "is_changed": v != d} for n, v, d in values]
-    return sorted(shown, key=lambda one: not one["is_changed"])
+    shown = [{"name": n, "value": v, "default": d, "is_changed": v != d} for n, v, d in settings_in(config)]
+    return sorted(shown, key=lambda setting: not setting["is_changed"])
 
 
 def _warnings(run: Run, config: FlowDPOConfig) -> list[Any]:
@@ -73,8 +70,7 @@ def _memory_remedy(run: Run, config: FlowDPOConfig) -> dict[str, Any] | None:
     change = less_memory(config)
     if not change:
         return {"message": "No setting is left that only saves memory: lower rank, or use a larger machine."}
-    smaller = with_less_memory(config)
-    values = {one.name: written(getattr(smaller, one.name)) for one in settings_of(FlowDPOConfig)}
+    values = {name: value for name, value, _ in settings_in(with_less_memory(config))}
     shown = ", ".join(f"{name} {written(value)}" for name, value in change.items())
     return {
         "message": f"If memory ran out: with {shown} it needs less, and learns the same.",

@@ -53,12 +53,10 @@ def _seconds(first: datetime | None, last: datetime | None) -> float | None:
     return (last - first).total_seconds() if first and last else None
 
 
-def disk_full_remedy(run: Run) -> dict[str, Any] | None:
-    if run.status == RunStatus.FAILED and is_disk_full(run.error):
-        return {
-            "message": "Free space on the disk of the run folders; the run then goes on where it stopped."
-        }
-    return None
+def disk_full_remedy(run: Run) -> dict[str, str] | None:
+    if run.status != RunStatus.FAILED or not is_disk_full(run.error):
+        return None
+    return {"message": "Free space on the disk of the run folders; the run then goes on where it stopped."}
 
 
 @leads_only

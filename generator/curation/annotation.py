@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -15,7 +16,7 @@ from typing import Any, NoReturn
 
 from pydantic import Field
 
-from generator.media import replacing
+from generator.files import replacing
 from generator.validation import Number, read, record
 
 ANNOTATION_NAME = "annotation.json.gz"
@@ -31,15 +32,44 @@ class Box:
     width: Number
     height: Number
 
+    @classmethod
+    def between(cls, left: float, top: float, right: float, bottom: float) -> Box:
+        """The box of its edges."""
+        return cls(left, top, right - left, bottom - top)
+
+    @property
+    def right(self) -> float:
+        """Where it ends."""
+        return self.left + self.width
+
+    @property
+    def bottom(self) -> float:
+        """Where it ends."""
+        return self.top + self.height
+
     @property
     def area(self) -> float:
         """Square pixels."""
         return self.width * self.height
 
+    @property
+    def side(self) -> float:
+        """Of a square of the same area."""
+        return math.sqrt(self.area)
+
+    def scaled(self, across: float, down: float) -> Box:
+        """The same part of a picture of another size."""
+        return Box(self.left * across, self.top * down, self.width * across, self.height * down)
+
+    def resized(self, width: float, height: float) -> Box:
+        """Another size around the same centre."""
+        left, top = self.left + (self.width - width) / 2, self.top + (self.height - height) / 2
+        return Box(left, top, width, height)
+
     def overlap(self, other: Box) -> float:
         """How much of the smaller one of two boxes lies in the other, in [0, 1]: 1 where it is contained."""
-        across = min(self.left + self.width, other.left + other.width) - max(self.left, other.left)
-        down = min(self.top + self.height, other.top + other.height) - max(self.top, other.top)
+        across = min(self.right, other.right) - max(self.left, other.left)
+        down = min(self.bottom, other.bottom) - max(self.top, other.top)
         smaller = min(self.area, other.area)
         return max(across, 0.0) * max(down, 0.0) / smaller if smaller else 0.0
 
@@ -136,10 +166,10 @@ def load_annotation(path: Path | str) -> ClipAnnotation:
     """
     content = Path(path).read_bytes()
     try:
-        found = json.loads(gzip.decompress(content), parse_constant=_refuse_constant)
-        version = found.pop("schema_version")
+        fields = json.loads(gzip.decompress(content), parse_constant=_refuse_constant)
+        version = fields.pop("schema_version")
         if version == SCHEMA_VERSION:
-            return read(ClipAnnotation, found)
+            return read(ClipAnnotation, fields)
     except (OSError, EOFError, zlib.error, ValueError, TypeError, KeyError, AttributeError) as error:
         detail = " ".join(str(error).split())
         raise ValueError(f"{Path(path).name} is no annotation record: {detail}; annotate again") from None

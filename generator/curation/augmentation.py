@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from generator.curation.annotation import Box, ClipAnnotation, Face, FrameAnnotation, Human
-from generator.decoder import VideoDecoder
-from generator.media import MediaKind, MediaLimits, detect_format, file_sha256
+from generator.files import file_sha256
+from generator.media.decoder import VideoDecoder
+from generator.media.formats import MediaKind, detect_format
+from generator.media.video import read_clip
 from generator.records import ReferenceKind
 from generator.validation import Amount, Count, Stored, record
-from generator.video import read_clip
 
 #: Frames of a clip reference, 4k + 1 of them: from a second of the tiny world to the paper's five seconds.
 MIN_SPAN, MAX_SPAN = 9, 121
@@ -113,18 +114,17 @@ def apply_recipe(recipe: Recipe, path: Path | str) -> NDArray[np.uint8]:
         ValueError: the file has other bytes than the recipe was drawn for, or fewer frames or pixels.
         OSError: it cannot be opened.
     """
-    if (found := file_sha256(path)) != recipe.source_sha256:
+    if (actual := file_sha256(path)) != recipe.source_sha256:
         raise ValueError(
-            f"{Path(path).name} has sha256 {found[:12]}, but the recipe was drawn for "
+            f"{Path(path).name} has sha256 {actual[:12]}, but the recipe was drawn for "
             f"{recipe.source_sha256[:12]}; restore the file or draw again"
         )
-    limits = MediaLimits()
-    media_format = detect_format(path, limits)
+    media_format = detect_format(path)
     cut = np.empty((recipe.end - recipe.start, recipe.height, recipe.width, 3), np.uint8)
     if media_format.kind is MediaKind.IMAGE:
         cut[0] = _cropped(read_clip(path).frames[0], recipe)
         return cut
-    with VideoDecoder(path, media_format, limits) as decoder:
+    with VideoDecoder(path, media_format) as decoder:
         for index, frame in enumerate(decoder):
             if index >= recipe.start:
                 cut[index - recipe.start] = _cropped(decoder.upright_rgb(frame), recipe)
@@ -151,11 +151,12 @@ def _draw_still(annotation: ClipAnnotation, kind: ReferenceKind, rng: random.Ran
     face, human = _subject(frame)
     assert face is not None
     if not kind.shows_body:
-        box = _around(face.box, rng.uniform(*FACE_SCALES))
+        box = _square_around(face.box, rng.uniform(*FACE_SCALES))
     else:
         assert human is not None
-        body = _scaled(_to_waist(human.box, face.box), rng.uniform(*HALF_BODY_SCALES))
-        box = _join([body, _around(face.box, HEAD)])
+        body, scale = _to_waist(human.box, face.box), rng.uniform(*HALF_BODY_SCALES)
+        body = body.resized(scale * body.width, scale * body.height)
+        box = _join([body, _square_around(face.box, HEAD)])
     return frame.index, _whole_pixels(box, annotation)
 
 
@@ -175,13 +176,12 @@ def _draw_span(annotation: ClipAnnotation, rng: random.Random) -> tuple[int, int
 
 def _stills(annotation: ClipAnnotation, kind: ReferenceKind) -> list[FrameAnnotation]:
     """The frames that can give a face image or a half-body portrait: both need a face."""
-    found = []
-    for frame in annotation.frames:
-        face, human = _subject(frame)
-        needed = (face, human) if kind.shows_body else (face,)
-        if all(item and _is_large_enough(item.box, annotation) for item in needed):
-            found.append(frame)
-    return found
+    needed = 2 if kind.shows_body else 1
+    return [
+        frame
+        for frame in annotation.frames
+        if all(part and _is_large_enough(part.box, annotation) for part in _subject(frame)[:needed])
+    ]
 
 
 def _spans(annotation: ClipAnnotation) -> list[tuple[FrameAnnotation, tuple[int, int]]]:
@@ -196,14 +196,14 @@ def _spans(annotation: ClipAnnotation) -> list[tuple[FrameAnnotation, tuple[int,
 
 def _subject(frame: FrameAnnotation) -> tuple[Face | None, Human | None]:
     """The largest face, and the largest human around it; a curated clip has one person only."""
-    face = max(frame.faces, key=lambda item: item.box.width * item.box.height, default=None)
+    face = max(frame.faces, key=lambda item: item.box.area, default=None)
     around = [item for item in frame.humans if face is None or _holds_centre(item.box, face.box)]
-    return face, max(around, key=lambda item: item.box.width * item.box.height, default=None)
+    return face, max(around, key=lambda item: item.box.area, default=None)
 
 
 def _holds_centre(outer: Box, inner: Box) -> bool:
     x, y = inner.left + inner.width / 2, inner.top + inner.height / 2
-    return outer.left <= x <= outer.left + outer.width and outer.top <= y <= outer.top + outer.height
+    return outer.left <= x <= outer.right and outer.top <= y <= outer.bottom
 
 
 def _is_large_enough(box: Box, annotation: ClipAnnotation) -> bool:
@@ -211,36 +211,31 @@ def _is_large_enough(box: Box, annotation: ClipAnnotation) -> bool:
     return min(width, height) >= MIN_SIDE
 
 
-def _around(box: Box, scale: float) -> Box:
-    """A square with the same centre."""
+def _square_around(box: Box, scale: float) -> Box:
     side = scale * max(box.width, box.height)
-    return Box(box.left + (box.width - side) / 2, box.top + (box.height - side) / 2, side, side)
-
-
-def _scaled(box: Box, scale: float) -> Box:
-    """Another size with the same centre."""
-    width, height = scale * box.width, scale * box.height
-    return Box(box.left + (box.width - width) / 2, box.top + (box.height - height) / 2, width, height)
+    return box.resized(side, side)
 
 
 def _to_waist(human: Box, face: Box) -> Box:
     """The upper half of a body that is shown in full; what ends above the waist stays as it is."""
-    bottom = min(human.top + human.height, face.top + WAIST * face.height)
+    bottom = min(human.bottom, face.top + WAIST * face.height)
     return Box(human.left, human.top, human.width, bottom - human.top)
 
 
 def _join(boxes: Sequence[Box]) -> Box:
     """The smallest box around all of them."""
-    left, top = min(box.left for box in boxes), min(box.top for box in boxes)
-    right = max(box.left + box.width for box in boxes)
-    bottom = max(box.top + box.height for box in boxes)
-    return Box(left, top, right - left, bottom - top)
+    return Box.between(
+        min(box.left for box in boxes),
+        min(box.top for box in boxes),
+        max(box.right for box in boxes),
+        max(box.bottom for box in boxes),
+    )
 
 
 def _whole_pixels(box: Box, annotation: ClipAnnotation) -> _Crop:
     """Every pixel that the box touches within the frame."""
-    left, right = (_within(x, annotation.width) for x in (box.left, math.ceil(box.left + box.width)))
-    top, bottom = (_within(y, annotation.height) for y in (box.top, math.ceil(box.top + box.height)))
+    left, right = (_within(x, annotation.width) for x in (box.left, math.ceil(box.right)))
+    top, bottom = (_within(y, annotation.height) for y in (box.top, math.ceil(box.bottom)))
     return left, top, right - left, bottom - top
 
 

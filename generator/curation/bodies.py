@@ -18,7 +18,6 @@ class EstimatedHumans:
     """A body of average proportions below every face, as far as the frame shows it."""
 
     def __init__(self) -> None:
-        """Nothing is loaded."""
         self.info = DetectorInfo("estimated", "1", {"width": WIDTH, "above": ABOVE, "height": HEIGHT})
 
     def find(self, picture: NDArray[np.uint8], faces: Sequence[FoundFace]) -> list[Human]:
@@ -32,4 +31,4 @@ def _body(face: Box, width: int, height: int) -> Box:
     right = min(float(width), face.left + face.width * (1 + WIDTH) / 2)
     top = max(0.0, face.top - ABOVE * face.height)
     bottom = min(float(height), face.top + (HEIGHT - ABOVE) * face.height)
-    return Box(left, top, right - left, bottom - top)
+    return Box.between(left, top, right, bottom)

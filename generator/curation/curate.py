@@ -6,22 +6,22 @@ second looks at evenly spaced frames with the detectors.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.curation.annotation import Box, ClipAnnotation, Face, FrameAnnotation, Human
+from generator.curation.annotation import Box, ClipAnnotation, Face, FrameAnnotation
 from generator.curation.detection import Detectors, FoundFace
 from generator.curation.settings import CurationSettings
 from generator.curation.sharpness import sharpness
 from generator.curation.shots import SHOT_SIDE, find_shots
-from generator.decoder import VideoDecoder
-from generator.media import MediaFormat, MediaKind, MediaLimits, detect_format, file_sha256
-from generator.video import fit, read_clip
+from generator.files import file_sha256
+from generator.media.decoder import VideoDecoder
+from generator.media.formats import MediaFormat, MediaKind, detect_format
+from generator.media.video import fit, read_clip
 
 #: Decimals of what is stored: of pixels, degrees and confidences.
 _DECIMALS = 3
@@ -33,31 +33,27 @@ _STILL: Shots = ((0, 1),)
 def annotate_media(
     path: Path | str, detectors: Detectors, settings: CurationSettings | None = None
 ) -> ClipAnnotation:
-    """Look at one file.
-
-    Args:
-        path: a photo or a clip, normalised or not.
-        detectors: what to look with.
-        settings: how closely.
+    """Annotate one file, a photo or a clip, normalised or not.
 
     Raises:
         MediaError: not readable, not supported, or beyond the limits.
         OSError: the file cannot be opened.
     """
     settings = settings or CurationSettings()
-    limits = MediaLimits()
-    media_format = detect_format(path, limits)
+    media_format = detect_format(path)
     if media_format.kind is MediaKind.IMAGE:
         picture = read_clip(path).frames[0]
         shots, fps, stride = _STILL, 0.0, 1
-        frames = [look(picture, 0, detectors, settings.detection_side)]
+        frames = [annotate_frame(picture, 0, detectors, settings.detection_side)]
     else:
-        shots, fps = _clip_shots(path, media_format, limits)
+        shots, fps = _clip_shots(path, media_format)
         stride = -(-shots[-1][1] // settings.max_frames)
-        with VideoDecoder(path, media_format, limits) as decoder:
-            frames = []
-            for index, picture in _every(decoder, stride):
-                frames.append(look(picture, index, detectors, settings.detection_side))
+        frames = []
+        with VideoDecoder(path, media_format) as decoder:
+            for index, frame in enumerate(decoder):
+                if index % stride == 0:
+                    picture = decoder.upright_rgb(frame)
+                    frames.append(annotate_frame(picture, index, detectors, settings.detection_side))
     height, width = picture.shape[:2]
     return ClipAnnotation(
         sha256=file_sha256(path),
@@ -73,19 +69,13 @@ def annotate_media(
     )
 
 
-def look(
+def annotate_frame(
     picture: NDArray[np.uint8], index: int, detectors: Detectors, detection_side: int
 ) -> FrameAnnotation:
-    """Look at one frame.
+    """Annotate one frame of a file, RGB at full size (H, W, 3).
 
-    Args:
-        picture: RGB at full size, shape (H, W, 3).
-        index: its number in the file.
-        detectors: what to look with.
-        detection_side: pixels of the long side for the detectors.
-
-    Returns:
-        Boxes in pixels of the picture; sharpness is measured at full size.
+    Detectors see it with `detection_side` pixels on its long side. Boxes are in pixels of the picture, and
+    sharpness is measured at full size.
     """
     height, width = picture.shape[:2]
     size = fit((width, height), detection_side)
@@ -96,21 +86,18 @@ def look(
     return FrameAnnotation(
         index=index,
         faces=tuple(_face(face, picture, across, down) for face in faces),
-        humans=tuple(_human(human, across, down) for human in detectors.humans.find(small, faces)),
+        humans=tuple(
+            replace(human, box=_enlarged(human.box, across, down))
+            for human in detectors.humans.find(small, faces)
+        ),
     )
 
 
-def _clip_shots(path: Path | str, media_format: MediaFormat, limits: MediaLimits) -> tuple[Shots, float]:
+def _clip_shots(path: Path | str, media_format: MediaFormat) -> tuple[Shots, float]:
     """The shots, which cover all frames, and the frames per second."""
-    with VideoDecoder(path, media_format, limits) as decoder:
+    with VideoDecoder(path, media_format) as decoder:
         shots = find_shots(decoder.upright_rgb(frame, fit(decoder.size, SHOT_SIDE)) for frame in decoder)
         return shots, shots[-1][1] / decoder.end
-
-
-def _every(decoder: VideoDecoder, stride: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    for index, frame in enumerate(decoder):
-        if index % stride == 0:
-            yield index, decoder.upright_rgb(frame)
 
 
 def _face(face: FoundFace, picture: NDArray[np.uint8], across: float, down: float) -> Face:
@@ -127,17 +114,8 @@ def _face(face: FoundFace, picture: NDArray[np.uint8], across: float, down: floa
     )
 
 
-def _human(human: Human, across: float, down: float) -> Human:
-    return replace(human, box=_enlarged(human.box, across, down))
-
-
 def _enlarged(box: Box, across: float, down: float) -> Box:
-    return Box(
-        _short(box.left * across),
-        _short(box.top * down),
-        _short(box.width * across),
-        _short(box.height * down),
-    )
+    return Box(*map(_short, astuple(box.scaled(across, down))))
 
 
 def _short(value: float) -> float:

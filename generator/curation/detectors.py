@@ -50,7 +50,8 @@ def _load_humans(settings: DetectorSettings) -> HumanDetector:
         return EstimatedHumans()
     weights = _weights(settings, _HUMAN_WEIGHTS)
     # Loaded by name: it needs torch, and everything else here does without.
-    detector: HumanDetector = needed("generator.human_detector", "torch transformers").HumanModel(weights)
+    module = needed("generator.model.human_detector", "torch transformers")
+    detector: HumanDetector = module.HumanModel(weights)
     return detector
 
 

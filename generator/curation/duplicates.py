@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import imagehash
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from generator.decoder import VideoDecoder
-from generator.media import MediaKind, MediaLimits, detect_format
-from generator.video import fit, read_clip
+from generator.media.decoder import VideoDecoder
+from generator.media.formats import MediaKind, detect_format
+from generator.media.video import fit, read_clip
 
 #: Moments of a clip that are compared: the middles of so many equal parts.
 MOMENTS = 8
@@ -34,47 +36,39 @@ def fingerprint(path: Path | str) -> Fingerprint:
         MediaError: not readable, not supported, or beyond the limits.
         OSError: the file cannot be opened.
     """
-    limits = MediaLimits()
-    media_format = detect_format(path, limits)
+    media_format = detect_format(path)
     if media_format.kind is MediaKind.IMAGE:
-        return (_look(Image.fromarray(read_clip(path).frames[0])),)
-    looks = []
-    with VideoDecoder(path, media_format, limits) as decoder:
-        for frame in decoder:
-            small = decoder.upright_rgb(frame, fit(decoder.size, _SIDE))
-            looks.append(_look(Image.fromarray(small)))
-    return tuple(looks[(2 * moment + 1) * len(looks) // (2 * MOMENTS)] for moment in range(MOMENTS))
+        return (_hash(read_clip(path).frames[0]),)
+    with VideoDecoder(path, media_format) as decoder:
+        hashes = [_hash(decoder.upright_rgb(frame, fit(decoder.size, _SIDE))) for frame in decoder]
+    return tuple(hashes[(2 * moment + 1) * len(hashes) // (2 * MOMENTS)] for moment in range(MOMENTS))
 
 
-def distance(one: Fingerprint, other: Fingerprint) -> float:
+def distance(first: Fingerprint, second: Fingerprint) -> float:
     """Of two files, the share of bits that differ at the moment at which they differ most, in [0, 1].
 
     A photo and a clip are 1 apart.
     """
-    if len(one) != len(other):
+    if len(first) != len(second):
         return 1.0
-    pairs = zip(one, other, strict=True)
+    pairs = zip(first, second, strict=True)
     return max((int(mine, 16) ^ int(theirs, 16)).bit_count() for mine, theirs in pairs) / HASH_SIDE**2
 
 
 def find_duplicates(fingerprints: Sequence[Fingerprint], max_distance: float) -> dict[int, int]:
-    """Which files are copies, and of which other file.
-
-    Args:
-        fingerprints: of one person's files, those to keep first.
-        max_distance: up to which two files are copies, in [0, 1]; see `filters.Thresholds`.
+    """Which of one person's files are copies, those to keep first; see `Thresholds.max_copy_distance`.
 
     Returns:
-        The place of each copy and that of the earlier file, itself no copy, that it is nearest to.
+        The index of each copy, and that of the earlier file, itself no copy, that it is nearest to.
     """
     copies: dict[int, int] = {}
-    for place, mine in enumerate(fingerprints):
-        kept = [earlier for earlier in range(place) if earlier not in copies]
+    for index, mine in enumerate(fingerprints):
+        kept = [earlier for earlier in range(index) if earlier not in copies]
         nearest = min(kept, key=lambda earlier: distance(fingerprints[earlier], mine), default=None)
         if nearest is not None and distance(fingerprints[nearest], mine) <= max_distance:
-            copies[place] = nearest
+            copies[index] = nearest
     return copies
 
 
-def _look(picture: Image.Image) -> str:
-    return str(imagehash.phash(picture, hash_size=HASH_SIDE))
+def _hash(picture: NDArray[np.uint8]) -> str:
+    return str(imagehash.phash(Image.fromarray(picture), hash_size=HASH_SIDE))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from generator.curation.filters import Measures, Thresholds
-from generator.media import RejectReason
+from generator.media.formats import RejectReason
 
 
 def explain(reason: RejectReason, measures: Measures, thresholds: Thresholds) -> str:

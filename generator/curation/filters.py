@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from operator import gt, lt
 from typing import Annotated
 
 import numpy as np
@@ -12,39 +12,25 @@ from pydantic import Field
 
 from generator.curation.annotation import ClipAnnotation
 from generator.curation.people import find_people
-from generator.media import RejectReason
+from generator.media.formats import RejectReason
 from generator.validation import Amount, Number, Share, record
 
 
 @dataclass(frozen=True)
 class Measures:
-    """What the filters look at in one file. None: unknown, and no filter acts on it.
+    """What the filters look at in one file. None: unknown, and no filter acts on it."""
 
-    Attributes:
-        num_frames: of the file; 1 for a photo.
-        num_shots: cuts and one.
-        longest_shot: frames.
-        max_faces: the largest number of people whose faces show at the same time.
-        face_share: of the annotated frames, those that show a person's face, in [0, 1].
-        face_px: pixels of the file: side of the subject's face, the median over frames.
-        blur: sharpness of the subject's face, the median over frames; see `annotation.Face`.
-        blur_percentile: of `blur` within the collection, in [0, 100]; None until `rank_blur`.
-        yaw_max: degrees: 90 % of the subject's faces turn no further to either side.
-        pitch_max: degrees, likewise up or down.
-        roll_max: degrees, likewise tilted.
-    """
-
-    num_frames: int
-    num_shots: int
-    longest_shot: int
-    max_faces: int
-    face_share: float
-    face_px: float | None
-    blur: float | None
-    blur_percentile: float | None
-    yaw_max: float | None
-    pitch_max: float | None
-    roll_max: float | None
+    num_frames: int  # of the file; 1 for a photo
+    num_shots: int  # cuts and one
+    longest_shot: int  # frames
+    max_faces: int  # the largest number of people whose faces show at the same time
+    face_share: float  # of the annotated frames, those that show a person's face, in [0, 1]
+    face_px: float | None  # pixels of the file: side of the subject's face, the median over frames
+    blur: float | None  # sharpness of the subject's face, the median over frames; see `annotation.Face`
+    blur_percentile: float | None  # of `blur` within the collection, in [0, 100]; None until `rank_blur`
+    yaw_max: float | None  # degrees: 90 % of the subject's faces turn no further to either side
+    pitch_max: float | None  # degrees, likewise up or down
+    roll_max: float | None  # degrees, likewise tilted
 
 
 Degrees = Annotated[Number, Field(ge=0, le=180)]
@@ -79,14 +65,13 @@ def measure(annotation: ClipAnnotation) -> Measures:
     people = find_people(annotation)
     subject = people.subject
     lengths = [end - start for start, end in annotation.shots]
-    sides = [math.sqrt(face.box.area) for face in subject]
     return Measures(
         num_frames=annotation.num_frames,
         num_shots=len(lengths),
         longest_shot=max(lengths),
         max_faces=people.max_faces,
         face_share=people.face_share,
-        face_px=_median(sides),
+        face_px=_median([face.box.side for face in subject]),
         blur=_median([face.blur for face in subject]),
         blur_percentile=None,
         yaw_max=_spread([face.yaw for face in subject]),
@@ -98,8 +83,8 @@ def measure(annotation: ClipAnnotation) -> Measures:
 def rank_blur(measures: Sequence[Measures]) -> list[Measures]:
     """Fill in where in the collection each file's sharpness stands: the share of files that are blurrier."""
     known = [item.blur for item in measures if item.blur is not None]
-    places = iter(percentiles(known))
-    return [item if item.blur is None else replace(item, blur_percentile=next(places)) for item in measures]
+    ranks = iter(percentiles(known))
+    return [item if item.blur is None else replace(item, blur_percentile=next(ranks)) for item in measures]
 
 
 def percentiles(values: Sequence[float]) -> list[float]:
@@ -113,7 +98,7 @@ def percentiles(values: Sequence[float]) -> list[float]:
     ordered = np.sort(np.asarray(values, float))
     below = np.searchsorted(ordered, values, side="left")
     up_to = np.searchsorted(ordered, values, side="right")
-    return [float(place) for place in 50 * (below + up_to - 1) / (len(values) - 1)]
+    return [float(rank) for rank in 50 * (below + up_to - 1) / (len(values) - 1)]
 
 
 @dataclass(frozen=True)
@@ -127,12 +112,14 @@ class _Rule:
     others: tuple[float, ...]
 
 
-def _above(value: float | None, limit: float) -> bool:
-    return value is not None and value > limit
+def _if_known(measure: str, compare: Callable[[float, float], bool]) -> Callable[[Measures, float], bool]:
+    """Whether a measure is known, and beyond the threshold on the side that `compare` says."""
 
+    def fails(measures: Measures, limit: float) -> bool:
+        value = getattr(measures, measure)
+        return value is not None and compare(value, limit)
 
-def _below(value: float | None, limit: float) -> bool:
-    return value is not None and value < limit
+    return fails
 
 
 #: In the order in which reasons are given.
@@ -143,79 +130,43 @@ _RULES = (
         lambda it, limit: it.num_frames > 1 and it.longest_shot < limit,
         (5, 9, 25, 49, 81, 121),
     ),
-    _Rule("max_faces", RejectReason.MULTI_FACE, lambda it, limit: it.max_faces > limit, (1, 2, 3)),
+    _Rule("max_faces", RejectReason.MULTI_FACE, _if_known("max_faces", gt), (1, 2, 3)),
     _Rule(
         "min_face_share",
         RejectReason.NO_FACE,
         lambda it, limit: it.face_share == 0 or it.face_share < limit,
         (0, 0.1, 0.3, 0.5, 0.8, 0.95),
     ),
-    _Rule(
-        "min_face_px",
-        RejectReason.SMALL_FACE,
-        lambda it, limit: _below(it.face_px, limit),
-        (0, 32, 48, 64, 96, 128, 256),
-    ),
-    _Rule(
-        "min_blur",
-        RejectReason.BLURRED,
-        lambda it, limit: _below(it.blur, limit),
-        (0, 10, 30, 100, 300),
-    ),
-    _Rule(
-        "min_blur_percentile",
-        RejectReason.BLURRED,
-        lambda it, limit: _below(it.blur_percentile, limit),
-        (0, 5, 10, 20),
-    ),
+    _Rule("min_face_px", RejectReason.SMALL_FACE, _if_known("face_px", lt), (0, 32, 48, 64, 96, 128, 256)),
+    _Rule("min_blur", RejectReason.BLURRED, _if_known("blur", lt), (0, 10, 30, 100, 300)),
+    _Rule("min_blur_percentile", RejectReason.BLURRED, _if_known("blur_percentile", lt), (0, 5, 10, 20)),
     *(
-        _Rule(f"max_{angle}", RejectReason.EXTREME_POSE, fails, (15, 30, 45, 60, 90))
-        for angle, fails in (
-            ("yaw", lambda it, limit: _above(it.yaw_max, limit)),
-            ("pitch", lambda it, limit: _above(it.pitch_max, limit)),
-            ("roll", lambda it, limit: _above(it.roll_max, limit)),
-        )
+        _Rule(f"max_{angle}", RejectReason.EXTREME_POSE, _if_known(f"{angle}_max", gt), (15, 30, 45, 60, 90))
+        for angle in ("yaw", "pitch", "roll")
     ),
 )
 
 
 def judge(measures: Measures, thresholds: Thresholds) -> tuple[RejectReason, ...]:
     """Why a file is not used, the weightiest reason first; empty where it is used."""
-    found = (rule.reason for rule in _RULES if rule.fails(measures, getattr(thresholds, rule.threshold)))
-    return tuple(dict.fromkeys(found))
+    reasons = (rule.reason for rule in _RULES if rule.fails(measures, getattr(thresholds, rule.threshold)))
+    return tuple(dict.fromkeys(reasons))
 
 
 @dataclass(frozen=True)
 class WhatIf:
-    """What one threshold costs a collection.
+    """What one threshold costs a collection."""
 
-    Attributes:
-        threshold: a field of `Thresholds`.
-        value: of it; all other thresholds stay as they are.
-        is_current: whether it is the value in use.
-        costs: files that it leaves out.
-        costs_alone: files that it and no other threshold leaves out.
-        kept: files that pass all thresholds.
-    """
-
-    threshold: str
-    value: float
-    is_current: bool
-    costs: int
-    costs_alone: int
-    kept: int
+    threshold: str  # a field of `Thresholds`
+    value: float  # of it; all other thresholds stay as they are
+    is_current: bool  # whether it is the value in use
+    costs: int  # files that it leaves out
+    costs_alone: int  # files that it and no other threshold leaves out
+    kept: int  # files that pass all thresholds
 
 
 def what_if(measures: Sequence[Measures], thresholds: Thresholds) -> list[WhatIf]:
-    """What each threshold costs, at its value and at a few others, before anything is applied.
-
-    Args:
-        measures: of all files.
-        thresholds: as they are now.
-
-    Returns:
-        Rows by threshold in the order of its values.
-    """
+    """What each threshold costs, now and at a few other values; by threshold, in the order of its values."""
     fails = [
         {rule.threshold for rule in _RULES if rule.fails(item, getattr(thresholds, rule.threshold))}
         for item in measures

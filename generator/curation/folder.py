@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from generator.curation.card import CARD_NAME, IdentityCard, read_card
-from generator.media import MediaError, MediaFacts, MediaKind, MediaLimits, RejectReason
+from generator.media.formats import MediaError, MediaFacts, MediaKind, MediaLimits, RejectReason
+from generator.media.video import probe
 from generator.records import ReferenceKind
-from generator.video import probe
 
 #: A clip of a person needs a few frames to show how they move.
 IMPORT_LIMITS = MediaLimits(min_frames=5)
@@ -26,53 +26,32 @@ _MAX_NAME = 200
 
 @dataclass(frozen=True)
 class PersonFile:
-    """One readable file of a person.
+    """One readable file of a person."""
 
-    Attributes:
-        name: file name within the person's folder.
-        path: where it is.
-        kind: modality; a still is a `photo` unless the card says `half_body`.
-        facts: what decoding showed.
-        elements: the card's description of the seven elements, if any.
-    """
-
-    name: str
+    name: str  # file name within the person's folder
     path: Path
-    kind: ReferenceKind
+    kind: ReferenceKind  # modality; a still is a `photo` unless the card says `half_body`
     facts: MediaFacts
-    elements: Mapping[str, str] | None = None
+    elements: Mapping[str, str] | None = None  # the card's description of the seven elements, if any
 
 
 @dataclass(frozen=True)
 class RejectedFile:
-    """One file, link or folder that is not used.
+    """One file, link or folder that is not used."""
 
-    Attributes:
-        path: relative to the folder of people, with characters that do not print escaped.
-        reason: for counting.
-        detail: one line for a person.
-    """
-
-    path: str
-    reason: RejectReason
-    detail: str
+    path: str  # relative to the folder of people, with characters that do not print escaped
+    reason: RejectReason  # for counting
+    detail: str  # one line for a person
 
 
 @dataclass(frozen=True)
 class Person:
-    """One sub-folder.
-
-    Attributes:
-        name: of the sub-folder.
-        card: from `identity.json`; empty where there is none.
-        files: what can be used, by name; empty where nothing can.
-        rejected: what cannot.
-    """
+    """One sub-folder."""
 
     name: str
-    card: IdentityCard
-    files: tuple[PersonFile, ...]
-    rejected: tuple[RejectedFile, ...]
+    card: IdentityCard  # from `identity.json`; empty where there is none
+    files: tuple[PersonFile, ...]  # what can be used, by name; empty where nothing can
+    rejected: tuple[RejectedFile, ...]  # what cannot
 
 
 def scan_people(root: Path | str, limits: MediaLimits = IMPORT_LIMITS) -> Iterator[Person | RejectedFile]:
@@ -194,14 +173,14 @@ def _read_file(path: Path, card: IdentityCard, limits: MediaLimits) -> PersonFil
 
 def _reject_nested(root: Path, folder: Path) -> Iterator[RejectedFile]:
     """One line for every file below a sub-folder of a person; links are not followed."""
-    found = False
-    for place, folders, names in os.walk(folder):
+    is_empty = True
+    for nested, folders, names in os.walk(folder):
         folders.sort()
         for name in sorted(names):
-            found = True
+            is_empty = False
             problem = MediaError(RejectReason.MISPLACED, "lies too deep; move it up into the person's folder")
-            yield _rejected(root, Path(place, name), problem)
-    if not found:
+            yield _rejected(root, Path(nested, name), problem)
+    if is_empty:
         yield _rejected(root, folder, MediaError(RejectReason.MISPLACED, "is a folder with no file"))
 
 

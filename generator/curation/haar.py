@@ -39,7 +39,6 @@ class HaarFaces:
     """The offline floor among the face detectors."""
 
     def __init__(self) -> None:
-        """Load the cascades."""
         folder = Path(cv2.__file__).parent / "data"
         names = (_PROPOSES, *_CONFIRM)
         self._cascades = {
@@ -63,11 +62,11 @@ class HaarFaces:
 
     def _upright(self, grey: _Grey, scale: float) -> list[Box]:
         smallest = max(20, round(_SMALLEST * max(grey.shape)))
-        found = self._cascades[_PROPOSES].detectMultiScale(
+        proposed = self._cascades[_PROPOSES].detectMultiScale(
             grey, scaleFactor=1.1, minNeighbors=_NEIGHBOURS, minSize=(smallest, smallest)
         )
-        boxes = [Box(*(float(value) for value in item)) for item in found]
-        return [_scaled(box, 1 / scale) for box in boxes if self._is_confirmed(grey, box)]
+        boxes = [Box(*map(float, item)) for item in proposed]
+        return [box.scaled(1 / scale, 1 / scale) for box in boxes if self._is_confirmed(grey, box)]
 
     def _tilted(self, grey: _Grey, scale: float) -> list[Box]:
         height, width = grey.shape
@@ -76,20 +75,20 @@ class HaarFaces:
             turned = cv2.warpAffine(grey, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)
             back = cv2.invertAffineTransform(turn)
             if boxes := self._upright(turned.astype(np.uint8), 1.0):
-                return [_scaled(_moved(box, back), 1 / scale) for box in boxes]
+                return [_moved(box, back).scaled(1 / scale, 1 / scale) for box in boxes]
         return []
 
     def _is_confirmed(self, grey: _Grey, box: Box) -> bool:
         """Whether the other cascades see a face there, too."""
         margin, scale = box.width / 2, _CONFIRMED_SIDE / box.width
         left, top = max(0, int(box.left - margin)), max(0, int(box.top - margin))
-        crop = grey[top : int(box.top + box.height + margin), left : int(box.left + box.width + margin)]
+        crop = grey[top : int(box.bottom + margin), left : int(box.right + margin)]
         crop, _ = _resized(crop, round(scale * max(crop.shape)), most=math.inf)
         low, high = (round(share * _CONFIRMED_SIDE) for share in _CONFIRMED_RANGE)
-        wanted = _scaled(Box(box.left - left, box.top - top, box.width, box.height), scale)
+        wanted = Box(box.left - left, box.top - top, box.width, box.height).scaled(scale, scale)
         return all(
             any(
-                wanted.overlap(Box(*(float(value) for value in item))) > _SAME
+                wanted.overlap(Box(*map(float, item))) > _SAME
                 for item in self._cascades[name].detectMultiScale(
                     crop,
                     scaleFactor=1.05,
@@ -107,10 +106,6 @@ def _resized(grey: _Grey, side: int, most: float = 2.0) -> tuple[_Grey, float]:
     size = [max(1, round(scale * length)) for length in reversed(grey.shape)]
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     return cv2.resize(grey, size, interpolation=how).astype(np.uint8, copy=False), scale
-
-
-def _scaled(box: Box, scale: float) -> Box:
-    return Box(box.left * scale, box.top * scale, box.width * scale, box.height * scale)
 
 
 def _moved(box: Box, affine: NDArray[Any]) -> Box:

@@ -31,10 +31,10 @@ def head_pose(landmarks: Sequence[tuple[float, float]], width: int, height: int)
     Returns:
         Degrees with the signs of `annotation.Face`; None where the points fit no head before the camera.
     """
-    solved, turn, place = cv2.solvePnP(
+    solved, turn, position = cv2.solvePnP(
         HEAD, np.asarray(landmarks, float), camera(width, height), None, flags=cv2.SOLVEPNP_SQPNP
     )
-    if not solved or place[2, 0] <= 0:
+    if not solved or position[2, 0] <= 0:
         return None
     return angles(np.asarray(cv2.Rodrigues(turn)[0], float))
 

@@ -32,7 +32,6 @@ class MediaPipeFaces:
     """
 
     def __init__(self, weights: Weights) -> None:
-        """Load the landmarker."""
         # With its needs it would bring in a second OpenCV.
         self._mediapipe = needed("mediapipe", "--no-deps mediapipe absl-py flatbuffers sounddevice")
         vision = needed("mediapipe.tasks.python.vision", "mediapipe")
@@ -59,14 +58,8 @@ class MediaPipeFaces:
 
 
 def mesh_face(mesh: NDArray[np.float64], matrix: Sequence[Sequence[float]] | NDArray[Any]) -> FoundFace:
-    """A face from its mesh.
-
-    Args:
-        mesh: points in pixels, shape (478, 2).
-        matrix: of the average face into the camera's space, shape (4, 4).
-    """
-    left, top = mesh.min(axis=0).tolist()
-    right, bottom = mesh.max(axis=0).tolist()
+    """A face from its mesh (478, 2) in pixels, and the matrix (4, 4) that moves the average face."""
+    box = Box.between(*mesh.min(axis=0).tolist(), *mesh.max(axis=0).tolist())
     five = (
         mesh[list(_LEFT_EYE)].mean(axis=0),
         mesh[list(_RIGHT_EYE)].mean(axis=0),
@@ -75,7 +68,7 @@ def mesh_face(mesh: NDArray[np.float64], matrix: Sequence[Sequence[float]] | NDA
     )
     yaw, pitch, roll = mesh_pose(np.asarray(matrix, float))
     landmarks = tuple((float(across), float(down)) for across, down in five)
-    return FoundFace(Box(left, top, right - left, bottom - top), None, landmarks, yaw, pitch, roll)
+    return FoundFace(box, None, landmarks, yaw, pitch, roll)
 
 
 def mesh_pose(matrix: NDArray[np.float64]) -> Angles:

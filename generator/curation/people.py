@@ -29,7 +29,7 @@ _WORN, _CHEST = 0.5, (2.0, 3.0)
 
 @dataclass
 class Track:
-    """One face, followed: its faces by place in the record's frames."""
+    """One face, followed: its faces by index in the record's frames."""
 
     faces: dict[int, Face] = field(default_factory=dict)
 
@@ -41,17 +41,11 @@ class Track:
 
 @dataclass(frozen=True)
 class People:
-    """What a clip shows.
+    """What a clip shows."""
 
-    Attributes:
-        tracks: of people, the subject first.
-        max_faces: the largest number of people in one frame.
-        face_share: of the annotated frames, those that show at least one of them, in [0, 1].
-    """
-
-    tracks: tuple[Track, ...]
-    max_faces: int
-    face_share: float
+    tracks: tuple[Track, ...]  # of people, the subject first
+    max_faces: int  # the largest number of people in one frame
+    face_share: float  # of the annotated frames, those that show at least one of them, in [0, 1]
 
     @property
     def subject(self) -> tuple[Face, ...]:
@@ -62,7 +56,7 @@ class People:
         shown: dict[int, Face] = {}
         for track in self.tracks:
             shown = track.faces | shown
-        return tuple(shown[place] for place in sorted(shown))
+        return tuple(shown[index] for index in sorted(shown))
 
 
 def find_people(annotation: ClipAnnotation) -> People:
@@ -71,7 +65,7 @@ def find_people(annotation: ClipAnnotation) -> People:
     tracks = follow(frames, annotation.fps, annotation.stride)
     needed = min(len(frames), max(_SUPPORT_FRAMES, math.ceil(_SUPPORT_SHARE * len(frames))))
     people = [track for track in tracks if len(track.faces) >= needed]
-    counts = [sum(place in track.faces for track in people) for place in range(len(frames))]
+    counts = [sum(index in track.faces for track in people) for index in range(len(frames))]
     return People(
         tracks=tuple(sorted(people, key=lambda track: track.area, reverse=True)),
         max_faces=max(counts),
@@ -88,11 +82,11 @@ def _without_worn(frame: FrameAnnotation) -> FrameAnnotation:
 
 
 def _is_worn(small: Box, large: Box) -> bool:
-    if _side(small) > _WORN * _side(large):
+    if small.side > _WORN * large.side:
         return False
     width, height = _CHEST
     left = large.left + large.width * (1 - width) / 2
-    chest = Box(left, large.top + large.height, large.width * width, large.height * height)
+    chest = Box(left, large.bottom, large.width * width, large.height * height)
     return chest.overlap(small) > 0.9
 
 
@@ -100,7 +94,7 @@ def follow(frames: Sequence[FrameAnnotation], fps: float, stride: int) -> list[T
     """Link faces over frames, the nearest first; a face that fits no track begins one."""
     tracks: list[Track] = []
     patience = max(_PATIENCE_S * fps, _PATIENCE_FRAMES * stride)
-    for place, frame in enumerate(frames):
+    for index, frame in enumerate(frames):
         free = set(range(len(frame.faces)))
         links = []
         for track in tracks:
@@ -116,23 +110,18 @@ def follow(frames: Sequence[FrameAnnotation], fps: float, stride: int) -> list[T
         taken: set[int] = set()
         for _, key, number, track in sorted(links, key=lambda link: link[0]):
             if key not in taken and number in free:
-                track.faces[place] = frame.faces[number]
+                track.faces[index] = frame.faces[number]
                 taken.add(key)
                 free.discard(number)
-        tracks += [Track({place: frame.faces[number]}) for number in sorted(free)]
+        tracks += [Track({index: frame.faces[number]}) for number in sorted(free)]
     return tracks
 
 
 def _distance(before: Box, after: Box, gap_s: float) -> float | None:
     """Between centres, in sides of the earlier box; None where it cannot be the same face."""
-    side, later_side = _side(before), _side(after)
     across = (after.left + after.width / 2) - (before.left + before.width / 2)
     down = (after.top + after.height / 2) - (before.top + before.height / 2)
-    distance = math.hypot(across, down) / side
+    distance = math.hypot(across, down) / before.side
     reach = max(_REACH, _SPEED * gap_s)
-    is_same = distance <= reach and 1 / _GROWTH <= later_side / side <= _GROWTH
+    is_same = distance <= reach and 1 / _GROWTH <= after.side / before.side <= _GROWTH
     return distance if is_same else None
-
-
-def _side(box: Box) -> float:
-    return math.sqrt(box.area)

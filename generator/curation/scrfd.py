@@ -43,6 +43,6 @@ class SCRFDFaces:
         height, width = picture.shape[:2]
         boxes, points = self._network.detect(np.ascontiguousarray(picture[:, :, ::-1]), input_size=DET_SIZE)
         return [
-            landmarked_face(Box(left, top, right - left, bottom - top), confidence, five, width, height)
-            for (left, top, right, bottom, confidence), five in zip(boxes.tolist(), points, strict=True)
+            landmarked_face(Box.between(*corners), confidence, five, width, height)
+            for (*corners, confidence), five in zip(boxes.tolist(), points, strict=True)
         ]

@@ -15,19 +15,12 @@ HUMAN_DETECTORS = ("estimated", "transformers")
 
 @dataclass(frozen=True)
 class DetectorSettings:
-    """Which detectors to load.
+    """Which detectors to load."""
 
-    Attributes:
-        faces: one of `FACE_DETECTORS`.
-        humans: one of `HUMAN_DETECTORS`.
-        models: folder with `weights.json`; None where nothing needs weights.
-        allow_non_commercial: whether weights that forbid commercial use may be loaded.
-    """
-
-    faces: str = "haar"
-    humans: str = "estimated"
-    models: Path | None = None
-    allow_non_commercial: bool = False
+    faces: str = "haar"  # one of `FACE_DETECTORS`
+    humans: str = "estimated"  # one of `HUMAN_DETECTORS`
+    models: Path | None = None  # folder with `weights.json`; None where nothing needs weights
+    allow_non_commercial: bool = False  # whether weights that forbid commercial use may be loaded
 
 
 @record

@@ -24,9 +24,7 @@ def sharpness(picture: NDArray[np.uint8], box: Box) -> float:
     """
     height, width = picture.shape[:2]
     left, top = (min(max(round(start), 0), end - 1) for start, end in ((box.left, width), (box.top, height)))
-    crop = picture[
-        top : max(top + 1, round(box.top + box.height)), left : max(left + 1, round(box.left + box.width))
-    ]
+    crop = picture[top : max(top + 1, round(box.bottom)), left : max(left + 1, round(box.right))]
     grey = cv2.cvtColor(np.ascontiguousarray(crop), cv2.COLOR_RGB2GRAY)
     how = cv2.INTER_AREA if min(grey.shape) > CROP else cv2.INTER_LINEAR
     return float(cv2.Laplacian(cv2.resize(grey, (CROP, CROP), interpolation=how), cv2.CV_64F).var())

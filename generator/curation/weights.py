@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from generator.media import file_sha256
+from generator.files import file_sha256
 from generator.validation import fields_of, read, record
 
 MANIFEST_NAME = "weights.json"
@@ -70,11 +70,12 @@ def find_weights(folder: Path | None, name: str, *, allow_non_commercial: bool) 
             f"{name}: the licence {entry.licence} forbids commercial use; allow non-commercial weights in "
             "the settings if yours is none, or use another model"
         )
-    if (found := weights_sha256(path)) != entry.sha256:
+    if (actual := weights_sha256(path)) != entry.sha256:
         raise ValueError(
-            f"{name}: {entry.file} has sha256 {found}, not {entry.sha256}; fetch it again from {entry.source}"
+            f"{name}: {entry.file} has sha256 {actual}, not {entry.sha256}; "
+            f"fetch it again from {entry.source}"
         )
-    return Weights(name, path, found, entry.source, entry.licence, non_commercial=entry.non_commercial)
+    return Weights(name, path, actual, entry.source, entry.licence, non_commercial=entry.non_commercial)
 
 
 def weights_sha256(path: Path) -> str:

@@ -27,7 +27,6 @@ class YuNetFaces:
     """
 
     def __init__(self, weights: Weights) -> None:
-        """Load the network."""
         try:
             self._network = cv2.FaceDetectorYN.create(
                 str(weights.path), "", (320, 320), _CONFIDENCE, _OVERLAP, _MOST_FACES
@@ -43,24 +42,18 @@ class YuNetFaces:
         height, width = picture.shape[:2]
         self._network.setInputSize((width, height))
         _, rows = self._network.detect(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-        found = [] if rows is None else rows.tolist()
         return [
             landmarked_face(Box(*row[:4]), row[14], np.reshape(row[4:14], (5, 2)), width, height)
-            for row in found
+            for row in ([] if rows is None else rows.tolist())
         ]
 
 
 def landmarked_face(
     box: Box, confidence: float, points: NDArray[np.float64], width: int, height: int
 ) -> FoundFace:
-    """A face with its head pose.
+    """A face with its head pose, in a frame of width x height pixels.
 
-    Args:
-        box: of the face.
-        confidence: in [0, 1].
-        points: eyes, nose, mouth corners in pixels, shape (5, 2), left first as the frame shows them.
-        width: pixels of the frame.
-        height: likewise.
+    Points are eyes, nose and mouth corners in pixels, shape (5, 2), left first as the frame shows them.
     """
     landmarks = tuple((float(across), float(down)) for across, down in points)
     yaw, pitch, roll = head_pose(landmarks, width, height) or (None, None, None)

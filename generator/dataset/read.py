@@ -18,12 +18,7 @@ Row = TypeVar("Row", PersonRow, ReferenceRow, InstanceRow)
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset on disk whose tables are as they were written; each media file is checked by who takes it.
-
-    Attributes:
-        folder: where it lies.
-        manifest: what it holds.
-    """
+    """A dataset on disk whose tables are as they were written; each media file is checked by who takes it."""
 
     folder: Path
     manifest: Manifest

@@ -143,7 +143,7 @@ class InstanceRow(Row):
 
     @model_validator(mode="after")
     def _check_references(self) -> Self:
-        names = [place.reference for place in self.references] + ([self.target.sha256] if self.target else [])
+        names = [shown.reference for shown in self.references] + ([self.target.sha256] if self.target else [])
         if len(set(names)) != len(names):
             raise ValueError(f"instance {self.instance_id[:12]} shows a reference twice, or its own target")
         if not 1 <= len(self.references) <= MAX_REFERENCES or not self.prompts:
@@ -153,7 +153,7 @@ class InstanceRow(Row):
     @property
     def files(self) -> tuple[MediaFile, ...]:
         """The crops: all that the row names and no reference does."""
-        return tuple(place.file for place in self.references if place.recipe is not None)
+        return tuple(shown.file for shown in self.references if shown.recipe is not None)
 
     def to_json(self) -> dict[str, Any]:
         """In the words of the table, which has the prompt in force in a column of its own."""
@@ -171,6 +171,6 @@ class InstanceRow(Row):
             "instance_id": self.instance_id,
             "id_group": f"{self.source}/{self.person}",
             "prompt": self.prompts[-1].text,
-            "references": [{"path": place.file.name, "kind": str(place.kind)} for place in self.references],
+            "references": [{"path": shown.file.name, "kind": str(shown.kind)} for shown in self.references],
             "target": {"path": self.target.name},
         }

@@ -19,9 +19,9 @@ from pathlib import Path
 from generator.dataset.columns import TABLES, columns
 from generator.dataset.manifest import Manifest
 from generator.dataset.rows import InstanceRow, PersonRow, ReferenceRow
+from generator.files import file_sha256
 from generator.frozen_set import encode_line, place_media, staged
 from generator.frozen_table import TableWriter
-from generator.media import file_sha256
 
 #: The name that `rlhf.sft` looks for in a folder.
 TRAINING_FILE = "instances.jsonl"

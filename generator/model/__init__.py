@@ -1,4 +1,4 @@
-"""The AnyID model: transformer, pipeline, checkpoint. The only place that imports diffusers."""
+"""The AnyID model, and other networks from local folders. The only place that imports diffusers."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -44,19 +44,12 @@ _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 @dataclass(frozen=True)
 class Adapter:
-    """A LoRA of the transformer.
+    """A LoRA of the transformer."""
 
-    Attributes:
-        file: where it was read.
-        form: of the file.
-        weights: by Diffusers' layer and `DOWN` or `UP`.
-        config: peft's configuration.
-    """
-
-    file: Path
-    form: str
-    weights: Mapping[str, Tensor]
-    config: Mapping[str, Any]
+    file: Path  # where it was read
+    form: str  # of the file
+    weights: Mapping[str, Tensor]  # by Diffusers' layer and `DOWN` or `UP`
+    config: Mapping[str, Any]  # peft's configuration
 
 
 def adapter_file(adapter: str | Path) -> Path:

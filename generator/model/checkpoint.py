@@ -44,19 +44,15 @@ def load_pipeline(
     folder = Path(base)
     if folder.is_absolute() and not (folder / "model_index.json").is_file():
         raise ValueError(f"{folder} is not a model: it has no model_index.json")
-    read = [read_adapter(adapter, alpha=alpha) for adapter in adapters]
+    read = {f"adapter_{index}": read_adapter(adapter, alpha=alpha) for index, adapter in enumerate(adapters)}
     pipeline = AnyIDPipeline.from_pretrained(base, dtype=dtype or torch.float32)
-    names = [f"adapter_{index}" for index in range(len(read))]
-    for name, adapter in zip(names, read, strict=True):
+    for name, adapter in read.items():
         put_on(pipeline.transformer, adapter, name)
-    if names:
-        pipeline.set_adapters(names)
-    if transformer_device is None:
-        pipeline.to(device)
-    else:
-        for part in (pipeline.text_encoder, pipeline.vae):
-            part.to(device)
-        pipeline.transformer.to(transformer_device)
+    if read:
+        pipeline.set_adapters(list(read))
+    for part in (pipeline.text_encoder, pipeline.vae):
+        part.to(device)
+    pipeline.transformer.to(device if transformer_device is None else transformer_device)
     if torch.device(device).type != "cpu":
         # A batch of large videos is decoded one by one: all at once would not fit.
         pipeline.vae.enable_slicing()

@@ -145,10 +145,10 @@ class AnyIDComponents(WanPipeline):
         Raises:
             ValueError: a local file in no known form, or of another base; the message names the remedy.
         """
-        place = pretrained_model_name_or_path_or_dict
-        local = None if isinstance(place, dict) else Path(place, kwargs.get("weight_name") or "")
+        source = pretrained_model_name_or_path_or_dict
+        local = None if isinstance(source, dict) else Path(source, kwargs.get("weight_name") or "")
         if local is None or not local.exists() or kwargs.get("hotswap"):
-            super().load_lora_weights(place, adapter_name, **kwargs)
+            super().load_lora_weights(source, adapter_name, **kwargs)
         else:
             put_on(self.transformer, read_adapter(local, alpha=alpha), adapter_name, pipeline=self)
 

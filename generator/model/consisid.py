@@ -37,19 +37,12 @@ _FACE_PACKAGES = ("insightface", "onnxruntime", "facexlib", "torchvision", "cons
 
 @dataclass(frozen=True)
 class Face:
-    """What ConsisID's face models see in a photo.
+    """What ConsisID's face models see in a photo."""
 
-    Attributes:
-        crop: the aligned face on white.
-        embedding: (1, D) of the whole face.
-        hidden: (1, T, V) features of several depths.
-        keypoints: (5, 2) pixels, or None.
-    """
-
-    crop: Image.Image
-    embedding: Tensor
-    hidden: list[Tensor]
-    keypoints: NDArray[np.float32] | None = None
+    crop: Image.Image  # the aligned face on white
+    embedding: Tensor  # (1, D) of the whole face
+    hidden: list[Tensor]  # (1, T, V) features of several depths
+    keypoints: NDArray[np.float32] | None = None  # (5, 2) pixels, or None
 
 
 #: Sees the face in RGB (H, W, 3) uint8; raises ValueError where there is none.
@@ -66,7 +59,6 @@ class ConsisID:
     """
 
     def __init__(self, pipeline: ConsisIDPipeline, see: See, settings: SamplerSettings) -> None:
-        """Nothing is made yet."""
         self.settings = settings
         self._pipeline, self._see = pipeline, see
 
@@ -87,15 +79,10 @@ class ConsisID:
         limit = self._pipeline.transformer.config.max_text_seq_length
         PromptReader.of_transformers(self._pipeline.tokenizer, limit).check_length(prompt)
         face = self._see(picture)
-        settings = self.settings
         video = self._pipeline(
             image=face.crop,
             prompt=prompt,
-            height=settings.height,
-            width=settings.width,
-            num_frames=settings.num_frames,
-            num_inference_steps=settings.num_inference_steps,
-            guidance_scale=settings.guidance_scale,
+            **self.settings.pipeline_arguments,
             generator=torch.Generator().manual_seed(seed),
             max_sequence_length=limit,
             id_cond=face.embedding,

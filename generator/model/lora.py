@@ -2,9 +2,9 @@
 
 SOURCE is an adapter as Diffusers and this project write it: `transformer.<layer>.lora_A.weight` (down) and
 `.lora_B.weight` (up), with alpha in the header; or one of another program, see `generator.model.adapters`.
-TARGET has the original Wan's layer names, as ComfyUI's
-loader looks for them: `diffusion_model.blocks.0.self_attn.q.lora_A.weight`, `.lora_B.weight` and `.alpha`.
-Both programs add `alpha / rank * B @ A` to a weight. Diffusers reads TARGET too.
+TARGET has the original Wan's layer names, as ComfyUI's loader looks for them:
+`diffusion_model.blocks.0.self_attn.q.lora_A.weight`, `.lora_B.weight` and `.alpha`. Both programs add
+`alpha / rank * B @ A` to a weight. Diffusers reads TARGET too.
 
 A plain Wan, there or in ComfyUI, loads such a file but knows no references: only `AnyIDPipeline` (or a node
 that does what it does) puts them beside the noisy target.
@@ -13,7 +13,6 @@ that does what it does) puts them beside the noisy target.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,11 +22,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from generator.files import replacing
 from generator.model.adapter_config import COMFYUI, layer_scale
-from generator.model.adapters import DOWN, UP, adapter_file, read_adapter
+from generator.model.adapters import DOWN, UP, read_adapter
 from generator.model.layer_names import original_layer
-
-__all__ = ["adapter_file", "convert", "layer_scale", "original_layer", "to_comfyui"]
 
 _COMFYUI_PREFIX = "diffusion_model."
 
@@ -90,10 +88,10 @@ def convert(source: str | Path, target: str | Path, *, alpha: float | None = Non
     if adapter.form == COMFYUI and alpha is None:
         raise ValueError(f"{adapter.file} is in ComfyUI's form already")
     converted = to_comfyui(adapter.weights, adapter.config)
-    partial = target.with_name(f".{target.name}.partial")
-    # peft's configuration stays behind: beside these names Diffusers would apply alpha a second time.
-    save_file({name: value.contiguous() for name, value in converted.items()}, partial, {"format": "pt"})
-    os.replace(partial, target)
+    whole = {name: value.contiguous() for name, value in converted.items()}
+    with replacing(target) as temporary:
+        # peft's configuration stays behind: beside these names Diffusers would apply alpha a second time.
+        save_file(whole, temporary, {"format": "pt"})
     return len(adapter.weights) // 2
 
 

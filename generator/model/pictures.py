@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from generator.media import MediaError, MediaKind, MediaLimits, detect_format
-from generator.photo import decode_photo, refuse_animation
-from generator.video import read_clip, read_paced
+from generator.media.formats import MediaError, MediaKind, detect_format
+from generator.media.photo import decode_photo, refuse_animation
+from generator.media.video import read_clip, read_paced
 
 #: One picture, or for arrays and paths also a clip.
 Picture = Image.Image | np.ndarray | Tensor | str | PathLike[str]
@@ -110,7 +110,7 @@ def _read_file(path: Path, fps: float | None, max_frames: int | None) -> NDArray
     if not path.is_file():
         raise ValueError(f"{path} is no file; give a photo or a clip")
     try:
-        is_clip = detect_format(path, MediaLimits()).kind is MediaKind.VIDEO
+        is_clip = detect_format(path).kind is MediaKind.VIDEO
         if is_clip and fps is not None:
             return read_paced(path, fps, max_frames=max_frames)
         return read_clip(path, max_frames=max_frames).frames

@@ -24,35 +24,50 @@ StepCallback = Callable[[Any, int, Tensor, dict[str, Tensor]], dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Condition:
-    """What a prediction is conditioned on.
+    """What a prediction is conditioned on."""
 
-    Attributes:
-        name: of the cache context.
-        prompt_embeds: (B or 1, L, D).
-        reference_latents: (B, C, R, h, w).
-    """
-
-    name: str
-    prompt_embeds: Tensor
-    reference_latents: Tensor
+    name: str  # of the cache context
+    prompt_embeds: Tensor  # (B or 1, L, D)
+    reference_latents: Tensor  # (B, C, R, h, w)
 
 
 def guide(empty: Tensor, full: Tensor, guidance_scale: float) -> Tensor:
-    """Guidance by the unified empty condition (AnyID, design 1).
+    """Guidance by the unified empty condition: `(1 - g) * empty + g * full` (AnyID, design 1).
 
     Args:
         empty: velocity with zero-pixel references and the empty prompt.
         full: velocity with references and prompt; the same shape.
         guidance_scale: g; 1 gives `full`, larger follows the conditions more.
-
-    Returns:
-        `(1 - g) * empty + g * full`.
     """
     return (1 - guidance_scale) * empty + guidance_scale * full
 
 
 class AnyIDPipeline(AnyIDComponents):
-    """Makes videos of one person from references and a prompt that says what changes."""
+    """Makes videos of one person from references and a prompt that says what changes.
+
+    A call takes:
+        references: one or more, the first is the primary: PIL images, paths of photos and clips, arrays,
+            tensors, lists of frames; see `generator.model.pictures.to_frames`.
+        prompt: what changes from the primary reference; one, or one for each video. It has to be given; ""
+            says that nothing changes.
+        height, width: pixels.
+        num_frames: 4k + 1.
+        num_inference_steps: denoising steps.
+        guidance_scale: g; at least 1, and 1 needs only one pass a step.
+        num_videos_per_prompt: videos of each prompt.
+        generator: source of noise; a list gives each video its own, so that it does not depend on the others
+            of its batch.
+        latents: start from this noise instead, (B, C, F, h, w).
+        reference_latents: encoded references (1, C, R, h, w), instead of `references`.
+        output_type: `np`, `pt`, `pil`, `uint8` for an array (B, F, H, W, 3), or `latent` for normalised
+            latents.
+        return_dict: whether to wrap the result.
+        attention_kwargs: as upstream.
+        callback_on_step_end: called as `(pipeline, step, timestep, {"latents": ...})` after each step; it
+            returns a dict whose `latents`, if any, replace those. Setting `pipeline._interrupt` ends the
+            sampling.
+        fps: frame rate of the video, at which clips are read from their files; None takes their own.
+    """
 
     @torch.no_grad()
     def __call__(
@@ -74,34 +89,7 @@ class AnyIDPipeline(AnyIDComponents):
         callback_on_step_end: StepCallback | None = None,
         fps: float | None = None,
     ) -> WanPipelineOutput | tuple[Any]:
-        """Make videos that share their references.
-
-        Args:
-            references: one or more, the first is the primary: PIL images, paths of photos and clips, arrays,
-                tensors, lists of frames; see `generator.model.pictures.to_frames`.
-            prompt: what changes from the primary reference; one, or one for each video. It has to be given;
-                "" says that nothing changes.
-            height: pixels.
-            width: pixels.
-            num_frames: 4k + 1.
-            num_inference_steps: denoising steps.
-            guidance_scale: g; at least 1, and 1 needs only one pass a step.
-            num_videos_per_prompt: videos of each prompt.
-            generator: source of noise; a list gives each video its own, so that it does not depend on
-                the others of its batch.
-            latents: start from this noise instead, (B, C, F, h, w).
-            reference_latents: encoded references (1, C, R, h, w), instead of `references`.
-            output_type: `np`, `pt`, `pil`, `uint8` for an array (B, F, H, W, 3), or `latent` for normalised
-                latents.
-            return_dict: whether to wrap the result.
-            attention_kwargs: as upstream.
-            callback_on_step_end: called as `(pipeline, step, timestep, {"latents": ...})` after each step; it
-                returns a dict whose `latents`, if any, replace those. Setting `pipeline._interrupt` ends
-                the sampling.
-            fps: frame rate of the video, at which clips are read from their files; None takes their own.
-
-        Returns:
-            The videos.
+        """Make videos that share their references; the class says what the arguments are.
 
         Raises:
             ValueError: names the value and the remedy.
@@ -151,8 +139,8 @@ class AnyIDPipeline(AnyIDComponents):
         check_finite(reference_latents, "the latents of the references")
         check_finite(embeds, "the embeddings of the prompt")
 
-        def batched(one: Tensor) -> Tensor:
-            return one.to(device, dtype).expand(batch_size, -1, -1, -1, -1)
+        def batched(latents: Tensor) -> Tensor:
+            return latents.to(device, dtype).expand(batch_size, -1, -1, -1, -1)
 
         full = Condition("cond", embeds.to(dtype), batched(reference_latents))
         if not guided or empty_embeds is None:
@@ -228,17 +216,13 @@ class AnyIDPipeline(AnyIDComponents):
 
 
 def _prompts(prompt: str | list[str] | None) -> list[str]:
-    """The prompts of a call.
-
-    Raises:
-        ValueError: there is none, or one is no text.
-    """
+    """The prompts of a call, refused where there is none or one is no text."""
     prompts = [prompt] if isinstance(prompt, str) else list(prompt or [])
     if not prompts:
         raise ValueError(
             'no prompt was given; say what changes from the primary reference, or "" for nothing'
         )
-    if strange := [one for one in prompts if not isinstance(one, str)]:
+    if strange := [given for given in prompts if not isinstance(given, str)]:
         raise ValueError(f"a prompt is {strange[0]!r}; it must be text")
     return prompts
 

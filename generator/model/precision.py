@@ -32,18 +32,13 @@ _FILE = "precision.json"
 
 @dataclass(frozen=True)
 class Precision:
-    """The numbers that a run computes in, and what its device is fast at.
+    """The numbers that a run computes in, and what its device is fast at."""
 
-    Attributes:
-        bf16: whether they are bfloat16; float32 otherwise. What is trained is float32 in both.
-        device: "cuda" or "cpu".
-        suits_bf16: whether the device is faster in bfloat16.
-        slowdown: seconds that bfloat16 takes on the device per second of float32; None where nobody measured.
-    """
-
+    #: Whether they are bfloat16; float32 otherwise. What is trained is float32 in both.
     bf16: bool
-    device: str
-    suits_bf16: bool
+    device: str  # "cuda" or "cpu"
+    suits_bf16: bool  # whether the device is faster in bfloat16
+    #: Seconds that bfloat16 takes on the device per second of float32; None where nobody measured.
     slowdown: float | None = None
 
     @property
@@ -78,7 +73,6 @@ class Precision:
         return cls(**{name: values[name] for name in cls.__dataclass_fields__})
 
     def __str__(self) -> str:
-        """One line for a log."""
         line = f"computes in {self.name} on {self.device}"
         measured = f"where bfloat16 takes {self.slowdown or 0:.1f} times as long as float32"
         return line if self.slowdown is None else f"{line}, {measured}"
@@ -145,9 +139,9 @@ def bfloat16_slowdown() -> float:
     inputs = [torch.ones(rows, columns, dtype=kind, requires_grad=True) for kind in kinds]
     best = [float("inf"), float("inf")]
     for turn in range(_ROUNDS + 1):
-        for place, (layer, given) in enumerate(zip(layers, inputs, strict=True)):
+        for index, (layer, given) in enumerate(zip(layers, inputs, strict=True)):
             began = time.process_time()
             layer(given).sum().backward()
             if turn:  # the first one prepares the kernels
-                best[place] = min(best[place], time.process_time() - began)
+                best[index] = min(best[index], time.process_time() - began)
     return best[1] / best[0]

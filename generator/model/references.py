@@ -13,18 +13,6 @@ from torch.nn import functional
 from generator.faults import check_finite
 from generator.model.pictures import VisualReference, read_references
 
-__all__ = [
-    "VisualReference",
-    "denormalise",
-    "empty_reference",
-    "encode",
-    "encode_each",
-    "encode_references",
-    "fit",
-    "normalise",
-    "usable_frames",
-]
-
 
 def usable_frames(num_frames: int, temporal_factor: int) -> int:
     """How many frames of a clip the VAE can take: the largest `temporal_factor * k + 1` that it has."""
@@ -83,14 +71,9 @@ def encode(pixels: Tensor, vae: AutoencoderKLWan) -> Tensor:
 def encode_each(
     references: Sequence[VisualReference], vae: AutoencoderKLWan, height: int, width: int
 ) -> list[Tensor]:
-    """Encode the references of one sample, each on its own.
+    """Encode the references of one sample, each on its own, at the size of the video to make.
 
-    Args:
-        references: 1 or more, see `generator.model.pictures.to_frames`. Clips are cut to the longest 4k + 1
-            frames they hold.
-        vae: the encoder.
-        height: pixels, of the video to make.
-        width: pixels, of the video to make.
+    Clips are cut to the longest 4k + 1 frames they hold; see `generator.model.pictures.to_frames`.
 
     Returns:
         (1, C, r, h, w) of each, where a still counts one latent frame and a clip 1 + (F - 1) / 4.
@@ -115,17 +98,7 @@ def encode_references(
 
 
 def empty_reference(vae: AutoencoderKLWan, height: int, width: int, num_frames: int = 1) -> Tensor:
-    """The visual half of the unified empty condition: the latent of zero pixels.
-
-    Args:
-        vae: the encoder.
-        height: pixels.
-        width: pixels.
-        num_frames: how many such latents, joined in time.
-
-    Returns:
-        (1, C, num_frames, h, w).
-    """
+    """The visual half of the unified empty condition: the latent of zero pixels, (1, C, num_frames, h, w)."""
     return encode(torch.zeros(1, 3, 1, height, width), vae).repeat(1, 1, num_frames, 1, 1)
 
 

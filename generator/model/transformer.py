@@ -8,6 +8,8 @@ index, which gives the same numbers without a `(B, S, 6, D)` tensor: 2 GB a bloc
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -29,14 +31,9 @@ REFERENCE, TARGET = 0, 1
 def modulate(tokens: Tensor, scale: Tensor, shift: Tensor, segment: Tensor) -> Tensor:
     """Scale and shift every token by its segment's row: `tokens * (1 + scale) + shift`.
 
-    Args:
-        tokens: (B, S, D) float32.
-        scale: (B or 1, 2, D), a row for `REFERENCE` and one for `TARGET` tokens.
-        shift: as `scale`.
-        segment: (S,), the row that each token takes.
-
-    Returns:
-        (B, S, D). No more than one such tensor of rows lives at a time, never one of all six.
+    Tokens are (B, S, D) float32; scale and shift (B or 1, 2, D), a row for `REFERENCE` and one for `TARGET`
+    tokens; `segment` (S,) is the row that each token takes. No more than one tensor of rows as large as the
+    tokens lives at a time, never one of all six.
     """
     return torch.addcmul(shift.index_select(1, segment), tokens, (1 + scale).index_select(1, segment))
 
@@ -96,20 +93,24 @@ class SegmentIndex(nn.Module):
     def forward(
         self, num_reference: int, num_target: int, position: ReferencePosition, device: torch.device
     ) -> Tensor:
-        """The index of a sequence.
-
-        Args:
-            num_reference: reference tokens.
-            num_target: target tokens.
-            position: on which side of the target the references are.
-            device: where the index is wanted.
-
-        Returns:
-            (num_reference + num_target,) int64 of `REFERENCE` and `TARGET`.
-        """
+        """(num_reference + num_target,) int64 of `REFERENCE` and `TARGET`, by the references' position."""
         reference = torch.full((num_reference,), REFERENCE, device=device)
         target = torch.full((num_target,), TARGET, device=device)
         return torch.cat([reference, target] if position == "before" else [target, reference])
+
+
+def with_parameters_of(parent: Callable[..., None]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give an `__init__` with `**others` the parameters of its parent: Diffusers reads a config off them."""
+
+    def decorate(init: Callable[..., None]) -> Callable[..., None]:
+        parameters = dict(inspect.signature(parent).parameters)
+        for name, parameter in inspect.signature(init).parameters.items():
+            if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
+                parameters.setdefault(name, parameter)
+        init.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
+        return init
+
+    return decorate
 
 
 class AnyIDTransformer(WanTransformer3DModel):
@@ -134,52 +135,18 @@ class AnyIDTransformer(WanTransformer3DModel):
     }
 
     @register_to_config
-    def __init__(
-        self,
-        patch_size: tuple[int, ...] = (1, 2, 2),
-        num_attention_heads: int = 40,
-        attention_head_dim: int = 128,
-        in_channels: int = 16,
-        out_channels: int = 16,
-        text_dim: int = 4096,
-        freq_dim: int = 256,
-        ffn_dim: int = 13824,
-        num_layers: int = 40,
-        cross_attn_norm: bool = True,
-        qk_norm: str | None = "rms_norm_across_heads",
-        eps: float = 1e-6,
-        image_dim: int | None = None,
-        added_kv_proj_dim: int | None = None,
-        rope_max_seq_len: int = 1024,
-        pos_embed_seq_len: int | None = None,
-        reference_position: ReferencePosition = "after",
-    ) -> None:
-        """Build the upstream model, with blocks that know the two segments."""
-        super().__init__(
-            patch_size=patch_size,
-            num_attention_heads=num_attention_heads,
-            attention_head_dim=attention_head_dim,
-            in_channels=in_channels,
-            out_channels=out_channels,
-            text_dim=text_dim,
-            freq_dim=freq_dim,
-            ffn_dim=ffn_dim,
-            num_layers=num_layers,
-            cross_attn_norm=cross_attn_norm,
-            qk_norm=qk_norm,
-            eps=eps,
-            image_dim=image_dim,
-            added_kv_proj_dim=added_kv_proj_dim,
-            rope_max_seq_len=rope_max_seq_len,
-            pos_embed_seq_len=pos_embed_seq_len,
-        )
+    @with_parameters_of(WanTransformer3DModel.__init__)
+    def __init__(self, *, reference_position: ReferencePosition = "after", **others: Any) -> None:
+        super().__init__(**others)
         if reference_position not in ("before", "after"):
             raise ValueError(f"reference_position is {reference_position!r}; it must be 'before' or 'after'")
         # Built a second time, since upstream names its block class; loading builds on the meta device.
-        dim = num_attention_heads * attention_head_dim
+        heads, ffn_dim = self.config.num_attention_heads, self.config.ffn_dim
+        dim = heads * self.config.attention_head_dim
+        rest = ("qk_norm", "cross_attn_norm", "eps", "added_kv_proj_dim")
         self.blocks = nn.ModuleList(
-            AnyIDBlock(dim, ffn_dim, num_attention_heads, qk_norm, cross_attn_norm, eps, added_kv_proj_dim)
-            for _ in range(num_layers)
+            AnyIDBlock(dim, ffn_dim, heads, **{name: self.config[name] for name in rest})
+            for _ in range(self.config.num_layers)
         )
         self.segments = SegmentIndex()
 

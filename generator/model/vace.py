@@ -28,7 +28,6 @@ class Vace:
     """
 
     def __init__(self, pipeline: WanVACEPipeline, settings: SamplerSettings) -> None:
-        """Nothing is made yet."""
         self.settings = settings
         self._pipeline = pipeline
 
@@ -47,15 +46,10 @@ class Vace:
             UnreadPromptError: the model would cut the prompt.
         """
         PromptReader.of_transformers(self._pipeline.tokenizer, MAX_TOKENS).check_length(prompt)
-        settings = self.settings
         video = self._pipeline(
             prompt=prompt,
             reference_images=[Image.fromarray(picture)],
-            height=settings.height,
-            width=settings.width,
-            num_frames=settings.num_frames,
-            num_inference_steps=settings.num_inference_steps,
-            guidance_scale=settings.guidance_scale,
+            **self.settings.pipeline_arguments,
             generator=torch.Generator().manual_seed(seed),
             output_type="np",
             max_sequence_length=MAX_TOKENS,

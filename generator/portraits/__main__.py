@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from generator.curation.card import USES
-from generator.photo import write_photo
+from generator.files import replacing
+from generator.media.encoder import write_clip
+from generator.media.photo import write_photo
 from generator.portraits.people import Item, plan_person
 from generator.portraits.world import SPLIT_SEEDS, Split, draw_identity
 from generator.records import ReferenceKind
-from generator.video import write_clip
 
 #: Frames a second of the clips.
 FPS = 8
@@ -48,16 +48,7 @@ def write_people(folder: Path, identities: int, split: Split, seed: int = 0) -> 
 
 
 def write_person(folder: Path, seed: int, split: Split) -> Path:
-    """Draw one person: clips, photos, half-body portraits, and `identity.json`, which is written last.
-
-    Args:
-        folder: of the person; made when missing.
-        seed: of the person.
-        split: noted in `identity.json`.
-
-    Returns:
-        The folder.
-    """
+    """Draw one person into a folder: clips, photos, half-body portraits, and at last `identity.json`."""
     if (folder / "identity.json").is_file():
         return folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -74,9 +65,8 @@ def write_person(folder: Path, seed: int, split: Split) -> Path:
         "truth": {"identity_seed": seed},
         "files": files,
     }
-    partial = folder / "identity.json.partial"
-    partial.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, folder / "identity.json")
+    with replacing(folder / "identity.json") as temporary:
+        temporary.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     return folder
 
 

@@ -29,7 +29,6 @@ class KnownFaces:
     info = DetectorInfo(DETECTOR, "1", {})
 
     def __init__(self, faces: Sequence[FoundFace]) -> None:
-        """Take one face a frame."""
         self._faces = iter(faces)
 
     def find(self, picture: NDArray[np.uint8]) -> list[FoundFace]:

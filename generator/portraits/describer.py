@@ -63,7 +63,6 @@ class PortraitModel:
     name = "portrait world"
 
     def __init__(self, known: Known, errors: Errors | None = None) -> None:
-        """Nothing is asked yet."""
         self._known, self._errors = known, errors or Errors()
 
     def reply(self, question: Question) -> Reply:

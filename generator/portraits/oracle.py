@@ -33,16 +33,12 @@ PERSON_VARIANCE = 1 / 12
 
 @dataclass(frozen=True)
 class Reading:
-    """What the oracle sees in one clip or still.
+    """What the oracle sees in one clip or still."""
 
-    Attributes:
-        identity: (D,) estimate of `Identity.vector()`.
-        elements: for each of the seven elements, the probability of each state.
-        certainty: (D,) inverse variance of each number of `identity`; equal for all when not given.
-    """
-
-    identity: np.ndarray
+    identity: np.ndarray  # (D,) estimate of `Identity.vector()`
+    #: For each of the seven elements, the probability of each state.
     elements: Mapping[str, Mapping[str, float]]
+    #: (D,) inverse variance of each number of `identity`; equal for all when not given.
     certainty: np.ndarray = field(default_factory=lambda: np.ones(1))
 
 
@@ -50,7 +46,6 @@ class Residual(nn.Module):
     """Two convolutions beside a shortcut: (N, C, h, w) to the same shape."""
 
     def __init__(self, width: int) -> None:
-        """Random weights; `width` is C."""
         super().__init__()
         self.inner = nn.Sequential(
             nn.GroupNorm(8, width),
@@ -68,10 +63,9 @@ class Residual(nn.Module):
 
 
 class OracleNetwork(nn.Module):
-    """Frames to identity (mean and log certainty) and element logits."""
+    """Frames to identity (mean and log certainty) and element logits; 1.7 M parameters."""
 
     def __init__(self) -> None:
-        """Random weights, 1.7 M parameters."""
         super().__init__()
         self.look = nn.Sequential(
             nn.Conv2d(3, 32, 5, stride=2, padding=2),
@@ -123,7 +117,6 @@ class Oracle:
     """
 
     def __init__(self, network: OracleNetwork, trust: Mapping[str, Any]) -> None:
-        """Take a network and its figures."""
         self.network = network.eval().requires_grad_(False)
         self.trust = dict(trust)
 

@@ -24,19 +24,12 @@ FRONT_CLIPS, SIDE_CLIPS, PHOTOS, HALF_BODIES = 4, 2, 3, 2
 
 @dataclass(frozen=True)
 class Item:
-    """One clip or still of a person, before it is drawn.
-
-    Attributes:
-        kind: modality.
-        elements: a state for each of the seven elements.
-        yaw: where the face looks at first, radians; None: near the front.
-        seed: of the remaining chance.
-    """
+    """One clip or still of a person, before it is drawn."""
 
     kind: ReferenceKind
-    elements: Mapping[str, str]
-    yaw: float | None
-    seed: int
+    elements: Mapping[str, str]  # a state for each of the seven elements
+    yaw: float | None  # where the face looks at first, radians; None: near the front
+    seed: int  # of the remaining chance
 
     @property
     def num_frames(self) -> int:

@@ -24,17 +24,11 @@ _FRAMINGS = {"close-up": (20.5, 30.0), "medium shot": (16.0, 28.5), "wide shot":
 
 @dataclass(frozen=True)
 class Framing:
-    """Where the head is in every frame of a clip.
+    """Where the head is in every frame of a clip."""
 
-    Attributes:
-        view: where it looks.
-        centre: (x, y) of the untilted head in pixels.
-        radius: of the head in pixels.
-    """
-
-    view: View
-    centre: tuple[float, float]
-    radius: float
+    view: View  # where it looks
+    centre: tuple[float, float]  # (x, y) of the untilted head in pixels
+    radius: float  # of the head in pixels
 
 
 def plan_framing(
@@ -62,18 +56,15 @@ def render_clip(
     seed: int = 0,
     yaw: float | None = None,
 ) -> Array:
-    """Draw one clip.
+    """Draw one clip, (num_frames, size, size, 3) uint8 RGB; one frame is a still.
 
     Args:
         identity: the person.
         elements: a state for each of the seven elements.
-        num_frames: F; 1 draws a still.
+        num_frames: F.
         size: height and width in pixels.
         seed: draws position and view; equal seeds give equal pixels.
         yaw: where the face looks at first, radians; near the front when None.
-
-    Returns:
-        (F, H, W, 3) uint8 RGB.
     """
     rng = framing_chance(seed)
     framing = plan_framing(elements, num_frames, size, rng, yaw)

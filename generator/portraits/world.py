@@ -208,16 +208,7 @@ def draw_elements(rng: np.random.Generator) -> dict[str, str]:
 
 
 def change_elements(elements: Mapping[str, str], share: float, rng: np.random.Generator) -> dict[str, str]:
-    """Change each element with probability `share` to another state.
-
-    Args:
-        elements: the seven states to start from.
-        share: in [0, 1].
-        rng: source of chance.
-
-    Returns:
-        Seven states; an element that changes never keeps its state.
-    """
+    """Change each of the seven elements with probability `share` to another state, never to its own."""
     changed = dict(elements)
     for element in ELEMENTS:
         if rng.random() < share:

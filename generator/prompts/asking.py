@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -12,58 +13,38 @@ from typing import Any, Protocol, Self
 from pydantic import Field, model_validator
 
 from generator.prompts.forms import Form, ReplyError, read_reply
-from generator.prompts.pictures import Medium, digest
+from generator.prompts.pictures import Medium
 from generator.validation import Count, Number, record
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A medium as a question shows it.
+    """A medium as a question shows it."""
 
-    Attributes:
-        caption: tells it from the others.
-        medium: what it is.
-        pictures: JPEG files, in order.
-    """
-
-    caption: str
+    caption: str  # tells it from the others
     medium: Medium
-    pictures: tuple[bytes, ...]
+    pictures: tuple[bytes, ...]  # JPEG files, in order
 
 
 @dataclass(frozen=True)
 class Question:
-    """What a model is asked.
+    """What a model is asked."""
 
-    Attributes:
-        question_id: names it in the transcript.
-        instruction: in words.
-        form: what the reply must be.
-        shown: what the model looks at.
-        facts: data that belong to the question.
-        attempt: 1, then one more each time.
-        complaint: what was wrong with the last reply.
-    """
-
-    question_id: str
-    instruction: str
-    form: Form
-    shown: tuple[Shown, ...] = ()
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    attempt: int = 1
-    complaint: str = ""
+    question_id: str  # names it in the transcript
+    instruction: str  # in words
+    form: Form  # what the reply must be
+    shown: tuple[Shown, ...] = ()  # what the model looks at
+    facts: Mapping[str, Any] = field(default_factory=dict)  # data that belong to the question
+    attempt: int = 1  # 1, then one more each time
+    complaint: str = ""  # what was wrong with the last reply
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a model said.
+    """What a model said."""
 
-    Attributes:
-        text: as it came.
-        usage: tokens read (`prompt`) and written (`completion`); None where nobody reported them.
-    """
-
-    text: str
+    text: str  # as it came
+    #: Tokens read (`prompt`) and written (`completion`); None where nobody reported them.
     usage: Mapping[str, int] | None = None
 
 
@@ -86,7 +67,6 @@ class ModelError(Exception):
         is_hopeless: bool = False,
         retry_after_s: float | None = None,
     ) -> None:
-        """Say what happened and what may help."""
         super().__init__(message)
         self.fault = fault
         self.is_transient = is_transient
@@ -124,7 +104,6 @@ class UnansweredError(Exception):
     """
 
     def __init__(self, message: str, *, is_hopeless: bool = False) -> None:
-        """Say why."""
         super().__init__(message)
         self.is_hopeless = is_hopeless
 
@@ -187,7 +166,6 @@ class Asker:
         patience: Patience | None = None,
         wait: Callable[[float], object] = time.sleep,
     ) -> None:
-        """Nothing is asked yet."""
         self.model = model
         self._transcript = transcript
         self._patience = patience or Patience()
@@ -241,8 +219,8 @@ class Asker:
         finally:
             seconds = round(time.monotonic() - began, 3)
             entry = {"at": at, "seconds": seconds, "model": self.model.name}
-            said = _told(question) | _heard(reply) | {"faults": faults, "error": problem}
-            self._transcript.append(entry | said)
+            heard = {"reply": reply and reply.text, "usage": reply and reply.usage}
+            self._transcript.append(entry | _told(question) | heard | {"faults": faults, "error": problem})
 
 
 def _told(question: Question) -> dict[str, Any]:
@@ -258,12 +236,8 @@ def _told(question: Question) -> dict[str, Any]:
             {
                 "caption": shown.caption,
                 "medium": shown.medium.medium_id,
-                "sha256": [digest(picture) for picture in shown.pictures],
+                "sha256": [hashlib.sha256(picture).hexdigest() for picture in shown.pictures],
             }
             for shown in question.shown
         ],
     }
-
-
-def _heard(reply: Reply | None) -> dict[str, Any]:
-    return {"reply": reply and reply.text, "usage": reply and reply.usage}

@@ -10,9 +10,9 @@ from typing import Any
 
 from generator.prompts.asking import Asker, Model, Patience
 from generator.prompts.plan import Address
-from generator.prompts.questions import AskedComparer, AskedDescriber, AskedObserver, Look, look
+from generator.prompts.questions import AskedModel, look
 from generator.prompts.server import ChatServer
-from generator.prompts.stages import Comparer, Describer, Observer
+from generator.prompts.stages import Comparer
 from generator.prompts.transcript import Price, Transcript
 
 Spec = Mapping[str, Any]
@@ -20,47 +20,35 @@ Spec = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Desk:
-    """What every backend of a run shares.
+    """What every backend of a run shares."""
 
-    Attributes:
-        resolve: finds the file of a path in the request.
-        transcript: of the run.
-        patience: with failures.
-        wait: between attempts.
-    """
-
-    resolve: Callable[[str], Path]
-    transcript: Transcript
+    resolve: Callable[[str], Path]  # finds the file of a path in the request
+    transcript: Transcript  # of the run
     patience: Patience = field(default_factory=Patience)
-    wait: Callable[[float], object] = time.sleep
+    wait: Callable[[float], object] = time.sleep  # between attempts
 
     def asker(self, spec: Spec) -> Asker:
         """Someone who asks the model of a backend."""
         return Asker(load_model(spec, self.resolve), self.transcript, self.patience, self.wait)
 
+    def model(self, spec: Spec) -> AskedModel:
+        """Who describes or observes, from a checked part of a request.
 
-def load_describer(spec: Spec, desk: Desk) -> Describer:
-    """The first stage, from a checked part of a request.
+        Raises:
+            ValueError: a value cannot be used; the message names it.
+            OSError: the model or the key is not there.
+        """
+        # The portrait world knows its media; decoding them would show it nothing more.
+        shown = (lambda medium: ()) if spec["backend"] == "portraits" else look
+        return AskedModel(self.asker(spec), shown)
 
-    Raises:
-        ValueError: a value cannot be used; the message names it.
-        OSError: the model or the key is not there.
-    """
-    return AskedDescriber(desk.asker(spec), _look(spec))
+    def comparer(self, spec: Spec) -> Comparer:
+        """Who compares; raises as `model` does."""
+        if spec["backend"] != "embedding":
+            return self.model(spec)
+        from generator.model.language_models import SentenceComparer
 
-
-def load_observer(spec: Spec, desk: Desk) -> Observer:
-    """The one-step mode; raises as `load_describer` does."""
-    return AskedObserver(desk.asker(spec), _look(spec))
-
-
-def load_comparer(spec: Spec, desk: Desk) -> Comparer:
-    """The second stage; raises as `load_describer` does."""
-    if spec["backend"] == "embedding":
-        from generator.local_models import SentenceComparer
-
-        return SentenceComparer(desk.resolve(spec["model"]))
-    return AskedComparer(desk.asker(spec))
+        return SentenceComparer(self.resolve(spec["model"]))
 
 
 def read_prices(*specs: Spec | None) -> dict[str, Price]:
@@ -82,14 +70,9 @@ def load_model(spec: Spec, resolve: Callable[[str], Path]) -> Model:
         key = resolve(spec["api_key_file"]).read_text(encoding="utf-8") if "api_key_file" in spec else ""
         return ChatServer(Address(**options), key.strip())
     if spec["backend"] == "local":
-        from generator.local_models import LocalModel
+        from generator.model.language_models import LocalModel
 
         return LocalModel(**{**options, "model": resolve(spec["model"])})
     from generator.portraits.describer import Errors, PortraitModel, read_elements
 
     return PortraitModel(read_elements, Errors(**spec.get("errors", {})))
-
-
-def _look(spec: Spec) -> Look:
-    """The portrait world knows its media; decoding them would show it nothing more."""
-    return (lambda medium: ()) if spec["backend"] == "portraits" else look

@@ -43,22 +43,16 @@ class ReplyError(ValueError):
     """
 
     def __init__(self, faults: Iterable[Fault], message: str) -> None:
-        """Name the faults and say them in words."""
         super().__init__(message)
         self.faults = tuple(dict.fromkeys(faults))
 
 
 @dataclass(frozen=True)
 class Form:
-    """The shape of one kind of reply.
-
-    Attributes:
-        name: of the kind.
-        schema: JSON schema; only keywords that every server with structured output knows.
-    """
+    """The shape of one kind of reply."""
 
     name: str
-    schema: Mapping[str, Any]
+    schema: Mapping[str, Any]  # JSON schema; only keywords that every server with structured output knows
 
 
 def form_of(name: str, elements: Iterable[str], value: Mapping[str, Any]) -> Form:

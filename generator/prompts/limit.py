@@ -19,19 +19,12 @@ _OF_T5 = {"T5Tokenizer", "T5TokenizerFast"}
 
 @dataclass(frozen=True)
 class PromptLimit:
-    """What decides how a model reads prompts.
+    """What decides how a model reads prompts."""
 
-    Attributes:
-        max_tokens: the most that it reads, special ones included.
-        special_tokens: of these, the ones that are added to every prompt.
-        tokenizer: in the JSON of the tokenizers library, as transformers would build it.
-        sha256: of `tokenizer`.
-    """
-
-    max_tokens: int
-    special_tokens: int
-    tokenizer: str
-    sha256: str
+    max_tokens: int  # the most that it reads, special ones included
+    special_tokens: int  # of these, the ones that are added to every prompt
+    tokenizer: str  # in the JSON of the tokenizers library, as transformers would build it
+    sha256: str  # of `tokenizer`
 
 
 def find_limit(base: str) -> PromptLimit | None:
@@ -47,10 +40,10 @@ def find_limit(base: str) -> PromptLimit | None:
         ValueError: a file is damaged.
     """
     files = [_model_file(base, name) for name in ("model_index.json", *_TOKENIZER_FILES)]
-    found = [json.loads(file.read_text(encoding="utf-8")) for file in files if file is not None]
-    if len(found) < len(files):
+    contents = [json.loads(file.read_text(encoding="utf-8")) for file in files if file is not None]
+    if len(contents) < len(files):
         return None
-    index, config, tokenizer = found
+    index, config, tokenizer = contents
     kind = config.get("tokenizer_class")
     if kind in _OF_T5:
         tokenizer = _as_t5(tokenizer)
@@ -78,8 +71,8 @@ def _model_file(base: str, name: str) -> Path | None:
         return folder / name if (folder / name).is_file() else None
     from huggingface_hub import try_to_load_from_cache  # slow to load, and hardly ever asked
 
-    found = try_to_load_from_cache(base, name)
-    return Path(found) if isinstance(found, str) else None
+    cached = try_to_load_from_cache(base, name)
+    return Path(cached) if isinstance(cached, str) else None
 
 
 def _as_t5(tokenizer: dict[str, Any]) -> dict[str, Any]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import io
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from generator.decoder import VideoDecoder
-from generator.media import MediaKind, MediaLimits, detect_format
-from generator.photo import decode_photo, open_photo
-from generator.video import fit, probe
+from generator.media.decoder import VideoDecoder
+from generator.media.formats import MediaKind, detect_format
+from generator.media.photo import decode_photo, open_photo
+from generator.media.video import fit, probe
 
 #: Frames shown of a clip, evenly over its length, and the longer side of each in pixels.
 GLANCES = 8
@@ -26,14 +23,9 @@ _JPEG_QUALITY = 90
 
 @dataclass(frozen=True)
 class Medium:
-    """A photo, half-body portrait or clip to describe.
+    """A photo, half-body portrait or clip to describe."""
 
-    Attributes:
-        medium_id: names it in a run.
-        path: the file.
-    """
-
-    medium_id: str
+    medium_id: str  # names it in a run
     path: Path
 
 
@@ -44,17 +36,7 @@ def jpeg(pixels: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-def data_url(picture: bytes) -> str:
-    """A JPEG file as chat servers take it."""
-    return f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
-
-
-def digest(picture: bytes) -> str:
-    """What a transcript keeps of a JPEG file: its sha256, hex."""
-    return hashlib.sha256(picture).hexdigest()
-
-
-def glance(path: Path, limits: MediaLimits | None = None) -> list[NDArray[np.uint8]]:
+def glance(path: Path) -> list[NDArray[np.uint8]]:
     """Up to `GLANCES` frames (H, W, 3) in RGB from the first to the last, in order; a still is one.
 
     A clip is decoded twice and never held, since how many frames it has is known only at its end.
@@ -63,19 +45,16 @@ def glance(path: Path, limits: MediaLimits | None = None) -> list[NDArray[np.uin
         MediaError: not readable, not supported, or beyond the limits.
         OSError: the file cannot be opened.
     """
-    limits = limits or MediaLimits()
-    media_format = detect_format(path, limits)
+    media_format = detect_format(path)
     if media_format.kind is MediaKind.IMAGE:
-        with open_photo(path, media_format, limits) as photo:
+        with open_photo(path, media_format) as photo:
             still = decode_photo(photo)
         return [np.asarray(still.resize(fit(still.size, MAX_SIDE)))]
-    count = probe(path, limits=limits).num_frames
+    count = probe(path).num_frames
     wanted = set(np.linspace(0, count - 1, min(GLANCES, count)).round().astype(int).tolist())
-    with VideoDecoder(path, media_format, limits) as decoder:
-        return list(_picked(decoder, wanted))
-
-
-def _picked(decoder: VideoDecoder, wanted: set[int]) -> Iterator[NDArray[np.uint8]]:
-    for index, frame in enumerate(decoder):
-        if index in wanted:
-            yield decoder.upright_rgb(frame, fit(decoder.size, MAX_SIDE))
+    with VideoDecoder(path, media_format) as decoder:
+        return [
+            decoder.upright_rgb(frame, fit(decoder.size, MAX_SIDE))
+            for index, frame in enumerate(decoder)
+            if index in wanted
+        ]

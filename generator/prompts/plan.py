@@ -124,26 +124,17 @@ class Pair:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run is to make, and by whom.
+    """What a run is to make, and by whom."""
 
-    Attributes:
-        describer: the backend that looks at media, in either mode.
-        comparer: the backend of the second stage; None in the one-step mode.
-        gamma: similarity from which on an element counts as unchanged.
-        concurrency: questions that are open at a time.
-        patience: with failures.
-        readers: of the models that the prompts are for, by name; a prompt that none of them reads to its end
-            counts as missing.
-        pairs: in the order of the request.
-    """
-
-    describer: Mapping[str, Any]
-    comparer: Mapping[str, Any] | None
-    gamma: float
-    concurrency: int
+    describer: Mapping[str, Any]  # the backend that looks at media, in either mode
+    comparer: Mapping[str, Any] | None  # the backend of the second stage; None in the one-step mode
+    gamma: float  # similarity from which on an element counts as unchanged
+    concurrency: int  # questions that are open at a time
     patience: Patience
+    #: Of the models that the prompts are for, by name; a prompt that none of them reads to its end counts as
+    #: missing.
     readers: Mapping[str, PromptReader]
-    pairs: tuple[Pair, ...]
+    pairs: tuple[Pair, ...]  # in the order of the request
 
 
 def read_plan(request: Mapping[str, Any], resolve: Callable[[str], Path]) -> Plan:
@@ -185,7 +176,7 @@ def read_backend(role: str, spec: Mapping[str, Any], *, is_comparer: bool = Fals
 
     Args:
         role: names it in a refusal.
-        spec: of `backends.load_model`, or of `backends.load_comparer`.
+        spec: of `backends.load_model`, or of `Desk.comparer`.
         is_comparer: whether sentence embeddings would do.
 
     Raises:

@@ -54,16 +54,15 @@ def look(medium: Medium) -> tuple[bytes, ...]:
     return tuple(jpeg(pixels) for pixels in glance(medium.path))
 
 
-class AskedDescriber:
-    """A `Describer` that asks a vision-language model.
+class AskedModel:
+    """A model behind an `Asker` as `Describer`, `Comparer` and `Observer`: one question a medium or pair.
 
     Args:
         asker: of the model.
-        look: gives what the model is shown.
+        look: gives what the model is shown of a medium.
     """
 
     def __init__(self, asker: Asker, look: Look = look) -> None:
-        """Nothing is asked yet."""
         self._asker, self._look = asker, look
 
     def describe(self, medium: Medium) -> Description:
@@ -72,18 +71,6 @@ class AskedDescriber:
         question = Question(f"describe:{medium.medium_id}", DESCRIBE, DESCRIPTION, (shown,))
         reply = self._asker.ask(question)
         return {element: _phrase(reply[element]) for element in ELEMENTS}
-
-
-class AskedComparer:
-    """A `Comparer` that asks a language model.
-
-    Args:
-        asker: of the model.
-    """
-
-    def __init__(self, asker: Asker) -> None:
-        """Nothing is asked yet."""
-        self._asker = asker
 
     def compare(
         self, question_id: str, primary: Mapping[str, str], target: Mapping[str, str]
@@ -96,19 +83,6 @@ class AskedComparer:
         }
         question = Question(f"compare:{question_id}", COMPARE, comparison(facts), facts=facts)
         return {element: float(value) for element, value in self._asker.ask(question).items()}
-
-
-class AskedObserver:
-    """An `Observer` that asks a vision-language model.
-
-    Args:
-        asker: of the model.
-        look: gives what the model is shown.
-    """
-
-    def __init__(self, asker: Asker, look: Look = look) -> None:
-        """Nothing is asked yet."""
-        self._asker, self._look = asker, look
 
     def changes(self, question_id: str, primary: Medium, target: Medium) -> Mapping[str, tuple[str, str]]:
         """One question a pair; see `Observer`."""

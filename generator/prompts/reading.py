@@ -47,19 +47,12 @@ class Encoded(Protocol):
 
 @dataclass(frozen=True)
 class Reading:
-    """What a model reads of a prompt.
+    """What a model reads of a prompt."""
 
-    Attributes:
-        tokens: of the whole prompt, with the special ones.
-        limit: the most that the model reads.
-        cut: the end of the prompt that it would not read; empty where it reads to the end.
-        unknown: words that it would not read, in order, each once.
-    """
-
-    tokens: int
-    limit: int
-    cut: str = ""
-    unknown: tuple[str, ...] = ()
+    tokens: int  # of the whole prompt, with the special ones
+    limit: int  # the most that the model reads
+    cut: str = ""  # the end of the prompt that it would not read; empty where it reads to the end
+    unknown: tuple[str, ...] = ()  # words that it would not read, in order, each once
 
     @property
     def excess(self) -> int:
@@ -105,7 +98,6 @@ class PromptReader:
     """
 
     def __init__(self, encode: Callable[[str], Encoded], special: frozenset[int], limit: int) -> None:
-        """Nothing is read yet."""
         self._encode, self._special, self.limit = encode, special, limit
 
     @classmethod

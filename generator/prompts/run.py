@@ -19,9 +19,10 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from generator.media import MediaError, replacing
+from generator.files import replacing
+from generator.media.formats import MediaError
 from generator.prompts.asking import UnansweredError
-from generator.prompts.backends import Desk, load_comparer, load_describer, load_observer, read_prices
+from generator.prompts.backends import Desk, read_prices
 from generator.prompts.differential import differential_prompt
 from generator.prompts.plan import Pair, Plan, read_plan
 from generator.prompts.reading import look_at
@@ -47,23 +48,15 @@ Make = Callable[[Pair], DifferentialPrompt | Unmade]
 
 @dataclass
 class Progress:
-    """What a run has done, kept in `metrics.jsonl`, and what it could not do.
-
-    Attributes:
-        run: the folder.
-        total: prompts to make.
-        descriptions: of each medium, where two stages are asked for.
-        prompts: as JSON, by pair.
-        undescribed: why there is no description of a medium.
-        unmade: why there is no prompt of a pair.
-    """
+    """What a run has done, kept in `metrics.jsonl`, and what it could not do."""
 
     run: RunDir
-    total: int
+    total: int  # prompts to make
+    #: Of each medium, where two stages are asked for.
     descriptions: dict[str, Description] = field(default_factory=dict)
-    prompts: dict[str, dict[str, Any]] = field(default_factory=dict)
-    undescribed: dict[str, str] = field(default_factory=dict)
-    unmade: dict[str, str] = field(default_factory=dict)
+    prompts: dict[str, dict[str, Any]] = field(default_factory=dict)  # as JSON, by pair
+    undescribed: dict[str, str] = field(default_factory=dict)  # why there is no description of a medium
+    unmade: dict[str, str] = field(default_factory=dict)  # why there is no prompt of a pair
 
     def restore(self) -> None:
         """Take over what earlier runs of the folder finished."""
@@ -131,10 +124,9 @@ def _work(plan: Plan, desk: Desk, progress: Progress, stop: threading.Event) -> 
     """Make what is not there yet, and note it."""
     wanted = [pair for pair in plan.pairs if pair.pair_id not in progress.prompts]
     if plan.comparer is None:
-        observer = load_observer(plan.describer, desk)
-        make: Make = partial(_observe, observer)
+        make: Make = partial(_observe, desk.model(plan.describer))
     else:
-        comparer = load_comparer(plan.comparer, desk)
+        comparer = desk.comparer(plan.comparer)
         _describe_all(wanted, plan, desk, progress, stop)
         make = partial(_compare, comparer, plan.gamma, progress)
     for pair, prompt in _each(wanted, make, plan.concurrency, stop):
@@ -149,7 +141,7 @@ def _describe_all(
     wanted: Sequence[Pair], plan: Plan, desk: Desk, progress: Progress, stop: threading.Event
 ) -> None:
     """Describe every medium of the pairs once, however many pairs it is in."""
-    describer = load_describer(plan.describer, desk)
+    describer = desk.model(plan.describer)
     media = {medium: None for pair in wanted for medium in (pair.primary, pair.target)}
     undescribed = [medium for medium in media if medium.medium_id not in progress.descriptions]
     for medium, elements in _each(undescribed, describer.describe, plan.concurrency, stop):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import email.utils
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +16,6 @@ from pydantic import Field
 
 from generator.prompts.asking import ModelError, Question, Reply
 from generator.prompts.chat import Part, chat_message
-from generator.prompts.pictures import data_url
 from generator.prompts.plan import Address, ResponseFormat
 from generator.validation import Amount, parse
 
@@ -59,7 +59,6 @@ class ChatServer:
     """
 
     def __init__(self, address: Address, api_key: str = "") -> None:
-        """Connect to nothing yet."""
         self.name = address.model
         self._address = address
         # The client refuses an empty key, and its own retries would neither be counted nor recorded.
@@ -95,11 +94,7 @@ class ChatServer:
 
 
 def _before(until: float, pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Pieces that come in time.
-
-    Raises:
-        TimeoutError: one came too late.
-    """
+    """Pieces, as long as they come in time; TimeoutError for one that comes too late."""
     for piece in pieces:
         if time.monotonic() > until:
             raise TimeoutError
@@ -109,9 +104,7 @@ def _before(until: float, pieces: Iterable[bytes]) -> Iterator[bytes]:
 def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
     """Seconds to wait that a server asked for, as a number or as a date; None where it did not.
 
-    Args:
-        headers: of its answer, names in lower case.
-        now: seconds since the epoch.
+    Headers have names in lower case; `now` is in seconds since the epoch.
     """
     value = headers.get("retry-after", "").strip()
     if value.replace(".", "", 1).isdecimal():
@@ -123,11 +116,7 @@ def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _read_envelope(body: bytes) -> Reply:
-    """The reply in a server's answer.
-
-    Raises:
-        ModelError: it is no chat completion, or one without a text.
-    """
+    """The reply in a server's answer; ModelError where it is no chat completion, or one without a text."""
     try:
         answer = parse(_Answer, body)
     except ValueError as error:
@@ -164,7 +153,8 @@ def _response_format(question: Question, kind: ResponseFormat) -> dict[str, Any]
 
 
 def _show(picture: bytes) -> Part:
-    return {"type": "image_url", "image_url": {"url": data_url(picture)}}
+    url = f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
+    return {"type": "image_url", "image_url": {"url": url}}
 
 
 def _one_line(text: str) -> str:

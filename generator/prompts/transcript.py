@@ -48,7 +48,6 @@ class Transcript:
             file.write(line)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Every entry, in the order of writing."""
         if self.path.exists():
             with open(self.path, encoding="utf-8") as file:
                 yield from map(json.loads, file)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from generator.media import replacing
+from generator.files import replacing
 from generator.rundir import RunError
 from rlhf.dpo.branch_parallel import Partner
 from rlhf.training import processes
@@ -99,14 +99,7 @@ class ReferenceBank:
         return torch.from_numpy(answers.T.copy()).to(device)
 
     def check(self, batches: Sequence[Sequence[Tensors]], compute: Compute) -> int:
-        """Compute entries again.
-
-        Args:
-            batches: each as the run first met its draws; those with an unknown entry are left out.
-            compute: see `errors`.
-
-        Returns:
-            The number of draws that were checked.
+        """Compute entries again, each batch as the run first met its draws; gives how many were known.
 
         Raises:
             RunError: an entry is not what the frozen policy answers.

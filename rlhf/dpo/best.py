@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -15,31 +16,22 @@ from rlhf.dpo.held_out import EXCESS, LOSS
 from rlhf.training.lora import trainable_state
 
 
+@dataclass
 class Best:
     """The averaged weights of the best evaluation pass so far, in main memory.
 
     A pass whose chosen error is within the limit is better than one beyond it, and then the lower loss is.
-
-    Args:
-        limit: `FlowDPOConfig.max_excess`.
-
-    Attributes:
-        step: after which the pass was; 0 before the first.
     """
 
-    def __init__(self, limit: float) -> None:
-        """Nothing was seen yet."""
-        self.limit, self.step = limit, 0
-        self._rank: tuple[bool, float] | None = None
-        self._values: dict[str, Tensor] = {}
+    limit: float  # `FlowDPOConfig.max_excess`
+    step: int = 0  # after which the pass was; 0 before the first
+    _rank: tuple[bool, float] | None = None
+    _values: dict[str, Tensor] = field(default_factory=dict)
 
     def update(self, model: nn.Module, figures: Mapping[str, float], step: int) -> None:
         """Keep the model's trained weights if this pass is the best so far.
 
-        Args:
-            model: with the weights that were judged.
-            figures: of the pass; without held-out pairs in it nothing is kept.
-            step: after which it was.
+        Without held-out pairs in its figures nothing is kept.
         """
         if EXCESS not in figures:
             return

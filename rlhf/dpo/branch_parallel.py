@@ -8,6 +8,8 @@ one branch, as with `split_branches`, and no forward pass is done twice.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, distributed
 from torch.utils.data import Dataset
@@ -39,10 +41,9 @@ class Partner:
         self.branch = distributed.get_rank(self._both)
 
     def exchange(self, mine: Tensor) -> Tensor:
-        """What both have, the chosen branch's first, (2, ...); the partner must ask at the same place.
+        """What both have, the chosen branch's first, (2, ...), without gradient.
 
-        Args:
-            mine: without gradient; the same shape and type at both.
+        The partner must ask at the same place, with a tensor of the same shape and type.
         """
         mine = mine.contiguous()
         both = [torch.empty_like(mine) for _ in range(2)]
@@ -50,17 +51,12 @@ class Partner:
         return torch.stack(both)
 
 
+@dataclass(eq=False)
 class SharedDraws(Dataset[dict[str, Tensor]]):
-    """Each batch of a run twice, one after the other: as batches are dealt out, partners get the same one.
+    """Each batch of a run twice, one after the other: as batches are dealt out, partners get the same one."""
 
-    Args:
-        draws: of the run.
-        batch_size: draws of a batch, of which `draws` has a whole number.
-    """
-
-    def __init__(self, draws: PairDraws, batch_size: int) -> None:
-        """Nothing is loaded."""
-        self.draws, self.batch_size = draws, batch_size
+    draws: PairDraws
+    batch_size: int  # draws of a batch, of which `draws` has a whole number
 
     def __len__(self) -> int:
         """Twice the draws of the run."""

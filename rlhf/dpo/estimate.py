@@ -27,38 +27,23 @@ COST = (
 
 @dataclass(frozen=True)
 class PastRun:
-    """What a finished run took.
+    """What a finished run took."""
 
-    Attributes:
-        name: of the run.
-        config: its settings.
-        seconds: of each step.
-        other_seconds: from start to end, without the steps: loading, encoding, evaluation, saving.
-        num_pairs: of its export.
-        memory_bytes: the most that it held; None where it did not say.
-    """
-
-    name: str
-    config: FlowDPOConfig
-    seconds: tuple[float, ...]
-    other_seconds: float
-    num_pairs: int
-    memory_bytes: int | None = None
+    name: str  # of the run
+    config: FlowDPOConfig  # its settings
+    seconds: tuple[float, ...]  # of each step
+    other_seconds: float  # from start to end, without the steps: loading, encoding, evaluation, saving
+    num_pairs: int  # of its export
+    memory_bytes: int | None = None  # the most that it held; None where it did not say
 
 
 @dataclass(frozen=True)
 class Device:
-    """What the last run says of the device that it ran on.
+    """What the last run says of the device that it ran on."""
 
-    Attributes:
-        name: "cuda" or "cpu".
-        suits_bf16: whether it computes faster in bfloat16.
-        slowdown: seconds of bfloat16 per second of float32; None where nobody measured.
-    """
-
-    name: str
-    suits_bf16: bool
-    slowdown: float | None
+    name: str  # "cuda" or "cpu"
+    suits_bf16: bool  # whether it computes faster in bfloat16
+    slowdown: float | None  # seconds of bfloat16 per second of float32; None where nobody measured
 
     @property
     def is_slow_in_bf16(self) -> bool:
@@ -68,20 +53,13 @@ class Device:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run will probably take.
+    """What a run will probably take."""
 
-    Attributes:
-        seconds: from start to end.
-        seconds_per_step: of them.
-        memory_bytes: the most that it will hold; None where nobody measured it.
-        runs: that it is estimated from.
-        slowdown: what their steps were multiplied by, since they computed in float32; 1 where they did not.
-    """
-
-    seconds: float
-    seconds_per_step: float
-    memory_bytes: int | None
-    runs: tuple[str, ...]
+    seconds: float  # from start to end
+    seconds_per_step: float  # of them
+    memory_bytes: int | None  # the most that it will hold; None where nobody measured it
+    runs: tuple[str, ...]  # that it is estimated from
+    #: What their steps were multiplied by, since they computed in float32; 1 where they did not.
     slowdown: float = 1.0
 
 
@@ -113,7 +91,7 @@ def estimate(
     other = median(run.other_seconds / run.num_pairs for run in alike)
     step = a_pair * pairs_per_step(config)
     memory = [run.memory_bytes for run in alike if run.config.batch_size == config.batch_size]
-    known = [one for one in memory if one is not None]
+    known = [size for size in memory if size is not None]
     return Estimate(
         seconds=config.steps * step + other * num_pairs,
         seconds_per_step=step,

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from rlhf.dpo.bank import ReferenceBank
 from rlhf.dpo.config import FlowDPOConfig
-from rlhf.dpo.policy import FlowPolicy, predict
+from rlhf.dpo.policy import FlowPolicy
 from rlhf.dpo.reference import ref_errors
 from rlhf.objectives import flow_dpo_loss, implicit_rewards, interpolate, time_weight
 from rlhf.training import processes
@@ -60,10 +60,10 @@ def excess_to_end(lines: Sequence[Mapping[str, float]], limit: float) -> str | N
         lines: of the run so far; those without an evaluation pass do not count.
         limit: the share by which the chosen error may exceed the frozen policy's.
     """
-    found = [line[EXCESS] for line in lines if EXCESS in line][-PATIENCE:]
-    if len(found) < PATIENCE or min(found) <= limit:
+    excesses = [line[EXCESS] for line in lines if EXCESS in line][-PATIENCE:]
+    if len(excesses) < PATIENCE or min(excesses) <= limit:
         return None
-    shown = ", ".join(f"{value:.2%}" for value in found)
+    shown = ", ".join(f"{value:.2%}" for value in excesses)
     return (
         f"the error on held-out chosen videos is {shown} above the frozen policy's; the limit is {limit:.2%}"
     )
@@ -113,12 +113,7 @@ class HeldOut:
 
     @torch.no_grad()
     def figures(self, policy: FlowPolicy, device: torch.device) -> dict[str, float]:
-        """Everything that is watched, by its name in the metrics; empty where nothing is held out.
-
-        Args:
-            policy: with the weights that are to be judged.
-            device: of the policy.
-        """
+        """All that is watched of the policy, by its name in the metrics; empty if nobody is held out."""
         probes = [send_to_device(one, device) for one in self.probes]
         drift = {"drift/empty": empty_drift(policy, probes)} if probes else {}
         return {**drift, **(self._errors(policy, device) if len(self.draws) else {})}
@@ -126,15 +121,15 @@ class HeldOut:
     def _errors(self, policy: FlowPolicy, device: torch.device) -> dict[str, float]:
         """Each process answers its share of the batches."""
         size, in_step = self.config.batch_size, is_sharded(policy.transformer)
-        found = []
+        batches = []
         for first, counts in processes.turns(range(0, len(self.draws), size), in_step=in_step):
             last = min(first + size, len(self.draws))
             draws = [send_to_device(self.draws[place], device) for place in range(first, last)]
             errors = torch.stack([policy(draws)[0], ref_errors(policy, draws, self.bank)])
             facts = torch.stack([torch.stack([one["time"], one["quantile"].float()]) for one in draws], 1)
             if counts:
-                found.append(torch.cat([errors.flatten(0, 1), facts]).cpu())
-        whole = torch.cat(processes.all_of_us(found), dim=1)
+                batches.append(torch.cat([errors.flatten(0, 1), facts]).cpu())
+        whole = torch.cat(processes.all_of_us(batches), dim=1)
         return self._summary(whole[:2], whole[2:4], whole[4], whole[5])
 
     def _summary(self, policy: Tensor, ref: Tensor, time: Tensor, quantile: Tensor) -> dict[str, float]:
@@ -162,18 +157,12 @@ def empty_drift(policy: FlowPolicy, probes: Sequence[Tensors]) -> float:
     """How far the velocity without any condition has moved from the frozen policy's, mean square.
 
     Guidance subtracts it and multiplies what remains: what drifts here is amplified in every sampled video.
-
-    Args:
-        policy: with the weights that are to be judged.
-        probes: see `HeldOut`.
     """
 
     def velocity(one: Tensors) -> Tensor:
         time = one["time"][None]
         noisy = interpolate(one["clean"][:1], one["noise"][None], time)
-        return predict(
-            policy.transformer, noisy, time, one["prompt_embeds"][None], one["references"][None]
-        ).float()
+        return policy.predict(noisy, time, one["prompt_embeds"][None], one["references"][None]).float()
 
     moved = []
     for one in probes:

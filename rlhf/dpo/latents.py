@@ -8,6 +8,7 @@ file's name is a hash of what it was made of: media, prompt, encoders' weights, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,18 +17,18 @@ import torch
 from torch import Tensor
 
 from generator.faults import NotFiniteError
+from generator.media.video import read_clip
 from generator.records import SamplerSettings
 from generator.sample import read_reference
-from generator.video import read_clip
 from rlhf.export.row import ExportRow
-from rlhf.training.cache import fill, read_tensors
+from rlhf.training.cache import digest, fill, frozen_sha256, read_tensors
 from rlhf.training.draws import Tensors
-from rlhf.training.fingerprint import digest, frozen_sha256
 
 if TYPE_CHECKING:
     from generator.model.pipeline import AnyIDPipeline
 
 
+@dataclass(eq=False)
 class CachedPairs(Sequence[dict[str, Tensor]]):
     """The tensors of each pair, read from their files when asked for.
 
@@ -35,9 +36,7 @@ class CachedPairs(Sequence[dict[str, Tensor]]):
     D).
     """
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        """Remember the files; nothing is read."""
-        self.paths = list(paths)
+    paths: Sequence[Path]
 
     def __len__(self) -> int:
         """Number of pairs."""
@@ -53,11 +52,7 @@ class CachedPairs(Sequence[dict[str, Tensor]]):
         return CachedPairs([path for path, keep in zip(self.paths, chosen, strict=True) if keep])
 
     def __getitem__(self, index: Any) -> Any:
-        """One pair's tensors, in float32.
-
-        Raises:
-            CacheError: its file is not readable, or not finite.
-        """
+        """One pair's tensors, in float32; raises as `read_tensors`."""
         if isinstance(index, slice):
             return CachedPairs(self.paths[index])
         return read_tensors(self.paths[index])
@@ -114,12 +109,7 @@ def encoders_sha256(pipeline: AnyIDPipeline) -> str:
 
 
 def pair_key(row: ExportRow, encoders: str) -> str:
-    """Hash of everything that a pair's tensors are made of.
-
-    Args:
-        row: the pair.
-        encoders: see `encoders_sha256`.
-    """
+    """Hash of everything that a pair's tensors are made of, with `encoders_sha256`."""
     return digest(
         {
             "encoders": encoders,
@@ -133,10 +123,6 @@ def pair_key(row: ExportRow, encoders: str) -> str:
 @torch.no_grad()
 def empty_condition(pipeline: AnyIDPipeline, pair: Tensors) -> dict[str, Tensor]:
     """The unified empty condition of a pair, as the sampler's guidance uses it.
-
-    Args:
-        pipeline: with VAE, tokenizer and text encoder.
-        pair: its tensors.
 
     Returns:
         `references` (C, R, h, w) of zero pixels, and `prompt_embeds` (L, D) of no text.
@@ -155,10 +141,6 @@ def empty_condition(pipeline: AnyIDPipeline, pair: Tensors) -> dict[str, Tensor]
 @torch.no_grad()
 def encode_pair(pipeline: AnyIDPipeline, row: ExportRow) -> dict[str, Tensor]:
     """Encode one pair as it was sampled: references cut and read as the sampler does.
-
-    Args:
-        pipeline: with VAE, tokenizer and text encoder.
-        row: the pair.
 
     Returns:
         `clean` (2, C, F, h, w), `references` (C, R, h, w) and `prompt_embeds` (L, D).

@@ -25,34 +25,22 @@ _FORBIDDEN = """\
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What a card tells. Nobody is named in it.
+    """What a card tells. Nobody is named in it."""
 
-    Attributes:
-        name: of the version.
-        base: name of the base model.
-        line: names of the versions whose adapters go on the base, the oldest first, this one last.
-        rule: of the export.
-        content_hash: of the export, sha256.
-        weights_sha256: of this version's own adapter.
-        pairs: what the pairs were made of.
-        consents: pairs per use that their people agree to today.
-        withdrawn: why data of the export were erased; empty where nothing was.
-        settings: settings of the training that differ from the defaults.
-        figures: closing figures of the training.
-        evaluation: `identity` and `controllability`, each with `win_rate`, `low`, `high` and `n`, or empty.
-    """
-
-    name: str
-    base: str
+    name: str  # of the version
+    base: str  # name of the base model
+    #: Names of the versions whose adapters go on the base, the oldest first, this one last.
     line: Sequence[str]
-    rule: ExportRule
-    content_hash: str
-    weights_sha256: str
-    pairs: PairFacts
-    consents: Mapping[str, int]
-    withdrawn: str = ""
+    rule: ExportRule  # of the export
+    content_hash: str  # of the export, sha256
+    weights_sha256: str  # of this version's own adapter
+    pairs: PairFacts  # what the pairs were made of
+    consents: Mapping[str, int]  # pairs per use that their people agree to today
+    withdrawn: str = ""  # why data of the export were erased; empty where nothing was
+    #: Settings of the training that differ from the defaults.
     settings: Mapping[str, str] = field(default_factory=dict)
-    figures: Mapping[str, Any] = field(default_factory=dict)
+    figures: Mapping[str, Any] = field(default_factory=dict)  # closing figures of the training
+    #: `identity` and `controllability`, each with `win_rate`, `low`, `high` and `n`, or empty.
     evaluation: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
@@ -131,7 +119,7 @@ def _training(facts: CardFacts) -> list[str]:
 
 def _evaluation(facts: CardFacts) -> list[str]:
     return [
-        f"{track} win rate against its parent on held-out people, by the oracle: {found['win_rate']:.3f} "
-        f"(95 % interval {found['low']:.3f} to {found['high']:.3f}, n = {found['n']})."
-        for track, found in facts.evaluation.items()
+        f"{track} win rate against its parent on held-out people, by the oracle: {figures['win_rate']:.3f} "
+        f"(95 % interval {figures['low']:.3f} to {figures['high']:.3f}, n = {figures['n']})."
+        for track, figures in facts.evaluation.items()
     ] or ["Not evaluated."]

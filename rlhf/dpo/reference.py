@@ -17,8 +17,8 @@ from rlhf.dpo.branch_parallel import Partner
 from rlhf.dpo.config import FlowDPOConfig
 from rlhf.dpo.policy import FlowPolicy
 from rlhf.training import processes
+from rlhf.training.cache import digest, frozen_sha256
 from rlhf.training.draws import PairDraws, Tensors
-from rlhf.training.fingerprint import digest, frozen_sha256
 from rlhf.training.lora import frozen_policy
 from rlhf.training.sharding import is_sharded
 
@@ -94,11 +94,7 @@ def open_bank(
 
 
 def identify(policy: FlowPolicy) -> dict[str, Any]:
-    """Which frozen policy this is and where it computes.
-
-    Args:
-        policy: with whole weights, not shared out yet.
-    """
+    """Which frozen policy this is, of whole weights that are not shared out yet, and where it computes."""
     # Heads and the side of the references are in no weight. Names with _ say where it was loaded from.
     config = dict(getattr(policy.transformer, "config", {}))
     return {

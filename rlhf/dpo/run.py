@@ -27,12 +27,10 @@ from typing import TYPE_CHECKING, Any
 
 from peft import LoraConfig
 
-from generator.adapter_files import ADAPTER_FILE, COMFYUI_FILE
+from generator.adapter_files import COMFYUI_FILE
 from generator.frozen_set import FrozenSetError
-from generator.media import file_sha256
 from generator.records import SamplerSettings
 from generator.rundir import RunDir, RunError
-from generator.sample import load_model
 from rlhf.dpo.branch_parallel import Partner
 from rlhf.dpo.config import FlowDPOConfig
 from rlhf.dpo.held_out import NUM_PROBES, SEED, HeldOut, split_by_identity
@@ -43,15 +41,12 @@ from rlhf.dpo.trainer import FlowDPOTrainer
 from rlhf.export.freezing import Export, read_export
 from rlhf.export.row import ExportRow
 from rlhf.training import processes
+from rlhf.training.command import adapt, expect_read, load, mean_at_end, train_and_sample
 from rlhf.training.draws import PairDraws, Tensors
 from rlhf.training.instances import TrainingInstance, target_settings
-from rlhf.training.lora import add_adapter, save_adapter
-from rlhf.training.precision import set_up, settle, to_bfloat16
-from rlhf.training.samples import Samples, sampling_pipeline
-from rlhf.training.sharding import expect_several, shard
+from rlhf.training.lora import save_adapter
+from rlhf.training.sharding import shard
 from rlhf.training.sigterm import Stop
-from rlhf.training.trainer import train
-from rlhf.training.unread_prompts import expect_read
 
 if TYPE_CHECKING:
     from generator.model.pipeline import AnyIDPipeline
@@ -61,21 +56,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Data:
-    """What a run trains on and watches.
+    """What a run trains on and watches."""
 
-    Attributes:
-        train: pairs that are trained on.
-        weights: of their gradients, 1 on average; None for 1 each.
-        held_out: pairs of people who are held out.
-        num_identities: of trained and held-out people.
-        probes: see `rlhf.dpo.held_out.HeldOut`.
-    """
-
-    train: CachedPairs
-    weights: list[float] | None
-    held_out: CachedPairs
-    num_identities: tuple[int, int]
-    probes: Sequence[Tensors]
+    train: CachedPairs  # pairs that are trained on
+    weights: list[float] | None  # of their gradients, 1 on average; None for 1 each
+    held_out: CachedPairs  # pairs of people who are held out
+    num_identities: tuple[int, int]  # of trained and held-out people
+    probes: Sequence[Tensors]  # see `rlhf.dpo.held_out.HeldOut`
 
 
 def main(run: RunDir, attached: bool) -> None:
@@ -94,11 +81,8 @@ def main(run: RunDir, attached: bool) -> None:
         except KeyError as missing:
             raise RunError(f"{run.path / 'request.json'} has no {missing}") from None
         partner = Partner() if config.branch_parallel else None
-        expect_several(config)
         export = _open_export(folder)
-        config, precision = settle(run, config)
-        pipeline = load_model(run, model, transformer_device="cpu" if config.sharded else None)
-        config = replace(config, time_shift=config.time_shift or float(pipeline.scheduler.config.flow_shift))
+        pipeline, config, precision = load(run, model, config)
         if processes.is_main():
             print(explain_beta(config.beta), flush=True)
         cache = run.resolve(request.get("cache", "cache"))
@@ -109,24 +93,14 @@ def main(run: RunDir, attached: bool) -> None:
         transformer, save = pipeline.transformer, type(pipeline).save_lora_weights
         del pipeline  # VAE and text encoder have done their work
         trainer, lora = make_trainer(run, transformer, config, data, stop, cache / "bank", partner)
-        samples = Samples(
-            run.path / "samples",
-            to_show(rows, config),
-            config,
-            lambda: sampling_pipeline(run, model, transformer),
-            trainer.average,
-        )
-        trainer.add_callback(samples)
-        train(run, trainer, stop)
-        if not trainer.early_end:
-            samples.take(config.steps)
+        train_and_sample(run, trainer, stop, config, model, to_show(rows, config))
         result_step = trainer.roll_back()
         if processes.is_main():
             with trainer.average.in_place():
-                save_adapter(run.path / "adapter", transformer, lora, save)
+                trained = save_adapter(run.path / "adapter", transformer, lora, save)
             add_comfyui(run.path / "adapter")
-            result = _result(run, config, data, trainer.early_end, result_step)
-            run.write_result({**result, "precision": precision.to_json()})
+            figures = _figures(run, config, data, trainer.early_end, result_step)
+            run.write_result({**trained, **figures, "precision": precision.to_json()})
 
 
 def add_comfyui(adapter: Path) -> None:
@@ -142,12 +116,7 @@ def add_comfyui(adapter: Path) -> None:
 def prepare(
     pipeline: AnyIDPipeline, rows: list[ExportRow], config: FlowDPOConfig, cache: Path, stop: Stop
 ) -> Data:
-    """Encode every pair once and part them by identity.
-
-    Raises:
-        ValueError: chosen and rejected of a pair differ in size or length.
-        SystemExit: stopped by SIGTERM (status 143).
-    """
+    """Encode every pair once and part them by identity."""
     pairs = cache_pairs(pipeline, rows, cache, on_pair=lambda done: stop.leave_if_requested())
     is_held = split_by_identity([row.id_group for row in rows], config.held_out)
     trained = [row for row, held in zip(rows, is_held, strict=True) if not held]
@@ -173,17 +142,8 @@ def make_trainer(
     banks: Path,
     partner: Partner | None,
 ) -> tuple[FlowDPOTrainer, LoraConfig]:
-    """The trainer around a transformer with a new adapter, and the adapter's configuration.
-
-    Raises:
-        RunError: a bank of reference errors is not what this policy answers.
-    """
-    if config.bf16:
-        to_bfloat16(transformer)
-    lora = add_adapter(
-        transformer, rank=config.rank, alpha=config.alpha, targets=config.targets, seed=config.seed
-    )
-    set_up(transformer, config)
+    """The trainer around a transformer with a new adapter, and the adapter's configuration."""
+    lora = adapt(transformer, config)
     guard_mu = config.guard_mu if config.guard == "sdpo" else None
     policy = FlowPolicy(
         transformer, guard_mu=guard_mu, split_branches=config.split_branches or partner is not None
@@ -220,11 +180,7 @@ def posterior_weights(rows: Sequence[ExportRow]) -> list[float]:
 def to_show(
     rows: Sequence[ExportRow], config: FlowDPOConfig
 ) -> list[tuple[TrainingInstance, SamplerSettings]]:
-    """Inputs of pairs to make clips of, at the size of their videos; people who are held out come first.
-
-    Raises:
-        ValueError: a video that cannot be read.
-    """
+    """Inputs of pairs to make clips of, at the size of their videos; people who are held out come first."""
     held = split_by_identity([row.id_group for row in rows], config.held_out)
     ordered = sorted(zip(rows, held, strict=True), key=lambda item: not item[1])
     shown = [
@@ -237,7 +193,7 @@ def to_show(
         )
         for row, _ in ordered[: config.sample_count if config.sample_every else 0]
     ]
-    return [(one, target_settings(one.target)) for one in shown]
+    return [(instance, target_settings(instance.target)) for instance in shown]
 
 
 def explain_beta(beta: float) -> str:
@@ -256,20 +212,17 @@ def _open_export(folder: Path) -> Export:
     return export
 
 
-def _result(
+def _figures(
     run: RunDir, config: FlowDPOConfig, data: Data, early_end: str | None, result_step: int
 ) -> dict[str, Any]:
-    """Closing figures; the last loss and the accuracy are means over the last tenth of the steps."""
+    """Closing figures."""
     lines = run.read_metrics()
-    last = lines[-max(1, len(lines) // 10) :]
     judged = next(line for line in lines if line["step"] == result_step)
     watched = ("held_out/", "drift/empty")
     return {
-        "adapter": "adapter",
-        "adapter_sha256": file_sha256(run.path / "adapter" / ADAPTER_FILE),
         "first_loss": lines[0]["loss"],
-        "last_loss": sum(line["loss"] for line in last) / len(last),
-        "accuracy": sum(line["rewards/accuracies"] for line in last) / len(last),
+        "last_loss": mean_at_end(lines, "loss"),
+        "accuracy": mean_at_end(lines, "rewards/accuracies"),
         "steps": lines[-1]["step"],
         "early_end": early_end,
         "result_step": result_step,

@@ -21,7 +21,6 @@ from transformers import TrainerCallback
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 
-from generator.rundir import RunError
 from rlhf.dpo.bank import ReferenceBank
 from rlhf.dpo.best import Best
 from rlhf.dpo.branch_parallel import Partner, SharedDraws
@@ -98,7 +97,6 @@ class FlowDPOTrainer(RunTrainer, DPOTrainer):
         )
         self.config, self.bank, self.held_out, self.partner = config, bank, held_out, partner
         self.best = Best(config.max_excess)
-        self._met: list[Tensor] = []
         self._set_up_loss()
 
     def _set_up_loss(self) -> None:
@@ -117,19 +115,8 @@ class FlowDPOTrainer(RunTrainer, DPOTrainer):
         self._total_train_tokens, self._tp_size = 0, 1
         self.maybe_activation_offload_context = nullcontext()
 
-    def compute_loss(
-        self,
-        model: nn.Module,
-        inputs: dict[str, Any],
-        return_outputs: bool = False,
-        num_items_in_batch: Any = None,
-    ) -> Tensor:
-        """Errors under both policies, then TRL's loss.
-
-        Raises:
-            RunError: the loss is not finite.
-        """
-        draws = inputs["draws"]
+    def loss_of(self, model: nn.Module, draws: Sequence[Tensors]) -> Tensor:
+        """Errors under both policies, then TRL's loss."""
         ref_error = ref_errors(self.policy, draws, self.bank, self.partner)
         policy_error, scale = model(draws, self.partner)
         time, quantile, weight = (
@@ -137,31 +124,18 @@ class FlowDPOTrainer(RunTrainer, DPOTrainer):
             for name in ("time", "quantile", "weight")
         )
         at_time = time_weight(time, self.config.beta_schedule)
-        loss = self.preference_loss(scale_gradient(policy_error, weight) * at_time, ref_error * at_time)
-        if not torch.isfinite(loss):
-            raise RunError(f"the loss is {loss.item()}; lower learning_rate")
-        rows = [*policy_error.detach(), *ref_error, scale, quantile, at_time]
-        self._met.append(torch.stack([row.float() for row in rows]))
-        return loss
+        self.keep([*policy_error, *ref_error, scale, quantile, at_time])
+        return self.preference_loss(scale_gradient(policy_error, weight) * at_time, ref_error * at_time)
 
     def check_banks(self) -> None:
-        """Compute a few reference errors again.
-
-        Raises:
-            RunError: a bank is not what the frozen policy answers.
-        """
+        """Compute a few reference errors again; raises as `check_bank`."""
         if self.bank:
             check_bank(self.policy, self.draws, self.bank, self.config)
         if self.held_out and self.held_out.bank:
             check_bank(self.policy, self.held_out.draws, self.held_out.bank, self.config)
 
     def preference_loss(self, policy_error: Tensor, ref_error: Tensor) -> Tensor:
-        """TRL's loss of these errors, ().
-
-        Args:
-            policy_error: (2, B), row 0 chosen, row 1 rejected.
-            ref_error: as `policy_error`, without gradient.
-        """
+        """TRL's loss, (), of errors (2, B), row 0 chosen, row 1 rejected; `ref_error` has no gradient."""
         log_probs = -policy_error.reshape(-1, 1)
         zeros = torch.zeros_like(log_probs)
         outputs = SimpleNamespace(
@@ -183,7 +157,7 @@ class FlowDPOTrainer(RunTrainer, DPOTrainer):
         compute: Callable[..., Tensor] = self._compute_loss
         return compute(lambda **_: outputs, inputs, return_outputs=False)
 
-    def step_metrics(self) -> dict[str, float]:
+    def step_metrics(self, met: Tensor) -> dict[str, float]:
         """TRL's rewards, the errors behind them also by quarters of the times, and an evaluation pass.
 
         What TRL counts about tokens means nothing here. A chosen drift above 0 says that chosen videos got
@@ -193,8 +167,6 @@ class FlowDPOTrainer(RunTrainer, DPOTrainer):
         metrics = {name: sum(values) / len(values) for name, values in self._metrics["train"].items()}
         self._metrics["train"].clear()
         metrics = {name: value for name, value in metrics.items() if name.startswith("rewards/")}
-        met = self.accelerator.gather(torch.cat(self._met, 1).T.contiguous()).T
-        self._met.clear()
         policy, ref, scale, quantile, at_time = met[:2], met[2:4], met[4], met[5], met[6]
         rewards = implicit_rewards(policy * at_time, ref * at_time, beta=self.beta)
         margin, drift = rewards[0] - rewards[1], policy - ref
@@ -216,10 +188,10 @@ class FlowDPOTrainer(RunTrainer, DPOTrainer):
             **metrics,
             **{name: value.mean().item() for name, value in everything.items()},
             **quartile_means(by_time, quantile),
-            **self._look(),
+            **self._evaluation(),
         }
 
-    def _look(self) -> dict[str, float]:
+    def _evaluation(self) -> dict[str, float]:
         """Figures on held-out pairs with the averaged weights, where they are due."""
         step = self.state.global_step
         if self.held_out is None or (step % self.config.evaluate_every and step != self.config.steps):
@@ -249,7 +221,3 @@ class FlowDPOTrainer(RunTrainer, DPOTrainer):
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         super()._save(output_dir, state_dict)
         self.best.save(Path(output_dir or self.folder) / BEST)
-
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Ours, not TRL's."""
-        RunTrainer.log(self, logs, start_time)

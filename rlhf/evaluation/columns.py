@@ -21,6 +21,12 @@ class Column(Stored):
     )
 
 
+#: The dimensions that VBench calls quality.
+VBENCH = (
+    *("subject_consistency", "background_consistency", "temporal_flickering", "motion_smoothness"),
+    *("dynamic_degree", "aesthetic_quality", "imaging_quality"),
+)
+
 COLUMNS = (
     Column("holi_arc", "Holi-Arc", "holi_arc", "Holi-Arc"),
     Column("holi_cur", "Holi-Cur", "holi_cur", "Holi-Cur"),
@@ -37,13 +43,7 @@ COLUMNS = (
     Column("bg_oracle", "Bg. (oracle)", "oracle", "Bg."),
     Column("sta", "Sta.", "quality", "Sta."),
     Column("dyn", "Dyn.", "quality", "Dyn."),
-    Column("vbench_subject_consistency", "VBench subject consistency", "vbench"),
-    Column("vbench_background_consistency", "VBench background consistency", "vbench"),
-    Column("vbench_temporal_flickering", "VBench temporal flickering", "vbench"),
-    Column("vbench_motion_smoothness", "VBench motion smoothness", "vbench"),
-    Column("vbench_dynamic_degree", "VBench dynamic degree", "vbench"),
-    Column("vbench_aesthetic_quality", "VBench aesthetic quality", "vbench"),
-    Column("vbench_imaging_quality", "VBench imaging quality", "vbench"),
+    *(Column(f"vbench_{name}", f"VBench {name.replace('_', ' ')}", "vbench") for name in VBENCH),
     Column("identity", "Identity track (oracle)", "oracle"),
     Column("controllability", "Controllability track (oracle)", "oracle"),
 )

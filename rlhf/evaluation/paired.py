@@ -16,31 +16,18 @@ Groups = Sequence[Sequence[float]]
 
 @dataclass(frozen=True)
 class Comparison:
-    """The candidate against the baseline by one score.
+    """The candidate against the baseline by one score."""
 
-    Attributes:
-        win_rate: share of comparisons that the candidate wins; a tie counts half.
-        low: lower end of the 95 % interval of `win_rate`.
-        high: upper end.
-        n: comparisons: videos of an instance and seed that both models have.
-        num_identities: independent ones among them; below about ten, no interval is to be trusted.
-        baseline_mean: mean score of the baseline.
-        candidate_mean: mean score of the candidate.
-        gain: candidate_mean - baseline_mean.
-        gain_low: lower end of its 95 % interval.
-        gain_high: upper end.
-    """
-
-    win_rate: float
-    low: float
-    high: float
-    n: int
-    num_identities: int
-    baseline_mean: float
-    candidate_mean: float
-    gain: float
-    gain_low: float
-    gain_high: float
+    win_rate: float  # share of comparisons that the candidate wins; a tie counts half
+    low: float  # lower end of the 95 % interval of `win_rate`
+    high: float  # upper end
+    n: int  # comparisons: videos of an instance and seed that both models have
+    num_identities: int  # independent ones among them; below about ten, no interval is to be trusted
+    baseline_mean: float  # mean score of the baseline
+    candidate_mean: float  # mean score of the candidate
+    gain: float  # candidate_mean - baseline_mean
+    gain_low: float  # lower end of its 95 % interval
+    gain_high: float  # upper end
     interval: str = "percentile bootstrap over identities, 95 %"
 
     def to_json(self) -> dict[str, float | int | str]:

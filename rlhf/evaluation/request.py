@@ -13,23 +13,24 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from generator.media import file_sha256
+from generator.files import file_sha256
 from generator.records import SamplerSettings, ShownReference
 from generator.rundir import RunDir, RunError
 from generator.validation import Count, read, record
 from rlhf.evaluation.benchmark.set import Benchmark, read_benchmark
 from rlhf.evaluation.columns import PAPER_ABLATIONS
 from rlhf.evaluation.records import EvaluationInstance
+from rlhf.evaluation.stored import in_current_keys
 
 Prompts = Literal["differential", "standard"]
 
-#: Folders of a run folder that no arm may be called by.
+#: Folders of a run folder that no system may be called by.
 _TAKEN = {"scores"}
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 @record
-class Arm:
+class System:
     """One row of the table: a model, or videos that were made elsewhere."""
 
     name: str = Field(description="of its folder")
@@ -56,17 +57,17 @@ class Arm:
 
     @classmethod
     def from_json(cls, name: str, item: Mapping[str, Any]) -> Self:
-        """Read one entry of `arms`.
+        """Read one entry of `systems`.
 
         Raises:
             ValueError: neither a model nor videos or both, or a value out of its range.
         """
         if not _NAME.fullmatch(name) or name in _TAKEN:
-            raise ValueError(f"arm {name!r} is no folder's name; use letters, digits, - and _")
+            raise ValueError(f"system {name!r} is no folder's name; use letters, digits, - and _")
         try:
             return read(cls, {"label": name.replace("_", " "), **item, "name": name})
         except ValueError as error:
-            raise ValueError(f"arm {name}: {error}") from None
+            raise ValueError(f"system {name}: {error}") from None
 
     def to_json(self) -> dict[str, Any]:
         """What the result says of it."""
@@ -79,17 +80,17 @@ class EvaluationRequest:
 
     set_name: str = Field(description="of the instances")
     set_sha256: str = Field(description="see set_sha256")
-    instances: tuple[EvaluationInstance, ...] = Field(description="what is asked of every arm")
+    instances: tuple[EvaluationInstance, ...] = Field(description="what is asked of every system")
     seeds: tuple[int, ...] = Field(description="of each instance's videos")
-    arms: tuple[Arm, ...] = Field(description="by name")
-    settings: SamplerSettings | None = Field(description="of the sampler; None where no arm has a model")
+    systems: tuple[System, ...] = Field(description="by name")
+    settings: SamplerSettings | None = Field(description="of the sampler; None where no system has a model")
     compare: tuple[str, str] | None = Field(description="baseline and candidate of the headline's win rates")
-    reference: str | None = Field(description="the arm against which differences are taken")
+    reference: str | None = Field(description="the system against which differences are taken")
     metrics: tuple[str, ...] = Field(description="by name")
     metric_settings: Mapping[str, Mapping[str, Any]] = Field(description="by metric")
     models_folder: Path | None = Field(description="of weights")
     allow_non_commercial: bool = Field(description="whether weights that forbid commercial use may be used")
-    ablations: Mapping[str, str] = Field(description="the paper's name of each arm that is one")
+    ablations: Mapping[str, str] = Field(description="the paper's name of each system that is one")
 
 
 def read_request(run: RunDir, item: Mapping[str, Any]) -> EvaluationRequest:
@@ -99,29 +100,30 @@ def read_request(run: RunDir, item: Mapping[str, Any]) -> EvaluationRequest:
         RunError: a field is missing or does not fit; one line names it.
         ValueError: likewise.
     """
+    item = in_current_keys(item)
     try:
         asked = _read_set(run, item)
         seeds = tuple(int(seed) for seed in item.get("seeds", asked.seeds))
-        arms = tuple(Arm.from_json(name, arm) for name, arm in sorted(item["arms"].items()))
+        systems = tuple(System.from_json(name, system) for name, system in sorted(item["systems"].items()))
         settings = read(SamplerSettings, item["settings"]) if "settings" in item else None
     except (KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{run.path / 'request.json'} is no request to evaluate: {error}") from None
-    _check(asked.instances, seeds, arms, settings)
-    compare = _compared(item.get("compare"), arms)
+    _check(asked.instances, seeds, systems, settings)
+    compare = _compared(item.get("compare"), systems)
     return EvaluationRequest(
         set_name=asked.name,
         set_sha256=asked.sha256,
         instances=asked.instances,
         seeds=seeds,
-        arms=arms,
+        systems=systems,
         settings=settings,
         compare=compare,
-        reference=_arm(item.get("reference", compare[1] if compare else None), arms, "reference"),
+        reference=_system(item.get("reference", compare[1] if compare else None), systems, "reference"),
         metrics=tuple(dict.fromkeys(item.get("metrics", ["oracle"]))),
         metric_settings=item.get("metric_settings", {}),
         models_folder=run.resolve(item["models_folder"]) if item.get("models_folder") else None,
         allow_non_commercial=bool(item.get("allow_non_commercial", False)),
-        ablations=_ablations(item.get("ablations", {}), arms),
+        ablations=_ablations(item.get("ablations", {}), systems),
     )
 
 
@@ -134,7 +136,7 @@ def read_instances(run: RunDir, item: Mapping[str, Any]) -> tuple[EvaluationInst
     """
     if "path" in item.get("set", {}):
         return _placed(run, read_benchmark(run.resolve(item["set"]["path"]), check_media=False))
-    return tuple(EvaluationInstance.from_json(one) for one in item["instances"])
+    return tuple(EvaluationInstance.from_json(instance) for instance in item["instances"])
 
 
 def set_sha256(instances: tuple[EvaluationInstance, ...], resolve: Callable[[str], Path]) -> str:
@@ -172,8 +174,8 @@ def _read_set(run: RunDir, item: Mapping[str, Any]) -> _Set:
     """What is asked for, and that it is what was named."""
     named = item.get("set", {})
     if "path" in named:
-        card = (found := read_benchmark(run.resolve(named["path"]))).card
-        asked = _Set(card.name, card.sha256, _placed(run, found), found.seeds)
+        card = (benchmark := read_benchmark(run.resolve(named["path"]))).card
+        asked = _Set(card.name, card.sha256, _placed(run, benchmark), benchmark.seeds)
     else:
         instances = read_instances(run, item)
         asked = _Set(str(named.get("name", "")), set_sha256(instances, run.resolve), instances)
@@ -186,9 +188,12 @@ def _read_set(run: RunDir, item: Mapping[str, Any]) -> _Set:
     return asked
 
 
-def _placed(run: RunDir, found: Benchmark) -> tuple[EvaluationInstance, ...]:
+def _placed(run: RunDir, benchmark: Benchmark) -> tuple[EvaluationInstance, ...]:
     """The instances of a set, with paths that start at the run folder."""
-    return tuple(_moved(one, lambda path: run.relative(found.resolve(path))) for one in found.instances)
+    return tuple(
+        _moved(instance, lambda path: run.relative(benchmark.resolve(path)))
+        for instance in benchmark.instances
+    )
 
 
 def _moved(instance: EvaluationInstance, move: Callable[[str], str]) -> EvaluationInstance:
@@ -206,12 +211,12 @@ def _moved(instance: EvaluationInstance, move: Callable[[str], str]) -> Evaluati
 def _check(
     instances: tuple[EvaluationInstance, ...],
     seeds: tuple[int, ...],
-    arms: tuple[Arm, ...],
+    systems: tuple[System, ...],
     settings: SamplerSettings | None,
 ) -> None:
-    if not (instances and seeds and arms):
+    if not (instances and seeds and systems):
         raise RunError(
-            f"{len(instances)} instances, {len(seeds)} seeds and {len(arms)} arms: there is nothing to "
+            f"{len(instances)} instances, {len(seeds)} seeds and {len(systems)} systems: there is nothing to "
             "evaluate; give one of each at least"
         )
     names = [instance.instance_id for instance in instances]
@@ -222,28 +227,32 @@ def _check(
         raise RunError(f"instance {bad[0]!r} cannot name a file; use letters, digits, - and _")
     if blind := [instance.instance_id for instance in instances if not instance.references]:
         raise RunError(f"instance {blind[0]} has no reference; give at least the primary one")
-    if settings is None and (sampled := [arm.name for arm in arms if arm.model is not None]):
-        raise RunError(f"arm {sampled[0]} has a model but the request has no settings to sample with")
+    if settings is None and (sampled := [system.name for system in systems if system.model is not None]):
+        raise RunError(f"system {sampled[0]} has a model but the request has no settings to sample with")
 
 
-def _arm(name: Any, arms: tuple[Arm, ...], what: str) -> str | None:
-    if name is not None and name not in [arm.name for arm in arms]:
-        raise RunError(f"{what} names arm {name!r}; there are {', '.join(arm.name for arm in arms)}")
+def _system(name: Any, systems: tuple[System, ...], what: str) -> str | None:
+    if name is not None and name not in [system.name for system in systems]:
+        raise RunError(
+            f"{what} names system {name!r}; there are {', '.join(system.name for system in systems)}"
+        )
     return None if name is None else str(name)
 
 
-def _compared(names: Any, arms: tuple[Arm, ...]) -> tuple[str, str] | None:
+def _compared(names: Any, systems: tuple[System, ...]) -> tuple[str, str] | None:
     if names is None:
         return None
     if not isinstance(names, list) or len(names) != 2:
         raise RunError(f"compare is {names!r}; name a baseline and a candidate")
-    baseline, candidate = (str(_arm(name, arms, "compare")) for name in names)
+    baseline, candidate = (str(_system(name, systems, "compare")) for name in names)
     return baseline, candidate
 
 
-def _ablations(found: Mapping[str, str], arms: tuple[Arm, ...]) -> Mapping[str, str]:
-    for name, ablation in found.items():
-        _arm(name, arms, "ablations")
+def _ablations(ablations: Mapping[str, str], systems: tuple[System, ...]) -> Mapping[str, str]:
+    for name, ablation in ablations.items():
+        _system(name, systems, "ablations")
         if ablation not in PAPER_ABLATIONS:
-            raise RunError(f"arm {name} is ablation {ablation!r}; the paper has {', '.join(PAPER_ABLATIONS)}")
-    return found
+            raise RunError(
+                f"system {name} is ablation {ablation!r}; the paper has {', '.join(PAPER_ABLATIONS)}"
+            )
+    return ablations

@@ -19,9 +19,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from generator.media.encoder import write_clip
+from generator.media.video import read_clip
 from generator.records import SamplerSettings
-from generator.video import read_clip, write_clip
 from rlhf.evaluation.benchmark.card import BenchmarkError
+from rlhf.evaluation.benchmark.commands import run_and_print
 from rlhf.evaluation.benchmark.entry import ENTRY_FILE, EntryFacts, Key, read_entry, video_name
 from rlhf.evaluation.benchmark.set import Benchmark, read_benchmark
 
@@ -43,20 +45,13 @@ class VideoModel(Protocol):
 
 @dataclass(frozen=True)
 class Runner:
-    """A model that diffusers has.
+    """A model that diffusers has."""
 
-    Attributes:
-        model: its name in tables.
-        licence: of its weights.
-        source: of its weights.
-        settings: of the videos that it was released with.
-        load: from a local folder, with settings and whether non-commercial parts are allowed.
-    """
-
-    model: str
-    licence: str
-    source: str
-    settings: SamplerSettings
+    model: str  # its name in tables
+    licence: str  # of its weights
+    source: str  # of its weights
+    settings: SamplerSettings  # of the videos that it was released with
+    #: From a local folder, with settings and whether non-commercial parts are allowed.
     load: Callable[[Path, SamplerSettings, bool], VideoModel]
 
     def facts(self, settings: SamplerSettings, benchmark: Benchmark) -> EntryFacts:
@@ -78,14 +73,7 @@ def make_entry(
     load: Callable[[], VideoModel],
     note: Callable[[str], object] = print,
 ) -> dict[str, Any]:
-    """Make every video of a set that the folder does not hold yet.
-
-    Args:
-        folder: of the entry; made when missing.
-        facts: of the model that is loaded.
-        benchmark: the set.
-        load: gives the model; called only when a video is missing.
-        note: told of every video that is made.
+    """Make every video of a set that the folder lacks; the model is loaded only if one is missing.
 
     Returns:
         `made`, `kept`, and why videos `failed`.
@@ -179,21 +167,19 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--allow-non-commercial", action="store_true")
     options = parser.parse_args(arguments)
-    try:
-        runner, benchmark = RUNNERS[options.model], read_benchmark(options.set)
-        settings = replace(runner.settings, **_read_changes(options.settings))
-        said = make_entry(
-            options.folder,
-            runner.facts(settings, benchmark),
-            benchmark,
-            lambda: runner.load(options.weights, settings, options.allow_non_commercial),
-            note=lambda line: print(line, file=sys.stderr),
-        )
-    except (ValueError, OSError, ImportError) as error:  # a checkpoint may need a package of its own
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
-    print(json.dumps(said, indent=1, ensure_ascii=False))
-    return 0
+    return run_and_print(lambda: _make(options))
+
+
+def _make(options: argparse.Namespace) -> dict[str, Any]:
+    runner, benchmark = RUNNERS[options.model], read_benchmark(options.set)
+    settings = replace(runner.settings, **_read_changes(options.settings))
+    return make_entry(
+        options.folder,
+        runner.facts(settings, benchmark),
+        benchmark,
+        lambda: runner.load(options.weights, settings, options.allow_non_commercial),
+        note=lambda line: print(line, file=sys.stderr),
+    )
 
 
 def _read_changes(text: str) -> dict[str, Any]:

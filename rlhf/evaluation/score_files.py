@@ -1,6 +1,6 @@
 """One file a video keeps what was said of it, so that a run that was killed looks at nothing twice.
 
-    scores/<arm>/<instance_id>-<seed>.json
+    scores/<system>/<instance_id>-<seed>.json
         {"video_sha256", "instance_sha256", "metrics": {sha256 of the facts: {"values", "holes", "details"}}}
 
 What is there is believed while video, instance and the metric's facts are the same. What failed is tried
@@ -15,15 +15,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from generator.media import file_sha256, replacing
+from generator.files import file_sha256, replacing
 from generator.rundir import RunDir
-from rlhf.evaluation.arms import Wanted
 from rlhf.evaluation.records import NOT_ASKED, Metric, MetricFacts
+from rlhf.evaluation.videos import Wanted
 
 
 def score_file(run: RunDir, video: Wanted) -> Path:
     """Where the scores of a video are kept."""
-    return run.path / "scores" / video.arm.name / f"{video.name}.json"
+    return run.path / "scores" / video.system.name / f"{video.name}.json"
 
 
 def score_video(
@@ -44,16 +44,16 @@ def score_video(
     target = score_file(run, video)
     key = {"video_sha256": file_sha256(video.path), "instance_sha256": instance_sha256}
     known = _read(target, key)
-    found = {
-        facts.sha256: known.get(facts.sha256) or _look(run, video, video.path, metric, facts)
+    scores = {
+        facts.sha256: known.get(facts.sha256) or _score(run, video, video.path, metric, facts)
         for metric, facts in metrics.values()
     }
-    if found != known:
+    if scores != known:
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as temporary:
-            text = json.dumps({**key, "metrics": found}, sort_keys=True, indent=1, allow_nan=False)
+            text = json.dumps({**key, "metrics": scores}, sort_keys=True, indent=1, allow_nan=False)
             temporary.write_text(text + "\n", encoding="utf-8")
-    return found
+    return scores
 
 
 def _read(path: Path, key: Mapping[str, str]) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def _read(path: Path, key: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _look(run: RunDir, video: Wanted, path: Path, metric: Metric, facts: MetricFacts) -> dict[str, Any]:
+def _score(run: RunDir, video: Wanted, path: Path, metric: Metric, facts: MetricFacts) -> dict[str, Any]:
     try:
         said = metric.score(path, video.instance, run.resolve)
     except (ValueError, OSError) as error:

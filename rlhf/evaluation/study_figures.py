@@ -18,7 +18,7 @@ from rlhf.evaluation.study_plan import Criterion
 from rlhf.records import Verdict, choice_of
 from rlhf.votes.agreement import Agreement, agreement_of
 from rlhf.votes.bradley_terry import Comparison, refit, strengths
-from rlhf.votes.vote import COVERAGE, Estimate, share
+from rlhf.votes.vote import Estimate, share, with_percentiles
 
 Floats = NDArray[np.float64]
 
@@ -30,44 +30,28 @@ OUTCOMES = {Verdict.FIRST: 0, Verdict.SECOND: 1, Verdict.TIE: 2}
 
 @dataclass(frozen=True)
 class Answer:
-    """What one participant said of one pair of videos.
+    """What one participant said of one pair of videos."""
 
-    Attributes:
-        participant: key of the person.
-        pair: key of the pair.
-        first: the model of the first video.
-        second: the other model.
-        first_on_left: whether the first video stood on the left.
-        verdicts: first, second or tie, by each criterion.
-    """
-
-    participant: int
-    pair: int
-    first: str
-    second: str
-    first_on_left: bool
-    verdicts: Mapping[Criterion, Verdict]
+    participant: int  # key of the person
+    pair: int  # key of the pair
+    first: str  # the model of the first video
+    second: str  # the other model
+    first_on_left: bool  # whether the first video stood on the left
+    verdicts: Mapping[Criterion, Verdict]  # first, second or tie, by each criterion
 
 
 @dataclass(frozen=True)
 class CriterionFigures:
-    """One criterion.
+    """One criterion."""
 
-    Attributes:
-        win_rates: of each model, the share of its comparisons that it wins, ties half.
-        against: the same of each model against each other one; the pairs that met, both ways round.
-        strengths: log pi of each model by Davidson's model (`rlhf.votes.bradley_terry`), with mean 0.
-        ties: the share of answers that are ties.
-        left: the share of the other answers that are for the left; 0.5 where nobody favours a side.
-        agreement: of different people on the same pair.
-    """
-
-    win_rates: Mapping[str, Estimate]
+    win_rates: Mapping[str, Estimate]  # of each model, the share of its comparisons that it wins, ties half
+    #: The same of each model against each other one; the pairs that met, both ways round.
     against: Mapping[tuple[str, str], Estimate]
+    #: log pi of each model by Davidson's model (`rlhf.votes.bradley_terry`), with mean 0.
     strengths: Mapping[str, Estimate]
-    ties: Estimate
-    left: Estimate
-    agreement: Agreement
+    ties: Estimate  # the share of answers that are ties
+    left: Estimate  # the share of the other answers that are for the left; 0.5 where nobody favours a side
+    agreement: Agreement  # of different people on the same pair
 
     @property
     def ranking(self) -> list[str]:
@@ -78,25 +62,15 @@ class CriterionFigures:
         return sorted(ranked, key=lambda model: -(ranked[model].value or 0))
 
 
-def study_figures(
-    answers: Sequence[Answer], models: Sequence[str], *, seed: int = 0
-) -> dict[Criterion, CriterionFigures]:
-    """Everything that a study's answers say.
-
-    Args:
-        answers: of any number of participants.
-        models: all of the study's, in the order in which they are shown.
-        seed: of the bootstrap.
-    """
-    return {criterion: _figures(answers, list(models), criterion, seed) for criterion in Criterion}
+def study_figures(answers: Sequence[Answer], models: Sequence[str]) -> dict[Criterion, CriterionFigures]:
+    """Everything that a study's answers say of its models, which are given as they are shown."""
+    return {criterion: _figures(answers, list(models), criterion) for criterion in Criterion}
 
 
-def _figures(
-    answers: Sequence[Answer], models: list[str], criterion: Criterion, seed: int
-) -> CriterionFigures:
+def _figures(answers: Sequence[Answer], models: list[str], criterion: Criterion) -> CriterionFigures:
     matches = list(combinations(range(len(models)), 2))
     counts = _count(answers, models, matches, criterion)
-    draws = _resample(counts, seed)
+    draws = _resample(counts)
     decided = [answer for answer in answers if answer.verdicts[criterion] != Verdict.TIE]
     lefts = sum(choice_of(a.verdicts[criterion], first_on_left=a.first_on_left) == "left" for a in decided)
     against = {}
@@ -111,7 +85,7 @@ def _figures(
         strengths=_strengths(answers, models, matches, criterion, draws),
         ties=share(len(answers) - len(decided), len(answers), what="answers"),
         left=share(lefts, len(decided), what="answers for a side"),
-        agreement=agreement_of(_by_pair(answers, criterion), seed=seed),
+        agreement=agreement_of(_by_pair(answers, criterion)),
     )
 
 
@@ -130,12 +104,12 @@ def _count(
     return counts
 
 
-def _resample(counts: Floats, seed: int) -> Floats:
+def _resample(counts: Floats) -> Floats:
     """(DRAWS, matches, outcomes): counts over as many participants, drawn with replacement."""
     people = len(counts)
     if not people:
         return np.zeros((DRAWS, *counts.shape[1:]))
-    drawn = np.random.default_rng(seed).multinomial(people, np.full(people, 1 / people), size=DRAWS)
+    drawn = np.random.default_rng(0).multinomial(people, np.full(people, 1 / people), size=DRAWS)
     return np.einsum("dp,pmo->dmo", drawn.astype(float), counts)
 
 
@@ -182,16 +156,9 @@ def _strengths(
 
 
 def _with_interval(value: float, drawn: Floats, count: int, people: int) -> Estimate:
-    """A figure with the percentiles of its bootstrap samples."""
     if people < 2:
         return Estimate(value, None, None, count, "no interval because only one participant answered")
-    defined = drawn[~np.isnan(drawn)]
-    if len(defined) < COVERAGE * len(drawn):
-        missing = len(drawn) - len(defined)
-        reason = f"no interval because it is undefined in {missing} of {len(drawn)} bootstrap samples"
-        return Estimate(value, None, None, count, reason)
-    low, high = np.quantile(defined, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
-    return Estimate(value, float(low), float(high), count)
+    return with_percentiles(value, drawn, count)
 
 
 def _by_pair(answers: Sequence[Answer], criterion: Criterion) -> NDArray[np.int64]:

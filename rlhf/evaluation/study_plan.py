@@ -39,19 +39,12 @@ class Criterion(StrEnum):
 
 @dataclass(frozen=True)
 class Planned:
-    """One pair that one participant is shown.
+    """One pair that one participant is shown."""
 
-    Attributes:
-        item: index of the input.
-        first: the model that comes earlier in the list of models.
-        second: the other one.
-        first_on_left: whether the first model's video stands on the left.
-    """
-
-    item: int
-    first: str
-    second: str
-    first_on_left: bool
+    item: int  # index of the input
+    first: str  # the model that comes earlier in the list of models
+    second: str  # the other one
+    first_on_left: bool  # whether the first model's video stands on the left
 
 
 def plan_study(
@@ -100,26 +93,20 @@ def plan_study(
 def _combine(
     items: NDArray[np.int64], matches: NDArray[np.int64], used: NDArray[np.float64], rng: np.random.Generator
 ) -> list[tuple[int, int]]:
-    """Items with model pairs, the least used combinations first and none twice.
+    """Items (K) with model pairs (K), the least used combinations first and none twice.
 
     It is a transport of items to model pairs over ways that hold one each, whose linear programme has whole
     numbers as its corners. As even as both are, there always is one.
-
-    Args:
-        items: (K) some of them more than once.
-        matches: (K) model pairs.
-        used: (items, model pairs) how often others were shown each combination.
-        rng: breaks ties.
     """
     rows, columns = used.shape
-    found = scipy.optimize.linprog(
+    solution = scipy.optimize.linprog(
         (used + rng.random(used.shape) / 2).ravel(),
         A_eq=np.vstack([np.kron(np.eye(rows), np.ones(columns)), np.kron(np.ones(rows), np.eye(columns))]),
         b_eq=np.concatenate([np.bincount(items, minlength=rows), np.bincount(matches, minlength=columns)]),
         bounds=(0, 1),
         method="highs-ds",
     )
-    return [(int(item), int(match)) for item, match in np.argwhere(found.x.reshape(used.shape) > 0.5)]
+    return [(int(item), int(match)) for item, match in np.argwhere(solution.x.reshape(used.shape) > 0.5)]
 
 
 def _on_sides(
@@ -130,11 +117,7 @@ def _on_sides(
 ) -> list[Planned]:
     """Put videos on sides: of a model pair in turn; on even terms, as evens out what this person sees.
 
-    Args:
-        pairs: (item, model pair), in order.
-        matches: the model pairs.
-        sides: how much oftener the first model of each pair stood on the left than on the right; updated.
-        rng: decides where nothing else does.
+    `sides` says how much oftener the first model of each pair stood on the left so far, and is updated.
     """
     lefts: Counter[str] = Counter()
     planned = []

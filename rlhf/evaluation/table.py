@@ -25,36 +25,30 @@ DECIMALS = 6
 
 @dataclass(frozen=True)
 class ScoredVideo:
-    """What all metrics say of one video, or why they say nothing.
+    """What all metrics say of one video, or why they say nothing."""
 
-    Attributes:
-        arm: whose video it is.
-        instance_id: what was asked for.
-        identity: whose instance it is.
-        seed: of the video.
-        values: by column.
-        holes: by column, why there is no value.
-    """
-
-    arm: str
-    instance_id: str
-    identity: str
-    seed: int
-    values: Mapping[str, float] = field(default_factory=dict)
-    holes: Mapping[str, str] = field(default_factory=dict)
+    system: str  # whose video it is
+    instance_id: str  # what was asked for
+    identity: str  # whose instance it is
+    seed: int  # of the video
+    values: Mapping[str, float] = field(default_factory=dict)  # by column
+    holes: Mapping[str, str] = field(default_factory=dict)  # by column, why there is no value
 
 
 def summary(videos: Iterable[ScoredVideo], columns: Sequence[Column]) -> dict[str, dict[str, Any]]:
-    """Mean, interval and holes of every column, by arm.
+    """Mean, interval and holes of every column, by system.
 
     Returns:
-        `{arm: {column: {"mean", "low", "high", "n", "num_identities", "holes", "not_asked"}}}`; the first
+        `{system: {column: {"mean", "low", "high", "n", "num_identities", "holes", "not_asked"}}}`; the first
         three are None without a value, the interval also where one person has all of them.
     """
-    arms: dict[str, list[ScoredVideo]] = {}
+    systems: dict[str, list[ScoredVideo]] = {}
     for video in videos:
-        arms.setdefault(video.arm, []).append(video)
-    return {arm: {column.name: _cell(mine, column.name) for column in columns} for arm, mine in arms.items()}
+        systems.setdefault(video.system, []).append(video)
+    return {
+        system: {column.name: _cell(mine, column.name) for column in columns}
+        for system, mine in systems.items()
+    }
 
 
 def _cell(videos: Sequence[ScoredVideo], column: str) -> dict[str, Any]:
@@ -78,33 +72,37 @@ def _cell(videos: Sequence[ScoredVideo], column: str) -> dict[str, Any]:
 def differences(
     videos: Sequence[ScoredVideo], columns: Sequence[Column], reference: str
 ) -> dict[str, dict[str, Any]]:
-    """How much the reference arm gains on every other arm, on the instances and seeds that both have.
+    """How much the reference system gains on every other system, on the instances and seeds that both have.
 
     Returns:
-        `{arm: {column: {"gain", "gain_low", "gain_high", "win_rate", "low", "high", "n",
+        `{system: {column: {"gain", "gain_low", "gain_high", "win_rate", "low", "high", "n",
         "num_identities"}}}`; figures are None without a pair, intervals also where one person has all.
     """
-    arms = [arm for arm in dict.fromkeys(video.arm for video in videos) if arm != reference]
+    systems = [system for system in dict.fromkeys(video.system for video in videos) if system != reference]
     return {
-        arm: {column.name: _difference(paired(videos, column.name, arm, reference)) for column in columns}
-        for arm in arms
+        system: {
+            column.name: _difference(paired(videos, column.name, system, reference)) for column in columns
+        }
+        for system in systems
     }
 
 
 def paired(
     videos: Sequence[ScoredVideo], column: str, baseline: str, candidate: str
 ) -> tuple[list[list[float]], list[list[float]]]:
-    """One column's values of two arms, of the instances and seeds that both have, grouped by person."""
-    found = {
-        arm: {
+    """One column's values of two systems, of the instances and seeds that both have, grouped by person."""
+    values = {
+        system: {
             (v.identity, v.instance_id, v.seed): v.values[column]
             for v in videos
-            if v.arm == arm and column in v.values
+            if v.system == system and column in v.values
         }
-        for arm in (baseline, candidate)
+        for system in (baseline, candidate)
     }
-    both = [key for key in found[baseline] if key in found[candidate]]
-    before, after = (_by_identity((key[0], found[arm][key]) for key in both) for arm in (baseline, candidate))
+    both = [key for key in values[baseline] if key in values[candidate]]
+    before, after = (
+        _by_identity((key[0], values[system][key]) for key in both) for system in (baseline, candidate)
+    )
     return before, after
 
 
@@ -113,10 +111,15 @@ def _difference(pairs: tuple[Groups, Groups]) -> dict[str, Any]:
     before, after = pairs
     if not before:
         return {**dict.fromkeys(names), "n": 0, "num_identities": 0}
-    found = compare(before, after)
-    is_sure = found.num_identities > 1
-    figures = {name: getattr(found, name) for name in names if is_sure or name in ("gain", "win_rate")}
-    return {**dict.fromkeys(names), **_rounded(figures), "n": found.n, "num_identities": found.num_identities}
+    comparison = compare(before, after)
+    is_sure = comparison.num_identities > 1
+    figures = {name: getattr(comparison, name) for name in names if is_sure or name in ("gain", "win_rate")}
+    return {
+        **dict.fromkeys(names),
+        **_rounded(figures),
+        "n": comparison.n,
+        "num_identities": comparison.num_identities,
+    }
 
 
 def directions(
@@ -126,35 +129,35 @@ def directions(
 
     Args:
         gained: of `differences`, taken against the full model.
-        ablations: the paper's name of each arm that is one.
+        ablations: the paper's name of each system that is one.
         columns: those with a column of the paper's ablation table count.
 
     Returns:
-        For each arm and column the paper's two figures, the gain of the full model over the ablated one, and
-        `holds`, see `verdict`.
+        For each system and column the paper's two figures, the gain of the full model over the ablated one,
+        and `holds`, see `verdict`.
     """
     return [
-        _direction(arm, ablation, column.name, column.paper, gained[arm][column.name])
-        for arm, ablation in ablations.items()
-        if arm in gained
+        _direction(system, ablation, column.name, column.paper, gained[system][column.name])
+        for system, ablation in ablations.items()
+        if system in gained
         for column in columns
         if column.paper is not None and column.paper in PAPER_FULL
     ]
 
 
 def _direction(
-    arm: str, ablation: str, column: str, paper: str, found: Mapping[str, float | None]
+    system: str, ablation: str, column: str, paper: str, measured: Mapping[str, float | None]
 ) -> dict[str, Any]:
     full, ablated = PAPER_FULL[paper], PAPER_ABLATIONS[ablation][paper]
     return {
         "ablation": ablation,
-        "arm": arm,
+        "system": system,
         "column": column,
         "paper_column": paper,
         "paper_full": full,
         "paper_ablated": ablated,
-        **{name: found[name] for name in ("gain", "gain_low", "gain_high")},
-        "holds": verdict(full - ablated, found["gain"], found["gain_low"], found["gain_high"]),
+        **{name: measured[name] for name in ("gain", "gain_low", "gain_high")},
+        "holds": verdict(full - ablated, measured["gain"], measured["gain_low"], measured["gain_high"]),
     }
 
 
@@ -190,16 +193,16 @@ def one_metric_a_column(metrics: Iterable[MetricFacts]) -> dict[str, MetricFacts
     Raises:
         ValueError: two metrics fill one column; figures that rest on different things share no column.
     """
-    found: dict[str, MetricFacts] = {}
+    filled: dict[str, MetricFacts] = {}
     for facts in metrics:
         for column in facts.columns:
-            if column in found and found[column].sha256 != facts.sha256:
+            if column in filled and filled[column].sha256 != facts.sha256:
                 raise ValueError(
-                    f"column {column} is filled by {found[column].metric} and by {facts.metric}, which rest "
+                    f"column {column} is filled by {filled[column].metric} and by {facts.metric}, which rest "
                     "on different things; ask for one of them"
                 )
-            found[column] = facts
-    return found
+            filled[column] = facts
+    return filled
 
 
 def _by_identity(values: Iterable[tuple[str, float]]) -> list[list[float]]:

@@ -17,27 +17,27 @@ _SAID = {
 
 
 def ablation_lines(result: Mapping[str, Any]) -> list[str]:
-    """Each arm's means times 100 with intervals, in the columns that the paper's ablation table has."""
+    """Each system's means times 100 with intervals, in the columns that the paper's ablation table has."""
     columns = [column for column in result["columns"] if column["paper"] in PAPER_FULL]
-    names = {cell["arm"]: cell["ablation"] for cell in result["directions"]}
+    names = {cell["system"]: cell["ablation"] for cell in result["directions"]}
     rows = [
         [
-            f"{names[arm]}: {found['label']}" if arm in names else found["label"],
-            *(_cell(result["table"][arm][column["name"]]) for column in columns),
+            f"{names[system]}: {facts['label']}" if system in names else facts["label"],
+            *(_cell(result["table"][system][column["name"]]) for column in columns),
         ]
-        for arm, found in _full_last(result)
+        for system, facts in _full_last(result)
     ]
     return aligned([["", *(column["label"] for column in columns)], *rows])
 
 
 def table_lines(result: Mapping[str, Any]) -> list[str]:
-    """Every column's means times 100 with intervals, one line a column and one place an arm."""
-    arms = list(_full_last(result))
+    """Every column's means times 100 with intervals, one line a column and one place a system."""
+    systems = list(_full_last(result))
     rows = [
-        [column["label"], *(_cell(result["table"][arm][column["name"]]) for arm, _ in arms)]
+        [column["label"], *(_cell(result["table"][system][column["name"]]) for system, _ in systems)]
         for column in result["columns"]
     ]
-    return aligned([["", *(found["label"] for _, found in arms)], *rows])
+    return aligned([["", *(facts["label"] for _, facts in systems)], *rows])
 
 
 def direction_lines(result: Mapping[str, Any]) -> list[str]:
@@ -65,15 +65,15 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _full_last(result: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
-    return sorted(result["arms"].items(), key=lambda arm: (arm[0] == result["reference"], arm[0]))
+    return sorted(result["systems"].items(), key=lambda system: (system[0] == result["reference"], system[0]))
 
 
-def _cell(found: Mapping[str, Any]) -> str:
-    holes = f" ({found['holes']} missing)" if found["holes"] else ""
-    if found["mean"] is None:
+def _cell(cell: Mapping[str, Any]) -> str:
+    holes = f" ({cell['holes']} missing)" if cell["holes"] else ""
+    if cell["mean"] is None:
         return f"-{holes}"
-    interval = "" if found["low"] is None else f" [{100 * found['low']:.2f}, {100 * found['high']:.2f}]"
-    return f"{100 * found['mean']:.2f}{interval}{holes}"
+    interval = "" if cell["low"] is None else f" [{100 * cell['low']:.2f}, {100 * cell['high']:.2f}]"
+    return f"{100 * cell['mean']:.2f}{interval}{holes}"
 
 
 def _gain(cell: Mapping[str, Any]) -> str:

@@ -21,6 +21,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from generator.files import file_sha256
 from generator.frozen_set import (
     FrozenSetError,
     MediaFile,
@@ -31,7 +32,6 @@ from generator.frozen_set import (
     write_facts,
 )
 from generator.frozen_table import write_table
-from generator.media import file_sha256
 from rlhf.export.freezing import Export, Manifest, read_export
 from rlhf.export.row import ExportRow
 
@@ -194,12 +194,7 @@ the votes are of both tracks' verdicts, from 0 to 1. The pairs are those of the 
 
 
 def write_tables(export: Export, folder: Path, export_format: ExportFormat) -> None:
-    """Write everything but the media into an empty folder.
-
-    Args:
-        export: the set.
-        folder: exists.
-        export_format: whose trainer is to read it.
+    """Write everything but the media of a set into an empty folder.
 
     Raises:
         FrozenSetError: the set holds no pair, or a row that cannot be read.
@@ -228,11 +223,7 @@ def write_tables(export: Export, folder: Path, export_format: ExportFormat) -> N
 
 
 def media_of(export: Export) -> Iterator[MediaFile]:
-    """Every media file of a set once, in the order of its pairs.
-
-    Raises:
-        FrozenSetError: a row that cannot be read.
-    """
+    """Every media file of a set once, in the order of its pairs; raises as `Export.rows`."""
     seen: set[str] = set()
     for row in export.rows():
         for file in row.files:
@@ -246,16 +237,7 @@ def write_format(
 ) -> Path:
     """Write a set as another trainer reads it; nothing is visible in `target` until it is complete.
 
-    Writing the same again is allowed and changes nothing.
-
-    Args:
-        source: folder of an exported set.
-        target: folder to make.
-        export_format: whose trainer is to read it.
-        link: hard links to the set's media instead of copies.
-
-    Returns:
-        The folder.
+    Writing the same again is allowed and changes nothing. Hard links to the set's media can stand for copies.
 
     Raises:
         FrozenSetError: `source` is no complete set, or something else is in `target`.
@@ -277,11 +259,7 @@ def write_format(
 
 
 def _link(file: MediaFile, folder: Path) -> None:
-    """A second name for a verified file.
-
-    Raises:
-        FrozenSetError: it is missing or was changed, or the folder lies on another file system.
-    """
+    """A second name for a verified file, on the same file system."""
     expect_file(file.path, file.sha256, Manifest.remedy)
     try:
         os.link(file.path, folder / file.name)

@@ -13,16 +13,16 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import Field
 
 from generator import frozen_set
+from generator.files import file_sha256
 from generator.frozen_set import FrozenSetError, encode_line, expect_file, place_media, staged
 from generator.frozen_table import TableWriter, columns_of
-from generator.media import file_sha256
 from generator.validation import record
 from rlhf.export.row import ExportRow
 from rlhf.export.rule import ExportRule
@@ -115,16 +115,11 @@ def write_export(
     """
     folder = Path(folder)
     with staged(folder) as partial:
-        tally = _write_rows(rows, partial)
         manifest = Manifest(
-            num_pairs=tally.licences.total(),
-            num_simulated=tally.num_simulated,
+            **_write_rows(rows, partial),
             joint_states={str(state): count for state, count in joint_states.items()},
             reasons=dict(reasons or {}),
-            licences=dict(tally.licences),
-            num_media=tally.num_media,
             rule_version=rule_version,
-            pairs_sha256=tally.pairs_sha256,
             parquet_sha256=file_sha256(partial / "pairs.parquet"),
             rule=rule.value,
         )
@@ -164,31 +159,27 @@ def read_export(folder: Path | str, *, verify_media: bool = True) -> Export:
     return export
 
 
-@dataclass
-class _Tally:
-    """What the rows of a set add up to."""
-
-    licences: Counter[str] = field(default_factory=Counter)
-    num_simulated: int = 0
-    num_media: int = 0
-    last_pair_id: int | None = None
-    pairs_sha256: str = ""
-
-
-def _write_rows(rows: Iterable[ExportRow], folder: Path) -> _Tally:
-    tally = _Tally()
+def _write_rows(rows: Iterable[ExportRow], folder: Path) -> dict[str, Any]:
+    """Write both tables and the media; gives what the manifest says of them."""
+    licences: Counter[str] = Counter()
+    num_media, num_simulated, last_pair_id = 0, 0, None
     table = TableWriter(folder / "pairs.parquet", columns_of(ExportRow, references="primary_reference"))
     with open(folder / "pairs.jsonl", "wb") as lines, table:
         for row in rows:
-            if tally.last_pair_id is not None and row.pair_id <= tally.last_pair_id:
+            if last_pair_id is not None and row.pair_id <= last_pair_id:
                 raise FrozenSetError(
-                    f"pair {row.pair_id} comes after pair {tally.last_pair_id}; give pairs in ascending order"
+                    f"pair {row.pair_id} comes after pair {last_pair_id}; give pairs in ascending order"
                 )
-            tally.num_media += sum(place_media(file, folder) for file in row.files)
+            num_media += sum(place_media(file, folder) for file in row.files)
             lines.write(encode_line(item := row.to_json()))
             table.add(item)
-            tally.last_pair_id = row.pair_id
-            tally.num_simulated += row.is_simulated
-            tally.licences[row.licence] += 1
-    tally.pairs_sha256 = table.sha256
-    return tally
+            last_pair_id = row.pair_id
+            num_simulated += row.is_simulated
+            licences[row.licence] += 1
+    return {
+        "num_pairs": licences.total(),
+        "num_simulated": num_simulated,
+        "licences": dict(licences),
+        "num_media": num_media,
+        "pairs_sha256": table.sha256,
+    }

@@ -56,11 +56,7 @@ class TrackVotes:
 
     @classmethod
     def from_consensus(cls, consensus: Consensus) -> TrackVotes:
-        """Take over a decided consensus.
-
-        Raises:
-            ValueError: the track has no verdict yet.
-        """
+        """Take over a decided consensus."""
         if consensus.verdict is None:
             raise ValueError("a track without a verdict cannot be exported; wait for its votes")
         return cls(consensus.verdict, dict(consensus.posterior), dict(consensus.counts))

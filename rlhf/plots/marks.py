@@ -12,17 +12,11 @@ from markupsafe import Markup
 
 @dataclass(frozen=True)
 class Scale:
-    """An axis with even ticks.
+    """An axis with even ticks."""
 
-    Attributes:
-        low: where it starts.
-        high: where it ends, above `low`.
-        step: between two ticks, the first of which is at `low`.
-    """
-
-    low: float
-    high: float
-    step: float
+    low: float  # where it starts
+    high: float  # where it ends, above `low`
+    step: float  # between two ticks, the first of which is at `low`
 
     @property
     def ticks(self) -> list[float]:
@@ -44,8 +38,8 @@ def scale_of(values: Iterable[float], *, ticks: int = 4, span: float = 0) -> Sca
         ticks: about so many steps.
         span: points that it covers at least, within 0 to 100, so that nothing is blown up beyond sense.
     """
-    found = list(values) or [0.0, 100.0]
-    low, high = min(found), max(found)
+    shown = list(values) or [0.0, 100.0]
+    low, high = min(shown), max(shown)
     if high - low < span:
         low, high = (low + high - span) / 2, (low + high + span) / 2
         shift = max(0.0, -low) - max(0.0, high - 100)

@@ -16,23 +16,14 @@ Points = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Plot:
-    """Lines on one scale.
+    """Lines on one scale."""
 
-    Attributes:
-        title: what it shows.
-        last: the newest value of each line that has one.
-        low: the value at the bottom.
-        high: the value at the top.
-        steps: points of the longest line.
-        svg: the drawing; empty without a point.
-    """
-
-    title: str
-    last: Mapping[str, float]
-    low: float
-    high: float
-    steps: int
-    svg: Markup
+    title: str  # what it shows
+    last: Mapping[str, float]  # the newest value of each line that has one
+    low: float  # the value at the bottom
+    high: float  # the value at the top
+    steps: int  # points of the longest line
+    svg: Markup  # the drawing; empty without a point
 
 
 @dataclass(frozen=True)

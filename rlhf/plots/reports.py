@@ -1,7 +1,7 @@
 """Figures of reports and their pages.
 
 What a figure shows is also its `<title>`, for those who listen. Colours are the page's: lines and dots of
-colour k have the class `arm-k`. Values are points of 100 unless said otherwise, sizes pixels.
+colour k have the class `system-k`. Values are points of 100 unless said otherwise, sizes pixels.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from rlhf.plots.marks import Scale, dot, drawing, line, path, runs, scale_of, te
 
 #: A value of a line that may have gaps, at its place across.
 Point = tuple[float, float | None]
-#: An arm's colour and its values.
+#: A system's colour and its values.
 Values = tuple[int, Sequence[float | None]]
 #: Points that the axis of a mean covers at least; on a narrower one hundredths would look like a difference.
 SPAN = 4.0
-#: Arms that have a colour of their own.
+#: Systems that have a colour of their own.
 COLOURS = 8
 
 
@@ -49,18 +49,20 @@ def axis(scale: Scale) -> Markup:
     return drawing("forest", f"Axis from {written(scale.low)} to {written(scale.high)}", width, height, parts)
 
 
-def radar(title: str, labels: Sequence[str], arms: Sequence[Values]) -> Markup:
-    """Every arm as a polygon over the columns, each axis on a scale of its own, named beside its label.
+def radar(title: str, labels: Sequence[str], systems: Sequence[Values]) -> Markup:
+    """Every system as a polygon over the columns, each axis on a scale of its own, named beside its label.
 
     Args:
         title: what it shows.
         labels: of three axes or more.
-        arms: colour and values of each, one an axis; an arm with a gap is drawn open there.
+        systems: colour and values of each, one an axis; a system with a gap is drawn open there.
     """
     width, height, radius = 640, 440, 150.0
     spokes = [_direction(number, len(labels)) for number in range(len(labels))]
     scales = [
-        scale_of([value for _, arm in arms if (value := arm[number]) is not None], ticks=2, span=SPAN)
+        scale_of(
+            [value for _, system in systems if (value := system[number]) is not None], ticks=2, span=SPAN
+        )
         for number in range(len(labels))
     ]
 
@@ -78,58 +80,60 @@ def radar(title: str, labels: Sequence[str], arms: Sequence[Values]) -> Markup:
         side = "middle" if abs(spokes[number][0]) < 0.2 else "start" if spokes[number][0] > 0 else "end"
         ends = f"{written(scale.low)} to {written(scale.high)}"
         parts += [text(f"label {side}", x, y, label), text(f"tick {side}", x, y + 14, ends)]
-    for colour, arm in arms:
+    for colour, system in systems:
         corners = [
             None if value is None else at(number, scales[number].place(value, 0, 1))
-            for number, value in enumerate(arm)
+            for number, value in enumerate(system)
         ]
-        parts += [path(f"line arm-{colour}", run) for run in runs([*corners, corners[0]])]
-        parts += [dot(f"mark arm-{colour}", *corner, 3) for corner in corners if corner]
+        parts += [path(f"line system-{colour}", run) for run in runs([*corners, corners[0]])]
+        parts += [dot(f"mark system-{colour}", *corner, 3) for corner in corners if corner]
     return drawing("radar", title, width, height, parts)
 
 
-def dots(title: str, labels: Sequence[str], arms: Sequence[Values]) -> Markup:
-    """One line a person, one dot an arm.
+def dots(title: str, labels: Sequence[str], systems: Sequence[Values]) -> Markup:
+    """One line a person, one dot a system.
 
     Args:
         title: what it shows.
         labels: of the lines.
-        arms: colour and values of each, one a line.
+        systems: colour and values of each, one a line.
     """
     left, width, step, top = 160, 960, 20, 28
     height = top + step * len(labels) + 8
-    scale = scale_of([value for _, arm in arms for value in arm if value is not None], ticks=6, span=SPAN)
+    scale = scale_of(
+        [value for _, system in systems for value in system if value is not None], ticks=6, span=SPAN
+    )
     parts = []
     for tick in scale.ticks:
         x = scale.place(tick, left, width - 16)
         parts += [text("tick middle", x, 14, written(tick)), line("ring", x, 20, x, height)]
     for row, label in enumerate(labels):
         y = top + step * row + step / 2
-        found = [value for _, arm in arms if (value := arm[row]) is not None]
-        ends = [scale.place(end, left, width - 16) for end in (min(found), max(found))] if found else []
+        values = [value for _, system in systems if (value := system[row]) is not None]
+        ends = [scale.place(end, left, width - 16) for end in (min(values), max(values))] if values else []
         parts.append(text("label end", left - 12, y + 4, label if len(label) < 22 else f"{label[:20]}…"))
         parts += [line("axis", ends[0], y, ends[1], y)] if ends else []
         parts += [
-            dot(f"mark arm-{colour}", scale.place(value, left, width - 16), y, 5)
-            for colour, arm in arms
-            if (value := arm[row]) is not None
+            dot(f"mark system-{colour}", scale.place(value, left, width - 16), y, 5)
+            for colour, system in systems
+            if (value := system[row]) is not None
         ]
     return drawing("dots", title, width, height, parts)
 
 
 def curves(
-    title: str, arms: Sequence[tuple[int, Sequence[Point]]], *, level: float | None = None, end: float = 0
+    title: str, systems: Sequence[tuple[int, Sequence[Point]]], *, level: float | None = None, end: float = 0
 ) -> Markup:
-    """Lines over the frames, one an arm, with gaps where there is no value.
+    """Lines over the frames, one a system, with gaps where there is no value.
 
     Args:
         title: what it shows.
-        arms: colour of each, and its (frame, value).
+        systems: colour of each, and its (frame, value).
         level: a value that means something, drawn across.
         end: how far the axis goes at least.
     """
     width, height, left, foot = 480, 176, 40, 24
-    points = [point for _, arm in arms for point in arm]
+    points = [point for _, system in systems for point in system]
     values = [value for _, value in points if value is not None]
     up = scale_of([*values, *([level] if level is not None else [])], span=SPAN)
     last = max((frame for frame, _ in points), default=0)
@@ -147,17 +151,17 @@ def curves(
         parts.append(text("tick middle", x, height - 6, str(frame)))
     if level is not None:
         parts.append(line("level", *at(0, level), *at(last, level)))
-    for colour, arm in arms:
-        places = [None if value is None else at(frame, value) for frame, value in arm]
-        parts += [path(f"line arm-{colour}", run) for run in runs(places)]
-        parts += [dot(f"mark arm-{colour}", *place, 2.5) for place in places if place]
+    for colour, system in systems:
+        places = [None if value is None else at(frame, value) for frame, value in system]
+        parts += [path(f"line system-{colour}", run) for run in runs(places)]
+        parts += [dot(f"mark system-{colour}", *place, 2.5) for place in places if place]
     return drawing("curves", title, width, height, parts)
 
 
 def swatch(colour: int) -> Markup:
-    """The mark of an arm, for a legend."""
+    """The mark of a system, for a legend."""
     return Markup('<svg class="swatch" viewBox="0 0 28 12" aria-hidden="true">{}{}</svg>').format(
-        line(f"line arm-{colour}", 0, 6, 28, 6), dot(f"mark arm-{colour}", 14, 6, 4)
+        line(f"line system-{colour}", 0, 6, 28, 6), dot(f"mark system-{colour}", 14, 6, 4)
     )
 
 

@@ -36,13 +36,16 @@ class SFTConfig(SampledConfig):
         "with the request's adapters merged in first; rank, alpha and targets then mean nothing",
     )
     p_empty: Share = Field(
-        default=0.1, description="share of looks with all references and the prompt nulled together"
+        default=0.1,
+        description="share of training samples with all references and the prompt nulled together",
     )
     p_drop: Share = Field(
-        default=0.5, description="share of looks that leave assistant references out: any number, also all"
+        default=0.5,
+        description="share of training samples that leave assistant references out: any number, also all",
     )
     p_still: Share = Field(
-        default=0.5, description="share of looks at a clip reference that show one of its frames instead"
+        default=0.5,
+        description="share of times that a clip reference is shown as one of its frames instead",
     )
     stills: Count = Field(default=4, description="frames of each clip reference that are encoded for that")
     fps: Count | None = Field(

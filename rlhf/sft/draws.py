@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,43 +20,30 @@ from rlhf.training.draws import Draw, draw, noise_and_time
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What of an instance one step sees.
+    """What of an instance one step sees."""
 
-    Attributes:
-        is_empty: whether all references and the prompt are nulled together.
-        shown: places of the references that are shown, the primary first, the others in their order.
-        stills: for each shown one the number of its still, or None to show a clip as a clip.
-    """
-
-    is_empty: bool
+    is_empty: bool  # whether all references and the prompt are nulled together
+    #: Places of the references that are shown, the primary first, the others in their order.
     shown: tuple[int, ...]
+    #: For each shown one the number of its still, or None to show a clip as a clip.
     stills: tuple[int | None, ...]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a pipeline records about references, see `generator.model.AnyIDPipeline`.
+    """What a pipeline records about references, see `generator.model.AnyIDPipeline`."""
 
-    Attributes:
-        empty_references: "one" zero-pixel latent for the empty condition, or "same": as many as are nulled.
-        reference_order: on the temporal axis, "primary_first" or "primary_last".
-    """
-
+    #: "one" zero-pixel latent for the empty condition, or "same": as many as are nulled.
     empty_references: str = "one"
-    reference_order: str = "primary_first"
+    reference_order: str = "primary_first"  # on the temporal axis, "primary_first" or "primary_last"
 
 
-def look(one: Draw, is_clip: Sequence[bool], config: SFTConfig) -> Augmentation:
-    """Draw how an instance is shown.
+def augment(one: Draw, is_clip: Sequence[bool], config: SFTConfig) -> Augmentation:
+    """Draw how an instance is shown; `is_clip` says it of each reference, the primary first.
 
-    The primary is always shown. In a share `p_drop` of the looks, 0 to all but one of the assistants are,
-    each number as likely as any other, so that the model keeps working from a single reference. A clip is
-    shown as a still in a share `p_still`.
-
-    Args:
-        one: which look at which instance.
-        is_clip: of each reference, the primary first.
-        config: of the run.
+    The primary is always shown. In a share `p_drop` of the training samples, 0 to all but one of the
+    assistants are, each number as likely as any other, so that the model keeps working from a single
+    reference. A clip is shown as a still in a share `p_still`.
     """
     rng = np.random.default_rng([config.seed, 3, one.item, one.number])
     is_empty = rng.random() < config.p_empty
@@ -73,46 +60,28 @@ def _still(rng: np.random.Generator, is_clip: bool, config: SFTConfig) -> int | 
     return int(rng.integers(config.stills)) if rng.random() < config.p_still else None
 
 
+@dataclass(eq=False)
 class InstanceDraws(Dataset[dict[str, Tensor]]):
-    """Every draw of a run, in order.
+    """Every draw of a run, in order; nothing is loaded before it is asked for."""
 
-    Args:
-        instances: the cached files.
-        config: of the run; `time_shift` is a number.
-        length: draws in all.
-        layout: how the pipeline lays references out.
-    """
-
-    def __init__(
-        self,
-        instances: Sequence[CachedInstance],
-        config: SFTConfig,
-        length: int,
-        *,
-        layout: Layout,
-    ) -> None:
-        """Remember where the tensors are; nothing is loaded."""
-        self.instances, self.config, self.length = list(instances), config, length
-        self.layout = layout
+    instances: Sequence[CachedInstance]
+    config: SFTConfig  # `time_shift` is a number
+    length: int  # draws in all
+    layout: Layout = field(kw_only=True)
 
     def __len__(self) -> int:
         """Draws in the run."""
         return self.length
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """One draw.
-
-        Returns:
-            `clean` (C, F, h, w), `references` (C, R, h, w), `prompt_embeds` (L, D), `noise` as `clean` and
-            `time` ().
-        """
+        """`clean`, `noise` (C, F, h, w), `references` (C, R, h, w), `prompt_embeds` (L, D) and `time` ()."""
         config = self.config
         one = draw(index, num_items=len(self.instances), strata=config.time_strata, seed=config.seed)
         instance = self.instances[one.item]
         clean = _read(instance.target, "clean")
         return {
             "clean": clean,
-            **self._conditions(instance, look(one, instance.is_clip, config)),
+            **self._conditions(instance, augment(one, instance.is_clip, config)),
             **noise_and_time(one, clean.shape, config),
         }
 

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from generator.faults import NotFiniteError
+from generator.media.video import read_paced
 from generator.records import ReferenceKind, SamplerSettings
 from generator.rundir import RunError
 from generator.sample import read_reference
-from generator.video import read_paced
 from rlhf.training.cache import Encode, fill
 from rlhf.training.instances import TrainingInstance
 
@@ -34,24 +34,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CachedInstance:
-    """The files that hold an instance's tensors, float32.
+    """The files that hold an instance's tensors, float32."""
 
-    Attributes:
-        target: `clean` (C, F, h, w).
-        prompt: `prompt_embeds` (L, D).
-        references: of each, the primary first: `stills` (C, S, h, w), S frames encoded one by one, and for a
-            clip also `clip` (C, f, h, w). S is 1 for a photo or half-body portrait.
-        is_clip: of each reference.
-        empty: `stills` (C, 1, h, w), the zero-pixel latent of the target's size.
-        empty_prompt: `prompt_embeds` (L, D) of the empty prompt.
-    """
-
-    target: Path
-    prompt: Path
+    target: Path  # `clean` (C, F, h, w)
+    prompt: Path  # `prompt_embeds` (L, D)
+    #: Of each, the primary first: `stills` (C, S, h, w), S frames encoded one by one, and for a clip also
+    #: `clip` (C, f, h, w). S is 1 for a photo or half-body portrait.
     references: tuple[Path, ...]
-    is_clip: tuple[bool, ...]
-    empty: Path
-    empty_prompt: Path
+    is_clip: tuple[bool, ...]  # of each reference
+    empty: Path  # `stills` (C, 1, h, w), the zero-pixel latent of the target's size
+    empty_prompt: Path  # `prompt_embeds` (L, D) of the empty prompt
 
 
 def cache_instances(
@@ -97,17 +89,9 @@ def cache_instances(
 def encode_reference(
     pipeline: AnyIDPipeline, path: Path, kind: ReferenceKind, settings: SamplerSettings, stills: int
 ) -> dict[str, Tensor]:
-    """Encode a reference in every form in which training shows it.
+    """Encode a reference in every form in which training shows it, see `CachedInstance.references`.
 
-    Args:
-        pipeline: with VAE.
-        path: the file.
-        kind: its modality.
-        settings: a clip is read at this rate and at most this long; all is resized and padded to this size.
-        stills: how many frames of a clip are encoded as stills.
-
-    Returns:
-        As `CachedInstance.references`.
+    A clip is read at the rate of the settings and at most as long; all is resized and padded to their size.
 
     Raises:
         RunError: not readable.

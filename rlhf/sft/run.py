@@ -19,22 +19,21 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from generator.adapter_files import ADAPTER_FILE
-from generator.media import file_sha256
+from generator.files import file_sha256
 from generator.records import SamplerSettings
 from generator.rundir import RunDir, RunError
-from generator.sample import load_model
 from rlhf.sft.config import SFTConfig
 from rlhf.sft.draws import Layout
 from rlhf.sft.latents import cache_instances
 from rlhf.sft.trainer import FlowLearner, SFTTrainer
 from rlhf.training import processes
+from rlhf.training.command import adapt, expect_read, load, mean_at_end, train_and_sample
 from rlhf.training.instances import (
     TrainingInstance,
     common_rate,
@@ -43,13 +42,10 @@ from rlhf.training.instances import (
     read_dataset,
     target_settings,
 )
-from rlhf.training.lora import add_adapter, save_adapter
-from rlhf.training.precision import set_up, settle, to_bfloat16
-from rlhf.training.samples import Samples, sampling_pipeline
-from rlhf.training.sharding import expect_several, shard
+from rlhf.training.lora import save_adapter
+from rlhf.training.precision import set_up
+from rlhf.training.sharding import shard
 from rlhf.training.sigterm import Stop
-from rlhf.training.trainer import train
-from rlhf.training.unread_prompts import expect_read
 
 if TYPE_CHECKING:
     from generator.model.pipeline import AnyIDPipeline
@@ -60,21 +56,13 @@ TRANSFORMER_FILE = "diffusion_pytorch_model.safetensors"
 
 @dataclass(frozen=True)
 class Task:
-    """A request that was checked.
+    """A request that was checked."""
 
-    Attributes:
-        config: of the run.
-        model: `base` and `adapters`.
-        dataset: the file of JSON lines.
-        instances: each with the size and length of its target.
-        fps: at which all of them are learned.
-    """
-
-    config: SFTConfig
-    model: Mapping[str, Any]
-    dataset: Path
-    instances: list[tuple[TrainingInstance, SamplerSettings]]
-    fps: int
+    config: SFTConfig  # of the run
+    model: Mapping[str, Any]  # `base` and `adapters`
+    dataset: Path  # the file of JSON lines
+    instances: list[tuple[TrainingInstance, SamplerSettings]]  # each with the size and length of its target
+    fps: int  # at which all of them are learned
 
 
 def main(run: RunDir, attached: bool) -> None:
@@ -88,20 +76,16 @@ def main(run: RunDir, attached: bool) -> None:
         if run.is_done:
             return
         task = check(run, request)
-        expect_several(task.config)
-        config, precision = settle(run, task.config)
-        pipeline = load_model(run, task.model, transformer_device="cpu" if task.config.sharded else None)
+        pipeline, config, precision = load(run, task.model, task.config)
         rows = [(f"instance {item.instance_id}", item.prompt) for item, _ in task.instances]
         expect_read(pipeline, rows, f"shorten them in {task.dataset}, or leave these lines out")
         cached = cache_instances(
             pipeline,
             task.instances,
             run.path / "cache",
-            stills=task.config.stills,
+            stills=config.stills,
             on_file=lambda done: stop.leave_if_requested(),
         )
-        shift = task.config.time_shift or float(pipeline.scheduler.config.flow_shift)
-        config = replace(config, time_shift=shift)
         layout = Layout(pipeline.config.empty_references, pipeline.config.reference_order)
         transformer, save = make_trainable(pipeline, config)
         del pipeline  # VAE and text encoder have done their work, until there are clips to make
@@ -117,10 +101,10 @@ def main(run: RunDir, attached: bool) -> None:
             on_step=run.append_metrics,
             callbacks=[stop],
         )
-        _train(run, task, trainer, transformer, stop)
+        train_and_sample(run, trainer, stop, config, task.model, task.instances)
         if processes.is_main():
             with trainer.average.in_place():
-                trained = save(run.path)
+                trained = save(run)
             run.write_result({**trained, **_figures(run, task), "precision": precision.to_json()})
 
 
@@ -146,50 +130,18 @@ def check(run: RunDir, request: Mapping[str, Any]) -> Task:
 
 def make_trainable(
     pipeline: AnyIDPipeline, config: SFTConfig
-) -> tuple[torch.nn.Module, Callable[[Path], dict[str, str]]]:
-    """Make the transformer require gradients where it is to be trained.
-
-    Args:
-        pipeline: as loaded.
-        config: of the run.
-
-    Returns:
-        The transformer, and what saves its trained weights into a run folder and names them.
-    """
-    if config.mode == "full" and pipeline.get_list_adapters():
+) -> tuple[torch.nn.Module, Callable[[RunDir], dict[str, str]]]:
+    """The transformer, requiring gradients where it is trained, and what saves that into a run folder."""
+    transformer, save_lora = pipeline.transformer, type(pipeline).save_lora_weights
+    if config.mode == "lora":
+        lora = adapt(transformer, config)
+        return transformer, lambda run: save_adapter(run.path / "adapter", transformer, lora, save_lora)
+    if pipeline.get_list_adapters():
         pipeline.fuse_lora(components=["transformer"])
         pipeline.unload_lora_weights()
-    transformer, save_lora = pipeline.transformer, type(pipeline).save_lora_weights
-    if config.mode == "full":
-        transformer.float().requires_grad_(True)
-        set_up(transformer, config)
-        return transformer, lambda folder: _save_transformer(folder, transformer)
-    if config.bf16:
-        to_bfloat16(transformer)
-    lora = add_adapter(
-        transformer, rank=config.rank, alpha=config.alpha, targets=config.targets, seed=config.seed
-    )
+    transformer.float().requires_grad_(True)
     set_up(transformer, config)
-
-    def save(folder: Path) -> dict[str, str]:
-        save_adapter(folder / "adapter", transformer, lora, save_lora)
-        return {"adapter": "adapter", "adapter_sha256": file_sha256(folder / "adapter" / ADAPTER_FILE)}
-
-    return transformer, save
-
-
-def _train(run: RunDir, task: Task, trainer: SFTTrainer, transformer: torch.nn.Module, stop: Stop) -> None:
-    """Train to the end, with clips at intervals."""
-    samples = Samples(
-        run.path / "samples",
-        task.instances,
-        task.config,
-        lambda: sampling_pipeline(run, task.model, transformer),
-        trainer.average,
-    )
-    trainer.add_callback(samples)
-    train(run, trainer, stop)
-    samples.take(task.config.steps)
+    return transformer, lambda run: _save_transformer(run.path, transformer)
 
 
 def _save_transformer(folder: Path, transformer: Any) -> dict[str, str]:
@@ -203,12 +155,11 @@ def _save_transformer(folder: Path, transformer: Any) -> dict[str, str]:
 
 
 def _figures(run: RunDir, task: Task) -> dict[str, Any]:
-    """Closing figures; the last loss is a mean over the last tenth of the steps."""
-    losses = [line["loss"] for line in run.read_metrics()]
-    last = losses[-max(1, len(losses) // 10) :]
+    """Closing figures."""
+    lines = run.read_metrics()
     return {
-        "first_loss": losses[0],
-        "last_loss": sum(last) / len(last),
+        "first_loss": lines[0]["loss"],
+        "last_loss": mean_at_end(lines, "loss"),
         "steps": task.config.steps,
         "num_instances": len(task.instances),
         "fps": task.fps,

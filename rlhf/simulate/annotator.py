@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import Field
 
+from generator.media.video import read_clip
 from generator.validation import Share, record
-from generator.video import read_clip
 from rlhf.records import Track
 
 if TYPE_CHECKING:

@@ -45,22 +45,15 @@ class SimulationError(Exception):
 
 @dataclass
 class Annotator:
-    """One simulated account at work.
+    """One simulated account at work."""
 
-    Attributes:
-        username: of the account.
-        behaviour: how it answers.
-        session: signed in.
-        rng: decides when it errs.
-        open_tracks: tracks where something may be left for it.
-        choices: what it has answered, per track.
-    """
-
-    username: str
-    behaviour: Behaviour
-    session: requests.Session
-    rng: random.Random
+    username: str  # of the account
+    behaviour: Behaviour  # how it answers
+    session: requests.Session  # signed in
+    rng: random.Random  # decides when it errs
+    #: Tracks where something may be left for it.
     open_tracks: list[Track] = field(default_factory=lambda: list(Track))
+    #: What it has answered, per track.
     choices: dict[Track, Counter[Choice]] = field(default_factory=lambda: {t: Counter() for t in Track})
     conflicts: int = 0
     conflicts_in_a_row: int = 0
@@ -80,11 +73,7 @@ class Site:
     round: int
 
     def sign_in(self, account: Mapping[str, Any]) -> Annotator:
-        """Open a session for an account.
-
-        Raises:
-            SimulationError: the account is incomplete, or the site refuses it.
-        """
+        """Open a session for an account."""
         session = requests.Session()
         for scheme in ("http://", "https://"):
             session.mount(scheme, HTTPAdapter(max_retries=RETRIES))
@@ -93,23 +82,16 @@ class Site:
             name, password, seed = account["username"], account["password"], account["seed"]
         except KeyError as missing:
             raise SimulationError(f"an annotator has no {missing}") from None
-        answer = session.post(
-            self._url("token/"), json={"username": name, "password": password}, timeout=TIMEOUT_S
-        )
-        if answer.status_code != 200:
-            raise SimulationError(f"{name} cannot sign in: {_said(answer)}")
+        annotator = Annotator(name, behaviour, session, random.Random(seed))
+        answer = self._post(annotator, "sign in", "token/", {"username": name, "password": password})
         session.headers["Authorization"] = f"Token {answer.json()['token']}"
-        return Annotator(name, behaviour, session, random.Random(seed))
+        return annotator
 
     def lease(self, annotator: Annotator, track: Track) -> dict[str, Any] | None:
         """The next pair of a track, or None when nothing is left for this annotator."""
-        url = self._url(f"tracks/{track}/lease/")
-        answer = annotator.session.post(url, json={"round": self.round}, timeout=TIMEOUT_S)
-        if answer.status_code == 204:
-            return None
-        if answer.status_code != 200:
-            raise SimulationError(f"{annotator.username} cannot lease a pair: {_said(answer)}")
-        lease: dict[str, Any] = answer.json()
+        path = f"tracks/{track}/lease/"
+        answer = self._post(annotator, "lease a pair", path, {"round": self.round})
+        lease: dict[str, Any] | None = answer.json() if answer.status_code != 204 else None
         return lease
 
     def fetch_media(self, annotator: Annotator, lease: Mapping[str, Any]) -> dict[str, bytes]:
@@ -117,11 +99,7 @@ class Site:
         media = {}
         for url in (lease["left"], lease["right"], *(r["url"] for r in lease["references"])):
             answer = annotator.session.get(urljoin(self.api, url), timeout=TIMEOUT_S)
-            if answer.status_code == 409:
-                raise _LeaseLostError
-            if answer.status_code != 200:
-                raise SimulationError(f"{annotator.username} cannot fetch {url}: {_said(answer)}")
-            media[url] = answer.content
+            media[url] = _accepted(answer, annotator, f"fetch {url}").content
         return media
 
     def submit(self, annotator: Annotator, lease: Mapping[str, Any], choice: Choice) -> None:
@@ -135,18 +113,16 @@ class Site:
                 "input": "program",
             },
         }
-        url = self._url(f"leases/{lease['lease']}/judgment/")
-        answer = annotator.session.post(url, json=body, timeout=TIMEOUT_S)
-        if answer.status_code == 409:
-            raise _LeaseLostError
-        if answer.status_code not in (200, 201):
-            raise SimulationError(f"{annotator.username} cannot answer: {_said(answer)}")
+        self._post(annotator, "answer", f"leases/{lease['lease']}/judgment/", body)
 
-    def _url(self, path: str) -> str:
-        return f"{self.api.rstrip('/')}/{path}"
+    def _post(
+        self, annotator: Annotator, action: str, path: str, body: Mapping[str, Any]
+    ) -> requests.Response:
+        url = f"{self.api.rstrip('/')}/{path}"
+        return _accepted(annotator.session.post(url, json=body, timeout=TIMEOUT_S), annotator, action)
 
 
-class _LeaseLostError(Exception):
+class _LeaseLostError(SimulationError):
     """The lease ran out or was answered elsewhere."""
 
 
@@ -202,9 +178,13 @@ def _judge_one(site: Site, annotator: Annotator, eye: Eye) -> None:
     annotator.choices[track][choice] += 1
 
 
-def _said(answer: requests.Response) -> str:
-    """The start of what a site said, for an error message."""
-    return f"{answer.status_code} {' '.join(answer.text[:200].split())}"
+def _accepted(answer: requests.Response, annotator: Annotator, action: str) -> requests.Response:
+    """The answer itself, unless the site refused."""
+    if not answer.ok:
+        kind = _LeaseLostError if answer.status_code == 409 else SimulationError
+        said = " ".join(answer.text[:200].split())
+        raise kind(f"{annotator.username} cannot {action}: {answer.status_code} {said}")
+    return answer
 
 
 def main(arguments: list[str]) -> int:

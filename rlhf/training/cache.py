@@ -1,22 +1,33 @@
-"""Tensors that are computed once: one safetensors file each, complete or absent, and all numbers finite."""
+"""Tensors that are computed once: one safetensors file each, complete or absent, and all numbers finite.
+
+What a computed value depends on is hashed, so that nothing stale is ever used.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from generator.faults import NotFiniteError
-from generator.media import replacing
+from generator.files import replacing
+from generator.frozen_set import encode_line
 from generator.rundir import RunError
 from rlhf.training import processes
+from rlhf.training.lora import ADAPTER, lora_layers
 
 logger = logging.getLogger(__name__)
 
+#: Another release may compute other bits.
+LIBRARIES = ("torch", "diffusers", "transformers", "peft")
 #: Computes the tensors of one file.
 Encode = Callable[[], Mapping[str, Tensor]]
 
@@ -100,3 +111,26 @@ def _write(path: Path, encode: Encode) -> None:
             raise CacheError(f"{path}: {name} came out not finite; check the weights of VAE and text encoder")
     with replacing(path) as partial:
         save_file(tensors, partial)
+
+
+def digest(facts: Mapping[str, Any]) -> str:
+    """Sha256 (hex) of facts that JSON can hold, and of the versions of the libraries that compute."""
+    versions = {name: version(name) for name in LIBRARIES}
+    return hashlib.sha256(encode_line({**facts, "versions": versions})).hexdigest()
+
+
+def frozen_sha256(model: nn.Module) -> str:
+    """Sha256 (hex) of everything in a model that is not trained: names, types, bytes, scales of adapters.
+
+    Some seconds for ten gigabytes.
+    """
+    content = hashlib.sha256()
+    for name, tensor in sorted([*model.named_parameters(), *model.named_buffers()]):
+        if not tensor.requires_grad:
+            content.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            flat = tensor.detach().reshape(-1).contiguous().cpu()
+            content.update(flat.view(torch.uint8).numpy().data)
+    for layer in lora_layers(model):
+        scales = {name: scale for name, scale in layer.scaling.items() if name != ADAPTER}
+        content.update(f"{sorted(scales.items())} {layer.active_adapters}\n".encode())
+    return content.hexdigest()

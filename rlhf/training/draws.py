@@ -7,7 +7,7 @@ seen.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -24,19 +24,12 @@ Tensors = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Draw:
-    """One look at one item: a pair (DPO) or an instance (SFT).
+    """One training sample of an item: of a pair (DPO) or an instance (SFT)."""
 
-    Attributes:
-        item: index of the item.
-        number: how many looks at this item came before, counted anew where they begin to repeat.
-        noise_seed: of the noise; chosen and rejected share it.
-        quantile: of the time, in (0, 1); chosen and rejected share it.
-    """
-
-    item: int
-    number: int
-    noise_seed: int
-    quantile: float
+    item: int  # index of the item
+    number: int  # how many samples of this item came before, counted anew where they begin to repeat
+    noise_seed: int  # of the noise; chosen and rejected share it
+    quantile: float  # of the time, in (0, 1); chosen and rejected share it
 
 
 def draw(index: int, *, num_items: int, strata: int, seed: int, distinct: int = 0) -> Draw:
@@ -50,7 +43,7 @@ def draw(index: int, *, num_items: int, strata: int, seed: int, distinct: int = 
         num_items: at least 1.
         strata: parts of the time distribution.
         seed: of the run.
-        distinct: looks at an item before noise and times repeat; 0 for never. Orders never repeat.
+        distinct: samples of an item before noise and times repeat; 0 for never. Orders never repeat.
     """
     number, position = divmod(index, num_items)
     item = int(np.random.default_rng([seed, 0, number]).permutation(num_items)[position])
@@ -83,29 +76,15 @@ def noise_and_time(one: Draw, shape: Sequence[int], config: RunConfig) -> dict[s
     return {"noise": noise, "time": time.float()}
 
 
+@dataclass(eq=False)
 class PairDraws(Dataset[dict[str, Tensor]]):
-    """Every draw of a run, in order.
+    """Every draw of a run, in order; nothing is loaded before it is asked for."""
 
-    Args:
-        pairs: loads a pair's tensors; indexable, with a length.
-        config: of the run.
-        length: draws in all.
-        distinct: see `draw`.
-        weights: of each pair's gradient; None for 1 each.
-    """
-
-    def __init__(
-        self,
-        pairs: Sequence[Tensors],
-        config: RunConfig,
-        length: int,
-        *,
-        distinct: int = 0,
-        weights: Sequence[float] | None = None,
-    ) -> None:
-        """Remember where the pairs are; nothing is loaded."""
-        self.pairs, self.config, self.length, self.distinct = pairs, config, length, distinct
-        self.weights = [1.0] * len(pairs) if weights is None else weights
+    pairs: Sequence[Tensors]
+    config: RunConfig
+    length: int  # draws in all
+    distinct: int = field(default=0, kw_only=True)  # see `draw`
+    weights: Sequence[float] | None = field(default=None, kw_only=True)  # of gradients; None for 1 each
 
     def __len__(self) -> int:
         """Draws in the run."""
@@ -135,6 +114,6 @@ class PairDraws(Dataset[dict[str, Tensor]]):
             **pair,
             **noise_and_time(one, pair["clean"].shape[1:], config),
             "quantile": torch.tensor(one.quantile),
-            "weight": torch.tensor(self.weights[one.item]),
+            "weight": torch.tensor(1.0 if self.weights is None else self.weights[one.item]),
             "entry": torch.tensor(one.number * len(self.pairs) + one.item),
         }

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from generator.media import MediaFacts
+from generator.media.formats import MediaFacts
+from generator.media.video import paced_length, probe
 from generator.records import ReferenceKind, SamplerSettings
 from generator.validation import parse, record
-from generator.video import paced_length, probe
 
 #: Share by which a clip may have fewer frames per second than a run; of a hundred frames it repeats so many.
 RATE_TOLERANCE = 0.05
@@ -172,18 +172,18 @@ def _reaches(own: float, fps: int) -> bool:
 
 def _read_line(line: str, folder: Path) -> TrainingInstance:
     try:
-        found = parse(_Line, line)
+        read = parse(_Line, line)
     except ValueError as error:
         raise DatasetError(str(error)) from None
-    name = found.instance_id
+    name = read.instance_id
     if name in ("", ".", "..") or "/" in name or "\0" in name:
         raise DatasetError(f"instance_id {name!r} is no file name; use letters and digits")
     instance = TrainingInstance(
         instance_id=name,
-        prompt=found.prompt,
-        references=tuple((_file(item.path, "reference", folder), item.kind) for item in found.references),
-        target=_file(found.target.path, "target", folder),
-        id_group=found.id_group,
+        prompt=read.prompt,
+        references=tuple((_file(item.path, "reference", folder), item.kind) for item in read.references),
+        target=_file(read.target.path, "target", folder),
+        id_group=read.id_group,
     )
     if instance.target in [path for path, _ in instance.references]:
         raise DatasetError(f"target {instance.target.name} is also a reference; the answer must not be shown")

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from generator.adapter_files import ADAPTER_FILE
+from generator.files import file_sha256
 
 #: Name of the adapter that is being trained, while it is.
 ADAPTER = "trained"
@@ -110,7 +111,9 @@ def frozen_policy(model: nn.Module) -> Iterator[None]:
             layer.scaling[ADAPTER] = scale
 
 
-def save_adapter(folder: Path, transformer: nn.Module, lora: LoraConfig, save: Callable[..., None]) -> None:
+def save_adapter(
+    folder: Path, transformer: nn.Module, lora: LoraConfig, save: Callable[..., None]
+) -> dict[str, str]:
     """Write the new adapter as Diffusers reads it, under its final name only when it is whole.
 
     Args:
@@ -118,6 +121,9 @@ def save_adapter(folder: Path, transformer: nn.Module, lora: LoraConfig, save: C
         transformer: with the adapter.
         lora: what `add_adapter` returned.
         save: the pipeline's `save_lora_weights`.
+
+    Returns:
+        What a run's result says of it.
     """
     partial = folder.with_name(f".{folder.name}.partial")
     save(
@@ -129,6 +135,7 @@ def save_adapter(folder: Path, transformer: nn.Module, lora: LoraConfig, save: C
     folder.mkdir(exist_ok=True)
     os.replace(partial / ADAPTER_FILE, folder / ADAPTER_FILE)
     partial.rmdir()
+    return {"adapter": folder.name, "adapter_sha256": file_sha256(folder / ADAPTER_FILE)}
 
 
 def trainable_state(model: nn.Module) -> dict[str, Tensor]:
@@ -142,11 +149,7 @@ def save_trainable(model: nn.Module, path: Path) -> None:
 
 
 def load_trainable(model: nn.Module, path: Path) -> None:
-    """Restore what `save_trainable` wrote.
-
-    Raises:
-        ValueError: the file holds other parameters than the model trains.
-    """
+    """Restore what `save_trainable` wrote, of a run that trains the same parameters."""
     saved, current = load_file(path), trainable_state(model)
     if saved.keys() != current.keys():
         raise ValueError(f"{path} holds other parameters than this run trains; use a new run folder")

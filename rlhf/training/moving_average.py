@@ -39,11 +39,7 @@ class MovingAverage:
 
     @torch.no_grad()
     def follow(self, step: int) -> None:
-        """Take in the weights after a step.
-
-        Args:
-            step: how many were done, from 1 on.
-        """
+        """Take in the weights after a step, of which the first is 1."""
         rate = 1 - min(self.decay, (1 + step) / (10 + step))
         weights = trainable_state(self._model) if self._values else {}
         for name, value in self._values.items():

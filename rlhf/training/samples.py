@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -28,32 +28,22 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+@dataclass(eq=False)
 class Samples(TrainerCallback):
     """Makes `<folder>/step-<n>/<instance_id>.mp4` with averaged weights, always from the same noise.
 
     Before the first step, every `sample_every` steps, and at the end. Clips come after the checkpoint of
     their step, so that a run that is killed meanwhile makes the missing ones and trains nothing twice.
-
-    Args:
-        folder: of the samples.
-        instances: each with its `target_settings`; the first `sample_count` are shown.
-        config: of the run.
-        load: gives the pipeline around the transformer that is trained; VAE and text encoder stay in memory
-            only while clips are made.
-        average: of the trained weights.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        instances: Sequence[tuple[TrainingInstance, SamplerSettings]],
-        config: SampledConfig,
-        load: Callable[[], AnyIDPipeline],
-        average: MovingAverage,
-    ) -> None:
-        """Remember what to show."""
-        self.folder, self.config, self.load, self.average = folder, config, load, average
-        self.instances = list(instances[: config.sample_count])
+    folder: Path  # of the samples
+    #: Each with its `target_settings`; the first `sample_count` are shown.
+    instances: Sequence[tuple[TrainingInstance, SamplerSettings]]
+    config: SampledConfig
+    #: Gives the pipeline around the transformer that is trained; VAE and text encoder stay in memory only
+    #: while clips are made.
+    load: Callable[[], AnyIDPipeline]
+    average: MovingAverage  # of the trained weights
 
     def is_due(self, step: int) -> bool:
         """Whether clips are wanted after so many steps."""
@@ -78,7 +68,8 @@ class Samples(TrainerCallback):
 
     def _missing(self, folder: Path) -> list[int]:
         """Places of the instances without a clip, as the main process sees them."""
-        there = [(folder / f"{instance.instance_id}.mp4").exists() for instance, _ in self.instances]
+        shown = self.instances[: self.config.sample_count]
+        there = [(folder / f"{instance.instance_id}.mp4").exists() for instance, _ in shown]
         missing: list[int] = processes.all_of_us([[n for n, done in enumerate(there) if not done]])[0]
         return missing
 
@@ -97,7 +88,7 @@ class Samples(TrainerCallback):
             folder,
         )
         if failed and "step" in failed[0]:
-            # The model is at fault, not the data; a run must not end over a look at what it learns.
+            # The model is at fault, not the data; a run must not end over clips of what it learns.
             logger.warning("no sample of instance %s: %s", instance.instance_id, failed[0]["error"])
         elif failed:
             raise RunError(f"no sample of instance {instance.instance_id}: {failed[0]['error']}")

@@ -5,7 +5,7 @@ pass comes to it, and dropped after it. What is trained stays whole in every pro
 averaged as ever: so checkpoints, averages, optimizer and result are those of a run that shares nothing.
 
 Gathering takes all processes at once. They must do equally many passes, also where they have unequal work:
-see `rlhf.dpo.policy.passes` and `rlhf.training.processes.turns`.
+see `rlhf.training.learner.Learner.groups` and `rlhf.training.processes.turns`.
 
 The launcher's own `--use_fsdp` is refused: it would shard the adapter, too, so that checkpoints, averages and
 results would take another form, and it does not run on a CPU, where all of this is tested.

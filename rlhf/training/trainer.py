@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import (
     PrinterCallback,
@@ -29,6 +29,8 @@ from transformers import (
 from generator.rundir import RunDir, RunError
 from rlhf.training import processes
 from rlhf.training.config import RunConfig
+from rlhf.training.draws import Tensors
+from rlhf.training.learner import Learner
 from rlhf.training.lora import load_trainable, save_trainable
 from rlhf.training.moving_average import MovingAverage
 from rlhf.training.sigterm import Stop
@@ -59,7 +61,7 @@ class RunTrainer(Trainer):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Learner,
         arguments: TrainingArguments,
         dataset: Dataset[Any],
         folder: Path,
@@ -89,12 +91,34 @@ class RunTrainer(Trainer):
         self.policy, self.folder, self.on_step = model, folder, on_step
         self.average = MovingAverage(model, ema_decay)
         self.early_end: str | None = None
+        self._met: list[Tensor] = []
         self._step = _Step(self.average)
         self.add_callback(self._step)
 
-    def step_metrics(self) -> dict[str, float]:
-        """Metrics of the step that ended, beside the loss; what was collected is forgotten."""
-        return {}
+    def loss_of(self, model: nn.Module, draws: Sequence[Tensors]) -> Tensor:
+        """The loss of a batch, (); `keep` what `step_metrics` needs of it."""
+        raise NotImplementedError
+
+    def step_metrics(self, met: Tensor) -> dict[str, float]:
+        """Metrics of the step that ended, beside the loss: of (figures, draws) that all processes kept."""
+        raise NotImplementedError
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Tensor:
+        """What transformers asks for; a RunError where it is not finite."""
+        loss = self.loss_of(model, inputs["draws"])
+        if not torch.isfinite(loss):
+            raise RunError(f"the loss is {loss.item()}; lower learning_rate")
+        return loss
+
+    def keep(self, rows: Sequence[Tensor]) -> None:
+        """Keep figures of a batch, (B,) each, until the end of the step."""
+        self._met.append(torch.stack([row.detach().float() for row in rows]))
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """One line of metrics per step.
@@ -105,7 +129,9 @@ class RunTrainer(Trainer):
         if "loss" not in logs:  # transformers' summary
             return
         seconds = round(time.monotonic() - self._step.began, 3)
-        logs.update(self.step_metrics(), seconds=seconds, memory_bytes=peak_memory_bytes())
+        met = self.accelerator.gather(torch.cat(self._met, 1).T.contiguous()).T
+        self._met.clear()
+        logs.update(self.step_metrics(met), seconds=seconds, memory_bytes=peak_memory_bytes())
         Trainer.log(self, logs, start_time)
         broken = [name for name, value in logs.items() if not math.isfinite(value)]
         if broken:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rlhf.records import EXPRESSED, Verdict
 from rlhf.votes.model import CODE
-from rlhf.votes.vote import COVERAGE, Estimate, Vote
+from rlhf.votes.vote import Estimate, Vote, with_percentiles
 
 #: (N, K): how many people gave pair n the verdict k.
 Counts = NDArray[np.int64]
@@ -26,43 +26,35 @@ MANY_PAIRS = 2000
 
 @dataclass(frozen=True)
 class Agreement:
-    """Agreement of one track.
+    """Agreement of one track."""
 
-    Attributes:
-        alpha: Krippendorff's alpha, nominal.
-        ac1: Gwet's AC1.
-        raw: share of pairs of votes on the same pair that are equal.
-    """
-
-    alpha: Estimate
-    ac1: Estimate
-    raw: Estimate
+    alpha: Estimate  # Krippendorff's alpha, nominal
+    ac1: Estimate  # Gwet's AC1
+    raw: Estimate  # share of pairs of votes on the same pair that are equal
 
 
-def agreement(votes: Iterable[Vote], *, seed: int = 0) -> Agreement:
+def agreement(votes: Iterable[Vote]) -> Agreement:
     """Agreement on one track; abstentions are missing votes.
 
     Intervals are bootstrapped over pairs (percentiles), because votes on one pair depend on each other.
 
     Args:
         votes: of one track, each person at most once a pair.
-        seed: of the bootstrap.
     """
-    return agreement_of(verdict_counts(votes), seed=seed)
+    return agreement_of(verdict_counts(votes))
 
 
-def agreement_of(counts: Counts, *, seed: int = 0) -> Agreement:
+def agreement_of(counts: Counts) -> Agreement:
     """Agreement of counted verdicts.
 
     Args:
         counts: (N, K) how many people gave each pair each verdict that could be given, in the order of
             `EXPRESSED`.
-        seed: of the bootstrap.
     """
     return Agreement(
-        alpha=_estimate(counts, krippendorff_alpha, seed),
-        ac1=_estimate(counts, gwet_ac1, seed),
-        raw=_estimate(counts, raw_agreement, seed),
+        alpha=_estimate(counts, krippendorff_alpha),
+        ac1=_estimate(counts, gwet_ac1),
+        raw=_estimate(counts, raw_agreement),
     )
 
 
@@ -121,7 +113,7 @@ def krippendorff_alpha(counts: Counts) -> float:
     return float(krippendorff.alpha(value_counts=judged, level_of_measurement="nominal"))
 
 
-def _estimate(counts: Counts, statistic: Callable[[Counts], float], seed: int) -> Estimate:
+def _estimate(counts: Counts, statistic: Callable[[Counts], float]) -> Estimate:
     """A statistic with its bootstrap interval."""
     judged = int((counts.sum(1) >= 2).sum())
     if not judged:
@@ -132,18 +124,13 @@ def _estimate(counts: Counts, statistic: Callable[[Counts], float], seed: int) -
         return Estimate.undefined(f"every vote is {only}, so chance cannot be told from agreement", judged)
     if judged == 1:
         return Estimate(value, None, None, 1, "no interval because only one pair has two votes")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     draws = DRAWS if len(counts) <= MANY_PAIRS else max(200, DRAWS * MANY_PAIRS // len(counts))
     values = np.array([_of_sample(counts, statistic, rng) for _ in range(draws)])
-    defined = values[~np.isnan(values)]
-    if len(defined) < COVERAGE * draws:
-        missing = draws - len(defined)
-        reason = f"no interval because it is undefined in {missing} of {draws} bootstrap samples"
-        return Estimate(value, None, None, judged, reason)
-    if defined.min() == defined.max():
+    estimate = with_percentiles(value, values, judged)
+    if not estimate.reason and np.nanmin(values) == np.nanmax(values):
         return Estimate(value, None, None, judged, "no interval because every pair says the same")
-    low, high = np.quantile(defined, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
-    return Estimate(value, float(low), float(high), judged)
+    return estimate
 
 
 def _of_sample(counts: Counts, statistic: Callable[[Counts], float], rng: np.random.Generator) -> float:

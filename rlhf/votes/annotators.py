@@ -39,48 +39,28 @@ class FlagKind(StrEnum):
 
 @dataclass(frozen=True)
 class Flag:
-    """One reason to look at somebody's votes.
+    """One reason to look at somebody's votes."""
 
-    Attributes:
-        annotator: the person.
-        kind: what was noticed.
-        figure: the statistic itself; its meaning is in the reason.
-        chance: probability of a figure as far out, if nothing were the matter, times the people compared.
-        reason: one English line with the figure.
-        partner: the other person, for collusion.
-    """
-
-    annotator: int
-    kind: FlagKind
-    figure: float
-    chance: float
-    reason: str
-    partner: int | None = None
+    annotator: int  # the person
+    kind: FlagKind  # what was noticed
+    figure: float  # the statistic itself; its meaning is in the reason
+    chance: float  # probability of a figure as far out, if nothing were the matter, times the people compared
+    reason: str  # one English line with the figure
+    partner: int | None = None  # the other person, for collusion
 
 
 @dataclass(frozen=True)
 class AnnotatorReport:
-    """One person on one track.
+    """One person on one track."""
 
-    Attributes:
-        annotator: the person.
-        votes: given, abstentions included.
-        gold_accuracy: share of gold pairs answered rightly.
-        left_share: share of left among answers that chose a side; sides are balanced, so 1/2 is none.
-        agreement: share of the others' votes on the same pairs that were the same.
-        speed: median active time of recent votes over that of the earlier ones; below 1 is faster.
-        longest_run: most equal answers one after the other.
-        flags: what to look at; empty for nearly everybody.
-    """
-
-    annotator: int
-    votes: int
-    gold_accuracy: Estimate
-    left_share: Estimate
-    agreement: Estimate
-    speed: Estimate
-    longest_run: int
-    flags: tuple[Flag, ...]
+    annotator: int  # the person
+    votes: int  # given, abstentions included
+    gold_accuracy: Estimate  # share of gold pairs answered rightly
+    left_share: Estimate  # share of left among answers that chose a side; sides are balanced, so 1/2 is none
+    agreement: Estimate  # share of the others' votes on the same pairs that were the same
+    speed: Estimate  # median active time of recent votes over that of the earlier ones; below 1 is faster
+    longest_run: int  # most equal answers one after the other
+    flags: tuple[Flag, ...]  # what to look at; empty for nearly everybody
 
 
 def report(votes: Sequence[Vote]) -> list[AnnotatorReport]:
@@ -97,7 +77,7 @@ def report(votes: Sequence[Vote]) -> list[AnnotatorReport]:
     everybody = sum(answers.values(), Counter[str]())
     reports = []
     for person, mine in sorted(by_person.items()):
-        found = [
+        flags = [
             _gold_flag(person, gold_accuracy(mine)),
             _side_flag(person, left_share(mine)),
             _agreement_flag(person, agreements),
@@ -113,7 +93,7 @@ def report(votes: Sequence[Vote]) -> list[AnnotatorReport]:
                 agreement=agreements[person],
                 speed=speed(mine),
                 longest_run=longest_run([vote.answer for vote in mine]),
-                flags=tuple(_beyond_chance(found, compared=len(by_person))),
+                flags=tuple(_beyond_chance(flags, compared=len(by_person))),
             )
         )
     return reports
@@ -132,13 +112,10 @@ def left_share(votes: Iterable[Vote]) -> Estimate:
 
 
 def agreements_with_others(votes: Iterable[Vote]) -> dict[int, Estimate]:
-    """How far each person says what the others say of the same pairs.
+    """How far each person says what the others say of the same pairs; abstentions are left aside.
 
     Each vote scores the share of the others' votes on its pair that are equal; the value is the mean score.
     The interval is Wilson's, as if each score were a whole hit or miss, so it is a little too wide.
-
-    Args:
-        votes: of one track; abstentions are left aside.
     """
     on_pair: dict[int, Counter[Verdict]] = {}
     people: set[int] = set()
@@ -176,16 +153,12 @@ def longest_run(answers: Iterable[str]) -> int:
 
 
 def run_chance(length: int, answers: int, shares: Mapping[str, float]) -> float:
-    """Upper bound of the probability that independent answers show a run of some length.
+    """Upper bound of the probability that n independent answers show a run of length L.
 
         P <= sum_x p_x^L (1 + (n - L) (1 - p_x)),
 
-    the expected number of places where L equal answers begin, after another one or at the start.
-
-    Args:
-        length: L, at least 1.
-        answers: n, at least L.
-        shares: p_x, the share of each answer; they sum to 1.
+    the expected number of places where L equal answers begin, after another one or at the start; p_x is the
+    share of each answer.
     """
     starts = (p**length * (1 + (answers - length) * (1 - p)) for p in shares.values())
     return min(1.0, sum(starts))

@@ -43,20 +43,14 @@ _NEWTON_STEPS = 30
 class Comparison:
     """What one person said of one pair of videos by two models.
 
-    Attributes:
-        pair: key of the pair; the votes of a pair are no independent observations.
-        first: name of the model of the first video.
-        second: name of the other model.
-        verdict: in terms of the two; `unsure` counts nowhere.
-
     Raises:
         ValueError: both videos are by the same model.
     """
 
-    pair: int
-    first: str
-    second: str
-    verdict: Verdict
+    pair: int  # key of the pair; the votes of a pair are no independent observations
+    first: str  # name of the model of the first video
+    second: str  # name of the other model
+    verdict: Verdict  # in terms of the two; `unsure` counts nowhere
 
     def __post_init__(self) -> None:
         """Refuse a model against itself."""
@@ -68,16 +62,12 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Strengths:
-    """Maximum-likelihood estimates of Davidson's model.
+    """Maximum-likelihood estimates of Davidson's model."""
 
-    Attributes:
-        models: log pi of each model, in natural logarithms with mean 0; the difference of two is the log
-            odds of the one against the other where nobody says tie. Counted over its pairs.
-        ties: nu; 0 where nothing was a tie. Counted over all pairs.
-    """
-
+    #: log pi of each model, in natural logarithms with mean 0; the difference of two is the log odds of the
+    #: one against the other where nobody says tie. Counted over its pairs.
     models: dict[str, Estimate]
-    ties: Estimate
+    ties: Estimate  # nu; 0 where nothing was a tie. Counted over all pairs.
 
 
 def win_rate(comparisons: Sequence[Comparison], model: str) -> Estimate:
@@ -137,19 +127,12 @@ def strengths(comparisons: Sequence[Comparison]) -> Strengths:
 
 @dataclass(frozen=True)
 class _Likelihood:
-    """The log-likelihood of free parameters: coordinates of centred log pi, then log nu if there are ties.
+    """The log-likelihood of free parameters: coordinates of centred log pi, then log nu if there are ties."""
 
-    Attributes:
-        names: the models.
-        features: (matches, outcomes, free parameters); an outcome's logit is features @ parameters.
-        counts: (matches, outcomes) weights: the first wins, the second wins, tie.
-        centre: (models, free parameters); log pi is centre @ parameters and sums to 0.
-    """
-
-    names: list[str]
-    features: Floats
-    counts: Floats
-    centre: Floats
+    names: list[str]  # the models
+    features: Floats  # (matches, outcomes, free parameters); an outcome's logit is features @ parameters
+    counts: Floats  # (matches, outcomes) weights: the first wins, the second wins, tie
+    centre: Floats  # (models, free parameters); log pi is centre @ parameters and sums to 0
 
     @property
     def size(self) -> int:
@@ -163,19 +146,19 @@ class _Likelihood:
     def of(cls, said: Sequence[Comparison], names: list[str]) -> _Likelihood:
         """Sum the votes up by match; a match is two models that met."""
         votes_of = Counter(vote.pair for vote in said)
-        found: dict[tuple[int, int], Floats] = defaultdict(lambda: np.zeros(_TIE + 1))
+        outcomes: dict[tuple[int, int], Floats] = defaultdict(lambda: np.zeros(_TIE + 1))
         for vote in said:
             first, second = names.index(vote.first), names.index(vote.second)
             outcome = _OUTCOMES[vote.verdict]
             if first > second:
                 first, second, outcome = second, first, (1, 0, _TIE)[outcome]
-            found[first, second][outcome] += 1 / votes_of[vote.pair]
-        counts = np.array(list(found.values()))
+            outcomes[first, second][outcome] += 1 / votes_of[vote.pair]
+        counts = np.array(list(outcomes.values()))
         # Without a tie the likelihood is greatest at nu = 0, where ties are no outcome at all.
         num_outcomes = _TIE + 1 if counts[:, _TIE].any() else _TIE
         basis = scipy.linalg.null_space(np.ones((1, len(names))))
         centre = np.pad(basis, ((0, 0), (0, num_outcomes - _TIE)))
-        first, second = np.array(list(found)).T
+        first, second = np.array(list(outcomes)).T
         logits = [centre[first], centre[second]]
         if num_outcomes > _TIE:
             logits.append((centre[first] + centre[second]) / 2 + np.eye(centre.shape[1])[-1])
@@ -198,8 +181,8 @@ class _Likelihood:
         start = np.zeros(basis.shape[1])
         if not start.size:
             return -loss(start)[0], origin
-        found = scipy.optimize.minimize(loss, start, jac=True, method="BFGS", options={"gtol": 1e-7})
-        return -float(found.fun), origin + basis @ found.x
+        solution = scipy.optimize.minimize(loss, start, jac=True, method="BFGS", options={"gtol": 1e-7})
+        return -float(solution.fun), origin + basis @ solution.x
 
     def why_unbounded(self) -> str:
         """Why the likelihood has no single maximum; empty where it has one.
@@ -215,10 +198,12 @@ class _Likelihood:
         gains = gains.reshape(-1, self.size)
         if np.linalg.matrix_rank(gains) < self.size:
             return "the models were not all compared with one another, directly or by way of others"
-        found = scipy.optimize.linprog(-gains.sum(0), A_ub=-gains, b_ub=np.zeros(len(gains)), bounds=(-1, 1))
-        if -found.fun <= _FLAT:
+        solution = scipy.optimize.linprog(
+            -gains.sum(0), A_ub=-gains, b_ub=np.zeros(len(gains)), bounds=(-1, 1)
+        )
+        if -solution.fun <= _FLAT:
             return ""
-        way = self.centre @ found.x
+        way = self.centre @ solution.x
         above = ", ".join(n for n, w in zip(self.names, way, strict=True) if w >= way.max() - _FLAT)
         below = ", ".join(n for n, w in zip(self.names, way, strict=True) if w <= way.min() + _FLAT)
         return f"no vote limits how far {above} is above {below}; collect more"
@@ -264,15 +249,15 @@ def refit(matches: Sequence[tuple[int, int]], counts: Floats) -> Floats:
     tie = (centre[first] + centre[second]) / 2 + np.eye(num_models)[-1]
     features = np.stack([centre[first], centre[second], tie], axis=1)
     votes = counts.sum(-1)
-    found = np.zeros((len(counts), num_models))
+    parameters = np.zeros((len(counts), num_models))
     for _ in range(_NEWTON_STEPS):
-        told = scipy.special.softmax(np.einsum("mof,sf->smo", features, found), axis=2)
+        told = scipy.special.softmax(np.einsum("mof,sf->smo", features, parameters), axis=2)
         slope = np.einsum("smo,mof->sf", counts - votes[..., None] * told, features)
         mean = np.einsum("smo,mof->smf", told, features)
         square = np.einsum("sm,smo,mof,mog->sfg", votes, told, features, features)
         bend = square - np.einsum("sm,smf,smg->sfg", votes, mean, mean) + _FLAT**2 * np.eye(num_models)
         step = np.linalg.solve(bend, slope[..., None])[..., 0]
-        found += np.clip(step, -1, 1)
-    log_pi = found @ centre.T
+        parameters += np.clip(step, -1, 1)
+    log_pi = parameters @ centre.T
     # Without a maximum every step goes on; nothing that was observed a finite number of times is so likely.
     return np.where(np.abs(log_pi).max(1, keepdims=True) < _NEWTON_STEPS / 3, log_pi, np.nan)

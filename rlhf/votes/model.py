@@ -39,19 +39,12 @@ ERRORS = (
 
 
 class Annotator(NamedTuple):
-    """One person on one track, with 95 % intervals.
+    """One person on one track, with 95 % intervals."""
 
-    Attributes:
-        skill: probability of the true answer where no side pulls, 0.25 (chance) to 1.
-        left_bias: log-odds by which left is favoured over right; 0 is none.
-        skill_interval: low, high.
-        left_bias_interval: low, high.
-    """
-
-    skill: Number
-    left_bias: Number
-    skill_interval: tuple[Number, Number]
-    left_bias_interval: tuple[Number, Number]
+    skill: Number  # probability of the true answer where no side pulls, 0.25 (chance) to 1
+    left_bias: Number  # log-odds by which left is favoured over right; 0 is none
+    skill_interval: tuple[Number, Number]  # low, high
+    left_bias_interval: tuple[Number, Number]  # low, high
 
 
 #: Somebody of whom nothing is known: the prior of `vote_fit`, a Beta(6, 2) skill and a N(0, 1) bias.

@@ -30,11 +30,11 @@ def joint_state(
     Returns:
         State, and the chosen sample where it is `dominant`.
     """
-    found = (identity, controllability)
-    if None in found and not is_over:
+    verdicts = (identity, controllability)
+    if None in verdicts and not is_over:
         return JointState.UNDECIDED, None
     for verdict, state in SETTLES.items():
-        if verdict in found:
+        if verdict in verdicts:
             return state, None
     if identity is None or controllability is None:
         return JointState.UNDECIDED, None
@@ -80,14 +80,14 @@ def cause(track: Track, consensus: Consensus) -> str:
     """
     assert consensus.verdict is not None
     counts = consensus.counts
-    found = consensus.verdict.data.cause.format(
+    said = consensus.verdict.data.cause.format(
         count=counts[consensus.verdict],
         total=consensus.num_votes,
         first=counts[Verdict.FIRST],
         second=counts[Verdict.SECOND],
         others=_others(consensus),
     )
-    return f"{track} {found}"
+    return f"{track} {said}"
 
 
 def _others(consensus: Consensus) -> str:

@@ -34,21 +34,15 @@ class Stop(StrEnum):
 class Rule:
     """When to stop; the defaults were chosen by `bench/stopping.py`.
 
-    Attributes:
-        minimum: votes of a track before anything is concluded from it.
-        maximum: votes of a track after which it gets no more, abstentions counted.
-        dominant_from: probability of winning both tracks from which a pair is dominant.
-        hopeless_below: the same probability below which a pair is given up.
-
     Raises:
         ValueError: numbers that are out of order.
     """
 
     # With 1, more votes are saved (31 % instead of 22 %), but one annotator alone ends a pair.
-    minimum: int = 2
-    maximum: int = 5
-    dominant_from: float = 0.8
-    hopeless_below: float = 0.1
+    minimum: int = 2  # votes of a track before anything is concluded from it
+    maximum: int = 5  # votes of a track after which it gets no more, abstentions counted
+    dominant_from: float = 0.8  # probability of winning both tracks from which a pair is dominant
+    hopeless_below: float = 0.1  # the same probability below which a pair is given up
 
     def __post_init__(self) -> None:
         """Refuse what could never stop, or stops at once."""
@@ -63,26 +57,17 @@ class Rule:
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do with a pair now.
+    """What to do with a pair now."""
 
-    Attributes:
-        next_track: the track that gets one more vote; None when the pair is finished.
-        stop: why it is finished; None while it is not.
-        state: what `pareto.joint_state` makes of the verdicts once the pair is finished, `undecided`
-            before; also where both verdicts favour a sample and the votes never made that sure enough.
-        chosen: the sample that wins both tracks; None unless dominant.
-        probability: that the better candidate wins both tracks.
-        reason: one English line.
-        found: what each track found by now; without a verdict where nobody was asked.
-    """
-
-    next_track: Track | None
-    stop: Stop | None
+    next_track: Track | None  # the track that gets one more vote; None when the pair is finished
+    stop: Stop | None  # why it is finished; None while it is not
+    #: What `pareto.joint_state` makes of the verdicts once the pair is finished, `undecided` before; also
+    #: where both verdicts favour a sample and the votes never made that sure enough.
     state: JointState
-    chosen: Sample | None
-    probability: float
-    reason: str
-    found: Found
+    chosen: Sample | None  # the sample that wins both tracks; None unless dominant
+    probability: float  # that the better candidate wins both tracks
+    reason: str  # one English line
+    found: Found  # what each track found by now; without a verdict where nobody was asked
 
 
 def wins_both(identity: Posterior, controllability: Posterior) -> dict[Sample, float]:
@@ -111,7 +96,7 @@ def decide(
         dominant       the verdicts make it dominant, and a sample wins both tracks with p >= dominant_from
         improbable     neither sample wins both with p >= hopeless_below
         at maximum     both tracks have the maximum
-        out of reach   strangers who all favoured one sample, up to the maximum, would not make it dominant
+        out of reach   votes of unknown annotators for one sample, up to the maximum, would not suffice
 
     Otherwise the pair's leading track is asked until its verdict favours a sample that wins it with
     p >= sqrt(dominant_from), so that the other track can finish the product; then the other; then whichever
@@ -200,7 +185,7 @@ def _next_track(pair: int, found: Found, left: Mapping[Track, int], rule: Rule) 
 def _best_case(found: Found, left: Mapping[Track, int], models: Mapping[Track, VoteModel]) -> float:
     """Probability of winning both if every vote that is left favoured the same sample.
 
-    A vote for a sample from an unbiased stranger of skill s multiplies the odds of truth t by p(sample | t).
+    A vote for a sample by an unknown annotator without bias multiplies the odds of truth t by p(sample | t).
     It is 0 where abstentions stay at least half of a track's votes: its verdict then favours no sample.
     """
     cases = {}
@@ -211,14 +196,14 @@ def _best_case(found: Found, left: Mapping[Track, int], models: Mapping[Track, V
                 return 0.0
             errors = models[track].errors
             weights = {
-                true: share * _stranger(true, verdict, errors) ** left[track]
+                true: share * _by_unknown_annotator(true, verdict, errors) ** left[track]
                 for true, share in consensus.posterior.items()
             }
             cases[sample] *= weights[verdict] / sum(weights.values())
     return max(cases.values())
 
 
-def _stranger(truth: Verdict, verdict: Verdict, errors: Sequence[Sequence[float]]) -> float:
+def _by_unknown_annotator(truth: Verdict, verdict: Verdict, errors: Sequence[Sequence[float]]) -> float:
     if truth is verdict:
         return PRIOR_ANNOTATOR.skill
     return (1 - PRIOR_ANNOTATOR.skill) * errors[CODE[truth]][CODE[verdict]]

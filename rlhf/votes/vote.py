@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from math import sqrt
 from statistics import NormalDist
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rlhf.records import Track, Verdict, choice_of
 
 #: Every interval of these statistics covers this share, unless it says otherwise.
@@ -16,26 +19,17 @@ COVERAGE = 0.95
 class Vote:
     """What one person said of one pair on one track; of several revisions the last.
 
-    Attributes:
-        pair: key of the pair.
-        track: the question.
-        annotator: key of the person.
-        verdict: in terms of the samples.
-        first_on_left: whether the first sample was shown on the left.
-        active_s: seconds of active looking; None where they were not recorded.
-        gold: the known answer of a gold pair; None elsewhere.
-
     Raises:
         ValueError: `gold` is an abstention.
     """
 
-    pair: int
-    track: Track
-    annotator: int
-    verdict: Verdict
-    first_on_left: bool
-    active_s: float | None = None
-    gold: Verdict | None = None
+    pair: int  # key of the pair
+    track: Track  # the question
+    annotator: int  # key of the person
+    verdict: Verdict  # in terms of the samples
+    first_on_left: bool  # whether the first sample was shown on the left
+    active_s: float | None = None  # seconds of active looking; None where they were not recorded
+    gold: Verdict | None = None  # the known answer of a gold pair; None elsewhere
 
     def __post_init__(self) -> None:
         """Refuse an answer that nobody can know."""
@@ -52,26 +46,29 @@ class Vote:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its interval, or the reason why there is none.
+    """A figure with its interval, or the reason why there is none."""
 
-    Attributes:
-        value: None where the figure is undefined; never NaN.
-        low: lower end of the interval; None where there is none.
-        high: upper end.
-        count: what it was counted over, such as votes or pairs.
-        reason: why value or interval is missing; empty where both are there.
-    """
-
-    value: float | None
-    low: float | None
-    high: float | None
-    count: int
-    reason: str = ""
+    value: float | None  # None where the figure is undefined; never NaN
+    low: float | None  # lower end of the interval; None where there is none
+    high: float | None  # upper end
+    count: int  # what it was counted over, such as votes or pairs
+    reason: str = ""  # why value or interval is missing; empty where both are there
 
     @classmethod
     def undefined(cls, reason: str, count: int = 0) -> Estimate:
         """No figure, and why."""
         return cls(None, None, None, count, f"undefined because {reason}")
+
+
+def with_percentiles(value: float, drawn: NDArray[np.float64], count: int) -> Estimate:
+    """A figure with the percentiles of its bootstrap samples, NaN where the figure is undefined in one."""
+    defined = drawn[~np.isnan(drawn)]
+    if len(defined) < COVERAGE * len(drawn):
+        missing = len(drawn) - len(defined)
+        reason = f"no interval because it is undefined in {missing} of {len(drawn)} bootstrap samples"
+        return Estimate(value, None, None, count, reason)
+    low, high = np.quantile(defined, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
+    return Estimate(value, float(low), float(high), count)
 
 
 def share(successes: float, trials: int, *, what: str) -> Estimate:

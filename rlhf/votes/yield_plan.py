@@ -16,32 +16,20 @@ DRAWS = 10_000
 
 @dataclass(frozen=True)
 class PilotPair:
-    """One finished pair of a pilot.
+    """One finished pair of a pilot."""
 
-    Attributes:
-        is_dominant: whether it can be exported.
-        active_s: seconds that each of its votes took, over both tracks; at least one.
-    """
-
-    is_dominant: bool
-    active_s: tuple[float, ...]
+    is_dominant: bool  # whether it can be exported
+    active_s: tuple[float, ...]  # seconds that each of its votes took, over both tracks; at least one
 
 
 @dataclass(frozen=True)
 class YieldPlan:
-    """What a number of exported pairs will take, with 95 % prediction intervals.
+    """What a number of exported pairs will take, with 95 % prediction intervals."""
 
-    Attributes:
-        dominance: share of pairs that can be exported.
-        pairs: to be judged.
-        votes: to be given.
-        hours: of people's active looking.
-    """
-
-    dominance: Estimate
-    pairs: Estimate
-    votes: Estimate
-    hours: Estimate
+    dominance: Estimate  # share of pairs that can be exported
+    pairs: Estimate  # to be judged
+    votes: Estimate  # to be given
+    hours: Estimate  # of people's active looking
 
 
 def plan_yield(pilot: Sequence[PilotPair], wanted: int, *, seed: int = 0) -> YieldPlan:

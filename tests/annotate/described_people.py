@@ -12,9 +12,9 @@ from django.conf import settings
 from annotate.models import Curation, Reference
 from annotate.people.identities import import_people
 from generator.curation.annotation import ANNOTATION_NAME, save_annotation
-from generator.photo import write_photo
+from generator.media.encoder import write_clip
+from generator.media.photo import write_photo
 from generator.portraits.world import ELEMENT_STATES
-from generator.video import write_clip
 from tests.generator.annotations import annotate, face, human
 
 FILES = ("one.mp4", "two.mp4", "three.mp4", "photo.png", "body.png")

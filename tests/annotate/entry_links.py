@@ -10,7 +10,6 @@ from django.utils import timezone
 
 from annotate.models import EntryLink, Slot, User
 from annotate.studies import entries
-from annotate.studies.entries import LinkTerms
 
 TERMS = {
     "name": "Study one",
@@ -25,7 +24,7 @@ TERMS = {
 
 
 def make_link(round, lead=None, *, pairs=2, track="identity", **changes) -> EntryLink:
-    return entries.make_link(LinkTerms(**(TERMS | changes)), round, track, pairs, lead)
+    return entries.make_link(EntryLink(**(TERMS | changes)), round, track, pairs, lead)
 
 
 def come(link: EntryLink, external_id: str, browser: Client | None = None) -> tuple[Client, int]:

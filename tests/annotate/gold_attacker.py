@@ -73,8 +73,8 @@ class Verdict:
 def collect(browser: Client, machine: APIClient, track: str, count: int) -> list[Seen]:
     """Lease, fetch and answer so many pairs; start page and metrics are looked at before and after."""
     seen = []
+    before = _counts(browser, track)
     for _ in range(count):
-        before = _counts(browser, track)
         began = time.perf_counter()
         answer = machine.post(f"/api/tracks/{track}/lease/", {}, format="json")
         lease_s = time.perf_counter() - began
@@ -100,6 +100,7 @@ def collect(browser: Client, machine: APIClient, track: str, count: int) -> list
         one.counts = [
             x - y for pair in ((before, while_held), (while_held, after)) for x, y in zip(*pair, strict=True)
         ]
+        before = after
         seen.append(one)
     return seen
 
@@ -150,9 +151,8 @@ def judge(rows: Floats, is_gold: NDArray[np.bool_], *, seed: int) -> list[Verdic
 
 def decoded(file: bytes) -> Floats:
     with av.open(io.BytesIO(file)) as container:
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]).astype(
-            float
-        )
+        frames = [frame.reformat(format="rgb24", threads=1) for frame in container.decode(video=0)]
+        return np.stack([frame.to_ndarray() for frame in frames]).astype(float)
 
 
 def _verdict(name: str, scores: Floats, truth: NDArray[np.bool_]) -> Verdict:

@@ -213,7 +213,7 @@ def note_evaluation_on(place: Path, sha256: str, round: Round) -> None:
         stem = f"candidate/{one.instance_id}-0"
         (directory.path / stem).parent.mkdir(exist_ok=True)
         (directory.path / f"{stem}.mp4").write_bytes(one.identity.encode())
-        directory.append_metrics({"arm": "candidate", "sample_id": f"{one.instance_id}-0", "done": 1})
+        directory.append_metrics({"system": "candidate", "sample_id": f"{one.instance_id}-0", "done": 1})
         videos.append({"instance_id": one.instance_id, "identity": one.identity, "path": f"{stem}.mp4"})
     (directory.path / "report.html").write_text("pictures of everybody")
     worker = uuid4()

@@ -19,9 +19,9 @@ from bench.dpo_world import (
     sample_items,
 )
 from bench.found_data import BLEACHED, beautify, write_found_data
+from generator.media.video import read_clip
 from generator.portraits.oracle import Oracle, controllability_score, identity_similarity
 from generator.portraits.world import HAIR_COLOURS, draw_identity
-from generator.video import read_clip
 from rlhf.records import Track, Verdict
 from rlhf.training.instances import read_dataset
 from rlhf.votes.consensus import resolve_track
@@ -135,7 +135,7 @@ def test_the_filter_bleaches_and_keeps_the_rest():
 
 def test_the_table_and_the_plot_hold_every_row():
     figure = {"win_rate": 0.55, "low": 0.4, "high": 0.7, "gain": 0.012}
-    row = {"arm": "the round", "seed": 0, "num_pairs": 113, "accuracy": 0.98}
+    row = {"system": "the round", "seed": 0, "num_pairs": 113, "accuracy": 0.98}
     rows = [row | {str(track): figure for track in Track}]
     assert "| 0.98 | 0.55 [0.40, 0.70], +0.012 | 0.55 [0.40, 0.70], +0.012 |" in table(rows)
     assert plot(rows * 3) == plot(rows * 3) != plot(rows), "equal figures, equal bytes"

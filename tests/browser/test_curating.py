@@ -7,8 +7,7 @@ from django.conf import settings
 from playwright.sync_api import expect
 
 from annotate.models import CurationDecision, User
-from annotate.people.curation import annotation_path
-from annotate.people.queries import usable_references
+from annotate.people.queries import annotation_path, usable_references
 from generator.curation.annotation import (
     Box,
     ClipAnnotation,

@@ -9,9 +9,8 @@ from axe_playwright_python.sync_playwright import Axe
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
-from annotate.models import User
+from annotate.models import EntryLink, User
 from annotate.studies import entries
-from annotate.studies.entries import LinkTerms
 from tests.factories import make_pair, make_round
 
 
@@ -22,7 +21,7 @@ def serious_faults(page: Page) -> list[str]:
 
 def test_a_participant_agrees_judges_and_takes_the_code(visit: Any, transactional_db: None) -> None:
     pair = make_pair(make_round())
-    terms = LinkTerms(
+    link = EntryLink(
         name="Faces in motion",
         id_parameter="PROLIFIC_PID",
         max_people=5,
@@ -30,7 +29,7 @@ def test_a_participant_agrees_judges_and_takes_the_code(visit: Any, transactiona
         consent_text="You will see videos.",
         completion_code="C0DE42",
     )
-    link = entries.make_link(terms, pair.round, "identity", 1, None)
+    entries.make_link(link, pair.round, "identity", 1, None)
     page = visit(None, f"/enter/{link.token}/?PROLIFIC_PID=abc", java_script_enabled=False)
     page.get_by_role("button", name="I agree").click()
     page.get_by_label("Left is better").check()
@@ -41,7 +40,7 @@ def test_a_participant_agrees_judges_and_takes_the_code(visit: Any, transactiona
 
 
 def test_axe_finds_no_serious_fault_on_a_participants_way(visit: Any, transactional_db: None) -> None:
-    terms = LinkTerms(
+    link = EntryLink(
         name="Faces in motion",
         id_parameter="PROLIFIC_PID",
         max_people=5,
@@ -50,7 +49,7 @@ def test_axe_finds_no_serious_fault_on_a_participants_way(visit: Any, transactio
         completion_code="C0DE42",
         completion_url="https://example.org/done",
     )
-    link = entries.make_link(terms, make_pair(make_round()).round, "identity", 1, None)
+    entries.make_link(link, make_pair(make_round()).round, "identity", 1, None)
     place = f"/enter/{link.token}/"
     refused = visit(None, place)
     expect(refused.get_by_role("heading", name="You cannot take part")).to_be_visible()

@@ -11,8 +11,9 @@ from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from annotate.judging.answer_schema import WHY
+from annotate.judging.pair_views import guideline_version
 from annotate.judging.slots import lease_slot
-from annotate.judging.views import guideline_version, guidelines_of
+from annotate.judging.views import guidelines_of
 from annotate.models import Judgment, PreferencePair, Side, Slot, User
 from rlhf.records import Track, Verdict
 from tests.browser.conftest import Visit, sign_in

@@ -8,7 +8,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from annotate.judging.views import guideline_version, guidelines_of
+from annotate.judging.pair_views import guideline_version
+from annotate.judging.views import guidelines_of
 from annotate.models import Judgment, User
 from rlhf.records import Track, Verdict
 from tests.browser.conftest import Visit

@@ -10,8 +10,9 @@ from django.conf import settings
 
 from annotate.judging.slots import open_slots
 from annotate.models import User, VideoPair, VideoSample
-from generator.media import file_sha256
-from generator.video import write_clip, write_poster
+from generator.files import file_sha256
+from generator.media.encoder import write_clip
+from generator.media.photo import write_photo
 from tests.browser.judging_page import JudgingPage
 from tests.factories import make_instance, make_pair, make_round
 
@@ -29,7 +30,7 @@ def make_long_pair(num_frames: int = 60, fps: int = 24) -> VideoPair:
         frames = np.full((num_frames, 64, 64, 3), 40 + 60 * seed, np.uint8)
         for index, frame in enumerate(frames):
             frame[20:40, index : index + 4] = (250, 120, 20)
-        write_poster(path.with_suffix(".png"), frames[0])
+        write_photo(path.with_suffix(".png"), frames[0])
         write_clip(path, frames, fps)
         samples.append(
             VideoSample.objects.create(

@@ -25,13 +25,13 @@ def test_it_opens_from_disk_and_its_tables_are_those_of_the_result(chromium: Bro
     assert set(asked) <= {"file", "data"} and asked.count("file") == 1
     cells = page.eval_on_selector_all(
         "#main-table td",
-        "all => all.map(td => [td.closest('tr').dataset.arm, td.dataset.column,"
+        "all => all.map(td => [td.closest('tr').dataset.system, td.dataset.column,"
         " td.querySelector('.mean').textContent])",
     )
-    told = {(arm, column): mean for arm, column, mean in cells}
+    told = {(system, column): mean for system, column, mean in cells}
     assert told == {
-        (arm, column): f"{100 * cell['mean']:.2f}"
-        for arm, columns in result["table"].items()
+        (system, column): f"{100 * cell['mean']:.2f}"
+        for system, columns in result["table"].items()
         for column, cell in columns.items()
     }
     pictures = page.eval_on_selector_all(".strip img", "all => all.map(one => one.naturalWidth)")

@@ -16,7 +16,7 @@ from rlhf.records import Verdict
 from tests.browser.conftest import Visit
 from tests.browser.judging_page import JudgingPage
 from tests.factories import make_instance
-from tests.studies import ARMS, Thinker, make_evaluation, open_study
+from tests.studies import SYSTEMS, Thinker, make_evaluation, open_study
 
 KEYS = {"left": "1", "right": "2", "tie": "3"}
 #: Who is best by each criterion, in whose eyes anybody's answers are drawn.
@@ -97,7 +97,7 @@ def test_planted_rankings_are_recovered_from_the_entry_link_to_the_report(
     for criterion, ranking in RANKINGS.items():
         panel = report.locator("section", has=report.get_by_role("heading", name=criterion.replace("_", " ")))
         names = panel.locator(".study-table tbody th").all_inner_texts()
-        assert names == [ARMS[arm] for arm in ranking], criterion
+        assert names == [SYSTEMS[system] for system in ranking], criterion
     for path in (None, "/studies/", f"/studies/from/{study.run_id}/"):
         if path:
             report.goto(path)

@@ -13,8 +13,8 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
-from generator.photo import write_photo
-from generator.video import write_clip
+from generator.media.encoder import write_clip
+from generator.media.photo import write_photo
 
 
 def picture(width: int = 64, height: int = 48, *, grey: int = 40) -> NDArray[np.uint8]:

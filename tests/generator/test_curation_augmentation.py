@@ -21,10 +21,11 @@ from generator.curation.augmentation import (
     draw_recipe,
     possible_kinds,
 )
-from generator.media import file_sha256
-from generator.photo import write_photo
+from generator.files import file_sha256
+from generator.media.encoder import write_clip
+from generator.media.photo import write_photo
+from generator.media.video import read_clip
 from generator.records import ReferenceKind
-from generator.video import read_clip, write_clip
 from tests.generator.annotations import annotate, face, human
 
 PHOTO, HALF_BODY, CLIP = (ReferenceKind.PHOTO, ReferenceKind.HALF_BODY, ReferenceKind.CLIP)

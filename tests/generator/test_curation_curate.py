@@ -19,10 +19,13 @@ from generator.curation.duplicates import distance, find_duplicates, fingerprint
 from generator.curation.filters import Thresholds, judge, measure
 from generator.curation.settings import CurationSettings
 from generator.curation.sharpness import sharpness
-from generator.media import MediaError
-from generator.normalise import normalise
-from generator.video import read_clip, write_clip
+from generator.media.encoder import write_clip
+from generator.media.formats import MediaError
+from generator.media.normalise import normalise
+from generator.media.video import read_clip
 from tests.generator.media_files import MediaMaker, moving
+
+pytestmark = pytest.mark.slow
 
 REALDATA = Path(__file__).parents[3] / "shared" / "realdata"
 COPY = Thresholds().max_copy_distance

@@ -20,7 +20,7 @@ from generator.curation.head_pose import HEAD, angles, camera, head_pose
 from generator.curation.landmarker import mesh_pose
 from generator.curation.settings import DetectorSettings
 from generator.curation.weights import find_weights, weights_sha256
-from generator.video import read_clip
+from generator.media.video import read_clip
 
 REALDATA = Path(__file__).parents[3] / "shared" / "realdata"
 

@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 
 from generator.curation.filters import Measures, Thresholds, judge, percentiles, rank_blur, what_if
-from generator.media import RejectReason
+from generator.media.formats import RejectReason
 
 GOOD = Measures(60, 1, 60, 1, 1.0, 100.0, 200.0, 50.0, 10.0, 10.0, 10.0)
 #: What fails one threshold alone, and the reason it must give.

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from generator.curation.folder import Person, RejectedFile, scan_people
-from generator.media import MediaLimits, RejectReason
+from generator.media.formats import MediaLimits, RejectReason
 from generator.records import ELEMENTS, ReferenceKind
 from tests.generator.media_files import MediaMaker
 

@@ -18,8 +18,8 @@ from generator.dataset.manifest import Manifest
 from generator.dataset.read import read_dataset
 from generator.dataset.rows import InstanceRow, PersonRow, PlaceRow, PromptRow, ReferenceRow
 from generator.dataset.write import write_dataset
+from generator.files import file_sha256
 from generator.frozen_set import FrozenSetError, MediaFile
-from generator.media import file_sha256
 from generator.records import ELEMENTS, ElementChange, ReferenceKind
 
 ROOT = Path(__file__).resolve().parent.parent.parent

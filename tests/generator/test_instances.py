@@ -164,7 +164,7 @@ def test_it_draws_as_many_references_as_are_asked_for(num_references: int, with_
 
 @pytest.mark.parametrize("num_references", [0, 6])
 def test_it_refuses_numbers_that_no_instance_has(num_references: int) -> None:
-    with pytest.raises(ValueError, match=f"references is {num_references}; it must be from 1 to 5"):
+    with pytest.raises(ValueError, match=rf"references is {num_references}; it must be in \[1, 5\]"):
         Draw(count=1, seed=0, num_references=num_references)
 
 

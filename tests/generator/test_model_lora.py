@@ -16,7 +16,8 @@ from safetensors import safe_open  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from generator.adapter_files import ADAPTER_FILE  # noqa: E402
-from generator.model.lora import adapter_file, convert, main, to_comfyui  # noqa: E402
+from generator.model.adapters import adapter_file  # noqa: E402
+from generator.model.lora import convert, main, to_comfyui  # noqa: E402
 from generator.model.transformer import AnyIDTransformer  # noqa: E402
 from tests.generator.loras import ALPHAS, BLOCK_LAYERS, CONFIG, ENDS, adapt, build, inputs, predict  # noqa: E402
 

@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 
+from generator.media.video import read_clip
 from generator.portraits.__main__ import main, write_people
 from generator.portraits.drawing.head import plan_view
 from generator.portraits.people import FRONT_CLIPS, HALF_BODIES, PHOTOS, SIDE_CLIPS, plan_person
@@ -27,7 +28,6 @@ from generator.portraits.world import (
     phrase_change,
 )
 from generator.records import ELEMENTS, ReferenceKind
-from generator.video import read_clip
 
 PLAIN = {
     "camera_shot": "close-up",

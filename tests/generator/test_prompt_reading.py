@@ -16,9 +16,9 @@ from PIL import Image  # noqa: E402
 from tokenizers import Tokenizer  # noqa: E402
 from transformers import AutoTokenizer, T5Tokenizer  # noqa: E402
 
+from generator.media.photo import write_photo  # noqa: E402
 from generator.model.tiny import MAX_TOKENS as TINY_TOKENS  # noqa: E402
 from generator.model.tiny import build_tiny_pipeline  # noqa: E402
-from generator.photo import write_photo  # noqa: E402
 from generator.portraits.world import CHECKPOINT, ELEMENT_STATES, phrase_change  # noqa: E402
 from generator.prompts.limit import find_limit  # noqa: E402
 from generator.prompts.reading import MAX_TOKENS, PromptReader, UnreadPromptError, clean_prompt, look_at  # noqa: E402

@@ -30,7 +30,7 @@ from generator.portraits.describer import Errors, similarity
 from generator.portraits.paraphrases import CONCEPTS, PARAPHRASES, STATES
 from generator.portraits.world import ELEMENT_STATES, SPLIT_SEEDS
 from generator.prompts.asking import Asker, ModelError
-from generator.prompts.questions import AskedDescriber
+from generator.prompts.questions import AskedModel
 from generator.prompts.run import main
 from generator.prompts.stages import GAMMA
 from generator.prompts.transcript import Transcript
@@ -94,7 +94,7 @@ def test_errors_come_at_their_rates(tmp_path) -> None:
     truth = {case.target: case.after for case in cases} | {case.primary: case.before for case in cases}
     model = model_of(cases, replace(ERRORS, paraphrased=True, seed=3))
     transcript = Transcript(tmp_path / "t.jsonl")
-    describer = AskedDescriber(Asker(model, transcript, PATIENCE), lambda medium: ())
+    describer = AskedModel(Asker(model, transcript, PATIENCE), lambda medium: ())
     counts: Counter[str] = Counter()
     for medium, states in truth.items():
         described = describer.describe(medium)

@@ -23,6 +23,8 @@ from generator.rundir import RunDir, RunError
 from tests.generator.media_files import MediaMaker
 from tests.generator.openai_server import KEY, Script, openai_server, words
 
+pytestmark = pytest.mark.slow
+
 #: Each picture's grey level is what the server tells it by.
 GREYS = (40, 80, 120, 160)
 PAIRS = [(40, 80), (40, 120), (80, 160)]

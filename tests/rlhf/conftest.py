@@ -150,8 +150,8 @@ def export_folder(tmp_path_factory):
     import numpy as np
 
     from generator.frozen_set import MediaFile
+    from generator.media.encoder import write_clip
     from generator.records import ReferenceKind
-    from generator.video import write_clip
     from rlhf.export.freezing import write_export
     from rlhf.export.row import ExportReference, ExportRow, ExportSample, TrackVotes
     from rlhf.records import Track, Verdict

@@ -3,10 +3,11 @@
 import json
 import os
 
+from generator.media.encoder import write_clip
+from generator.media.photo import write_photo
 from generator.portraits.people import Item, plan_person
 from generator.portraits.world import draw_identity
 from generator.records import ReferenceKind
-from generator.video import write_clip, write_poster
 
 CONFIG = {
     "steps": 4,
@@ -33,7 +34,7 @@ def draw_person(folder, seed, size=32):
     for number, item in enumerate(clips):
         write_clip(folder / f"clip-{number}.mp4", item.render(draw_identity(seed), size), 8)
     for number, item in enumerate(stills):
-        write_poster(folder / f"still-{number}.png", item.render(draw_identity(seed), size)[0])
+        write_photo(folder / f"still-{number}.png", item.render(draw_identity(seed), size)[0])
     assert [item.kind for item in stills] == [ReferenceKind.PHOTO, ReferenceKind.HALF_BODY]
 
 

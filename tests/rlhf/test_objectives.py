@@ -78,7 +78,7 @@ def test_the_loss_equals_a_number_worked_out_by_hand():
     torch.testing.assert_close(rewards, torch.tensor([[2.0], [-1.0]], dtype=torch.float64))
 
 
-def test_swapping_the_arms_negates_the_margin():
+def test_swapping_the_branches_negates_the_margin():
     policy, ref = torch.rand(2, 5), torch.rand(2, 5)
     margin = torch.sub(*implicit_rewards(policy, ref, beta=10.0))
     swapped = torch.sub(*implicit_rewards(policy.flip(0), ref.flip(0), beta=10.0))

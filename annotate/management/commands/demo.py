@@ -6,11 +6,13 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.urls import reverse
 
 from annotate.management import demo
 from annotate.management.loop_command import FAILURES, read_consent
 from rlhf.evaluation.report.tables import REPORT_FILE
 from rlhf.evaluation.text import table_lines
+from rlhf.records import Track
 
 
 class Command(BaseCommand):
@@ -29,8 +31,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             if options["identities"]:
-                consent = options["consent"]
-                self._people(options["identities"], None if consent is None else read_consent(consent))
+                self._people(options["identities"], read_consent(options["consent"]))
             else:
                 self._synthetic()
             accounts = demo.demo_accounts()
@@ -47,8 +48,8 @@ class Command(BaseCommand):
             f"\nwaiting for people: {report['pairs']} pairs of {report['instances']} instances in round "
             f"{report['round']!r} are ready to be judged at"
         )
-        for address in demo.track_addresses():
-            self.stdout.write(f"  {address}")
+        for track in Track:
+            self.stdout.write(f"  {settings.SITE_URL}{reverse('judge', args=[track])}")
 
     def _synthetic(self) -> None:
         report = demo.run_synthetic(self.stdout.write)
@@ -69,11 +70,11 @@ def _lines(report: dict[str, Any]) -> list[str]:
         f"Flow-DPO        {dpo['steps']} steps, loss {dpo['first_loss']:.4f} -> {dpo['last_loss']:.4f}, "
         f"accuracy {dpo['accuracy']:.2f}",
     ]
-    for track, found in evaluation.items():
-        lines.append(
-            f"held-out {track:<16} tuned model wins {found['win_rate']:.2f} "
-            f"[{found['low']:.2f}, {found['high']:.2f}] of {found['n']}"
-        )
+    lines += [
+        f"held-out {track:<16} tuned model wins {wins['win_rate']:.2f} "
+        f"[{wins['low']:.2f}, {wins['high']:.2f}] of {wins['n']}"
+        for track, wins in evaluation.items()
+    ]
     if report["evaluation_table"]:
         lines += ["", *table_lines(report["evaluation_table"]), ""]
         lines.append(f"its report      {settings.STORAGE_ROOT / report['evaluation_folder'] / REPORT_FILE}")

@@ -3,9 +3,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import CommandParser
-
-from annotate.core.errors import RoundError
 from annotate.evaluation.evaluations import (
     ABLATION_SEEDS,
     EVALUATION_SEEDS,
@@ -15,13 +12,17 @@ from annotate.evaluation.evaluations import (
 )
 from annotate.evaluation.inputs import benchmark_set, held_out_people
 from annotate.management.loop_command import (
+    ROUND,
+    WAIT,
     LoopCommand,
-    add_round_argument,
+    argument,
+    chosen_model,
     chosen_round,
-    send_and_maybe_wait,
+    send_run,
+    switch,
 )
 from annotate.models import Round
-from annotate.rounds import queries
+from rlhf.evaluation.stored import in_current_keys
 from rlhf.evaluation.text import ablation_lines, direction_lines, table_lines
 from rlhf.records import Track
 
@@ -31,29 +32,22 @@ class Command(LoopCommand):
         "Compare a round's tuned model, or any version, with its parent, with parts of it left out, or with "
         "other models. Missing votes do not matter."
     )
-
-    def add_arguments(self, parser: CommandParser) -> None:
-        super().add_arguments(parser)
-        add_round_argument(parser)
-        parser.add_argument("--wait", action="store_true", help="show progress and return when it ends")
-        parser.add_argument(
-            "--model",
-            metavar="NAME",
-            help="a model version, instead of what a round has tuned",
-        )
-        parser.add_argument(
-            "--ablations",
-            action="store_true",
-            help="wait for the paper's ablation table in miniature: each part of the model left out",
-        )
-        parser.add_argument("--set", type=Path, help="a benchmark set instead of the held-out people")
-        parser.add_argument(
+    arguments = (
+        ROUND,
+        WAIT,
+        argument("--model", metavar="NAME", help="a model version, instead of what a round has tuned"),
+        switch(
+            "--ablations", "wait for the paper's ablation table in miniature: each part of the model left out"
+        ),
+        argument("--set", type=Path, help="a benchmark set instead of the held-out people"),
+        argument(
             "--videos",
             action="append",
             default=[],
             metavar="NAME=DIR",
             help="another model's videos as a further row; may be given again",
-        )
+        ),
+    )
 
     def run(self, **options: Any) -> dict[str, Any]:
         makes_table = options["ablations"] or options["set"] or options["videos"]
@@ -65,17 +59,12 @@ class Command(LoopCommand):
 
 
 def _compare(options: dict[str, Any]) -> dict[str, Any]:
-    if options["model"]:
-        version = queries.find_model(options["model"])
-        if version is None:
-            raise RoundError(f"no model version {options['model']!r}; known: {queries.model_names()}")
-        run = evaluate_version(version)
-    else:
-        run = evaluate_round(chosen_round(options))
-    send_and_maybe_wait(run, options)
+    model = chosen_model(options["model"])
+    run = evaluate_version(model) if model else evaluate_round(chosen_round(options))
+    send_run(run, wait=options["wait"], quiet=options["json"])
     run.refresh_from_db()
-    found = run.result or {}
-    tracks = {str(track): found[str(track)] for track in Track if str(track) in found}
+    result = run.result or {}
+    tracks = {str(track): result[str(track)] for track in Track if str(track) in result}
     assert run.round is not None, "an evaluation belongs to a round"
     return {"round": run.round.name, "run": str(run), "status": run.status, **tracks}
 
@@ -85,14 +74,14 @@ def _table(round: Round, options: dict[str, Any]) -> dict[str, Any]:
     seeds = ABLATION_SEEDS if with_ablations else EVALUATION_SEEDS
     inputs = benchmark_set(options["set"]) if options["set"] else held_out_people(seeds)
     queued = queue_table(round, inputs, with_ablations=with_ablations, entries=_entries(options["videos"]))
-    send_and_maybe_wait(queued.run, options | {"wait": options["wait"] or with_ablations})
+    send_run(queued.run, wait=options["wait"] or with_ablations, quiet=options["json"])
     queued.run.refresh_from_db()
     told = {"round": round.name, "run": str(queued.run), "status": queued.run.status}
-    result = queued.run.result
-    if result is None:
+    if queued.run.result is None:
         return told | {"left_out": queued.left_out}
+    result = in_current_keys(queued.run.result)
     if options["json"]:
-        names = ("set", "arms", "columns", "table", "differences", "directions", "holes", "seconds")
+        names = ("set", "systems", "columns", "table", "differences", "directions", "holes", "seconds")
         return told | {"left_out": queued.left_out} | {name: result[name] for name in names}
     lines = {"table": ablation_lines(result), "the_paper's_directions": direction_lines(result)}
     return {
@@ -106,6 +95,6 @@ def _table(round: Round, options: dict[str, Any]) -> dict[str, Any]:
 
 def _entries(given: list[str]) -> dict[str, Path]:
     pairs = [text.partition("=") for text in given]
-    if bad := [text for text, (name, _, place) in zip(given, pairs, strict=True) if not (name and place)]:
+    if bad := [text for text, (name, _, folder) in zip(given, pairs, strict=True) if not (name and folder)]:
         raise ValueError(f"--videos {bad[0]!r} is no name and folder; write it like consisid=videos/consisid")
-    return {name: Path(place) for name, _, place in pairs}
+    return {name: Path(folder) for name, _, folder in pairs}

@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import CommandError, CommandParser
 
 from annotate.exports.freezing import export_round
-from annotate.management.loop_command import LoopCommand, add_round_argument, chosen_round
+from annotate.management.loop_command import ROUND, LoopCommand, argument, chosen_round, switch
 from annotate.rounds.rounds import refuse_comparison
 from rlhf.export.formats import ExportFormat, write_format
 from rlhf.export.rule import ExportRule
@@ -15,33 +14,28 @@ from rlhf.export.rule import ExportRule
 
 class Command(LoopCommand):
     help = "Freeze a round's pairs, Pareto-dominant ones by default; the same set gives the same bytes."
-
-    def add_arguments(self, parser: CommandParser) -> None:
-        super().add_arguments(parser)
-        add_round_argument(parser)
-        parser.add_argument(
+    arguments = (
+        ROUND,
+        argument(
             "--rule",
             choices=[str(rule) for rule in ExportRule],
             default=str(ExportRule.PARETO),
             help="what makes a video the chosen one: better on both tracks (pareto, the default), one "
             "track's verdict, or the votes of both tracks in one heap (pooled)",
-        )
-        parser.add_argument("--include-simulated", action="store_true", help="let simulated votes in as well")
-        parser.add_argument(
-            "--publish",
-            action="store_true",
-            help="only people who agreed to be published as well, so that the set may be handed out",
-        )
-        parser.add_argument(
+        ),
+        switch("--include-simulated", "let simulated votes in as well"),
+        switch("--publish", "only people who agreed to be published, too, so that the set may be handed out"),
+        argument(
             "--format",
-            choices=[str(one) for one in ExportFormat],
+            choices=[str(name) for name in ExportFormat],
             help="write the set into --out as well, as this trainer reads it; implies --publish",
-        )
-        parser.add_argument("--out", type=Path, help="folder to make for --format")
+        ),
+        argument("--out", type=Path, help="folder to make for --format"),
+    )
 
     def run(self, **options: Any) -> dict[str, Any]:
         if bool(options["format"]) != bool(options["out"]):
-            raise CommandError("--format and --out go together: give both, or neither")
+            raise ValueError("--format and --out go together: give both, or neither")
         round = chosen_round(options)
         refuse_comparison(round)
         export = export_round(

@@ -3,24 +3,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import CommandParser
 from tqdm import tqdm
 
-from annotate.management.loop_command import LoopCommand
+from annotate.management.loop_command import LoopCommand, argument
 from annotate.people.dataset_import import import_dataset
 
 
 class Command(LoopCommand):
     help = "Read a dataset that export_dataset wrote. Running twice adds nothing; what is damaged is listed."
-
-    def add_arguments(self, parser: CommandParser) -> None:
-        super().add_arguments(parser)
-        parser.add_argument("folder", type=Path)
+    arguments = (argument("folder", type=Path),)
 
     def run(self, **options: Any) -> dict[str, Any]:
-        bar = tqdm(desc="  import", unit="row", disable=options["json"])
-        report = import_dataset(options["folder"], on_row=bar.update)
-        bar.close()
+        with tqdm(desc="  import", unit="row", disable=options["json"]) as bar:
+            report = import_dataset(options["folder"], on_row=bar.update)
         return {
             "content_hash": report.content_hash,
             "new": dict(report.new),

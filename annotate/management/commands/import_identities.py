@@ -1,16 +1,10 @@
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import CommandParser
-from tqdm import tqdm
-
-from annotate.management.loop_command import LoopCommand, curate_with_bar, read_consent
+from annotate.management.loop_command import LoopCommand, argument, import_folder, read_consent
 from annotate.models import Split, Use
-from annotate.people.identities import import_people
-from annotate.privacy.consent_queries import Consent, sentence
 
 
 class Command(LoopCommand):
@@ -18,39 +12,25 @@ class Command(LoopCommand):
         "Import and curate people: one sub-folder a person, any mix of photos and clips. "
         "Stopped, it goes on where it was; running twice adds nothing."
     )
-
-    def add_arguments(self, parser: CommandParser) -> None:
-        super().add_arguments(parser)
-        parser.add_argument("folder", type=Path)
-        parser.add_argument("--source", help="where the media come from (default: the folder's name)")
-        parser.add_argument("--licence", default="", help="licence of media whose folder does not state one")
-        parser.add_argument("--split", default=Split.TRAIN, choices=Split.values)
-        parser.add_argument(
+    arguments = (
+        argument("folder", type=Path),
+        argument("--source", help="where the media come from (default: the folder's name)"),
+        argument("--licence", default="", help="licence of media whose folder does not state one"),
+        argument("--split", default=Split.TRAIN, choices=Split.values),
+        argument(
             "--consent",
             metavar="USES",
             help=f"what people agreed to whose folder does not state it: {','.join(Use.values)}, or none; "
             "without it nothing is done with them until somebody states it",
-        )
+        ),
+    )
 
     def run(self, **options: Any) -> dict[str, Any]:
-        consent = options["consent"]
-        report = import_people(
+        return import_folder(
             options["folder"],
-            consent=None if consent is None else read_consent(consent),
+            consent=read_consent(options["consent"]),
             source=options["source"] or options["folder"].resolve().name,
             licence=options["licence"],
             split=options["split"],
-            follow=lambda people: tqdm(people, desc="  import", unit="person", disable=options["json"]),
+            quiet=options["json"],
         )
-        outcome = curate_with_bar(report.people, quiet=options["json"])
-        return {
-            "people": report.num_people,
-            "new_references": report.num_new,
-            "known_references": report.num_known,
-            "kept": outcome["kept"],
-            "left_out": dict(Counter(str(item.reason) for item in report.rejected) + outcome["reasons"]),
-            "failed": outcome["failed"],
-            "consent_unknown": sentence(Consent.UNKNOWN, report.without_consent) or "of nobody",
-            "rejected": [f"{item.path}: {item.reason}: {item.detail}" for item in report.rejected]
-            + outcome["rejected"],
-        }

@@ -3,32 +3,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import CommandParser
-
 from annotate.evaluation.benchmarks import make_benchmark
-from annotate.management.loop_command import LoopCommand
+from annotate.management.loop_command import LoopCommand, argument, switch
 from annotate.models import Split
 from rlhf.evaluation.benchmark.plan import add_plan_arguments, read_plan
 
 
 class Command(LoopCommand):
     help = "Write curated people and prompts as a benchmark set; equal people and prompts give equal sets."
-
-    def add_arguments(self, parser: CommandParser) -> None:
-        super().add_arguments(parser)
-        parser.add_argument("folder", type=Path)
-        add_plan_arguments(parser)
-        parser.add_argument(
+    arguments = (
+        argument("folder", type=Path),
+        add_plan_arguments,
+        argument(
             "--split", choices=[Split.BENCHMARK, Split.EVAL], default=Split.BENCHMARK, help="of the people"
-        )
-        parser.add_argument(
-            "--ask-models", action="store_true", help="a language model of PROMPT_MODELS writes the prompts"
-        )
-        parser.add_argument(
+        ),
+        switch("--ask-models", "a language model of PROMPT_MODELS writes the prompts"),
+        argument(
             "--prompts-file",
             type=Path,
             help="text, one prompt a line; what must stay as the primary shows it stands in [brackets]",
-        )
+        ),
+    )
 
     def run(self, **options: Any) -> dict[str, Any]:
         folder, prompts_file = options["folder"], options["prompts_file"]

@@ -2,19 +2,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import CommandParser
-
 from annotate.gold.gold import ITEMS, make_gold
-from annotate.management.loop_command import LoopCommand, add_round_argument, chosen_round
+from annotate.management.loop_command import ROUND, LoopCommand, argument, chosen_round
 
 
 class Command(LoopCommand):
     help = "Make pairs whose answer is known from the videos of a round; again adds only what is missing."
-
-    def add_arguments(self, parser: CommandParser) -> None:
-        super().add_arguments(parser)
-        add_round_argument(parser)
-        parser.add_argument("--items", type=int, default=ITEMS, help=f"of each kind (default {ITEMS})")
+    arguments = (
+        ROUND,
+        argument("--items", type=int, default=ITEMS, help=f"of each kind (default {ITEMS})"),
+    )
 
     def run(self, **options: Any) -> dict[str, Any]:
         if options["items"] < 1:

@@ -2,14 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import CommandParser
-
-from annotate.management.loop_command import (
-    LoopCommand,
-    add_round_argument,
-    chosen_round,
-    send_and_maybe_wait,
-)
+from annotate.management.loop_command import ROUND, WAIT, LoopCommand, chosen_round, send_run
 from annotate.privacy.consent_queries import people_of, refusal, uses_of
 from annotate.rounds.funnel_queries import round_funnel
 from annotate.rounds.sampling import queue_sampling
@@ -17,16 +10,12 @@ from annotate.rounds.sampling import queue_sampling
 
 class Command(LoopCommand):
     help = "Queue the videos of a round that are not made yet on the gpu workers."
-
-    def add_arguments(self, parser: CommandParser) -> None:
-        super().add_arguments(parser)
-        add_round_argument(parser)
-        parser.add_argument("--wait", action="store_true", help="show progress and return when it ends")
+    arguments = (ROUND, WAIT)
 
     def run(self, **options: Any) -> dict[str, Any]:
         round = chosen_round(options)
         run = queue_sampling(round, retry_failed=True)
-        send_and_maybe_wait(run, options)
+        send_run(run, wait=options["wait"], quiet=options["json"])
         funnel = round_funnel(round)
         return {
             "round": round.name,

@@ -2,9 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import CommandParser
-
-from annotate.management.loop_command import LoopCommand, chosen_round
+from annotate.management.loop_command import LoopCommand, argument, chosen_round
 from annotate.models import RoundState
 from annotate.rounds.rounds import set_round_state
 
@@ -14,11 +12,10 @@ class Command(LoopCommand):
         "Open, pause or close a round. One that is paused or closed gives out no pairs; its votes stay, and "
         "pairs that people hold may still be answered. A closed round no longer waits for votes."
     )
-
-    def add_arguments(self, parser: CommandParser) -> None:
-        super().add_arguments(parser)
-        parser.add_argument("round", help="the round's name or number")
-        parser.add_argument("state", choices=RoundState.values)
+    arguments = (
+        argument("round", help="the round's name or number"),
+        argument("state", choices=RoundState.values),
+    )
 
     def run(self, **options: Any) -> dict[str, Any]:
         round = chosen_round(options)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
 from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from django.conf import settings
@@ -63,21 +63,19 @@ def files(declared: list[Setting]) -> dict[str, str]:
 
 def page(declared: list[Setting]) -> str:
     lines = [PAGE_HEAD]
-    for section, rows in sections(declared):
+    for section, rows in groupby(declared, key=attrgetter("section")):
         lines += [f"## {section}", "", "| variable | type | default | meaning |", "| --- | --- | --- | --- |"]
-        lines += [f"| `{row.name}` | {row.type} | {row.default} | {linked(row.meaning)} |" for row in rows]
+        for row in rows:
+            linked = re.sub(r"docs/(\w+\.md)", r"[\1](\1)", row.meaning)
+            lines.append(f"| `{row.name}` | {row.type} | {row.default} | {linked} |")
         lines.append("")
     return "\n".join(lines)
 
 
-def linked(meaning: str) -> str:
-    """A sentence with the other pages that it names as links."""
-    return re.sub(r"docs/(\w+\.md)", r"[\1](\1)", meaning)
-
-
 def example(declared: list[Setting]) -> str:
     lines = [EXAMPLE_HEAD]
-    for section, rows in sections(row for row in declared if row.name not in NOT_IN_EXAMPLE):
+    shown = [row for row in declared if row.name not in NOT_IN_EXAMPLE]
+    for section, rows in groupby(shown, key=attrgetter("section")):
         lines += [f"# {section}", ""]
         for row in rows:
             default = row.default or "none"
@@ -88,8 +86,3 @@ def example(declared: list[Setting]) -> str:
                 "",
             ]
     return "\n".join(lines)
-
-
-def sections(declared: Iterable[Setting]) -> Iterator[tuple[str, list[Setting]]]:
-    for section, rows in groupby(declared, key=lambda row: row.section):
-        yield section, list(rows)

@@ -4,10 +4,8 @@ import json
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import CommandParser
 
-from annotate.core.errors import RoundError
-from annotate.management.loop_command import LoopCommand
+from annotate.management.loop_command import SOURCE, LoopCommand, argument, chosen_model, switch
 from annotate.models import Split
 from annotate.people.prompt_reader_queries import part_by_prompt
 from annotate.rounds import queries
@@ -15,47 +13,43 @@ from annotate.rounds.rounds import import_model, plan_pairs, start_round
 from generator.records import SamplerSettings
 from rlhf.votes.stopping import Rule
 
+DEFAULTS = SamplerSettings()
+
 
 class Command(LoopCommand):
     help = "Open a round: its policy, its sampler settings, and a pair of videos for each instance."
-
-    def add_arguments(self, parser: CommandParser) -> None:
-        super().add_arguments(parser)
-        defaults = SamplerSettings()
-        parser.add_argument("name")
-        parser.add_argument("--policy", help="name of the model version; the newest one by default")
-        parser.add_argument("--split", default=Split.TRAIN, choices=Split.values)
-        parser.add_argument("--source", help="only people of this source")
-        parser.add_argument("--votes", type=int, default=3, help="wanted votes per track (default 3)")
-        parser.add_argument(
+    arguments = (
+        argument("name"),
+        argument("--policy", help="name of the model version; the newest one by default"),
+        argument("--split", default=Split.TRAIN, choices=Split.values),
+        SOURCE,
+        argument("--votes", type=int, default=3, help="wanted votes per track (default 3)"),
+        argument(
             "--adaptive",
             nargs="?",
             const="{}",
             metavar="JSON",
             help="ask for votes one by one until a pair is settled; with other numbers than the defaults: "
             """'{"minimum": 2, "maximum": 5, "dominant_from": 0.8, "hopeless_below": 0.1}'""",
-        )
-        parser.add_argument(
+        ),
+        switch(
             "--new-seeds",
-            action="store_true",
-            help="make new videos of the instances, from seeds that no round of the policy has used; "
+            "make new videos of the instances, from seeds that no round of the policy has used; "
             "without it, videos that another round has made with the same settings are used again",
-        )
-        parser.add_argument("--dpo", default="{}", metavar="JSON", help='such as {"beta": 500}')
-        parser.add_argument("--height", type=int, default=defaults.height)
-        parser.add_argument("--width", type=int, default=defaults.width)
-        parser.add_argument("--frames", type=int, default=defaults.num_frames)
-        parser.add_argument("--fps", type=int, default=defaults.fps)
-        parser.add_argument("--steps", type=int, default=defaults.num_inference_steps)
-        parser.add_argument("--guidance-scale", type=float, default=defaults.guidance_scale)
+        ),
+        argument("--dpo", default="{}", metavar="JSON", help='such as {"beta": 500}'),
+        argument("--height", type=int, default=DEFAULTS.height),
+        argument("--width", type=int, default=DEFAULTS.width),
+        argument("--frames", type=int, default=DEFAULTS.num_frames),
+        argument("--fps", type=int, default=DEFAULTS.fps),
+        argument("--steps", type=int, default=DEFAULTS.num_inference_steps),
+        argument("--guidance-scale", type=float, default=DEFAULTS.guidance_scale),
+    )
 
     def run(self, **options: Any) -> dict[str, Any]:
-        policy = queries.find_model(options["policy"])
-        if policy is None and options["policy"]:
-            raise RoundError(f"no model version {options['policy']!r}; known: {queries.model_names()}")
         round = start_round(
             options["name"],
-            policy or import_model(settings.MODEL_PATH),
+            chosen_model(options["policy"]) or queries.find_model(None) or import_model(settings.MODEL_PATH),
             votes_wanted=options["votes"],
             stopping=_rule(options["adaptive"]),
             dpo=json.loads(options["dpo"]),

@@ -38,7 +38,6 @@ class Plane:
     PIVOT = 1.2
 
     def __init__(self, canvas: Canvas, centre: tuple[float, float], radius: float, roll: Array) -> None:
-        """Lay the grid out for all frames."""
         self.canvas, self.radius = canvas, radius
         frames, height, width, _ = canvas.image.shape
         rows = ((np.arange(height, dtype=np.float32) + 0.5 - centre[1]) / radius)[None, :, None]

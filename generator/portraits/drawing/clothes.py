@@ -42,10 +42,7 @@ def draw_body(body: Plane, clothing: str, identity: Identity) -> None:
 def _details(clothing: str, x: Array, y: Array) -> list[tuple[Array, Colour]]:
     """What is on top of the cloth: signed distances inside, in head units, and colours.
 
-    Args:
-        clothing: a state of the element.
-        x: (F, H, W) distance from the middle.
-        y: (F, H, W) height, down.
+    `x` is the distance from the middle and `y` the height, down, both (F, H, W).
     """
     if clothing == "a striped shirt":
         return [(0.15 - np.abs((y - 1.5) % 0.6 - 0.3), (220, 30, 60))]

@@ -51,22 +51,18 @@ def _draw_nose(head: Head) -> None:
 
 
 def draw_ear(head: Head, side: int, ring: int, *, near: bool) -> None:
-    """One ear at the viewer's left (-1) or right (+1), with its ring.
+    """One ear at the viewer's left (-1) or right (+1), with its ring, an index into `EAR_RINGS`.
 
-    Args:
-        head: whose.
-        side: which ear.
-        ring: index into `EAR_RINGS`.
-        near: paint it only as far as it lies on this side of the head (over the hair), else as far as
-            it peeps out from behind.
+    With `near` it is painted only as far as it lies on this side of the head (over the hair), else as far as
+    it peeps out from behind.
     """
     x, y, _, _ = head.spot(90.0 * side, -2)
     toward = -side * np.sin(head.view.yaw)
     shown = np.clip(toward * 8 - 0.8, 0, 1) if near else np.clip(toward * 5 + 0.9, 0, 1)
-    place = x * 1.03
-    head.plane.ellipse(place, y, 0.16, 0.24, head.skin * 0.86, shown=shown)
+    across = x * 1.03
+    head.plane.ellipse(across, y, 0.16, 0.24, head.skin * 0.86, shown=shown)
     if ring:
-        head.plane.ellipse(place, y + 0.36, 0.15, 0.2, EAR_COLOURS[ring], shown=shown)
+        head.plane.ellipse(across, y + 0.36, 0.15, 0.2, EAR_COLOURS[ring], shown=shown)
 
 
 def _draw_mark(head: Head, longitude: float, mark: int) -> None:

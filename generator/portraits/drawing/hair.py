@@ -48,7 +48,7 @@ def draw_hair(head: Head, style: str, colour: Array) -> None:
     if style == "a mohawk":
         strip = np.minimum(0.26 - np.abs(side), behind + 0.12)
         plane.paint(plane.edge(inside) * plane.edge(np.minimum(strip, behind + 0.1)), shade(colour, light))
-        for place in (-0.9, -1.05, -1.2):
-            plane.ellipse(-0.3 * np.sin(head.view.yaw), place - 0.16, 0.2, 0.46, colour)
+        for y in (-0.9, -1.05, -1.2):
+            plane.ellipse(-0.3 * np.sin(head.view.yaw), y - 0.16, 0.2, 0.46, colour)
         return
     plane.paint(plane.edge(inside) * plane.edge(behind), shade(colour, light))

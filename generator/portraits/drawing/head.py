@@ -16,19 +16,12 @@ from generator.portraits.world import SKIN_TONES, Identity
 
 @dataclass(frozen=True)
 class View:
-    """Where the head looks in each frame.
+    """Where the head looks in each frame."""
 
-    Attributes:
-        yaw: (F,) radians, positive turns the face to the viewer's right.
-        pitch: (F,) radians, positive looks up.
-        roll: (F,) radians, positive tips to the viewer's right.
-        wave: (F,) the hand's sideways swing in [-1, 1], or None when no hand is shown.
-    """
-
-    yaw: Array
-    pitch: Array
-    roll: Array
-    wave: Array | None
+    yaw: Array  # (F,) radians, positive turns the face to the viewer's right
+    pitch: Array  # (F,) radians, positive looks up
+    roll: Array  # (F,) radians, positive tips to the viewer's right
+    wave: Array | None  # (F,) the hand's sideways swing in [-1, 1], or None when no hand is shown
 
 
 def plan_view(action: str, num_frames: int, rng: np.random.Generator, yaw: float | None = None) -> View:
@@ -72,7 +65,6 @@ class Head:
     """The head's plane together with who it is and where it looks."""
 
     def __init__(self, plane: Plane, identity: Identity, view: View) -> None:
-        """Place the head; `rx` and `ry` are its half axes in head units."""
         self.plane, self.identity, self.view = plane, identity, view
         self.rx = head_width(identity)
         self.ry = HEIGHT

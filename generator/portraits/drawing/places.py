@@ -19,7 +19,6 @@ class Place:
     """
 
     def __init__(self, size: int, shift: float) -> None:
-        """Start with black; everything moves left by `shift`."""
         self.y, x = np.mgrid[0:size, 0:size].astype(np.float32) * (64 / size)
         self.x = x + shift
         self.image: Array = np.zeros((size, size, 3), np.float32)
@@ -36,15 +35,9 @@ class Place:
 
 
 def draw_place(name: str, size: int, shift: float) -> Array:
-    """Draw a background.
+    """Draw a state of the element `background`: (size, size, 3) float32 in 0..255.
 
-    Args:
-        name: a state of the element `background`.
-        size: height and width in pixels.
-        shift: sideways, in 1/64 of the picture.
-
-    Returns:
-        (H, W, 3) float32 in 0..255.
+    It is shifted sideways by `shift`, in 1/64 of the picture.
     """
     place = Place(size, shift)
     _PLACES[name](place)

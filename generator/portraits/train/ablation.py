@@ -6,8 +6,6 @@ another and nothing says what stays. A LoRA, since a second transformer would no
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from generator.model.checkpoint import load_pipeline
 from generator.model.precision import Precision
 from generator.portraits.train.batches import Batch, Latents, cache_latents, draw_batch
 from generator.portraits.train.optimiser import trapezoid
+from generator.portraits.train.progress import Log, is_checkpoint, load_state, save_state
 from generator.portraits.train.transformer import EMPTY_SHARE, Conditioned
 from generator.portraits.world import CHECKPOINT
 
@@ -39,17 +38,9 @@ def train_ablation(
     batch_size: int = 32,
     start: Path = CHECKPOINT,
 ) -> None:
-    """Train the LoRA and write `ablation/` in the working folder; goes on from the last state.
+    """Train the LoRA on the model `start` and write `ablation/` in the working folder, which holds `vae/`.
 
-    Args:
-        folder: working folder with the people and `vae/`.
-        steps: of the whole training.
-        precision: of the products.
-        lr: peak learning rate of AdamW.
-        seed: of first weights and batches.
-        people: how many of the drawn people are encoded.
-        batch_size: instances per step.
-        start: the model that it goes on from.
+    It goes on from the last state. `people` of those drawn are encoded; `lr` is the peak of AdamW's rate.
     """
     torch.manual_seed(seed)
     latents = cache_latents(folder, people, precision)
@@ -57,8 +48,7 @@ def train_ablation(
     trained = [value for value in model.parameters() if value.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=lr, weight_decay=0.0)
     state = folder / "ablation-state.pt"
-    first = _restore(state, trained, optimiser)
-    losses, began = [], time.monotonic()
+    first, log = _restore(state, trained, optimiser), Log()
     for step in range(first, steps):
         batch, generator = _draw(latents, batch_size, seed, step)
         for group in optimiser.param_groups:
@@ -68,14 +58,10 @@ def train_ablation(
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-        losses.append(loss.item())
-        if (step + 1) % 50 == 0:
-            line = {"step": step + 1, "s": round(time.monotonic() - began)}
-            print(json.dumps({**line, "loss": round(float(np.mean(losses[-50:])), 4)}), flush=True)
-        if (step + 1) % 250 == 0 or step + 1 == steps:
-            saved = {"weights": [value.detach() for value in trained], "optimiser": optimiser.state_dict()}
-            torch.save({**saved, "step": step + 1}, state.with_suffix(".partial"))
-            state.with_suffix(".partial").replace(state)
+        log.add(step, loss=loss.item())
+        if is_checkpoint(step, steps):
+            weights = [value.detach() for value in trained]
+            save_state(state, weights=weights, optimiser=optimiser.state_dict(), step=step + 1)
             save(model, start, folder / "ablation")
 
 
@@ -108,9 +94,9 @@ def _draw(latents: Latents, size: int, seed: int, step: int) -> tuple[Batch, tor
 
 
 def _restore(state: Path, trained: Sequence[Tensor], optimiser: torch.optim.Optimizer) -> int:
-    if not state.is_file():
+    saved = load_state(state)
+    if saved is None:
         return 0
-    saved = torch.load(state, weights_only=True)
     with torch.no_grad():
         for value, kept in zip(trained, saved["weights"], strict=True):
             value.copy_(kept)

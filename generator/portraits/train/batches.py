@@ -36,44 +36,25 @@ Prompts = Literal["differential", "standard"]
 
 @dataclass(frozen=True)
 class Latents:
-    """Encoded people.
+    """Encoded people."""
 
-    Attributes:
-        clips: (P, CLIPS, C, 3, h, w) float16, normalised; the first `TARGETS` are from the front.
-        stills: (P, STILLS, C, 1, h, w) float16.
-        states: (P, CLIPS + STILLS, 7) int64.
-        empty: (1, C, 1, h, w) float32, the zero-pixel latent.
-    """
-
-    clips: Tensor
-    stills: Tensor
-    states: Tensor
-    empty: Tensor
+    clips: Tensor  # (P, CLIPS, C, 3, h, w) float16, normalised; the first `TARGETS` are from the front
+    stills: Tensor  # (P, STILLS, C, 1, h, w) float16
+    states: Tensor  # (P, CLIPS + STILLS, 7) int64
+    empty: Tensor  # (1, C, 1, h, w) float32, the zero-pixel latent
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step sees.
+    """What one step sees."""
 
-    Attributes:
-        clean: (B, C, 3, h, w) the targets.
-        references: (B, C, R, h, w).
-        prompts: B differential prompts.
-    """
-
-    clean: Tensor
-    references: Tensor
-    prompts: list[str]
+    clean: Tensor  # (B, C, 3, h, w) the targets
+    references: Tensor  # (B, C, R, h, w)
+    prompts: list[str]  # B differential prompts
 
 
 def differential_prompt(primary: Sequence[int], target: Sequence[int], rng: np.random.Generator) -> str:
-    """Sentences for the elements whose state differs, in the paper's order; empty when none does.
-
-    Args:
-        primary: (7,) state of each element in the primary reference.
-        target: (7,) state of each element in the target.
-        rng: picks phrasings.
-    """
+    """Sentences for the elements whose state (7,) differs, in the paper's order; empty when none does."""
     changed = [
         phrase_change(element, ELEMENT_STATES[element][after], rng)
         for element, before, after in zip(ELEMENTS, primary, target, strict=True)
@@ -83,12 +64,7 @@ def differential_prompt(primary: Sequence[int], target: Sequence[int], rng: np.r
 
 
 def standard_prompt(target: Sequence[int], rng: np.random.Generator) -> str:
-    """A caption of the target that names each element in half of the cases, whatever the references show.
-
-    Args:
-        target: (7,) state of each element in the target.
-        rng: picks elements and phrasings.
-    """
+    """A caption of the target (7,) that names each element in half of the cases, whatever references show."""
     named = [
         phrase_change(element, ELEMENT_STATES[element][state], rng)
         for element, state in zip(ELEMENTS, target, strict=True)
@@ -104,18 +80,7 @@ def draw_batch(
     kind: Prompts = "differential",
     order: str = "primary_first",
 ) -> Batch:
-    """Instances that share how many clips and stills they refer to, in one order.
-
-    Args:
-        latents: of the people.
-        size: B.
-        rng: source of chance.
-        kind: of the prompts.
-        order: of the references on the temporal axis.
-
-    Returns:
-        The batch, not nulled.
-    """
+    """Instances that share how many clips and stills they refer to, in one order; none is nulled yet."""
     count = int(rng.choice([1, 2, 3, 4, 5], p=_COUNT_SHARES))
     is_clip = rng.random(count) < _CLIP_SHARE
     while is_clip.sum() > CLIPS - 1 or (~is_clip).sum() > STILLS:
@@ -153,18 +118,18 @@ def cache_latents(folder: Path, people: int, precision: Precision, rank: int = 0
     """
     rendered = render_people(folder / "people", 0, PEOPLE)
     vae = AutoencoderKLWan.from_pretrained(folder / "vae").requires_grad_(False)
-    place = folder / "latents"
-    place.mkdir(exist_ok=True)
-    if not (place / "done").is_file():
+    cache = folder / "latents"
+    cache.mkdir(exist_ok=True)
+    if not (cache / "done").is_file():
         torch.save(
             list(_encode_people(rendered, range(rank, people, world), vae, precision)),
-            place / f"{rank}-of-{world}.pt",
+            cache / f"{rank}-of-{world}.pt",
         )
         if distributed.is_initialized():
             distributed.barrier()
         if rank == 0:
-            (place / "done").touch()
-    shares = [torch.load(path, weights_only=True) for path in sorted(place.glob("*-of-*.pt"))]
+            (cache / "done").touch()
+    shares = [torch.load(path, weights_only=True) for path in sorted(cache.glob("*-of-*.pt"))]
     clips, stills, states = (
         torch.stack(parts) for parts in zip(*(p for s in shares for p in s), strict=True)
     )

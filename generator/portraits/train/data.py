@@ -21,19 +21,12 @@ PEOPLE = 4000
 
 @dataclass(frozen=True)
 class Rendered:
-    """N people, each with the same number of clips (first) and stills.
+    """N people, each with the same number of clips (first) and stills."""
 
-    Attributes:
-        clips: (N, clips, F, H, W, 3) uint8.
-        stills: (N, stills, H, W, 3) uint8.
-        states: (N, clips + stills, 7) int64, index of each element's state.
-        identities: (N, D) float32, `Identity.vector()`.
-    """
-
-    clips: Array
-    stills: Array
-    states: Array
-    identities: Array
+    clips: Array  # (N, clips, F, H, W, 3) uint8
+    stills: Array  # (N, stills, H, W, 3) uint8
+    states: Array  # (N, clips + stills, 7) int64, index of each element's state
+    identities: Array  # (N, D) float32, `Identity.vector()`
 
 
 def render_people(folder: Path, first_seed: int, count: int, workers: int = 2) -> Rendered:

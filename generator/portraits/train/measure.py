@@ -31,23 +31,14 @@ _RESAMPLES = 4000
 
 @dataclass(frozen=True)
 class Trial:
-    """One question to the model.
+    """One question to the model."""
 
-    Attributes:
-        person: index of the held-out person.
-        references: frames of each, the primary first.
-        prompt: what changes.
-        before: state of each element in the primary.
-        after: state wanted of each element.
-        seed: of the videos made, and of the picture that shows the right answer.
-    """
-
-    person: int
-    references: list[Array]
-    prompt: str
-    before: dict[str, str]
-    after: dict[str, str]
-    seed: int
+    person: int  # index of the held-out person
+    references: list[Array]  # frames of each, the primary first
+    prompt: str  # what changes
+    before: dict[str, str]  # state of each element in the primary
+    after: dict[str, str]  # state wanted of each element
+    seed: int  # of the videos made, and of the picture that shows the right answer
 
     def draw_answer(self) -> Array:
         """The person with the elements wanted, by the renderer: (F, H, W, 3) uint8."""
@@ -62,15 +53,9 @@ class Trial:
 def draw_trials(per_person: int, num_references: int, seed: int = 0) -> list[Trial]:
     """Questions about the held-out people: a clip from the front as primary, one to three changes.
 
-    Args:
-        per_person: questions a person.
-        num_references: 1 to 5, primary included.
-        seed: of the draws.
+    Of the 1 to 5 references the primary is one.
     """
-    return list(_draw_trials(per_person, num_references, seed))
-
-
-def _draw_trials(per_person: int, num_references: int, seed: int) -> Iterator[Trial]:
+    trials = []
     for person in range(HELD_OUT):
         rng = np.random.default_rng([seed, person])
         identity, items = draw_identity(FIRST_HELD_OUT + person), plan_person(FIRST_HELD_OUT + person)
@@ -86,7 +71,8 @@ def _draw_trials(per_person: int, num_references: int, seed: int) -> Iterator[Tr
                 )
             prompt = differential_prompt(_indices(before), _indices(after), rng)
             references = [item.render(identity) for item in shown]
-            yield Trial(person, references, prompt, before, after, 1000 * person + number)
+            trials.append(Trial(person, references, prompt, before, after, 1000 * person + number))
+    return trials
 
 
 @torch.no_grad()
@@ -155,14 +141,7 @@ def score(trials: Sequence[Trial], answers: Sequence[Array], oracle: Oracle) -> 
 
 
 def bootstrap(values: Sequence[tuple[int, float]]) -> list[float]:
-    """Mean and 95 % percentile interval; whole people are drawn.
-
-    Args:
-        values: (person, value) pairs.
-
-    Returns:
-        [mean, low, high], rounded to four digits.
-    """
+    """[mean, low, high] of (person, value) pairs: a 95 % percentile interval, for which people are drawn."""
     people = sorted({person for person, _ in values})
     sums = np.array([sum(v for p, v in values if p == person) for person in people])
     counts = np.array([sum(p == person for p, _ in values) for person in people])
@@ -178,8 +157,8 @@ def draw_sheet(trials: Sequence[Trial], answers: Sequence[Array], path: Path, co
     width, height = cells[0].size
     rows = -(-len(cells) // columns)
     sheet = Image.new("RGB", (columns * (width + _GAP) - _GAP, rows * height), "white")
-    for place, cell in enumerate(cells):
-        sheet.paste(cell, (place % columns * (width + _GAP), place // columns * height))
+    for index, cell in enumerate(cells):
+        sheet.paste(cell, (index % columns * (width + _GAP), index // columns * height))
     sheet.save(path)
 
 

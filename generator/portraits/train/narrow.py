@@ -19,14 +19,10 @@ _LOG_VARIANCE = -6.0
 
 
 def strongest_directions(latents: Tensor, channels: int) -> tuple[Tensor, float]:
-    """Directions of the largest second moments.
-
-    Args:
-        latents: (N, C), not centred: the mean counts as a direction.
-        channels: K of them, at most C.
+    """Directions of the largest second moments of latents (N, C), whose mean counts as a direction, too.
 
     Returns:
-        Orthonormal rows (K, C), strongest first, and the share of the second moment that they hold.
+        Orthonormal rows (`channels`, C), strongest first, and the share of the second moment that they hold.
     """
     moment = latents.double().T @ latents.double() / len(latents)
     values, vectors = torch.linalg.eigh(moment)

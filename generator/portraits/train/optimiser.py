@@ -59,7 +59,6 @@ class Muon(torch.optim.Optimizer):
         momentum: float = 0.95,
         weight_decay: float = 0.0,
     ) -> None:
-        """Remember the settings."""
         self.dtype = dtype
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
@@ -93,7 +92,6 @@ class Optimiser:
     def __init__(
         self, modules: Iterable[nn.Module], lr: float, dtype: torch.dtype, plain: tuple[str, ...] = ()
     ) -> None:
-        """Divide the parameters."""
         matrices: list[nn.Parameter] = []
         others: list[nn.Parameter] = []
         for module in modules:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from generator.model.vae import AutoencoderKLWan
 from generator.portraits.oracle import GLANCES, Oracle, OracleNetwork, identity_similarity
 from generator.portraits.train.data import PEOPLE, Rendered, render_people
 from generator.portraits.train.optimiser import Optimiser, trapezoid
+from generator.portraits.train.progress import Log, is_checkpoint, load_state, save_state
 from generator.portraits.train.vae import to_pixels
 from generator.portraits.world import ELEMENT_STATES, SPLIT_SEEDS
 from generator.records import ELEMENTS
@@ -34,14 +34,7 @@ _SHIFT, _ZOOM = 0.06, 0.08
 def oracle_loss(network: OracleNetwork, pixels: Tensor, identity: Tensor, states: Tensor) -> Tensor:
     """Negative log likelihood of the truth: Gaussian for the identity, categorical for the elements.
 
-    Args:
-        network: the oracle's.
-        pixels: (B, F, 3, 64, 64).
-        identity: (B, D) in [0, 1].
-        states: (B, 7) int64.
-
-    Returns:
-        A scalar.
+    Pixels are (B, F, 3, 64, 64), the identity (B, D) in [0, 1], states (B, 7) int64.
     """
     mean, certainty, logits = network(pixels)
     mean, certainty, logits = mean.float(), certainty.float(), [score.float() for score in logits]
@@ -53,15 +46,7 @@ def oracle_loss(network: OracleNetwork, pixels: Tensor, identity: Tensor, states
 
 
 def move(pixels: Tensor, rng: np.random.Generator) -> Tensor:
-    """Shift and zoom each clip a little, so that the network learns what is seen and not where.
-
-    Args:
-        pixels: (B, F, 3, H, W).
-        rng: source of chance.
-
-    Returns:
-        The same shape.
-    """
+    """Shift and zoom each clip (B, F, 3, H, W) a little: the network is to learn what is seen, not where."""
     batch, frames = pixels.shape[:2]
     theta = torch.zeros(batch, 2, 3)
     theta[:, 0, 0] = theta[:, 1, 1] = torch.from_numpy(rng.uniform(1 - _ZOOM, 1 + _ZOOM, batch))
@@ -75,12 +60,7 @@ def move(pixels: Tensor, rng: np.random.Generator) -> Tensor:
 def degrade(pixels: Tensor, rng: np.random.Generator) -> Tensor:
     """Blur, noise, or less contrast, each in some of the steps, so that weak generated clips are read too.
 
-    Args:
-        pixels: (B, F, 3, H, W) in [-1, 1].
-        rng: source of chance.
-
-    Returns:
-        The same shape.
+    Pixels are (B, F, 3, H, W) in [-1, 1].
     """
     if rng.random() < 0.4:
         pixels = blur(pixels, float(rng.uniform(0.4, 1.6)))
@@ -112,52 +92,29 @@ def train_oracle(
     seed: int = 1,
     people: int = PEOPLE,
 ) -> None:
-    """Train, or go on from the last state, and write `oracle.safetensors` into the folder.
+    """Train, or go on from the last state, and write `oracle.safetensors` into the working folder.
 
     Its reliability is measured when it is shipped.
-
-    Args:
-        folder: working folder, with the people.
-        steps: batches.
-        precision: of the products.
-        lr: peak learning rate.
-        seed: of weights and batches.
-        people: how many are drawn.
     """
     torch.manual_seed(seed)
     rendered = render_people(folder / "people", 0, people)
     network = OracleNetwork()
-    optimiser = Optimiser(
-        [network],
-        lr,
-        precision.dtype,
-        plain=("identity", "elements", "look.0.", "inner.0.", "inner.3."),
-    )
-    state, start = folder / "oracle-state.pt", 0
-    if state.is_file():
-        saved = torch.load(state, weights_only=True)
+    plain = ("identity", "elements", "look.0.", "inner.0.", "inner.3.")
+    optimiser = Optimiser([network], lr, precision.dtype, plain=plain)
+    state, start, log = folder / "oracle-state.pt", 0, Log()
+    if saved := load_state(state):
         network.load_state_dict(saved["network"])
         optimiser.load_state_dict(saved["optimiser"])
         start = saved["step"]
-    losses, began = [], time.monotonic()
     for step in range(start, steps):
         rng = np.random.default_rng([seed, step])
         with precision.autocast():
             loss = oracle_loss(network, *_draw_batch(rendered, rng))
         loss.backward()
         optimiser.step(trapezoid(step, steps))
-        losses.append(loss.item())
-        if (step + 1) % 100 == 0:
-            line = {
-                "step": step + 1,
-                "s": round(time.monotonic() - began),
-                "loss": round(np.mean(losses[-50:]), 4),
-            }
-            print(json.dumps(line), flush=True)
-        if (step + 1) % 250 == 0 or step + 1 == steps:
-            saved = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}
-            torch.save(saved, state.with_suffix(".partial"))
-            state.with_suffix(".partial").replace(state)
+        log.add(step, loss=loss.item())
+        if is_checkpoint(step, steps):
+            save_state(state, network=network.state_dict(), optimiser=optimiser.state_dict(), step=step + 1)
     save_oracle(network, {}, folder / "oracle.safetensors")
 
 
@@ -185,31 +142,16 @@ def _draw_batch(rendered: Rendered, rng: np.random.Generator) -> tuple[Tensor, T
 
 @torch.no_grad()
 def measure_trust(network: OracleNetwork, folder: Path) -> dict[str, Any]:
-    """Accuracy on 50 people that nobody trained on, as drawn and degraded.
+    """For clips as drawn and degraded: `identity_top1_of_50`, and the accuracy of each element over clips.
 
-    A clip from the front asks; the person's other items are the gallery, as drawn.
-
-    Returns:
-        By condition: `identity_top1_of_50` and the accuracy of each element over all clips.
+    Nobody trained on the 50 people. A clip from the front asks; the person's other items are the gallery, as
+    drawn.
     """
     held_out = render_people(folder / "people-eval", SPLIT_SEEDS["eval"] + 9_000_000, 50)
     oracle = Oracle(network, {})  # in evaluation mode: no dropout
     gallery = [[oracle.read(item) for item in _others(held_out, person)] for person in range(50)]
-    rng = np.random.default_rng(0)
-    conditions: dict[str, Callable[[Array], Array]] = {
-        "rendered": lambda frames: frames,
-        "blurred": lambda frames: _to_frames(blur(_to_batch(frames), 1.2)),
-        "noisy": lambda frames: _to_frames(
-            _to_batch(frames)
-            + 0.2
-            * torch.from_numpy(rng.standard_normal((len(frames), 3, *frames.shape[1:3]), dtype=np.float32))
-        ),
-    }
-    if (folder / "vae").is_dir():
-        vae = AutoencoderKLWan.from_pretrained(folder / "vae")
-        conditions["reencoded"] = lambda frames: _reencode(frames, vae)
     trust: dict[str, Any] = {}
-    for name, change in conditions.items():
+    for name, change in _conditions(folder).items():
         readings = [[oracle.read(change(clip)) for clip in clips[:4]] for clips in held_out.clips]
         hits = [
             int(np.argmax([identity_similarity(mine[0], theirs) for theirs in gallery])) == person
@@ -225,6 +167,24 @@ def measure_trust(network: OracleNetwork, folder: Path) -> dict[str, Any]:
             ]
             trust[name][element] = round(float(np.mean(right)), 4)
     return trust
+
+
+def _conditions(folder: Path) -> dict[str, Callable[[Array], Array]]:
+    rng = np.random.default_rng(0)
+
+    def add_noise(frames: Array) -> Array:
+        noise = rng.standard_normal((len(frames), 3, *frames.shape[1:3]), dtype=np.float32)
+        return _to_frames(_to_batch(frames) + 0.2 * torch.from_numpy(noise))
+
+    conditions: dict[str, Callable[[Array], Array]] = {
+        "rendered": lambda frames: frames,
+        "blurred": lambda frames: _to_frames(blur(_to_batch(frames), 1.2)),
+        "noisy": add_noise,
+    }
+    if (folder / "vae").is_dir():
+        vae = AutoencoderKLWan.from_pretrained(folder / "vae")
+        conditions["reencoded"] = lambda frames: _reencode(frames, vae)
+    return conditions
 
 
 def _others(rendered: Rendered, person: int) -> list[Array]:

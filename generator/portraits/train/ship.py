@@ -20,9 +20,7 @@ from generator.portraits.world import CHECKPOINT
 def ship(folder: Path, target: Path = CHECKPOINT) -> None:
     """Assemble a checkpoint from a working folder, leaving files that are no weights (the model card) alone.
 
-    Args:
-        folder: with `vae/`, `transformer/`, `text_encoder/` and, where it was trained, `oracle.safetensors`.
-        target: the checkpoint's folder.
+    It takes `vae/`, `transformer/`, `text_encoder/` and, where it was trained, `oracle.safetensors`.
     """
     pipeline = AnyIDPipeline(
         tokenizer=build_tokenizer(),

@@ -7,8 +7,6 @@ says what changes from the primary; references and prompt nulled together in a t
 from __future__ import annotations
 
 import copy
-import json
-import time
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +27,7 @@ from generator.model.tiny import (
 from generator.model.transformer import AnyIDTransformer, ReferencePosition
 from generator.portraits.train.batches import Batch, cache_latents, draw_batch
 from generator.portraits.train.optimiser import Optimiser, join_processes, trapezoid
+from generator.portraits.train.progress import Log, is_checkpoint, load_state, save_state
 from generator.prompts.reading import PromptReader
 
 EMPTY_SHARE = 0.1
@@ -50,7 +49,6 @@ class Conditioned(nn.Module):
     """
 
     def __init__(self, precision: Precision, position: ReferencePosition = "after") -> None:
-        """Random weights."""
         super().__init__()
         self.precision = precision
         self.transformer: AnyIDTransformer = build_transformer(position=position)
@@ -128,8 +126,7 @@ def train_transformer(
     rank, world = join_processes()
     torch.manual_seed(seed)
     latents = cache_latents(folder, people, precision, rank, world)
-    training = Training.resume(folder, lr, precision, start)
-    losses, began = [], time.monotonic()
+    training, log = Training.resume(folder, lr, precision, start), Log()
     for step in range(training.step, steps):
         rng = np.random.default_rng([seed, step, rank])
         batch = draw_batch(latents, batch_size // world, rng)
@@ -138,15 +135,10 @@ def train_transformer(
             batch = Batch(batch.clean, empty, [""] * len(batch.clean))
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         loss, norm = training.advance(batch, generator, trapezoid(step, steps, warmup=100))
-        losses.append(loss)
-        if rank == 0 and (step + 1) % 50 == 0:
-            line = {"step": step + 1, "s": round(time.monotonic() - began)}
-            print(
-                json.dumps({**line, "loss": round(np.mean(losses[-50:]), 4), "norm": round(norm, 3)}),
-                flush=True,
-            )
-        if rank == 0 and ((step + 1) % 250 == 0 or step + 1 == steps):
-            training.save()
+        if rank == 0:
+            log.add(step, loss=loss, norm=norm)
+            if is_checkpoint(step, steps):
+                training.save()
 
 
 class Training:
@@ -179,8 +171,7 @@ class Training:
         """Go on from the last state, else begin with the weights of a checkpoint, else with random ones."""
         training = cls(folder, lr, precision)
         training.folder.mkdir(exist_ok=True)
-        if training.state.is_file():
-            saved = torch.load(training.state, weights_only=True)
+        if saved := load_state(training.state):
             training.model.load_state_dict(saved["model"])
             training.average.load_state_dict(saved["average"])
             training.optimiser.load_state_dict(saved["optimiser"])
@@ -201,10 +192,13 @@ class Training:
 
     def save(self) -> None:
         """Write the state, and the averaged weights in the Diffusers layout."""
-        partial = self.state.with_suffix(".partial")
-        saved = {"model": self.model.state_dict(), "average": self.average.state_dict()}
-        torch.save({**saved, "optimiser": self.optimiser.state_dict(), "step": self.step}, partial)
-        partial.replace(self.state)
+        save_state(
+            self.state,
+            model=self.model.state_dict(),
+            average=self.average.state_dict(),
+            optimiser=self.optimiser.state_dict(),
+            step=self.step,
+        )
         self.average.transformer.save_pretrained(self.folder / "transformer")
         self.average.text_encoder.save_pretrained(self.folder / "text_encoder")
 

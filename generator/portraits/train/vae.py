@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from generator.model.vae import AutoencoderKLWan
 from generator.portraits.train.data import PEOPLE, Rendered, render_people
 from generator.portraits.train.narrow import narrow_vae
 from generator.portraits.train.optimiser import Optimiser, join_processes, trapezoid
+from generator.portraits.train.progress import Log, is_checkpoint, load_state, save_state
 
 #: Batches (clips, frames) of about equal cost: stills; short clips, which hold both kinds of latent frame;
 #: whole clips, whose last frames follow on a chunk of four instead of on a first frame.
@@ -32,15 +32,7 @@ def to_pixels(frames: np.ndarray) -> Tensor:
 
 
 def reconstruction_loss(decoded: Tensor, pixels: Tensor) -> Tensor:
-    """Mean absolute error of pixels and of their differences to neighbours, faces counting most.
-
-    Args:
-        decoded: (B, 3, F, H, W).
-        pixels: the same shape, in [-1, 1].
-
-    Returns:
-        A scalar.
-    """
+    """Mean absolute error of pixels (B, 3, F, H, W) and of their differences to neighbours, faces most."""
     height, width = pixels.shape[-2:]
     rows = torch.linspace(-1, 1, height)[:, None] + 0.15
     columns = torch.linspace(-1, 1, width)[None]
@@ -59,22 +51,15 @@ def train_vae(
     seed: int = 0,
     people: int = PEOPLE,
 ) -> None:
-    """Train, or go on from the last state in the folder; a narrowed VAE goes on as one.
+    """Train, or go on from the last state in the working folder; the VAE comes out as `vae/`.
 
-    Args:
-        folder: working folder; the VAE comes out as `vae/`.
-        steps: of the whole training, or since it was narrowed.
-        precision: of the products.
-        lr: peak learning rate.
-        seed: of weights and batches.
-        people: how many are drawn.
+    A narrowed VAE goes on as one, and its steps count from then.
     """
     rank, _ = join_processes()
     torch.manual_seed(seed)
     rendered = render_people(folder / "people", 0, people)
-    state, saved = folder / "vae-state.pt", None
-    if state.is_file():
-        saved = torch.load(state, weights_only=True)
+    state = folder / "vae-state.pt"
+    saved = load_state(state)
     vae = build_vae(len(saved["vae"]["post_quant_conv.bias"]) if saved else WIDE_CHANNELS)
     optimiser = Optimiser([vae], lr, precision.dtype, plain=("conv_in", "conv_out"))
     start = 0
@@ -83,41 +68,28 @@ def train_vae(
         start = saved["step"]
         if start:
             optimiser.load_state_dict(saved["optimiser"])
-    losses: dict[str, list[float]] = {"still": [], "clip": []}
-    began = time.monotonic()
+    log = Log()
     for step in range(start, steps):
         rng = np.random.default_rng([seed, step, rank])
         kind, loss = _one_step(vae, rendered, rng, step, precision)
         loss.backward()
         norm = optimiser.step(trapezoid(step, steps))
-        losses[kind].append(loss.item())
-        if rank == 0 and (step + 1) % 50 == 0:
-            means = {
-                name: round(float(np.mean(values[-25:])), 4) for name, values in losses.items() if values
-            }
-            line = {"step": step + 1, "s": round(time.monotonic() - began), "norm": round(norm, 3), **means}
-            print(json.dumps(line), flush=True)
-        if rank == 0 and ((step + 1) % 250 == 0 or step + 1 == steps):
-            partial = state.with_suffix(".partial")
-            saved = {"vae": vae.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}
-            torch.save(saved, partial)
-            partial.replace(state)
+        if rank == 0:
+            log.add(step, **{kind: loss.item()}, norm=norm)
+            if is_checkpoint(step, steps):
+                save_state(state, vae=vae.state_dict(), optimiser=optimiser.state_dict(), step=step + 1)
     if rank == 0:
         measure_statistics(vae, rendered, seed)
         vae.save_pretrained(folder / "vae")
 
 
 def narrow(folder: Path) -> None:
-    """Fold the trained VAE onto its strongest directions; `vae` then goes on from step 0 with the narrow one.
-
-    Args:
-        folder: working folder with `vae/`.
-    """
+    """Fold the trained VAE onto its strongest directions; training goes on from step 0 with that one."""
     wide = AutoencoderKLWan.from_pretrained(folder / "vae")
     latents = sample_latents(wide, render_people(folder / "people", 0, PEOPLE), seed=0)
     vae, share = narrow_vae(wide, latents, LATENT_CHANNELS)
     print(json.dumps({"channels": LATENT_CHANNELS, "share_of_second_moment": round(share, 4)}), flush=True)
-    torch.save({"vae": vae.state_dict(), "step": 0}, folder / "vae-state.pt")
+    save_state(folder / "vae-state.pt", vae=vae.state_dict(), step=0)
 
 
 def _one_step(
@@ -149,7 +121,7 @@ def sample_latents(vae: AutoencoderKLWan, rendered: Rendered, seed: int) -> Tens
     people = rng.integers(len(rendered.clips), size=96)
     drawn = [(rendered.clips[person, :1], rendered.stills[person, :1, None]) for person in people]
     latents = [vae.encode(to_pixels(frames)).latent_dist.mode() for both in drawn for frames in both]
-    return torch.cat([one.movedim(1, -1).flatten(0, -2) for one in latents])
+    return torch.cat([latent.movedim(1, -1).flatten(0, -2) for latent in latents])
 
 
 def measure_statistics(vae: AutoencoderKLWan, rendered: Rendered, seed: int) -> None:

@@ -29,5 +29,5 @@ def find_warnings(facts: PairFacts, config: FlowDPOConfig) -> list[PreflightWarn
         return [
             PreflightWarning("no_pairs", says, "Collect more votes, or let simulated votes in.", blocks=True)
         ]
-    found = [warning for check in _CHECKS for warning in check(facts, config)]
-    return sorted(found, key=lambda warning: not warning.blocks)
+    warnings = [warning for check in _CHECKS for warning in check(facts, config)]
+    return sorted(warnings, key=lambda warning: not warning.blocks)

@@ -30,9 +30,14 @@ def main(arguments: list[str]) -> int:
         Exit status: 0 done, 1 failed with one line on standard error, 2 wrong usage.
     """
     does = _COMMANDS.get(arguments[0]) if arguments else None
+    return run_and_print(lambda: does(arguments[1:]) if does else _make(arguments))
+
+
+def run_and_print(command: Callable[[], dict[str, Any]]) -> int:
+    """Print what a command did as JSON, or one line on why it could not; the exit status."""
     try:
-        said = does(arguments[1:]) if does else _make(arguments)
-    except (ValueError, OSError) as error:
+        said = command()
+    except (ValueError, OSError, ImportError) as error:  # a checkpoint may need a package of its own
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     print(json.dumps(said, indent=1, ensure_ascii=False))
@@ -65,10 +70,12 @@ def _check(arguments: list[str]) -> dict[str, Any]:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--entry", type=Path, help="folder of a model's videos")
     options = parser.parse_args(arguments)
-    found = read_benchmark(options.folder)
-    card = found.card
-    said = {**found.identity, "instances": card.num_instances, "identities": card.num_identities}
-    return said if options.entry is None else {**said, "entry": read_entry(options.entry, found).to_json()}
+    benchmark = read_benchmark(options.folder)
+    card = benchmark.card
+    said = {**benchmark.identity, "instances": card.num_instances, "identities": card.num_identities}
+    if options.entry is None:
+        return said
+    return {**said, "entry": read_entry(options.entry, benchmark).to_json()}
 
 
 def _enter(arguments: list[str]) -> dict[str, Any]:

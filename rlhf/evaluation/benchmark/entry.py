@@ -14,10 +14,11 @@ from typing import Any, Literal, Self
 
 from pydantic import AliasChoices, Field, model_validator
 
+from generator.files import replacing
 from generator.frozen_set import write_facts
-from generator.media import MediaError, replacing
+from generator.media.formats import MediaError
+from generator.media.video import probe
 from generator.validation import parse, record, to_json
-from generator.video import probe
 from rlhf.evaluation.benchmark.card import BenchmarkError
 from rlhf.evaluation.benchmark.set import Benchmark, check_same
 
@@ -123,7 +124,7 @@ def find_videos(
     Returns:
         The videos that can be scored, and why each of the others cannot.
     """
-    found: dict[Key, tuple[Path, int]] = {}
+    decoded: dict[Key, tuple[Path, int]] = {}
     holes: dict[Key, str] = {}
     keys = [(name, seed) for name in instance_ids for seed in seeds]
     for key in keys:
@@ -132,14 +133,14 @@ def find_videos(
             holes[key] = f"there is no {video_name(key)}"
             continue
         try:
-            found[key] = path, _count_frames(path)
+            decoded[key] = path, _count_frames(path)
         except (MediaError, OSError) as error:
             holes[key] = f"{path.name} cannot be read: {' '.join(str(error).split())}"
-    wanted = num_frames or _commonest([length for _, length in found.values()])
-    for key, (path, length) in found.items():
+    wanted = num_frames or _commonest([length for _, length in decoded.values()])
+    for key, (path, length) in decoded.items():
         if length != wanted:
             holes[key] = f"{path.name} has {length} frames; {wanted} are expected"
-    videos = {key: path for key, (path, _) in found.items() if key not in holes}
+    videos = {key: path for key, (path, _) in decoded.items() if key not in holes}
     return videos, {key: holes[key] for key in keys if key in holes}
 
 

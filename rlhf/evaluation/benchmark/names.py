@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from generator.media import replacing
+from generator.files import replacing
 from rlhf.evaluation.benchmark.card import BenchmarkError
 from rlhf.evaluation.benchmark.entry import EntryFacts, Key, video_name
 from rlhf.evaluation.benchmark.set import Benchmark
@@ -22,15 +22,10 @@ _SAMPLE = re.compile(r"(.*)[-_ ](\d+)")
 
 @dataclass(frozen=True)
 class Brought:
-    """What became of a folder of videos.
+    """What became of a folder of videos."""
 
-    Attributes:
-        taken: the file that each instance and seed got.
-        left_out: why a file was not taken.
-    """
-
-    taken: Mapping[Key, str]
-    left_out: Mapping[str, str]
+    taken: Mapping[Key, str]  # the file that each instance and seed got
+    left_out: Mapping[str, str]  # why a file was not taken
 
     def to_json(self) -> dict[str, Any]:
         """For people."""
@@ -78,25 +73,25 @@ def enter_videos(
 
 
 def _by_index(stem: str, benchmark: Benchmark, first: int) -> Key | str:
-    found = _NUMBERS.fullmatch(stem)
-    if found is None:
+    numbers = _NUMBERS.fullmatch(stem)
+    if numbers is None:
         return "its name has no number of a prompt"
-    number = int(found[1]) - first
+    number = int(numbers[1]) - first
     if not 0 <= number < len(benchmark.instances):
         last = first + len(benchmark.instances) - 1
-        return f"the set has no prompt {found[1]}; they go from {first} to {last}"
-    return _key(benchmark.instances[number], int(found[2] or 0), benchmark.seeds)
+        return f"the set has no prompt {numbers[1]}; they go from {first} to {last}"
+    return _key(benchmark.instances[number], int(numbers[2] or 0), benchmark.seeds)
 
 
 def _by_words(stem: str, benchmark: Benchmark) -> Key | str:
     """Whole names first, since a prompt may end in a number itself."""
-    found = _meant(stem, benchmark)
+    meant = _meant(stem, benchmark)
     sample = 0
-    if not found and (parts := _SAMPLE.fullmatch(stem)):
-        found, sample = _meant(parts[1], benchmark), int(parts[2])
-    if len(found) != 1:
-        return f"{len(found)} prompts of the set begin like this"
-    return _key(found[0], sample, benchmark.seeds)
+    if not meant and (parts := _SAMPLE.fullmatch(stem)):
+        meant, sample = _meant(parts[1], benchmark), int(parts[2])
+    if len(meant) != 1:
+        return f"{len(meant)} prompts of the set begin like this"
+    return _key(meant[0], sample, benchmark.seeds)
 
 
 def _meant(text: str, benchmark: Benchmark) -> list[EvaluationInstance]:

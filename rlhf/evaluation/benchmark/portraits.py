@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from generator.files import file_sha256
 from generator.frozen_set import MediaFile
 from generator.instances import Draw, Vocabulary, draw_instances, draw_references
-from generator.media import file_sha256
-from generator.photo import write_photo
+from generator.media.photo import write_photo
 from generator.portraits.__main__ import write_people
 from generator.portraits.people import Item
 from generator.portraits.world import ELEMENT_STATES, draw_identity, phrase_change

@@ -36,21 +36,13 @@ prompt that both stay."""
 
 @dataclass(frozen=True)
 class BenchmarkPrompt:
-    """What is asked of every model, whoever the person is.
+    """What is asked of every model, whoever the person is."""
 
-    Attributes:
-        task: of the paper's two.
-        text: what changes from the primary reference.
-        standard: the whole scene; "" where nobody wrote it.
-        changed: the elements that it changes; empty where nobody said.
-        named: the things that must look as the primary reference shows them.
-    """
-
-    task: Task
-    text: str
-    standard: str = ""
-    changed: tuple[str, ...] = ()
-    named: tuple[str, ...] = ()
+    task: Task  # of the paper's two
+    text: str  # what changes from the primary reference
+    standard: str = ""  # the whole scene; "" where nobody wrote it
+    changed: tuple[str, ...] = ()  # the elements that it changes; empty where nobody said
+    named: tuple[str, ...] = ()  # the things that must look as the primary reference shows them
 
 
 def read_prompts(path: Path, counts: Mapping[Task, int]) -> list[BenchmarkPrompt]:
@@ -81,13 +73,13 @@ def read_prompts(path: Path, counts: Mapping[Task, int]) -> list[BenchmarkPrompt
         raise ValueError(f"{path}: {twice!r} is there twice; one prompt a line")
     taken = []
     for task, count in counts.items():
-        found = [prompt for prompt in prompts if prompt.task is task]
-        if len(found) < count:
+        of_task = [prompt for prompt in prompts if prompt.task is task]
+        if len(of_task) < count:
             hint = "in [brackets] it names what must stay" if task is Task.IEPT2V else "it has no [brackets]"
             raise ValueError(
-                f"{path} has {len(found)} prompts of {task} and {count} are asked for; add lines ({hint})"
+                f"{path} has {len(of_task)} prompts of {task} and {count} are asked for; add lines ({hint})"
             )
-        taken += found[:count]
+        taken += of_task[:count]
     return taken
 
 

@@ -4,7 +4,7 @@
 
 with s as in `LikenessSettings`. An element is found by its name, cut out and compared on white; a frame
 without it counts 0. Its picture is the one that the instance names, or else the primary reference; of a clip
-the look closest to the frame's counts.
+the frame counts that is closest to the video's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from generator.curation.detection import needed
-from generator.curation.weights import Weights, find_weights
+from generator.curation.weights import Weights
 from generator.validation import Count, Share, record
 from rlhf.evaluation.metrics.elements_cutout import Cutout
 from rlhf.evaluation.metrics.likeness import LikenessSettings, closest, scaled, spread_frames
@@ -45,15 +45,7 @@ class ElementFinder(Protocol):
     """Finds a thing by its name."""
 
     def find(self, picture: NDArray[np.uint8], name: str) -> Cutout | None:
-        """Cut out the one that is most surely it.
-
-        Args:
-            picture: RGB, shape (H, W, 3).
-            name: such as "red scarf".
-
-        Returns:
-            None where there is none.
-        """
+        """Cut the one that is most surely a "red scarf" out of RGB (H, W, 3); None where there is none."""
         ...
 
 
@@ -61,14 +53,7 @@ class Embedder(Protocol):
     """Pictures as vectors; those of one thing lie close."""
 
     def embed(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
-        """Embed pictures, each by itself.
-
-        Args:
-            pictures: RGB, shape (S, S, 3) each, at least one.
-
-        Returns:
-            Unit vectors, shape (B, D).
-        """
+        """Embed one or more pictures, RGB (S, S, 3), each by itself, as unit vectors (B, D)."""
         ...
 
 
@@ -82,45 +67,28 @@ class ElementSettings(LikenessSettings):
 
 
 def make(options: MetricOptions) -> ElementMetric:
-    """Load all four models: `grounding_dino`, `sam2`, `clip` and `dinov2` of the weights manifest.
-
-    Raises:
-        MetricError: weights or a library are missing, altered or not allowed, or a setting is wrong.
-    """
-    try:
-        settings = ElementSettings.from_json(options.settings)
-        weights = {
-            name: find_weights(options.models_folder, name, allow_non_commercial=options.allow_non_commercial)
-            for name in (*_FINDERS, *EMBEDDERS.values())
-        }
-        models = needed("rlhf.evaluation.metrics.elements_models", "torch transformers")
-        finder = models.GroundedSegmenter(
-            *(weights[name] for name in _FINDERS), settings.box_threshold, settings.text_threshold
-        )
-        embedders = {
-            "ele_clip": models.clip_embedder(weights["clip"]),
-            "ele_dino": models.dino_embedder(weights["dinov2"]),
-        }
-    except (ValueError, ImportError) as error:
-        raise MetricError(str(error)) from None
+    """Load all four models: `grounding_dino`, `sam2`, `clip` and `dinov2` of the weights manifest."""
+    settings = ElementSettings.from_json(options.settings)
+    weights = {name: options.weights(name) for name in (*_FINDERS, *EMBEDDERS.values())}
+    models = needed("rlhf.evaluation.metrics.elements_models", "torch transformers")
+    finder = models.GroundedSegmenter(
+        *(weights[name] for name in _FINDERS), settings.box_threshold, settings.text_threshold
+    )
+    embedders = {
+        "ele_clip": models.clip_embedder(weights["clip"]),
+        "ele_dino": models.dino_embedder(weights["dinov2"]),
+    }
     return ElementMetric(finder, embedders, tuple(weights.values()), settings)
 
 
 @dataclass
 class ElementMetric:
-    """A `rlhf.evaluation.records.Metric`; the pictures of elements are looked at once.
+    """A `rlhf.evaluation.records.Metric`; the pictures of elements are looked at once."""
 
-    Attributes:
-        finder: finds and cuts out.
-        embedders: by column.
-        weights: of all that looks.
-        settings: how it looks.
-    """
-
-    finder: ElementFinder
-    embedders: Mapping[str, Embedder]
-    weights: tuple[Weights, ...]
-    settings: ElementSettings = field(default_factory=ElementSettings)
+    finder: ElementFinder  # finds and cuts out
+    embedders: Mapping[str, Embedder]  # by column
+    weights: tuple[Weights, ...]  # of all models
+    settings: ElementSettings = field(default_factory=ElementSettings)  # how it compares
     _known: dict[tuple[Path, str], dict[str, NDArray[np.float64]] | None] = field(default_factory=dict)
 
     @property
@@ -160,7 +128,7 @@ class ElementMetric:
             for element, wanted in zip(instance.elements, shown, strict=True)
         ]
         values = {
-            column: float(np.mean([found[column]["value"] for found in elements]))
+            column: float(np.mean([element[column]["value"] for element in elements]))
             for column in self.embedders
         }
         return VideoScores(values, details={"frames": numbers, "elements": elements})
@@ -171,29 +139,25 @@ class ElementMetric:
         """One element over all frames: by column its value, and raw cosines where it was found."""
         cutouts = [self.finder.find(frame, name) for frame in frames]
         pictures = [cutout.picture for cutout in cutouts if cutout is not None]
-        found: dict[str, Any] = {
+        compared: dict[str, Any] = {
             "detection_rate": len(pictures) / len(frames),
             "confidence": [None if cutout is None else cutout.confidence for cutout in cutouts],
         }
         for column, embedder in self.embedders.items():
-            looks = embedder.embed(pictures) if pictures else np.empty((0, 0))
-            cosines = closest(looks, [wanted[column]])[:, 0]
+            vectors = embedder.embed(pictures) if pictures else np.empty((0, 0))
+            cosines = closest(vectors, [wanted[column]])[:, 0]
             rest = iter(cosines.tolist())
-            found[column] = {
+            compared[column] = {
                 # Frames without the element stay in the denominator.
                 "value": float(scaled(cosines, self.settings.scale).sum()) / len(frames),
                 "cosines": [None if cutout is None else next(rest) for cutout in cutouts],
             }
-        return found
+        return compared
 
     def _shown(
         self, element: NamedElement, instance: EvaluationInstance, resolve: Callable[[str], Path]
     ) -> Mapping[str, NDArray[np.float64]]:
-        """The looks of an element in its picture, by column, shape (K, D).
-
-        Raises:
-            MetricError: there is no picture, or it does not show the element.
-        """
+        """Embeddings of an element in its picture, by column, shape (K, D)."""
         named = element.path or next((path for path, _ in instance.references), None)
         if named is None:
             raise MetricError(
@@ -201,12 +165,12 @@ class ElementMetric:
             )
         key = (resolve(named), element.name)
         if key not in self._known:
-            self._known[key] = self._look(*key)
+            self._known[key] = self._embedded(*key)
         if (known := self._known[key]) is None:
             raise MetricError(f"{named} shows no {element.name!r}; name another picture of it, or rename it")
         return known
 
-    def _look(self, path: Path, name: str) -> dict[str, NDArray[np.float64]] | None:
+    def _embedded(self, path: Path, name: str) -> dict[str, NDArray[np.float64]] | None:
         _, frames = spread_frames(path, self.settings.frames)
         cutouts = [self.finder.find(frame, name) for frame in frames]
         pictures = [cutout.picture for cutout in cutouts if cutout is not None]

@@ -13,15 +13,10 @@ WHITE = 255
 
 @dataclass(frozen=True)
 class Cutout:
-    """A thing on white.
+    """A thing on white."""
 
-    Attributes:
-        picture: RGB, shape (S, S, 3): the thing in the middle of a white square.
-        confidence: of whoever found it, in [0, 1].
-    """
-
-    picture: NDArray[np.uint8]
-    confidence: float
+    picture: NDArray[np.uint8]  # RGB, shape (S, S, 3): the thing in the middle of a white square
+    confidence: float  # of whoever found it, in [0, 1]
 
 
 def cut_out(picture: NDArray[np.uint8], mask: NDArray[np.bool_], confidence: float) -> Cutout | None:

@@ -155,14 +155,15 @@ def clip_embedder(weights: Weights) -> PictureEmbedder:
     return PictureEmbedder(weights, CLIPModel, ("clip",), ask)
 
 
+def class_token(model: Any, pixels: Tensor) -> Tensor:
+    """What a DINO says of pictures, (B, D)."""
+    token: Tensor = model(pixel_values=pixels).last_hidden_state[:, 0]
+    return token
+
+
 def dino_embedder(weights: Weights) -> PictureEmbedder:
     """A DINOv2, by its class token."""
-
-    def ask(model: Any, pixels: Tensor) -> Tensor:
-        token: Tensor = model(pixel_values=pixels).last_hidden_state[:, 0]
-        return token
-
-    return PictureEmbedder(weights, AutoModel, ("dinov2", "dinov2_with_registers"), ask)
+    return PictureEmbedder(weights, AutoModel, ("dinov2", "dinov2_with_registers"), class_token)
 
 
 def _model(kind: Any, weights: Weights, *types: str) -> Any:

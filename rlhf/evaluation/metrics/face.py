@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from pydantic import Field
 from generator.curation.detection import FaceDetector
 from generator.curation.detectors import load_detectors
 from generator.curation.settings import DetectorSettings
-from generator.curation.weights import Weights, find_weights
+from generator.curation.weights import Weights
 from generator.validation import record
 from rlhf.evaluation.metrics.face_alignment import ALIGNMENT, face_crop
 from rlhf.evaluation.metrics.face_embedders import ArcFace, CurricularFace, Embedder, SFace
@@ -33,66 +34,19 @@ _Vectors = NDArray[np.float64]
 
 @record
 class FaceSettings(LikenessSettings):
-    """How a face metric looks, at the frames of a video and of a clip among the references alike."""
+    """How a face metric compares, in the frames of a video and of a clip among the references alike."""
 
     detector: str = Field(default="yunet", description="one of generator.curation.settings.FACE_DETECTORS")
 
 
-def make_arc(options: MetricOptions) -> FaceMetric:
-    """Holi-Arc: `arcface` of the weights manifest.
-
-    Raises:
-        MetricError: weights or a library are missing, altered or not allowed, or a setting is wrong.
-    """
-    return _make("holi_arc", "arcface", ArcFace, options)
-
-
-def make_cur(options: MetricOptions) -> FaceMetric:
-    """Holi-Cur: `curricularface` of the weights manifest.
-
-    Raises:
-        MetricError: weights or a library are missing, altered or not allowed, or a setting is wrong.
-    """
-    return _make("holi_cur", "curricularface", CurricularFace, options)
-
-
-def make_sface(options: MetricOptions) -> FaceMetric:
-    """Holi-SFace, whose weights anybody may use: `sface` of the weights manifest.
-
-    Raises:
-        MetricError: weights or a library are missing, altered or not allowed, or a setting is wrong.
-    """
-    return _make("holi_sface", "sface", SFace, options)
-
-
-def _make(column: str, entry: str, load: Callable[[Weights], Embedder], options: MetricOptions) -> FaceMetric:
-    models, allowed = options.models_folder, options.allow_non_commercial
-    try:
-        settings = FaceSettings.from_json(options.settings)
-        detectors = load_detectors(
-            DetectorSettings(settings.detector, models=models, allow_non_commercial=allowed)
-        )
-        embedder = load(find_weights(models, entry, allow_non_commercial=allowed))
-    except (ValueError, ImportError) as error:
-        raise MetricError(str(error)) from None
-    return FaceMetric(column, detectors.faces, embedder, settings)
-
-
 @dataclass
 class FaceMetric:
-    """A `rlhf.evaluation.records.Metric` of one column; references are looked at once.
+    """A `rlhf.evaluation.records.Metric` of one column; references are looked at once."""
 
-    Attributes:
-        column: of the table.
-        detector: finds faces.
-        embedder: tells them apart.
-        settings: how it looks.
-    """
-
-    column: str
-    detector: FaceDetector
-    embedder: Embedder
-    settings: FaceSettings = field(default_factory=FaceSettings)
+    column: str  # of the table
+    detector: FaceDetector  # finds faces
+    embedder: Embedder  # tells them apart
+    settings: FaceSettings = field(default_factory=FaceSettings)  # how it compares
     _known: dict[Path, _Vectors] = field(default_factory=dict)
 
     @property
@@ -116,18 +70,18 @@ class FaceMetric:
 
     def score(self, video: Path, instance: EvaluationInstance, resolve: Callable[[str], Path]) -> VideoScores:
         """Compare one video with all references of its person; see `Metric.score`."""
-        found = {path: self._reference(resolve(path)) for path in instance.id_group}
-        references = {path: faces for path, faces in found.items() if len(faces)}
+        known = {path: self._reference(resolve(path)) for path in instance.id_group}
+        references = {path: faces for path, faces in known.items() if len(faces)}
         if not references:
             raise MetricError(
-                f"none of the {len(found)} references of {instance.identity or instance.instance_id} shows a "
+                f"none of the {len(known)} references of {instance.identity or instance.instance_id} shows a "
                 f"face to {self.detector.info.name}; add one that does, or use another detector"
             )
         numbers, frames = spread_frames(video, self.settings.frames)
         crops = [face_crop(frame, self.detector) for frame in frames]
         cosines = closest(self._embedded(crops), list(references.values()))
         value, details = self._summary(cosines, [crop is not None for crop in crops], references)
-        without = [path for path in found if path not in references]
+        without = [path for path in known if path not in references]
         return VideoScores(
             {self.column: value}, details={"frames": numbers, **details, "references_without_face": without}
         )
@@ -178,3 +132,21 @@ class FaceMetric:
     def _embedded(self, crops: Sequence[NDArray[np.uint8] | None]) -> _Vectors:
         faces = [crop for crop in crops if crop is not None]
         return self.embedder.embed(np.stack(faces)) if faces else np.empty((0, 0))
+
+
+def _make(column: str, entry: str, load: Callable[[Weights], Embedder], options: MetricOptions) -> FaceMetric:
+    settings = FaceSettings.from_json(options.settings)
+    detectors = load_detectors(
+        DetectorSettings(
+            settings.detector,
+            models=options.models_folder,
+            allow_non_commercial=options.allow_non_commercial,
+        )
+    )
+    return FaceMetric(column, detectors.faces, load(options.weights(entry)), settings)
+
+
+#: The metrics of the three columns, with the weights of the manifest that each needs.
+make_arc = partial(_make, "holi_arc", "arcface", ArcFace)
+make_cur = partial(_make, "holi_cur", "curricularface", CurricularFace)
+make_sface = partial(_make, "holi_sface", "sface", SFace)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from generator.curation.annotation import Box
 from generator.curation.detection import FaceDetector, FoundFace
-from generator.video import fit
+from generator.media.video import fit
 
 #: Pixels of a crop, and where in it ArcFace and its kin were shown eyes, nose and mouth corners.
 CROP_SIDE = 112
@@ -42,8 +42,8 @@ def face_crop(picture: _Picture, detector: FaceDetector) -> _Picture | None:
     """
     for side, margin in LOOKS:
         shown, to_shown = _shown(picture, side, margin)
-        if found := detector.find(shown):
-            return _cropped(picture, to_crop(max(found, key=lambda face: face.box.area)) @ to_shown)
+        if faces := detector.find(shown):
+            return _cropped(picture, to_crop(max(faces, key=lambda face: face.box.area)) @ to_shown)
     return None
 
 

@@ -32,14 +32,7 @@ class Embedder(Protocol):
         ...
 
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Embed faces, each by itself.
-
-        Args:
-            crops: RGB, shape (B, 112, 112, 3), B at least 1.
-
-        Returns:
-            Unit vectors, shape (B, D).
-        """
+        """Embed one or more faces, RGB (B, 112, 112, 3), each by itself, as unit vectors (B, D)."""
         ...
 
 
@@ -97,7 +90,7 @@ class ArcFace:
 
 
 class CurricularFace:
-    """The paper's second look: opt-in, since no licence was found for its weights.
+    """The paper's second: opt-in, since no licence was found for its weights.
 
     Args:
         weights: the IR-101 of TFace as safetensors.

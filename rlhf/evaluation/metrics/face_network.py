@@ -8,6 +8,8 @@ from itertools import count
 import torch
 from torch import Tensor, nn
 
+from rlhf.evaluation.metrics.face_alignment import CROP_SIDE
+
 
 class Block(nn.Module):
     """Two convolutions beside a shortcut; with a `stride` of 2 both ways halve height and width."""
@@ -42,13 +44,10 @@ class FaceNetwork(nn.Module):
         widths: channels of each block, in order; the first block of a width halves height and width. IR-101
             has 3 of 64, 13 of 128, 30 of 256 and 3 of 512.
         stem: channels before the first block.
-        crop_side: pixels of a face.
         embedding: length of the result.
     """
 
-    def __init__(
-        self, widths: tuple[int, ...], stem: int = 64, crop_side: int = 112, embedding: int = 512
-    ) -> None:
+    def __init__(self, widths: tuple[int, ...], stem: int = 64, embedding: int = 512) -> None:
         """Build it; names are those of TFace's weights."""
         super().__init__()
         self.input_layer = nn.Sequential(
@@ -62,7 +61,7 @@ class FaceNetwork(nn.Module):
                 for width_in, width, stride in zip((stem, *widths), widths, strides, strict=False)
             )
         )
-        side = crop_side
+        side = CROP_SIDE
         for stride in strides:
             side = -(-side // stride)
         self.output_layer = nn.Sequential(
@@ -74,14 +73,7 @@ class FaceNetwork(nn.Module):
         )
 
     def forward(self, crops: Tensor) -> Tensor:
-        """Embed faces.
-
-        Args:
-            crops: RGB in [-1, 1], shape (B, 3, 112, 112).
-
-        Returns:
-            Shape (B, 512), of any length.
-        """
+        """Faces in RGB in [-1, 1], (B, 3, 112, 112), as vectors of any length, (B, 512)."""
         embedded: Tensor = self.output_layer(self.body(self.input_layer(crops)))
         return embedded
 

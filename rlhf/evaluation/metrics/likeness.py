@@ -1,4 +1,4 @@
-"""How metrics of likeness look: at which frames, and on which scale they say how alike two things are."""
+"""How metrics of likeness compare: which frames, and on which scale they say how alike two things are."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from generator.media.video import read_clip
 from generator.validation import Count, Stored, record
-from generator.video import read_clip
 
 
 @record
 class LikenessSettings(Stored):
-    """How a metric of likeness looks.
+    """How a metric of likeness compares.
 
     Raises:
         ValueError: a value out of its range; the message names it.
@@ -37,6 +37,16 @@ class LikenessSettings(Stored):
         return f"{self.frames} at most, evenly spread, first and last among them"
 
 
+def read_frames(path: Path) -> NDArray[np.uint8]:
+    """All frames of a clip in RGB, (F, H, W, 3), or a ValueError that names the file."""
+    try:
+        return read_clip(path).frames
+    except OSError as error:
+        raise ValueError(f"{path.name} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ValueError(f"{path.name} cannot be read: {error}") from None
+
+
 def spread_frames(path: Path, count: int) -> tuple[list[int], NDArray[np.uint8]]:
     """Evenly spread frames, first and last among them; all of a shorter clip.
 
@@ -50,12 +60,7 @@ def spread_frames(path: Path, count: int) -> tuple[list[int], NDArray[np.uint8]]
     Raises:
         ValueError: the file is not readable; the message names it.
     """
-    try:
-        frames = read_clip(path).frames
-    except OSError as error:
-        raise ValueError(f"{path.name} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise ValueError(f"{path.name} cannot be read: {error}") from None
+    frames = read_frames(path)
     picks = np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int)
     return picks.tolist(), frames[picks]
 

@@ -19,7 +19,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.video import MediaError, read_clip
+from generator.media.formats import MediaError
+from generator.media.video import read_clip
 
 #: Farneback's method as OpenS2V-Nexus sets it.
 FARNEBACK = {

@@ -8,12 +8,13 @@ the prompt changes. The two tracks are there too, each on the evidence that peop
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from generator.media import file_sha256
+from generator.files import file_sha256
 from generator.portraits.oracle import (
     GLANCES,
     WEIGHTS,
@@ -22,8 +23,8 @@ from generator.portraits.oracle import (
     controllability_score,
     identity_similarity,
 )
-from generator.video import read_clip
 from rlhf.evaluation.columns import columns_of
+from rlhf.evaluation.metrics.likeness import read_frames
 from rlhf.evaluation.metrics.registry import MetricOptions
 from rlhf.evaluation.records import NOT_ASKED, EvaluationInstance, MetricError, MetricFacts, VideoScores
 from rlhf.records import Track
@@ -40,27 +41,19 @@ CURVE_FRAMES = 16
 
 
 def make(options: MetricOptions) -> OracleMetric:
-    """Load the shipped oracle.
-
-    Raises:
-        MetricError: its weights are missing, or settings were given.
-    """
+    """Load the shipped oracle."""
     if options.settings:
-        raise MetricError(f"oracle takes no setting, but {', '.join(options.settings)} was given")
-    try:
-        return OracleMetric(Oracle.load())
-    except ValueError as error:
-        raise MetricError(str(error)) from None
+        raise ValueError(f"oracle takes no setting, but {', '.join(options.settings)} was given")
+    return OracleMetric(Oracle.load())
 
 
+@dataclass
 class OracleMetric:
     """Scores videos of drawn people; references are read once."""
 
-    def __init__(self, oracle: Oracle) -> None:
-        """Take a trained oracle."""
-        self.oracle = oracle
-        self._readings: dict[Path, Reading] = {}
-        self._ceilings: dict[tuple[Path, ...], float | None] = {}
+    oracle: Oracle
+    _readings: dict[Path, Reading] = field(default_factory=dict)
+    _ceilings: dict[tuple[Path, ...], float | None] = field(default_factory=dict)
 
     @property
     def trust(self) -> Mapping[str, Any]:
@@ -81,20 +74,10 @@ class OracleMetric:
         )
 
     def score(self, video: Path, instance: EvaluationInstance, resolve: Callable[[str], Path]) -> VideoScores:
-        """Look at one video.
-
-        Args:
-            video: the file.
-            instance: what was asked for; its states are those of the portrait world.
-            resolve: finds the file of a path of the instance.
-
-        Raises:
-            MetricError: the instance has no reference.
-            ValueError: the video or a reference is not readable; the message names the file.
-        """
+        """Score one video, see `Metric`; the instance's states are those of the portrait world."""
         if not instance.id_group:
             raise MetricError(f"instance {instance.instance_id} has an empty id_group; name its references")
-        frames = _frames(video)
+        frames = read_frames(video)
         reading = self.oracle.read(frames)
         paths = tuple(resolve(path) for path in instance.id_group)
         group = [self._reference(path) for path in paths]
@@ -115,7 +98,7 @@ class OracleMetric:
 
     def _reference(self, path: Path) -> Reading:
         if path not in self._readings:
-            self._readings[path] = self.oracle.read(_frames(path))
+            self._readings[path] = self.oracle.read(read_frames(path))
         return self._readings[path]
 
     def _ceiling(self, paths: tuple[Path, ...]) -> float | None:
@@ -132,32 +115,18 @@ class OracleMetric:
         return self._ceilings[paths]
 
     def _curve(self, frames: np.ndarray, group: Sequence[Reading]) -> dict[str, list[float] | list[int]]:
-        """Similarity to all references, and how certain the look was, frame by frame."""
+        """Similarity to all references, and how certain the reading was, frame by frame."""
         picks = np.linspace(0, len(frames) - 1, min(len(frames), CURVE_FRAMES)).round().astype(int).tolist()
-        looks = [self.oracle.read(frames[pick : pick + 1]) for pick in picks]
+        readings = [self.oracle.read(frames[pick : pick + 1]) for pick in picks]
         return {
             "frames": picks,
-            "per_frame": [identity_similarity(look, group) for look in looks],
-            "certainty": [float(look.certainty.mean()) for look in looks],
+            "per_frame": [identity_similarity(reading, group) for reading in readings],
+            "certainty": [float(reading.certainty.mean()) for reading in readings],
         }
 
 
-def _frames(path: Path) -> np.ndarray:
-    try:
-        return read_clip(path).frames
-    except OSError as error:
-        raise ValueError(f"{path.name} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise ValueError(f"{path.name} cannot be read: {error}") from None
-
-
 def element_scores(reading: Reading, instance: EvaluationInstance) -> tuple[dict[str, float], dict[str, str]]:
-    """Values and holes of the columns that look at elements.
-
-    Args:
-        reading: of the video.
-        instance: what was asked for.
-    """
+    """Values and holes of the columns that are about elements."""
     values: dict[str, float] = {}
     holes: dict[str, str] = {}
     for column, expected in _asked_for(instance).items():

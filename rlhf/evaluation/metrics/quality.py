@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from generator.curation.detection import needed
 from generator.curation.weights import Weights
-from generator.video import fit, read_clip
+from generator.media.video import fit, read_clip
 from rlhf.evaluation.metrics.motion import FARNEBACK, optical_flow, to_grey
 from rlhf.evaluation.metrics.registry import MetricOptions
 from rlhf.evaluation.records import EvaluationInstance, MetricError, MetricFacts, VideoScores
@@ -50,17 +50,11 @@ Dimension = Callable[[Frames], float]
 
 @dataclass(frozen=True)
 class Quality:
-    """A `Metric` with the columns sta and dyn.
+    """A `Metric` with the columns sta and dyn."""
 
-    Attributes:
-        facts: what its figures rest on.
-        frame_wise: the dimensions whose mean is Sta., by name.
-        temporal: those whose mean is Dyn.; each needs `MIN_FRAMES` frames at most.
-    """
-
-    facts: MetricFacts
-    frame_wise: Mapping[str, Dimension]
-    temporal: Mapping[str, Dimension]
+    facts: MetricFacts  # what its figures rest on
+    frame_wise: Mapping[str, Dimension]  # the dimensions whose mean is Sta., by name
+    temporal: Mapping[str, Dimension]  # those whose mean is Dyn.; each needs `MIN_FRAMES` frames at most
 
     def score(self, video: Path, instance: EvaluationInstance, resolve: Callable[[str], Path]) -> VideoScores:
         """Look at one video; see `Metric`. What was asked for does not matter here."""
@@ -80,35 +74,21 @@ class Quality:
 
 
 def make(options: MetricOptions) -> Quality:
-    """Without weights, or with those of `quality_learned` where the setting `learned` is true.
-
-    Raises:
-        MetricError: another setting, or weights are missing, altered or not allowed.
-    """
+    """Without weights, or with those of `quality_learned` where the setting `learned` is true."""
     if unknown := sorted(options.settings.keys() - {"learned"}):
-        raise MetricError(f"there is no setting {unknown[0]!r}; there is learned, true or false")
+        raise ValueError(f"there is no setting {unknown[0]!r}; there is learned, true or false")
     if not isinstance(learned := options.settings.get("learned", False), bool):
-        raise MetricError(f"learned is {learned!r}; it must be true or false")
+        raise ValueError(f"learned is {learned!r}; it must be true or false")
     if not learned:
         return Quality(describe(IMAGING, TEMPORAL), IMAGING, TEMPORAL)
-    try:
-        module = needed("rlhf.evaluation.metrics.quality_learned", "torch transformers")
-        made: Quality = module.make(options)
-    except (ValueError, ImportError) as error:
-        raise MetricError(str(error)) from None
+    made: Quality = needed("rlhf.evaluation.metrics.quality_learned", "torch transformers").make(options)
     return made
 
 
 def describe(
     frame_wise: Iterable[str], temporal: Iterable[str], weights: Sequence[Weights] = ()
 ) -> MetricFacts:
-    """The facts of a mix of dimensions; the mix is part of them.
-
-    Args:
-        frame_wise: names of the dimensions in Sta.
-        temporal: names of the dimensions in Dyn.
-        weights: of the dimensions that need some.
-    """
+    """The facts of a mix of dimensions, by their names; the mix is part of them."""
     lines = "".join(f"{entry.sha256}  {entry.name}\n" for entry in weights)
     return MetricFacts(
         metric="quality",
@@ -152,13 +132,8 @@ def shrink(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def sharpness(grey: NDArray[np.uint8]) -> float:
     """One less the blur effect of Crete et al. 2007: how much of the differences a blur takes away.
 
-    Noise has the largest differences, and would pass for sharpness without the median.
-
-    Args:
-        grey: shape (H, W).
-
-    Returns:
-        In [0, 1]; 0 for an even area, the worse of both directions.
+    Noise has the largest differences, and would pass for sharpness without the median. Of grey (H, W), in
+    [0, 1]; 0 for an even area, the worse of both directions.
     """
     picture = cv2.medianBlur(grey, MEDIAN).astype(np.float64)
     along = []
@@ -173,11 +148,7 @@ def sharpness(grey: NDArray[np.uint8]) -> float:
 def cleanness(grey: NDArray[np.uint8]) -> float:
     """One less the noise of the calmest blocks over `WORST_NOISE`, by Immerkaer 1996.
 
-    Args:
-        grey: shape (H, W), at least 10 x 10.
-
-    Returns:
-        In [0, 1]; 1 without noise. Texture counts only where it leaves no calm block.
+    In [0, 1], of grey (H, W) of at least 10 x 10. Texture counts only where it leaves no calm block.
     """
     answer = np.abs(cv2.filter2D(grey.astype(np.float64), -1, _NOISE_KERNEL))[1:-1, 1:-1]
     rows, columns = (length // NOISE_BLOCK for length in answer.shape)
@@ -209,11 +180,7 @@ def temporal_flickering(frames: Frames) -> float:
 def motion_smoothness(frames: Frames) -> float:
     """One less the mean difference, over 255, between every second frame and what its neighbours let expect.
 
-    Args:
-        frames: RGB, shape (H, W, 3) each, at least three.
-
-    Returns:
-        In [0, 1]; 1 for a still, and close to it for an even movement.
+    Of three or more frames (H, W, 3), in [0, 1]; 1 for a still, and close to it for an even movement.
     """
     triples = zip(frames[:-2:2], frames[1:-1:2], frames[2::2], strict=True)
     return 1 - fmean(_difference(middle, between(before, after)) for before, middle, after in triples)

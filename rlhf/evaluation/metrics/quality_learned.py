@@ -14,18 +14,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
-from torch import Tensor
 from transformers import ViTModel
 
-from generator.curation.weights import Weights, find_weights
+from generator.curation.weights import Weights
 from rlhf.evaluation.metrics.elements import Embedder
-from rlhf.evaluation.metrics.elements_models import PictureEmbedder, clip_embedder
+from rlhf.evaluation.metrics.elements_models import PictureEmbedder, class_token, clip_embedder
 from rlhf.evaluation.metrics.quality import (
     MIN_SIDE,
     TEMPORAL,
@@ -43,19 +41,12 @@ BATCH = 32
 
 
 def make(options: MetricOptions) -> Quality:
-    """Load all four.
-
-    Raises:
-        ValueError: weights are missing, altered, not allowed, or of another model.
-    """
-    weights = {
-        name: find_weights(options.models_folder, name, allow_non_commercial=options.allow_non_commercial)
-        for name in NAMES
-    }
+    """Load all four."""
+    weights = {name: options.weights(name) for name in NAMES}
     large_clip = clip_embedder(weights["clip_l14"])
     weight, bias = read_linear(weights["laion_aesthetic"])
-    if (found := large_clip.embed([np.zeros((MIN_SIDE, MIN_SIDE, 3), np.uint8)]).shape[1]) != len(weight):
-        raise ValueError(f"laion_aesthetic reads {len(weight)} numbers, and clip_l14 gives {found}")
+    if (width := large_clip.embed([np.zeros((MIN_SIDE, MIN_SIDE, 3), np.uint8)]).shape[1]) != len(weight):
+        raise ValueError(f"laion_aesthetic reads {len(weight)} numbers, and clip_l14 gives {width}")
     frame_wise: Mapping[str, Dimension] = {
         "imaging_quality": imaging_quality,
         "aesthetic_quality": partial(aesthetic_quality, large_clip, weight, bias),
@@ -108,22 +99,13 @@ def embed(embedder: Embedder, frames: Frames) -> NDArray[np.float64]:
 
 def dino_v1_embedder(weights: Weights) -> PictureEmbedder:
     """A DINO of the first version, by its class token."""
-
-    def ask(model: Any, pixels: Tensor) -> Tensor:
-        token: Tensor = model(pixel_values=pixels).last_hidden_state[:, 0]
-        return token
-
     # Its pooler was never trained, and so is not in the file.
     kind = SimpleNamespace(from_pretrained=partial(ViTModel.from_pretrained, add_pooling_layer=False))
-    return PictureEmbedder(weights, kind, ("vit",), ask)
+    return PictureEmbedder(weights, kind, ("vit",), class_token)
 
 
 def read_linear(weights: Weights) -> tuple[NDArray[np.float64], float]:
-    """Weight (D,) and bias of a linear layer with one output.
-
-    Raises:
-        ValueError: the file holds something else.
-    """
+    """Weight (D,) and bias of a linear layer with one output."""
     try:
         tensors = load_file(weights.path)
     except (SafetensorError, OSError) as error:

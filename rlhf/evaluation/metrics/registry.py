@@ -8,25 +8,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rlhf.evaluation.records import Metric, MetricError
+from generator.curation.weights import Weights, find_weights
+from rlhf.evaluation.records import Metric
 
 
 @dataclass(frozen=True)
 class MetricOptions:
-    """What a metric is made with.
+    """What a metric is made with."""
 
-    Attributes:
-        models_folder: the folder of weights with its manifest, see `generator.curation.weights`.
-        allow_non_commercial: whether weights that forbid commercial use may be used.
-        settings: of this metric, from the request's `metric_settings`.
-    """
-
+    #: The folder of weights with its manifest, see `generator.curation.weights`.
     models_folder: Path | None = None
-    allow_non_commercial: bool = False
+    allow_non_commercial: bool = False  # whether weights that forbid commercial use may be used
+    #: Of this metric, from the request's `metric_settings`.
     settings: Mapping[str, Any] = field(default_factory=dict)
 
+    def weights(self, name: str) -> Weights:
+        """An entry of the weights manifest, checked; raises as `find_weights`."""
+        return find_weights(self.models_folder, name, allow_non_commercial=self.allow_non_commercial)
 
-#: `module:function`; the function takes `MetricOptions`, gives a `Metric` and raises `MetricError`.
+
+#: `module:function`; the function takes `MetricOptions` and gives a `Metric`. Where weights or a library are
+#: missing, or a setting is wrong, it raises a ValueError, OSError or ImportError.
 METRICS: Mapping[str, str] = {
     "holi_arc": "rlhf.evaluation.metrics.face:make_arc",
     "holi_cur": "rlhf.evaluation.metrics.face:make_cur",
@@ -66,9 +68,11 @@ def make_metrics(
     absent: dict[str, str] = {}
     for name in names:
         module, _, function = METRICS[name].partition(":")
-        options = MetricOptions(models_folder, allow_non_commercial, (settings or {}).get(name, {}))
+        make = getattr(importlib.import_module(module), function)
         try:
-            made[name] = getattr(importlib.import_module(module), function)(options)
-        except MetricError as error:
-            absent[name] = str(error)
+            made[name] = make(
+                MetricOptions(models_folder, allow_non_commercial, (settings or {}).get(name, {}))
+            )
+        except (ValueError, OSError, ImportError) as error:
+            absent[name] = " ".join(str(error).split())
     return made, absent

@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from generator.curation.weights import find_weights
 from generator.prompts.asking import Asker, Model, Patience, Question, Shown, UnansweredError
 from generator.prompts.backends import load_model
 from generator.prompts.forms import form_of
@@ -75,21 +74,13 @@ class RubricSettings:
 
 @dataclass
 class Rubric:
-    """A `Metric` with the columns app, mot and bg.
+    """A `Metric` with the columns app, mot and bg."""
 
-    Attributes:
-        facts: what its figures rest on.
-        model: who is asked.
-        repeats: how often.
-        patience: with failures.
-        wait: called with the seconds before the next attempt.
-    """
-
-    facts: MetricFacts
-    model: Model
-    repeats: int
-    patience: Patience = field(default_factory=Patience)
-    wait: Callable[[float], object] = time.sleep
+    facts: MetricFacts  # what its figures rest on
+    model: Model  # who is asked
+    repeats: int  # how often
+    patience: Patience = field(default_factory=Patience)  # with failures
+    wait: Callable[[float], object] = time.sleep  # called with the seconds before the next attempt
     _gone: str = ""
 
     def score(self, video: Path, instance: EvaluationInstance, resolve: Callable[[str], Path]) -> VideoScores:
@@ -116,47 +107,37 @@ class Rubric:
         scores = {column: [reply[column]["score"] for reply in replies] for column in COLUMNS}
         return VideoScores(
             {column: fmean(map(value, given)) for column, given in scores.items()},
-            details={"scores": scores, "spread": _spread(scores), "transcript": transcript},
+            details={
+                "scores": scores,
+                "spread": {column: value(max(given)) - value(min(given)) for column, given in scores.items()},
+                "transcript": transcript,
+            },
         )
 
 
 def make(options: MetricOptions) -> Rubric:
-    """Load the model, or connect to nothing yet where it is served.
-
-    Raises:
-        MetricError: a setting is missing or wrong, or the model's weights cannot be used.
-    """
+    """Load the model, or connect to nothing yet where it is served."""
     try:
         asked = read(RubricSettings, dict(options.settings))
     except ValueError as error:
-        raise MetricError(f"{error}; its settings are model and repeats") from None
-    spec, folder = asked.model, options.models_folder
+        raise ValueError(f"{error}; its settings are model and repeats") from None
+    spec = asked.model
     if spec.get("backend") not in ("server", "local"):
-        raise MetricError(f"backend is {spec.get('backend')!r}; it must be server or local")
+        raise ValueError(f"backend is {spec.get('backend')!r}; it must be server or local")
     sha256, licence = "", "of the model behind the server; not known here"
-    try:
-        read_backend("model", spec)
-        loaded = dict(spec)
-        if spec["backend"] == "local":
-            weights = find_weights(folder, spec["model"], allow_non_commercial=options.allow_non_commercial)
-            sha256, licence, loaded["model"] = weights.sha256, weights.licence, str(weights.path)
-        model = load_model(loaded, (folder or Path()).joinpath)
-    except (ValueError, OSError) as error:
-        raise MetricError(" ".join(str(error).split())) from None
+    read_backend("model", spec)
+    loaded = dict(spec)
+    if spec["backend"] == "local":
+        weights = options.weights(spec["model"])
+        sha256, licence, loaded["model"] = weights.sha256, weights.licence, str(weights.path)
+    model = load_model(loaded, (options.models_folder or Path()).joinpath)
     # A local model says the most likely reply, which is the same each time.
     repeats = asked.repeats or (1 if spec["backend"] == "local" else 3)
     return Rubric(describe(spec, sha256, licence, repeats), model, repeats)
 
 
 def describe(spec: Mapping[str, Any], weights_sha256: str, licence: str, repeats: int) -> MetricFacts:
-    """The facts; the address of a server is none of them.
-
-    Args:
-        spec: the model as the settings name it.
-        weights_sha256: of a local model, or "".
-        licence: of the model.
-        repeats: how often it is asked.
-    """
+    """The facts of a model as the settings name it; the address of a server is none of them."""
     asked = hashlib.sha256(f"{RUBRIC}\n{dict(FORM.schema)}".encode()).hexdigest()
     return MetricFacts(
         metric="rubric",
@@ -179,11 +160,6 @@ def describe(spec: Mapping[str, Any], weights_sha256: str, licence: str, repeats
 def value(score: int) -> float:
     """A score as a share: 0 for the worst, 1 for the best."""
     return (score - WORST) / (BEST - WORST)
-
-
-def _spread(scores: Mapping[str, Sequence[int]]) -> dict[str, float]:
-    """How far the highest value of each lies above the lowest."""
-    return {column: value(max(given)) - value(min(given)) for column, given in scores.items()}
 
 
 def _question(video: Path, instance: EvaluationInstance, resolve: Callable[[str], Path]) -> Question:

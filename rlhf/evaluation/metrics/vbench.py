@@ -20,19 +20,12 @@ from typing import Any
 from pydantic import Field
 
 from generator.validation import Positive, read, record
+from rlhf.evaluation.columns import VBENCH
 from rlhf.evaluation.metrics.registry import MetricOptions
 from rlhf.evaluation.records import EvaluationInstance, MetricError, MetricFacts, VideoScores
 
-#: The dimensions that VBench calls quality, and what each video's figure is out of.
-DIMENSIONS: Mapping[str, float] = {
-    "subject_consistency": 1,
-    "background_consistency": 1,
-    "temporal_flickering": 1,
-    "motion_smoothness": 1,
-    "dynamic_degree": 1,
-    "aesthetic_quality": 1,
-    "imaging_quality": 100,
-}
+#: What each video's figure is out of.
+DIMENSIONS: Mapping[str, float] = {**dict.fromkeys(VBENCH, 1), "imaging_quality": 100}
 _VERSION = "import importlib.metadata as m; print(m.version('vbench'))"
 
 
@@ -51,32 +44,22 @@ class VBenchSettings:
 
 @dataclass
 class VBench:
-    """A `Metric` that runs once a folder, at the first video of it.
+    """A `Metric` that runs once a folder, at the first video of it."""
 
-    Attributes:
-        facts: what its figures rest on.
-        python: interpreter with VBench.
-        timeout_s: of one folder.
-    """
-
-    facts: MetricFacts
-    python: str
-    timeout_s: float
+    facts: MetricFacts  # what its figures rest on
+    python: str  # interpreter with VBench
+    timeout_s: float  # of one folder
     _known: dict[Path, Mapping[str, Mapping[str, float]] | str] = field(default_factory=dict)
 
     def score(self, video: Path, instance: EvaluationInstance, resolve: Callable[[str], Path]) -> VideoScores:
-        """What VBench says of one video; see `Metric`.
-
-        Raises:
-            MetricError: it failed on this video's folder.
-        """
+        """What VBench says of one video; see `Metric`. It failed on all of a folder, or on none."""
         folder = video.parent.resolve()
         if folder not in self._known:
             self._known[folder] = self._evaluate(folder)
-        found = self._known[folder]
-        if isinstance(found, str):
-            raise MetricError(found)
-        values = {column(name): said[video.name] for name, said in found.items() if video.name in said}
+        figures = self._known[folder]
+        if isinstance(figures, str):
+            raise MetricError(figures)
+        values = {column(name): said[video.name] for name, said in figures.items() if video.name in said}
         silent = [column(name) for name in DIMENSIONS if column(name) not in values]
         return VideoScores(values, dict.fromkeys(silent, "VBench says nothing of this video"))
 
@@ -96,17 +79,13 @@ class VBench:
 
 
 def make(options: MetricOptions) -> VBench:
-    """Look whether VBench is there.
-
-    Raises:
-        MetricError: it is not, its licences are not allowed, or a setting is missing or wrong.
-    """
+    """Look whether VBench is there."""
     try:
         asked = read(VBenchSettings, dict(options.settings))
     except ValueError as error:
-        raise MetricError(f"{error}; its settings are python and timeout_s") from None
+        raise ValueError(f"{error}; its settings are python and timeout_s") from None
     if not options.allow_non_commercial:
-        raise MetricError(
+        raise ValueError(
             "two of its networks (AMT, CC BY-NC 4.0; MUSIQ, CC BY-NC-SA 4.0) must not be used "
             "commercially; allow non-commercial weights if your use is none, or use quality"
         )
@@ -115,7 +94,7 @@ def make(options: MetricOptions) -> VBench:
     try:
         version = _run(python, ["-c", _VERSION], 60, None).strip()
     except ValueError as error:
-        raise MetricError(
+        raise ValueError(
             f"vbench: {error}; install it in an environment of its own, name its python"
         ) from None
     return VBench(describe(version), python, asked.timeout_s)
@@ -136,14 +115,7 @@ def describe(version: str) -> MetricFacts:
 
 
 def read_results(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Each video's figures in [0, 1], by dimension and file name.
-
-    Args:
-        results: of VBench: by dimension the mean, and a list of `video_path` and `video_results`.
-
-    Raises:
-        ValueError: they have another form.
-    """
+    """Each video's figures in [0, 1], by dimension and file name; VBench gives a mean and a list of each."""
     try:
         return {
             name: {

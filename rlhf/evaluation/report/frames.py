@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from generator.rundir import RunDir
-from rlhf.evaluation.report.tables import ArmRow, Result
+from rlhf.evaluation.report.tables import Result, SystemRow
 from rlhf.plots import reports
 
 #: Stretches of a clip over which frame curves of all videos are averaged.
@@ -19,25 +19,16 @@ STRETCHES = 10
 
 @dataclass(frozen=True)
 class Faces:
-    """What one arm's frames show of identity, by one metric.
+    """What one system's frames show of identity, by one metric."""
 
-    Attributes:
-        arm: whose.
-        looks: frames that were looked at.
-        with_face: those of them with a similarity.
-        videos: that were looked at.
-        above: videos more like the references than real references are like each other.
-        ceiling: mean similarity of real references to each other, in [0, 1]; None with one reference.
-        line: (percent of the clip, mean similarity times 100).
-    """
-
-    arm: ArmRow
-    looks: int
-    with_face: int
-    videos: int
-    above: int
+    system: SystemRow  # whose
+    frames: int  # that were examined
+    with_face: int  # those of them with a similarity
+    videos: int  # that were looked at
+    above: int  # videos more like the references than real references are like each other
+    #: Mean similarity of real references to each other, in [0, 1]; None with one reference.
     ceiling: float | None
-    line: Sequence[reports.Point]
+    line: Sequence[reports.Point]  # (percent of the clip, mean similarity times 100)
 
 
 @dataclass(frozen=True)
@@ -46,27 +37,21 @@ class FrameFigure:
 
     metric: str
     plot: Markup
-    arms: Sequence[Faces]
+    systems: Sequence[Faces]
 
 
 @dataclass(frozen=True)
-class CaseLooks:
-    """What one metric saw of the videos of one instance and seed.
+class CaseSimilarity:
+    """What one metric saw of the videos of one instance and seed."""
 
-    Attributes:
-        metric: its name.
-        plot: similarity to all references, frame by frame.
-        references: their paths in the request.
-        rows: each arm's similarity to each of them, in [0, 1]; None where there is none.
-    """
-
-    metric: str
-    plot: Markup
-    references: Sequence[str]
-    rows: Sequence[tuple[ArmRow, Sequence[float | None]]]
+    metric: str  # its name
+    plot: Markup  # similarity to all references, frame by frame
+    references: Sequence[str]  # their paths in the request
+    #: Each system's similarity to each of them, in [0, 1]; None where there is none.
+    rows: Sequence[tuple[SystemRow, Sequence[float | None]]]
 
 
-def _looks_at(run: RunDir, video: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+def _frame_details(run: RunDir, video: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """Details of each metric that followed identity over the frames, by the sha256 of its facts."""
     path = run.resolve(video["details"]) if video.get("details") else None
     if path is None or not path.is_file():
@@ -82,35 +67,30 @@ def _metric_names(result: Result) -> dict[str, str]:
     return {facts["sha256"]: labels.get(facts["columns"][0], facts["metric"]) for facts in metrics}
 
 
-def case_looks(
-    run: RunDir, result: Result, arms: Sequence[ArmRow], videos: Mapping[str, Mapping[str, Any]]
-) -> list[CaseLooks]:
-    """What each metric of identity saw of some videos.
-
-    Args:
-        run: the folder.
-        result: names the metrics.
-        arms: in the table's order.
-        videos: of one instance and seed, by arm.
-    """
-    looks = {arm: _looks_at(run, video) for arm, video in videos.items()}
-    found = []
-    for sha, name in _metric_names(result).items():
-        mine = {arm.name: looks[arm.name][sha] for arm in arms if sha in looks.get(arm.name, {})}
-        if not mine:
+def case_similarities(
+    run: RunDir, result: Result, systems: Sequence[SystemRow], videos: Mapping[str, Mapping[str, Any]]
+) -> list[CaseSimilarity]:
+    """What each metric of identity saw of the videos of one instance and seed, which are given by system."""
+    details = {name: _frame_details(run, video) for name, video in videos.items()}
+    similarities = []
+    for sha, metric in _metric_names(result).items():
+        seen = [
+            (system, details[system.name][sha]) for system in systems if sha in details.get(system.name, {})
+        ]
+        if not seen:
             continue
-        first = next(iter(mine.values()))
-        lines = [(arm.colour, _line(mine[arm.name])) for arm in arms if arm.name in mine]
-        title = f"Similarity to the references, frame by frame, by {name}"
+        first = seen[0][1]
+        title = f"Similarity to the references, frame by frame, by {metric}"
+        lines = [(system.colour, _line(found)) for system, found in seen]
         plot = reports.curves(title, lines, level=_points(first.get("ceiling")))
         references = list(first.get("per_reference") or {})
         rows = [
-            (arm, [mine[arm.name]["per_reference"].get(path) for path in references])
-            for arm in arms
-            if arm.name in mine and references
+            (system, [found["per_reference"].get(path) for path in references])
+            for system, found in seen
+            if references
         ]
-        found.append(CaseLooks(name, plot, references, rows))
-    return found
+        similarities.append(CaseSimilarity(metric, plot, references, rows))
+    return similarities
 
 
 def _line(details: Mapping[str, Any]) -> list[reports.Point]:
@@ -118,36 +98,36 @@ def _line(details: Mapping[str, Any]) -> list[reports.Point]:
     return list(zip(details["frames"], values, strict=True))
 
 
-def frame_figures(run: RunDir, result: Result, arms: Sequence[ArmRow]) -> list[FrameFigure]:
+def frame_figures(run: RunDir, result: Result, systems: Sequence[SystemRow]) -> list[FrameFigure]:
     """Identity over the frames of all videos, one figure a metric that follows it."""
-    looks: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
+    by_metric: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
     for video in result.get("videos") or []:
-        for sha, details in _looks_at(run, video).items():
-            looks.setdefault(sha, {}).setdefault(video["arm"], []).append(details)
-    found = []
+        for sha, details in _frame_details(run, video).items():
+            by_metric.setdefault(sha, {}).setdefault(video["system"], []).append(details)
+    figures = []
     for sha, name in _metric_names(result).items():
-        if sha in looks:
-            mine = [_faces(arm, looks[sha].get(arm.name, [])) for arm in arms]
-            lines = [(one.arm.colour, one.line) for one in mine]
+        if sha in by_metric:
+            mine = [_faces(system, by_metric[sha].get(system.name, [])) for system in systems]
+            lines = [(faces.system.colour, faces.line) for faces in mine]
             title = f"Mean similarity to the references over the clip, by {name}"
-            found.append(FrameFigure(name, reports.curves(title, lines, end=100), mine))
-    return found
+            figures.append(FrameFigure(name, reports.curves(title, lines, end=100), mine))
+    return figures
 
 
-def _faces(arm: ArmRow, details: Sequence[Mapping[str, Any]]) -> Faces:
+def _faces(system: SystemRow, details: Sequence[Mapping[str, Any]]) -> Faces:
     stretches: dict[int, list[float | None]] = {}
-    for one in details:
-        last = max(one["frames"]) or 1
-        for frame, value in zip(one["frames"], one["per_frame"], strict=True):
+    for clip in details:
+        last = max(clip["frames"]) or 1
+        for frame, value in zip(clip["frames"], clip["per_frame"], strict=True):
             stretches.setdefault(min(frame * STRETCHES // last, STRETCHES - 1), []).append(value)
     seen = [value for values in stretches.values() for value in values]
-    ceilings = [one["ceiling"] for one in details if one.get("ceiling") is not None]
+    ceilings = [clip["ceiling"] for clip in details if clip.get("ceiling") is not None]
     return Faces(
-        arm,
+        system,
         len(seen),
         sum(value is not None for value in seen),
         len(details),
-        sum(bool(one.get("copy_paste")) for one in details),
+        sum(bool(clip.get("copy_paste")) for clip in details),
         sum(ceilings) / len(ceilings) if ceilings else None,
         [((number + 0.5) * 100 / STRETCHES, _mean(values)) for number, values in sorted(stretches.items())],
     )

@@ -13,12 +13,13 @@ from typing import Any
 
 import jinja2
 
-from generator.media import replacing
+from generator.files import replacing
 from generator.rundir import RunDir
 from rlhf.evaluation.report import cases as report_cases
-from rlhf.evaluation.report import frames as report_looks
+from rlhf.evaluation.report import frames as report_frames
 from rlhf.evaluation.report import tables as report_tables
-from rlhf.evaluation.report.tables import REPORT_FILE, ArmRow, Result, points, signed
+from rlhf.evaluation.report.tables import REPORT_FILE, Result, SystemRow, points, signed
+from rlhf.evaluation.stored import in_current_keys
 from rlhf.plots import reports
 
 TEMPLATE = "report.html.jinja"
@@ -30,7 +31,7 @@ def main(run: RunDir, attached: bool) -> None:
     Raises:
         RunError: the run has not ended.
     """
-    write_report(run.path, run.read_result())
+    write_report(run.path, in_current_keys(run.read_result()))
 
 
 def write_report(folder: Path, result: Result) -> Path:
@@ -68,43 +69,43 @@ def _environment() -> jinja2.Environment:
 
 
 def _context(run: RunDir, result: Result) -> dict[str, Any]:
-    arms = report_tables.arm_rows(result)
+    systems = report_tables.system_rows(result)
     columns, refused = report_tables.shown_columns(result)
-    reference = next((arm for arm in arms if arm.is_reference), None)
-    against = _against(result, arms, reference)
+    reference = next((system for system in systems if system.is_reference), None)
+    against = _against(result, systems, reference)
     best, worst = (
-        report_cases.cases(run, result, columns, arms, against.name, reference.name)
+        report_cases.cases(run, result, columns, systems, against.name, reference.name)
         if reference and against
         else ([], [])
     )
     return {
         "result": result,
-        "arms": arms,
+        "systems": systems,
         "columns": columns,
         "refused": refused,
         "reference": reference,
         "against": against,
-        "compared": report_tables.compared_labels(result, arms),
+        "compared": report_tables.compared_labels(result, systems),
         "paired": report_tables.paired_columns(result, columns),
         "best_means": report_tables.best_means(result),
         "scale": report_tables.difference_scale(result, columns),
         "directions": report_tables.shown_directions(result, columns),
         "interval_plot": report_tables.interval_plot,
         "axis": reports.axis,
-        "radar": report_tables.radar_plot(result, columns, arms),
-        "identities": report_tables.identity_plots(result, columns, arms),
+        "radar": report_tables.radar_plot(result, columns, systems),
+        "identities": report_tables.identity_plots(result, columns, systems),
         "cases": [("best", best), ("worst", worst)],
-        "frames": report_looks.frame_figures(run, result, arms),
-        "holes": report_tables.holes_of(result, arms),
+        "frames": report_frames.frame_figures(run, result, systems),
+        "holes": report_tables.holes_of(result, systems),
         "labels": {column["name"]: column["label"] for column in result.get("columns") or []},
     }
 
 
-def _against(result: Result, arms: list[ArmRow], reference: ArmRow | None) -> ArmRow | None:
-    """The arm that cases are looked for against: the headline's baseline, or the first other one."""
-    others = [arm for arm in arms if arm is not reference]
+def _against(result: Result, systems: list[SystemRow], reference: SystemRow | None) -> SystemRow | None:
+    """The system that cases are looked for against: the headline's baseline, or the first other one."""
+    others = [system for system in systems if system is not reference]
     compared = result.get("compare") or []
-    return next((arm for arm in others if arm.name in compared), others[0] if others else None)
+    return next((system for system in others if system.name in compared), others[0] if others else None)
 
 
 def duration(seconds: float) -> str:

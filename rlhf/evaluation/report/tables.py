@@ -19,24 +19,15 @@ REPORT_FILE = "report.html"
 
 
 @dataclass(frozen=True)
-class ArmRow:
-    """One arm as people read of it.
+class SystemRow:
+    """One system as people read of it."""
 
-    Attributes:
-        name: in the result.
-        label: for people.
-        colour: its number, see `plots`.
-        source: the model, or where its videos came from.
-        inputs: what it was shown.
-        is_reference: whether the differences are taken against it.
-    """
-
-    name: str
-    label: str
-    colour: int
-    source: str
-    inputs: str
-    is_reference: bool
+    name: str  # in the result
+    label: str  # for people
+    colour: int  # its number, see `plots`
+    source: str  # the model, or where its videos came from
+    inputs: str  # what it was shown
+    is_reference: bool  # whether the differences are taken against it
 
     @property
     def swatch(self) -> Markup:
@@ -46,19 +37,12 @@ class ArmRow:
 
 @dataclass(frozen=True)
 class Hole:
-    """Why some values are missing.
+    """Why some values are missing."""
 
-    Attributes:
-        arm: its label.
-        columns: their labels.
-        why: in words.
-        videos: `<instance_id>-<seed>` of each.
-    """
-
-    arm: str
-    columns: tuple[str, ...]
-    why: str
-    videos: tuple[str, ...]
+    system: str  # its label
+    columns: tuple[str, ...]  # their labels
+    why: str  # in words
+    videos: tuple[str, ...]  # `<instance_id>-<seed>` of each
 
     @property
     def is_failure(self) -> bool:
@@ -76,47 +60,47 @@ def signed(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:+.2f}".replace("-", "−")
 
 
-def arm_rows(result: Result) -> list[ArmRow]:
-    """The arms in the table's order; a result from before there were arms has its two models.
+def system_rows(result: Result) -> list[SystemRow]:
+    """The systems in the table's order; a result from before there were systems has its two models.
 
     The order is that of the videos: a database does not keep the order of names.
     """
-    arms = result.get("arms") or {name: {} for name in ("baseline", "candidate")}
-    order = list(dict.fromkeys([video["arm"] for video in result.get("videos") or []] + list(arms)))
-    reference = reference_arm(result)
+    systems = result.get("systems") or {name: {} for name in ("baseline", "candidate")}
+    order = list(dict.fromkeys([video["system"] for video in result.get("videos") or []] + list(systems)))
+    reference = reference_system(result)
     colours = [number % reports.COLOURS for number in range(len(order))]
     if reference in order and len(order) > 1:  # has the accent
         place = order.index(reference)
         colours[place], colours[1] = colours[1], colours[place]
     return [
-        ArmRow(
+        SystemRow(
             name,
-            arms[name].get("label") or name.replace("_", " "),
+            systems[name].get("label") or name.replace("_", " "),
             colour,
-            _source(arms[name]),
-            _inputs(arms[name]),
+            _source(systems[name]),
+            _inputs(systems[name]),
             name == reference,
         )
         for name, colour in zip(order, colours, strict=True)
     ]
 
 
-def reference_arm(result: Result) -> str | None:
-    """The arm that the differences are taken against."""
+def reference_system(result: Result) -> str | None:
+    """The system that the differences are taken against."""
     return result.get("reference") if result.get("differences") else None
 
 
-def compared_labels(result: Result, arms: Iterable[ArmRow]) -> tuple[str, str]:
-    """Of the two arms whose win rates are the headline, the baseline first."""
-    labels = {arm.name: arm.label for arm in arms}
+def compared_labels(result: Result, systems: Iterable[SystemRow]) -> tuple[str, str]:
+    """Of the two systems whose win rates are the headline, the baseline first."""
+    labels = {system.name: system.label for system in systems}
     baseline, candidate = result.get("compare") or ("baseline", "candidate")
     return labels.get(baseline, baseline), labels.get(candidate, candidate)
 
 
-def _source(arm: Mapping[str, Any]) -> str:
-    if "videos" in arm:
-        return f"videos made elsewhere ({PurePath(arm['videos']).name})"
-    model = arm.get("model")
+def _source(system: Mapping[str, Any]) -> str:
+    if "videos" in system:
+        return f"videos made elsewhere ({PurePath(system['videos']).name})"
+    model = system.get("model")
     if not model:
         return "not recorded"
     # An adapter lies in the folder of the run that trained it, and is named by that.
@@ -124,12 +108,12 @@ def _source(arm: Mapping[str, Any]) -> str:
     return " + ".join([PurePath(model["base"]).name, *adapters])
 
 
-def _inputs(arm: Mapping[str, Any]) -> str:
-    if "videos" in arm:
+def _inputs(system: Mapping[str, Any]) -> str:
+    if "videos" in system:
         return "as their maker chose"
-    shown = arm.get("references")
+    shown = system.get("references")
     references = {None: "all references", 1: "the primary alone"}.get(shown, f"{shown} references")
-    return f"{references}, {arm.get('prompts') or 'differential'} prompt"
+    return f"{references}, {system.get('prompts') or 'differential'} prompt"
 
 
 def shown_columns(result: Result) -> tuple[list[Mapping[str, Any]], dict[str, str]]:
@@ -189,74 +173,76 @@ def interval_plot(cell: Mapping[str, Any], title: str, scale: Scale) -> Markup:
     return reports.interval(title, gain, low, high, scale)
 
 
-def holes_of(result: Result, arms: Iterable[ArmRow]) -> list[Hole]:
-    """Holes with arm and reason in common as one: failures first, then what was not asked for."""
-    labels = {arm.name: arm.label for arm in arms}
+def holes_of(result: Result, systems: Iterable[SystemRow]) -> list[Hole]:
+    """Holes with system and reason in common as one: failures first, then what was not asked for."""
+    labels = {system.name: system.label for system in systems}
     columns = {column["name"]: column["label"] for column in result.get("columns") or []}
     videos: dict[tuple[str, str], dict[str, None]] = {}
     filled: dict[tuple[str, str], dict[str, None]] = {}
     for video in result.get("videos") or []:
         for column in (name for name in columns if name in video["holes"]):
-            key = labels.get(video["arm"], video["arm"]), video["holes"][column]
+            key = labels.get(video["system"], video["system"]), video["holes"][column]
             videos.setdefault(key, {})[f"{video['instance_id']}-{video['seed']}"] = None
             filled.setdefault(key, {})[columns[column]] = None
-    found = [Hole(key[0], tuple(filled[key]), key[1], tuple(names)) for key, names in videos.items()]
-    return sorted(found, key=lambda hole: not hole.is_failure)
+    holes = [Hole(key[0], tuple(filled[key]), key[1], tuple(names)) for key, names in videos.items()]
+    return sorted(holes, key=lambda hole: not hole.is_failure)
 
 
 def paired_columns(result: Result, columns: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Those in which the reference arm can be held against another."""
-    found = (result.get("differences") or {}).values()
+    """Those in which the reference system can be held against another."""
+    differences = (result.get("differences") or {}).values()
     return [
         column
         for column in columns
-        if any(cells.get(column["name"], {}).get("gain") is not None for cells in found)
+        if any(cells.get(column["name"], {}).get("gain") is not None for cells in differences)
     ]
 
 
-def radar_plot(result: Result, columns: Sequence[Mapping[str, Any]], arms: Sequence[ArmRow]) -> Markup | None:
+def radar_plot(
+    result: Result, columns: Sequence[Mapping[str, Any]], systems: Sequence[SystemRow]
+) -> Markup | None:
     """The means of the columns that the paper has too; None with fewer than three."""
     table = result.get("table") or {}
     drawn = [
         column
         for column in columns
-        if column.get("paper") and any(_mean(table, arm, column) is not None for arm in arms)
+        if column.get("paper") and any(_mean(table, system, column) is not None for system in systems)
     ]
     if len(drawn) < 3:
         return None
     return reports.radar(
-        "Mean of every column, by arm: " + ", ".join(arm.label for arm in arms),
+        "Mean of every column, by system: " + ", ".join(system.label for system in systems),
         [column["label"] for column in drawn],
-        [(arm.colour, [_mean(table, arm, column) for column in drawn]) for arm in arms],
+        [(system.colour, [_mean(table, system, column) for column in drawn]) for system in systems],
     )
 
 
-def _mean(table: Mapping[str, Any], arm: ArmRow, column: Mapping[str, Any]) -> float | None:
-    mean = table.get(arm.name, {}).get(column["name"], {}).get("mean")
+def _mean(table: Mapping[str, Any], system: SystemRow, column: Mapping[str, Any]) -> float | None:
+    mean = table.get(system.name, {}).get(column["name"], {}).get("mean")
     return None if mean is None else 100 * mean
 
 
 def identity_plots(
-    result: Result, columns: Sequence[Mapping[str, Any]], arms: Sequence[ArmRow]
+    result: Result, columns: Sequence[Mapping[str, Any]], systems: Sequence[SystemRow]
 ) -> list[tuple[str, Markup]]:
-    """For each column with values, every person's mean by arm."""
+    """For each column with values, every person's mean by system."""
     values: dict[tuple[str, str, str], list[float]] = {}
     for video in result.get("videos") or []:
         for column, value in video["values"].items():
-            values.setdefault((column, video["identity"], video["arm"]), []).append(100 * value)
+            values.setdefault((column, video["identity"], video["system"]), []).append(100 * value)
     people = sorted({video["identity"] for video in result.get("videos") or []})
     means = {key: sum(found) / len(found) for key, found in values.items()}
 
-    def of_arm(arm: ArmRow, column: str) -> reports.Values:
-        return arm.colour, [means.get((column, person, arm.name)) for person in people]
+    def of_system(system: SystemRow, column: str) -> reports.Values:
+        return system.colour, [means.get((column, person, system.name)) for person in people]
 
     return [
         (
             column["label"],
             reports.dots(
-                f"{column['label']}: mean of each person's videos, by arm",
+                f"{column['label']}: mean of each person's videos, by system",
                 people,
-                [of_arm(arm, column["name"]) for arm in arms],
+                [of_system(system, column["name"]) for system in systems],
             ),
         )
         for column in columns

@@ -22,7 +22,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from annotate.accounts.tokens import make_token
+from annotate.accounts.accounts import make_token
 from annotate.exports.downloads import request_file, write_file
 from annotate.judging.slots import lease_slot
 from annotate.models import JudgmentFile, Round, Slot, User
@@ -30,7 +30,7 @@ from annotate.wsgi import application
 from rlhf.records import Track
 from tests.factories import make_pair, make_user
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 #: Enough to find a wrong type and a missing field; a longer hunt is `--max-examples` in a terminal.
 REQUESTS = 12

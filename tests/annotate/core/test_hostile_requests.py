@@ -11,7 +11,7 @@ from django.conf import settings
 from django.test import Client
 from rest_framework.authtoken.models import Token
 
-from annotate.judging.media_views import media_url
+from annotate.judging.views import media_url
 from rlhf.records import Track
 from tests.annotate.conftest import browser_of, machine_of
 from tests.factories import make_pair

@@ -23,6 +23,7 @@ from annotate.core.environment import (
 )
 from annotate.core.sockets import LONGEST_SOCKET_PATH, POSTGRES_SOCKET, socket_folder
 from annotate.jobs import tasks
+from annotate.settings import env
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -41,6 +42,12 @@ def start(folder: Path, expression: str = "0", **values: str) -> subprocess.Comp
     )
 
 
+def test_every_number_and_switch_can_be_set(tmp_path: Path) -> None:
+    plain = [row for row in env.declared if row.default.isdigit() and not row.is_computed]
+    done = start(tmp_path, "'started'", **{row.name: row.default for row in plain})
+    assert (len(plain) > 15, done.stdout.strip()) == (True, "started"), done.stderr
+
+
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
@@ -48,6 +55,7 @@ def start(folder: Path, expression: str = "0", **values: str) -> subprocess.Comp
         ("PORT", "70000", "whole number from 1 to 65535"),
         ("LEASE_S", "-5", "whole number from 30"),
         ("DEBUG", "maybe", "use 1 or 0"),
+        ("MAX_PAIRS_A_PERSON", "5", "is called MAX_PAIRS_PER_ANNOTATOR now"),
         ("LOG_LEVEL", "LOUD", "use one of DEBUG, INFO"),
         ("DATABASE_URL", "mysql://root:hunter2@host/anyid", "postgresql://user:password@host"),
         ("DATABASE_URL", "postgresql://me:hunter2@host", "names no database"),

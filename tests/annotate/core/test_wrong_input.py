@@ -7,9 +7,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from annotate.models import User
+from annotate.models import EntryLink, User
 from annotate.studies import entries
-from annotate.studies.entries import LinkTerms
 from tests.annotate.conftest import browser_of
 from tests.factories import make_group, make_instance, make_pair, make_reference, make_round
 
@@ -61,7 +60,7 @@ def test_a_number_too_long_to_read_is_named_in_words(lea):
 
 
 def test_a_participants_address_may_hold_anything():
-    terms = LinkTerms(
+    link = EntryLink(
         name="Faces",
         id_parameter="PID",
         max_people=5,
@@ -69,7 +68,7 @@ def test_a_participants_address_may_hold_anything():
         consent_text="You will see videos.",
         completion_code="C0DE42",
     )
-    link = entries.make_link(terms, make_pair().round, "identity", 1, None)
+    entries.make_link(link, make_pair().round, "identity", 1, None)
     browser, address = browser_of(None), f"/enter/{link.token}/"
     assert browser.post(address, {"PID": "abc"}).status_code == 302
     assert browser.get(address, {"PID": "a\0b"}).status_code == 403

@@ -42,7 +42,7 @@ timezone.now = lambda: honest() + fast
 from annotate.exports import downloads
 from annotate.jobs import runs
 from annotate.people import curation
-runs.requeue_lost_runs(), curation.requeue_lost_curations(), downloads.requeue_lost_files()
+runs.requeue_lost_runs(), curation.QUEUE.requeue_lost(), downloads.QUEUE.requeue_lost()
 """
 # A worker of which only the command is another one, so that it needs no model.
 WORKER = """
@@ -157,7 +157,7 @@ def test_a_worker_that_is_stopped_in_good_order_costs_no_attempt():
     for _ in range(5):
         worker = uuid4()
         assert runs.claim_run(run.pk, worker) is not None
-        runs.let_go(run, worker)
+        runs.QUEUE.let_go(run.pk, worker)
         assert runs.requeue_lost_runs() == [run.pk]
     run.refresh_from_db()
     assert (run.status, run.attempts) == (RunStatus.QUEUED, 0)
@@ -173,7 +173,7 @@ def test_a_reference_and_a_file_that_lose_their_worker_three_times_fail_in_words
         JudgmentFile.objects.update(
             heartbeat_at=Now() - downloads.LOST_AFTER - timedelta(seconds=1), **running
         )
-        curation.requeue_lost_curations(), downloads.requeue_lost_files()
+        curation.QUEUE.requeue_lost(), downloads.QUEUE.requeue_lost()
         reference.refresh_from_db(), file.refresh_from_db()
     assert reference.curation == Curation.FAILED and "lost 3 times" in reference.curation_error
     assert file.status == RunStatus.FAILED and "lost 3 times" in file.error

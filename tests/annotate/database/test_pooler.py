@@ -139,7 +139,7 @@ def test_votes_a_fit_and_an_export_go_through_a_pooler(pooler, postgres: Postgre
     make_user("lea", role="lead")
     for number in range(8):
         make_user(f"ana-{number}")
-    log = postgres.folder.parent / "log" / "postgres.log"
+    log = postgres.folder / "log" / "postgres.log"
     start, database = log.stat().st_size, connection.settings_dict
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(round.pk)],

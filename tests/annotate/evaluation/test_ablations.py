@@ -1,4 +1,4 @@
-"""Tables of several arms: ablations and other models, on which inputs, and what is left out and why."""
+"""Tables of several systems: ablations and other models, on which inputs, and what is left out and why."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.template.loader import render_to_string
 
+from annotate.api.serializers import RunShown
 from annotate.core.errors import RoundError
 from annotate.evaluation import evaluations
 from annotate.evaluation.evaluations import Table, queue_evaluation, queue_table
 from annotate.evaluation.inputs import benchmark_set, held_out_people, metrics_request, standard_prompt
+from annotate.evaluation.tables import evaluation_tables
 from annotate.jobs import runs
 from annotate.jobs.queries import done_evaluation
 from annotate.loop.loop import advance_round
@@ -85,7 +87,7 @@ def test_the_ablations_are_switches_of_one_model(round, ablation):
     model = tuned(round)
     queued = ablations(round)
     request = request_of(queued.run)
-    arms = request["arms"]
+    systems = request["systems"]
     assert queued.left_out == [] and queued.run.candidate == model
     assert request["compare"] == ["baseline", "candidate"] and request["reference"] == "candidate"
     assert request["ablations"] == {
@@ -93,21 +95,21 @@ def test_the_ablations_are_switches_of_one_model(round, ablation):
         "baseline": "w/o RL",
         "without_pd": "w/o P&D",
     }
-    assert arms["without_assistants"] == {
+    assert systems["without_assistants"] == {
         "label": "the primary reference alone",
-        "model": arms["candidate"]["model"],
+        "model": systems["candidate"]["model"],
         "references": 1,
     }
-    full = arms["candidate"]["model"]["adapters"]
-    assert len(full) == 1 and arms["baseline"]["model"]["adapters"] == []
-    assert arms["without_pd"]["model"]["adapters"] == [str(ablation), *full]
-    assert arms["without_pd"]["prompts"] == "standard"
+    full = systems["candidate"]["model"]["adapters"]
+    assert len(full) == 1 and systems["baseline"]["model"]["adapters"] == []
+    assert systems["without_pd"]["model"]["adapters"] == [str(ablation), *full]
+    assert systems["without_pd"]["prompts"] == "standard"
 
 
 def test_before_a_training_only_the_policy_is_taken_apart(round):
     queued = ablations(round)
     request = request_of(queued.run)
-    assert set(request["arms"]) == {"candidate", "without_assistants", "without_pd"}
+    assert set(request["systems"]) == {"candidate", "without_assistants", "without_pd"}
     assert "compare" not in request and queued.run.candidate is None
     (why,) = queued.left_out
     assert why.startswith("w/o RL: tiny is not tuned")
@@ -131,7 +133,7 @@ def test_what_cannot_be_taken_away_is_left_out_with_a_reason(ablation, base, has
         (ablation / "pytorch_lora_weights.safetensors").unlink()
     round = make_round(policy=make_model(name="tiny", base_model=base))
     queued = ablations(round)
-    assert "without_pd" not in request_of(queued.run)["arms"]
+    assert "without_pd" not in request_of(queued.run)["systems"]
     assert queued.left_out[1].startswith("w/o P&D: ") and says in queued.left_out[1]
 
 
@@ -180,7 +182,7 @@ TRACK = {"win_rate": 0.6, "low": 0.5, "high": 0.7, "n": 4, "gain": 0.1}
 CELL = {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 2, "num_identities": 2, "holes": 0, "not_asked": 0}
 RESULT = {
     "set": {"name": "held-out people", "sha256": "0" * 64},
-    "arms": {"candidate": {"label": "tiny (full)"}, "without_assistants": {"label": "w/o AR"}},
+    "systems": {"candidate": {"label": "tiny (full)"}, "without_assistants": {"label": "w/o AR"}},
     "reference": "candidate",
     "columns": [{"name": "holi_oracle", "label": "Holi (oracle)", "paper": "Holi-Arc", "metric": "oracle"}],
     "table": {
@@ -190,7 +192,7 @@ RESULT = {
     "differences": {},
     "directions": [
         {
-            **{"ablation": "w/o AR", "arm": "without_assistants", "column": "holi_oracle"},
+            **{"ablation": "w/o AR", "system": "without_assistants", "column": "holi_oracle"},
             **{"paper_column": "Holi-Arc", "paper_full": 73.22, "paper_ablated": 72.38},
             **{"gain": 0.0433, "gain_low": 0.01, "gain_high": 0.08, "holds": "yes"},
         }
@@ -219,6 +221,13 @@ def test_the_command_prints_the_table_in_miniature(round, worker):
     assert "left out: \n  w/o RL: tiny is not tuned" in printed and "61.5" in printed
     told = json.loads(called("--ablations", "--round", str(round.pk), "--json"))
     assert told["directions"] == RESULT["directions"] and told["table"] == RESULT["table"]
+
+
+def test_a_result_of_an_earlier_version_is_shown_in_the_same_way():
+    former = json.dumps(RESULT).replace('"systems":', '"arms":').replace('"system":', '"arm":')
+    now, before = (Run(folder="evaluate-1", result=result) for result in (RESULT, json.loads(former)))
+    assert evaluation_tables(before) == evaluation_tables(now)
+    assert RunShown(before).data["result"] == RunShown(now).data["result"] == RESULT
 
 
 @pytest.mark.django_db(transaction=True)
@@ -258,8 +267,8 @@ def test_other_models_stand_beside_the_rounds_on_a_benchmark_set(round, drawn_se
     tuned(round)
     queued = queue_table(round, benchmark_set(drawn_set), entries={"consisid": tmp_path / "theirs"})
     request = request_of(queued.run)
-    assert set(request["arms"]) == {"candidate", "baseline", "consisid"}
-    assert request["arms"]["consisid"] == {"videos": str(tmp_path / "theirs"), "label": "consisid"}
+    assert set(request["systems"]) == {"candidate", "baseline", "consisid"}
+    assert request["systems"]["consisid"] == {"videos": str(tmp_path / "theirs"), "label": "consisid"}
     assert request["set"]["path"] == str(drawn_set) and "instances" not in request and "seeds" not in request
     assert request["metrics"] == ["oracle", "quality"] and queued.run.candidate is None
     assert "ablations" not in request

@@ -22,7 +22,7 @@ from tests.factories import make_user
 from tests.generator.openai_server import KEY, Script, openai_server
 from tests.runs import run
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 LINES = """\
 The person walks along a beach.\tA person walks along a beach at noon.

@@ -29,7 +29,7 @@ from annotate.rounds import queries
 from annotate.rounds.rounds import open_ready_pairs, plan_pairs
 from annotate.rounds.sampling import queue_sampling
 from annotate.training.dpo import queue_dpo
-from generator.video import write_clip
+from generator.media.encoder import write_clip
 from rlhf.records import Track
 from tests.annotate.compared import compared, hold_out, judge, make_child
 from tests.annotate.conftest import browser_of, machine_of
@@ -43,7 +43,7 @@ from tests.factories import (
     write_test_clip,
 )
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 
 def make_videos(run: Run) -> None:

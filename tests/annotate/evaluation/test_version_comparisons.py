@@ -83,8 +83,8 @@ def test_both_make_the_same_inputs_from_the_same_seeds(siblings, inputs):
         str(inputs[0].pk)
     ]
     folder = runs.run_dir(run)
-    for arm, version in zip(("baseline", "candidate"), siblings, strict=True):
-        adapter = folder.resolve(request["arms"][arm]["model"]["adapters"][-1])
+    for system, version in zip(("baseline", "candidate"), siblings, strict=True):
+        adapter = folder.resolve(request["systems"][system]["model"]["adapters"][-1])
         assert adapter.resolve() == (settings.STORAGE_ROOT / version.adapter_path).resolve()
     assert request["settings"] == siblings[1].run.round.sampler and "oracle" in request["metrics"]
 
@@ -171,7 +171,7 @@ def test_what_is_not_offered_is_said(lea, siblings, inputs, monkeypatch):
     monkeypatch.setattr("annotate.evaluation.version_comparison_views.OFFERED", 1)
     page = browser_of(lea).get("/models/compare/").content.decode()
     assert "The first 1 of 2 held-out inputs." in page and f'id="input-{inputs[1].pk}"' not in page
-    monkeypatch.setattr("annotate.evaluation.version_comparison_views.MOST", 1)
+    monkeypatch.setattr("annotate.evaluation.version_comparison_views.MAX_INPUTS", 1)
     answer = browser_of(lea).post("/models/compare/", form_of(*siblings, inputs))
     assert (
         answer.status_code == 422 and "2 inputs are ticked; compare on 1 at most." in answer.content.decode()

@@ -157,9 +157,9 @@ def test_a_killed_worker_leaves_no_half_file_and_another_begins_again(votes, lea
         downloads.write_file(file.pk, uuid4())
     file.refresh_from_db()
     assert (file.status, file.rows_written, file.path) == (RunStatus.RUNNING, 4, "")
-    assert downloads.requeue_lost_files() == []
+    assert downloads.QUEUE.requeue_lost() == []
     JudgmentFile.objects.update(heartbeat_at=timezone.now() - downloads.LOST_AFTER - timedelta(seconds=1))
-    assert downloads.requeue_lost_files() == [file.pk]
+    assert downloads.QUEUE.requeue_lost() == [file.pk]
     assert downloads.write_file(file.pk, uuid4())
     file.refresh_from_db()
     assert file.rows_written == len(rows(file, settings)) == 7

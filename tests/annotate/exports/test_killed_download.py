@@ -61,7 +61,7 @@ def test_a_killed_worker_leaves_no_half_file():
     assert machine_of(lead).get(f"/api/judgment-files/{file.pk}/content/").status_code == 409
 
     JudgmentFile.objects.update(heartbeat_at=timezone.now() - downloads.LOST_AFTER - timedelta(seconds=1))
-    assert downloads.requeue_lost_files() == [file.pk]
+    assert downloads.QUEUE.requeue_lost() == [file.pk]
     assert downloads.write_file(file.pk, uuid4())
     file.refresh_from_db()
     with gzip.open(settings.STORAGE_ROOT / file.path) as lines:

@@ -25,9 +25,9 @@ from annotate.models import (
 )
 from annotate.rounds.display_copies import write_missing_copies
 from annotate.rounds.rounds import open_ready_pairs
-from generator.display_copies import bend
-from generator.media import file_sha256
-from generator.video import write_clip
+from generator.files import file_sha256
+from generator.media.display_copies import bend
+from generator.media.encoder import write_clip
 from rlhf.records import Track
 from tests.annotate.conftest import browser_of, machine_of
 from tests.annotate.gold_attacker import collect, features, judge

@@ -12,14 +12,14 @@ from annotate.judging.tracks import shown_file
 from annotate.models import GoldKind, GoldPair, Reference, VideoSample
 from annotate.rounds.display_copies import write_missing_copies
 from annotate.rounds.rounds import open_ready_pairs
-from generator.display_copies import bend
-from generator.video import read_clip
+from generator.media.display_copies import bend
+from generator.media.video import read_clip
 from rlhf.records import Track
 from tests.annotate.conftest import browser_of
 from tests.factories import make_pair, make_user, write_test_clip
 from tests.votes import next_slot
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 
 KINDS = {

@@ -44,7 +44,7 @@ from tests.factories import (
 )
 from tests.votes import judge, next_slot
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 
 def test_gold_is_in_no_queue_no_funnel_no_consensus_and_no_export(round, always):

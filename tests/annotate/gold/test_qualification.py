@@ -15,7 +15,7 @@ from rlhf.records import Track
 from tests.annotate.conftest import browser_of, machine_of
 from tests.votes import judge, next_slot
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from annotate.jobs import runs
 from annotate.models import Run, RunStatus, Slot, VideoSample
 from annotate.rounds.rounds import plan_pairs
 from annotate.rounds.sampling import queue_sampling
-from generator.media import file_sha256
+from generator.files import file_sha256
 from generator.rundir import RunDir, RunError
 from tests.annotate.workers import start_python, wait_until
 from tests.factories import make_instance, make_model, make_round

@@ -16,7 +16,7 @@ from annotate.models import ModelVersion, Run, RunMetric, RunStatus, Slot, Video
 from annotate.rounds.rounds import plan_pairs
 from annotate.rounds.sampling import queue_sampling
 from annotate.training.dpo import queue_dpo
-from generator.video import write_clip
+from generator.media.encoder import write_clip
 from rlhf.records import Track, Verdict
 from tests.factories import make_instance, make_pair, make_round
 from tests.votes import vote
@@ -72,7 +72,7 @@ def test_samples_arrive_while_the_run_works():
     first, second = run.round.pairs.first().first_id, run.round.pairs.first().second_id
     make_video(run, str(first), done=1)
     runs.follow_run(run)
-    assert VideoSample.objects.get(pk=first).is_made
+    assert VideoSample.objects.get(pk=first).path
     assert not Slot.objects.exists()
     make_video(run, str(second), done=2)
     runs.follow_run(run)
@@ -90,7 +90,7 @@ def test_a_file_that_does_not_decode_is_no_sample():
     folder.append_metrics({"sample_id": str(sample.pk), "done": 1, "total": 4})
     runs.follow_run(run)
     sample.refresh_from_db()
-    assert not sample.is_made and "unsupported" in sample.error
+    assert not sample.path and "unsupported" in sample.error
 
 
 def test_it_finishes_once_and_tells_what_failed():

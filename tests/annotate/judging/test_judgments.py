@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from annotate.judging.answer_schema import NotWatchedError
 from annotate.judging.judgments import (
-    AlreadyJudgedError,
+    AlreadyAnsweredError,
     LeaseLostError,
     TooLateError,
     revise_judgment,
@@ -65,9 +65,9 @@ def test_it_refuses_another_answer_for_a_judged_slot():
         ("left", "", uuid4()),
         ("left", "a mole", uuid4()),
     ):
-        with pytest.raises(AlreadyJudgedError) as refused:
+        with pytest.raises(AlreadyAnsweredError) as refused:
             submit_judgment(person, slot.lease, choice, idempotency_key=other_key, note=note)
-        assert refused.value.judgment == first
+        assert refused.value.answer == first
         assert refused.value.is_same == ((choice, note) == ("left", "a mole"))
     assert Judgment.objects.count() == 1
 

@@ -47,7 +47,7 @@ def test_they_take_a_folder_to_a_planned_round(people):
         (("import_identities", "/nowhere"), "/nowhere is not a folder"),
         (("build_instances",), "import people first"),
         (("build_instances", "--per-identity", "0"), "--per-identity is 0"),
-        (("build_instances", "--references", "6"), "references is 6; it must be from 1 to 5"),
+        (("build_instances", "--references", "6"), r"references is 6; it must be in \[1, 5\]"),
         (("start_round", "x", "--votes", "0"), "votes_wanted is 0"),
         (("start_round", "x", "--frames", "8"), "num_frames is 8; it must be 4k"),
         (("start_round", "x", "--policy", "gone"), "no model version 'gone'; known: tiny"),

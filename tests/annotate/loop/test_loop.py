@@ -35,8 +35,8 @@ def test_it_turns_the_whole_loop():
     evaluation = advance_round(pair.round)
     assert evaluation.run is not None and evaluation.run.stage == Stage.EVALUATE
     request = runs.run_dir(evaluation.run).read_request()
-    arms = {name: arm["model"]["adapters"] for name, arm in request["arms"].items()}
-    assert len(arms["candidate"]) == len(arms["baseline"]) + 1
+    systems = {name: system["model"]["adapters"] for name, system in request["systems"].items()}
+    assert len(systems["candidate"]) == len(systems["baseline"]) + 1
     assert set(request["instances"][0]["expected"]) == {
         *("camera_shot", "hairstyle", "clothing", "accessories", "expression", "action", "background")
     }

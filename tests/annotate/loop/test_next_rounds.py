@@ -192,8 +192,8 @@ def test_evaluation_has_its_own_doors(door, tuned, lea):
 def test_a_version_without_a_parent_is_measured_alone(tuned):
     run = evaluate_version(tuned.parent)
     request = runs.run_dir(run).read_request()
-    assert set(request["arms"]) == {"candidate"} and "compare" not in request and run.candidate is None
-    assert request["arms"]["candidate"]["label"] == tuned.parent.name
+    assert set(request["systems"]) == {"candidate"} and "compare" not in request and run.candidate is None
+    assert request["systems"]["candidate"]["label"] == tuned.parent.name
 
 
 def test_what_cannot_be_evaluated_is_refused_with_the_reason(lea):

@@ -19,15 +19,15 @@ from django.utils import timezone
 from annotate.models import Curation, IdentityGroup, Reference
 from annotate.people import curation
 from annotate.people.identities import import_people
-from annotate.people.queries import usable_references
+from annotate.people.queries import read_annotation, usable_references
 from generator.curation.annotation import Box, DetectorInfo
 from generator.curation.bodies import EstimatedHumans
 from generator.curation.detection import Detectors, FoundFace
-from generator.media import file_sha256
-from generator.photo import write_photo
+from generator.files import file_sha256
+from generator.media.encoder import write_clip
+from generator.media.photo import write_photo
 from generator.portraits.__main__ import write_person
 from generator.portraits.annotation import DETECTOR
-from generator.video import write_clip
 from tests.factories import make_group, make_reference
 
 
@@ -80,7 +80,7 @@ def test_every_file_is_looked_at_once_and_has_its_reason(mia, seeing):
     curation.curate_people(report.people, on_done=lambda: seen.append(None))
     assert (reasons(), len(seen)) == (EXPECTED, 4)
     for reference in Reference.objects.all():
-        record = curation.read_annotation(reference)
+        record = read_annotation(reference)
         assert record.sha256 == reference.sha256 == file_sha256(settings.STORAGE_ROOT / reference.path)
         assert record.face_detector.name == "one face"
         assert reference.boxes["face"]["width"] == record.frames[0].faces[0].box.width
@@ -116,7 +116,7 @@ def test_drawn_people_are_annotated_by_what_is_known_and_all_kept(tmp_path):
     call_command("import_identities", tmp_path, "--json")
     assert usable_references().count() == Reference.objects.count() == 11
     for reference in Reference.objects.all():
-        record = curation.read_annotation(reference)
+        record = read_annotation(reference)
         assert record.face_detector.name == DETECTOR
         assert [len(frame.faces) for frame in record.frames] == [1] * reference.num_frames
 
@@ -130,8 +130,8 @@ def test_a_lost_reference_is_queued_again_and_a_live_one_is_not():
     fresh, unclaimed = (make_reference(group, curation=Curation.PENDING) for _ in range(2))
     long_ago = now - timedelta(minutes=5)
     Reference.objects.filter(pk=unclaimed.pk).update(curation_queued_at=long_ago)
-    assert set(curation.requeue_lost_curations()) == {lost.pk, unclaimed.pk}
-    assert curation.requeue_lost_curations() == [], "not again before its time"
+    assert set(curation.QUEUE.requeue_lost()) == {lost.pk, unclaimed.pk}
+    assert curation.QUEUE.requeue_lost() == [], "not again before its time"
     states = dict(Reference.objects.values_list("pk", "curation"))
     assert states == {
         lost.pk: "pending",
@@ -148,7 +148,7 @@ def test_a_long_queue_does_not_fill_up_with_copies(monkeypatch):
     for _ in range(3):
         make_reference(group, curation=Curation.PENDING)
     Reference.objects.update(curation_queued_at=timezone.now() - timedelta(minutes=5))
-    assert [len(curation.requeue_lost_curations()) for _ in range(3)] == [2, 1, 0]
+    assert [len(curation.QUEUE.requeue_lost()) for _ in range(3)] == [2, 1, 0]
 
 
 @pytest.mark.django_db

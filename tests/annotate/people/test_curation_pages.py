@@ -19,9 +19,9 @@ from annotate.models import (
     Use,
 )
 from annotate.people import queries as curation_queries
-from annotate.people.curation import annotation_path
 from annotate.people.filtering import apply_thresholds
 from annotate.people.people import decide
+from annotate.people.queries import annotation_path
 from annotate.privacy.erasure import erase_identity
 from generator.curation.annotation import (
     Box,
@@ -251,6 +251,16 @@ def test_the_grid_is_narrowed_down(lea, anna, query, found):
     make_reference(make_group(name="cleo", truth=None, split="eval"), reject_reasons=["no_face"])
     answer = browser_of(lea).get(f"/people/{query}")
     assert {group.name for group in answer.context["page"].object_list} == found
+
+
+def test_the_next_page_keeps_what_the_grid_is_narrowed_to(lea, anna, monkeypatch):
+    monkeypatch.setattr("annotate.people.views.PEOPLE_PER_PAGE", 1)
+    make_reference(make_group(name="annika", truth=None))
+    first = browser_of(lea).get("/people/?search=an&page=1")
+    assert 'rel="next" href="?search=an&amp;page=2"' in first.content.decode()
+    second = browser_of(lea).get("/people/?search=an&page=2")
+    assert [group.name for group in second.context["page"]] == ["annika"]
+    assert 'rel="prev" href="?search=an&amp;page=1"' in second.content.decode()
 
 
 def test_progress_is_polled_only_while_something_is_under_way(lea, anna):

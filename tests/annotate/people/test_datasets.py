@@ -18,16 +18,16 @@ from annotate.people.dataset_import import import_dataset
 from annotate.people.datasets import export_dataset
 from annotate.people.instances import build_instances
 from generator.dataset.manifest import Manifest
+from generator.files import file_sha256
 from generator.frozen_table import read_table, rows_sha256
 from generator.instances import Draw
-from generator.media import file_sha256
 from generator.records import ReferenceKind
 from generator.rundir import RunDir
 from rlhf.training.instances import read_dataset
 from tests.annotate.described_people import import_described
 from tests.runs import run
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 
 @pytest.fixture

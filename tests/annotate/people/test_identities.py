@@ -13,8 +13,9 @@ from PIL import Image
 
 from annotate.models import DifferentialPrompt, IdentityGroup, Reference
 from annotate.people.identities import import_people
-from generator.photo import write_photo
-from generator.video import read_clip, write_clip
+from generator.media.encoder import write_clip
+from generator.media.photo import write_photo
+from generator.media.video import read_clip
 from tests.factories import make_instance
 
 pytestmark = pytest.mark.django_db

@@ -15,15 +15,15 @@ from annotate.people.instances import build_instances
 from annotate.privacy.erasure import erase_identity
 from generator.curation.annotation import ANNOTATION_NAME
 from generator.curation.augmentation import Recipe, apply_recipe
+from generator.files import file_sha256
 from generator.instances import Draw
-from generator.media import file_sha256
+from generator.media.video import read_clip
 from generator.records import ReferenceKind
-from generator.video import read_clip
 from rlhf.records import Track
 from tests.annotate.described_people import import_described
 from tests.factories import make_instance, make_pair, make_reference
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 CROPS = {"recipe": {"kind": "photo"}, "kind": "photo", "path": "a", "poster": "b", "sha256": "c"}
 

@@ -10,10 +10,11 @@ from django.conf import settings
 from django.db import transaction
 
 from annotate.models import FileRemoval, Reference
-from annotate.people.curation import annotation_path
+from annotate.people.queries import annotation_path
 from annotate.privacy.erasure import erase_identity
 from annotate.privacy.file_removal import carry_out, remove_after_commit
 from annotate.rounds.display_copies import write_missing_copies
+from annotate.storage.address import FolderAddress
 from annotate.storage.leased_copies import LEASED, leased_address
 from annotate.storage.opening import site_storage
 from tests.factories import make_group, make_instance, make_pair
@@ -23,8 +24,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(params=["folder", "bucket"])
-def storage(request, settings):
-    """The storage of the site."""
+def storage(request, settings, tmp_path):
+    """The storage of the site, empty: what runs of other tests left behind may name the same numbers."""
+    settings.STORAGE = FolderAddress(tmp_path / "storage")
     if request.param == "bucket":
         settings.STORAGE = request.getfixturevalue("object_store").address()
         settings.STORAGE_CREDENTIALS = CREDENTIALS

@@ -32,7 +32,7 @@ from annotate.models import (
 from annotate.models.personal_data import PLACES
 from annotate.privacy.erasure import erase_identity
 from annotate.storage.address import FolderAddress
-from generator.media import file_sha256
+from generator.files import file_sha256
 from tests.annotate.whole_loop import NAME, NOTE, turn
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]

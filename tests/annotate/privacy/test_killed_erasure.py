@@ -20,7 +20,7 @@ from annotate.exports.downloads import request_file, write_file
 from annotate.exports.freezing import export_round
 from annotate.gold.gold import make_gold
 from annotate.models import Erasure, FileRemoval, IdentityGroup, VideoPair
-from generator.media import file_sha256
+from generator.files import file_sha256
 from rlhf.records import Track, Verdict
 from tests.factories import make_group, make_instance, make_pair, make_reference, make_round, make_user
 from tests.studies import make_evaluation, open_study

@@ -19,7 +19,7 @@ HER = Traces(
 HERS = [
     {"instance_id": "12", "why": "dark"},
     {"sample_id": "40"},
-    {"sample_id": "3-0", "arm": "baseline"},
+    {"sample_id": "3-0", "system": "baseline"},
     {"identity": "person-7"},
     {"identity": "tests/zephyrine"},
     {"references": [{"path": "../../../references/0a1b/media.png"}]},

@@ -20,7 +20,7 @@ from tests.annotate.conftest import browser_of
 from tests.annotate.described_people import import_described
 from tests.generator.openai_server import KEY, Script, openai_server
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 #: In this draw no primary is as grey as its target.
 DRAW = Draw(count=2, seed=1, num_references=3, with_target=True)

@@ -35,7 +35,7 @@ def test_every_version_knows_its_root():
         one.refresh_from_db()
         assert one.root == round.policy
     assert round.policy.root is None
-    assert version_queries.ancestors(grandchild) == [round.policy, child]
+    assert grandchild.line == [round.policy, child, grandchild]
 
 
 def test_promoting_takes_the_place_of_the_one_before(lea):
@@ -104,8 +104,8 @@ def test_lineage_is_counted_both_ways(lea):
     votes = votes_of(child.export)
     assert (votes.human, votes.people, votes.simulated, votes.simulated_people) == (4, 4, 4, 4)
     (use,) = version_queries.uses_of(round.policy)
-    assert (use.round, use.num_samples, use.num_pairs) == (round, 4, 2)
-    assert (use.votes, use.exports, use.children) == (votes, [child.export], [child])
+    assert (use["round"], use["num_samples"], use["num_pairs"]) == (round, 4, 2)
+    assert (use["votes"], use["exports"], use["children"]) == (votes, [child.export], [child])
     page = browser_of(lea).get(f"/models/{child.pk}/").content.decode()
     assert "8 votes: 4 by 4 people" in page and "0.6931" in page
     for person in User.objects.filter(slots__round=round):
@@ -126,7 +126,7 @@ def test_the_next_round_goes_on_as_the_last_one(lea):
     assert {pair.instance for pair in following.pairs.all()} == {pair.instance for pair in round.pairs.all()}
     for pair in following.pairs.all():
         assert {pair.first.seed, pair.second.seed} == {sample_seed(pair.instance, n) for n in (0, 1)}
-        assert pair.first.model_version == child and not pair.first.is_made
+        assert pair.first.model_version == child and not pair.first.path
 
 
 @pytest.mark.parametrize("name", ["", " ", "x" * 101])

@@ -161,7 +161,7 @@ def test_models_differ_and_only_those_in_use_count(lea, shipped, tmp_path) -> No
     _, warning = prompt_queries.readers_in_use().look_at(LONG)
     assert warning.startswith(f"{shipped}: the prompt has"), "nobody knows how the others read"
     learn_limits()
-    assert {count.model for count in prompt_queries.readers_in_use().count(LONG)} == {shipped.name, wide.name}
+    assert {model for model, _ in prompt_queries.readers_in_use().count(LONG)} == {shipped.name, wide.name}
     ModelVersion.objects.filter(pk__in=[wide.pk, unknown.pk]).update(state=ModelState.ARCHIVED)
     with pytest.raises(PromptError, match=f"the model reads {LIMIT}"):
         edit_prompt(
@@ -171,7 +171,7 @@ def test_models_differ_and_only_those_in_use_count(lea, shipped, tmp_path) -> No
 
 def test_before_a_version_is_registered_the_model_of_the_settings_counts() -> None:
     readers = prompt_queries.readers_in_use()
-    assert readers.is_complete and [count.reading.limit for count in readers.count("a")] == [LIMIT]
+    assert readers.is_complete and [reading.limit for _, reading in readers.count("a")] == [LIMIT]
 
 
 def test_building_leaves_out_what_no_model_reads(tmp_path) -> None:

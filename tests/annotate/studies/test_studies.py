@@ -10,7 +10,7 @@ from django.db import connection
 from django.test import Client
 
 from annotate.judging.answer_schema import NotWatchedError
-from annotate.judging.judgments import LeaseLostError
+from annotate.judging.judgments import AlreadyAnsweredError, LeaseLostError
 from annotate.models import (
     Participant,
     Study,
@@ -20,7 +20,7 @@ from annotate.models import (
     User,
 )
 from annotate.quality.disqualification import disqualify
-from annotate.studies.answers import AlreadyAnsweredError, submit_answer
+from annotate.studies.answers import submit_answer
 from annotate.studies.entries import end_link
 from annotate.studies.media import store_media
 from tests.annotate.conftest import browser_of

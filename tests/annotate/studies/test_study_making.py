@@ -21,15 +21,16 @@ from annotate.models import (
 from annotate.privacy.erasure import erase_identity
 from annotate.studies.media import store_media
 from generator.frozen_set import MediaFile
+from generator.media.encoder import write_clip
+from generator.media.video import probe
 from generator.records import ReferenceKind
-from generator.video import probe, write_clip
 from rlhf.evaluation.benchmark.card import Card
 from rlhf.evaluation.benchmark.set import write_benchmark
 from rlhf.evaluation.records import EvaluationInstance, NamedElement, Task
 from tests.annotate.conftest import browser_of
 from tests.factories import make_instance, write_test_clip
 from tests.studies import (
-    ARMS,
+    SYSTEMS,
     TERMS,
     come,
     make_evaluation,
@@ -51,8 +52,8 @@ def test_nobody_comes_in_before_the_videos_are_stored(db):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"arms": ["anyid"]}, "two or more"),
-        ({"arms": ["anyid", "sora"]}, "no arm 'sora'; it has: anyid, consisid, phantom"),
+        ({"systems": ["anyid"]}, "two or more"),
+        ({"systems": ["anyid", "sora"]}, "no system 'sora'; it has: anyid, consisid, phantom"),
         ({"pairs_per_person": 10}, "more than the 9 that there are"),
     ],
 )
@@ -168,9 +169,9 @@ def test_a_lead_makes_a_study_reads_it_and_saves_it(db, lea, monkeypatch):
     assert f"/studies/from/{run.pk}/" in browser.get("/studies/").content.decode()
     place = f"/studies/from/{run.pk}/"
     assert "3 inputs" in browser.get(place).content.decode()
-    form = TERMS | {"closes_at": f"{TERMS['closes_at']:%Y-%m-%dT%H:%M}", "arms": list(ARMS), "seed": 0}
+    form = TERMS | {"closes_at": f"{TERMS['closes_at']:%Y-%m-%dT%H:%M}", "systems": list(SYSTEMS), "seed": 0}
     form |= {"pairs_per_person": 3}
-    for wrong in ({"arms": ["anyid"]}, {"arms": []}, {"pairs_per_person": 10}, {"max_people": 0}):
+    for wrong in ({"systems": ["anyid"]}, {"systems": []}, {"pairs_per_person": 10}, {"max_people": 0}):
         assert browser.post(place, form | wrong).status_code == 422
     address = browser.post(place, form).headers["Location"]
     study = Study.objects.get()

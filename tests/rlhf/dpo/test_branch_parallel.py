@@ -92,7 +92,7 @@ def test_partners_are_dealt_the_same_batches_and_the_run_is_dealt_once(number):
     assert in_order == run
 
 
-def test_each_keeps_the_activations_of_its_own_arm(make_trainer):
+def test_each_keeps_the_activations_of_its_own_branch(make_trainer):
     """Bytes that autograd holds for the backward pass, told by its own hooks."""
     trainer, held = make_trainer(), []
     draws = [trainer.draws[index] for index in range(5)]

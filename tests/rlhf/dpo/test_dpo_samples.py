@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
 
-from generator.media import file_sha256  # noqa: E402
+from generator.files import file_sha256  # noqa: E402
 from generator.model.checkpoint import load_pipeline  # noqa: E402
 from generator.records import SampleRequest  # noqa: E402
 from generator.rundir import RunDir  # noqa: E402

@@ -51,7 +51,7 @@ def expected_loss(name, c, r, beta, smoothing, policy_chosen, gaps):
     """Each loss of trl 1.16 for completions of one token; c and r are ref - policy errors, without beta."""
     d, s = beta * (c - r), torch.sigmoid
     sorted_gaps = torch.sort(gaps[0]).values - torch.sort(gaps[1]).values
-    sorted_arms = torch.sort(c).values - torch.sort(r).values
+    sorted_branches = torch.sort(c).values - torch.sort(r).values
     smooth = lambda x: -(1 - smoothing) * logsigmoid(x) - smoothing * logsigmoid(-x)  # noqa: E731
     return {
         "sigmoid": lambda: -logsigmoid(d),
@@ -68,7 +68,7 @@ def expected_loss(name, c, r, beta, smoothing, policy_chosen, gaps):
         "bco_pair": lambda: -logsigmoid(beta * c) - logsigmoid(-beta * r),
         "sppo_hard": lambda: (c - 0.5 / beta) ** 2 + (r + 0.5 / beta) ** 2,
         "aot": lambda: smooth(beta * sorted_gaps),
-        "aot_unpaired": lambda: smooth(beta * sorted_arms),
+        "aot_unpaired": lambda: smooth(beta * sorted_branches),
         "apo_zero": lambda: 1 - s(beta * c) + s(beta * r),
         "apo_down": lambda: s(beta * c) + 1 - s(d),
         "discopop": lambda: -logsigmoid(d) * (1 - s(d / 0.05)) + torch.exp(-d) * s(d / 0.05),
@@ -122,7 +122,7 @@ def test_swapping_chosen_and_rejected_swaps_the_errors(make_trainer):
     torch.testing.assert_close(trainer.policy(swapped)[0], trainer.policy(draws)[0].flip(0))
 
 
-def test_identical_arms_give_no_gradient(make_trainer):
+def test_identical_branches_give_no_gradient(make_trainer):
     trainer = make_trainer(guard="none")
     draws = [{**one, "clean": one["clean"][:1].expand(2, -1, -1, -1, -1)} for one in draws_of(trainer)]
     errors, _ = trainer.policy(draws)

@@ -85,7 +85,7 @@ def test_each_step_down_saves_memory_and_learns_the_same():
     assert config.batch_size == 1 and less_memory(config) == {}
 
 
-def test_devices_that_share_the_arms_split_nothing_further():
+def test_devices_that_share_the_branches_split_nothing_further():
     config = replace(CONFIG, branch_parallel=True, gradient_checkpointing=True, kept_activations="none")
     assert "batch_size" in less_memory(config)
 

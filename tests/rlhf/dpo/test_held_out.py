@@ -15,7 +15,7 @@ from rlhf.dpo.held_out import (  # noqa: E402
     quartile_means,
     split_by_identity,
 )
-from rlhf.dpo.policy import FlowPolicy, predict  # noqa: E402
+from rlhf.dpo.policy import FlowPolicy  # noqa: E402
 from rlhf.objectives import interpolate  # noqa: E402
 from rlhf.training.lora import add_adapter, frozen_policy, trainable_state  # noqa: E402
 
@@ -174,9 +174,7 @@ def test_drift_without_a_condition_is_how_far_that_velocity_moved(policy, pairs)
 
     def velocity(one):
         noisy = interpolate(one["clean"][:1], one["noise"][None], one["time"][None])
-        return predict(
-            policy.transformer, noisy, one["time"][None], one["prompt_embeds"][None], one["references"][None]
-        )
+        return policy.predict(noisy, one["time"][None], one["prompt_embeds"][None], one["references"][None])
 
     with torch.no_grad():
         after = torch.cat([velocity(one) for one in probes])

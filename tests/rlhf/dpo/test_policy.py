@@ -28,7 +28,7 @@ def draws_of(trainer, number=5):
 
 
 @pytest.mark.parametrize("guard", ["sdpo", "none"])
-def test_one_arm_at_a_time_gives_the_gradient_of_both(make_trainer, guard):
+def test_one_branch_at_a_time_gives_the_gradient_of_both(make_trainer, guard):
     found = []
     for split in (False, True):
         trainer = make_trainer(split_branches=split, guard=guard)
@@ -41,7 +41,7 @@ def test_one_arm_at_a_time_gives_the_gradient_of_both(make_trainer, guard):
         torch.testing.assert_close(split[name], gradient, rtol=1e-5, atol=1e-6)
 
 
-def test_one_arm_at_a_time_keeps_the_activations_of_one(make_trainer):
+def test_one_branch_at_a_time_keeps_the_activations_of_one(make_trainer):
     """Bytes that autograd holds for the backward pass, told by its own hooks."""
     held = []
     for split in (False, True):
@@ -58,7 +58,7 @@ def test_one_arm_at_a_time_keeps_the_activations_of_one(make_trainer):
     assert held[1] < 0.75 * held[0]
 
 
-def test_identical_arms_give_a_gradient_of_exactly_nothing(make_trainer):
+def test_identical_branches_give_a_gradient_of_exactly_nothing(make_trainer):
     """One branch at a time, both run the same shapes: what one adds, the other takes away to the last bit."""
     trainer = make_trainer(guard="none", split_branches=True)
     draws = [{**one, "clean": one["clean"][:1].expand(2, -1, -1, -1, -1)} for one in draws_of(trainer)]
@@ -68,7 +68,7 @@ def test_identical_arms_give_a_gradient_of_exactly_nothing(make_trainer):
     assert max(gradient.abs().max() for gradient in other.values()) > 1e-2
 
 
-def test_swapping_the_arms_negates_the_margin_of_a_step(make_trainer):
+def test_swapping_the_branches_negates_the_margin_of_a_step(make_trainer):
     margins = []
     for flip in (False, True):
         trainer = make_trainer(guard="none")

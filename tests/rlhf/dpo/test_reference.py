@@ -8,8 +8,8 @@ from generator.model.transformer import AnyIDTransformer  # noqa: E402
 from rlhf.dpo.config import FlowDPOConfig  # noqa: E402
 from rlhf.dpo.policy import FlowPolicy  # noqa: E402
 from rlhf.dpo.reference import identify, open_bank  # noqa: E402
-from rlhf.training import fingerprint  # noqa: E402
-from rlhf.training.fingerprint import frozen_sha256  # noqa: E402
+from rlhf.training import cache  # noqa: E402
+from rlhf.training.cache import frozen_sha256  # noqa: E402
 from rlhf.training.lora import add_adapter, trainable_state  # noqa: E402
 
 WAN = {
@@ -91,7 +91,7 @@ def test_other_pairs_have_another_bank(key):
 
 def test_another_release_has_another_bank(key, monkeypatch):
     before = key(build())
-    monkeypatch.setattr(fingerprint, "version", lambda name: "0")
+    monkeypatch.setattr(cache, "version", lambda name: "0")
     assert key(build()) != before
 
 

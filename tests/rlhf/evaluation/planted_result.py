@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from generator.video import write_clip
+from generator.media.encoder import write_clip
 from rlhf.evaluation.columns import COLUMNS
 from rlhf.evaluation.paired import compare
 from rlhf.evaluation.records import MetricFacts
 from rlhf.evaluation.table import ScoredVideo, differences, directions, paired, summary
 
 PROMPT = 'The person wears a <b>"hat"</b> & smiles.'
-ARMS = {
+SYSTEMS = {
     "baseline": {"label": "before <DPO>", "model": {"base": "/models/tiny", "adapters": []}},
     "candidate": {"label": "after", "model": {"base": "/models/tiny", "adapters": ["../../1/dpo-1/adapter"]}},
     "alone": {"label": "w/o AR", "model": {"base": "/models/tiny", "adapters": []}, "references": 1},
@@ -35,7 +35,9 @@ def planted_run(folder: Path) -> dict[str, Any]:
     facts = [facts_of("oracle", *(name for name in NAMES if name != "dyn")), facts_of("quality", "dyn")]
     write_clip(folder / "primary.mp4", np.full((1, 32, 32, 3), 200, np.uint8), 8)
     videos = [
-        _video(folder, arm, number, instance, facts) for number, instance in enumerate(GAINS) for arm in ARMS
+        _video(folder, system, number, instance, facts)
+        for number, instance in enumerate(GAINS)
+        for system in SYSTEMS
     ]
     instances = [
         {
@@ -51,10 +53,12 @@ def planted_run(folder: Path) -> dict[str, Any]:
     return _result(videos, facts)
 
 
-def _video(folder: Path, arm: str, number: int, instance: str, facts: list[MetricFacts]) -> dict[str, Any]:
-    level = 0.5 + 0.03 * number + (GAINS[instance] if arm == "candidate" else 0.01 if arm == "alone" else 0)
-    holes = {"holi_oracle": WHY} if (arm, instance) == ("alone", "11") else {}
-    path, scores = Path(arm, f"{instance}-7.mp4"), Path("scores", arm, f"{instance}-7.json")
+def _video(folder: Path, system: str, number: int, instance: str, facts: list[MetricFacts]) -> dict[str, Any]:
+    level = (
+        0.5 + 0.03 * number + (GAINS[instance] if system == "candidate" else 0.01 if system == "alone" else 0)
+    )
+    holes = {"holi_oracle": WHY} if (system, instance) == ("alone", "11") else {}
+    path, scores = Path(system, f"{instance}-7.mp4"), Path("scores", system, f"{instance}-7.json")
     for place in (path, scores):
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
     write_clip(folder / path, np.full((5, 32, 32, 3), int(255 * level), np.uint8), 8)
@@ -68,7 +72,7 @@ def _video(folder: Path, arm: str, number: int, instance: str, facts: list[Metri
     said = {facts[0].sha256: {"details": curve}, facts[1].sha256: {"details": {}}}
     (folder / scores).write_text(json.dumps({"metrics": said}))
     return {
-        "arm": arm,
+        "system": system,
         "instance_id": instance,
         "identity": f"person {number // 2}",
         "seed": 7,
@@ -82,7 +86,7 @@ def _video(folder: Path, arm: str, number: int, instance: str, facts: list[Metri
 def _result(videos: list[dict[str, Any]], facts: list[MetricFacts]) -> dict[str, Any]:
     columns = [column for column in COLUMNS if column.name in NAMES]
     scored = [
-        ScoredVideo(v["arm"], v["instance_id"], v["identity"], v["seed"], v["values"], v["holes"])
+        ScoredVideo(v["system"], v["instance_id"], v["identity"], v["seed"], v["values"], v["holes"])
         for v in videos
     ]
     gained = differences(scored, columns, "candidate")
@@ -94,7 +98,7 @@ def _result(videos: list[dict[str, Any]], facts: list[MetricFacts]) -> dict[str,
             "num_identities": 2,
             "seeds": [7],
         },
-        "arms": ARMS,
+        "systems": SYSTEMS,
         "compare": ["baseline", "candidate"],
         "reference": "candidate",
         "columns": [column.to_json() for column in columns],

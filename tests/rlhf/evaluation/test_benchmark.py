@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from generator.files import file_sha256
 from generator.frozen_set import FrozenSetError
 from generator.frozen_table import rows_sha256
-from generator.media import file_sha256
 from generator.portraits.__main__ import write_people
 from generator.records import ELEMENTS
 from rlhf.evaluation.benchmark.card import BenchmarkError, Card

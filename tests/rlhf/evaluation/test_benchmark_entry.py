@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from generator.video import write_clip
+from generator.media.encoder import write_clip
 from rlhf.evaluation.benchmark.card import BenchmarkError
 from rlhf.evaluation.benchmark.commands import main
 from rlhf.evaluation.benchmark.entry import EntryFacts, read_entry

@@ -7,18 +7,19 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from generator.files import file_sha256  # noqa: E402
 from generator.frozen_set import MediaFile  # noqa: E402
-from generator.media import file_sha256  # noqa: E402
+from generator.media.encoder import write_clip  # noqa: E402
+from generator.media.video import read_clip  # noqa: E402
 from generator.portraits.oracle import Reading  # noqa: E402
 from generator.portraits.world import ELEMENT_STATES  # noqa: E402
 from generator.records import ReferenceKind  # noqa: E402
 from generator.rundir import RunDir, RunError, run_command  # noqa: E402
-from generator.video import read_clip, write_clip  # noqa: E402
 from rlhf.evaluate import main  # noqa: E402
 from rlhf.evaluation.benchmark.entry import EntryFacts  # noqa: E402
 from rlhf.evaluation.benchmark.set import Card, write_benchmark  # noqa: E402
 from rlhf.evaluation.metrics.registry import METRICS  # noqa: E402
-from rlhf.evaluation.records import EvaluationInstance, MetricError  # noqa: E402
+from rlhf.evaluation.records import EvaluationInstance  # noqa: E402
 from rlhf.evaluation.report.page import write_report  # noqa: E402
 
 STATES = {element: states[0] for element, states in ELEMENT_STATES.items()}
@@ -69,7 +70,7 @@ def painted(monkeypatch):
         painted.extend((sample.sample_id, sample.prompt, len(references)) for sample in group)
         return np.stack([np.full((5, 32, 32, 3), pipeline.brightness, np.uint8) for _ in group])
 
-    monkeypatch.setattr("rlhf.evaluation.arms.load_model", lambda run, model: Painter(int(model["base"])))
+    monkeypatch.setattr("rlhf.evaluation.videos.load_model", lambda run, model: Painter(int(model["base"])))
     monkeypatch.setattr("generator.sample.sample_batch", paint)
     monkeypatch.setattr("rlhf.evaluation.metrics.oracle.Oracle.load", PlantedOracle)
     # One test writes it; the report has tests of its own.
@@ -79,19 +80,19 @@ def painted(monkeypatch):
 
 @pytest.fixture
 def make_run(tmp_path):
-    """A run folder; `arms` are models by brightness where they are numbers."""
+    """A run folder; `systems` are models by brightness where they are numbers."""
 
-    def make(num_instances=4, seeds=(1, 2), arms=(("baseline", 100), ("candidate", 200)), **overrides):
+    def make(num_instances=4, seeds=(1, 2), systems=(("baseline", 100), ("candidate", 200)), **overrides):
         clip(tmp_path / "reference.mp4", 255)
         reference = {"path": "../reference.mp4", "kind": "clip"}
         run = RunDir(tmp_path / "run")
-        arms = {
-            name: {"model": {"base": str(arm), "adapters": []}} if isinstance(arm, int) else arm
-            for name, arm in dict(arms).items()
+        systems = {
+            name: {"model": {"base": str(system), "adapters": []}} if isinstance(system, int) else system
+            for name, system in dict(systems).items()
         }
         request = {
             "stage": "evaluate",
-            "arms": arms,
+            "systems": systems,
             "compare": ["baseline", "candidate"],
             "settings": SETTINGS,
             "seeds": list(seeds),
@@ -139,7 +140,7 @@ def test_the_better_model_wins_on_both_tracks(make_run, painted):
     assert result["oracle"] == PlantedOracle.trust
     assert result["set"]["num_identities"] == 2 and len(result["set"]["sha256"]) == 64
     assert result["holes"] == result["failed"] == []
-    video = next(video for video in result["videos"] if video["arm"] == "candidate")
+    video = next(video for video in result["videos"] if video["system"] == "candidate")
     assert read_clip(run.path / video["path"]).frames.mean() == pytest.approx(200, abs=3)
 
 
@@ -169,15 +170,19 @@ def test_a_report_is_written_beside_the_result(make_run, painted, monkeypatch):
 
 
 def test_a_model_against_itself_wins_half(make_run, painted):
-    assert evaluated(make_run(arms={"baseline": 100, "candidate": 100}))["identity"]["win_rate"] == 0.5
+    assert evaluated(make_run(systems={"baseline": 100, "candidate": 100}))["identity"]["win_rate"] == 0.5
 
 
-def test_arms_say_how_many_references_and_which_prompt_a_model_sees(make_run, painted):
+def test_systems_say_how_many_references_and_which_prompt_a_model_sees(make_run, painted):
     model = {"model": {"base": "100", "adapters": []}}
-    arms = {"full": 100, "single": {**model, "references": 1}, "captioned": {**model, "prompts": "standard"}}
-    result = evaluated(make_run(2, (1,), arms, compare=None, reference="full"))
+    systems = {
+        "full": 100,
+        "single": {**model, "references": 1},
+        "captioned": {**model, "prompts": "standard"},
+    }
+    result = evaluated(make_run(2, (1,), systems, compare=None, reference="full"))
     differential = [(f"{n}-1", f"The person now has look {n}.") for n in (0, 1)]
-    assert painted == [  # arms come by name
+    assert painted == [  # systems come by name
         (*differential[0], 2),  # nobody wrote a caption of this one
         ("1-1", "A person with look 1.", 2),
         *((*one, 2) for one in differential),
@@ -185,7 +190,7 @@ def test_arms_say_how_many_references_and_which_prompt_a_model_sees(make_run, pa
     ]
     assert set(result["differences"]) == {"single", "captioned"}
     assert "identity" not in result, "nothing was compared by name"
-    assert result["arms"]["single"]["references"] == 1
+    assert result["systems"]["single"]["references"] == 1
 
 
 def test_a_resumed_run_makes_and_looks_at_only_what_is_missing(make_run, painted, monkeypatch):
@@ -227,8 +232,8 @@ def test_what_could_not_be_made_is_a_hole_and_no_zero(make_run, painted):
     instances = run.read_request()["instances"]
     instances[1]["references"] = [{"path": "../missing.mp4", "kind": "clip"}]
     result = evaluated(edited(run, instances=instances))
-    missing = {(arm, f"1-{seed}") for arm in ("baseline", "candidate") for seed in (1, 2)}
-    assert {(item["arm"], item["sample_id"]) for item in result["failed"]} == missing
+    missing = {(system, f"1-{seed}") for system in ("baseline", "candidate") for seed in (1, 2)}
+    assert {(item["system"], item["sample_id"]) for item in result["failed"]} == missing
     assert (result["identity"]["n"], result["identity"]["num_identities"]) == (6, 2)
     cell = result["table"]["baseline"]["identity"]
     assert (cell["n"], cell["holes"]) == (6, 2)
@@ -250,7 +255,15 @@ def test_a_reference_that_does_not_decode_is_named(make_run, painted, tmp_path):
     assert len(holes) == 4 and all("broken.mp4 cannot be read" in hole["why"] for hole in holes)
 
 
-def test_pairs_are_formed_on_what_both_arms_have(make_run, painted, tmp_path):
+def test_a_request_of_an_earlier_version_is_fulfilled(make_run, painted):
+    run = make_run(2, (1,))
+    request = run.read_request()
+    request["arms"] = request.pop("systems")
+    (run.path / "request.json").write_text(json.dumps(request))
+    assert set(evaluated(run)["systems"]) == {"baseline", "candidate"}
+
+
+def test_pairs_are_formed_on_what_both_systems_have(make_run, painted, tmp_path):
     """Another model's folder: one video missing, one unreadable, one too short, a name without a seed."""
     theirs = tmp_path / "theirs"
     for name in ("0", "1-7", "2-7"):
@@ -310,7 +323,7 @@ def test_a_benchmark_set_gives_instances_and_seeds(make_run, painted, tmp_path):
 
 def test_a_metric_without_weights_leaves_holes(make_run, painted, monkeypatch):
     def refuse(options):
-        raise MetricError("no folder of models is set; set one")
+        raise ValueError("no folder of models is set; set one")
 
     monkeypatch.setattr("rlhf.evaluation.metrics.oracle.make", refuse)
     result = evaluated(make_run())
@@ -333,8 +346,10 @@ def test_states_that_the_oracle_does_not_know_are_holes(make_run, painted):
 
 
 def test_it_states_directions_against_the_paper(make_run, painted):
-    arms = {"without_assistants": 100, "full": 200}
-    run = make_run(arms=arms, compare=None, reference="full", ablations={"without_assistants": "w/o AR"})
+    systems = {"without_assistants": 100, "full": 200}
+    run = make_run(
+        systems=systems, compare=None, reference="full", ablations={"without_assistants": "w/o AR"}
+    )
     cells = {cell["column"]: cell for cell in evaluated(run)["directions"]}
     assert cells["holi_oracle"]["holds"] == "yes"
     assert (cells["holi_oracle"]["paper_full"], cells["holi_oracle"]["paper_ablated"]) == (73.22, 72.38)
@@ -362,7 +377,7 @@ def test_every_metric_says_which_columns_it_fills():
     ("overrides", "message"),
     [
         ({"instances": [{"instance_id": "7"}]}, "instance 7: has no prompt"),
-        ({"instances": []}, "0 instances, 2 seeds and 2 arms: there is nothing to evaluate"),
+        ({"instances": []}, "0 instances, 2 seeds and 2 systems: there is nothing to evaluate"),
         (
             {"instances": [{"instance_id": "7", "prompt": "", "references": [], "id_group": []}]},
             "instance 7 has no reference; give at least the primary one",
@@ -371,14 +386,14 @@ def test_every_metric_says_which_columns_it_fills():
         ({"settings": {"size": 64}}, "has an unknown field 'size'; known are height"),
         ({"seeds": [1, 1]}, "seed 1 is there twice"),
         (
-            {"arms": {"baseline": {}, "candidate": {}}},
-            "arm baseline: it must have either a model or a folder",
+            {"systems": {"baseline": {}, "candidate": {}}},
+            "system baseline: it must have either a model or a folder",
         ),
-        ({"arms": {"../x": {"videos": "y"}}}, "arm '../x' is no folder's name"),
-        ({"arms": {"scores": {"videos": "y"}}}, "arm 'scores' is no folder's name"),
-        ({"compare": ["baseline", "tuned"]}, "compare names arm 'tuned'; there are baseline, candidate"),
-        ({"reference": "full"}, "reference names arm 'full'"),
-        ({"ablations": {"baseline": "w/o X"}}, "arm baseline is ablation 'w/o X'; the paper has w/o P&D"),
+        ({"systems": {"../x": {"videos": "y"}}}, "system '../x' is no folder's name"),
+        ({"systems": {"scores": {"videos": "y"}}}, "system 'scores' is no folder's name"),
+        ({"compare": ["baseline", "tuned"]}, "compare names system 'tuned'; there are baseline, candidate"),
+        ({"reference": "full"}, "reference names system 'full'"),
+        ({"ablations": {"baseline": "w/o X"}}, "system baseline is ablation 'w/o X'; the paper has w/o P&D"),
         ({"metrics": ["fid"]}, "there is no metric 'fid'; known: "),
         ({"metric_settings": {"oracle": {"size": 1}}}, None),
     ],

@@ -11,7 +11,7 @@ import pytest
 
 from generator.rundir import RunDir, run_command
 from rlhf.evaluation.report.page import main, write_report
-from rlhf.evaluation.report.tables import arm_rows, holes_of
+from rlhf.evaluation.report.tables import holes_of, system_rows
 from tests.rlhf.evaluation.planted_result import GAINS, PROMPT, WHY, facts_of, planted_run
 
 
@@ -21,31 +21,35 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, A
     return folder, planted_run(folder)
 
 
-def cell_of(page: str, table: str, arm: str, column: str) -> str:
-    """The text of a cell, or of the row that an arm and a column have in a table of rows."""
+def cell_of(page: str, table: str, system: str, column: str) -> str:
+    """The text of a cell, or of the row that a system and a column have in a table of rows."""
     inside = re.search(rf'<table[^>]*id="{table}".*?</table>', page, re.DOTALL)
     assert inside is not None
-    found = re.search(rf'<tr data-arm="{arm}" data-column="{column}">(.*?)</tr>', inside[0], re.DOTALL)
-    row = re.search(rf'<tr data-arm="{arm}">.*?</tr>', inside[0], re.DOTALL)
+    found = re.search(rf'<tr data-system="{system}" data-column="{column}">(.*?)</tr>', inside[0], re.DOTALL)
+    row = re.search(rf'<tr data-system="{system}">.*?</tr>', inside[0], re.DOTALL)
     found = found or (row and re.search(rf'data-column="{column}">(.*?)</td>', row[0], re.DOTALL))
-    assert found, (arm, column)
+    assert found, (system, column)
     return " ".join(unescape(re.sub("<[^>]+>", " ", found[1])).split())
 
 
 def test_its_tables_are_those_of_the_result(planted):
     folder, result = planted
     page = write_report(folder, result).read_text()
-    for arm, cells in result["table"].items():
+    for system, cells in result["table"].items():
         for column, cell in cells.items():
-            told = cell_of(page, "main-table", arm, column)
-            assert told.startswith(f"{100 * cell['mean']:.2f} "), (arm, column, told)
-    for arm, cells in result["differences"].items():
+            told = cell_of(page, "main-table", system, column)
+            assert told.startswith(f"{100 * cell['mean']:.2f} "), (system, column, told)
+    for system, cells in result["differences"].items():
         for column, cell in cells.items():
-            told = cell_of(page, "differences-table", arm, column).replace("−", "-")
-            assert f" {100 * cell['gain']:+.2f} [{100 * cell['gain_low']:+.2f}, " in told, (arm, column, told)
+            told = cell_of(page, "differences-table", system, column).replace("−", "-")
+            assert f" {100 * cell['gain']:+.2f} [{100 * cell['gain_low']:+.2f}, " in told, (
+                system,
+                column,
+                told,
+            )
             assert f" {100 * cell['win_rate']:.1f} [" in told and told.endswith(f" {cell['n']}")
     for cell in result["directions"]:
-        told = cell_of(page, "ablations-table", cell["arm"], cell["column"])
+        told = cell_of(page, "ablations-table", cell["system"], cell["column"])
         assert f"{cell['paper_full']:.2f} {cell['paper_ablated']:.2f}" in told
         assert told.endswith(cell["holds"])
 
@@ -61,7 +65,7 @@ def test_a_hole_is_counted_and_named_and_no_zero(planted):
 def test_what_was_not_asked_is_no_failure(planted):
     whys = {"11": "not asked: nothing of this kind changes", "12": WHY, "13": WHY}
     videos = [
-        {"arm": "alone", "instance_id": instance, "seed": 7, "holes": {"dyn": why}}
+        {"system": "alone", "instance_id": instance, "seed": 7, "holes": {"dyn": why}}
         for instance, why in whys.items()
     ]
     found = holes_of({**planted[1], "videos": videos}, [])
@@ -69,7 +73,7 @@ def test_what_was_not_asked_is_no_failure(planted):
 
 
 def test_the_best_and_the_worst_cases_come_first(planted):
-    """By the planted gains; every arm is shown, with five frames each, the primary and its references."""
+    """By the planted gains; every system is shown, with five frames each, the primary and its references."""
     folder, result = planted
     page = write_report(folder, result).read_text()
     gains, losses = page.split("Largest gains")[1].split("Largest losses")
@@ -131,8 +135,8 @@ def test_a_result_from_before_there_were_columns_has_a_report_too(planted, tmp_p
         assert told in page
 
 
-def test_the_order_of_the_arms_survives_a_database(planted):
+def test_the_order_of_the_systems_survives_a_database(planted):
     """PostgreSQL orders the names of an object by itself."""
     result = planted[1]
-    shuffled = {**result, "arms": {name: result["arms"][name] for name in sorted(result["arms"])}}
-    assert [arm.name for arm in arm_rows(shuffled)] == ["baseline", "candidate", "alone"]
+    shuffled = {**result, "systems": {name: result["systems"][name] for name in sorted(result["systems"])}}
+    assert [system.name for system in system_rows(shuffled)] == ["baseline", "candidate", "alone"]

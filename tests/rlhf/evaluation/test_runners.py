@@ -27,6 +27,7 @@ from diffusers import (  # noqa: E402
 from PIL import Image  # noqa: E402
 from transformers import T5Config, T5EncoderModel, T5Tokenizer  # noqa: E402
 
+from generator.media.video import probe  # noqa: E402
 from generator.model import consisid  # noqa: E402
 from generator.model.consisid import ConsisID, Face, load_face_models  # noqa: E402
 from generator.model.local import load_local  # noqa: E402
@@ -37,7 +38,6 @@ from generator.model.tiny import (  # noqa: E402
     build_tokenizer,
 )
 from generator.records import SamplerSettings  # noqa: E402
-from generator.video import probe  # noqa: E402
 from rlhf.evaluation.benchmark.card import BenchmarkError  # noqa: E402
 from rlhf.evaluation.benchmark.entry import read_entry  # noqa: E402
 from rlhf.evaluation.benchmark.plan import MakePlan  # noqa: E402

@@ -23,10 +23,10 @@ HOLI = Column("holi_oracle", "Holi (oracle)", "oracle", "Holi-Arc")
 DYN = Column("dyn", "Dyn.", "quality", "Dyn.")
 
 
-def videos(arm, scores, column="holi_oracle"):
+def videos(system, scores, column="holi_oracle"):
     """One video a score; `scores` are by person, and each video is an instance of its own."""
     return [
-        ScoredVideo(arm, f"{person}-{number}", person, 0, {column: score})
+        ScoredVideo(system, f"{person}-{number}", person, 0, {column: score})
         for person, mine in scores.items()
         for number, score in enumerate(mine)
     ]
@@ -56,19 +56,19 @@ def test_holes_are_counted_apart_from_what_nobody_asked_for():
     assert (cell["n"], cell["holes"], cell["not_asked"]) == (2, 1, 1)
 
 
-def test_differences_are_of_pairs_that_both_arms_have():
+def test_differences_are_of_pairs_that_both_systems_have():
     full = videos("full", {"a": [0.5, 0.9], "b": [0.7]})
     less = videos("less", {"a": [0.4], "b": [0.5]})
     found = differences([*full, *less], [HOLI], "full")
     cell = found["less"]["holi_oracle"]
     assert set(found) == {"less"}
-    assert cell["gain"] == pytest.approx((0.1 + 0.2) / 2), "the video that only one arm has is left out"
+    assert cell["gain"] == pytest.approx((0.1 + 0.2) / 2), "the video that only one system has is left out"
     assert (cell["n"], cell["win_rate"]) == (2, 1.0)
     before, after = paired([*full, *less], "holi_oracle", "less", "full")
     assert cell["gain_low"] == pytest.approx(compare(before, after).gain_low)
 
 
-def test_arms_without_a_common_video_have_no_difference():
+def test_systems_without_a_common_video_have_no_difference():
     made = [*videos("full", {"a": [0.5]}), *videos("less", {"b": [0.5]})]
     cell = differences(made, [HOLI], "full")["less"]["holi_oracle"]
     assert cell == {
@@ -114,18 +114,18 @@ def test_planted_ablations_are_found_again():
     people = [f"p{number}" for number in range(12)]
     truth = {person: rng.random(2) / 2 + 0.3 for person in people}
     made = []
-    for arm, lost in (("full", 0.0), ("single", 0.05)):
+    for system, lost in (("full", 0.0), ("single", 0.05)):
         for person in people:
             for number, value in enumerate(truth[person]):
                 values = {"holi_oracle": value - lost + rng.normal(0, 0.005), "dyn": value}
-                made.append(ScoredVideo(arm, f"{person}-{number}", person, 0, values))
+                made.append(ScoredVideo(system, f"{person}-{number}", person, 0, values))
     gained = differences(made, [HOLI, DYN], "full")
     holi, dyn = directions(gained, {"single": "w/o AR"}, [HOLI, DYN])
     assert holi["holds"] == "yes" and holi["gain"] == pytest.approx(0.05, abs=0.005)
     assert dyn["holds"] == "same" and dyn["gain"] == 0
     result = {
         "columns": [column.to_json() for column in (HOLI, DYN)],
-        "arms": {"full": {"label": "all of it"}, "single": {"label": "one reference"}},
+        "systems": {"full": {"label": "all of it"}, "single": {"label": "one reference"}},
         "reference": "full",
         "table": summary(made, [HOLI, DYN]),
         "directions": [holi, dyn],
@@ -146,7 +146,7 @@ def test_a_printed_table_counts_what_is_missing():
     made.append(ScoredVideo("less", "x", "a", 0, holes={"holi_oracle": "gone"}))
     result = {
         "columns": [HOLI.to_json()],
-        "arms": {"full": {"label": "all of it"}, "less": {"label": "less"}},
+        "systems": {"full": {"label": "all of it"}, "less": {"label": "less"}},
         "reference": "full",
         "table": summary(made, [HOLI]),
     }

@@ -26,5 +26,5 @@ def test_small_differences_are_not_blown_up(values):
 
 def test_a_line_is_broken_where_there_is_no_face():
     drawn = curves("identity", [(3, [(0, 50.0), (1, 60.0), (2, None), (3, 70.0), (4, 80.0)])])
-    assert drawn.count('class="line arm-3"') == 2 and drawn.count("<circle") == 4
+    assert drawn.count('class="line system-3"') == 2 and drawn.count("<circle") == 4
     assert "<title>identity</title>" in drawn

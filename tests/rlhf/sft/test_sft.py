@@ -11,10 +11,11 @@ pytest.importorskip("diffusers")
 
 from safetensors.torch import load_file  # noqa: E402
 
+from generator.media.encoder import write_clip  # noqa: E402
+from generator.media.video import probe, read_clip  # noqa: E402
 from generator.model.checkpoint import load_pipeline  # noqa: E402
 from generator.rundir import RunDir, RunError, run_command  # noqa: E402
 from generator.sample import make_videos  # noqa: E402
-from generator.video import probe, read_clip, write_clip  # noqa: E402
 from rlhf.sft.config import SFTConfig  # noqa: E402
 from rlhf.sft.latents import cache_instances  # noqa: E402
 from rlhf.sft.run import check, main, make_trainable  # noqa: E402
@@ -294,7 +295,7 @@ def test_a_missing_file_stops_it_before_the_model_is_loaded(tmp_path, model_fold
     copy = tmp_path / "dataset"
     shutil.copytree(dataset, copy)
     (copy / "p2" / "still-0.png").unlink()
-    monkeypatch.setattr("rlhf.sft.run.load_model", lambda *args: pytest.fail("loaded"))
+    monkeypatch.setattr("rlhf.training.command.load_model", lambda *args: pytest.fail("loaded"))
     with pytest.raises(ValueError, match=r"instances.jsonl:3: reference 'p2/still-0.png' is no file"):
         main(create(RunDir(tmp_path / "run"), model_folder, copy), False)
 

@@ -12,7 +12,7 @@ from safetensors.torch import save_file  # noqa: E402
 
 from rlhf.objectives import draw_times  # noqa: E402
 from rlhf.sft.config import SFTConfig  # noqa: E402
-from rlhf.sft.draws import InstanceDraws, Layout, look  # noqa: E402
+from rlhf.sft.draws import InstanceDraws, Layout, augment  # noqa: E402
 from rlhf.sft.latents import CachedInstance  # noqa: E402
 from rlhf.training.draws import draw  # noqa: E402
 
@@ -48,9 +48,9 @@ def instance(tmp_path):
     )
 
 
-def looks(config=CONFIG, is_clip=IS_CLIP, number=LOOKS):
+def augmentations(config=CONFIG, is_clip=IS_CLIP, number=LOOKS):
     draws = (draw(i, num_items=1, strata=4, seed=config.seed) for i in range(number))
-    return [look(one, is_clip, config) for one in draws]
+    return [augment(one, is_clip, config) for one in draws]
 
 
 def is_share(count, share, total):
@@ -59,26 +59,26 @@ def is_share(count, share, total):
 
 
 def test_the_primary_is_always_shown_first_and_the_others_in_order():
-    for seen in looks():
+    for seen in augmentations():
         assert seen.shown[0] == 0
         assert list(seen.shown) == sorted(set(seen.shown))
 
 
 def test_every_number_of_assistants_is_met_as_often_as_promised():
-    """Half of the looks show all three; the other half 0, 1 or 2, a third each."""
-    numbers = Counter(len(seen.shown) - 1 for seen in looks())
+    """Half of the samples show all three; the other half 0, 1 or 2, a third each."""
+    numbers = Counter(len(seen.shown) - 1 for seen in augmentations())
     assert is_share(numbers[3], 0.5, LOOKS)
     assert all(is_share(numbers[n], 0.5 / 3, LOOKS) for n in (0, 1, 2))
 
 
 def test_every_assistant_is_left_out_as_often_as_the_others():
-    places = Counter(place for seen in looks() for place in seen.shown)
+    places = Counter(place for seen in augmentations() for place in seen.shown)
     assert places[0] == LOOKS
     assert all(is_share(places[n], 0.5 + 0.5 / 3, LOOKS) for n in (1, 2, 3))
 
 
 def test_clips_are_shown_as_stills_at_random_and_photos_as_they_are():
-    seen = [dict(zip(one.shown, one.stills, strict=True)) for one in looks()]
+    seen = [dict(zip(one.shown, one.stills, strict=True)) for one in augmentations()]
     assert {one[1] for one in seen if 1 in one} == {0}
     primary = Counter(one[0] for one in seen)
     assert is_share(primary[None], 0.5, LOOKS)
@@ -87,13 +87,13 @@ def test_clips_are_shown_as_stills_at_random_and_photos_as_they_are():
 
 def test_shares_of_0_and_1_are_exact():
     never = replace(CONFIG, p_empty=0.0, p_drop=0.0, p_still=0.0)
-    assert set(looks(never, number=50)) == {looks(never, number=1)[0]}
-    always = looks(replace(CONFIG, p_empty=1.0, p_drop=1.0, p_still=1.0), number=50)
+    assert set(augmentations(never, number=50)) == {augmentations(never, number=1)[0]}
+    always = augmentations(replace(CONFIG, p_empty=1.0, p_drop=1.0, p_still=1.0), number=50)
     assert all(one.is_empty and len(one.shown) < 4 and None not in one.stills for one in always)
 
 
 def test_a_lone_reference_is_never_left_out():
-    assert {one.shown for one in looks(is_clip=(True,), number=50)} == {(0,)}
+    assert {one.shown for one in augmentations(is_clip=(True,), number=50)} == {(0,)}
 
 
 def test_references_and_prompt_are_nulled_together(instance):
@@ -133,7 +133,7 @@ def test_it_shows_what_was_drawn(instance):
     config = replace(CONFIG, p_empty=0.0)
     draws = InstanceDraws([instance], config, 50, layout=Layout())
     for index in range(50):
-        seen = look(draw(index, num_items=1, strata=4, seed=5), IS_CLIP, config)
+        seen = augment(draw(index, num_items=1, strata=4, seed=5), IS_CLIP, config)
         expected = [
             filled(place, 3) if still is None else filled(place + (still + 1) / 10, 1)
             for place, still in zip(seen.shown, seen.stills, strict=True)
@@ -146,7 +146,7 @@ def test_a_draw_is_a_function_of_seed_and_place(instance):
     for index in (8, 3):
         one, other = first[index], again[index]
         assert all(torch.equal(one[name], other[name]) for name in one)
-    assert looks(number=20) != looks(replace(CONFIG, seed=6), number=20)
+    assert augmentations(number=20) != augmentations(replace(CONFIG, seed=6), number=20)
 
 
 def test_times_are_the_quantiles_of_the_samplers_distribution(instance):

@@ -91,16 +91,15 @@ def test_references_steer_the_target_but_no_error_is_taken_on_them(learn):
 
 def test_a_batch_gives_the_loss_of_its_draws(learn):
     """Draws with different numbers of references in one batch; their mean is the loss of the definition."""
-    from rlhf.dpo.policy import predict
     from rlhf.objectives import flow_velocity, interpolate, sft_loss
 
-    trainer, transformer = learn(mode="full")
+    trainer, _ = learn(mode="full")
     draws = [trainer.train_dataset[index] for index in range(5)]
     assert len({one["references"].shape for one in draws}) > 1
     expected = []
     for one in draws:
         one = {name: value[None] for name, value in one.items()}
         noisy = interpolate(one["clean"], one["noise"], one["time"])
-        prediction = predict(transformer, noisy, one["time"], one["prompt_embeds"], one["references"])
+        prediction = trainer.policy.predict(noisy, one["time"], one["prompt_embeds"], one["references"])
         expected.append(sft_loss(prediction, flow_velocity(one["clean"], one["noise"])))
     torch.testing.assert_close(trainer.policy(draws), torch.stack(expected))

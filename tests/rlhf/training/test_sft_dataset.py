@@ -4,9 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from generator.media import MediaFacts
+from generator.media.encoder import write_clip
+from generator.media.formats import MediaFacts
+from generator.media.photo import write_photo
+from generator.media.video import read_paced
 from generator.records import ReferenceKind, SamplerSettings
-from generator.video import read_paced, write_clip, write_poster
 from rlhf.training.instances import DatasetError, common_rate, measure_target, read_dataset, target_settings
 
 CASES = Path(__file__).parents[4] / "shared/cases"
@@ -101,7 +103,7 @@ def test_a_target_is_learned_up_to_its_longest_4k_plus_1_frames(tmp_path):
 
 
 def test_a_still_is_no_target(tmp_path):
-    write_poster(tmp_path / "t.png", np.zeros((32, 32, 3), np.uint8))
+    write_photo(tmp_path / "t.png", np.zeros((32, 32, 3), np.uint8))
     with pytest.raises(DatasetError, match=r"t\.png is a still"):
         target_settings(tmp_path / "t.png")
 

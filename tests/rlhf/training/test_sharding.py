@@ -18,10 +18,11 @@ from transformers import TrainerCallback  # noqa: E402
 
 from generator.model.tiny import build_transformer  # noqa: E402
 from rlhf.dpo.bank import ReferenceBank  # noqa: E402
-from rlhf.dpo.policy import FlowPolicy, equal_shapes  # noqa: E402
+from rlhf.dpo.policy import FlowPolicy  # noqa: E402
 from rlhf.dpo.reference import check_bank  # noqa: E402
 from rlhf.sft.config import SFTConfig  # noqa: E402
 from rlhf.training.config import RunConfig  # noqa: E402
+from rlhf.training.learner import equal_shapes  # noqa: E402
 from rlhf.training.lora import add_adapter, frozen_policy, save_trainable, trainable_state  # noqa: E402
 from rlhf.training.precision import set_up, to_bfloat16  # noqa: E402
 from rlhf.training.sharding import shard  # noqa: E402
@@ -129,7 +130,7 @@ def draw_for(policy):
         ({"gradient_checkpointing": True}, False, 3),
         ({"gradient_checkpointing": True, "kept_activations": "none"}, True, 2),
     ],
-    ids=["bf16", "checkpointing", "checkpointing_of_split_arms"],
+    ids=["bf16", "checkpointing", "checkpointing_of_split_branches"],
 )
 def test_errors_and_gradients_are_those_of_whole_weights(options, split_branches, number):
     """Also after passes of the frozen policy, which have no backward pass; three cannot cut evenly."""

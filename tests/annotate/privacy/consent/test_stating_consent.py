@@ -18,7 +18,7 @@ from annotate.people.datasets import export_dataset
 from annotate.people.identities import import_people
 from annotate.privacy.consent_queries import given, refusal
 from generator.curation.card import USES
-from generator.photo import write_photo
+from generator.media.photo import write_photo
 from tests.annotate.conftest import browser_of
 from tests.annotate.privacy.consent.entry_points import day, dominant_round, end, forget, refuse
 from tests.annotate.privacy.consent.evaluating import a_set_of

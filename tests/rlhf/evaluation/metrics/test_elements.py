@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from generator.curation.weights import Weights
-from generator.photo import write_photo
+from generator.media.encoder import write_clip
+from generator.media.photo import write_photo
 from generator.records import ReferenceKind
-from generator.video import write_clip
 from rlhf.evaluation.metrics.elements import ElementMetric, ElementSettings
 from rlhf.evaluation.metrics.elements_cutout import Cutout, cut_out
 from rlhf.evaluation.records import NOT_ASKED, EvaluationInstance, MetricError, NamedElement, VideoScores

@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from generator.curation.weights import Weights  # noqa: E402
-from generator.photo import write_photo  # noqa: E402
+from generator.media.photo import write_photo  # noqa: E402
 from generator.records import ReferenceKind  # noqa: E402
 from rlhf.evaluation.metrics.elements import make  # noqa: E402
 from rlhf.evaluation.metrics.elements_models import (  # noqa: E402
@@ -24,7 +24,7 @@ from rlhf.evaluation.metrics.elements_models import (  # noqa: E402
     dino_embedder,
 )
 from rlhf.evaluation.metrics.registry import MetricOptions, make_metrics  # noqa: E402
-from rlhf.evaluation.records import EvaluationInstance, MetricError, NamedElement  # noqa: E402
+from rlhf.evaluation.records import EvaluationInstance, NamedElement  # noqa: E402
 from tests.rlhf.evaluation.metrics.models_folder import noted  # noqa: E402
 from tests.rlhf.evaluation.metrics.tiny_models import TINY  # noqa: E402
 
@@ -108,7 +108,7 @@ def test_a_batch_is_what_its_pictures_are_one_by_one(models):
 
 def test_missing_altered_or_other_models_are_refused_in_a_line(models, tmp_path):
     def refusal(folder: Path | None, **settings: object) -> str:
-        with pytest.raises(MetricError) as caught:
+        with pytest.raises(ValueError) as caught:
             make(MetricOptions(folder, settings=settings))
         assert "\n" not in str(caught.value)
         return str(caught.value)

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from generator.curation.annotation import Box, DetectorInfo
 from generator.curation.detection import FoundFace
 from generator.curation.weights import Weights
-from generator.photo import write_photo
+from generator.media.encoder import write_clip
+from generator.media.photo import write_photo
+from generator.media.video import read_clip
 from generator.records import ReferenceKind
-from generator.video import read_clip, write_clip
 from rlhf.evaluation.metrics.face import FaceMetric, FaceSettings
 from rlhf.evaluation.metrics.likeness import closest, spread_frames
 from rlhf.evaluation.records import EvaluationInstance, MetricError, VideoScores

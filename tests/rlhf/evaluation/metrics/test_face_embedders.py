@@ -26,7 +26,7 @@ from rlhf.evaluation.metrics.face_alignment import PLACES, face_crop, similarity
 from rlhf.evaluation.metrics.face_embedders import ArcFace, CurricularFace, Embedder, SFace  # noqa: E402
 from rlhf.evaluation.metrics.face_network import FaceNetwork, network_of  # noqa: E402
 from rlhf.evaluation.metrics.registry import MetricOptions  # noqa: E402
-from rlhf.evaluation.records import EvaluationInstance, MetricError  # noqa: E402
+from rlhf.evaluation.records import EvaluationInstance  # noqa: E402
 from tests.rlhf.evaluation.metrics.models_folder import noted  # noqa: E402
 
 REALDATA = Path(__file__).parents[5] / "shared" / "realdata"
@@ -167,19 +167,19 @@ def test_missing_altered_or_forbidden_weights_are_refused_at_once(tmp_path):
         (make_cur, "curricularface"),
         (make_sface, "sface"),
     ):
-        with pytest.raises(MetricError, match=f"^{said} needs weights and no folder of models is set"):
+        with pytest.raises(ValueError, match=f"^{said} needs weights and no folder of models is set"):
             made(make, None)
-    with pytest.raises(MetricError, match="^yunet needs weights"):
+    with pytest.raises(ValueError, match="^yunet needs weights"):
         make_sface(MetricOptions())
-    with pytest.raises(MetricError, match="^no face detector 'eyes'; there are haar, yunet"):
+    with pytest.raises(ValueError, match="^no face detector 'eyes'; there are haar, yunet"):
         make_sface(MetricOptions(settings={"detector": "eyes"}))
     tiny_onnx(tmp_path / "a.onnx")
     models = noted(tmp_path, "arcface", "a.onnx", non_commercial=True, licence="research only")
-    with pytest.raises(MetricError, match="^arcface: the licence research only forbids"):
+    with pytest.raises(ValueError, match="^arcface: the licence research only forbids"):
         made(make_arc, models)
     assert made(make_arc, models, allow_non_commercial=True).facts.licence == "research only"
     (tmp_path / "a.onnx").write_bytes(b"altered")
-    with pytest.raises(MetricError, match="^arcface: a.onnx has sha256 "):
+    with pytest.raises(ValueError, match="^arcface: a.onnx has sha256 "):
         made(make_arc, models, allow_non_commercial=True)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from generator.video import write_clip
+from generator.media.encoder import write_clip
 from rlhf.evaluation.metrics.motion import main, motion, published_motion
 
 REAL = Path(__file__).resolve().parents[5] / "shared" / "realdata" / "opens2v" / "faceobj_14.mp4"

@@ -9,11 +9,12 @@ import pytest
 
 pytest.importorskip("torch")
 
+from generator.media.encoder import write_clip
+from generator.media.video import read_clip
 from generator.portraits.__main__ import write_person
 from generator.portraits.oracle import Reading, controllability_score, identity_similarity
 from generator.portraits.world import ELEMENT_STATES, change_elements
 from generator.records import ELEMENTS, ReferenceKind
-from generator.video import read_clip, write_clip
 from rlhf.evaluation.metrics.oracle import CHANGES, element_scores, make
 from rlhf.evaluation.metrics.registry import MetricOptions
 from rlhf.evaluation.records import NOT_ASKED, EvaluationInstance, MetricError
@@ -142,5 +143,5 @@ def test_what_cannot_be_looked_at_is_named(metric, people, tmp_path):
         metric.score(tmp_path / "gone.mp4", instance(person, names[:1]), Path)
     with pytest.raises(MetricError, match="empty id_group"):
         metric.score(person[names[0]], EvaluationInstance("7", "", (), ()), Path)
-    with pytest.raises(MetricError, match="oracle takes no setting"):
+    with pytest.raises(ValueError, match="oracle takes no setting"):
         make(MetricOptions(settings={"size": 1}))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from generator.video import write_clip
+from generator.media.encoder import write_clip
 from rlhf.evaluation.metrics.quality import (
     cleanness,
     dynamic_degree,
@@ -143,7 +143,7 @@ def test_a_large_frame_is_looked_at_as_a_smaller_one(tmp_path: Path) -> None:
 
 
 def test_a_wrong_setting_is_refused() -> None:
-    with pytest.raises(MetricError, match="there is no setting 'frames'; there is learned"):
+    with pytest.raises(ValueError, match="there is no setting 'frames'; there is learned"):
         make(MetricOptions(settings={"frames": 8}))
-    with pytest.raises(MetricError, match="learned is 'yes'; it must be true or false"):
+    with pytest.raises(ValueError, match="learned is 'yes'; it must be true or false"):
         make(MetricOptions(settings={"learned": "yes"}))

@@ -14,11 +14,11 @@ from safetensors.numpy import save_file  # noqa: E402
 from transformers import ViTConfig, ViTModel  # noqa: E402
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil  # noqa: E402
 
-from generator.video import write_clip  # noqa: E402
+from generator.media.encoder import write_clip  # noqa: E402
 from rlhf.evaluation.metrics.quality import make  # noqa: E402
 from rlhf.evaluation.metrics.quality_learned import BATCH, aesthetic_quality, consistency, embed  # noqa: E402
 from rlhf.evaluation.metrics.registry import MetricOptions  # noqa: E402
-from rlhf.evaluation.records import EvaluationInstance, MetricError  # noqa: E402
+from rlhf.evaluation.records import EvaluationInstance  # noqa: E402
 from tests.rlhf.evaluation.metrics.models_folder import noted  # noqa: E402
 from tests.rlhf.evaluation.metrics.tiny_models import tiny_clip  # noqa: E402
 
@@ -109,6 +109,6 @@ def test_another_layer_is_refused_in_one_line(models: Path, layer: dict | bytes 
     noted(models, "laion_aesthetic", file.name)
     if layer is None:
         file.unlink()
-    with pytest.raises(MetricError, match=says) as refused:
+    with pytest.raises(ValueError, match=says) as refused:
         make(MetricOptions(models, settings={"learned": True}))
     assert "\n" not in str(refused.value)

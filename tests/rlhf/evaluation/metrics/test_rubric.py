@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from generator.media.encoder import write_clip
+from generator.media.photo import write_photo
 from generator.prompts.asking import Patience, Question, Reply
 from generator.records import ReferenceKind
-from generator.video import write_clip, write_poster
 from rlhf.evaluation.metrics.registry import MetricOptions
 from rlhf.evaluation.metrics.rubric import COLUMNS, Rubric, describe, make
 from rlhf.evaluation.records import EvaluationInstance, MetricError
@@ -31,7 +32,7 @@ def served() -> Iterator[tuple[str, Script]]:
 @pytest.fixture
 def video(tmp_path: Path) -> Path:
     """Of grey 160, which the server scores 4 of 5."""
-    write_poster(tmp_path / "primary.png", np.full((32, 32, 3), 40, np.uint8))
+    write_photo(tmp_path / "primary.png", np.full((32, 32, 3), 40, np.uint8))
     write_clip(tmp_path / "i-1.mp4", np.full((9, 32, 32, 3), 160, np.uint8), 8)
     return tmp_path / "i-1.mp4"
 
@@ -141,6 +142,6 @@ def test_facts_tell_models_and_options_apart_and_not_addresses(tmp_path: Path) -
     ],
 )
 def test_what_cannot_be_used_is_named_in_one_line(settings: dict, says: str) -> None:
-    with pytest.raises(MetricError, match=says) as refused:
+    with pytest.raises(ValueError, match=says) as refused:
         make(MetricOptions(settings=settings))
     assert "\n" not in str(refused.value)

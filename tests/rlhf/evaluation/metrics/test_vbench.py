@@ -44,10 +44,10 @@ written.write_text(json.dumps(results))
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Two videos; nobody opens them here."""
-    (tmp_path / "arm").mkdir()
+    (tmp_path / "system").mkdir()
     for name in ("a.mp4", "b.mp4"):
-        (tmp_path / "arm" / name).touch()
-    return tmp_path / "arm"
+        (tmp_path / "system" / name).touch()
+    return tmp_path / "system"
 
 
 def metric(folder: Path, trouble: str = "", **settings: object) -> VBench:
@@ -79,9 +79,9 @@ def test_a_folder_is_looked_at_once_and_each_video_has_its_figures(folder: Path)
 @pytest.mark.parametrize(
     ("trouble", "timeout_s", "says"),
     [
-        ("raise SystemExit('no CUDA device')", 60, "VBench on arm: .*python ended with 1: no CUDA device"),
-        ("time.sleep(60)", 1, "VBench on arm: no end within timeout_s, 1; raise it"),
-        ("sys.exit()", 60, "VBench on arm: it wrote 0 files of results; 1 was expected"),
+        ("raise SystemExit('no CUDA device')", 60, "VBench on system: .*python ended with 1: no CUDA device"),
+        ("time.sleep(60)", 1, "VBench on system: no end within timeout_s, 1; raise it"),
+        ("sys.exit()", 60, "VBench on system: it wrote 0 files of results; 1 was expected"),
     ],
 )
 def test_a_failure_is_one_line_for_all_videos_of_the_folder(
@@ -98,12 +98,12 @@ def test_a_failure_is_one_line_for_all_videos_of_the_folder(
 def test_what_is_not_there_or_not_allowed_is_named(tmp_path: Path) -> None:
     nowhere = str(tmp_path / "python")
     with pytest.raises(
-        MetricError, match="cannot be started: No such file or directory; install it in an env"
+        ValueError, match="cannot be started: No such file or directory; install it in an env"
     ):
         make(MetricOptions(allow_non_commercial=True, settings={"python": nowhere}))
-    with pytest.raises(MetricError, match="PackageNotFoundError.*vbench; install it in an environment"):
+    with pytest.raises(ValueError, match="PackageNotFoundError.*vbench; install it in an environment"):
         make(MetricOptions(allow_non_commercial=True, settings={"python": sys.executable}))
-    with pytest.raises(MetricError, match="must not be used commercially; allow non-commercial weights"):
+    with pytest.raises(ValueError, match="must not be used commercially; allow non-commercial weights"):
         make(MetricOptions(settings={"python": sys.executable}))
-    with pytest.raises(MetricError, match="has no python; its settings are"):
+    with pytest.raises(ValueError, match="has no python; its settings are"):
         make(MetricOptions(allow_non_commercial=True))
