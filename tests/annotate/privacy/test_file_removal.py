@@ -20,8 +20,7 @@ OWN_FILES = {
     "privacy/file_removal.py:_do": "the journal itself",
     "studies/media.py:_store_video": "a copy that no row ever named",
     "studies/media.py:_store_references": "copies that no row ever named",
-    "exports/downloads.py:write_file": "a pending file of its own",
-    "exports/downloads.py:_publish": "the pending file becomes the whole one",
+    "exports/downloads.py:write_file": "what another worker left behind of it, or no row came to name",
     "people/identities.py:_import_file": "copies that no row ever named",
     "people/dataset_import.py:_take_reference": "copies that no row ever named",
 }
