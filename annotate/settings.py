@@ -83,13 +83,12 @@ STORAGE = storage_from_url(
     env.text(
         "STORAGE_URL",
         (VAR_DIR / "storage").as_uri(),
-        "Folder for videos and run folders, such as file:///srv/anyid; web and workers share it.",
+        "Folder (file:///srv/anyid) or bucket (s3://...) of all files; web and workers share it.",
         shown="VAR_DIR/storage",
     ),
 )
-if not isinstance(STORAGE, FolderAddress):
-    raise SettingError("STORAGE_URL: the site needs a folder so far; write it like file:///srv/anyid")
-STORAGE_ROOT = STORAGE.folder
+# With a bucket, what folders of runs are made in, on their way there.
+STORAGE_ROOT = STORAGE.folder if isinstance(STORAGE, FolderAddress) else VAR_DIR / "new-runs"
 STORAGE_CREDENTIALS = {
     "access_key_id": env.secret("AWS_ACCESS_KEY_ID", "Key of the bucket.", shown="role of the machine"),
     "secret_access_key": env.secret("AWS_SECRET_ACCESS_KEY", "Secret of that key.", shown=""),

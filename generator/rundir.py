@@ -91,8 +91,7 @@ class RunDir:
             data = (self.path / "metrics.jsonl").read_bytes()
         except FileNotFoundError:
             return []
-        complete = data[: data.rfind(b"\n") + 1].splitlines()
-        return [json.loads(line) for line in complete[start:]]
+        return complete_lines(data, start)
 
     def truncate_metrics(self, keep: Callable[[dict[str, Any]], bool]) -> None:
         """Drop the lines that a resumed run will write again, and a torn last line.
@@ -153,6 +152,12 @@ class RunDir:
     def _replace(self, name: str, text: str) -> None:
         with replacing(self.path / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
+
+
+def complete_lines(data: bytes, start: int = 0) -> list[dict[str, Any]]:
+    """The lines of metrics from line `start` on; a torn last one is none."""
+    complete = data[: data.rfind(b"\n") + 1].splitlines()
+    return [json.loads(line) for line in complete[start:]]
 
 
 def run_command(main: Callable[[RunDir, bool], None], arguments: list[str]) -> int:

@@ -12,7 +12,7 @@ from annotate.core.errors import RoundError
 from annotate.evaluation.inputs import Inputs, held_out_people, metrics_request
 from annotate.jobs.queries import done_run, live_run
 from annotate.jobs.requests import model_request
-from annotate.jobs.runs import queue_run, run_dir
+from annotate.jobs.runs import queue_run, read_request, run_dir
 from annotate.models import Instance, ModelVersion, Round, Run, Stage, User
 from annotate.people.prompt_reader_queries import reader_of
 from annotate.registry.versions import last_round
@@ -220,9 +220,8 @@ def _refuse_another(round: Round, request: Callable[[RunDir], dict[str, Any]]) -
     live = live_run(round, Stage.EVALUATE)
     if live is None:
         return
-    folder = run_dir(live)
-    asked = json.loads(json.dumps({"stage": str(Stage.EVALUATE), **request(folder)}))
-    if in_current_keys(folder.read_request()) != asked:
+    asked = json.loads(json.dumps({"stage": str(Stage.EVALUATE), **request(run_dir(live))}))
+    if in_current_keys(read_request(live)) != asked:
         raise RoundError(f"{live} is {live.status} and compares something else; wait for it, or cancel it")
 
 

@@ -9,7 +9,7 @@ from django.db import transaction
 
 from annotate.core.errors import RoundError
 from annotate.evaluation.evaluations import queue_evaluation
-from annotate.jobs.runs import run_dir
+from annotate.jobs.runs import read_request
 from annotate.models import Instance, ModelVersion, Run, User, VersionComparison
 from annotate.registry.versions import last_round
 from annotate.storage.opening import site_storage
@@ -57,7 +57,7 @@ def compare_versions(
 
 def _asks_for(run: Run, names: list[str], instances: Sequence[Instance], seeds: list[int]) -> bool:
     """Whether the run that is under way is the one that was wished for."""
-    request = in_current_keys(run_dir(run).read_request())
+    request = in_current_keys(read_request(run))
     return (
         [request["systems"].get(system, {}).get("label") for system in SYSTEMS] == names
         and request["seeds"] == seeds

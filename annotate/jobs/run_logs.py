@@ -7,6 +7,7 @@ import signal
 
 from annotate.jobs.runs import run_dir
 from annotate.models import Run
+from annotate.storage.opening import site_storage
 
 LOG = "log.txt"
 #: As much of a log as is read: its end.
@@ -21,10 +22,10 @@ DISK_FULL = ("No space left on", "File too large", "Disk quota exceeded", "unexp
 
 def log_tail(run: Run, lines: int = 24) -> list[str]:
     """The last lines of a run's log; of a progress bar only what it showed last."""
+    storage, key = site_storage(), f"{run.folder}/{LOG}"
     try:
-        with open(run_dir(run).path / LOG, "rb") as file:
-            file.seek(max(0, file.seek(0, 2) - TAIL_BYTES))
-            text = file.read().decode(errors="replace")
+        size = storage.size(key)
+        text = b"".join(storage.stream(key, max(0, size - TAIL_BYTES))).decode(errors="replace")
     except FileNotFoundError:
         return []
     shown = (line.rstrip().rpartition("\r")[2].rstrip() for line in text.split("\n"))

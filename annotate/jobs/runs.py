@@ -18,8 +18,10 @@ from django.db.models.functions import Now
 from annotate.core.audit import record_event
 from annotate.database.locks import take_queue
 from annotate.jobs.queue import Queue
+from annotate.jobs.run_folders import keep_new_folder, stored_records
 from annotate.jobs.stages import work_of
 from annotate.models import LIVE, Round, Run, RunMetric, RunStatus, User
+from annotate.storage.opening import site_storage
 from generator.rundir import RunDir
 
 #: A running job that was not renewed for this long has lost its worker.
@@ -29,7 +31,17 @@ UNCLAIMED_AFTER = timedelta(seconds=60)
 
 
 def run_dir(run: Run) -> RunDir:
+    """A run's folder; with a bucket there is none here, but paths of a request are told from its place."""
     return RunDir(settings.STORAGE_ROOT / run.folder)
+
+
+def read_request(run: Run) -> dict[str, Any]:
+    """
+    Raises:
+        RunError: there is no request, or it is no JSON object.
+    """
+    with stored_records(run.folder) as folder:
+        return folder.read_request()
 
 
 @transaction.atomic
@@ -57,6 +69,7 @@ def queue_run(round: Round | None, stage: str, request: Any, *, actor: User | No
     )
     folder = run_dir(run)
     folder.create({"stage": str(stage), **request(folder)})
+    keep_new_folder(folder, run.folder)
     run.save()
     record_event("queue_run", run, actor=actor, stage=str(stage))
     return run
@@ -64,7 +77,8 @@ def queue_run(round: Round | None, stage: str, request: Any, *, actor: User | No
 
 def _free_ordinal(ordinal: int, prefix: str) -> int:
     """The first whose folder is free: one that was made for a row that never came is left alone."""
-    while (settings.STORAGE_ROOT / f"{prefix}-{ordinal}").exists():
+    storage = site_storage()
+    while next(storage.list(f"{prefix}-{ordinal}", with_partial=True), None) is not None:
         ordinal += 1
     return ordinal
 
@@ -92,13 +106,13 @@ def renew_run(run: Run, worker: UUID) -> RunStatus | None:
     return RunStatus(Run.objects.values_list("status", flat=True).get(pk=run.pk))
 
 
-def follow_run(run: Run) -> int:
+def follow_run(run: Run, folder: RunDir | None = None) -> int:
     """Bring new metric lines, and what they announce, into the database.
 
-    Safe to repeat. Returns how many lines are stored.
+    Safe to repeat. Returns how many lines are stored. `folder` is where its command works, if not in its own.
     """
     stored = run.metrics.count()
-    lines = run_dir(run).read_metrics(stored)
+    lines = (folder or run_dir(run)).read_metrics(stored)
     RunMetric.objects.bulk_create(
         [RunMetric(run=run, line=stored + number, values=values) for number, values in enumerate(lines)],
         ignore_conflicts=True,
@@ -108,10 +122,10 @@ def follow_run(run: Run) -> int:
 
 
 @transaction.atomic
-def finish_run(run: Run, worker: UUID) -> bool:
+def finish_run(run: Run, worker: UUID, folder: RunDir | None = None) -> bool:
     """Store the result of a complete folder; False when the run was not this worker's any more."""
-    result = run_dir(run).read_result()
-    follow_run(run)
+    result = (folder or run_dir(run)).read_result()
+    follow_run(run, folder)
     done = Run.objects.filter(pk=run.pk, worker=worker, status__in=[RunStatus.RUNNING, RunStatus.CANCELLING])
     if not done.update(status=RunStatus.DONE, result=result, ended_at=Now()):
         return False

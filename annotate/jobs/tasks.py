@@ -14,9 +14,11 @@ from kombu.exceptions import OperationalError
 
 from annotate.database.patience import patiently
 from annotate.jobs import run_logs, runs
+from annotate.jobs.run_folders import WorkFolder, work_folder
 from annotate.jobs.sending import send
 from annotate.jobs.stages import work_of
 from annotate.models import Run, RunStatus
+from annotate.storage.interface import StorageError
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +35,16 @@ def execute_run(run_id: int) -> None:
     run = runs.claim_run(run_id, worker)
     if run is None:
         return
-    work, folder = work_of(run.stage), runs.run_dir(run)
+    try:
+        with work_folder(run.folder, lambda: runs.QUEUE.renew(run.pk, worker)) as folder:
+            _work(run, worker, folder)
+    except StorageError as error:
+        message = str(error)
+        patiently(lambda: runs.end_run(run, worker, RunStatus.FAILED, message))
+
+
+def _work(run: Run, worker: UUID, folder: WorkFolder) -> None:
+    work = work_of(run.stage)
     if why := work.refusal(run, folder):
         runs.end_run(run, worker, RunStatus.FAILED, why)
         return
@@ -48,28 +59,30 @@ def execute_run(run_id: int) -> None:
             stderr=log,
         )
         try:
-            status = _watch(run, worker, child)
+            status = _watch(run, worker, child, folder)
         except SystemExit:  # the worker is being stopped
             _end(child)
+            folder.store(at_end=True)
             runs.QUEUE.let_go(run.pk, worker)
             raise
         finally:
             _end(child)
     if status is not None:
-        patiently(lambda: _record_end(run, worker, status, child.returncode))
+        folder.store(at_end=True)
+        patiently(lambda: _record_end(run, worker, status, child.returncode, folder))
 
 
-def _record_end(run: Run, worker: UUID, status: RunStatus, returncode: int) -> None:
+def _record_end(run: Run, worker: UUID, status: RunStatus, returncode: int, folder: WorkFolder) -> None:
     if status is RunStatus.CANCELLED:
         runs.end_run(run, worker, RunStatus.CANCELLED)
     elif returncode == 0:
-        if runs.finish_run(run, worker):
+        if runs.finish_run(run, worker, folder):
             send_run(work_of(run.stage).next_run(run))
     else:
         runs.end_run(run, worker, RunStatus.FAILED, run_logs.why_it_ended(run, returncode))
 
 
-def _watch(run: Run, worker: UUID, child: subprocess.Popen[bytes]) -> RunStatus | None:
+def _watch(run: Run, worker: UUID, child: subprocess.Popen[bytes], folder: WorkFolder) -> RunStatus | None:
     """Follow the command until it ends, is cancelled, or is no longer this worker's (None).
 
     A database that is away does not stop it: the command knows only its folder. After some minutes without
@@ -77,7 +90,7 @@ def _watch(run: Run, worker: UUID, child: subprocess.Popen[bytes]) -> RunStatus 
     """
     while True:
         ended = child.poll() is not None
-        status = patiently(lambda: _follow(run, worker))
+        status = patiently(lambda: _follow(run, worker, folder))
         if status is None:
             logger.warning("%s was taken over by another worker", run)
             return None
@@ -90,8 +103,9 @@ def _watch(run: Run, worker: UUID, child: subprocess.Popen[bytes]) -> RunStatus 
         time.sleep(POLL_S)
 
 
-def _follow(run: Run, worker: UUID) -> RunStatus | None:
-    runs.follow_run(run)
+def _follow(run: Run, worker: UUID, folder: WorkFolder) -> RunStatus | None:
+    folder.store()
+    runs.follow_run(run, folder)
     return runs.renew_run(run, worker)
 
 

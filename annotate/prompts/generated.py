@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from annotate.models import IdentityGroup
+from annotate.jobs.run_folders import stored_records
+from annotate.models import IdentityGroup, Run
 from annotate.people.instances import Planned, store_instance
 from annotate.people.queries import usable_references
 from annotate.privacy.consent_queries import may_be_drawn
@@ -42,16 +43,17 @@ def write_plans(folder: RunDir, plans: Iterable[Planned]) -> None:
         temporary.write_text(json.dumps(rows, indent=1), encoding="utf-8")
 
 
-def missing_of(folder: RunDir) -> tuple[dict[str, Any] | None, list[dict[str, str]]]:
+def missing_of(run: Run) -> tuple[dict[str, Any] | None, list[dict[str, str]]]:
     """Of a run that ended incomplete: its summary, and the prompts that are missing with the reasons."""
     try:
-        report = json.loads((folder.path / "missing.json").read_text(encoding="utf-8"))
+        with stored_records(run.folder) as folder:
+            report = json.loads((folder.path / "missing.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None, []
     return report["summary"], report["missing"]
 
 
-def store_described(folder: RunDir, lines: Iterable[Mapping[str, Any]]) -> int:
+def store_described(run: Run, lines: Iterable[Mapping[str, Any]]) -> int:
     """Make an instance of every prompt that the run announced; returns how many are new.
 
     Safe to repeat. A prompt that asks for nothing, because primary and target were found alike, makes none;
@@ -60,8 +62,9 @@ def store_described(folder: RunDir, lines: Iterable[Mapping[str, Any]]) -> int:
     announced = [line for line in lines if "pair_id" in line]
     if not announced:
         return 0
-    plans = _read_plans(folder)
-    method = _method(folder.read_request())
+    with stored_records(run.folder) as folder:
+        plans = _read_plans(folder)
+        method = _method(folder.read_request())
     return sum(_store(plans[line["pair_id"]], line["prompt"], method) for line in announced)
 
 

@@ -13,7 +13,7 @@ from django.db.models import TextField
 from django.db.models.fields.json import KT
 from django.db.models.functions import Cast
 
-from annotate.jobs.runs import queue_run, run_dir
+from annotate.jobs.runs import queue_run
 from annotate.models import Instance, Run, RunMetric, Stage, User
 from annotate.people.instances import BuildReport, Planned, cut_crops, people_to_draw, plan_instances
 from annotate.people.prompt_reader_queries import tokenizer_path, versions_in_use
@@ -115,7 +115,7 @@ def _answered(digests: list[str]) -> set[str]:
     lines = lines.filter(run__stage=Stage.PROMPTS, digest__in=digests)
     for run, of_run in groupby(lines.select_related("run").order_by("run", "line"), attrgetter("run")):
         answers = {line.values["pair_id"]: line.values for line in of_run}
-        store_described(run_dir(run), [answers[name] for name in answers.keys() - known])
+        store_described(run, [answers[name] for name in answers.keys() - known])
         known |= answers.keys()
     return known
 

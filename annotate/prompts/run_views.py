@@ -12,7 +12,6 @@ from django.views.decorators.http import require_http_methods
 from annotate.core.access import SignedInRequest, leads_only
 from annotate.jobs import tasks
 from annotate.jobs.queries import run_progress
-from annotate.jobs.runs import run_dir
 from annotate.models import LIVE, Run, RunStatus, Split
 from annotate.people import queries as curation_queries
 from annotate.prompts.generated import missing_of
@@ -68,7 +67,7 @@ def _number(given: dict[str, str], name: str, low: int, high: int) -> int:
 
 def _shown(run: Run) -> dict[str, Any]:
     """A run as the page tells of it; its summary is there once it has ended."""
-    summary, missing = missing_of(run_dir(run)) if run.status == RunStatus.FAILED else (None, [])
+    summary, missing = missing_of(run) if run.status == RunStatus.FAILED else (None, [])
     return {
         "run": run,
         "progress": run_progress(run),

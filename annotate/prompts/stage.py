@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from annotate.jobs.runs import run_dir
 from annotate.jobs.stages import StageWork, register
 from annotate.models import IdentityGroup, Run, Stage, Use
 from annotate.privacy.consent_queries import is_held_out, refusal_among
@@ -22,7 +21,7 @@ def refused(run: Run, folder: RunDir) -> str:
 
 
 def follow(run: Run, lines: Sequence[Mapping[str, Any]]) -> None:
-    store_described(run_dir(run), lines)
+    store_described(run, lines)
 
 
 WORK = register(StageWork(name=Stage.PROMPTS, command="generator.prompts", refusal=refused, follow=follow))

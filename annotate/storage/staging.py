@@ -18,19 +18,17 @@ def stage_down(storage: Storage, prefix: str, folder: Path, names: Collection[st
     fetched once more before it counts as such.
     """
     fetched = 0
-    for item in storage.list(prefix):
-        name = str(PurePosixPath(item.key).relative_to(prefix))
-        if names and name not in names:
-            continue
-        place = folder / name
-        expected = storage.sha256(item.key)
+    wanted = filter(storage.exists, (f"{prefix}/{name}" for name in names))
+    for key in wanted if names else [item.key for item in storage.list(prefix)]:
+        place = folder / PurePosixPath(key).relative_to(prefix)
+        expected = storage.sha256(key)
         if place.is_file() and file_sha256(place) == expected:
             continue
         place.parent.mkdir(parents=True, exist_ok=True)
         try:
-            _fetch(storage, item.key, expected, place)
+            _fetch(storage, key, expected, place)
         except AlteredError:
-            _fetch(storage, item.key, expected, place)
+            _fetch(storage, key, expected, place)
         fetched += 1
     return fetched
 

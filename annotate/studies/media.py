@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -45,26 +48,35 @@ def _form_of(study: Study) -> ClipForm:
     """What all videos are brought into: models must not be told apart by size, rate or length."""
     if study.form is None:
         sources = StudyVideo.objects.filter(model__study=study).values_list("source", flat=True)
-        form = common_form([_probe(_source(study, source)) for source in sources])
+        form = common_form([_probe(study, source) for source in sources])
         Study.objects.filter(pk=study.pk, form__isnull=True).update(form=asdict(form))
         study.refresh_from_db()
     assert study.form is not None
     return ClipForm(**study.form)
 
 
-def _source(study: Study, source: str) -> Path:
-    return run_dir(study.run).resolve(source)
+@contextmanager
+def _source(study: Study, source: str) -> Iterator[Path]:
+    """A file that the request or the result of the study's run names, on this machine."""
+    key = os.path.normpath(os.path.join(study.run.folder, source))
+    if key.startswith(("/", "../")):  # of a set, or of another model's folder, outside of the storage
+        yield run_dir(study.run).resolve(source)
+        return
+    with site_storage().local(key) as file:
+        yield file
 
 
-def _probe(file: Path) -> MediaFacts:
+def _probe(study: Study, source: str) -> MediaFacts:
     """
     Raises:
         ValueError: the file cannot be used; the message names it.
     """
     try:
-        return probe(file)
+        with _source(study, source) as file:
+            return probe(file)
     except (MediaError, OSError) as problem:
-        raise ValueError(f"{file.parent.name}/{file.name} cannot be used: {problem}") from None
+        name = "/".join(Path(source).parts[-2:])
+        raise ValueError(f"{name} cannot be used: {problem}") from None
 
 
 def _new_path(study: Study, suffix: str) -> str:
@@ -73,8 +85,8 @@ def _new_path(study: Study, suffix: str) -> str:
 
 def _store_video(study: Study, video: StudyVideo, form: ClipForm) -> None:
     path = _new_path(study, ".mp4")
-    with site_storage().writing(path) as copy:
-        write_in_form(_source(study, video.source), copy, form)
+    with _source(study, video.source) as original, site_storage().writing(path) as copy:
+        write_in_form(original, copy, form)
     if not StudyVideo.objects.filter(pk=video.pk, path="").update(path=path):
         site_storage().remove([path])  # another worker was faster
 
@@ -87,12 +99,11 @@ def _store_references(study: Study, asked: StudyInput) -> None:
 
 
 def _store_reference(study: Study, item: dict[str, str]) -> dict[str, Any]:
-    source = _source(study, item["source"])
-    facts = _probe(source)
+    facts = _probe(study, item["source"])
     path = poster = _new_path(study, facts.normal_suffix)
     storage = site_storage()
-    with storage.writing(path) as copy:
-        normalise(source, copy)
+    with _source(study, item["source"]) as original, storage.writing(path) as copy:
+        normalise(original, copy)
         if facts.kind is MediaKind.VIDEO:
             poster = path.removesuffix(".mp4") + ".jpg"
             with storage.writing(poster) as still:

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Count, Q
 
 from annotate.core.audit import record_event
-from annotate.jobs.runs import run_dir
+from annotate.jobs.runs import read_request, run_dir
 from annotate.models import (
     EntryLink,
     IdentityGroup,
@@ -56,7 +56,7 @@ def asked_of(run: Run) -> dict[str, Asked]:
     """
     folder = run_dir(run)
     try:
-        request = folder.read_request()
+        request = read_request(run)
         instances = read_instances(folder, request)
     except (RunError, KeyError, ValueError) as error:
         raise ValueError(f"{run} does not say what was asked for ({error}); evaluate again") from None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from annotate.jobs.queries import dpo_curves
-from annotate.jobs.runs import run_dir
+from annotate.jobs.runs import read_request
 from annotate.models import Round, Run
 from annotate.rounds.rounds import refuse_comparison
 from annotate.training.queries import PairSet, finished_trainings, pair_facts
@@ -61,7 +61,7 @@ def run_config(run: Run) -> FlowDPOConfig | None:
     None where its folder is gone or of another version.
     """
     try:
-        config = FlowDPOConfig.from_json(run_dir(run).read_request().get("config", {}))
+        config = FlowDPOConfig.from_json(read_request(run).get("config", {}))
     except (RunError, ValueError):
         return None
     took = (run.result or {}).get("precision")

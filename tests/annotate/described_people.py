@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from django.conf import settings
 
 from annotate.models import Curation, Reference
 from annotate.people.identities import import_people
-from generator.curation.annotation import ANNOTATION_NAME, save_annotation
+from annotate.people.queries import annotation_path
+from annotate.storage.opening import site_storage
+from generator.curation.annotation import save_annotation
 from generator.media.encoder import write_clip
 from generator.media.photo import write_photo
 from generator.portraits.world import ELEMENT_STATES
@@ -64,5 +65,5 @@ def import_described(root: Path, **card: Any) -> None:
         looked = [
             ([face(20 + index // 4, 12, 24)], [human(8, 4, 48, 60)]) for index in range(reference.num_frames)
         ]
-        place = (settings.STORAGE_ROOT / reference.path).with_name(ANNOTATION_NAME)
-        save_annotation(place, annotate(looked, sha256=reference.sha256))
+        with site_storage().writing(annotation_path(reference)) as place:
+            save_annotation(place, annotate(looked, sha256=reference.sha256))

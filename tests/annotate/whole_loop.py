@@ -19,6 +19,7 @@ from annotate.exports.downloads import request_file, write_file
 from annotate.exports.freezing import export_round
 from annotate.gold.gold import make_gold
 from annotate.jobs import runs, tasks
+from annotate.jobs.run_folders import WorkFolder, work_folder
 from annotate.jobs.stages import work_of
 from annotate.judging.judgments import submit_judgment
 from annotate.judging.slots import lease_slot
@@ -42,11 +43,13 @@ from annotate.people.prompt_reader_queries import part_by_prompt
 from annotate.prompts.prompt_runs import queue_prompts
 from annotate.rounds.rounds import import_model, plan_pairs, start_round
 from annotate.rounds.sampling import queue_sampling
+from annotate.storage.opening import site_storage
+from annotate.storage.staging import stage_up
 from annotate.training.dpo import queue_dpo
 from generator.instances import Draw
 from generator.rundir import RunDir
 from rlhf.evaluation.benchmark.plan import MakePlan
-from rlhf.evaluation.benchmark.set import read_benchmark
+from rlhf.evaluation.benchmark.set import Benchmark
 from rlhf.records import Track, Verdict
 from tests.annotate.described_people import import_described
 from tests.factories import SAMPLER, make_model, make_user
@@ -80,9 +83,11 @@ def work(*queued: Run) -> None:
     for run in queued:
         assert runs.claim_run(run.pk, workers[run.pk]) is not None
     for run in queued:
-        main_of(work_of(run.stage).command)(runs.run_dir(run), False)
-        runs.follow_run(run)
-        assert runs.finish_run(run, workers[run.pk])
+        with work_folder(run.folder, lambda: None) as folder:
+            main_of(work_of(run.stage).command)(RunDir(folder.path), False)
+            folder.store(at_end=True)
+            runs.follow_run(run, folder)
+            assert runs.finish_run(run, workers[run.pk], folder)
         run.refresh_from_db()
 
 
@@ -191,23 +196,31 @@ def hang_on(folder: Path, evaluation: Run, lead: object) -> None:
             assert browser.post(f"/study/{study.pk}/", sent(task, note=note)).status_code < 400
     assert write_file(request_file(lead).pk, uuid4())
     assert JudgmentFile.objects.get().path
-    export_dataset(settings.STORAGE_ROOT / "datasets" / "spring")
+    export_dataset(folder / "dataset")
+    stage_up(site_storage(), folder / "dataset", "datasets/spring")
     (folder / "prompts.txt").write_text("The person waves.\n")
     plan = MakePlan(num_identities=2, num_references=2, num_ipt2v=1, num_iept2v=0)
-    place = settings.STORAGE_ROOT / "sets" / "spring"
-    made = make_benchmark(place, plan, split="train", prompts_file=folder / "prompts.txt")
-    note_evaluation_on(place, made.benchmark.card.sha256, evaluation.round)
+    made = make_benchmark(folder / "set", plan, split="train", prompts_file=folder / "prompts.txt")
+    stage_up(site_storage(), folder / "set", "sets/spring")
+    note_evaluation_on(made.benchmark, evaluation.round)
 
 
-def note_evaluation_on(place: Path, sha256: str, round: Round) -> None:
+def note_evaluation_on(found: Benchmark, round: Round) -> None:
     """What an evaluation on the set keeps of each of its instances, as `rlhf.evaluate` writes it."""
-    found = read_benchmark(place)
 
-    def request(folder: object) -> dict[str, object]:
-        return {"set": {"path": str(place), "sha256": sha256}}
+    def request(folder: RunDir) -> dict[str, object]:
+        place = folder.relative(settings.STORAGE_ROOT / "sets" / "spring")
+        return {"set": {"path": place, "sha256": found.card.sha256}}
 
     run = runs.queue_run(round, "evaluate", request, actor=None)
-    directory = runs.run_dir(run)
+    worker = uuid4()
+    assert runs.claim_run(run.pk, worker) is not None
+    with work_folder(run.folder, lambda: None) as directory:
+        evaluate_on(found, directory)
+        assert runs.finish_run(run, worker, directory)
+
+
+def evaluate_on(found: Benchmark, directory: WorkFolder) -> None:
     videos = []
     for one in found.instances:
         stem = f"candidate/{one.instance_id}-0"
@@ -216,9 +229,7 @@ def note_evaluation_on(place: Path, sha256: str, round: Round) -> None:
         directory.append_metrics({"system": "candidate", "sample_id": f"{one.instance_id}-0", "done": 1})
         videos.append({"instance_id": one.instance_id, "identity": one.identity, "path": f"{stem}.mp4"})
     (directory.path / "report.html").write_text("pictures of everybody")
-    worker = uuid4()
-    assert runs.claim_run(run.pk, worker) is not None
     directory.write_result(
         {"videos": videos, "holes": [], "identities": [one.identity for one in found.instances]}
     )
-    assert runs.finish_run(run, worker)
+    directory.store(at_end=True)

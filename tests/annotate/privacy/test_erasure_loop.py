@@ -5,12 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
+from hashlib import sha256
+from pathlib import PurePath
 
 import pytest
 from django.apps import apps
-from django.conf import settings
 from django.db.models import Q, TextField
 from django.db.models.functions import Cast
 
@@ -31,8 +30,7 @@ from annotate.models import (
 )
 from annotate.models.personal_data import PLACES
 from annotate.privacy.erasure import erase_identity
-from annotate.storage.address import FolderAddress
-from generator.files import file_sha256
+from annotate.storage.opening import site_storage
 from tests.annotate.whole_loop import NAME, NOTE, turn
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]
@@ -42,12 +40,13 @@ SHOWING = {".mp4", ".png", ".jpg", ".jpeg", ".webp", ".safetensors", ".html", ".
 HOLD_NOBODY = ("datasets/", "sets/", "test/", "tokenizers/")
 
 
-def stored() -> Iterator[Path]:
-    return (path for path in settings.STORAGE_ROOT.rglob("*") if path.is_file())
+def stored() -> dict[str, float]:
+    """Every file in the storage, also a half-written one, and when it was last changed."""
+    return {item.key: item.modified for item in site_storage().list(with_partial=True)}
 
 
-def relative(path: Path) -> str:
-    return str(path.relative_to(settings.STORAGE_ROOT))
+def content(key: str) -> bytes:
+    return b"".join(site_storage().stream(key))
 
 
 def words_of(person: IdentityGroup) -> set[str]:
@@ -61,7 +60,7 @@ def words_of(person: IdentityGroup) -> set[str]:
     found |= {
         name for row in references.values_list("source_sha256", "sha256", "path", "poster") for name in row
     }
-    found |= {str(Path(path).parent) for path in references.values_list("path", flat=True)}
+    found |= {str(PurePath(path).parent) for path in references.values_list("path", flat=True)}
     found |= {name for row in crops.values_list("path", "poster", "sha256") for name in row}
     found |= {name for row in videos.values_list("path", "sha256") for name in row}
     inputs = StudyInput.objects.filter(group=person)
@@ -77,12 +76,12 @@ def hashes_of(person: IdentityGroup, words: set[str]) -> set[str]:
     pairs = {str(pk) for pk in person.instances.values_list("pairs", flat=True)}
     instances = {str(pk) for pk in person.instances.values_list("pk", flat=True)}
     found = set()
-    for path in stored():
-        name = relative(path)
-        is_clip = bool(re.search(r"dpo-\d+/samples/", name)) and path.stem in pairs
-        is_video = bool(re.search(r"evaluate-1/", name)) and path.stem.rpartition("-")[0] in instances
-        if path.suffix in SHOWING and (is_clip or is_video or any(word in name for word in words)):
-            found.add(file_sha256(path))
+    for key in stored():
+        path = PurePath(key)
+        is_clip = bool(re.search(r"dpo-\d+/samples/", key)) and path.stem in pairs
+        is_video = bool(re.search(r"evaluate-1/", key)) and path.stem.rpartition("-")[0] in instances
+        if path.suffix in SHOWING and (is_clip or is_video or any(word in key for word in words)):
+            found.add(sha256(content(key)).hexdigest())
     return found
 
 
@@ -111,28 +110,20 @@ def rows_with(words: set[str]) -> list[str]:
 def files_with(words: set[str], hashes: set[str]) -> list[str]:
     pattern = re.compile("|".join(re.escape(word) for word in words).encode(), re.IGNORECASE)
     found = []
-    for path in stored():
-        name = relative(path)
-        content = path.read_bytes()
-        if path.suffix == ".gz":
-            content += gzip.decompress(content)
-        if pattern.search(name.encode()) or pattern.search(content):
-            found.append(f"{name} names them")
-        if file_sha256(path) in hashes:
-            found.append(f"{name} is a file of theirs")
+    for key in stored():
+        held = content(key)
+        if sha256(held).hexdigest() in hashes:
+            found.append(f"{key} is a file of theirs")
+        if key.endswith(".gz"):
+            held += gzip.decompress(held)
+        if pattern.search(key.encode()) or pattern.search(held):
+            found.append(f"{key} names them")
     return found
 
 
-@pytest.fixture(autouse=True)
-def own_storage(tmp_path, settings):
-    """Other tests leave the same files of the same people in theirs."""
-    settings.STORAGE_ROOT = tmp_path / "storage"
-    settings.STORAGE = FolderAddress(settings.STORAGE_ROOT)
-    settings.STORAGE_ROOT.mkdir()
-
-
-def test_nothing_of_an_erased_person_is_found_anywhere(tmp_path):
+def test_nothing_of_an_erased_person_is_found_anywhere(either_storage, settings, tmp_path):
     pytest.importorskip("torch")
+    settings.STORAGE_ROOT, settings.VAR_DIR = tmp_path / "storage", tmp_path / "var"
     _, export = turn(tmp_path)
     person = IdentityGroup.objects.get(name=NAME)
     words = words_of(person)
@@ -141,37 +132,34 @@ def test_nothing_of_an_erased_person_is_found_anywhere(tmp_path):
     of_both = GoldPair.objects.filter(kind="impostor").count()
     assert of_both >= 2, "an impostor pair of each"
     votes = Judgment.objects.filter(slot__pair__instance__group__name="tom", slot__pair__gold=None).count()
-    before = {path: path.stat().st_mtime_ns for path in stored()}
-    unlisted = [
-        relative(path) for path in before if not any(re.match(p.pattern, relative(path)) for p in PLACES)
-    ]
+    before = stored()
+    unlisted = [key for key in before if not any(re.match(place.pattern, key) for place in PLACES)]
     # Tables of sets that were made by hand (a set goes as a whole), and vocabularies of base models.
     assert [name for name in unlisted if not name.startswith(HOLD_NOBODY)] == []
 
     told = erase_identity(NAME)
-    assert {path: path.stat().st_mtime_ns for path in stored()} == before and not told["erased"]
+    assert stored() == before and not told["erased"]
     report = erase_identity(NAME, really=True)
     assert {name: report[name] for name in told.keys() - {"erased"}} == {
         name: told[name] for name in told.keys() - {"erased"}
     }
     assert report["erased"] and report["files_left"] == [] and not FileRemoval.objects.exists()
-    assert len(before) - len(list(stored())) >= report["files"] > 0
+    assert len(before) - len(stored()) >= report["files"] > 0
 
     assert rows_with(words) == [] and files_with(words, hashes) == []
     # Both impostor pairs showed both people.
     assert not GoldPair.objects.filter(kind="impostor").exists()
     assert Judgment.objects.filter(slot__pair__gold=None).count() == votes > 0
-    assert Export.objects.get().withdrawn and not (settings.STORAGE_ROOT / export.folder).exists()
+    assert Export.objects.get().withdrawn and not list(either_storage.list(export.folder))
     assert report["exports_withdrawn"] == [str(export)]
     assert report["sets_removed"] == ["datasets/spring", "sets/spring"]
     assert all(
-        json.loads((settings.STORAGE_ROOT / run.folder / "request.json").read_text())
-        for run in Run.objects.exclude(stage="prompts")
+        json.loads(content(f"{run.folder}/request.json")) for run in Run.objects.exclude(stage="prompts")
     )
 
     # Also what nobody thought of: after both people, nothing that shows anybody is left at all.
     erase_identity("tom", really=True)
     trained = next(place.pattern for place in PLACES if not place.is_reached)
-    left = [relative(path) for path in stored() if path.suffix in SHOWING]
+    left = [key for key in stored() if PurePath(key).suffix in SHOWING]
     assert [name for name in left if not re.match(trained, name) and not name.startswith("test/")] == []
     assert Erasure.objects.count() == 2

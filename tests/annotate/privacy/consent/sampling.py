@@ -70,7 +70,7 @@ def prompts_that_come_back(change: Change, folder: Path) -> Any:
     prompt = make_instance().prompt
     change(person)
     line = {"pair_id": planned.digest, "prompt": {"text": prompt.text, "elements": prompt.elements}}
-    return store_described(place, [line])
+    return store_described(queued, [line])
 
 
 @ENTRY_POINTS.needs(Use.SHOW)
