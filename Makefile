@@ -9,7 +9,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 TORCH  := $(shell grep '^torch==' requirements.lock)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-matrix bench lint format serve worker chromium pgbouncer settings docs lock clean
+.PHONY: help demo test test-fast test-matrix bench lint format serve worker chromium pgbouncer nginx settings docs lock clean
 
 help: ## these lines
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,7 +25,7 @@ serve: $(STAMP) ## database, queue, web and workers, until Ctrl-C
 worker: $(STAMP) ## only workers
 	@$(PY) -m annotate.supervisor worker
 
-test: $(STAMP) chromium pgbouncer ## all tests (ARGS="..." for some)
+test: $(STAMP) chromium pgbouncer nginx ## all tests (ARGS="..." for some)
 	@$(PY) -m $(if $(ARGS),pytest $(ARGS),tests.halves)
 
 test-fast: $(STAMP) ## tests without browser and training, for the time between two edits
@@ -54,7 +54,10 @@ chromium: # the browser tests drive Debian's Chromium
 	@.ci/chromium
 
 pgbouncer: # one test goes through Debian's PgBouncer
-	@.ci/pgbouncer
+	@.ci/debian pgbouncer pgbouncer
+
+nginx: # some tests fetch clips through Debian's nginx
+	@.ci/debian nginx nginx-light
 
 # torch comes first and alone: PyPI's build brings several GB of CUDA libraries, this index the CPU build.
 # The lock holds every other package, so nothing is resolved here.

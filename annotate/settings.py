@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from annotate.core.browser_policy import content_security_policy
 from annotate.core.environment import (
     Environment,
     SettingError,
     cache_from_broker,
     database_from_url,
-    folder_from_url,
+    storage_from_url,
 )
 from annotate.core.sockets import postgres_url, redis_url
 from annotate.framework import *  # noqa: F403
+from annotate.storage.address import FolderAddress
 from generator.curation.filters import Thresholds
 from generator.curation.settings import CurationSettings, DetectorSettings
 
@@ -41,7 +43,9 @@ LOG_LEVEL = env.one_of(
 # work, spinning ones made sampling three times slower.
 _SECRETS = ("DATABASE_URL", "CELERY_BROKER_URL", "SECRET_KEY")
 RUN_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"} | {
-    name: value for name, value in os.environ.items() if name.removesuffix("_FILE") not in _SECRETS
+    name: value
+    for name, value in os.environ.items()
+    if name.removesuffix("_FILE") not in _SECRETS and not name.startswith("AWS_")
 }
 
 # -- services: what is not named in the environment is embedded -----------------------------------
@@ -74,7 +78,7 @@ DATABASES: dict[str, dict[str, Any]] = {
     "default": {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True, **_database}
 }
 
-STORAGE_ROOT = folder_from_url(
+STORAGE = storage_from_url(
     "STORAGE_URL",
     env.text(
         "STORAGE_URL",
@@ -83,6 +87,25 @@ STORAGE_ROOT = folder_from_url(
         shown="VAR_DIR/storage",
     ),
 )
+if not isinstance(STORAGE, FolderAddress):
+    raise SettingError("STORAGE_URL: the site needs a folder so far; write it like file:///srv/anyid")
+STORAGE_ROOT = STORAGE.folder
+STORAGE_CREDENTIALS = {
+    "access_key_id": env.secret("AWS_ACCESS_KEY_ID", "Key of the bucket.", shown="role of the machine"),
+    "secret_access_key": env.secret("AWS_SECRET_ACCESS_KEY", "Secret of that key.", shown=""),
+    "session_token": env.secret("AWS_SESSION_TOKEN", "Only where the key is temporary.", shown=""),
+}
+STORAGE_CACHE_GB = env.integer(
+    "STORAGE_CACHE_GB", 20, "Gigabytes of a bucket's files kept in VAR_DIR/cache.", low=0, high=100_000
+)
+MEDIA_DELIVERY = env.one_of(
+    "MEDIA_DELIVERY",
+    ("web", "proxy", "redirect"),
+    "web",
+    "Who sends clips: this site, the proxy before it, or the bucket (see docs/operating.md).",
+)
+if MEDIA_DELIVERY == "redirect" and not STORAGE.origin:
+    raise SettingError("MEDIA_DELIVERY=redirect needs a bucket in STORAGE_URL; use web or proxy")
 
 # -- the site's address and secrets -----------------------------------------------------------------
 
@@ -314,6 +337,7 @@ CACHES = {
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = IS_HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if IS_HTTPS else 0
+CONTENT_SECURITY_POLICY = content_security_policy(STORAGE.origin if MEDIA_DELIVERY == "redirect" else "")
 
 LOGGING = {
     "version": 1,

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from annotate.storage.address import FolderAddress
 from annotate.supervisor.postgres import Postgres
+from annotate.supervisor.processes import Child, Command
 from tests import migrated_cluster
+from tests.object_store import ObjectStore
 
 #: A test file that needs a library of the `ml` extra says so in one of these ways.
 NEEDS_ML = re.compile(r"""^\s*(?:\w+ = )?pytest\.importorskip\(|^(?:import|from) torch\b""", re.MULTILINE)
@@ -75,5 +80,25 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     settings.VAR_DIR = tmp_path_factory.mktemp("var")
     settings.STORAGE_ROOT = settings.VAR_DIR / "storage"
+    settings.STORAGE = FolderAddress(settings.STORAGE_ROOT)
     settings.STORAGE_ROOT.mkdir(mode=0o750)
     return settings.VAR_DIR
+
+
+@pytest.fixture(scope="session")
+def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    """A real S3 server, started once, and only when a test needs it."""
+    store = ObjectStore(tmp_path_factory.mktemp("object-store"))
+    # Killed: what it holds is thrown away, and it would take its time to end in order.
+    command = Command("object-store", store.command(), signal.SIGKILL)
+    child = Child(command, store.folder, is_quiet=True)
+    child.start()
+    try:
+        deadline = time.monotonic() + 60
+        while not store.is_ready():
+            if not child.is_running or time.monotonic() > deadline:
+                pytest.fail(f"the S3 server of the tests does not start:\n{child.last_lines()}")
+            time.sleep(0.05)
+        yield store
+    finally:
+        child.stop()

@@ -12,6 +12,7 @@ DIFFERENCES = {
     "DATABASES": "name and place alone: the tests' own PostgreSQL, whatever DATABASE_URL says",
     "VAR_DIR": "place: pytest's temporary folder",
     "STORAGE_ROOT": "place: below VAR_DIR",
+    "STORAGE": "place: likewise",
     "ALLOWED_HOSTS": "Django's own: its test client calls itself testserver",
     "CELERY_BROKER_URL": "place: messages stay in the process; tests of the queue start a Redis of their own",
     "CACHES": "place: figures stay in the process; the site's own are in Redis",

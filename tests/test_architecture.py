@@ -27,6 +27,7 @@ FORBIDDEN = {
     "annotate/core/sockets.py": {"django"},
     "annotate/framework.py": {"django"},
     "annotate/settings.py": {"django"},
+    "annotate/storage/address.py": {"django"},
 }
 # What stands at the top of a package beside its rooms.
 LOOSE = {

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from annotate.storage.address import Address, read_address
+
 
 class SettingError(SystemExit):
     """A setting is wrong. As a SystemExit it prints its one line from any command, without a traceback."""
@@ -216,15 +218,10 @@ def cache_from_broker(url: str) -> str:
     return url
 
 
-def folder_from_url(name: str, url: str) -> Path:
-    """The folder that a `file://` address names.
-
-    Runs, media and exports are shared files, so an object store would need another seam.
-    """
-    parts = urlsplit(url)
-    if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
-        raise SettingError(
-            f"{name}={without_password(url)!r} cannot be used: only folders are supported so far; "
-            "write it like file:///srv/anyid"
-        )
-    return Path(unquote(parts.path))
+def storage_from_url(name: str, url: str) -> Address:
+    """The folder or the bucket that an address names."""
+    try:
+        return read_address(url)
+    except ValueError as error:
+        shown = without_password(url).partition("?")[0]
+        raise SettingError(f"{name}={shown!r} cannot be used: {error}") from None

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import wraps
 from http import HTTPStatus
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from django.conf import settings
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import (
+    FileResponse,
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseRedirect,
+    StreamingHttpResponse,
+)
 from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_safe
 from rest_framework.authentication import TokenAuthentication
@@ -19,10 +25,14 @@ from rest_framework.exceptions import AuthenticationFailed
 from zipstream import ZipStream  # type: ignore[import-untyped]
 
 from annotate.models import User
+from annotate.storage.interface import Storage, media_type
+from annotate.storage.leased_copies import leased_address
+from annotate.storage.opening import site_storage
 
-_TYPES = {".mp4": "video/mp4", ".png": "image/png", ".jpg": "image/jpeg"}
-
-
+#: Where the proxy keeps what it sends by itself.
+INTERNAL = "/stored/"
+#: For how long a proxy may fetch from a bucket what staff asked for.
+STAFF_S = 300
 _RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)\Z")
 
 
@@ -53,37 +63,69 @@ def requester(request: HttpRequest) -> User:
     return user
 
 
-def stored_file(request: HttpRequest, path: str | None) -> HttpResponseBase:
+@dataclass(frozen=True)
+class Lease:
+    """The right to look at one file for a while: what the copy of it is named by, and for how long."""
+
+    name: str
+    seconds: int
+
+
+def stored_file(request: HttpRequest, path: str | None, lease: Lease | None = None) -> HttpResponseBase:
     """A stored file, whole (200) or in part (206, which Safari needs before it plays anything).
+
+    With a lease, the bytes come in the way of `settings.MEDIA_DELIVERY`, and the browser may keep them for
+    its time. Without one they are for staff, who may know where they lie, and never come by redirect.
 
     Raises:
         Http404: there is no such file, or no path.
     """
     if path is None:
         raise Http404
-    stored: Path = settings.STORAGE_ROOT / path
+    storage = site_storage()
     try:
-        file = open(stored, "rb")  # noqa: SIM115 - the response closes it
+        if settings.MEDIA_DELIVERY == "proxy":
+            response = _by_proxy(storage, path, lease)
+        elif settings.MEDIA_DELIVERY == "redirect" and lease is not None and request.method == "GET":
+            response = _by_redirect(storage, path, lease)
+        else:
+            response = _by_web(request, storage, path)
     except FileNotFoundError:
         raise Http404 from None
-    size = stored.stat().st_size
+    response.headers["Cache-Control"] = f"private, max-age={lease.seconds}" if lease else "private, no-store"
+    return response
+
+
+def _by_web(request: HttpRequest, storage: Storage, path: str) -> HttpResponseBase:
+    size = storage.size(path)
     span = _span(request.headers.get("Range", ""), size)
     if span is None:
-        file.close()
         return HttpResponse(status=416, headers={"Content-Range": f"bytes */{size}"})
     start, stop = span
-    if (start, stop) == (0, size):
-        response: HttpResponseBase = FileResponse(file)
-    else:
-        response = FileResponse(FilePart(file, start, stop), status=HTTPStatus.PARTIAL_CONTENT)
+    response = FileResponse(storage.stream(path, start, stop))
+    if (start, stop) != (0, size):
+        response.status_code = HTTPStatus.PARTIAL_CONTENT
         response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
-    response.headers["Content-Type"] = _TYPES.get(stored.suffix, "application/octet-stream")
+    response.headers["Content-Type"] = media_type(path)
     response.headers["Content-Length"] = str(stop - start)
     response.headers["Accept-Ranges"] = "bytes"
-    response.headers["Cache-Control"] = "private, no-store"
     # FileResponse would tell the file's name.
     del response.headers["Content-Disposition"]
     return response
+
+
+def _by_proxy(storage: Storage, path: str, lease: Lease | None) -> HttpResponseBase:
+    """The proxy takes the place from this header, which nobody else sees, and sends the bytes itself."""
+    if not storage.exists(path):
+        raise FileNotFoundError(path)
+    place = storage.internal_address(path, lease.seconds if lease else STAFF_S)
+    headers = {"Content-Type": media_type(path), "X-Accel-Redirect": f"{INTERNAL}{place}"}
+    return HttpResponse(headers=headers)
+
+
+def _by_redirect(storage: Storage, path: str, lease: Lease) -> HttpResponseBase:
+    """To a copy of this lease alone: the name of the file, and the time it was made, would say what it is."""
+    return HttpResponseRedirect(leased_address(storage, path, lease.name, lease.seconds))
 
 
 def _span(header: str, size: int) -> tuple[int, int] | None:
@@ -103,36 +145,6 @@ def _number(digits: str, *, otherwise: int) -> int:
     """Python refuses to read thousands of digits, and no file has so many bytes."""
     digits = digits.lstrip("0") or digits[:1]
     return int(digits[:19]) if digits else otherwise
-
-
-class FilePart(io.RawIOBase):
-    """The bytes `start` to `stop` of an open file, which it closes."""
-
-    def __init__(self, file: BinaryIO, start: int, stop: int) -> None:
-        self.file, self.start, self.size = file, start, stop - start
-        self.position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self.position, io.SEEK_END: self.size}[whence]
-        self.position = max(0, base + offset)
-        return self.position
-
-    def read(self, size: int = -1) -> bytes:
-        left = max(0, self.size - self.position)
-        self.file.seek(self.start + self.position)
-        part = self.file.read(left if size < 0 else min(size, left))
-        self.position += len(part)
-        return part
-
-    def close(self) -> None:
-        self.file.close()
-        super().close()
 
 
 ZIP = "application/zip"

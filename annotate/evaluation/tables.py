@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.conf import settings
 from markupsafe import Markup
 
 from annotate.models import Run
+from annotate.storage.opening import site_storage
 from rlhf.evaluation.report import tables as report_tables
 from rlhf.evaluation.stored import in_current_keys
 from rlhf.plots.marks import Scale
@@ -38,7 +38,7 @@ def evaluation_tables(run: Run) -> dict[str, Any]:
         "tracks": {name: result[name] for name in ("identity", "controllability") if result.get(name)},
         "compared": [labels.get(name, name) for name in result.get("compare") or []],
         "seconds": result.get("seconds"),
-        "has_report": (settings.STORAGE_ROOT / report_path(run)).is_file(),
+        "has_report": site_storage().exists(report_path(run)),
     }
 
 

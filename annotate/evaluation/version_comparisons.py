@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from django.conf import settings
 from django.db import transaction
 
 from annotate.core.errors import RoundError
@@ -13,6 +12,7 @@ from annotate.evaluation.evaluations import queue_evaluation
 from annotate.jobs.runs import run_dir
 from annotate.models import Instance, ModelVersion, Run, User, VersionComparison
 from annotate.registry.versions import last_round
+from annotate.storage.opening import site_storage
 from rlhf.evaluation.stored import in_current_keys
 
 #: The two systems of the run, in the order in which they are shown.
@@ -113,7 +113,7 @@ def places(comparison: VersionComparison) -> Iterator[Place]:
                 Clip(
                     system,
                     version,
-                    (settings.STORAGE_ROOT / clip_path(comparison, system, instance.pk, seed)).is_file(),
+                    site_storage().exists(clip_path(comparison, system, instance.pk, seed)),
                     failed.get((system, f"{instance.pk}-{seed}"), ""),
                 )
                 for system, version in zip(SYSTEMS, (comparison.baseline, comparison.candidate), strict=True)

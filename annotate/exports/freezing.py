@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict
-from functools import lru_cache
-from pathlib import Path
+from functools import lru_cache, partial
 from typing import Any
-from uuid import uuid4
 
-from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Prefetch
 
@@ -30,7 +28,8 @@ from annotate.models import (
 )
 from annotate.privacy.consent_queries import people_of, refusal
 from annotate.rounds.rounds import refuse_comparison
-from generator.frozen_set import MediaFile, publish
+from annotate.storage.opening import site_storage
+from generator.frozen_set import FrozenSetError, MediaFile
 from generator.records import ElementChange
 from rlhf.export.freezing import Manifest, write_export
 from rlhf.export.row import ExportReference, ExportRow, ExportSample, TrackVotes
@@ -69,7 +68,7 @@ def export_round(
         round=round,
         content_hash=manifest.content_hash,
         defaults={
-            "folder": str(folder.relative_to(settings.STORAGE_ROOT)),
+            "folder": folder,
             "manifest": asdict(manifest),
             "num_pairs": manifest.num_pairs,
             "rule": rule,
@@ -89,16 +88,21 @@ def export_round(
 
 def _freeze(
     round: Round, chosen: Mapping[int, Sample], reasons: Counter[str], rule: ExportRule
-) -> tuple[Manifest, Path]:
-    """The folder of a set, named by its content, and what it says of itself."""
+) -> tuple[Manifest, str]:
+    """What a set says of itself, and its folder, which is named by its content."""
     states = PreferencePair.objects.filter(pair__round=round).values_list("joint_state", flat=True)
-    parent = settings.STORAGE_ROOT / "exports" / f"round-{round.pk}"
-    pending = parent / f"pending-{uuid4().hex}"
-    rows = _export_rows(chosen)
-    manifest = write_export(pending, rows, joint_states=Counter(states), reasons=reasons, rule=rule)
-    folder: Path = parent / manifest.content_hash[:16]
-    publish(pending, folder)
+    storage = site_storage()
+    with storage.workspace() as workspace, ExitStack() as held:
+        rows = _export_rows(chosen, lambda path, sha256: _media(path, sha256, held))
+        pending = workspace / "set"
+        manifest = write_export(pending, rows, joint_states=Counter(states), reasons=reasons, rule=rule)
+        folder = f"exports/round-{round.pk}/{manifest.content_hash[:16]}"
+        storage.put_folder(pending, folder, last=Manifest.file_name)
     return manifest, folder
+
+
+#: Gives a stored file, by its path and hash, on this machine.
+Fetch = Callable[[str, str], MediaFile]
 
 
 #: What a row is made of; the rest of these tables would take longer to read than all of it.
@@ -111,7 +115,7 @@ _OF_PAIR = (
 _OF_TRACK = ("pair", "track", "verdict", "posterior", "votes")
 
 
-def _export_rows(chosen: Mapping[int, Sample]) -> Iterator[ExportRow]:
+def _export_rows(chosen: Mapping[int, Sample], fetch: Fetch) -> Iterator[ExportRow]:
     pairs = PreferencePair.objects.filter(pk__in=chosen).select_related("pair__first", "pair__second")
     shown = InstanceReference.objects.exclude(position=None).select_related("reference").order_by("position")
     # Not joined, what pairs have in common is read once; and it is put into words once.
@@ -121,7 +125,7 @@ def _export_rows(chosen: Mapping[int, Sample]) -> Iterator[ExportRow]:
         Prefetch("pair__instance__places", shown, to_attr="shown_places"),
         "pair__first__model_version",
     )
-    of_instance = lru_cache(1_000)(_of_instance)
+    of_instance = lru_cache(1_000)(partial(_of_instance, fetch=fetch))
     for preference in pairs.only(*_OF_PAIR).order_by("pair_id").iterator(chunk_size=1_000):
         pair = preference.pair
         samples = (pair.first, pair.second)
@@ -129,8 +133,8 @@ def _export_rows(chosen: Mapping[int, Sample]) -> Iterator[ExportRow]:
         decided = pair.decided  # type: ignore[attr-defined]
         yield ExportRow(
             pair_id=pair.pk,
-            chosen=_export_sample(best),
-            rejected=_export_sample(worst),
+            chosen=_export_sample(best, fetch),
+            rejected=_export_sample(worst, fetch),
             tracks={Track(consensus.track): _track_votes(consensus) for consensus in decided},
             model_version=pair.first.model_version.name,
             is_simulated=preference.is_simulated,
@@ -138,12 +142,12 @@ def _export_rows(chosen: Mapping[int, Sample]) -> Iterator[ExportRow]:
         )
 
 
-def _of_instance(instance: Instance) -> dict[str, Any]:
+def _of_instance(instance: Instance, fetch: Fetch) -> dict[str, Any]:
     """The columns that all pairs of an instance share."""
     return {
         "id_group": instance.group.pseudonym,
         "references": tuple(
-            ExportReference(_media(place.shown.path, place.shown.sha256), place.shown.modality)
+            ExportReference(fetch(place.shown.path, place.shown.sha256), place.shown.modality)
             for place in instance.shown_places  # type: ignore[attr-defined]
         ),
         "differential_prompt": instance.prompt.text,
@@ -160,9 +164,17 @@ def _track_votes(consensus: Consensus) -> TrackVotes:
     )
 
 
-def _export_sample(sample: VideoSample) -> ExportSample:
-    return ExportSample(_media(sample.path, sample.sha256), sample.seed)
+def _export_sample(sample: VideoSample, fetch: Fetch) -> ExportSample:
+    return ExportSample(fetch(sample.path, sample.sha256), sample.seed)
 
 
-def _media(path: str, sha256: str) -> MediaFile:
-    return MediaFile(settings.STORAGE_ROOT / path, sha256)
+def _media(path: str, sha256: str, held: ExitStack) -> MediaFile:
+    """A stored file, on this machine until the set is written, which looks at its hash.
+
+    Raises:
+        FrozenSetError: it is missing.
+    """
+    try:
+        return MediaFile(held.enter_context(site_storage().local(path)), sha256)
+    except FileNotFoundError:
+        raise FrozenSetError(f"{path} is missing; import it again, or leave out what shows it") from None

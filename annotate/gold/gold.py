@@ -20,6 +20,7 @@ from annotate.database import clock
 from annotate.gold.queries import slots_to_repeat
 from annotate.models import GoldKind, GoldPair, Instance, Round, Slot, Use, User, VideoPair, VideoSample
 from annotate.people.queries import usable_references
+from annotate.storage.opening import site_storage
 from generator.media.display_copies import Frames, bend, write_display_copy
 from generator.media.video import probe
 from rlhf.records import Track, Verdict
@@ -231,9 +232,10 @@ def _store(
 def _write(round: Round, source: VideoSample, change: Change | None, digest: str) -> dict[str, Any]:
     """The columns of the new file. Nobody trains on it, so it is its own display copy."""
     path = f"gold/round-{round.pk}/{digest[:32]}.mp4"
-    file = settings.STORAGE_ROOT / path
-    write_display_copy(settings.STORAGE_ROOT / source.path, file, name=digest, change=change)
-    facts = probe(file)
+    storage = site_storage()
+    with storage.local(source.path) as video, storage.writing(path) as copy:
+        write_display_copy(video, copy, name=digest, change=change)
+        facts = probe(copy)
     known = ("width", "height", "num_frames", "fps", "size_bytes")
     shown = {name: getattr(facts, name) for name in known}
     return {"path": path, "shown_path": path, "sha256": facts.sha256, "facts": shown}

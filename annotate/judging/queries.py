@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Count, Exists, Model, OuterRef, Q, QuerySet
+from django.db.models import Count, DurationField, Exists, ExpressionWrapper, F, Model, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
+from django_stubs_ext import WithAnnotations
 
 from annotate.database.statements import first_row, rows
 from annotate.models import Disqualification, Judgment, Round, Slot, Use, User, VideoPair
@@ -71,10 +72,17 @@ def may_be_shown(pair: str) -> Q:
     return agreed
 
 
-def held_slot(annotator: User, lease: UUID) -> Slot | None:
+class _Held(TypedDict):
+    #: Of its lease, by the database's clock.
+    time_left: timedelta
+
+
+def held_slot(annotator: User, lease: UUID) -> WithAnnotations[Slot, _Held] | None:
     """A slot by its lease while its media may be looked at: until the lease runs out."""
+    left = ExpressionWrapper(F("lease_expires_at") - Now(), DurationField())
     return (
-        Slot.objects.filter(annotator=annotator, lease=lease, lease_expires_at__gte=Now())
+        Slot.objects.annotate(time_left=left)
+        .filter(annotator=annotator, lease=lease, lease_expires_at__gte=Now())
         .filter(may_be_shown("pair"))
         .select_related("pair__first", "pair__second", "pair__instance__prompt")
         .first()

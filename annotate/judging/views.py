@@ -7,12 +7,12 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils.html import format_html
 
-from annotate.core.files import media_view, requester, stored_file
+from annotate.core.files import Lease, media_view, requester, stored_file
 from annotate.database import moments
 from annotate.gold.qualification_queries import standing_of
 from annotate.judging import queries as judging_queries
@@ -123,4 +123,7 @@ def media_url(lease: UUID, name: str) -> str:
 @media_view
 def leased_media(request: HttpRequest, lease: UUID, name: str) -> HttpResponseBase:
     slot = judging_queries.held_slot(requester(request), lease)
-    return stored_file(request, shown_file(slot, name) if slot else None)
+    if slot is None:
+        raise Http404
+    time_left = int(slot.time_left.total_seconds())
+    return stored_file(request, shown_file(slot, name), Lease(f"{lease}/{name}", time_left))

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -26,6 +27,7 @@ from annotate.jobs.queue import Queue
 from annotate.models import MAX_ATTEMPTS, Curation, IdentityGroup, Reference
 from annotate.people.filtering import judge_person
 from annotate.people.queries import annotation_path, open_references
+from annotate.storage.opening import site_storage
 from generator.curation.annotation import Box, ClipAnnotation, save_annotation
 from generator.curation.curate import annotate_media
 from generator.curation.detection import Detectors
@@ -65,13 +67,15 @@ def curate_reference(reference_id: int) -> bool:
     logger.debug("begins reference %s", reference.pk)
     try:
         with renewing(lambda: QUEUE.renew(reference.pk, worker), RENEW_S):
-            annotation = _annotate(reference)
-            save_annotation(annotation_path(reference), annotation)
+            with site_storage().local(reference.path) as path:
+                annotation, quality = _annotate(reference, path)
+            with site_storage().writing(annotation_path(reference)) as record:
+                save_annotation(record, annotation)
     except (ValueError, OSError, ImportError) as error:
         line = " ".join(str(error).split()) or type(error).__name__
         patiently(lambda: _end_failed(reference, worker, line))
     else:
-        patiently(lambda: _end_done(reference, worker, annotation))
+        patiently(lambda: _end_done(reference, worker, annotation, quality))
     return True
 
 
@@ -81,14 +85,15 @@ def _detectors() -> Detectors:
     return load_detectors(settings.DETECTORS)
 
 
-def _annotate(reference: Reference) -> ClipAnnotation:
-    path = settings.STORAGE_ROOT / reference.path
+def _annotate(reference: Reference, path: Path) -> tuple[ClipAnnotation, dict[str, Any]]:
+    """What is seen in a reference, and the columns of its quality."""
     truth = reference.group.truth
     if truth is None:
-        return annotate_media(path, _detectors(), settings.CURATION)
-    return annotate_portrait(
-        path, identity_seed=truth["identity_seed"], name=reference.source_name, humans=_detectors().humans
-    )
+        annotation = annotate_media(path, _detectors(), settings.CURATION)
+    else:
+        seed, humans = truth["identity_seed"], _detectors().humans
+        annotation = annotate_portrait(path, identity_seed=seed, name=reference.source_name, humans=humans)
+    return annotation, {"measures": asdict(measure(annotation)), "fingerprint": fingerprint(path)}
 
 
 def _end_failed(reference: Reference, worker: UUID, line: str) -> None:
@@ -98,17 +103,16 @@ def _end_failed(reference: Reference, worker: UUID, line: str) -> None:
 
 
 @transaction.atomic
-def _end_done(reference: Reference, worker: UUID, annotation: ClipAnnotation) -> None:
+def _end_done(
+    reference: Reference, worker: UUID, annotation: ClipAnnotation, quality: dict[str, Any]
+) -> None:
     """Two references of a person end one after the other (its row is locked), so the last one sees both."""
     group = IdentityGroup.objects.select_for_update().get(pk=reference.group_id)
     done = QUEUE.mine(reference.pk, worker).update(
         curation=Curation.DONE,
         curation_error="",
         curation_worker=None,
-        quality={
-            "measures": asdict(measure(annotation)),
-            "fingerprint": fingerprint(settings.STORAGE_ROOT / reference.path),
-        },
+        quality=quality,
         boxes=_unified_boxes(annotation),
     )
     if done:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from django.conf import settings
 from django.db import transaction
 
 from annotate.core.audit import record_event
@@ -23,11 +21,12 @@ from annotate.models import (
     Reference,
     is_pseudonym,
 )
-from annotate.people.identities import media_columns
+from annotate.people.identities import media_columns, store_poster
 from annotate.people.instances import crop_columns, crop_path
 from annotate.people.people import state_consent
 from annotate.people.prompt_reader_queries import Readers, readers_in_use
 from annotate.privacy.consent_queries import today
+from annotate.storage.opening import site_storage
 from generator.curation.annotation import ANNOTATION_NAME, load_annotation
 from generator.curation.card import USES
 from generator.curation.folder import RejectedFile
@@ -35,8 +34,7 @@ from generator.dataset.read import read_dataset
 from generator.dataset.rows import InstanceRow, PersonRow, PlaceRow, ReferenceRow
 from generator.frozen_set import copy_media
 from generator.media.formats import MediaError, RejectReason
-from generator.media.photo import write_photo
-from generator.media.video import probe, read_clip
+from generator.media.video import probe
 
 
 @dataclass
@@ -126,11 +124,11 @@ def _take_reference(group: IdentityGroup, row: ReferenceRow, report: DatasetRepo
         detail = f"is here already as another file, made from the same {row.source_name}"
         report.left_out.append(RejectedFile(row.file.name, RejectReason.DUPLICATE, detail))
         return
-    folder = Path("references") / uuid4().hex
+    folder = f"references/{uuid4().hex}"
     try:
         values = _store_media(row, folder)
     except MediaError as problem:
-        shutil.rmtree(settings.STORAGE_ROOT / folder)
+        site_storage().remove_folder(folder)
         report.left_out.append(RejectedFile(row.file.name, problem.reason, problem.detail))
         return
     reference = Reference.objects.create(
@@ -154,24 +152,25 @@ def _take_reference(group: IdentityGroup, row: ReferenceRow, report: DatasetRepo
     report.new["references"] += 1
 
 
-def _store_media(row: ReferenceRow, folder: Path) -> dict[str, Any]:
+def _store_media(row: ReferenceRow, folder: str) -> dict[str, Any]:
     """Copy a reference's files as they are, and check that they are what the row says.
 
     Raises:
         MediaError: they are missing, altered or not readable.
     """
-    (settings.STORAGE_ROOT / folder).mkdir(parents=True)
-    path = folder / f"media{row.file.path.suffix}"
-    file = settings.STORAGE_ROOT / path
-    copy_media(row.file, file)
-    facts = probe(file)
-    if (facts.width, facts.height, facts.num_frames) != (row.width, row.height, row.num_frames):
-        size = f"{facts.num_frames} frames of {facts.width}x{facts.height}"
-        raise MediaError(RejectReason.ALTERED, f"has {size}, not what the dataset says")
-    if row.annotation is not None:
-        copy_media(row.annotation, file.with_name(ANNOTATION_NAME))
-        _expect_annotation(file.with_name(ANNOTATION_NAME), row)
-    return media_columns(path, facts) | {"fps": row.fps}
+    path = f"{folder}/media{row.file.path.suffix}"
+    storage = site_storage()
+    with storage.writing(path) as file:
+        copy_media(row.file, file)
+        facts = probe(file)
+        if (facts.width, facts.height, facts.num_frames) != (row.width, row.height, row.num_frames):
+            size = f"{facts.num_frames} frames of {facts.width}x{facts.height}"
+            raise MediaError(RejectReason.ALTERED, f"has {size}, not what the dataset says")
+        if row.annotation is not None:
+            with storage.writing(f"{folder}/{ANNOTATION_NAME}") as annotation:
+                copy_media(row.annotation, annotation)
+                _expect_annotation(annotation, row)
+        return media_columns(Path(path), file, facts) | {"fps": row.fps}
 
 
 def _expect_annotation(path: Path, row: ReferenceRow) -> None:
@@ -211,9 +210,9 @@ def _take_place(reference: Reference, row: PlaceRow) -> InstanceReference:
     if row.recipe is None:
         return InstanceReference(reference=reference)
     path = crop_path(reference, row.recipe)
-    file = settings.STORAGE_ROOT / path
-    copy_media(row.file, file)
-    write_photo(file.with_suffix(".jpg"), read_clip(file, max_frames=1).frames[0])
+    with site_storage().writing(str(path)) as file:
+        copy_media(row.file, file)
+        store_poster(path.with_suffix(".jpg"), file)
     return InstanceReference(reference=reference, **crop_columns(row.recipe, path, row.file.sha256))
 
 

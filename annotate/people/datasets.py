@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Collate
 
 from annotate.models import DifferentialPrompt, IdentityGroup, Instance, InstanceReference, Reference, Use
 from annotate.people.queries import annotation_path, usable_references
 from annotate.privacy.consent_queries import given, refusal
+from annotate.storage.opening import site_storage
 from generator.curation.augmentation import Recipe
 from generator.dataset.manifest import Manifest
 from generator.dataset.rows import InstanceRow, PersonRow, PlaceRow, PromptRow, ReferenceRow
@@ -51,13 +52,14 @@ def export_dataset(
         "rejected references": references.count() - usable.count(),
         "instances of rejected references": instances.count() - whole.count(),
     }
-    return write_dataset(
-        folder,
-        _person_rows(people),
-        _reference_rows(usable),
-        _instance_rows(whole),
-        left_out={reason: count for reason, count in left_out.items() if count},
-    )
+    with ExitStack() as held:
+        return write_dataset(
+            folder,
+            _person_rows(people),
+            _reference_rows(usable, held),
+            _instance_rows(whole, held),
+            left_out={reason: count for reason, count in left_out.items() if count},
+        )
 
 
 def _in_order(rows: QuerySet[Any], prefix: str, *last: str) -> Iterator[Any]:
@@ -79,13 +81,12 @@ def _person_rows(people: QuerySet[IdentityGroup]) -> Iterator[PersonRow]:
         )
 
 
-def _reference_rows(references: QuerySet[Reference]) -> Iterator[ReferenceRow]:
+def _reference_rows(references: QuerySet[Reference], held: ExitStack) -> Iterator[ReferenceRow]:
     for item in _in_order(references.select_related("group"), "group__", "sha256"):
-        annotation = annotation_path(item)
         yield ReferenceRow(
             source=item.group.source,
             person=item.group.pseudonym,
-            file=_file(item),
+            file=_file(item, held),
             kind=item.modality,
             source_name=_source_name(item),
             source_sha256=item.source_sha256,
@@ -99,7 +100,7 @@ def _reference_rows(references: QuerySet[Reference]) -> Iterator[ReferenceRow]:
             facts=item.facts,
             boxes=item.boxes,
             quality=item.quality,
-            annotation=MediaFile(annotation, file_sha256(annotation)) if annotation.is_file() else None,
+            annotation=_annotation(item, held),
         )
 
 
@@ -110,7 +111,7 @@ def _source_name(item: Reference) -> str:
     return f"{item.source_sha256[:16]}{Path(item.source_name).suffix.lower()}"
 
 
-def _instance_rows(instances: QuerySet[Instance]) -> Iterator[InstanceRow]:
+def _instance_rows(instances: QuerySet[Instance], held: ExitStack) -> Iterator[InstanceRow]:
     wanted = instances.select_related("group", "prompt").prefetch_related("places__reference")
     for instance in _in_order(wanted, "group__", "digest"):
         places = sorted(instance.places.all(), key=lambda place: (place.position is None, place.position))
@@ -119,15 +120,23 @@ def _instance_rows(instances: QuerySet[Instance]) -> Iterator[InstanceRow]:
             person=instance.group.pseudonym,
             split=instance.group.split,
             instance_id=instance.digest,
-            references=tuple(_place_row(place) for place in places if place.position is not None),
-            target=next((_file(place.reference) for place in places if place.position is None), None),
+            references=tuple(_place_row(place, held) for place in places if place.position is not None),
+            target=next((_file(place.reference, held) for place in places if place.position is None), None),
             prompts=tuple(map(_prompt_row, reversed(instance.prompt.versions))),
         )
 
 
-def _place_row(place: InstanceReference) -> PlaceRow:
+def _annotation(item: Reference, held: ExitStack) -> MediaFile | None:
+    try:
+        record = held.enter_context(site_storage().local(annotation_path(item)))
+    except FileNotFoundError:
+        return None
+    return MediaFile(record, file_sha256(record))
+
+
+def _place_row(place: InstanceReference, held: ExitStack) -> PlaceRow:
     recipe = None if place.recipe is None else Recipe.from_json(place.recipe)
-    return PlaceRow(_file(place.shown), place.shown.modality, place.reference.sha256, recipe)
+    return PlaceRow(_file(place.shown, held), place.shown.modality, place.reference.sha256, recipe)
 
 
 def _prompt_row(prompt: DifferentialPrompt) -> PromptRow:
@@ -135,5 +144,6 @@ def _prompt_row(prompt: DifferentialPrompt) -> PromptRow:
     return PromptRow(prompt.text, prompt.method, elements)
 
 
-def _file(item: Reference | InstanceReference) -> MediaFile:
-    return MediaFile(settings.STORAGE_ROOT / item.path, item.sha256)
+def _file(item: Reference | InstanceReference, held: ExitStack) -> MediaFile:
+    """A stored file, on this machine until the dataset is written."""
+    return MediaFile(held.enter_context(site_storage().local(item.path)), item.sha256)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from annotate.core.audit import record_event
 from annotate.models import IdentityGroup, Reference
 from annotate.people.people import PORTRAIT_WORLD, state_consent
+from annotate.storage.opening import site_storage
 from generator.curation.card import CARD_NAME, USES, IdentityCard
 from generator.curation.folder import Person, PersonFile, RejectedFile, scan_people
 from generator.curation.shots import SHOT_SIDE, find_shots
@@ -146,7 +145,7 @@ def _import_file(group: IdentityGroup, file: PersonFile) -> int:
     Raises:
         MediaError: not readable to its end, or the same as another reference of this person once stored.
     """
-    copies = _stored_copies(file, has_cuts=not group.is_synthetic)
+    shots = _store_shots(file, has_cuts=not group.is_synthetic)
     references = [
         Reference(
             group=group,
@@ -154,39 +153,35 @@ def _import_file(group: IdentityGroup, file: PersonFile) -> int:
             source_name=file.name,
             source_sha256=file.facts.sha256,
             shot=number,
-            sha256=facts.sha256,
-            **media_columns(path, facts),
+            **columns,
             facts={name: value for name, value in asdict(file.facts).items() if name != "sha256"},
             elements=dict(file.elements) if file.elements else None,
         )
-        for number, (path, facts) in enumerate(copies)
+        for number, columns in enumerate(shots)
     ]
     try:
         with transaction.atomic():
             Reference.objects.bulk_create(references)
     except IntegrityError:
-        for path, _ in copies:
-            shutil.rmtree(settings.STORAGE_ROOT / path.parent)
-        twins = group.references.filter(sha256__in=[facts.sha256 for _, facts in copies])
+        for columns in shots:
+            site_storage().remove_folder(str(Path(columns["path"]).parent))
+        twins = group.references.filter(sha256__in=[columns["sha256"] for columns in shots])
         names = ", ".join(twins.values_list("source_name", flat=True)) or file.name
         raise MediaError(RejectReason.DUPLICATE, f"shows the same as {names}, pixel by pixel") from None
     return len(references)
 
 
-def _stored_copies(file: PersonFile, *, has_cuts: bool) -> list[tuple[Path, MediaFacts]]:
-    """The normalised file, or where it has cuts each of its shots: (path below the storage root, facts)."""
-    whole = _new_path(file.facts)
-    facts = normalise(file.path, settings.STORAGE_ROOT / whole)
-    shots = _shots(settings.STORAGE_ROOT / whole) if file.kind.is_clip and has_cuts else ()
-    if len(shots) < 2:
-        return [(whole, facts)]
-    paths = [_new_path(file.facts) for _ in shots]
-    targets = [
-        (settings.STORAGE_ROOT / path, end - start) for path, (start, end) in zip(paths, shots, strict=True)
-    ]
-    copies = list(zip(paths, normalise_shots(file.path, targets), strict=True))
-    shutil.rmtree(settings.STORAGE_ROOT / whole.parent)
-    return copies
+def _store_shots(file: PersonFile, *, has_cuts: bool) -> list[dict[str, Any]]:
+    """Store the normalised file, or where it has cuts each of its shots; returns columns of their rows."""
+    with site_storage().workspace() as folder:
+        whole = folder / f"media{file.facts.normal_suffix}"
+        facts = normalise(file.path, whole)
+        shots = _shots(whole) if file.kind.is_clip and has_cuts else ()
+        if len(shots) < 2:
+            return [_store_shot(whole, facts)]
+        targets = [(folder / f"{number}.mp4", end - start) for number, (start, end) in enumerate(shots)]
+        copies = normalise_shots(file.path, targets)
+        return [_store_shot(place, facts) for (place, _), facts in zip(targets, copies, strict=True)]
 
 
 def _shots(clip: Path) -> tuple[tuple[int, int], ...]:
@@ -194,17 +189,21 @@ def _shots(clip: Path) -> tuple[tuple[int, int], ...]:
         return find_shots(decoder.upright_rgb(frame, fit(decoder.size, SHOT_SIDE)) for frame in decoder)
 
 
-def _new_path(facts: MediaFacts) -> Path:
-    # A random name: neither a page nor an address can tell whose file it is, or what it was called.
-    folder = Path("references") / uuid4().hex
-    (settings.STORAGE_ROOT / folder).mkdir(parents=True)
-    return folder / f"media{facts.normal_suffix}"
+def _store_shot(file: Path, facts: MediaFacts) -> dict[str, Any]:
+    """Under a random name: no page or address tells whose it is."""
+    path = Path("references") / uuid4().hex / f"media{file.suffix}"
+    site_storage().put(str(path), file)
+    return {"sha256": facts.sha256, **media_columns(path, file, facts)}
 
 
-def media_columns(path: Path, facts: MediaFacts) -> dict[str, Any]:
-    """Columns of a reference that say where its file lies and how large it is. Its poster is written, too."""
+def media_columns(path: Path, file: Path, facts: MediaFacts) -> dict[str, Any]:
+    """Columns of a reference that say where its file lies and how large it is. Its poster is stored, too."""
     poster = path.with_name("poster.jpg")
-    frames = read_clip(settings.STORAGE_ROOT / path, max_frames=1).frames
-    write_photo(settings.STORAGE_ROOT / poster, frames[0])
+    store_poster(poster, file)
     sizes = {name: getattr(facts, name) for name in ("width", "height", "num_frames", "fps", "size_bytes")}
     return {"path": str(path), "poster": str(poster), **sizes}
+
+
+def store_poster(path: Path, file: Path) -> None:
+    with site_storage().writing(str(path)) as poster:
+        write_photo(poster, read_clip(file, max_frames=1).frames[0])

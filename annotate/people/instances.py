@@ -9,17 +9,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
 from annotate.models import DifferentialPrompt, IdentityGroup, Instance, InstanceReference, Reference
 from annotate.people.prompt_reader_queries import readers_in_use
-from annotate.people.queries import accepted, annotation_path, primary_of, usable_references
+from annotate.people.queries import accepted, primary_of, read_annotation, usable_references
 from annotate.privacy.consent_queries import may_be_drawn, who_may_not_be_drawn
-from generator.curation.annotation import ClipAnnotation, load_annotation
+from annotate.storage.opening import site_storage
+from generator.curation.annotation import ClipAnnotation
 from generator.curation.augmentation import Recipe, apply_recipe, possible_kinds
-from generator.files import file_sha256
 from generator.instances import Draw, Vocabulary, draw_crops, draw_instances, draw_observed
 from generator.media.encoder import write_clip
 from generator.media.photo import write_photo
@@ -164,12 +163,12 @@ def plan_instances(
 
 def _annotations(references: dict[str, Reference]) -> dict[str, ClipAnnotation]:
     """Of the curated references out of which something can be cut."""
-    return {
-        name: annotation
-        for name, reference in references.items()
-        if (path := annotation_path(reference)).exists()
-        and possible_kinds(annotation := load_annotation(path))
-    }
+    found = {}
+    for name, reference in references.items():
+        annotation = read_annotation(reference)
+        if annotation is not None and possible_kinds(annotation):
+            found[name] = annotation
+    return found
 
 
 def store_instance(planned: Planned, digest: str, method: str) -> bool:
@@ -216,15 +215,18 @@ def crop_path(reference: Reference, recipe: Recipe) -> Path:
 
 def _cut(reference: Reference, recipe: Recipe) -> dict[str, Any]:
     path = crop_path(reference, recipe)
-    file = settings.STORAGE_ROOT / path
-    if not file.exists():
-        frames = apply_recipe(recipe, settings.STORAGE_ROOT / reference.path)
-        write_photo(file.with_suffix(".jpg"), frames[0])
-        if recipe.kind.is_clip:
-            write_clip(file, frames, reference.fps)
-        else:
-            write_photo(file, frames[0])
-    return crop_columns(recipe, path, file_sha256(file))
+    storage = site_storage()
+    if not storage.exists(str(path)):
+        with storage.local(reference.path) as whole:
+            frames = apply_recipe(recipe, whole)
+        with storage.writing(str(path.with_suffix(".jpg"))) as poster:
+            write_photo(poster, frames[0])
+        with storage.writing(str(path)) as crop:
+            if recipe.kind.is_clip:
+                write_clip(crop, frames, reference.fps)
+            else:
+                write_photo(crop, frames[0])
+    return crop_columns(recipe, path, storage.sha256(str(path)))
 
 
 def crop_columns(recipe: Recipe, path: Path, sha256: str) -> dict[str, Any]:

@@ -12,27 +12,31 @@ from django.db.models import QuerySet
 from tokenizers import Tokenizer
 
 from annotate.models import Instance, ModelState, ModelVersion
+from annotate.storage.opening import site_storage
 from generator.prompts.limit import find_limit
 from generator.prompts.reading import PromptReader, Reading, look_at
 
 
-def tokenizer_path(sha256: str) -> Path:
+def tokenizer_path(sha256: str) -> str:
     """Where a tokenizer lies in the storage, so that the web need not see the model's folder."""
-    return Path("tokenizers") / f"{sha256}.json"
+    return f"tokenizers/{sha256}.json"
 
 
 def reader_of(version: ModelVersion) -> PromptReader | None:
     """What counts prompts as this version reads them; None where its tokenizer was never seen."""
     if version.max_tokens is None:
         return None
-    file = settings.STORAGE_ROOT / tokenizer_path(version.tokenizer_sha256)
-    return _load(str(file), version.max_tokens) if file.is_file() else None
+    try:
+        return _load(version.tokenizer_sha256, version.max_tokens)
+    except FileNotFoundError:
+        return None
 
 
 @lru_cache(maxsize=4)
-def _load(file: str, limit: int) -> PromptReader:
+def _load(sha256: str, limit: int) -> PromptReader:
     """Kept by the process: the tokenizer of a large model takes half a second and 340 MB."""
-    return PromptReader.of_tokenizer(Tokenizer.from_file(file), limit)
+    with site_storage().local(tokenizer_path(sha256)) as file:
+        return PromptReader.of_tokenizer(Tokenizer.from_file(str(file)), limit)
 
 
 @lru_cache(maxsize=1)

@@ -31,7 +31,8 @@ from annotate.models import (
     User,
 )
 from annotate.privacy.consent_queries import Consent, given, with_consent
-from generator.curation.annotation import ANNOTATION_NAME
+from annotate.storage.opening import site_storage
+from generator.curation.annotation import ANNOTATION_NAME, ClipAnnotation, load_annotation
 from generator.curation.explanation import explain
 from generator.curation.filters import Measures, Thresholds
 from generator.curation.primary import PrimaryRating, rate_primary
@@ -66,10 +67,17 @@ def thresholds_now() -> Thresholds:
     return Thresholds(**applied.values) if applied else settings.THRESHOLDS
 
 
-def annotation_path(reference: Reference) -> Path:
+def annotation_path(reference: Reference) -> str:
     """What detectors saw of it, beside its media."""
-    media: Path = settings.STORAGE_ROOT / reference.path
-    return media.with_name(ANNOTATION_NAME)
+    return str(Path(reference.path).with_name(ANNOTATION_NAME))
+
+
+def read_annotation(reference: Reference) -> ClipAnnotation | None:
+    try:
+        with site_storage().local(annotation_path(reference)) as record:
+            return load_annotation(record)
+    except FileNotFoundError:
+        return None
 
 
 def measures_of(reference: Reference) -> Measures | None:

@@ -20,7 +20,7 @@ from annotate.people import people
 from annotate.people import queries as curation_queries
 from annotate.people.curation import queue_curation
 from annotate.people.tasks import send_curations
-from generator.curation.annotation import ClipAnnotation, load_annotation
+from generator.curation.annotation import ClipAnnotation
 from generator.curation.filters import Thresholds
 from generator.curation.people import find_people
 from generator.media.formats import RejectReason
@@ -94,8 +94,7 @@ def _card(reference: Reference, is_usable: bool, thresholds: Thresholds) -> dict
 
 
 def _annotation(reference: Reference) -> ClipAnnotation | None:
-    path = curation_queries.annotation_path(reference)
-    return load_annotation(path) if reference.curation == Curation.DONE and path.is_file() else None
+    return curation_queries.read_annotation(reference) if reference.curation == Curation.DONE else None
 
 
 def _curves(annotation: ClipAnnotation) -> list[Plot]:

@@ -36,6 +36,7 @@ from annotate.models.personal_data import OUT_OF_REACH, ROWS, pairs_of, samples_
 from annotate.privacy.file_removal import carry_out, remove_after_commit
 from annotate.privacy.personal_data_queries import Located
 from annotate.privacy.traces import STRUCK
+from annotate.storage.leased_copies import LEASED
 
 #: What exports and files of judgments say of themselves afterwards.
 WITHDRAWN = "a person's data were erased"
@@ -127,7 +128,8 @@ def _erase(group: IdentityGroup) -> Erasure:
     inside = tuple(f"{folder}/" for folder in person.folders)
     remove_after_commit(
         (path for path in person.files if not path.startswith(inside)),
-        person.folders,
+        # Copies for leases say of nobody whose they are; they are made again for whoever still looks.
+        [*person.folders, LEASED],
         person.records,
         erasure=erasure,
     )

@@ -7,17 +7,15 @@ once the rows are gone for good.
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from django.conf import settings
 from django.db import transaction
 
 from annotate.models import Erasure, FileRemoval
 from annotate.privacy.removal_queries import claimed_removals
 from annotate.privacy.traces import Traces, strike_out
+from annotate.storage.opening import site_storage
 
 logger = logging.getLogger(__name__)
 
@@ -85,10 +83,9 @@ def carry_out(erasure: Erasure | None = None) -> Removed:
 
 
 def _do(removal: FileRemoval) -> None:
-    path: Path = settings.STORAGE_ROOT / removal.path
     if removal.traces is not None:
-        strike_out(path, Traces.from_json(removal.traces))
-    elif not removal.is_folder:
-        path.unlink(missing_ok=True)
-    elif path.exists():
-        shutil.rmtree(path)
+        strike_out(removal.path, Traces.from_json(removal.traces))
+    elif removal.is_folder:
+        site_storage().remove_folder(removal.path)
+    else:
+        site_storage().remove([removal.path])

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from django.apps import apps
@@ -29,8 +27,9 @@ from annotate.models import (
     VideoSample,
 )
 from annotate.models.personal_data import COLUMNS, NOTES, ROWS, Text, pairs_of, samples_of
-from annotate.privacy.personal_file_queries import FILES, evaluation_files, instance_of, relative, stem_of
+from annotate.privacy.personal_file_queries import FILES, StoredFiles, evaluation_files, instance_of, stem_of
 from annotate.privacy.traces import Traces
+from annotate.storage.opening import site_storage
 from generator.frozen_set import MEDIA_FOLDER
 from rlhf.evaluation.benchmark.set import read_benchmark
 
@@ -48,6 +47,10 @@ class Located:
     """
 
     group: IdentityGroup
+
+    @cached_property
+    def stored(self) -> StoredFiles:
+        return StoredFiles()
 
     @cached_property
     def rows(self) -> dict[str, int]:
@@ -124,44 +127,39 @@ class Located:
     def run_folders(self) -> dict[str, Run | None]:
         """Every folder of a run, also one whose row never came."""
         rows = {run.folder: run for run in Run.objects.select_related("round")}
-        folders = (relative(path) for path in settings.STORAGE_ROOT.glob("runs/*/*") if path.is_dir())
+        parts = (path.split("/") for path in self.stored.below("runs"))
+        folders = {"/".join(names[:3]) for names in parts if len(names) > 3}
         return {folder: rows.get(folder) for folder in sorted(folders)}
 
     @cached_property
     def prompt_runs(self) -> list[str]:
         """Folders of runs in which models examined media of the person."""
-        return [
-            folder
-            for folder in self.run_folders
-            if _stage(folder) == Stage.PROMPTS
-            and self.group.pk in people_asked_about(settings.STORAGE_ROOT / folder)
-        ]
+        folders = (folder for folder in self.run_folders if _stage(folder) == Stage.PROMPTS)
+        return [folder for folder in folders if self.group.pk in people_asked_about(folder)]
 
     @cached_property
     def evaluated(self) -> dict[str, frozenset[str]]:
         """Folders of evaluations that asked for this person, and under which ids of instances."""
         own = frozenset(str(pk) for pk in self.group.instances.values_list("pk", flat=True))
         folders = (folder for folder in self.run_folders if _stage(folder) == Stage.EVALUATE)
-        return {
-            folder: ids for folder in folders if (ids := self._ids_in(settings.STORAGE_ROOT / folder, own))
-        }
+        return {folder: ids for folder in folders if (ids := self._ids_in(folder, own))}
 
-    def _ids_in(self, folder: Path, own: frozenset[str]) -> frozenset[str]:
-        request = _json(folder / "request.json")
+    def _ids_in(self, folder: str, own: frozenset[str]) -> frozenset[str]:
+        request = _json(f"{folder}/request.json")
         named = request.get("set", {})
         if "path" not in named:
             asked = {str(instance.get("instance_id")) for instance in request.get("instances", [])}
-            return own & (asked | {instance_of(path) for path in evaluation_files(folder)})
+            return own & (asked | {instance_of(path) for path in evaluation_files(folder, self.stored)})
         ids = {
             str(video["instance_id"])
             for video in self._result(folder).get("videos", [])
             if video.get("identity") in self.identities
         }
-        return frozenset(ids | self._ids_in_set((folder / named["path"]).resolve()))
+        return frozenset(ids | self._ids_in_set((settings.STORAGE_ROOT / folder / named["path"]).resolve()))
 
-    def _result(self, folder: Path) -> dict[str, Any]:
-        run = self.run_folders[relative(folder)]
-        return (run.result if run else None) or _json(folder / "result.json")
+    def _result(self, folder: str) -> dict[str, Any]:
+        run = self.run_folders[folder]
+        return (run.result if run else None) or _json(f"{folder}/result.json")
 
     def _ids_in_set(self, folder: Path) -> set[str]:
         try:
@@ -189,15 +187,16 @@ class Located:
         records: dict[str, Traces] = {}
         for folder in self.run_folders.keys() - set(self.prompt_runs):
             traces = self.traces_in(folder)
-            for path in (settings.STORAGE_ROOT / folder).glob("*"):
-                if path.suffix in _RECORDS and path.is_file() and traces.struck(path) is not None:
-                    records[relative(path)] = traces
+            for path in self.stored.below(folder):
+                is_record = path.count("/") == 3 and Path(path).suffix in _RECORDS
+                if is_record and traces.struck_file(path) is not None:
+                    records[path] = traces
         return dict(sorted(records.items()))
 
     @cached_property
     def sets(self) -> list[str]:
         """Benchmark sets, datasets and whatever else is frozen in the storage with a file of theirs."""
-        return sorted(_sets_with(self.hashes))
+        return sorted(_sets_with(self.hashes, self.stored))
 
     @property
     def sets_elsewhere(self) -> list[str]:
@@ -208,12 +207,13 @@ class Located:
     def files(self) -> list[str]:
         """Every file of theirs that is there, by the places of the list."""
         paths = {path for finder in FILES.values() for path in finder(self)}
-        return sorted(path for path in paths if (settings.STORAGE_ROOT / path).is_file())
+        return sorted(path for path in paths if path in self.stored)
 
     @cached_property
     def folders(self) -> list[str]:
+        """Folders that go as a whole."""
         folders = {*self.reference_folders, *self.export_folders, *self.caches, *self.prompt_runs, *self.sets}
-        return sorted(path for path in folders if (settings.STORAGE_ROOT / path).is_dir())
+        return sorted(path for path in folders if self.stored.below(path))
 
     @cached_property
     def runs_at_work(self) -> list[Run]:
@@ -244,22 +244,24 @@ class Located:
         return {column: count for column, count in counts.items() if count}
 
 
-def people_asked_about(folder: Path) -> set[int]:
+def people_asked_about(folder: str) -> set[int]:
     """The ids of the people that a run of prompts is about; nobody once its folder is gone."""
-    return {row["group"] for row in _json(folder / "plans.json").values()}
+    return {row["group"] for row in _json(f"{folder}/plans.json").values()}
 
 
-def _sets_with(hashes: set[str]) -> Iterator[str]:
+def _sets_with(hashes: set[str], stored: StoredFiles) -> set[str]:
     """Frozen sets name their media by content, wherever in the storage they were made."""
-    for path, folders, files in os.walk(settings.STORAGE_ROOT):
-        if Path(path).name == MEDIA_FOLDER and any(stem_of(Path(name)) in hashes for name in files):
-            yield relative(Path(path).parent)
-        folders[:] = [name for name in folders if name != "checkpoints"]
+    places = (PurePath(path) for path in stored.all)
+    return {
+        str(place.parent.parent)
+        for place in places
+        if place.parent.name == MEDIA_FOLDER and stem_of(place) in hashes and "checkpoints" not in place.parts
+    }
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _json(path: str) -> dict[str, Any]:
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return dict(json.loads(b"".join(site_storage().stream(path))))
     except FileNotFoundError:
         return {}
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
-
-from django.conf import settings
 
 from annotate.models import InstanceReference, Reference, StudyVideo
 from annotate.models.personal_data import pairs_of, samples_of
+from annotate.storage.opening import site_storage
 from generator.curation.annotation import ANNOTATION_NAME
 from rlhf.evaluation.report.tables import REPORT_FILE
 
@@ -17,23 +17,40 @@ if TYPE_CHECKING:
     from annotate.privacy.personal_data_queries import Located
 
 
-def relative(path: Path) -> str:
-    return str(path.relative_to(settings.STORAGE_ROOT))
+class StoredFiles:
+    """What is in the storage now, also half-written, by its folders."""
+
+    def __init__(self) -> None:
+        self.all = sorted(item.key for item in site_storage().list(with_partial=True))
+
+    def below(self, folder: str) -> list[str]:
+        """The files in a folder, at any depth."""
+        start = bisect_left(self.all, f"{folder}/")
+        return self.all[start : bisect_left(self.all, f"{folder}0", start)]  # "0" comes after "/"
+
+    def __contains__(self, path: str) -> bool:
+        place = bisect_left(self.all, path)
+        return self.all[place : place + 1] == [path]
 
 
-def stem_of(path: Path) -> str:
+def stem_of(path: PurePath) -> str:
     """The name that a file has, or will have: a half-written one begins with a dot and ends in more."""
     return path.name.removeprefix(".").partition(".")[0]
 
 
-def evaluation_files(folder: Path) -> list[Path]:
+def evaluation_files(folder: str, stored: StoredFiles) -> list[str]:
     """Videos of an evaluation, and what metrics said of each."""
-    return [path for path in [*folder.glob("*/*"), *folder.glob("scores/*/*")] if path.is_file()]
+    found = []
+    for path in stored.below(folder):
+        depth = path.removeprefix(f"{folder}/").split("/")
+        if len(depth) == 2 or (len(depth) == 3 and depth[0] == "scores"):
+            found.append(path)
+    return found
 
 
-def instance_of(path: Path) -> str:
+def instance_of(path: str) -> str:
     """Which instance a file of an evaluation is about: they are called `<instance>-<seed>`."""
-    return stem_of(path).rpartition("-")[0]
+    return stem_of(PurePath(path)).rpartition("-")[0]
 
 
 def _references(person: Located) -> Iterator[str]:
@@ -41,20 +58,20 @@ def _references(person: Located) -> Iterator[str]:
     crops = InstanceReference.objects.filter(reference__group=person.group).exclude(path="")
     for path, poster in [*paths, *crops.values_list("path", "poster")]:
         yield from (path, poster, str(Path(path).with_name(ANNOTATION_NAME)))
-    yield from _below(person.reference_folders)
+    yield from _below(person, person.reference_folders)
 
 
 def _videos(person: Located) -> Iterator[str]:
     yield from (path for _, path, _ in person.samples if path)
     ids = {str(pk) for pk, _, _ in person.samples}
-    yield from _named("runs/*/sample-*/samples/*", ids)
+    yield from _named(person, "sample-*/samples/*", ids)
 
 
 def _display_copies(person: Located) -> Iterator[str]:
     shown = samples_of(person.group).exclude(shown_path="")
     yield from shown.values_list("shown_path", flat=True)
     ids = {str(pk) for pk, _, _ in person.samples}
-    yield from _named("runs/*/sample-*/shown/*", ids)
+    yield from _named(person, "sample-*/shown/*", ids)
 
 
 def _gold(person: Located) -> Iterator[str]:
@@ -65,9 +82,7 @@ def _gold(person: Located) -> Iterator[str]:
 
 def _evaluations(person: Located) -> Iterator[str]:
     for folder, ids in person.evaluated.items():
-        for path in evaluation_files(settings.STORAGE_ROOT / folder):
-            if instance_of(path) in ids:
-                yield relative(path)
+        yield from (path for path in evaluation_files(folder, person.stored) if instance_of(path) in ids)
 
 
 def _studies(person: Located) -> Iterator[str]:
@@ -81,12 +96,13 @@ def _studies(person: Located) -> Iterator[str]:
 def _judgment_files(person: Located) -> Iterator[str]:
     yield from person.judgment_files.exclude(path="").values_list("path", flat=True)
     for file in person.judgment_files:
-        yield from map(relative, (settings.STORAGE_ROOT / "judgments").glob(f"pending-{file.pk}-*"))
+        begun = f"judgments/pending-{file.pk}-"
+        yield from (path for path in person.stored.below("judgments") if path.startswith(begun))
 
 
-def _below(folders: Iterable[str]) -> Iterator[str]:
+def _below(person: Located, folders: Iterable[str]) -> Iterator[str]:
     for folder in folders:
-        yield from map(relative, (settings.STORAGE_ROOT / folder).rglob("*"))
+        yield from person.stored.below(folder)
 
 
 #: How the files of each place are found, by its name; run records are struck, see `Located.records`.
@@ -94,18 +110,20 @@ FILES: Mapping[str, Callable[[Located], Iterator[str]]] = {
     "references": _references,
     "videos": _videos,
     "display copies": _display_copies,
-    "clips of trainings": lambda person: _named("runs/*/dpo-*/samples/*/*", person.pairs),
-    "caches of trainings": lambda person: _below(person.caches),
+    "clips of trainings": lambda person: _named(person, "dpo-*/samples/*/*", person.pairs),
+    "caches of trainings": lambda person: _below(person, person.caches),
     "evaluations": _evaluations,
     "reports": lambda person: (f"{folder}/{REPORT_FILE}" for folder in person.evaluated),
-    "prompt runs": lambda person: _below(person.prompt_runs),
+    "prompt runs": lambda person: _below(person, person.prompt_runs),
     "gold": _gold,
     "studies": _studies,
-    "exports": lambda person: _below(person.export_folders),
+    "exports": lambda person: _below(person, person.export_folders),
     "judgment files": _judgment_files,
-    "sets": lambda person: _below(person.sets),
+    "sets": lambda person: _below(person, person.sets),
 }
 
 
-def _named(pattern: str, ids: set[str]) -> Iterator[str]:
-    return (relative(path) for path in settings.STORAGE_ROOT.glob(pattern) if stem_of(path) in ids)
+def _named(person: Located, pattern: str, ids: set[str]) -> Iterator[str]:
+    """Files of runs that are named by one of these ids."""
+    paths = map(PurePath, person.stored.below("runs"))
+    return (str(path) for path in paths if path.match(f"runs/*/{pattern}") and stem_of(path) in ids)

@@ -6,10 +6,10 @@ import json
 import re
 from collections.abc import Iterable
 from functools import cached_property
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 
-from generator.files import replacing
+from annotate.storage.opening import site_storage
 from generator.validation import Stored, record
 
 #: In place of a line that said something of the person; lines are counted, so none is dropped.
@@ -80,20 +80,21 @@ class Traces(Stored):
     def strike_text(self, text: str) -> str:
         return "\n".join(STRUCK if self.are_in(line) else line for line in text.split("\n"))
 
-    def struck(self, path: Path) -> str | None:
-        """The file's text without this person; None where they are not in it, or there is no file.
+    def struck_file(self, key: str) -> str | None:
+        """The text of a stored file without this person; None where they are not in it, or there is no file.
 
         A torn last line of metrics stays as it is: it is no record yet, and the run writes it again.
         """
         try:
-            text = path.read_text(encoding="utf-8", errors="replace")
+            text = b"".join(site_storage().stream(key)).decode(errors="replace")
         except FileNotFoundError:
             return None
-        if path.suffix == ".json":
+        suffix = PurePosixPath(key).suffix
+        if suffix == ".json":
             value = json.loads(text)
             changed = self.strike(value)
             return None if changed == value else _dump(changed)
-        if path.suffix == ".jsonl":
+        if suffix == ".jsonl":
             clean = "\n".join(map(self._struck_line, text.split("\n")))
         else:
             clean = self.strike_text(text)
@@ -115,9 +116,8 @@ def _dump(value: Any) -> str:
     return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def strike_out(path: Path, traces: Traces) -> None:
-    """Take a person out of a file at one stroke; safe to repeat."""
-    text = traces.struck(path)
+def strike_out(key: str, traces: Traces) -> None:
+    """Take a person out of a stored file at one stroke; safe to repeat."""
+    text = traces.struck_file(key)
     if text is not None:
-        with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        site_storage().put(key, text.encode())

@@ -15,7 +15,7 @@ from generator.rundir import RunDir
 
 
 def refused(run: Run, folder: RunDir) -> str:
-    asked = people_asked_about(folder.path)
+    asked = people_asked_about(run.folder)
     says = refusal_among(IdentityGroup.objects.exclude(is_held_out()), asked, Use.TRAIN)
     others = refusal_among(IdentityGroup.objects.filter(is_held_out()), asked, Use.EVALUATE)
     return f"{says} {others}".strip()

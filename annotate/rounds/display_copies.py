@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from django.conf import settings
-
 from annotate.models import Round, VideoSample
 from annotate.rounds.rounds import open_ready_pairs
+from annotate.storage.opening import site_storage
 from generator.media.display_copies import write_display_copy
 from generator.media.formats import MediaError
 
@@ -27,11 +26,11 @@ def write_missing_copies(*, at_most: int) -> int:
 
 
 def _write_copy(sample: VideoSample) -> None:
-    shown_path = f"shown/{sample.pk}.mp4"
+    storage, shown_path = site_storage(), f"shown/{sample.pk}.mp4"
     changes = {"shown_path": shown_path}
-    source, copy = (settings.STORAGE_ROOT / path for path in (sample.path, shown_path))
     try:
-        write_display_copy(source, copy, name=sample.sha256)
+        with storage.local(sample.path) as video, storage.writing(shown_path) as copy:
+            write_display_copy(video, copy, name=sample.sha256)
     except (MediaError, OSError) as problem:
         changes = {"error": f"its display copy cannot be written: {problem}"}
     VideoSample.objects.filter(pk=sample.pk, shown_path="").update(**changes)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 
@@ -13,7 +12,7 @@ from annotate.core.audit import record_event
 from annotate.judging.slots import stop_asking_for
 from annotate.models import DifferentialPrompt, ModelVersion, Slot, VideoPair, VideoSample
 from annotate.people.prompt_reader_queries import reader_of, tokenizer_path
-from generator.files import replacing
+from annotate.storage.opening import site_storage
 from generator.prompts.limit import find_limit
 
 logger = logging.getLogger(__name__)
@@ -41,11 +40,8 @@ def learn_limit(version: ModelVersion) -> bool:
     if limit is None:
         return False
     # The file first: a row never names a missing one.
-    file = settings.STORAGE_ROOT / tokenizer_path(limit.sha256)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    if not file.exists():
-        with replacing(file) as temporary:
-            temporary.write_text(limit.tokenizer, encoding="utf-8")
+    if not site_storage().exists(tokenizer_path(limit.sha256)):
+        site_storage().put(tokenizer_path(limit.sha256), limit.tokenizer.encode())
     with transaction.atomic():
         stored = ModelVersion.objects.select_for_update(no_key=True).get(pk=version.pk)
         if stored.max_tokens is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.conf import settings
 from django.db.models import Q
 
 from annotate.jobs.requests import model_request, references_request
@@ -15,8 +14,9 @@ from annotate.privacy.consent_queries import given, people_of, refusal_among, us
 from annotate.rounds import queries
 from annotate.rounds.prompt_limits import leave_out_unread
 from annotate.rounds.rounds import open_ready_pairs
+from annotate.storage.opening import site_storage
 from generator.media.display_copies import write_display_copy
-from generator.media.formats import MediaError
+from generator.media.formats import MediaError, MediaFacts
 from generator.media.video import probe
 from generator.rundir import RunDir
 
@@ -73,12 +73,8 @@ def store_sample(run: Run, sample_id: str, error: str = "") -> None:
     path, shown_path = (f"{run.folder}/{folder}/{sample_id}.mp4" for folder in ("samples", "shown"))
     if not error:
         try:
-            facts = probe(settings.STORAGE_ROOT / path)
-            if not (settings.STORAGE_ROOT / shown_path).exists():  # sampled by an earlier version
-                write_display_copy(
-                    settings.STORAGE_ROOT / path, settings.STORAGE_ROOT / shown_path, name=facts.sha256
-                )
-        except MediaError as problem:
+            facts = _facts_of(path, shown_path)
+        except (MediaError, FileNotFoundError) as problem:
             error = str(problem)
     if error:
         VideoSample.objects.filter(pk=sample.pk, path="").update(error=error)
@@ -90,6 +86,17 @@ def store_sample(run: Run, sample_id: str, error: str = "") -> None:
         error="",
         facts={name: getattr(facts, name) for name in ("width", "height", "num_frames", "fps", "size_bytes")},
     )
+
+
+def _facts_of(path: str, shown_path: str) -> MediaFacts:
+    """What a video is, once it was read to its end and has its display copy."""
+    storage = site_storage()
+    with storage.local(path) as video:
+        facts = probe(video)
+        if not storage.exists(shown_path):  # sampled by an earlier version
+            with storage.writing(shown_path) as copy:
+                write_display_copy(video, copy, name=facts.sha256)
+    return facts
 
 
 def refused_in_samples(run: Run, folder: RunDir) -> str:

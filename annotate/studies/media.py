@@ -7,11 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.db.models.functions import Now
 
 from annotate.jobs.runs import run_dir
 from annotate.models import Study, StudyInput, StudyVideo
+from annotate.storage.opening import site_storage
 from generator.media.formats import MediaError, MediaFacts, MediaKind
 from generator.media.harmonise import ClipForm, common_form, write_in_form
 from generator.media.normalise import normalise
@@ -68,32 +68,33 @@ def _probe(file: Path) -> MediaFacts:
 
 
 def _new_path(study: Study, suffix: str) -> str:
-    path = f"studies/{study.pk}/{uuid.uuid4()}{suffix}"
-    (settings.STORAGE_ROOT / path).parent.mkdir(parents=True, exist_ok=True)
-    return path
+    return f"studies/{study.pk}/{uuid.uuid4()}{suffix}"
 
 
 def _store_video(study: Study, video: StudyVideo, form: ClipForm) -> None:
     path = _new_path(study, ".mp4")
-    write_in_form(_source(study, video.source), settings.STORAGE_ROOT / path, form)
+    with site_storage().writing(path) as copy:
+        write_in_form(_source(study, video.source), copy, form)
     if not StudyVideo.objects.filter(pk=video.pk, path="").update(path=path):
-        (settings.STORAGE_ROOT / path).unlink()  # another worker was faster
+        site_storage().remove([path])  # another worker was faster
 
 
 def _store_references(study: Study, asked: StudyInput) -> None:
     shown = [_store_reference(study, item) for item in asked.sources]
     if not StudyInput.objects.filter(pk=asked.pk, shown=[]).update(shown=shown):
-        for path in {item[part] for item in shown for part in ("path", "poster")}:
-            (settings.STORAGE_ROOT / path).unlink()  # another worker was faster
+        # Another worker was faster.
+        site_storage().remove({item[part] for item in shown for part in ("path", "poster")})
 
 
 def _store_reference(study: Study, item: dict[str, str]) -> dict[str, Any]:
     source = _source(study, item["source"])
     facts = _probe(source)
     path = poster = _new_path(study, facts.normal_suffix)
-    normalise(source, settings.STORAGE_ROOT / path)
-    if facts.kind is MediaKind.VIDEO:
-        poster = path.removesuffix(".mp4") + ".jpg"
-        first = read_clip(settings.STORAGE_ROOT / path, max_frames=1).frames[0]
-        write_photo(settings.STORAGE_ROOT / poster, first)
+    storage = site_storage()
+    with storage.writing(path) as copy:
+        normalise(source, copy)
+        if facts.kind is MediaKind.VIDEO:
+            poster = path.removesuffix(".mp4") + ".jpg"
+            with storage.writing(poster) as still:
+                write_photo(still, read_clip(copy, max_frames=1).frames[0])
     return {"name": item["name"], "is_clip": poster != path, "path": path, "poster": poster}

@@ -16,7 +16,7 @@ from django.utils.html import format_html
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from annotate.core.files import media_view, requester, stored_file
+from annotate.core.files import Lease, media_view, requester, stored_file
 from annotate.database import moments
 from annotate.judging.assignment_queries import own_entries
 from annotate.judging.pair_views import PairPage
@@ -102,7 +102,11 @@ class StudyPage(PairPage[StudyTask]):
 @media_view
 def study_media(request: HttpRequest, lease: UUID, name: str) -> HttpResponseBase:
     task = study_queries.held_task(requester(request), lease, to_look=True)
-    return stored_file(request, study_queries.shown_file(task, name) if task else None)
+    if task is None:
+        raise Http404
+    # A pair of a study is its participant's until they have taken part; an address of it is not.
+    lease_of_file = Lease(f"{lease}/{name}", settings.LEASE_S)
+    return stored_file(request, study_queries.shown_file(task, name), lease_of_file)
 
 
 #: Participants have no password; their session is the only way in.

@@ -11,14 +11,21 @@ from django.http.response import HttpResponseBase
 from annotate.models import User
 from rlhf.records import Track
 from tests.annotate.conftest import browser_of, machine_of
+from tests.annotate.deliveries import ByWeb, Delivery
+
+#: What is asked for in part.
+PART = "bytes=0-99"
 
 
 def body(response: HttpResponseBase) -> bytes:
     return b"".join(response.streaming_content) if response.streaming else response.content
 
 
-def responses_of(person: User, track: Track) -> Iterator[tuple[str, HttpResponseBase, bytes]]:
+def responses_of(
+    person: User, track: Track, way: Delivery | None = None
+) -> Iterator[tuple[str, HttpResponseBase, bytes]]:
     """Everything that somebody receives who judges a pair by page and by program, and changes their mind."""
+    way = way or ByWeb()
     browser, machine, program = browser_of(person), machine_of(person), {"HX-Request": "true"}
     leased = machine.post(f"/api/tracks/{track}/lease/")
     task = json.loads(leased.content)
@@ -33,7 +40,7 @@ def responses_of(person: User, track: Track) -> Iterator[tuple[str, HttpResponse
         "ahead": browser.get(f"/judge/{track}/?ahead_of={task['lease']}", headers=program),
         "renewed": machine.post(at),
         **{url: browser.get(url) for url in media},
-        **{f"{url} in part": browser.get(url, headers={"Range": "bytes=0-99"}) for url in media},
+        **{f"{url} in part": browser.get(url, headers={"Range": PART}) for url in media},
         "hidden": browser.get(f"/media/{task['lease']}/reference-9"),
         "wrong": machine.post(f"{at}judgment/", {"choice": "up"}, format="json"),
         "judged": machine.post(f"{at}judgment/", answer, format="json"),
@@ -43,4 +50,5 @@ def responses_of(person: User, track: Track) -> Iterator[tuple[str, HttpResponse
         "empty": browser.get(f"/judge/{track}/"),
         "home": browser.get("/"),
     }.items():
-        yield name, response, body(response)
+        for arrived in way.received(response, PART if name.endswith(" in part") else ""):
+            yield name, arrived, body(arrived)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.conf import settings
 from playwright.sync_api import expect
 
 from annotate.models import CurationDecision, User
@@ -57,7 +58,7 @@ def test_boxes_follow_the_frame_that_is_shown(visit: Visit, lea: User) -> None:
     )
     info = DetectorInfo("tests", "1", {})
     record = ClipAnnotation(reference.sha256, 64, 64, 9, 8.0, ((0, 9),), frames, 1, info, info)
-    save_annotation(annotation_path(reference), record)
+    save_annotation(settings.STORAGE_ROOT / annotation_path(reference), record)
     page = visit(lea, f"/people/{reference.group_id}/")
     page.evaluate("() => { document.querySelector('.shown video').preload = 'auto'; }")
     page.wait_for_function("() => document.querySelector('.shown video').readyState >= 2")

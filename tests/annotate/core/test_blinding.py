@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import time
+from email.utils import parsedate_to_datetime
 
 import av
 import pytest
@@ -80,20 +83,40 @@ def known(pair: VideoPair, track: Track) -> set[str]:
 
 
 @pytest.mark.parametrize("track", list(Track))
-def test_nothing_that_reaches_an_annotator_says_where_a_video_came_from(ana, pair, track):
+def test_nothing_that_reaches_an_annotator_says_where_a_video_came_from(ana, pair, track, way):
     """Grep pages, API and every media answer, headers and bytes, for every known identifier."""
-    secrets = known(pair, track)
+    way.begin()
+    secrets, begun = known(pair, track), int(time.time())
     seen = set()
-    for name, response, content in responses_of(ana, track):
+    for name, response, content in responses_of(ana, track, way):
         seen.add(f"{name.split('/')[-1]} {response.status_code}")
+        assert_bucket_says_only_what_the_bytes_do(response, content, begun)
         text = "\n".join(f"{key}: {value}" for key, value in response.headers.items()).lower().encode()
         text += b"\n" + content.lower()
         for secret in secrets:
             assert secret.lower().encode() not in text, f"{secret!r} is in {name} of the {track} track"
-        for header in ("ETag", "Last-Modified", "Content-Disposition"):
+        for header in ("ETag", "Last-Modified", "Content-Disposition", "X-Accel-Redirect"):
             assert header not in response.headers, name
     wanted = {"lease 200", "page 200", "fragment 200", "ahead 204", "left 200", "right 200", "hidden 404"}
+    wanted |= {"left in part 206", "right in part 206"}
     assert wanted | {"judged 201", "twice 409", "undo 200", "revised 200", "home 200"} <= seen
+
+
+def assert_bucket_says_only_what_the_bytes_do(response, content, begun):
+    """Take from an answer what a bucket adds: hashes of the bytes beside it, and the time of the lease.
+
+    Nobody can keep a bucket from adding them, and whoever has the bytes knows them anyway.
+    """
+    if not response.headers.get("Server", "").startswith("SeaweedFS"):
+        return
+    names = ("Last-Modified", "ETag", "Seaweed-X-Amz-ETag", "X-Amz-Meta-sha256")
+    made, etag, repeated, sha256 = (response.headers[name] for name in names)
+    assert begun <= parsedate_to_datetime(made).timestamp() <= time.time(), "the copy is of this lease"
+    if response.status_code == 200:
+        assert etag.strip('"') == repeated == hashlib.md5(content).hexdigest()
+        assert sha256 == hashlib.sha256(content).hexdigest()
+    for name in names:
+        del response.headers[name]
 
 
 @pytest.mark.parametrize("track", list(Track))

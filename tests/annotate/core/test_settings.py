@@ -19,7 +19,6 @@ from annotate.core.environment import (
     SettingError,
     cache_from_broker,
     database_from_url,
-    folder_from_url,
     without_password,
 )
 from annotate.core.sockets import LONGEST_SOCKET_PATH, POSTGRES_SOCKET, socket_folder
@@ -107,6 +106,7 @@ def test_it_reads_secrets_from_files(tmp_path: Path) -> None:
 def test_commands_that_compute_are_given_no_secret_and_threads_that_sleep(tmp_path: Path) -> None:
     url = "postgresql://me:hunter2@host/anyid"
     given = {"DATABASE_URL": url, "SECRET_KEY": "hunter2" * 5, "HF_HOME": "/models"}
+    given |= {"AWS_ACCESS_KEY_ID": "hunter2", "AWS_SECRET_ACCESS_KEY": "hunter2"}
     shown = "'hunter2' in str(s.RUN_ENVIRONMENT), *map(s.RUN_ENVIRONMENT.get, ('HF_HOME', 'OMP_WAIT_POLICY'))"
     assert start(tmp_path, shown, **given).stdout.strip() == "False /models PASSIVE"
     chosen = start(tmp_path, "s.RUN_ENVIRONMENT['OMP_WAIT_POLICY']", OMP_WAIT_POLICY="ACTIVE")
@@ -155,7 +155,6 @@ def test_it_describes_a_database() -> None:
 
 def test_it_translates_addresses() -> None:
     assert cache_from_broker("redis+socket:///var/redis.sock") == "unix:///var/redis.sock?db=0"
-    assert folder_from_url("STORAGE_URL", "file:///srv/a%20b") == Path("/srv/a b")
     assert without_password("redis://me:secret@host:1/0") == "redis://***@host:1/0"
     assert without_password("redis://host:1/0") == "redis://host:1/0"
 

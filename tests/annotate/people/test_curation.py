@@ -19,8 +19,8 @@ from django.utils import timezone
 from annotate.models import Curation, IdentityGroup, Reference
 from annotate.people import curation
 from annotate.people.identities import import_people
-from annotate.people.queries import annotation_path, usable_references
-from generator.curation.annotation import Box, DetectorInfo, load_annotation
+from annotate.people.queries import read_annotation, usable_references
+from generator.curation.annotation import Box, DetectorInfo
 from generator.curation.bodies import EstimatedHumans
 from generator.curation.detection import Detectors, FoundFace
 from generator.files import file_sha256
@@ -80,7 +80,7 @@ def test_every_file_is_looked_at_once_and_has_its_reason(mia, seeing):
     curation.curate_people(report.people, on_done=lambda: seen.append(None))
     assert (reasons(), len(seen)) == (EXPECTED, 4)
     for reference in Reference.objects.all():
-        record = load_annotation(annotation_path(reference))
+        record = read_annotation(reference)
         assert record.sha256 == reference.sha256 == file_sha256(settings.STORAGE_ROOT / reference.path)
         assert record.face_detector.name == "one face"
         assert reference.boxes["face"]["width"] == record.frames[0].faces[0].box.width
@@ -116,7 +116,7 @@ def test_drawn_people_are_annotated_by_what_is_known_and_all_kept(tmp_path):
     call_command("import_identities", tmp_path, "--json")
     assert usable_references().count() == Reference.objects.count() == 11
     for reference in Reference.objects.all():
-        record = load_annotation(annotation_path(reference))
+        record = read_annotation(reference)
         assert record.face_detector.name == DETECTOR
         assert [len(frame.faces) for frame in record.frames] == [1] * reference.num_frames
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.conf import settings
 from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
@@ -76,7 +77,7 @@ def annotate(reference: Reference, num_frames: int = 9) -> None:
     )
     info = DetectorInfo("tests", "1", {})
     save_annotation(
-        annotation_path(reference),
+        settings.STORAGE_ROOT / annotation_path(reference),
         ClipAnnotation(reference.sha256, 64, 64, num_frames, 8, ((0, num_frames),), frames, 1, info, info),
     )
 
@@ -109,7 +110,7 @@ def test_what_nobody_imported_is_not_found(lea, page):
 
 def test_boxes_are_for_leads_and_follow_the_frames(ana, lea, anna):
     clip = anna.references.get(source_name="clean.mp4")
-    annotation_path(clip).unlink(missing_ok=True)  # Test clips share a folder.
+    (settings.STORAGE_ROOT / annotation_path(clip)).unlink(missing_ok=True)  # Test clips share a folder.
     page = f"/references/{clip.pk}/annotation/"
     assert browser_of(lea).get(page).status_code == 404
     annotate(clip)
@@ -350,7 +351,7 @@ def test_erasing_a_person_takes_decisions_annotations_and_every_version_of_promp
     decide(clip, Choice.KEEP, lea)
     browser_of(lea).post(f"/people/{anna.pk}/primary/", {"reference": clip.pk})
     annotate(clip)
-    path = annotation_path(clip)
+    path = settings.STORAGE_ROOT / annotation_path(clip)
     erase_identity("anna", really=True)
     for table in (IdentityGroup, Reference, CurationDecision, DifferentialPrompt, Instance):
         assert not table.objects.exists(), table

@@ -31,6 +31,7 @@ from annotate.models import (
 )
 from annotate.models.personal_data import PLACES
 from annotate.privacy.erasure import erase_identity
+from annotate.storage.address import FolderAddress
 from generator.files import file_sha256
 from tests.annotate.whole_loop import NAME, NOTE, turn
 
@@ -126,6 +127,7 @@ def files_with(words: set[str], hashes: set[str]) -> list[str]:
 def own_storage(tmp_path, settings):
     """Other tests leave the same files of the same people in theirs."""
     settings.STORAGE_ROOT = tmp_path / "storage"
+    settings.STORAGE = FolderAddress(settings.STORAGE_ROOT)
     settings.STORAGE_ROOT.mkdir()
 
 

@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 
 from annotate.privacy.traces import STRUCK, Traces, strike_out
+from annotate.storage.address import FolderAddress
 
 HER = Traces(
     texts=("references/0a1b", "c0ffee"),
@@ -63,14 +64,15 @@ def test_the_database_finds_the_same_records(record):
         assert cursor.fetchone()[0] is False
 
 
-def test_files_are_struck_in_their_own_form(tmp_path):
+def test_files_are_struck_in_their_own_form(tmp_path, settings):
+    settings.STORAGE = FolderAddress(tmp_path)
     request, log, binary = (tmp_path / name for name in ("request.json", "log.txt", "x.txt"))
     request.write_text(json.dumps({"samples": [HERS[2], OTHERS[1]], "reference": "references/0a1b/x.png"}))
     log.write_text("begin\nreferences/0a1b/x.png is torn\nend\n")
     binary.write_bytes(b"\xff nobody")
     for path in (request, log, binary, tmp_path / "missing.json"):
-        strike_out(path, HER)
-        strike_out(path, HER)
+        strike_out(path.name, HER)
+        strike_out(path.name, HER)
     assert json.loads(request.read_text()) == {"samples": [OTHERS[1]]}
     assert log.read_text() == f"begin\n{STRUCK}\nend\n"
     assert binary.read_bytes() == b"\xff nobody"
