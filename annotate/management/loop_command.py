@@ -6,6 +6,7 @@ import json
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -16,9 +17,11 @@ from tqdm import tqdm
 from annotate.core.errors import RoundError
 from annotate.jobs import tasks
 from annotate.jobs.queries import run_progress
-from annotate.models import Round, Run, RunStatus
+from annotate.models import ModelVersion, Round, Run, RunStatus
 from annotate.people import queries as curation_queries
 from annotate.people.curation import curate_people
+from annotate.registry.queries import version_found_by
+from annotate.registry.registration import queue_base
 from annotate.rounds import queries
 from generator.curation.card import read_uses
 from generator.rundir import RunError
@@ -120,6 +123,20 @@ def curate_with_bar(people: list[int], *, quiet: bool = False) -> dict[str, Any]
     ) as bar:
         curate_people(people, on_done=bar.update)
     return curation_queries.outcome_of(people)
+
+
+def first_model(*, quiet: bool = False) -> ModelVersion:
+    """MODEL_PATH as a version, once a worker that has it has looked at it.
+
+    Raises:
+        RoundError: it cannot be used; the message says why.
+    """
+    place = Path(settings.MODEL_PATH)
+    run = queue_base(str(place.resolve()) if place.exists() else settings.MODEL_PATH)
+    send_and_maybe_wait(run, {"wait": True, "json": quiet})
+    version = version_found_by(run)
+    assert version is not None, "a finished run registers what it looked at"
+    return version
 
 
 def send_and_maybe_wait(run: Run | None, options: dict[str, Any]) -> None:

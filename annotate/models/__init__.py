@@ -46,7 +46,8 @@ from annotate.models.study import (
     StudyTask,
     StudyVideo,
 )
-from annotate.models.version import ModelKind, ModelState, ModelVersion
+from annotate.models.training_set import TrainingSet
+from annotate.models.version import MAX_WEIGHT, MixedAdapter, ModelKind, ModelState, ModelVersion
 from annotate.models.version_comparison import MAX_SEEDS, VersionComparison
 from annotate.models.webhook import WebhookEndpoint, WebhookEvent, WebhookMessage
 
@@ -55,6 +56,7 @@ __all__ = [
     "STUDY_VERDICTS",
     "MAX_ATTEMPTS",
     "MAX_SEEDS",
+    "MAX_WEIGHT",
     "Adjudication",
     "AnnotatorFlag",
     "AppliedThresholds",
@@ -82,6 +84,7 @@ __all__ = [
     "JudgingWork",
     "Judgment",
     "JudgmentFile",
+    "MixedAdapter",
     "ModelKind",
     "ModelState",
     "ModelVersion",
@@ -110,6 +113,7 @@ __all__ = [
     "StudyTask",
     "StudyVideo",
     "Supersession",
+    "TrainingSet",
     "Use",
     "User",
     "VersionComparison",

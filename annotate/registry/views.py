@@ -36,6 +36,7 @@ def version_detail(request: SignedInRequest, version_id: int) -> HttpResponse:
     context = {
         "version": version,
         "ancestors": version_queries.ancestors(version),
+        "adapters": version.adapters(),
         "votes": votes_of(version.export) if version.export else None,
         "figures": model_cards.figures_of(version),
         "settings": model_cards.changed_settings_of(version),

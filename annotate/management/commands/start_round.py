@@ -3,15 +3,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import CommandParser
 
 from annotate.core.errors import RoundError
-from annotate.management.loop_command import LoopCommand
+from annotate.management.loop_command import LoopCommand, first_model
 from annotate.models import Split
 from annotate.people.prompt_reader_queries import part_by_prompt
 from annotate.rounds import queries
-from annotate.rounds.rounds import import_model, plan_pairs, start_round
+from annotate.rounds.rounds import plan_pairs, start_round
 from generator.records import SamplerSettings
 from rlhf.votes.stopping import Rule
 
@@ -55,7 +54,7 @@ class Command(LoopCommand):
             raise RoundError(f"no model version {options['policy']!r}; known: {queries.model_names()}")
         round = start_round(
             options["name"],
-            policy or import_model(settings.MODEL_PATH),
+            policy or first_model(quiet=options["json"]),
             votes_wanted=options["votes"],
             stopping=_rule(options["adaptive"]),
             dpo=json.loads(options["dpo"]),
