@@ -85,9 +85,7 @@ def _parts(base: str | Path, folder: Path) -> list[str]:
     return sorted(parts)
 
 
-def hash_weights(
-    files: dict[str, Path], on_file: Callable[[int], None] = lambda done: None
-) -> str:
+def hash_weights(files: dict[str, Path], on_file: Callable[[int], None] = lambda done: None) -> str:
     """Sha256 (hex) over the names and hashes of `weight_files`, in their order.
 
     Args:

@@ -40,7 +40,9 @@ def main(run: RunDir, attached: bool) -> None:
         try:
             base = str(request["model"]["base"])
         except (KeyError, TypeError):
-            raise RunError(f"{run.path / 'request.json'} names no model.base; give a folder or hub id") from None
+            raise RunError(
+                f"{run.path / 'request.json'} names no model.base; give a folder or hub id"
+            ) from None
         run.truncate_metrics(lambda line: False)
         found = _look_at_adapter(run, request, base) if "adapter" in request else _look_at_base(run, base)
         run.write_result({**found, "limit": _limit(run, base)})

@@ -98,8 +98,8 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='trainingset',
-            name='instances',
-            field=models.ManyToManyField(related_name='training_sets', to='annotate.instance'),
+            name='people',
+            field=models.ManyToManyField(related_name='training_sets', to='annotate.identitygroup'),
         ),
         migrations.AddField(
             model_name='run',

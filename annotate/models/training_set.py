@@ -7,13 +7,13 @@ from django.db import models
 from django.db.models import Q
 
 from annotate.models.constraints import check
-from annotate.models.identity import Instance
+from annotate.models.identity import IdentityGroup
 
 
 class TrainingSet(models.Model):
     """Instances with targets: those of people here, or a folder that a worker has read.
 
-    Of a folder the site has no rows about people, so a lead vouches for them when they have it read.
+    Of a folder the site knows only those people whose files it has, too; for the others a lead vouched.
     """
 
     name = models.CharField(max_length=200)
@@ -21,7 +21,7 @@ class TrainingSet(models.Model):
     folder = models.CharField(max_length=500)
     is_outside = models.BooleanField(default=False)
     content_hash = models.CharField(max_length=64, unique=True)
-    instances = models.ManyToManyField(Instance, related_name="training_sets")
+    people = models.ManyToManyField(IdentityGroup, related_name="training_sets")
     num_instances = models.PositiveIntegerField()
     # Counts by licence, frame rate, size and kind of reference; see `rlhf.training.set_facts`.
     facts = models.JSONField()
@@ -38,3 +38,8 @@ class TrainingSet(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def cache_folder(self) -> str:
+        """Where its trainings keep what they encoded, once for all of a base; it goes when the set goes."""
+        return f"training-sets/{self.content_hash[:16]}.cache"

@@ -14,7 +14,6 @@ from annotate.registry import queries as version_queries
 from annotate.training.preview import run_config
 from annotate.training.queries import pair_facts, pair_set
 from generator.adapter_files import ADAPTER_FILE, COMFYUI_FILE
-from rlhf.dpo.config import FlowDPOConfig
 from rlhf.dpo.form import settings_of, written
 from rlhf.dpo.model_card import CardFacts, model_card
 from rlhf.export.rule import ExportRule
@@ -71,18 +70,16 @@ def _missing(version: ModelVersion, folder: Path, form: str) -> str:
 
 def figures_of(version: ModelVersion) -> dict[str, float]:
     """Closing figures of the training, by what they are called."""
-    result = (version.run.result or {}) if version.run else {}
+    result = (version.training.result or {}) if version.training else {}
     return {title: result[name] for name, title in FIGURES.items() if result.get(name) is not None}
 
 
 def changed_settings_of(version: ModelVersion) -> dict[str, tuple[str, str]]:
     """Settings of the training that differ from the defaults: value and default."""
-    config = run_config(version.run) if version.run else None
+    config = run_config(version.training) if version.training else None
     if config is None:
         return {}
-    found = {
-        one.name: (written(getattr(config, one.name)), one.default) for one in settings_of(FlowDPOConfig)
-    }
+    found = {one.name: (written(getattr(config, one.name)), one.default) for one in settings_of(type(config))}
     return {name: (value, default) for name, (value, default) in found.items() if value != default}
 
 

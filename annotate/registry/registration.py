@@ -89,7 +89,7 @@ def _register_base(run: Run, request: dict[str, Any], sha256: str) -> tuple[Mode
         weights_sha256=sha256,
         defaults={
             "kind": request["kind"],
-            "name": _free_name(f"{Path(base).name}-{sha256[:8]}", run),
+            "name": free_name(f"{Path(base).name}-{sha256[:8]}", run),
             "run": run,
         },
     )
@@ -104,14 +104,14 @@ def _register_adapter(run: Run, policy: ModelVersion, result: dict[str, Any]) ->
         defaults={
             "kind": ModelKind.SFT,
             "base_model": policy.base_model,
-            "name": _free_name(f"{policy.name}+{sha256[:8]}", run),
+            "name": free_name(f"{policy.name}+{sha256[:8]}", run),
             "adapter_path": f"{run.folder}/{result['adapter']}",
             "run": run,
         },
     )
 
 
-def _free_name(name: str, run: Run) -> str:
+def free_name(name: str, run: Run) -> str:
     """The name, or with the number of the run where another version has it or it is too long."""
     if len(name) <= _MAX_NAME and not ModelVersion.objects.filter(name=name).exists():
         return name

@@ -35,9 +35,7 @@ def register_model(request: SignedInRequest) -> HttpResponse:
         "versions": usable_versions(request.user),
         "runs": recent_registrations(request.user),
     }
-    return render(
-        request, "annotate/registry/register.html", context, status=422 if problem else 200
-    )
+    return render(request, "annotate/registry/register.html", context, status=422 if problem else 200)
 
 
 def _queue(request: SignedInRequest) -> Run:
