@@ -22,6 +22,7 @@ from annotate.models.preference import Consensus, Export, PreferencePair
 from annotate.models.round import VideoPair, VideoSample
 from annotate.models.statistics import Adjudication
 from annotate.models.study import StudyAnswer, StudyInput, StudyPair, StudyTask, StudyVideo
+from annotate.models.training_set import TrainingSet
 from annotate.models.version import ModelVersion
 from annotate.models.version_comparison import VersionComparison
 
@@ -82,7 +83,12 @@ ROWS: Mapping[str, Rows] = {
     ),
 }
 #: Tables that only join two others; their rows go with either.
-JOINS = (Export.pairs.through, Qualification.slots.through, VersionComparison.instances.through)
+JOINS = (
+    Export.pairs.through,
+    Qualification.slots.through,
+    TrainingSet.people.through,
+    VersionComparison.instances.through,
+)
 
 #: What people write beside a vote may name somebody whom the vote is not about.
 NOTES = (("votes", "note"), ("adjudications", "note"), ("study answers", "note"))
@@ -160,6 +166,14 @@ COLUMNS: Mapping[str, Mapping[str, Text]] = {
     "Study": {"name": _FREE, "form": _CODE, "error": _STRUCK},
     "StudyModel": {"arm": _FREE, "label": _FREE},
     "Supersession": {"reason": _FREE},
+    # The name of a folder that was read may hold anything; of one's own sets it is the source of the people.
+    "TrainingSet": {
+        "name": _FREE,
+        "folder": _FREE,
+        "content_hash": _CODE,
+        "facts": _CODE,
+        "withdrawn": _CODE,
+    },
     "User": {
         "password": _CODE,
         "username": _FREE,
@@ -200,9 +214,14 @@ PLACES = (
     Place("references", r"references/[0-9a-f]{32}/", "media, posters, crops, what detectors saw"),
     Place("videos", rf"{_RUN}sample-\d+/samples/", "videos of the person, also half-written ones"),
     Place("display copies", rf"{_RUN}sample-\d+/shown/", "copies of these videos that people are shown"),
-    Place("clips of trainings", rf"{_RUN}dpo-\d+/samples/", "videos made while a model was trained"),
-    Place("caches of trainings", rf"{_RUN}dpo-\d+/cache/", "encoded references, prompts and videos"),
-    Place("models", rf"{_RUN}dpo-\d+/(adapter|checkpoints)/", "what was learned of many", is_reached=False),
+    Place("clips of trainings", rf"{_RUN}(dpo|sft)-\d+/samples/", "videos made while a model was trained"),
+    Place("caches of trainings", rf"{_RUN}(dpo|sft)-\d+/cache/", "encoded references, prompts and videos"),
+    Place(
+        "models",
+        rf"{_RUN}(dpo|sft|register)-\d+/(adapter|checkpoints)/",
+        "what was learned of many",
+        is_reached=False,
+    ),
     Place("evaluations", rf"{_RUN}evaluate-\d+/[^/]+/", "videos, and what metrics say of each"),
     Place("reports", rf"{_RUN}evaluate-\d+/report\.html", "pictures of the best and the worst videos"),
     Place("prompt runs", r"runs/people/prompts-\d+/", "what models said of the person's pictures"),
@@ -210,6 +229,7 @@ PLACES = (
     Place("gold", r"gold/", "copies of videos, also beside other people's"),
     Place("studies", r"studies/\d+/", "copies of videos and references"),
     Place("exports", r"exports/round-\d+/", "frozen pairs, and what trainings encoded of them"),
+    Place("training sets", r"training-sets/", "instances with targets, and what trainings encoded of them"),
     Place("judgment files", r"judgments/", "what annotators wrote of the person's videos"),
     Place("sets", r".*/media/[0-9a-f]{64}\.", "benchmark sets and datasets that were made into the storage"),
 )
@@ -224,6 +244,7 @@ NAMING: tuple[tuple[QuerySet[Any], str], ...] = (
     (StudyVideo.objects.all(), "path"),
     (JudgmentFile.objects.all(), "path"),
     (Export.objects.filter(withdrawn=""), "folder"),
+    (TrainingSet.objects.filter(withdrawn="", is_outside=False), "folder"),
     (ModelVersion.objects.all(), "adapter_path"),
 )
 
@@ -234,6 +255,7 @@ OUT_OF_REACH = (
     "models that were trained on this person: named above; archive them, and train again without",
     "files that were handed out: downloads of exports, judgments and adapters, benchmark sets and datasets "
     "outside the storage, videos of other models",
-    "the folders that this person was imported from, and the logs of the servers",
+    "the folders that this person was imported from, folders of instances that workers read, and the logs of "
+    "the servers",
     "the audit chain: it keeps numbers of rows, and what was stated of source, licence and consent",
 )

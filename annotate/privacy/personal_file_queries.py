@@ -66,6 +66,8 @@ def _gold(person: Located) -> Iterator[str]:
 
 def _clips(person: Located) -> Iterator[str]:
     yield from _named(settings.STORAGE_ROOT.glob("runs/*/dpo-*/samples/*/*"), person.pairs)
+    for folder, names in person.own_clips.items():
+        yield from _named((settings.STORAGE_ROOT / folder).glob("samples/*/*"), names)
 
 
 def _evaluations(person: Located) -> Iterator[str]:
@@ -114,6 +116,7 @@ FILES: Mapping[str, Callable[[Located], Iterator[str]]] = {
     "gold": _gold,
     "studies": _studies,
     "exports": _in_folders(lambda person: person.export_folders),
+    "training sets": _in_folders(lambda person: person.training_folders),
     "judgment files": _judgment_files,
     "sets": _in_folders(lambda person: person.sets),
 }

@@ -53,12 +53,7 @@ def version_detail(request: SignedInRequest, version_id: int) -> HttpResponse:
 def card(request: SignedInRequest, version_id: int) -> HttpResponse:
     """The model card as it would go with a download now."""
     version = get_object_or_404(version_queries.visible_versions(request.user), pk=version_id)
-    try:
-        text = model_cards.card_of(version)
-    except model_cards.AdapterError as error:
-        messages.error(request, f"There is no card: {error}.")
-        return redirect("version", version_id=version.pk)
-    return HttpResponse(text, content_type="text/plain; charset=utf-8")
+    return HttpResponse(model_cards.card_of(version), content_type="text/plain; charset=utf-8")
 
 
 @leads_only

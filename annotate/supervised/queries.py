@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Collate
@@ -127,7 +128,10 @@ def why_no_consent(training_set: TrainingSet) -> str:
         return f"{training_set} was withdrawn ({training_set.withdrawn}); train on a set that is frozen now."
     held_out = training_set.people.exclude(split=Split.TRAIN).order_by("name").first()
     if held_out is not None:
-        return f"{held_out} is in the split {held_out.split}, on which models are measured; leave their files out."
+        return (
+            f"{held_out} is in the split {held_out.split}, on which models are measured; "
+            "leave their files out."
+        )
     says = refusal(training_set.people.all(), Use.TRAIN)
     if says and not training_set.is_outside:
         says += " A set that is frozen now leaves them out."
@@ -184,8 +188,12 @@ def finished_trainings(policy: ModelVersion, largest: str, limit: int = 5) -> li
     """The newest finished SFT runs of the same base at the same size of targets."""
     done = Run.objects.filter(stage=Stage.SFT, status=RunStatus.DONE, policy__base_model=policy.base_model)
     alike = (run for run in done.select_related("training_set").order_by("-id").iterator())
-    found = [run for run in alike if SetFacts(**run.training_set.facts).largest == largest]
-    return found[:limit]
+    found = (run for run in alike if run.training_set and size_of(run.training_set) == largest)
+    return list(islice(found, limit))
+
+
+def size_of(training_set: TrainingSet) -> str:
+    return SetFacts(**training_set.facts).largest
 
 
 def runs_on(training_set: TrainingSet) -> QuerySet[Run]:
