@@ -241,8 +241,8 @@ class Located:
     def runs_at_work(self) -> list[Run]:
         """Runs under way that read this person's files, or write more of them."""
         folders = {*self.prompt_runs, *self.evaluated, *(str(Path(path).parent) for path in self.records)}
-        sources = [*self.exports, *self.training_sets]
-        trained = {run for source in sources for run in source.runs.all()}
+        trained = {run for export in self.exports for run in export.runs.all()}
+        trained |= {run for one in self.training_sets for run in one.runs.all()}
         found = trained | {run for folder in folders if (run := self.run_folders[folder])}
         return sorted((run for run in found if run.is_live), key=lambda run: run.pk)
 

@@ -38,23 +38,24 @@ def freeze(chosen: Chosen, source: str, actor: User | None) -> TrainingSet:
     try:
         content_hash = _write(pending, chosen.instances)
         folder = parent / content_hash[:16]
+        found, created = TrainingSet.objects.get_or_create(
+            content_hash=content_hash,
+            defaults={
+                "name": f"{source or 'all people'}, set {content_hash[:8]}",
+                "folder": str(folder.relative_to(settings.STORAGE_ROOT)),
+                "num_instances": chosen.facts.num_instances,
+                "facts": asdict(chosen.facts),
+                "created_by": actor,
+            },
+        )
+        if created:
+            found.people.set(people_of(chosen.instances))
+            record_event("freeze_training_set", found, actor=actor, content_hash=content_hash)
+        # After the rows: an erasure that came between has removed the people, and nothing is kept.
         if not folder.exists():
             pending.rename(folder)
     finally:
         shutil.rmtree(pending, ignore_errors=True)
-    found, created = TrainingSet.objects.get_or_create(
-        content_hash=content_hash,
-        defaults={
-            "name": f"{source or 'all people'}, set {content_hash[:8]}",
-            "folder": str(folder.relative_to(settings.STORAGE_ROOT)),
-            "num_instances": chosen.facts.num_instances,
-            "facts": asdict(chosen.facts),
-            "created_by": actor,
-        },
-    )
-    if created:
-        found.people.set(people_of(chosen.instances))
-        record_event("freeze_training_set", found, actor=actor, content_hash=content_hash)
     return found
 
 

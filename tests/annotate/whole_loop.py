@@ -40,7 +40,7 @@ from annotate.people.instances import build_instances
 from annotate.people.people import decide
 from annotate.people.prompt_reader_queries import part_by_prompt
 from annotate.prompts.prompt_runs import queue_prompts
-from annotate.rounds.rounds import import_model, plan_pairs, start_round
+from annotate.rounds.rounds import plan_pairs, start_round
 from annotate.rounds.sampling import queue_sampling
 from annotate.training.dpo import queue_dpo
 from generator.instances import Draw
@@ -52,6 +52,7 @@ from tests.annotate.described_people import import_described
 from tests.factories import SAMPLER, make_model, make_user
 from tests.generator.openai_server import KEY, openai_server
 from tests.studies import come, open_study, sent, tasks_of
+from tests.versions import import_model
 
 #: Of the person who will be erased; nothing else on the site is called so.
 NAME, NOTE = "Zephyrine Okapi", "that is Zephyrine from the second floor"

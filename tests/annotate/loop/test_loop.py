@@ -10,10 +10,11 @@ from annotate.core.errors import RoundError
 from annotate.jobs import runs
 from annotate.loop.loop import advance_round
 from annotate.models import RoundState, Stage
-from annotate.rounds.rounds import import_model, set_round_state, start_round
+from annotate.rounds.rounds import set_round_state, start_round
 from rlhf.records import Track, Verdict
 from tests.factories import make_group, make_instance, make_model, make_pair, make_round
 from tests.runs import end
+from tests.versions import import_model
 from tests.votes import vote
 
 pytestmark = pytest.mark.django_db
