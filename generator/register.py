@@ -5,8 +5,8 @@
     adapter/        the adapter, as Diffusers reads it
     tokenizer.json  how the base reads prompts, where that is known
     metrics.jsonl   one line a file that is hashed
-    result.json     {"weights_sha256", "num_files", "size_bytes", "limit": {"max_tokens", ...} or null}, and
-                    for an adapter {"adapter": "adapter", "form"}
+    result.json     {"base", "weights_sha256", "num_files", "size_bytes", "limit": {"max_tokens", ...} or
+                    null}, and for an adapter {"adapter": "adapter", "form"}
 
 Nothing is downloaded and no weights are put into memory but an adapter's.
 """
@@ -45,7 +45,7 @@ def main(run: RunDir, attached: bool) -> None:
             ) from None
         run.truncate_metrics(lambda line: False)
         found = _look_at_adapter(run, request, base) if "adapter" in request else _look_at_base(run, base)
-        run.write_result({**found, "limit": _limit(run, base)})
+        run.write_result({**found, "base": base, "limit": _limit(run, base)})
 
 
 def _look_at_base(run: RunDir, base: str) -> dict[str, Any]:

@@ -67,6 +67,8 @@ def version_found_by(run: Run) -> ModelVersion | None:
     if not run.result:
         return None
     same = ModelVersion.objects.filter(weights_sha256=run.result["weights_sha256"], parent=run.policy)
+    if run.policy is None:
+        same = same.filter(base_model=run.result["base"])
     return same.order_by("id").first()
 
 

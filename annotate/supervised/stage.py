@@ -36,7 +36,7 @@ SFT = register(
 FOLDER = register(
     StageWork(
         name=Stage.DATASET,
-        command="rlhf.training.read_set",
+        command="rlhf.sft.read_set",
         refusal=refused,
         finish=finish_folder,
         details=folder_details,

@@ -1,4 +1,4 @@
-"""Read a folder of instances before it is trained on: `python -m rlhf.training.read_set RUNDIR [--attached]`.
+"""Read a folder of instances before it is trained on: `python -m rlhf.sft.read_set RUNDIR [--attached]`.
 
     request.json    {"stage": "dataset", "dataset": path}; the format is in `rlhf.training.instances`
     metrics.jsonl   one line for every hundred files
