@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ class SetFacts:
         num_clips: different targets.
         licences: by licence; "" where none is stated.
         rates: by frames per second of the target, such as "8" or "29.97".
-        sizes: by width, height and frames of the target, such as "64x64x9".
+        sizes: by width, height and frames of the target, such as "64x64, 9 frames".
         references: by number of references.
     """
 
@@ -57,12 +58,12 @@ def rate_name(fps: float) -> str:
 
 def size_name(width: int, height: int, num_frames: int) -> str:
     """A size as facts name it."""
-    return f"{width}x{height}x{num_frames}"
+    return f"{width}x{height}, {num_frames} frames"
 
 
 def pixels_of(size: str) -> int:
     """Of all frames of a size together."""
-    width, height, frames = map(int, size.split("x"))
+    width, height, frames = map(int, re.findall(r"\d+", size))
     return width * height * frames
 
 

@@ -70,7 +70,7 @@ def test_what_is_looked_at_is_frozen_as_the_command_reads_it(policy):
     chosen = queries.chosen_now(policy, "")
     facts = chosen.facts
     assert (facts.num_instances, facts.num_people, facts.rates) == (2, 2, {"8": 2})
-    assert facts.sizes == {"64x64x9": 2} and sum(facts.references.values()) == 2
+    assert facts.sizes == {"64x64, 9 frames": 2} and sum(facts.references.values()) == 2
     run = launch(policy)
     frozen = run.training_set
     read = read_dataset(settings.STORAGE_ROOT / frozen.folder)
@@ -169,7 +169,7 @@ def test_a_folder_is_read_by_a_worker_and_its_known_people_are_asked_about(polic
     work(run)
     found = TrainingSet.objects.get(content_hash=run.result["content_hash"])
     assert found.is_outside and found.facts["licences"] == {"CC-BY-4.0": 2} and found.people.count() == 2
-    assert found.facts["rates"] == {"8": 2} and found.facts["sizes"] == {"64x64x9": 2}
+    assert found.facts["rates"] == {"8": 2} and found.facts["sizes"] == {"64x64, 9 frames": 2}
     assert "2 of them are known here" in browser_of(lea).get(f"/models/sets/{found.pk}/").content.decode()
     assert f"/models/sets/{found.pk}/" in browser_of(lea).get(f"/runs/{run.pk}/").content.decode()
     person = IdentityGroup.objects.order_by("name").first()
