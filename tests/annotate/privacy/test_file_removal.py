@@ -23,6 +23,7 @@ OWN_FILES = {
     "exports/downloads.py:write_file": "a pending file of its own",
     "exports/downloads.py:_publish": "the pending file becomes the whole one",
     "exports/freezing.py:_freeze": "a pending folder of its own",
+    "supervised/sets.py:freeze": "a pending folder of its own",
     "people/identities.py:_import_file": "copies that no row ever named",
     "people/identities.py:_stored_copies": "the whole clip, of which the shots are stored",
     "people/dataset_import.py:_take_reference": "copies that no row ever named",

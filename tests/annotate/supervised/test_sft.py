@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -21,6 +22,7 @@ from annotate.models import (
     TrainingSet,
     VideoSample,
 )
+from annotate.privacy.erasure import erase_identity
 from annotate.registry.versions import start_next_round
 from annotate.rounds.rounds import plan_pairs, start_round
 from annotate.rounds.sampling import queue_sampling
@@ -148,7 +150,9 @@ def test_nobody_who_is_held_out_is_learned_from(policy):
 
 
 def test_a_folder_is_read_by_a_worker_and_its_known_people_are_asked_about(policy, tmp_path, lea):
-    own = launch(policy).training_set
+    first = launch(policy)
+    own = first.training_set
+    assert runs.cancel_run(first)
     run = queue_folder(
         str(settings.STORAGE_ROOT / own.folder), licence="CC-BY-4.0", is_vouched=True, actor=lea
     )
@@ -176,6 +180,24 @@ def test_a_folder_is_read_by_a_worker_and_its_known_people_are_asked_about(polic
     IdentityGroup.objects.filter(pk=person.pk).update(consent_uses=["show"])
     assert person.name in queries.why_no_consent(found)
     assert AuditEvent.objects.filter(verb="read_training_set", actor=lea).exists()
+    IdentityGroup.objects.filter(pk=person.pk).update(consent_uses=["train"])
+    is_forgotten_with(person, found, queue_sft(policy, found, SFTConfig(), lea))
+
+
+def is_forgotten_with(person: IdentityGroup, found: TrainingSet, run: Run) -> None:
+    """What a training on a folder left of everybody goes with one of them, but for the folder itself."""
+    clip, cached = Path(run.folder, "samples/step-0/i0.mp4"), Path(found.cache_folder, "b/x.safetensors")
+    for path in (clip, cached):
+        (settings.STORAGE_ROOT / path).parent.mkdir(parents=True)
+        (settings.STORAGE_ROOT / path).write_bytes(b"a face")
+    with pytest.raises(RoundError, match="works with files of"):
+        erase_identity(person.name, really=True)
+    end(run, adapter="adapter", adapter_sha256="a" * 64, num_instances=2)
+    report = erase_identity(person.name, really=True)
+    assert found.pk in report["training_sets_withdrawn"] and report["files_left"] == []
+    assert report["models_trained_on_them"] == [ModelVersion.objects.get(run=run).name]
+    assert not any((settings.STORAGE_ROOT / path).exists() for path in (clip, cached))
+    assert Path(found.folder, "instances.jsonl").is_file()
 
 
 @pytest.mark.parametrize(
