@@ -259,10 +259,12 @@ env.section = "Models and training"
 MODEL_PATH = env.text(
     "MODEL_PATH",
     str(BASE_DIR / "generator" / "portraits" / "checkpoint"),
-    "Base model: a folder in the Diffusers layout, or a hub id such as org/name.",
+    "First base model: a folder in the Diffusers layout, or a hub id that the workers have: org/name.",
     shown="the shipped tiny model",
 )
-APPROVE_ROUNDS = env.flag("APPROVE_ROUNDS", "Whether a DPO run starts only after a second lead approves it.")
+APPROVE_ROUNDS = env.flag(
+    "APPROVE_ROUNDS", "Whether a training (SFT, DPO) starts only after a second lead approves it."
+)
 PROMPT_MODELS = env.path(
     "PROMPT_MODELS", "JSON file of the models that write differential prompts (see docs/prompts.md)."
 )

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from generator.adapter_files import adapters_in
 from generator.faults import BrokenVideoError, Fault, NotFiniteError
 from generator.files import file_sha256
 from generator.media.display_copies import write_display_copy
@@ -92,18 +93,20 @@ def load_model(
 
     Args:
         run: its folder is where relative paths start.
-        model: `base` (folder or hub id), `adapters` (folders), and `bf16` where it is not left to the device.
+        model: `base` (folder or hub id), `adapters` as of `generator.adapter_files.adapters_in`, and `bf16`
+            where it is not left to the device.
         transformer_device: see `generator.model.checkpoint.load_pipeline`.
     """
     from generator.model.checkpoint import load_pipeline
 
     local = run.resolve(model["base"])
-    adapters = [run.resolve(adapter) for adapter in model.get("adapters", [])]
+    adapters = adapters_in(model)
     precision = precision_of(model)
     print(f"{run.path.name} {precision}", flush=True)
     return load_pipeline(
         local if local.exists() else model["base"],
-        adapters,
+        [run.resolve(place) for place, _ in adapters],
+        weights=[weight for _, weight in adapters],
         device=precision.device,
         dtype=precision.dtype,
         transformer_device=transformer_device,

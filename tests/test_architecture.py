@@ -89,6 +89,9 @@ PLAIN = {
     "rlhf.dpo.preflight",
     "rlhf.dpo.form",
     "rlhf.sft.config",
+    "rlhf.sft.preflight",
+    "rlhf.training.set_facts",
+    "generator.model_files",
     "rlhf.training.instances",
     "rlhf.evaluation.benchmark",
 }

@@ -19,7 +19,7 @@ from annotate.core.audit import record_event
 from annotate.database.locks import take_queue
 from annotate.jobs.queue import Queue
 from annotate.jobs.stages import work_of
-from annotate.models import LIVE, Round, Run, RunMetric, RunStatus, User
+from annotate.models import LIVE, Round, Run, RunMetric, RunStatus, Stage, User
 from generator.rundir import RunDir
 
 #: A running job that was not renewed for this long has lost its worker.
@@ -34,17 +34,17 @@ def run_dir(run: Run) -> RunDir:
 
 @transaction.atomic
 def queue_run(round: Round | None, stage: str, request: Any, *, actor: User | None, **links: Any) -> Run:
-    """One live run per stage: asking again returns the run that is under way.
+    """One live run per stage of a round: asking again returns the run that is under way.
 
     Raises:
         KeyError: no room has this stage.
     """
     work_of(stage)
     take_queue(round.pk if round else 0)
-    runs = Run.objects.filter(round=round, stage=stage)
-    live = runs.filter(status__in=[*LIVE]).first()
+    live = under_way(round.pk if round else None, stage)
     if live is not None:
         return live
+    runs = Run.objects.filter(round=round, stage=stage)
     place = f"runs/round-{round.pk}" if round else "runs/people"
     ordinal = _free_ordinal((runs.aggregate(last=Max("ordinal"))["last"] or 0) + 1, f"{place}/{stage}")
     run = Run(
@@ -62,6 +62,13 @@ def queue_run(round: Round | None, stage: str, request: Any, *, actor: User | No
     return run
 
 
+def under_way(round_id: int | None, stage: str) -> Run | None:
+    """The run that another one of its stage would have to wait for; what has no round is not one work."""
+    if round_id is None and stage != Stage.PROMPTS:
+        return None
+    return Run.objects.filter(round=round_id, stage=stage, status__in=[*LIVE]).first()
+
+
 def _free_ordinal(ordinal: int, prefix: str) -> int:
     """The first whose folder is free: one that was made for a row that never came is left alone."""
     while (settings.STORAGE_ROOT / f"{prefix}-{ordinal}").exists():
@@ -72,7 +79,7 @@ def _free_ordinal(ordinal: int, prefix: str) -> int:
 def claim_run(run_id: int, worker: UUID) -> Run | None:
     """Take a queued run for this worker, or None when somebody else has it or it has ended."""
     taken = QUEUE.claim(run_id, worker, started_at=Now(), error="")
-    return Run.objects.select_related("round__policy").get(pk=run_id) if taken else None
+    return Run.objects.select_related("round__policy", "policy").get(pk=run_id) if taken else None
 
 
 def renew_run(run: Run, worker: UUID) -> RunStatus | None:
@@ -150,7 +157,7 @@ def retry_run(run: Run, actor: User | None = None) -> bool:
     What was cancelled before anybody approved it waits for approval again. False when it has not ended, or
     when another run of its stage is under way.
     """
-    if Run.objects.filter(round=run.round_id, stage=run.stage, status__in=[*LIVE]).exists():
+    if under_way(run.round_id, run.stage) is not None:
         return False
     ended = Run.objects.filter(pk=run.pk, status__in=[RunStatus.FAILED, RunStatus.CANCELLED])
     unapproved = When(needs_approval=True, approved_by=None, then=Value(RunStatus.WAITING))

@@ -24,6 +24,8 @@ from annotate.people import queries as curation_queries
 from annotate.people.curation import curate_people
 from annotate.people.identities import import_people
 from annotate.privacy.consent_queries import Consent, sentence
+from annotate.registry.queries import version_found_by
+from annotate.registry.registration import queue_base
 from annotate.rounds import queries
 from generator.curation.card import read_uses
 from generator.rundir import RunError
@@ -160,6 +162,20 @@ def import_folder(folder: Path, *, quiet: bool = False, **options: Any) -> dict[
         "rejected": [f"{item.path}: {item.reason}: {item.detail}" for item in report.rejected]
         + outcome["rejected"],
     }
+
+
+def first_model(*, quiet: bool = False) -> ModelVersion:
+    """MODEL_PATH as a version, once a worker that has it has looked at it.
+
+    Raises:
+        RoundError: it cannot be used; the message says why.
+    """
+    place = Path(settings.MODEL_PATH)
+    run = queue_base(str(place.resolve()) if place.exists() else settings.MODEL_PATH)
+    send_run(run, quiet=quiet)
+    version = version_found_by(run)
+    assert version is not None, "a finished run registers what it looked at"
+    return version
 
 
 def send_run(run: Run | None, *, wait: bool = True, quiet: bool = False) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from django.db import transaction
@@ -16,7 +15,6 @@ from annotate.core.errors import RoundError
 from annotate.judging.slots import open_slots
 from annotate.models import (
     Instance,
-    ModelKind,
     ModelState,
     ModelVersion,
     Round,
@@ -27,40 +25,10 @@ from annotate.models import (
     VideoSample,
 )
 from annotate.people.prompt_reader_queries import part_by_prompt
-from annotate.rounds.prompt_limits import learn_limit, say_left_out
-from generator.files import file_sha256
+from annotate.rounds.prompt_limits import say_left_out
 from generator.records import SamplerSettings
 from rlhf.dpo.config import FlowDPOConfig
 from rlhf.votes.stopping import Rule
-
-
-@transaction.atomic
-def import_model(base_model: str, *, kind: ModelKind = ModelKind.SFT) -> ModelVersion:
-    """Register weights that were made elsewhere; doing it again returns the same version.
-
-    Raises:
-        RoundError: the folder holds no model, or other weights than when it was registered.
-    """
-    folder = Path(base_model)
-    weights = sorted(folder.rglob("*.safetensors"))
-    if not weights:
-        raise RoundError(
-            f"{base_model} holds no safetensors; set MODEL_PATH to a folder in the Diffusers layout"
-        )
-    digest = hashlib.sha256()
-    for file in weights:
-        digest.update(str(file.relative_to(folder)).encode())
-        digest.update(file_sha256(file).encode())
-    version, created = ModelVersion.objects.get_or_create(
-        base_model=base_model,
-        parent=None,
-        weights_sha256=digest.hexdigest(),
-        defaults={"kind": kind, "name": f"{folder.name}-{digest.hexdigest()[:8]}"},
-    )
-    learn_limit(version)
-    if created:
-        record_event("import_model", version, weights_sha256=version.weights_sha256)
-    return version
 
 
 @transaction.atomic

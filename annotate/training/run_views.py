@@ -99,17 +99,19 @@ def retry(request: SignedInRequest, run_id: int) -> HttpResponse:
 
 
 def _back(request: SignedInRequest, run: Run) -> HttpResponse:
-    """To the page that the button was on; runs without a round have one of their own."""
-    if run.round_id is None:
-        return redirect("prompt_runs")
-    if request.POST.get("from") == "run":
-        return redirect("run", run_id=run.pk)
-    return redirect("round", round_id=run.round_id)
+    """To the page that the button was on; runs of prompts have one of their own."""
+    if request.POST.get("from") != "run":
+        if run.round_id is not None:
+            return redirect("round", round_id=run.round_id)
+        if run.stage == Stage.PROMPTS:
+            return redirect("prompt_runs")
+    return redirect("run", run_id=run.pk)
 
 
 @media_view
-def run_clip_media(request: HttpRequest, run_id: int, step: int, pair_id: int) -> HttpResponseBase:
-    run = visible_runs(requester(request)).filter(pk=run_id, stage=Stage.DPO).first()
+def run_clip_media(request: HttpRequest, run_id: int, step: int, name: str) -> HttpResponseBase:
+    stages = (Stage.SFT, Stage.DPO)
+    run = visible_runs(requester(request)).filter(pk=run_id, stage__in=stages).first()
     if run is None:
         raise Http404
-    return stored_file(request, clip_path(run, step, pair_id))
+    return stored_file(request, clip_path(run, step, name))

@@ -29,10 +29,12 @@ from annotate.models import (
     Instance,
     Judgment,
     JudgmentFile,
+    ModelVersion,
     Reference,
     Round,
     Run,
     Slot,
+    User,
     VideoPair,
 )
 from annotate.people.datasets import export_dataset
@@ -40,8 +42,12 @@ from annotate.people.instances import build_instances
 from annotate.people.people import decide
 from annotate.people.prompt_reader_queries import part_by_prompt
 from annotate.prompts.prompt_runs import queue_prompts
-from annotate.rounds.rounds import import_model, plan_pairs, start_round
+from annotate.rounds.rounds import plan_pairs, start_round
 from annotate.rounds.sampling import queue_sampling
+from annotate.supervised.preview import dry_run
+from annotate.supervised.queries import chosen_now
+from annotate.supervised.sets import queue_folder
+from annotate.supervised.sft import launch_sft
 from annotate.training.dpo import queue_dpo
 from generator.instances import Draw
 from generator.rundir import RunDir
@@ -52,6 +58,7 @@ from tests.annotate.described_people import import_described
 from tests.factories import SAMPLER, make_model, make_user
 from tests.generator.openai_server import KEY, openai_server
 from tests.studies import come, open_study, sent, tasks_of
+from tests.versions import import_model
 
 #: Of the person who will be erased; nothing else on the site is called so.
 NAME, NOTE = "Zephyrine Okapi", "that is Zephyrine from the second floor"
@@ -158,6 +165,7 @@ def turn(folder: Path) -> tuple[Round, Export]:
     ask_models(folder)
     for cropped in (False, True):
         build_instances(Draw(count=1, seed=3, num_references=3, is_cropped=cropped))
+    build_instances(Draw(count=1, seed=4, with_target=True))
     decide(person.references.first(), "keep", lead)
     policy = import_model(settings.MODEL_PATH)
     sampler = replace(SAMPLER, num_inference_steps=2)
@@ -178,7 +186,20 @@ def turn(folder: Path) -> tuple[Round, Export]:
     evaluation = queue_evaluation(round, candidate, baseline=policy, seeds=[0], instances=mine)
     work(training, evaluation)
     hang_on(folder, evaluation, lead)
+    learn_from_people(policy, lead)
     return round, export
+
+
+def learn_from_people(policy: ModelVersion, lead: User) -> None:
+    """SFT on everybody's clips, and a folder of the same ones that a worker reads."""
+    config = {"steps": "1", "batch_size": "1", "rank": "2", "stills": "1", "sample_every": "1"}
+    preview = dry_run(policy, chosen_now(policy, ""), config | {"sample_steps": "1"})
+    run = launch_sft(policy, preview, seen=preview.chosen.digest, accepted=True, actor=lead)
+    assert run.training_set is not None
+    read = queue_folder(
+        str(settings.STORAGE_ROOT / run.training_set.folder), licence="CC0-1.0", is_vouched=True, actor=lead
+    )
+    work(run, read)
 
 
 def hang_on(folder: Path, evaluation: Run, lead: object) -> None:

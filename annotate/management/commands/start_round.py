@@ -3,13 +3,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.conf import settings
-
-from annotate.management.loop_command import SOURCE, LoopCommand, argument, chosen_model, switch
+from annotate.management.loop_command import SOURCE, LoopCommand, argument, chosen_model, first_model, switch
 from annotate.models import Split
 from annotate.people.prompt_reader_queries import part_by_prompt
 from annotate.rounds import queries
-from annotate.rounds.rounds import import_model, plan_pairs, start_round
+from annotate.rounds.rounds import plan_pairs, start_round
 from generator.records import SamplerSettings
 from rlhf.votes.stopping import Rule
 
@@ -49,7 +47,7 @@ class Command(LoopCommand):
     def run(self, **options: Any) -> dict[str, Any]:
         round = start_round(
             options["name"],
-            chosen_model(options["policy"]) or queries.find_model(None) or import_model(settings.MODEL_PATH),
+            chosen_model(options["policy"]) or queries.find_model(None) or first_model(quiet=options["json"]),
             votes_wanted=options["votes"],
             stopping=_rule(options["adaptive"]),
             dpo=json.loads(options["dpo"]),

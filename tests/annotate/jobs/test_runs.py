@@ -11,7 +11,6 @@ from django.utils import timezone
 from annotate.core.errors import RoundError
 from annotate.exports.freezing import export_round
 from annotate.jobs import runs
-from annotate.jobs.requests import adapters_of
 from annotate.models import ModelVersion, Run, RunMetric, RunStatus, Slot, VideoSample
 from annotate.rounds.rounds import plan_pairs
 from annotate.rounds.sampling import queue_sampling
@@ -172,7 +171,7 @@ def test_dpo_registers_a_model_that_the_next_round_can_use():
     assert runs.finish_run(run, worker)
     version = ModelVersion.objects.get(kind="dpo")
     assert (version.parent, version.export, version.run) == (pair.round.policy, export, run)
-    assert adapters_of(version) == [f"{run.folder}/adapter"]
+    assert version.adapters() == [(version, 1.0)] and version.adapter_path == f"{run.folder}/adapter"
     next_round = make_round(policy=version)
     plan_pairs(next_round, [pair.instance])
     sampling = queue_sampling(next_round)

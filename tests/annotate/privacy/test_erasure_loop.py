@@ -23,10 +23,12 @@ from annotate.models import (
     IdentityGroup,
     InstanceReference,
     Judgment,
+    ModelVersion,
     Reference,
     Run,
     StudyInput,
     StudyVideo,
+    TrainingSet,
     VideoSample,
 )
 from annotate.models.personal_data import PLACES
@@ -163,6 +165,11 @@ def test_nothing_of_an_erased_person_is_found_anywhere(tmp_path):
     assert Judgment.objects.filter(slot__pair__gold=None).count() == votes > 0
     assert Export.objects.get().withdrawn and not (settings.STORAGE_ROOT / export.folder).exists()
     assert report["exports_withdrawn"] == [str(export)]
+    learned = TrainingSet.objects.get()
+    assert report["training_sets_withdrawn"] == [learned.pk] and learned.withdrawn
+    assert not (settings.STORAGE_ROOT / learned.folder).exists()
+    trained_on_clips = ModelVersion.objects.get(run__training_set=learned)
+    assert trained_on_clips.name in report["models_trained_on_them"]
     assert report["sets_removed"] == ["datasets/spring", "sets/spring"]
     assert all(
         json.loads((settings.STORAGE_ROOT / run.folder / "request.json").read_text())

@@ -22,6 +22,7 @@ OWN_FILES = {
     "studies/media.py:_store_references": "copies that no row ever named",
     "exports/downloads.py:write_file": "a pending file of its own",
     "exports/downloads.py:_publish": "the pending file becomes the whole one",
+    "supervised/sets.py:freeze": "a pending folder of its own",
     "people/identities.py:_import_file": "copies that no row ever named",
     "people/dataset_import.py:_take_reference": "copies that no row ever named",
 }
