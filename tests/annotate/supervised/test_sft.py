@@ -26,6 +26,7 @@ from annotate.privacy.erasure import erase_identity
 from annotate.registry.versions import start_next_round
 from annotate.rounds.rounds import plan_pairs, start_round
 from annotate.rounds.sampling import queue_sampling
+from annotate.storage.address import FolderAddress
 from annotate.supervised import queries
 from annotate.supervised.preview import dry_run
 from annotate.supervised.sets import queue_folder
@@ -54,6 +55,7 @@ CONFIG = {
 @pytest.fixture(autouse=True)
 def own_storage(tmp_path, settings):
     settings.STORAGE_ROOT = tmp_path / "storage"
+    settings.STORAGE = FolderAddress(settings.STORAGE_ROOT)
     settings.STORAGE_ROOT.mkdir()
 
 
