@@ -13,6 +13,8 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core import checks
 
+from annotate.storage.address import FolderAddress
+
 #: Files 640 and folders 750 at most: faces are personal data.
 STORAGE_UMASK = 0o027
 
@@ -53,8 +55,13 @@ def check_database(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
 
 
 def check_storage(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[checks.CheckMessage]:
-    """A folder that does not exist yet is fine: the supervisor makes it."""
-    root: Path = settings.STORAGE_ROOT
+    """A folder that does not exist yet is fine: the supervisor makes it.
+
+    A bucket is asked nothing: its connections do not outlive the fork of a server into its processes.
+    """
+    if not isinstance(settings.STORAGE, FolderAddress):
+        return []
+    root = settings.STORAGE.folder
     if not root.exists():
         return []
     if root.is_dir() and os.access(root, os.W_OK | os.X_OK):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import wraps
 from http import HTTPStatus
@@ -148,6 +148,15 @@ def _number(digits: str, *, otherwise: int) -> int:
 
 
 ZIP = "application/zip"
+
+
+def add_stored(archive: ZipStream, key: str, name: str, size: int) -> None:
+    """Add a stored file of a known size to an archive; it is opened once the archive is sent so far."""
+    archive.add(_chunks(site_storage(), key), name, size=size)
+
+
+def _chunks(storage: Storage, key: str) -> Iterator[bytes]:
+    yield from storage.stream(key)
 
 
 def archive_response(archive: ZipStream, name: str) -> StreamingHttpResponse:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
-from django.conf import settings
 from django.core.cache import cache
 from django.db import Error
 from django.db.models import Count, QuerySet
@@ -14,6 +14,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, gen
 
 from annotate.database.statements import rows
 from annotate.models import PreferencePair, Run, Slot
+from annotate.storage.interface import StorageError
+from annotate.storage.opening import site_storage
+
+logger = logging.getLogger(__name__)
 
 
 @require_safe
@@ -23,14 +27,18 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
-    """Ready when the database answers and the storage can be written."""
+    """Ready when the database answers and the storage can be used."""
     problems = []
     try:
         rows("SELECT 1")
     except Error as error:
         problems.append(f"database: {error}".strip())
-    if not settings.STORAGE_ROOT.is_dir():
-        problems.append("storage: the folder is missing")
+    try:
+        site_storage().check()
+    except StorageError as error:
+        # Anybody may ask, and the line says where the storage is.
+        logger.warning("%s", error)
+        problems.append("storage: it cannot be used; see the log")
     return JsonResponse({"ready": not problems, "problems": problems}, status=503 if problems else 200)
 
 

@@ -6,12 +6,12 @@ import hashlib
 import json
 import random
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Collate
 
@@ -21,6 +21,8 @@ from annotate.people.prompt_reader_queries import readers_in_use
 from annotate.people.queries import primary_of, usable_references
 from annotate.privacy.consent_queries import given, refusal
 from annotate.prompts.prompt_runs import prompt_models
+from annotate.storage.stored_media import stored_media
+from generator.frozen_set import MediaFile
 from generator.instances import draw_references
 from generator.prompts.asking import Patience, UnansweredError
 from generator.prompts.backends import Desk
@@ -70,7 +72,7 @@ def make_benchmark(folder: Path, plan: MakePlan, *, split: str, prompts_file: Pa
     if folder.exists() and any(folder.iterdir()):
         there = _expect_same(folder, created)
         return Made(there, False, left_out, _not_read(there))
-    instances, media = ask_of_people(people, prompts or _ask(folder, plan), plan.seed)
+    instances = ask_of_people(people, prompts or _ask(folder, plan), plan.seed)
     card = Card(
         name=plan.name or folder.name,
         version=plan.version,
@@ -78,9 +80,16 @@ def make_benchmark(folder: Path, plan: MakePlan, *, split: str, prompts_file: Pa
         made_by="manage.py make_benchmark",
         created=created,
     )
-    made = write_benchmark(folder, card, instances, plan.seeds, media)
+    with ExitStack() as held:
+        made = write_benchmark(folder, card, instances, plan.seeds, _media(people, held))
     _note(made, [group for group, _ in chosen])
     return Made(made, True, left_out, _not_read(made))
+
+
+def _media(people: Sequence[GroupRecord], held: ExitStack) -> Iterator[MediaFile]:
+    for person in people:
+        for reference in person.references:
+            yield stored_media(reference.path, reference.reference_id, held)
 
 
 def _not_read(made: Benchmark) -> list[str]:
@@ -121,10 +130,7 @@ def _record(group: IdentityGroup, usable: Sequence[Reference], plan: MakePlan) -
     """The references that stand for a person, the primary that the product chose first."""
     name = f"{group.source}/{group.name}"
     primary = primary_of(group)
-    references = tuple(
-        ReferenceRecord(item.sha256, ReferenceKind(item.kind), str(settings.STORAGE_ROOT / item.path))
-        for item in usable
-    )
+    references = tuple(ReferenceRecord(item.sha256, ReferenceKind(item.kind), item.path) for item in usable)
     everything = GroupRecord(name, references, primary.sha256 if primary else None)
     return GroupRecord(group.pseudonym, draw_references(everything, plan.num_references, plan.seed))
 

@@ -1,15 +1,16 @@
 """Files of judgments: asked for by a lead, written by one worker, thrown away after some days.
 
-A file lies under its path only once it is whole. A worker that was killed leaves a pending file, which the
-next one removes before it begins again.
+A file is stored only once it is whole, under a name that is its worker's own. What a killed worker leaves
+behind, the next one removes before it begins again.
 """
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -23,12 +24,19 @@ from annotate.exports.judgment_rows import judgment_rows, open_writer, wanted_ju
 from annotate.jobs.queue import Queue
 from annotate.models import LIVE, MAX_ATTEMPTS, JudgmentFile, Round, RunStatus, User
 from annotate.privacy.file_removal import remove_after_commit
+from annotate.storage.opening import site_storage
 from generator.files import file_sha256
 
+#: Where files of judgments are stored.
+FOLDER = "judgments"
 #: Longer than the database takes to put many millions of rows in order before the first one comes.
 LOST_AFTER = timedelta(minutes=5)
 #: A queued file that nobody took for this long has lost its message.
 UNCLAIMED_AFTER = timedelta(minutes=1)
+
+
+class _Lost(Exception):
+    """A file is not this worker's to write any more: it was stopped, or somebody else has it."""
 
 
 class DownloadError(Exception):
@@ -69,13 +77,18 @@ def write_file(file_id: int, worker: UUID) -> bool:
     if not QUEUE.claim(file_id, worker, rows_written=0, error=""):
         return False
     file = JudgmentFile.objects.get(pk=file_id)
-    folder = settings.STORAGE_ROOT / "judgments"
-    folder.mkdir(parents=True, exist_ok=True)
-    for left_behind in folder.glob(f"pending-{file.pk}-*"):
-        left_behind.unlink(missing_ok=True)
-    pending = folder / f"pending-{file.pk}-{worker.hex}"
+    path = f"{FOLDER}/judgments-{file.pk}-{worker.hex}{file.suffix}"
+    storage = site_storage()
     try:
-        return _write_rows(file, worker, pending) and _publish(file, worker, pending)
+        storage.remove(stored_files(file))
+        with storage.writing(path) as pending:
+            _write_rows(file, worker, pending)
+            facts = {"sha256": file_sha256(pending), "size_bytes": pending.stat().st_size}
+        if not _say_done(file, worker, path=path, **facts):
+            storage.remove([path])
+            return False
+    except _Lost:
+        return False
     except OSError as error:
         QUEUE.mine(file.pk, worker).update(
             status=RunStatus.FAILED,
@@ -83,41 +96,40 @@ def write_file(file_id: int, worker: UUID) -> bool:
             ended_at=Now(),
         )
         return False
-    finally:
-        pending.unlink(missing_ok=True)
+    return True
 
 
-def _write_rows(file: JudgmentFile, worker: UUID, pending: Path) -> bool:
+def stored_files(file: JudgmentFile) -> Iterator[str]:
+    """What is stored of it, by whichever worker, also half-written."""
+    for item in site_storage().list(FOLDER, with_partial=True):
+        if PurePosixPath(item.key).match(f"*-{file.pk}-*"):
+            yield item.key
+
+
+def _write_rows(file: JudgmentFile, worker: UUID, pending: Path) -> None:
+    """
+    Raises:
+        _Lost: it is another worker's, or was cancelled.
+    """
     own = QUEUE.mine(file.pk, worker)
     own.update(num_rows=wanted_judgments(file).count())
     with closing(open_writer(file.file_format, pending)) as writer:
         for rows in judgment_rows(file):
             writer.write(rows)
             if not own.update(rows_written=F("rows_written") + len(rows), heartbeat_at=Now()):
-                return False
-    return True
+                raise _Lost
 
 
-def _publish(file: JudgmentFile, worker: UUID, pending: Path) -> bool:
-    """Put a whole file under its path and say so, or neither."""
-    with pending.open("rb") as written:
-        os.fsync(written.fileno())
-    sha256, size_bytes = file_sha256(pending), pending.stat().st_size
-    path = f"judgments/judgments-{file.pk}{file.suffix}"
-    with transaction.atomic():
-        if not QUEUE.mine(file.pk, worker).select_for_update().exists():
-            return False
-        pending.rename(settings.STORAGE_ROOT / path)
-        QUEUE.mine(file.pk, worker).update(
-            status=RunStatus.DONE,
-            num_rows=F("rows_written"),
-            path=path,
-            sha256=sha256,
-            size_bytes=size_bytes,
-            ended_at=Now(),
-            expires_at=Now() + timedelta(days=settings.DOWNLOAD_DAYS),
-        )
-    return True
+def _say_done(file: JudgmentFile, worker: UUID, **facts: Any) -> bool:
+    """Say where the whole file is; False when it is not this worker's any more."""
+    done = QUEUE.mine(file.pk, worker).update(
+        status=RunStatus.DONE,
+        num_rows=F("rows_written"),
+        ended_at=Now(),
+        expires_at=Now() + timedelta(days=settings.DOWNLOAD_DAYS),
+        **facts,
+    )
+    return bool(done)
 
 
 def _give_up(files: QuerySet[JudgmentFile]) -> None:

@@ -29,7 +29,8 @@ from annotate.models import (
 from annotate.privacy.consent_queries import people_of, refusal
 from annotate.rounds.rounds import refuse_comparison
 from annotate.storage.opening import site_storage
-from generator.frozen_set import FrozenSetError, MediaFile
+from annotate.storage.stored_media import stored_media
+from generator.frozen_set import MediaFile
 from generator.records import ElementChange
 from rlhf.export.freezing import Manifest, write_export
 from rlhf.export.row import ExportReference, ExportRow, ExportSample, TrackVotes
@@ -93,7 +94,7 @@ def _freeze(
     states = PreferencePair.objects.filter(pair__round=round).values_list("joint_state", flat=True)
     storage = site_storage()
     with storage.workspace() as workspace, ExitStack() as held:
-        rows = _export_rows(chosen, lambda path, sha256: _media(path, sha256, held))
+        rows = _export_rows(chosen, partial(stored_media, held=held))
         pending = workspace / "set"
         manifest = write_export(pending, rows, joint_states=Counter(states), reasons=reasons, rule=rule)
         folder = f"exports/round-{round.pk}/{manifest.content_hash[:16]}"
@@ -166,15 +167,3 @@ def _track_votes(consensus: Consensus) -> TrackVotes:
 
 def _export_sample(sample: VideoSample, fetch: Fetch) -> ExportSample:
     return ExportSample(fetch(sample.path, sample.sha256), sample.seed)
-
-
-def _media(path: str, sha256: str, held: ExitStack) -> MediaFile:
-    """A stored file, on this machine until the set is written, which looks at its hash.
-
-    Raises:
-        FrozenSetError: it is missing.
-    """
-    try:
-        return MediaFile(held.enter_context(site_storage().local(path)), sha256)
-    except FileNotFoundError:
-        raise FrozenSetError(f"{path} is missing; import it again, or leave out what shows it") from None

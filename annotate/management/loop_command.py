@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 from tqdm import tqdm
@@ -27,6 +26,7 @@ from annotate.privacy.consent_queries import Consent, sentence
 from annotate.registry.queries import version_found_by
 from annotate.registry.registration import queue_base
 from annotate.rounds import queries
+from annotate.storage.opening import site_storage
 from generator.curation.card import read_uses
 from generator.rundir import RunError
 
@@ -126,7 +126,7 @@ def wait_for_run(run: Run, *, quiet: bool = False) -> None:
                 break
             time.sleep(0.5)
     if run.status != RunStatus.DONE:
-        log = settings.STORAGE_ROOT / run.folder / "log.txt"
+        log = site_storage().shown(f"{run.folder}/log.txt")
         raise RoundError(f"{run} {run.status}: {run.error or 'by a lead'}; see {log}")
 
 

@@ -14,6 +14,7 @@ from annotate.models import DifferentialPrompt, IdentityGroup, Instance, Instanc
 from annotate.people.queries import annotation_path, usable_references
 from annotate.privacy.consent_queries import given, refusal
 from annotate.storage.opening import site_storage
+from annotate.storage.stored_media import stored_media
 from generator.curation.augmentation import Recipe
 from generator.dataset.manifest import Manifest
 from generator.dataset.rows import InstanceRow, PersonRow, PlaceRow, PromptRow, ReferenceRow
@@ -145,5 +146,4 @@ def _prompt_row(prompt: DifferentialPrompt) -> PromptRow:
 
 
 def _file(item: Reference | InstanceReference, held: ExitStack) -> MediaFile:
-    """A stored file, on this machine until the dataset is written."""
-    return MediaFile(held.enter_context(site_storage().local(item.path)), item.sha256)
+    return stored_media(item.path, item.sha256, held)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePath
@@ -32,7 +34,7 @@ from annotate.privacy.personal_file_queries import FILES, StoredFiles, evaluatio
 from annotate.privacy.traces import Traces
 from annotate.storage.opening import site_storage
 from generator.frozen_set import MEDIA_FOLDER
-from rlhf.evaluation.benchmark.set import read_benchmark
+from rlhf.evaluation.benchmark.set import TABLES, read_tables
 
 #: A reference's own folder; in any other, files of several may lie.
 _OWN_FOLDER = re.compile(r"references/[0-9a-f]{32}")
@@ -181,15 +183,19 @@ class Located:
             for video in self._result(folder).get("videos", [])
             if video.get("identity") in self.identities
         }
-        return frozenset(ids | self._ids_in_set((settings.STORAGE_ROOT / folder / named["path"]).resolve()))
+        return frozenset(ids | self._ids_in_set(os.path.normpath(f"{folder}/{named['path']}")))
 
     def _result(self, folder: str) -> dict[str, Any]:
         run = self.run_folders[folder]
         return (run.result if run else None) or _json(f"{folder}/result.json")
 
-    def _ids_in_set(self, folder: Path) -> set[str]:
+    def _ids_in_set(self, path: str) -> set[str]:
+        """By a path from the storage, which may lead out of it."""
+        is_stored = not path.startswith(("/", "../"))
+        place = nullcontext(settings.STORAGE_ROOT / path)
         try:
-            benchmark = read_benchmark(folder, check_media=False)
+            with site_storage().local_folder(path, TABLES) if is_stored else place as folder:
+                benchmark = read_tables(folder)
         except (OSError, ValueError):
             return set()  # moved or erased since; what it was asked for stands in the run's result
         return {item.instance_id for item in benchmark.instances if item.identity in self.identities}

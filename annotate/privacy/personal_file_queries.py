@@ -102,8 +102,8 @@ def _studies(person: Located) -> Iterator[str]:
 def _judgment_files(person: Located) -> Iterator[str]:
     yield from person.judgment_files.exclude(path="").values_list("path", flat=True)
     for file in person.judgment_files:
-        begun = f"judgments/pending-{file.pk}-"
-        yield from (path for path in person.stored.below("judgments") if path.startswith(begun))
+        paths = map(PurePath, person.stored.below("judgments"))
+        yield from (str(path) for path in paths if path.match(f"*-{file.pk}-*"))
 
 
 def _below(person: Located, folders: Iterable[str]) -> Iterator[str]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.db.models import Count, Q
 from zipstream import ZipStream  # type: ignore[import-untyped]
 
+from annotate.core.files import add_stored
 from annotate.models import Export, ModelVersion, PreferencePair, Use
 from annotate.privacy.consent_queries import given
 from annotate.registry import queries as version_queries
+from annotate.storage.opening import site_storage
 from annotate.training.preview import run_config, settings_in
 from annotate.training.queries import pair_facts, pair_set
 from generator.adapter_files import ADAPTER_FILE, COMFYUI_FILE
@@ -52,23 +53,24 @@ def adapters_zip(version: ModelVersion, form: str) -> ZipStream:
         raise AdapterError(f"{version} was registered and has no LoRA; its weights are {version.base_model}")
     archive = ZipStream(sized=True)
     for number, (trained, _) in enumerate(line, start=1):
-        folder = settings.STORAGE_ROOT / trained.adapter_path
-        file = folder / FORMS[form]
-        if not file.is_file():
-            raise AdapterError(_missing(trained, folder, form))
-        archive.add_path(file, f"{number:02}-{trained.name}.safetensors")
+        key = f"{trained.adapter_path}/{FORMS[form]}"
+        try:
+            size = site_storage().size(key)
+        except FileNotFoundError:
+            raise AdapterError(_missing(trained, form)) from None
+        add_stored(archive, key, f"{number:02}-{trained.name}.safetensors", size)
     archive.add(card_of(version), "README.md")
     return archive
 
 
-def _missing(version: ModelVersion, folder: Path, form: str) -> str:
-    if form == "comfyui" and (folder / ADAPTER_FILE).is_file():
-        stored = folder.relative_to(settings.STORAGE_ROOT)
+def _missing(version: ModelVersion, form: str) -> str:
+    folder = version.adapter_path
+    if form == "comfyui" and site_storage().exists(f"{folder}/{ADAPTER_FILE}"):
         return (
             f"{version} has no {COMFYUI_FILE} yet; where the GPU worker runs, in its storage: "
-            f"python -m generator.model.lora {stored} {stored / COMFYUI_FILE}"
+            f"python -m generator.model.lora {folder} {folder}/{COMFYUI_FILE}"
         )
-    return f"the adapter of {version} is gone: {folder.name}/{FORMS[form]}; put its run's folder back"
+    return f"the adapter of {version} is gone: {Path(folder).name}/{FORMS[form]}; put its run's folder back"
 
 
 def figures_of(version: ModelVersion) -> dict[str, float]:

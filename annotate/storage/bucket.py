@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,7 +25,7 @@ from annotate.storage.address import BucketAddress
 from annotate.storage.bucket_errors import said_by
 from annotate.storage.cache import LocalCache
 from annotate.storage.interface import CHUNK_BYTES, StoredObject, altered, checked_key, is_partial, media_type
-from annotate.storage.staging import stage_up
+from annotate.storage.staging import stage_down, stage_up
 from generator.files import file_sha256
 
 if TYPE_CHECKING:
@@ -85,6 +85,12 @@ class BucketStorage:
             retry_config={"max_retries": max_retries, "retry_timeout": timedelta(seconds=RETRY_S)},
             **credentials,  # type: ignore[arg-type]
         )
+
+    def check(self) -> None:
+        next(self.list(), None)
+
+    def shown(self, key: str) -> str:
+        return f"{self.name}/{checked_key(key)}"
 
     def size(self, key: str) -> int:
         with self._errors(key):
@@ -148,6 +154,12 @@ class BucketStorage:
                 digest.update(chunk)
                 file.write(chunk)
         return digest.hexdigest()
+
+    @contextlib.contextmanager
+    def local_folder(self, prefix: str, names: Collection[str] = ()) -> Iterator[Path]:
+        with self.workspace() as folder:
+            stage_down(self, prefix, folder, names)
+            yield folder
 
     @contextlib.contextmanager
     def writing(self, key: str) -> Iterator[Path]:

@@ -8,7 +8,7 @@ import io
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO
@@ -43,6 +43,13 @@ class FolderStorage:
         self.root = address.folder
         self.name = str(address)
 
+    def check(self) -> None:
+        if not (self.root.is_dir() and os.access(self.root, os.W_OK | os.X_OK)):
+            raise StorageError(f"{self.name} is no folder that this account can write; look at its mount")
+
+    def shown(self, key: str) -> str:
+        return str(self._place(key))
+
     def size(self, key: str) -> int:
         with self.local(key) as place:
             return place.stat().st_size
@@ -66,6 +73,10 @@ class FolderStorage:
         if sha256 and (found := self.sha256(key)) != sha256:
             raise altered(self.name, key, found, sha256)
         yield place
+
+    @contextlib.contextmanager
+    def local_folder(self, prefix: str, names: Collection[str] = ()) -> Iterator[Path]:
+        yield self._place(prefix)
 
     @contextlib.contextmanager
     def writing(self, key: str) -> Iterator[Path]:

@@ -6,7 +6,7 @@ by the sha256 of its content.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -42,6 +42,16 @@ class Storage(Protocol):
     def name(self) -> str:
         """Its address, as it may be shown."""
 
+    def check(self) -> None:
+        """Ask whether it can be used now.
+
+        Raises:
+            StorageError: it cannot.
+        """
+
+    def shown(self, key: str) -> str:
+        """Where people find an object or a folder: a path of this machine, or an address in the bucket."""
+
     def size(self, key: str) -> int:
         """How many bytes an object has.
 
@@ -76,6 +86,19 @@ class Storage(Protocol):
         Raises:
             FileNotFoundError: there is none.
             AlteredError: it has other bytes.
+        """
+
+    def local_folder(self, prefix: str, names: Collection[str] = ()) -> AbstractContextManager[Path]:
+        """A folder on this machine with the files of a folder, verified, to read while the context lasts.
+
+        Where there is no such folder, or a file is missing, so it is in what is given.
+
+        Args:
+            prefix: the folder.
+            names: the files in it that are needed; all of them without names.
+
+        Raises:
+            AlteredError: a file has other bytes than were put.
         """
 
     def writing(self, key: str) -> AbstractContextManager[Path]:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
 from annotate.storage.interface import AlteredError, Storage, is_partial
 from generator.files import file_sha256
 
 
-def stage_down(storage: Storage, prefix: str, folder: Path) -> int:
+def stage_down(storage: Storage, prefix: str, folder: Path, names: Collection[str] = ()) -> int:
     """Bring a folder of a storage into a local one, verified; returns how many files were fetched.
 
-    A file that is there with the right bytes stays, so that it goes on where it was interrupted. An object
-    that turns out to be altered is fetched once more before it counts as such.
+    With `names`, only the files that are called so in it are brought. A file that is there with the right
+    bytes stays, so that it goes on where it was interrupted. An object that turns out to be altered is
+    fetched once more before it counts as such.
     """
     fetched = 0
     for item in storage.list(prefix):
-        place = folder / PurePosixPath(item.key).relative_to(prefix)
+        name = str(PurePosixPath(item.key).relative_to(prefix))
+        if names and name not in names:
+            continue
+        place = folder / name
         expected = storage.sha256(item.key)
         if place.is_file() and file_sha256(place) == expected:
             continue

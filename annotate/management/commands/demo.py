@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from annotate.management import demo
 from annotate.management.loop_command import FAILURES, read_consent
+from annotate.storage.opening import site_storage
 from rlhf.evaluation.report.tables import REPORT_FILE
 from rlhf.evaluation.text import table_lines
 from rlhf.records import Track
@@ -77,6 +78,7 @@ def _lines(report: dict[str, Any]) -> list[str]:
     ]
     if report["evaluation_table"]:
         lines += ["", *table_lines(report["evaluation_table"]), ""]
-        lines.append(f"its report      {settings.STORAGE_ROOT / report['evaluation_folder'] / REPORT_FILE}")
+        place = site_storage().shown(f"{report['evaluation_folder']}/{REPORT_FILE}")
+        lines.append(f"its report      {place}")
     wall = ", ".join(f"{name} {seconds:.0f}" for name, seconds in report["wall_s"].items())
     return [*lines, f"seconds         {wall}"]

@@ -3,11 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
-
 from annotate.exports.freezing import export_round
 from annotate.management.loop_command import ROUND, LoopCommand, argument, chosen_round, switch
 from annotate.rounds.rounds import refuse_comparison
+from annotate.storage.opening import site_storage
 from rlhf.export.formats import ExportFormat, write_format
 from rlhf.export.rule import ExportRule
 
@@ -45,13 +44,14 @@ class Command(LoopCommand):
             # What lies elsewhere is out of erasure's reach.
             is_published=options["publish"] or options["out"] is not None,
         )
-        folder = settings.STORAGE_ROOT / export.folder
+        storage = site_storage()
         if options["format"]:
-            write_format(folder, options["out"], ExportFormat(options["format"]))
+            with storage.local_folder(export.folder) as folder:
+                write_format(folder, options["out"], ExportFormat(options["format"]))
         return {
             "export": str(export),
             "rule": export.rule,
-            "folder": str(folder),
+            "folder": storage.shown(export.folder),
             "content_hash": export.content_hash,
             "pairs": export.num_pairs,
             "joint_states": export.manifest["joint_states"],

@@ -15,7 +15,7 @@ from rlhf.evaluation.records import EvaluationInstance, NamedElement, Task
 
 def ask_of_people(
     people: Sequence[IdentityGroup], prompts: Sequence[BenchmarkPrompt], seed: int
-) -> tuple[list[EvaluationInstance], list[MediaFile]]:
+) -> list[EvaluationInstance]:
     """Ask every prompt of one person.
 
     Args:
@@ -24,15 +24,16 @@ def ask_of_people(
         seed: of who gets which.
 
     Returns:
-        One instance a prompt, in their order, and the files of all people.
+        One instance a prompt, in their order; paths are those that a set gives the people's files.
     """
-    media = [
-        [MediaFile(Path(item.path), item.reference_id) for item in person.references] for person in people
+    files = [
+        [MediaFile(Path(item.path), item.reference_id).name for item in person.references]
+        for person in people
     ]
     numbers: Counter[Task] = Counter()
     instances = []
     for prompt, owner in zip(prompts, pair_up(len(prompts), len(people), seed), strict=True):
-        names = [file.name for file in media[owner]]
+        names = files[owner]
         kinds = [item.kind for item in people[owner].references]
         instances.append(
             EvaluationInstance(
@@ -48,7 +49,7 @@ def ask_of_people(
             )
         )
         numbers[prompt.task] += 1
-    return instances, [file for files in media for file in files]
+    return instances
 
 
 def pair_up(num_prompts: int, num_identities: int, seed: int) -> list[int]:

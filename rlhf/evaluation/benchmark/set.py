@@ -25,6 +25,8 @@ from rlhf.evaluation.benchmark.card import CARD_FILE, BenchmarkError, Card
 from rlhf.evaluation.benchmark.table import TABLE_FILE, columns, common_seeds, instance_of, row_of
 from rlhf.evaluation.records import EvaluationInstance
 
+#: What a set is without its media.
+TABLES = (CARD_FILE, TABLE_FILE)
 #: An instance's id names files.
 _ID = re.compile(r"[A-Za-z0-9_]+(-[A-Za-z0-9_]+)*")
 
@@ -61,23 +63,33 @@ def read_benchmark(folder: Path | str, *, check_media: bool = True) -> Benchmark
     Raises:
         BenchmarkError: it is no set, or not as it was written; the message names what differs.
     """
+    benchmark = read_tables(folder)
+    for file in media_of(benchmark.instances, benchmark.folder):
+        if check_media:
+            expect_file(file.path, file.sha256, Card.remedy)
+        elif not file.path.is_file():
+            raise BenchmarkError(f"{file.path} is missing; {Card.remedy}")
+    return benchmark
+
+
+def read_tables(folder: Path | str) -> Benchmark:
+    """Open a set of which perhaps only `TABLES` are there, and refuse one whose rows were altered.
+
+    Raises:
+        BenchmarkError: it is no set, or has other rows than were written; the message names what differs.
+    """
     folder = Path(folder)
     card = Card.read(folder)
     rows = list(read_table(folder / TABLE_FILE, Card.remedy))
     try:
         is_whole = rows_sha256(rows) == card.rows_sha256
         instances, seeds = tuple(instance_of(row) for row in rows), common_seeds(rows)
-        files = media_of(instances, folder)
+        media_of(instances, folder)
     except (KeyError, TypeError, ValueError) as error:
         raise BenchmarkError(f"{folder / TABLE_FILE}: {error}; {Card.remedy}") from None
     if not is_whole:
         raise BenchmarkError(f"{folder / TABLE_FILE} has other rows than {CARD_FILE} says; {Card.remedy}")
     _check_instances(instances)
-    for file in files:
-        if check_media:
-            expect_file(file.path, file.sha256, Card.remedy)
-        elif not file.path.is_file():
-            raise BenchmarkError(f"{file.path} is missing; {Card.remedy}")
     return Benchmark(folder, card, instances, seeds)
 
 

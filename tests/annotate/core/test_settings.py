@@ -24,6 +24,7 @@ from annotate.core.environment import (
 from annotate.core.sockets import LONGEST_SOCKET_PATH, POSTGRES_SOCKET, socket_folder
 from annotate.jobs import tasks
 from annotate.settings import env
+from annotate.storage.address import FolderAddress
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -180,9 +181,9 @@ def test_sockets_move_to_a_short_place_when_the_path_is_long() -> None:
 
 
 def test_checks_name_the_remedy(tmp_path: Path, settings: Settings) -> None:
-    settings.STORAGE_ROOT = tmp_path / "file"
+    settings.STORAGE = FolderAddress(tmp_path / "file")
     assert check_storage(None) == []
-    settings.STORAGE_ROOT.write_text("not a folder")
+    (tmp_path / "file").write_text("not a folder")
     settings.MODEL_PATH = str(tmp_path)
     settings.ALLOWED_HOSTS = ["*"]
     found: list[checks.CheckMessage] = [*check_storage(None), *check_model(None), *check_site(None)]

@@ -15,6 +15,7 @@ from django.conf import settings
 from annotate.apps import check_storage
 from annotate.exports.downloads import request_file, write_file
 from annotate.exports.freezing import export_round
+from annotate.storage.address import BucketAddress, FolderAddress
 from annotate.supervisor import site
 from rlhf.records import Track, Verdict
 from tests.annotate.described_people import import_described
@@ -53,17 +54,23 @@ def test_commands_that_the_site_starts_write_as_closed(tmp_path):
 
 @pytest.mark.parametrize("mode", [0o755, 0o770, 0o701, 0o777])
 def test_a_start_on_an_open_storage_is_refused_with_the_remedy(tmp_path, settings, mode):
-    settings.STORAGE_ROOT = tmp_path / "storage"
+    storage = tmp_path / "storage"
+    settings.STORAGE = FolderAddress(storage)
     assert check_storage(None) == [], "the supervisor makes it"
-    settings.STORAGE_ROOT.mkdir()
+    storage.mkdir()
     for closed in (0o750, 0o700, 0o2750):
-        settings.STORAGE_ROOT.chmod(closed)
+        storage.chmod(closed)
         assert check_storage(None) == []
-    settings.STORAGE_ROOT.chmod(mode)
+    storage.chmod(mode)
     (message,) = check_storage(None)
     assert message.id == "annotate.E003" and f"{mode:o}" in message.msg
-    assert message.hint == f"Run: chmod -R g-w,o-rwx {tmp_path / 'storage'}"
+    assert message.hint == f"Run: chmod -R g-w,o-rwx {storage}"
     subprocess.run(["sh", "-c", message.hint.removeprefix("Run: ")], check=True)
+    assert check_storage(None) == []
+
+
+def test_a_bucket_has_no_modes_to_look_at(settings):
+    settings.STORAGE = BucketAddress(bucket="faces")
     assert check_storage(None) == []
 
 

@@ -149,7 +149,7 @@ def test_a_killed_worker_leaves_no_half_file_and_another_begins_again(votes, lea
 
     def killed() -> None:
         # What a kill leaves behind, since Python tidies up after an exception and not after a kill.
-        (folder / f"pending-{file.pk}-dead").write_bytes(b"half")
+        (folder / f".judgments-{file.pk}-dead.jsonl.0a1b2c.gz").write_bytes(b"half")
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
@@ -163,7 +163,7 @@ def test_a_killed_worker_leaves_no_half_file_and_another_begins_again(votes, lea
     assert downloads.write_file(file.pk, uuid4())
     file.refresh_from_db()
     assert file.rows_written == len(rows(file, settings)) == 7
-    assert [path.name for path in folder.glob(f"*-{file.pk}*")] == [f"judgments-{file.pk}.jsonl.gz"]
+    assert [path.name for path in folder.glob(f"*-{file.pk}-*")] == [Path(file.path).name]
 
 
 def test_a_second_delivery_and_a_worker_that_lost_its_file_write_nothing(votes, lea, monkeypatch):

@@ -57,7 +57,7 @@ def test_a_killed_worker_leaves_no_half_file():
     worker.kill()
     worker.wait()
     folder = settings.STORAGE_ROOT / "judgments"
-    assert len(list(folder.glob(f"pending-{file.pk}-*"))) == 1
+    (half,) = folder.glob(f".judgments-{file.pk}-*")
     assert machine_of(lead).get(f"/api/judgment-files/{file.pk}/content/").status_code == 409
 
     JudgmentFile.objects.update(heartbeat_at=timezone.now() - downloads.LOST_AFTER - timedelta(seconds=1))
@@ -66,4 +66,4 @@ def test_a_killed_worker_leaves_no_half_file():
     file.refresh_from_db()
     with gzip.open(settings.STORAGE_ROOT / file.path) as lines:
         assert len(list(lines)) == file.num_rows == 3
-    assert list(folder.glob(f"pending-{file.pk}-*")) == []
+    assert not half.exists()

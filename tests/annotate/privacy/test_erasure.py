@@ -210,15 +210,14 @@ def test_files_of_judgments_are_withdrawn_and_those_being_written_begin_anew(exp
     assert all(write_file(file.pk, uuid4()) for file in (whole, elsewhere))
     worker = uuid4()
     JudgmentFile.objects.filter(pk=pending.pk).update(status="running", worker=worker)
-    half = settings.STORAGE_ROOT / "judgments" / f"pending-{pending.pk}-{worker.hex}"
+    half = settings.STORAGE_ROOT / "judgments" / f".judgments-{pending.pk}-{worker.hex}.jsonl.0a1b.gz"
     half.write_bytes(b"half a file")
-    paths = {
-        file.pk: settings.STORAGE_ROOT / f"judgments/judgments-{file.pk}.jsonl.gz"
-        for file in (whole, elsewhere)
-    }
+    whole.refresh_from_db()
+    elsewhere.refresh_from_db()
+    paths = [settings.STORAGE_ROOT / file.path for file in (whole, elsewhere)]
     report = erase_identity("mia", really=True)
     assert report["judgment_files_withdrawn"] == 1
-    assert [paths[file.pk].exists() for file in (whole, elsewhere)] == [False, True] and not half.exists()
+    assert [path.exists() for path in paths] == [False, True] and not half.exists()
     answer = machine_of(lea).get(f"/api/judgment-files/{whole.pk}/content/")
     assert answer.status_code == 409 and "withdrawn (a person's data were erased)" in answer.json()["detail"]
     assert write_file(pending.pk, uuid4())

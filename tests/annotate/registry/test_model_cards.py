@@ -10,7 +10,7 @@ from django.conf import settings
 
 from annotate.models import ModelVersion
 from generator.adapter_files import ADAPTER_FILE, COMFYUI_FILE
-from tests.annotate.conftest import browser_of
+from tests.annotate.conftest import browser_of, store_clips
 from tests.factories import make_model
 from tests.versions import judged_round, train
 
@@ -47,6 +47,20 @@ def test_the_whole_line_is_given_out_in_order(lea, line, form, file):
             assert archive.read(name) == (settings.STORAGE_ROOT / one.adapter_path / file).read_bytes()
         assert card == "README.md"
         assert f"in this order: {line[0].name}, {line[1].name}" in archive.read(card).decode()
+
+
+def test_adapters_come_from_either_storage(lea, either_storage):
+    round = judged_round()
+    store_clips(either_storage)
+    version = train(round)
+    address = f"/models/{version.pk}/download/comfyui/"
+    assert "is gone" in browser_of(lea).get(address, follow=True).content.decode()
+    either_storage.put(f"{version.adapter_path}/{ADAPTER_FILE}", b"diffusers")
+    page = browser_of(lea).get(address, follow=True).content.decode()
+    assert f"{version.adapter_path} {version.adapter_path}/{COMFYUI_FILE}" in page
+    either_storage.put(f"{version.adapter_path}/{COMFYUI_FILE}", b"comfyui")
+    with zipfile.ZipFile(io.BytesIO(b"".join(browser_of(lea).get(address).streaming_content))) as archive:
+        assert archive.read(f"01-{version.name}.safetensors") == b"comfyui"
 
 
 def test_the_card_tells_votes_and_names_nobody(lea, line):

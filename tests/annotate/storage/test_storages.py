@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from annotate.storage.interface import AlteredError, Storage
+from annotate.storage.address import FolderAddress
+from annotate.storage.bucket import BucketStorage
+from annotate.storage.cache import LocalCache
+from annotate.storage.folder import FolderStorage
+from annotate.storage.interface import AlteredError, Storage, StorageError
 from annotate.storage.staging import stage_down, stage_up
+from tests.object_store import CREDENTIALS, ObjectStore
 
 #: More than the parts that a bucket takes at a time, and no whole number of them.
 LARGE = bytes(range(256)) * (160 * 1024) + b"the end"
@@ -155,6 +161,41 @@ def test_a_folder_that_was_made_becomes_one_of_the_storage_once(storage: Storage
         assert not workspace.exists()
     assert keys(storage) == ["exports/1/abc/manifest.json", "exports/1/abc/media/a.mp4"]
     assert b"".join(storage.stream("exports/1/abc/media/a.mp4")) == b"first"
+
+
+def test_a_folder_is_read_as_a_folder(storage: Storage) -> None:
+    files = {"manifest.json": b"{}", "media/a.mp4": b"a", "media/b.mp4": b"b"}
+    for name, content in files.items():
+        storage.put(f"exports/1/{name}", content)
+    with storage.local_folder("exports/1") as folder:
+        assert {name: (folder / name).read_bytes() for name in files} == files
+    with storage.local_folder("exports/1", ["manifest.json", "pairs.jsonl"]) as folder:
+        assert (folder / "manifest.json").read_bytes() == b"{}" and not (folder / "pairs.jsonl").exists()
+    with storage.local_folder("exports/2") as folder:
+        assert not (folder / "manifest.json").exists()
+
+
+def test_it_says_where_people_find_something(storage: Storage) -> None:
+    storage.put("runs/1/log.txt", b"x")
+    shown = storage.shown("runs/1/log.txt")
+    assert shown == f"{storage.name.removeprefix('file://')}/runs/1/log.txt"
+
+
+def test_what_can_be_used_passes_the_check(storage: Storage) -> None:
+    storage.put("a", b"a")
+    storage.check()
+
+
+def test_a_folder_that_is_gone_does_not_pass_it(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="look at its mount"):
+        FolderStorage(FolderAddress(tmp_path / "gone")).check()
+
+
+def test_a_bucket_that_is_gone_does_not_pass_it(object_store: ObjectStore, tmp_path: Path) -> None:
+    address = replace(object_store.address(), bucket="never-made")
+    storage = BucketStorage(address, CREDENTIALS, LocalCache(tmp_path, 0))
+    with pytest.raises(StorageError, match="there is no such bucket"):
+        storage.check()
 
 
 def test_a_folder_that_is_not_whole_is_not_sent(storage: Storage, tmp_path: Path) -> None:
