@@ -6,6 +6,7 @@ docs/settings.md and .env.example from these sentences.
 
 from __future__ import annotations
 
+import hmac
 import os
 import secrets
 from dataclasses import asdict
@@ -38,7 +39,7 @@ LOG_LEVEL = env.one_of(
 
 # Of the commands that compute: no secret, and threads that sleep while they wait. On a machine with other
 # work, spinning ones made sampling three times slower.
-_SECRETS = ("DATABASE_URL", "CELERY_BROKER_URL", "SECRET_KEY")
+_SECRETS = ("DATABASE_URL", "CELERY_BROKER_URL", "SECRET_KEY", "FLEET_KEY")
 RUN_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"} | {
     name: value for name, value in os.environ.items() if name.removesuffix("_FILE") not in _SECRETS
 }
@@ -147,6 +148,13 @@ def _secret_key() -> str:
 
 
 SECRET_KEY = _secret_key()
+FLEET_KEY = env.secret(
+    "FLEET_KEY",
+    "Signs messages between the site and its GPU workers, which need no SECRET_KEY; 32 characters or more.",
+    shown="derived from SECRET_KEY",
+)
+if len(FLEET_KEY := FLEET_KEY or hmac.new(SECRET_KEY.encode(), b"fleet", "sha256").hexdigest()) < 32:
+    raise SettingError("FLEET_KEY has fewer than 32 characters; run: openssl rand -hex 32")
 
 # -- the product --------------------------------------------------------------------------------
 
@@ -429,7 +437,11 @@ SPECTACULAR_SETTINGS = {
 CELERY_BROKER_URL = _redis_url
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_ROUTES = {"annotate.jobs.tasks.execute_run": {"queue": "gpu"}}
+# Shards go to the queue `gpu`, whose workers have no database. Whole runs go to workers that have one.
+CELERY_TASK_ROUTES = {
+    "annotate.jobs.tasks.execute_run": {"queue": "runs"},
+    "annotate.jobs.tasks.take_report": {"queue": "fleet"},
+}
 # A killed worker's task goes back to the queue; one task at a time waits with a worker, never more.
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
@@ -446,6 +458,7 @@ CELERY_TIMEZONE = TIME_ZONE
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
 _EVERY_S = {
     "annotate.jobs.tasks.requeue_lost_runs": 15.0,
+    "annotate.jobs.tasks.requeue_lost_shards": 15.0,
     "annotate.judging.tasks.fit_votes": 30.0,
     "annotate.rounds.tasks.write_display_copies": 30.0,
     "annotate.rounds.tasks.learn_limits": 15.0,

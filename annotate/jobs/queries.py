@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, F, OuterRef, QuerySet, Sum
 
 from annotate.models import LIVE, Round, Run, RunStatus, Stage
 
@@ -29,7 +29,10 @@ def dpo_curves(run: Run) -> list[dict[str, Any]]:
 
 
 def run_progress(run: Run) -> dict[str, Any]:
-    """How far a run is, from its newest metric line."""
+    """How far a run is, from its shards or its newest metric line."""
+    found = run.shards.aggregate(done=Sum("made"), total=Sum(F("stop") - F("start")))
+    if found["total"] is not None:
+        return {**found, "last": {}}
     last = run.metrics.exclude(values={}).order_by("-line").values_list("values", flat=True).first() or {}
     done = last.get("done", last.get("step"))
     return {"done": done, "total": last.get("total", last.get("steps")), "last": last}

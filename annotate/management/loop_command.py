@@ -15,7 +15,9 @@ from tqdm import tqdm
 
 from annotate.core.errors import RoundError
 from annotate.jobs import tasks
+from annotate.jobs.local_worker import work_here
 from annotate.jobs.queries import run_progress
+from annotate.jobs.stages import work_of
 from annotate.models import Round, Run, RunStatus
 from annotate.people import queries as curation_queries
 from annotate.people.curation import curate_people
@@ -127,15 +129,18 @@ def send_and_maybe_wait(run: Run | None, options: dict[str, Any]) -> None:
     if run is None or not options["wait"]:
         return
     run.refresh_from_db()
-    if run.status == RunStatus.QUEUED and not tasks.has_worker():
+    if run.status == RunStatus.QUEUED and not tasks.has_worker(run):
         print("no worker is running, so this command does its work", file=sys.stderr)
         # Ends with this process, and the run's own command with it.
-        threading.Thread(target=_work, args=[run.pk], daemon=True).start()
+        threading.Thread(target=_work, args=[run], daemon=True).start()
     wait_for_run(run, quiet=options["json"])
 
 
-def _work(run_id: int) -> None:
+def _work(run: Run) -> None:
     try:
-        tasks.execute_run(run_id)
+        if work_of(run.stage).sharding:
+            work_here(run)
+        else:
+            tasks.execute_run(run.pk)
     finally:
         connection.close()

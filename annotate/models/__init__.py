@@ -34,6 +34,7 @@ from annotate.models.round import (
     VideoPair,
     VideoSample,
 )
+from annotate.models.shard import LIVE_SHARDS, Shard, ShardStatus
 from annotate.models.statistics import Adjudication, VoteFit
 from annotate.models.study import (
     STUDY_VERDICTS,
@@ -52,6 +53,7 @@ from annotate.models.webhook import WebhookEndpoint, WebhookEvent, WebhookMessag
 
 __all__ = [
     "LIVE",
+    "LIVE_SHARDS",
     "STUDY_VERDICTS",
     "MAX_ATTEMPTS",
     "MAX_SEEDS",
@@ -96,6 +98,8 @@ __all__ = [
     "Run",
     "RunMetric",
     "RunStatus",
+    "Shard",
+    "ShardStatus",
     "Side",
     "Slot",
     "Split",

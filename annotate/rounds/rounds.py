@@ -175,8 +175,18 @@ def plan_pairs(round: Round, instances: Iterable[Instance]) -> int:
 
 def open_ready_pairs(round: Round) -> None:
     """Ask for votes on every pair whose two videos can be shown; asking again changes nothing."""
+    _open(round.pairs.all())
+
+
+def open_pairs_of(sample: VideoSample) -> None:
+    """Ask for votes on those pairs of this video, whichever rounds they are in, that can be shown now."""
+    _open(VideoPair.objects.filter(first=sample))
+    _open(VideoPair.objects.filter(second=sample))
+
+
+def _open(pairs: QuerySet[VideoPair]) -> None:
     ready = (
-        round.pairs.filter(slots=None, gold=None, prompt_unread="")
+        pairs.filter(slots=None, gold=None, prompt_unread="")
         .exclude(first__shown_path="")
         .exclude(second__shown_path="")
     )
