@@ -44,7 +44,13 @@ BROKER_PATIENCE_S = 600.0
 
 # Django is kept out even where the environment names its settings.
 app = Celery("fleet", fixups=[], set_as_current=False)
-app.config_from_object("annotate.settings", namespace="CELERY")
+app.conf.update(
+    {
+        name[len("CELERY_") :].lower(): value
+        for name, value in vars(settings).items()
+        if name.startswith("CELERY_")
+    }
+)
 app.conf.beat_schedule = {}
 
 _is_ending = Event()

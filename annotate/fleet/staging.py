@@ -45,7 +45,7 @@ class StagedShard:
         return json.dumps(self.request["model"], sort_keys=True)
 
     def bring_down(self, *, with_model: bool) -> None:
-        """Make the run folder, with all that is read for what is missing; adapters only where they are loaded."""
+        """Make the run folder and what it reads for what is missing; adapters only where they are loaded."""
         shutil.rmtree(self.folder.path, ignore_errors=True)
         for path in {*self._paths(with_model)}:
             self._fetch(os.path.normpath(os.path.join(self.key, path)))

@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 import time
+from typing import Any
 from uuid import UUID, uuid4
 
 from celery import current_app, shared_task
@@ -185,5 +186,5 @@ def requeue_lost_shards() -> None:
 def messages_in(queue: str) -> int:
     """How many messages wait there with the broker."""
     with current_app.connection_for_write() as connection:
-        found = Queue(queue, channel=connection.default_channel).queue_declare()
+        found: Any = Queue(queue, channel=connection.default_channel).queue_declare()
         return int(found.message_count)
