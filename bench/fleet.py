@@ -1,6 +1,6 @@
-"""How a fleet of GPU workers grows, and what it bears: the site's own code, and a model that takes a set time.
+"""How a fleet of GPU workers grows, and what it bears: the site's own code, a model that takes a set time.
 
-PostgreSQL, Redis and everything else of its own, on this machine only, in a folder that is removed afterwards.
+PostgreSQL, Redis and all else of its own, on this machine only, in a folder that is removed afterwards.
 `python -m bench.fleet --workers 1 4 --videos 10` is a small one.
 """
 
@@ -38,7 +38,8 @@ def main(arguments: Sequence[str] = ()) -> None:
         for count in options.workers:
             rows.append(_measure(site, count, count * options.videos, rows))
             print(rows[-1], flush=True)
-        report("fleet", rows, **load)
+        if rows:
+            report("fleet", rows, **load)
         if options.faults:
             from bench.fleet_faults import endure
 

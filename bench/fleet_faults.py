@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import threading
@@ -17,7 +18,7 @@ from bench.fleet_site import FleetSite, queue_videos, wait_until
 
 #: Honest workers; beside them comes one with a wrong clock and one of another version.
 WORKERS, VIDEOS = 8, 160
-KILL_EVERY_S, KILLS, SKEW_S = 3.0, 12, 7200.0
+KILL_EVERY_S, KILLS, BROKER_AFTER_S, SKEW_S = 3.0, 12, 15.0, 7200.0
 #: How often messages are taken out of the queues, to be put back twice and in another order.
 SHUFFLE_EVERY_S = 0.5
 
@@ -28,24 +29,19 @@ def endure(site: FleetSite) -> dict[str, Any]:
     site.start_worker(WORKERS, "--skew", str(SKEW_S))
     site.start_worker(WORKERS + 1, "--software", "9.9.9")
     round, run = queue_videos("faults", VIDEOS)
-    is_over = threading.Event()
-    log = Log()
-    troubles = [
-        threading.Thread(target=trouble, args=[site, is_over, log])
-        for trouble in (_kill_workers, _restart_broker, _shuffle_messages)
-    ]
-    for trouble in troubles:
-        trouble.start()
+    is_over, log = threading.Event(), Log()
+    shuffling = threading.Thread(target=_shuffle_messages, args=[site, is_over, log])
+    shuffling.start()
     began = time.monotonic()
     try:
-        _wait(run)
+        _trouble(site, run, log)
     finally:
         is_over.set()
-        for trouble in troubles:
-            trouble.join()
+        shuffling.join()
     spent = time.monotonic() - began
     recovery = _recovery(site)
     facts = _check(site, round, run)
+    family = site.family()
     site.stop_workers()
     return {
         "workers": WORKERS + 2,
@@ -56,7 +52,7 @@ def endure(site: FleetSite) -> dict[str, Any]:
         "doubled": log.doubled,
         **recovery,
         **facts,
-        "left_running": len(site.family()),
+        "left_running": sum(process.is_running() for process in family),
     }
 
 
@@ -67,38 +63,43 @@ class Log:
         self.killed = self.restarts = self.doubled = 0
 
 
-def _wait(run: Any) -> None:
-    from bench.fleet import send_and_wait
+def _trouble(site: FleetSite, run: Any, log: Log) -> None:
+    """Send a run, and kill workers and the broker until it ends.
 
-    send_and_wait(run, 600)
+    All in this thread: the kernel ends what a thread started together with it.
+    """
+    from annotate.jobs.tasks import send_run
+
+    chance, next_kill = random.Random(0), time.monotonic() + KILL_EVERY_S
+    broker_ends = time.monotonic() + BROKER_AFTER_S
+    send_run(run)
+
+    def is_over() -> bool:
+        nonlocal next_kill
+        if time.monotonic() > next_kill and log.killed < KILLS:
+            number = chance.randrange(WORKERS)
+            site.kill_worker(number)
+            site.restart_worker(number)
+            log.killed += 1
+            next_kill = time.monotonic() + KILL_EVERY_S
+        if time.monotonic() > broker_ends and not log.restarts:
+            _restart_broker(site)
+            log.restarts += 1
+        run.refresh_from_db()
+        return not run.is_live
+
+    wait_until(is_over, f"the end of {run}", 400)
 
 
-def _kill_workers(site: FleetSite, is_over: threading.Event, log: Log) -> None:
-    """SIGKILL to any worker and its sampler; it is started again by itself, as its supervisor would."""
-    chance = random.Random(0)
-    while log.killed < KILLS and not is_over.wait(KILL_EVERY_S):
-        number = chance.randrange(WORKERS)
-        site.kill_worker(number)
-        site.workers[number].keep_alive()
-        log.killed += 1
-        is_over.wait(1.0)
-        site.workers[number].keep_alive()
-    while not is_over.wait(1.0):
-        for child in site.workers.values():
-            child.keep_alive()
-
-
-def _restart_broker(site: FleetSite, is_over: threading.Event, log: Log) -> None:
-    if is_over.wait(15.0):
-        return
+def _restart_broker(site: FleetSite) -> None:
+    """As a machine that is rebooted: what Redis has not written to its file by then is lost."""
     broker = site.services["redis"]
     assert broker.process is not None
-    broker.process.send_signal(signal.SIGKILL)
+    os.killpg(broker.process.pid, signal.SIGKILL)
     broker.process.wait()
-    is_over.wait(3.0)
+    time.sleep(3.0)
     broker.process = None
     broker.start()
-    log.restarts += 1
 
 
 def _shuffle_messages(site: FleetSite, is_over: threading.Event, log: Log) -> None:
@@ -113,8 +114,10 @@ def _shuffle_messages(site: FleetSite, is_over: threading.Event, log: Log) -> No
 def _shuffle(broker: redis.Redis, queue: str, chance: random.Random, log: Log) -> None:
     taken = []
     while (message := broker.rpop(queue)) is not None:
-        taken += [message, _copy(message)] if chance.random() < 0.5 else [message]
-    log.doubled += len(taken) - len(set(taken)) + sum(_is_copy(message) for message in taken)
+        taken.append(message)
+        if not _is_copy(message) and chance.random() < 0.5:
+            taken.append(_copy(message))
+            log.doubled += 1
     chance.shuffle(taken)
     for message in taken:
         broker.lpush(queue, message)
@@ -132,33 +135,35 @@ def _is_copy(message: bytes) -> bool:
 
 
 def _recovery(site: FleetSite) -> dict[str, float]:
-    """From the kill of a worker until its shard is another's: of one that comes again, and of one that does not."""
-    found = {}
-    for name, comes_again in (("recovery_s", True), ("recovery_without_it_s", False)):
-        _, run = queue_videos(name, 4 * WORKERS)
-        from annotate.jobs.tasks import send_run
-        from annotate.models import Shard
-
-        send_run(run)
-        shards = Shard.objects.filter(run=run, status="running", made__gt=0)
-        wait_until(lambda: shards.filter(worker__startswith="gpu-0@").exists(), "a shard of worker 0", 60)
-        lost = shards.filter(worker__startswith="gpu-0@").get()
-        site.kill_worker(0)
-        began = time.monotonic()
-        if comes_again:
-            site.workers[0].keep_alive()
-            time.sleep(1.0)
-            site.workers[0].keep_alive()
-
-        def is_anothers() -> bool:
-            now = Shard.objects.get(pk=lost.pk)
-            return now.status == "done" or now.status == "running" and now.claim != lost.claim
-
-        wait_until(is_anothers, "another worker", 180)
-        found[name] = time.monotonic() - began
-        _wait_for(run)
-    site.workers.pop(0)
+    """Seconds from the kill of a worker until its shard is taken up, by it started again or by another."""
+    found = {"recovery_s": _recover(site, 0, "recovery", comes_again=True)}
+    found["recovery_by_another_s"] = _recover(site, 1, "recovery by another", comes_again=False)
+    site.workers.pop(1)
     return found
+
+
+def _recover(site: FleetSite, number: int, name: str, *, comes_again: bool) -> float:
+    from annotate.jobs.tasks import send_run
+    from annotate.models import Shard
+
+    _, run = queue_videos(name, 6 * WORKERS)
+    send_run(run)
+    mine = Shard.objects.filter(run=run, status="running", made__gt=0, worker__startswith=f"gpu-{number}@")
+    wait_until(mine.exists, f"a shard of worker {number}", 60)
+    lost = mine.get()
+    site.kill_worker(number)
+    began = time.monotonic()
+    if comes_again:
+        site.restart_worker(number)
+
+    def is_taken_up() -> bool:
+        now = Shard.objects.get(pk=lost.pk)
+        return now.status == "done" or now.status == "running" and now.claim != lost.claim
+
+    wait_until(is_taken_up, "another worker", 180)
+    spent = time.monotonic() - began
+    _wait_for(run)
+    return spent
 
 
 def _wait_for(run: Any) -> None:

@@ -44,11 +44,12 @@ BROKER_PATIENCE_S = 600.0
 
 # Django is kept out even where the environment names its settings.
 app = Celery("fleet", fixups=[], set_as_current=False)
+_PREFIX = "CELERY_"
 app.conf.update(
     {
-        name[len("CELERY_") :].lower(): value
+        name[len(_PREFIX) :].lower(): value
         for name, value in vars(settings).items()
-        if name.startswith("CELERY_")
+        if name.startswith(_PREFIX)
     }
 )
 app.conf.beat_schedule = {}
