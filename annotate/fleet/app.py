@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 import time
 from pathlib import Path
 from threading import Event
@@ -32,6 +33,7 @@ from annotate.fleet.messages import (
 )
 from annotate.fleet.resident import SAMPLER, Resident
 from annotate.fleet.storage import Folder
+from annotate.fleet.turns import Turns
 from annotate.fleet.work import Worker
 
 logger = logging.getLogger(__name__)
@@ -39,8 +41,10 @@ logger = logging.getLogger(__name__)
 
 #: How long a worker that could not do a shard leaves the next to others; each time longer.
 PAUSE_S, LONGEST_PAUSE_S = 15.0, 600.0
-#: How long a broker that is away is waited for with something that must be said.
-BROKER_PATIENCE_S = 600.0
+#: How often an idle worker looks whether a whole run wants the devices.
+MAKE_WAY_EVERY_S = 1.0
+#: How long a broker that is away is waited for with something that must be said, also at the very end.
+BROKER_PATIENCE_S, LAST_PATIENCE_S = 600.0, 5.0
 
 # Django is kept out even where the environment names its settings.
 app = Celery("fleet", fixups=[], set_as_current=False)
@@ -90,6 +94,11 @@ def work(sealed: str) -> None:
         return
     if _is_ending.is_set():
         return
+    if not _turns.take_shared():
+        worker.decline(message)
+        while not _turns.take_shared() and not _is_ending.wait(MAKE_WAY_EVERY_S):
+            continue
+        return
     _current.append(message)
     try:
         fault = worker.work(message)
@@ -100,6 +109,15 @@ def work(sealed: str) -> None:
         _is_ending.wait(min(PAUSE_S * 2 ** (len(_faults) - 1), LONGEST_PAUSE_S))
 
 
+def _make_way() -> None:
+    """Between shards, a model that is loaded goes as soon as a whole run wants the devices."""
+    while not _is_ending.wait(MAKE_WAY_EVERY_S):
+        if not _current and _turns.are_wanted():
+            _this_worker().resident.let_go()
+            _turns.leave()
+
+
+_turns = Turns(settings.VAR_DIR / "devices")
 _current: list[ShardMessage] = []
 _faults: list[object] = []
 
@@ -123,12 +141,13 @@ def report(said: Report) -> bool:
     Signs of life are worth nothing later; anything else is kept until the broker is there again.
     """
     sealed = seal(settings.FLEET_KEY, said)
-    deadline = time.monotonic() + BROKER_PATIENCE_S
+    began = time.monotonic()
     while True:
         try:
             app.send_task(REPORT_TASK, [sealed], queue=REPORT_QUEUE, retry=False)
         except OperationalError as error:
-            if said.kind == Kind.ALIVE or time.monotonic() > deadline:
+            patience = LAST_PATIENCE_S if _is_ending.is_set() else BROKER_PATIENCE_S
+            if said.kind == Kind.ALIVE or time.monotonic() > began + patience:
                 logger.warning("not reported, because the broker cannot be reached: %s", error)
                 return True
         else:
@@ -139,6 +158,7 @@ def report(said: Report) -> bool:
 @worker_ready.connect
 def greet(**_: object) -> None:
     _this_worker().hello()
+    threading.Thread(target=_make_way, daemon=True).start()
 
 
 @worker_shutting_down.connect

@@ -58,6 +58,14 @@ class Worker:
     def hello(self) -> None:
         self.report(Report(kind=Kind.HELLO, worker=self.name, claim=self.claim))
 
+    def decline(self, message: ShardMessage) -> None:
+        """Hand a shard back at once, because something else has the devices."""
+        fault = faults.busy_device(self.name)
+        shard = _Shard(self, message)
+        shard.say(Kind.BEGUN)
+        shard.say(Kind.BACK, error=fault.line)
+        self.resident.let_go()
+
     def work(self, message: ShardMessage) -> Fault | None:
         """Do a shard; what kept the worker from it, or None where it is done, or not this worker's."""
         self.is_stopped.clear()

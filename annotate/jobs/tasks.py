@@ -27,11 +27,13 @@ from annotate.fleet.messages import (
     seal,
     unseal,
 )
+from annotate.fleet.turns import Turns
 from annotate.jobs import reports, run_logs, runs, shards
 from annotate.jobs.dispatch import hand_out
 from annotate.jobs.sending import send
 from annotate.jobs.stages import work_of
 from annotate.models import Run, RunStatus
+from generator.rundir import RunDir
 
 logger = logging.getLogger(__name__)
 
@@ -54,10 +56,35 @@ def execute_run(run_id: int) -> None:
     if why := work.refusal(run, folder):
         runs.end_run(run, worker, RunStatus.FAILED, why)
         return
+    turns = Turns(settings.VAR_DIR / "devices")
+    try:
+        if _wait_for_devices(run, worker, turns):
+            _execute(run, worker, work.command, folder)
+    finally:
+        turns.leave()
+
+
+def _wait_for_devices(run: Run, worker: UUID, turns: Turns) -> bool:
+    """Wait until samplers have made way; False where the run is cancelled meanwhile."""
+    try:
+        while not turns.take_alone():
+            status = patiently(lambda: runs.renew_run(run, worker))
+            if status is RunStatus.CANCELLING:
+                runs.end_run(run, worker, RunStatus.CANCELLED)
+            if status is not RunStatus.RUNNING:
+                return False
+            time.sleep(POLL_S)
+    except SystemExit:
+        runs.let_go(run, worker)
+        raise
+    return True
+
+
+def _execute(run: Run, worker: UUID, command: str, folder: RunDir) -> None:
     with open(folder.path / run_logs.LOG, "ab") as log:
         # The command ends by itself when this pipe closes, so it never outlives a killed worker.
         child = subprocess.Popen(
-            [sys.executable, "-m", work.command, str(folder.path), "--attached"],
+            [sys.executable, "-m", command, str(folder.path), "--attached"],
             cwd=settings.BASE_DIR,
             env=settings.RUN_ENVIRONMENT,
             stdin=subprocess.PIPE,
