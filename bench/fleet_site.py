@@ -46,7 +46,9 @@ class FleetSite:
     def start_worker(self, number: int, *options: str) -> None:
         from annotate.supervisor.processes import Child, Command
 
-        argv = [sys.executable, "-m", "bench.fleet_worker", str(number), *options]
+        # It has the broker, the storage and the key, and nothing else of the site.
+        alone = ["env", "-u", "DATABASE_URL", "-u", "SECRET_KEY"]
+        argv = [*alone, sys.executable, "-m", "bench.fleet_worker", str(number), *options]
         child = Child(Command(f"gpu-{number}", argv, patience_s=20), self.folder, is_quiet=True)
         self.workers[number] = child
         child.start()
@@ -129,6 +131,7 @@ def _set_up(folder: Path, postgres: Any, broker: Any, seconds_per_video: float) 
         "CELERY_BROKER_URL": f"redis+socket://{broker.socket}",
         "DATABASE_URL": postgres.url("postgres"),
         "DJANGO_SETTINGS_MODULE": "annotate.settings",
+        "FLEET_KEY": "only for this benchmark, nobody else has it",
         "LOG_LEVEL": "WARNING",
         "SECRET_KEY": "only for this benchmark, nothing is signed",
         "STORAGE_URL": (folder / "storage").as_uri(),

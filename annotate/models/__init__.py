@@ -24,6 +24,7 @@ from annotate.models.quality import AnnotatorFlag, Disqualification, FlagOutcome
 from annotate.models.removal import Erasure, FileRemoval
 from annotate.models.round import (
     LIVE,
+    MAX_PRIORITY,
     Round,
     RoundKind,
     RoundState,
@@ -56,6 +57,7 @@ __all__ = [
     "LIVE_SHARDS",
     "STUDY_VERDICTS",
     "MAX_ATTEMPTS",
+    "MAX_PRIORITY",
     "MAX_SEEDS",
     "Adjudication",
     "AnnotatorFlag",

@@ -15,6 +15,7 @@ from annotate.core.audit import record_event
 from annotate.core.errors import RoundError
 from annotate.judging.slots import open_slots
 from annotate.models import (
+    MAX_PRIORITY,
     Instance,
     ModelKind,
     ModelState,
@@ -220,6 +221,21 @@ def let_choose(round: Round, may_be_chosen: bool, *, actor: User | None = None) 
         return False
     record_event("let_choose_round", round, actor=actor, may_be_chosen=may_be_chosen)
     return True
+
+
+def set_priority(round: Round, priority: int, *, actor: User | None = None) -> bool:
+    """Have the round's videos made before those of rounds of lower priority; False when it has it already.
+
+    Raises:
+        RoundError: there is no such priority.
+    """
+    if not 0 <= priority <= MAX_PRIORITY:
+        raise RoundError(f"priority {priority} is not known; give a number from 0 (last) to {MAX_PRIORITY}")
+    changed = Round.objects.filter(pk=round.pk).exclude(priority=priority).update(priority=priority)
+    if changed:
+        record_event("set_priority", round, actor=actor, priority=priority)
+    round.refresh_from_db(fields=["priority"])
+    return bool(changed)
 
 
 #: What becomes of a round, as the audit log has it.
