@@ -14,7 +14,7 @@ from types import FrameType
 
 from annotate import settings
 from annotate.fleet.devices import Device, DeviceError, chosen_devices
-from annotate.supervisor.processes import Child, Command, say
+from annotate.supervisor.processes import Child, Command, say, stop_leftovers
 
 #: How long a worker may take to hand its shard back.
 GRACE_S = 25.0
@@ -40,7 +40,9 @@ def main(arguments: list[str]) -> int:
 
         serve(next(device for device in devices if device.label == options.serve))
         return 0
-    _keep_running([Child(command(device), settings.VAR_DIR) for device in devices])
+    commands, folder = [command(device) for device in devices], settings.VAR_DIR / "fleet"
+    stop_leftovers(folder, commands)
+    _keep_running([Child(one, folder) for one in commands])
     return 0
 
 
