@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from annotate.core.environment import (
     Environment,
     SettingError,
+    broker_tls,
     cache_from_broker,
     database_from_url,
     folder_from_url,
@@ -39,7 +40,7 @@ LOG_LEVEL = env.one_of(
 
 # Of the commands that compute: no secret, and threads that sleep while they wait. On a machine with other
 # work, spinning ones made sampling three times slower.
-_SECRETS = ("DATABASE_URL", "CELERY_BROKER_URL", "SECRET_KEY", "FLEET_KEY")
+_SECRETS = ("DATABASE_URL", "CELERY_BROKER_URL", "CACHE_URL", "SECRET_KEY", "FLEET_KEY")
 RUN_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"} | {
     name: value for name, value in os.environ.items() if name.removesuffix("_FILE") not in _SECRETS
 }
@@ -56,13 +57,17 @@ _database_url = env.url(
     "PostgreSQL. Options after a ? override ours (see docs/operating.md).",
     shown="embedded PostgreSQL",
 )
+_REDIS = ("redis", "rediss", "redis+socket")
 _broker_url = env.url(
     "CELERY_BROKER_URL",
-    ("redis", "rediss", "redis+socket"),
-    "redis://host:6379/0",
-    "Redis, for jobs and the cache.",
+    (*_REDIS, "amqp", "amqps"),
+    "rediss://host:6379/0",
+    "Redis or RabbitMQ, for jobs; rediss:// and amqps:// go over TLS (see docs/operating.md).",
     shown="embedded Redis",
 )
+_cache_url = env.url("CACHE_URL", _REDIS, "redis://host:6379/1", "Redis, for the cache.", shown="the broker")
+if _broker_url.startswith("amqp") and _database_url and not _cache_url:
+    raise SettingError("CELERY_BROKER_URL is no Redis, which the cache needs; set CACHE_URL to one")
 EMBEDDED_POSTGRES = not _database_url
 EMBEDDED_REDIS = not _broker_url
 
@@ -383,7 +388,7 @@ _redis_url = _broker_url or redis_url(REDIS_DIR)
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": cache_from_broker(_redis_url),
+        "LOCATION": cache_from_broker(_cache_url or _redis_url),
         "KEY_PREFIX": "cache",
     }
 }
@@ -434,7 +439,7 @@ SPECTACULAR_SETTINGS = {
 
 # -- jobs -----------------------------------------------------------------------------------------
 
-CELERY_BROKER_URL = _redis_url
+CELERY_BROKER_URL, CELERY_BROKER_USE_SSL = _redis_url, broker_tls(_redis_url)
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "default"
 # Shards go to the queue `gpu`, whose workers have no database. Whole runs go to workers that have one.
@@ -472,12 +477,8 @@ _EVERY_S = {
 }
 # A job that no worker took before the next one was due is not wanted any more: they would only pile up.
 CELERY_BEAT_SCHEDULE = {
-    task.rpartition(".")[2].replace("_", "-"): {
-        "task": task,
-        "schedule": seconds,
-        "options": {"expires": seconds},
-    }
-    for task, seconds in _EVERY_S.items()
+    task.split(".")[-1].replace("_", "-"): {"task": task, "schedule": every, "options": {"expires": every}}
+    for task, every in _EVERY_S.items()
 }
 
 # -- logging --------------------------------------------------------------------------------------
