@@ -19,6 +19,7 @@ BENCHMARKS = (
     "dpo_round",
     "web",
     "slow_clients",
+    "fleet",
     "export",
     "stopping",
 )

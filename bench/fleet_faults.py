@@ -196,5 +196,4 @@ def _check(site: FleetSite, round: Any, run: Any) -> dict[str, Any]:
         "pairs_not_opened_once": round.pairs.count() - sum(one["number"] == wanted for one in slots),
         "live_shards": Shard.objects.filter(status__in=LIVE_SHARDS).count(),
         "live_runs": sum(one.is_live for one in Run.objects.all()),
-        "failed_attempts_noted": Shard.objects.filter(run=run).exclude(error="").count(),
     }

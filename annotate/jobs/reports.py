@@ -24,6 +24,8 @@ def take(report: Report) -> bool:
         return False
     may_go_on = shards.renew(report) or _begin(report, shard.run)
     _store(report, shard)
+    if report.kind == Kind.MADE and shards.cut_long(shard.pk):
+        return False
     if report.kind in _ENDS and _ENDS[report.kind](report):
         runs.conclude_run(shard.run_id)
     return may_go_on

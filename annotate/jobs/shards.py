@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import uuid4
 
-from django.db import connection
-from django.db.models import Case, Count, F, Q, QuerySet, Value, When
+from django.db import connection, transaction
+from django.db.models import Case, Count, F, Max, Q, QuerySet, Value, When
 from django.db.models.functions import Greatest, Least, Now
 
 from annotate.fleet.messages import Report
@@ -18,6 +18,8 @@ LOST_AFTER = timedelta(seconds=60)
 UNCLAIMED_AFTER = timedelta(seconds=60)
 #: Messages that may wait with the broker, however few workers there are.
 FEWEST_WAITING = 8
+#: Videos by which a shard's own speed is known.
+MADE_BEFORE_CUT = 2
 #: How long a shard should take.
 SHARD_S = 300.0
 
@@ -48,11 +50,38 @@ def split_run(run: Run, count: int, seconds: float | None) -> None:
         count: of what it asks for.
         seconds: that one of these takes.
     """
-    size = max(2, 2 * round(SHARD_S / seconds / 2)) if seconds else max(1, count)
+    _cut(run, 0, count, _size(seconds) if seconds else max(1, count))
+
+
+def _size(seconds: float) -> int:
+    return max(2, 2 * round(SHARD_S / seconds / 2))
+
+
+def _cut(run: Run, start: int, stop: int, size: int) -> None:
+    last = Shard.objects.filter(run=run).aggregate(last=Max("number"))["last"] or 0
     Shard.objects.bulk_create(
-        Shard(run=run, number=number, start=start, stop=min(start + size, count))
-        for number, start in enumerate(range(0, count, size), start=1)
+        Shard(run=run, number=number, start=place, stop=min(place + size, stop))
+        for number, place in enumerate(range(start, stop, size), start=last + 1)
     )
+
+
+@transaction.atomic
+def cut_long(key: int) -> bool:
+    """Cut a shard that turns out to take far too long, as one of unknown speed may, so that others can help.
+
+    True where its worker has to stop: what is left of it is given out anew.
+    """
+    shard = Shard.objects.select_for_update().filter(pk=key, status=ShardStatus.RUNNING).first()
+    if shard is None or shard.made < MADE_BEFORE_CUT or not shard.seconds:
+        return False
+    size, reached = _size(shard.seconds / shard.made), shard.start + shard.made + shard.made % 2
+    if shard.stop - reached <= 2 * size:
+        return False
+    _cut(shard.run, reached + size, shard.stop, size)
+    Shard.objects.filter(pk=key).update(
+        stop=reached + size, status=ShardStatus.QUEUED, ticket=None, attempts=0, error=""
+    )
+    return True
 
 
 def next_shards(most: int) -> list[int]:

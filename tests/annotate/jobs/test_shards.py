@@ -57,6 +57,26 @@ def test_what_earlier_runs_took_makes_shards_of_five_minutes():
     assert [(shard.start, shard.stop) for shard in run.shards.all()] == [(0, 4), (4, 8), (8, 10)]
 
 
+def test_a_shard_that_takes_far_too_long_is_cut_so_that_others_can_help():
+    run = sampling_run(10)
+    worker = FleetWorker(messages()[0])
+    assert worker.say(Kind.MADE, sample_id=worker.bring_up(worker.ids[0]), seconds=80.0)
+    assert not worker.say(Kind.MADE, sample_id=worker.bring_up(worker.ids[1]), seconds=80.0)
+    worker.say(Kind.BACK)
+    parts = list(run.shards.values_list("number", "start", "stop", "made", "attempts"))
+    assert parts == [
+        (1, 0, 6, 2, 0),
+        *((n, 4 * n - 2, 4 * n + 2, 0, 0) for n in (2, 3, 4)),
+        (5, 18, 20, 0, 0),
+    ]
+    for message in messages():
+        one = FleetWorker(message)
+        for sample_id in one.ids[2:] if message.start == 0 else one.ids:
+            assert one.say(Kind.MADE, sample_id=one.bring_up(sample_id), seconds=80.0)
+        one.say(Kind.ENDED, made=one.ids)
+    assert status(run) == RunStatus.DONE and VideoSample.objects.exclude(path="").count() == 20
+
+
 @pytest.mark.usefixtures("in_pairs")
 def test_rounds_of_equal_priority_take_turns_and_urgent_ones_come_first():
     first, second, urgent = sampling_run(3), sampling_run(2), sampling_run(2, priority=9)
