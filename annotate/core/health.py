@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
-from annotate.models import PreferencePair, Run, Slot
+from annotate.models import PreferencePair, Run, Shard, Slot
 
 
 @require_safe
@@ -51,6 +51,10 @@ def counts_for_metrics() -> dict[str, tuple[str, dict[str, int]]]:
     """Gauges for a monitor: name -> (text, label -> count)."""
     return {
         "annotate_runs": ("Runs by status", dict(Run.objects.values_list("status").annotate(Count("id")))),
+        "annotate_shards": (
+            "Shards of sampling runs by status",
+            dict(Shard.objects.order_by().values_list("status").annotate(Count("id"))),
+        ),
         "annotate_open_slots": (
             "Wanted votes by track, counted every ten minutes",
             cache.get_or_set("wanted-votes", _wanted_votes, WANTED_EVERY_S) or {},

@@ -22,7 +22,8 @@ def take(report: Report) -> bool:
     shard = Shard.objects.select_related("run__round").filter(pk=report.shard).first()
     if shard is None:
         return False
-    may_go_on = shards.renew(report) or _begin(report, shard.run)
+    # Two reports at once may both begin it: one of them has, and then the other one renews it.
+    may_go_on = shards.renew(report) or _begin(report, shard.run) or shards.renew(report)
     _store(report, shard)
     if report.kind == Kind.MADE and shards.cut_long(shard.pk):
         return False
