@@ -11,6 +11,7 @@ from threading import Event
 from typing import Any
 
 from celery import Celery
+from celery.exceptions import Reject
 from celery.signals import worker_ready, worker_shutting_down
 from celery.worker.control import control_command
 from kombu.exceptions import OperationalError
@@ -93,7 +94,7 @@ def work(sealed: str) -> None:
         logger.warning("%s", error)
         return
     if _is_ending.is_set():
-        return
+        raise Reject("this worker ends", requeue=True)
     if not _turns.take_shared():
         worker.decline(message)
         while not _turns.take_shared() and not _is_ending.wait(MAKE_WAY_EVERY_S):

@@ -29,6 +29,11 @@ def no_storage(worker: str, error: OSError) -> Fault:
     return Fault(f"{worker} cannot reach the storage: {error}", True)
 
 
+def no_request(worker: str, error: Exception) -> Fault:
+    line = " ".join(str(error).split())
+    return Fault(f"{worker} cannot read the run's request: {type(error).__name__} {line}", False)
+
+
 def busy_device(worker: str) -> Fault:
     return Fault(f"{worker} waits, because a training or evaluation has its devices", True)
 

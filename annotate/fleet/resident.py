@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import threading
@@ -45,8 +46,9 @@ class Resident:
             self._start()
         self.model, self._is_done = model, False
         assert self._process is not None and self._process.stdin is not None
-        self._process.stdin.write(f"{run}\n")
-        self._process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # it has just ended, which its status tells
+            self._process.stdin.write(f"{run}\n")
+            self._process.stdin.flush()
 
     def note_loaded(self) -> None:
         self._is_loaded = True

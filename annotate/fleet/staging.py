@@ -67,12 +67,13 @@ class StagedShard:
                     shutil.copyfile(source, place.with_name(f".{place.name}"))
                 os.replace(place.with_name(f".{place.name}"), place)
 
-    def bring_up(self, sample_id: str) -> None:
+    def bring_up(self, sample_id: str) -> bool:
         """Store a finished video, unless somebody else, to whom the shard was given too, was sooner."""
         for name in FOLDERS:
             key = f"{self.key}/{name}/{sample_id}.mp4"
             if not self.storage.exists(key):
                 self.storage.put(key, self.folder.path / name / f"{sample_id}.mp4")
+        return True
 
     def _is_up(self, sample_id: str) -> bool:
         return all(self.storage.exists(f"{self.key}/{name}/{sample_id}.mp4") for name in FOLDERS)

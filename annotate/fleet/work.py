@@ -20,6 +20,7 @@ from annotate.fleet.resident import Resident
 from annotate.fleet.software import software_version
 from annotate.fleet.staging import StagedShard
 from annotate.fleet.storage import Storage
+from generator.rundir import RunError
 
 Answer = TypeVar("Answer")
 
@@ -120,6 +121,8 @@ class _Shard:
                 self.say(Kind.BACK)
         except OSError as error:
             fault = faults.no_storage(self.worker.name, error)
+        except (RunError, ValueError, KeyError) as error:
+            fault = faults.no_request(self.worker.name, error)
         finally:
             shutil.rmtree(self.worker.folder, ignore_errors=True)
         return fault
@@ -138,7 +141,8 @@ class _Shard:
         resident.begin(staged.model, staged.folder.path)
         for line in self._lines(staged):
             resident.note_loaded()
-            self._patiently(lambda: staged.bring_up(line["sample_id"]))  # noqa: B023 - called at once
+            if not self._patiently(lambda: staged.bring_up(line["sample_id"])):  # noqa: B023 - called at once
+                break
             self.say(Kind.MADE, sample_id=line["sample_id"], seconds=line["seconds"])
         returncode = resident.ended
         if returncode is not None and not staged.folder.is_done and not self.worker.is_stopped.is_set():

@@ -211,6 +211,25 @@ def test_a_storage_that_fails_for_a_while_loses_nothing(fleet, monkeypatch):
     assert fleet.work() == [Kind.BEGUN, Kind.MADE, Kind.ENDED] and fleet.video("1").startswith("1 by")
 
 
+def test_what_could_not_be_brought_up_is_not_reported(fleet, monkeypatch):
+    monkeypatch.setattr(work, "RETRY_S", 0.05)
+    fleet.ask("1", "2")
+
+    def fail(key: str, source: bytes | Path) -> str:
+        fleet.worker.is_stopped.set()
+        raise OSError("the bucket is away")
+
+    monkeypatch.setattr(fleet.storage, "put", fail)
+    assert fleet.work() == [Kind.BEGUN, Kind.BACK]
+
+
+def test_a_request_that_cannot_be_read_is_an_attempt_with_its_reason(fleet):
+    fleet.ask("1")
+    (fleet.storage.root / FOLDER / "request.json").write_text('{"model": {}}')
+    assert fleet.work() == [Kind.BEGUN, Kind.FAILED]
+    assert "cannot read the run's request: KeyError 'samples'" in fleet.said[-1].error
+
+
 def test_a_sampler_ends_with_the_worker_that_watches_it(fleet):
     fleet.ask("1", "slow")
     Timer(3.0, lambda: fleet.worker.resident._process.stdin.close()).start()
