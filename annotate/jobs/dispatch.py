@@ -23,8 +23,9 @@ def hand_out(keys: Iterable[int]) -> Iterator[ShardMessage]:
         if shard is None:
             continue
         run = shard.run
-        request = requests.setdefault(run.pk, runs.run_dir(run).read_request())
-        if why := refusal(shard, request):
+        if run.pk not in requests:
+            requests[run.pk] = runs.run_dir(run).read_request()
+        if why := refusal(shard, requests[run.pk]):
             runs.refuse_run(run, why)
             continue
         yield message_of(shard)
