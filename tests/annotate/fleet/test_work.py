@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from threading import Timer
@@ -13,9 +14,8 @@ from annotate.fleet import work
 from annotate.fleet.messages import Kind, Report, ShardMessage
 from annotate.fleet.resident import Resident
 from annotate.fleet.software import software_version
-from annotate.fleet.storage import Folder
+from annotate.fleet.storage import Folder, Storage
 from annotate.fleet.work import Worker
-from generator.rundir import RunDir
 
 ROOT = Path(__file__).resolve().parents[3]
 FOLDER = "runs/round-1/sample-1"
@@ -62,8 +62,8 @@ sys.exit(serve(make))
 class Fleet:
     """A worker, its storage, and what it said."""
 
-    def __init__(self, folder: Path, command: str) -> None:
-        self.storage = Folder(folder / "storage")
+    def __init__(self, folder: Path, command: str, storage: Storage) -> None:
+        self.storage = storage
         self.storage.put("references/a.png", b"a face")
         self.storage.put("runs/round-0/dpo-1/adapter/weights", b"weights")
         self.said: list[Report] = []
@@ -83,22 +83,21 @@ class Fleet:
         return self.answer(report)
 
     def ask(self, *names: str, base: str = "a-hub/model") -> None:
-        path = self.storage.root / FOLDER / "request.json"
-        path.unlink(missing_ok=True)
         samples = [
             {"sample_id": name, "references": [{"path": "../../../references/a.png", "kind": "photo"}]}
             for name in names
         ]
         model = {"base": base, "adapters": ["../../round-0/dpo-1/adapter"]}
-        RunDir(path.parent).create({"model": model, "samples": samples})
+        request = {"model": model, "samples": samples}
+        self.storage.put(f"{FOLDER}/request.json", json.dumps(request).encode())
 
-    def work(self, start: int = 0, stop: int = 99, software: str = "") -> list[Kind]:
+    def work(self, start: int = 0, stop: int = 99, software: str = "", folder: str = FOLDER) -> list[Kind]:
         self.said.clear()
         message = ShardMessage(
             shard=1,
             number=1,
             ticket="t",
-            folder=FOLDER,
+            folder=folder,
             start=start,
             stop=stop,
             software=software or software_version(),
@@ -107,13 +106,14 @@ class Fleet:
         return [report.kind for report in self.said]
 
     def video(self, name: str) -> str:
-        return (self.storage.root / FOLDER / "samples" / f"{name}.mp4").read_text()
+        with self.storage.local(f"{FOLDER}/samples/{name}.mp4") as place:
+            return place.read_text()
 
 
 @pytest.fixture
 def fleet(tmp_path: Path):
     (tmp_path / "stand_in_sampler.py").write_text(SAMPLER)
-    fleet = Fleet(tmp_path, "stand_in_sampler")
+    fleet = Fleet(tmp_path, "stand_in_sampler", Folder(tmp_path / "storage"))
     yield fleet
     fleet.worker.resident.let_go()
 
@@ -180,8 +180,10 @@ def test_a_worker_that_cannot_says_so_and_does_not_begin(fleet):
     fleet.ask("1", base="/models/nowhere")
     assert fleet.work() == [Kind.BEGUN, Kind.BACK]
     assert "has no model /models/nowhere; copy the folder" in fleet.said[-1].error
-    (fleet.storage.root / FOLDER / "request.json").unlink()
-    assert fleet.work() == [Kind.BEGUN, Kind.BACK] and "storage" in fleet.said[-1].error
+    assert (
+        fleet.work(folder="runs/round-1/sample-2") == [Kind.BEGUN, Kind.BACK]
+        and "storage" in fleet.said[-1].error
+    )
 
 
 def test_a_shard_that_somebody_else_has_is_left_alone(fleet):
@@ -225,7 +227,7 @@ def test_what_could_not_be_brought_up_is_not_reported(fleet, monkeypatch):
 
 def test_a_request_that_cannot_be_read_is_an_attempt_with_its_reason(fleet):
     fleet.ask("1")
-    (fleet.storage.root / FOLDER / "request.json").write_text('{"model": {}}')
+    fleet.storage.put(f"{FOLDER}/request.json", b'{"model": {}}')
     assert fleet.work() == [Kind.BEGUN, Kind.FAILED]
     assert "cannot read the run's request: KeyError 'samples'" in fleet.said[-1].error
 
