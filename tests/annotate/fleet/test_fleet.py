@@ -165,3 +165,26 @@ def test_forged_messages_are_refused_in_a_line_by_both_sides(site):
         wait_until(lambda name=name: "signature is wrong" in site.log(name), f"a line in the log of {name}")
     with Client(unix_socket_path=str(site.redis.socket)) as client:
         assert client.llen(SHARD_QUEUE) == client.llen(REPORT_QUEUE) == 0
+
+
+def test_one_command_keeps_a_process_for_each_device_and_ends_them_all(site):
+    program = site.start("fleet", [sys.executable, "-m", "annotate.fleet"])
+
+    def devices() -> list[psutil.Process]:
+        living = [child for child in program.children() if child.status() != psutil.STATUS_ZOMBIE]
+        return [child for child in living if "--serve" in child.cmdline()]
+
+    wait_until(lambda: bool(devices()), "a process of the device")
+    (first,) = devices()
+    first.kill()
+    wait_until(lambda: bool(devices()) and devices()[0] != first, "another one in its place")
+    wait_until(lambda: "gpu-cpu@" in str(listening(site)), "its control queue")
+    family = [program, *program.children(recursive=True)]
+    program.send_signal(signal.SIGTERM)
+    assert psutil.wait_procs(family, PATIENCE_S)[1] == []
+    assert "starting it again in 1 s" in site.log("fleet")
+
+
+def listening(site: Site) -> set[bytes]:
+    with Client(unix_socket_path=str(site.redis.socket)) as client:
+        return set(client.smembers("_kombu.binding.celery.pidbox"))
