@@ -20,6 +20,7 @@ BENCHMARKS = (
     "web",
     "slow_clients",
     "fleet",
+    "resident",
     "export",
     "stopping",
 )
