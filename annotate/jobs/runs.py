@@ -17,6 +17,7 @@ from django.db.models.functions import Now
 
 from annotate.core.audit import record_event
 from annotate.database.locks import take_queue
+from annotate.jobs import shards
 from annotate.jobs.queue import Queue
 from annotate.jobs.stages import work_of
 from annotate.models import LIVE, Round, Run, RunMetric, RunStatus, Stage, User
@@ -56,8 +57,11 @@ def queue_run(round: Round | None, stage: str, request: Any, *, actor: User | No
         **links,
     )
     folder = run_dir(run)
-    folder.create({"stage": str(stage), **request(folder)})
+    asked = {"stage": str(stage), **request(folder)}
+    folder.create(asked)
     run.save()
+    if sharding := work_of(stage).sharding:
+        shards.split_run(run, sharding.count(asked), sharding.seconds(run))
     record_event("queue_run", run, actor=actor, stage=str(stage))
     return run
 
@@ -138,6 +142,36 @@ def end_run(run: Run, worker: UUID, status: RunStatus, error: str = "") -> bool:
     return bool(ended)
 
 
+@transaction.atomic
+def conclude_run(run_id: int) -> None:
+    """End a run of shards, none of which is under way any more, and queue the run that follows it."""
+    run = Run.objects.select_for_update(of=["self"]).select_related("round").get(pk=run_id)
+    sharding = work_of(run.stage).sharding
+    if sharding is None or run.status not in LIVE or shards.are_live(run):
+        return
+    failed, is_cancelled = shards.how_they_ended(run)
+    if failed or is_cancelled:
+        status = RunStatus.CANCELLED if is_cancelled else RunStatus.FAILED
+        Run.objects.filter(pk=run.pk).update(status=status, error=failed[:4000], ended_at=Now())
+        record_event(f"{status}_run", run)
+        return
+    result = sharding.result(run, run_dir(run).read_request())
+    run_dir(run).write_result(result)
+    Run.objects.filter(pk=run.pk).update(status=RunStatus.DONE, result=result, ended_at=Now())
+    work_of(run.stage).finish(run, result)
+    record_event("finish_run", run)
+    work_of(run.stage).next_run(run)
+
+
+def refuse_run(run: Run, why: str) -> None:
+    """End a run of shards as failed, whatever of it is under way."""
+    if Run.objects.filter(pk=run.pk, status__in=[*LIVE]).update(
+        status=RunStatus.FAILED, error=why[:4000], ended_at=Now()
+    ):
+        shards.cancel(run)
+        record_event("failed_run", run)
+
+
 def cancel_run(run: Run, actor: User | None = None) -> bool:
     """Ask a live run to stop; one that did not start ends at once. False when it had ended already."""
     live = Run.objects.filter(pk=run.pk)
@@ -145,6 +179,8 @@ def cancel_run(run: Run, actor: User | None = None) -> bool:
     stopped = resting.update(status=RunStatus.CANCELLED, ended_at=Now())
     stopped = stopped or live.filter(status=RunStatus.RUNNING).update(status=RunStatus.CANCELLING)
     if stopped:
+        shards.cancel(run)
+        conclude_run(run.pk)
         record_event("cancel_run", run, actor=actor)
     return bool(stopped)
 
@@ -170,6 +206,7 @@ def retry_run(run: Run, actor: User | None = None) -> bool:
         error="",
     )
     if queued:
+        shards.retry(run)
         record_event("retry_run", run, actor=actor)
     return bool(queued)
 

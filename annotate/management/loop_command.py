@@ -11,13 +11,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 from tqdm import tqdm
 
 from annotate.core.errors import RoundError
 from annotate.jobs import tasks
+from annotate.jobs.local_worker import work_here
 from annotate.jobs.queries import run_progress
+from annotate.jobs.stages import work_of
 from annotate.models import ModelVersion, Round, Run, RunStatus, Split
 from annotate.people import queries as curation_queries
 from annotate.people.curation import curate_people
@@ -184,15 +187,18 @@ def send_run(run: Run | None, *, wait: bool = True, quiet: bool = False) -> None
     if run is None or not wait:
         return
     run.refresh_from_db()
-    if run.status == RunStatus.QUEUED and not tasks.has_worker():
+    if run.status == RunStatus.QUEUED and not tasks.has_worker(run):
         print("no worker is running, so this command does its work", file=sys.stderr)
         # Ends with this process, and the run's own command with it.
-        threading.Thread(target=_work, args=[run.pk], daemon=True).start()
+        threading.Thread(target=_work, args=[run], daemon=True).start()
     wait_for_run(run, quiet=quiet)
 
 
-def _work(run_id: int) -> None:
+def _work(run: Run) -> None:
     try:
-        tasks.execute_run(run_id)
+        if work_of(run.stage).sharding:
+            work_here(run)
+        else:
+            tasks.execute_run(run.pk)
     finally:
         connection.close()

@@ -26,6 +26,7 @@ from annotate.models.quality import AnnotatorFlag, Disqualification, FlagOutcome
 from annotate.models.removal import Erasure, FileRemoval
 from annotate.models.round import (
     LIVE,
+    MAX_PRIORITY,
     Round,
     RoundKind,
     RoundState,
@@ -36,6 +37,7 @@ from annotate.models.round import (
     VideoPair,
     VideoSample,
 )
+from annotate.models.shard import LIVE_SHARDS, Shard, ShardStatus
 from annotate.models.statistics import Adjudication, VoteFit
 from annotate.models.study import (
     STUDY_VERDICTS,

@@ -15,6 +15,9 @@ from annotate.models.version import ModelVersion
 from annotate.models.webhook import WebhookEvent, announces
 from rlhf.votes.stopping import Rule
 
+#: From 0, the last.
+DEFAULT_PRIORITY, MAX_PRIORITY = 5, 9
+
 
 class RoundKind(models.TextChoices):
     PREFERENCE = "preference"
@@ -75,6 +78,8 @@ class Round(models.Model):
         output_field=models.BooleanField(),
         db_persist=True,
     )
+    # Whose shards come first while GPU workers are scarce; those of equal rounds take turns.
+    priority = models.PositiveSmallIntegerField(default=DEFAULT_PRIORITY, db_default=DEFAULT_PRIORITY)
     # Whether annotators may ask for this round rather than be given what comes next.
     may_be_chosen = models.BooleanField(default=False, db_default=False)
     created_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
@@ -86,6 +91,7 @@ class Round(models.Model):
             one_of("kind", RoundKind.values),
             one_of("state", RoundState.values),
             check(Q(votes_wanted__gte=1, votes_wanted__lte=15), "votes_in_range"),
+            check(Q(priority__lte=MAX_PRIORITY), "priority_in_range"),
             # Whoever could choose a comparison would know whose videos they are.
             check(Q(may_be_chosen=False) | Q(kind=RoundKind.PREFERENCE), "comparisons_are_not_chosen"),
         ]

@@ -180,6 +180,7 @@ def _strike_runs(person: Located) -> None:
         result, error = traces.strike(run.result), traces.strike_text(run.error)
         if (result, error) != (run.result, run.error):
             Run.objects.filter(pk=run.pk).update(result=result, error=error)
+        run.shards.filter(error__regex=traces.regex).update(error=STRUCK)
         lines = run.metrics.annotate(text=Cast("values", TextField()))
         lines.filter(text__regex=traces.regex).update(values={})
     texts = person.traces_in("")

@@ -14,6 +14,7 @@ from annotate.core.audit import record_event
 from annotate.core.errors import RoundError
 from annotate.judging.slots import open_slots
 from annotate.models import (
+    MAX_PRIORITY,
     Instance,
     ModelState,
     ModelVersion,
@@ -142,8 +143,18 @@ def plan_pair(round: Round, instance: Instance, videos: Iterable[tuple[ModelVers
 
 def open_ready_pairs(round: Round) -> None:
     """Ask for votes on every pair whose two videos can be shown; asking again changes nothing."""
+    _open(round.pairs.all())
+
+
+def open_pairs_of(sample: VideoSample) -> None:
+    """Ask for votes on those pairs of this video, whichever rounds they are in, that can be shown now."""
+    _open(VideoPair.objects.filter(first=sample))
+    _open(VideoPair.objects.filter(second=sample))
+
+
+def _open(pairs: QuerySet[VideoPair]) -> None:
     ready = (
-        round.pairs.filter(slots=None, gold=None, prompt_unread="")
+        pairs.filter(slots=None, gold=None, prompt_unread="")
         .exclude(first__shown_path="")
         .exclude(second__shown_path="")
     )
@@ -177,6 +188,21 @@ def let_choose(round: Round, may_be_chosen: bool, *, actor: User | None = None) 
         return False
     record_event("let_choose_round", round, actor=actor, may_be_chosen=may_be_chosen)
     return True
+
+
+def set_priority(round: Round, priority: int, *, actor: User | None = None) -> bool:
+    """Have the round's videos made before those of rounds of lower priority; False when it has it already.
+
+    Raises:
+        RoundError: there is no such priority.
+    """
+    if not 0 <= priority <= MAX_PRIORITY:
+        raise RoundError(f"priority {priority} is not known; give a number from 0 (last) to {MAX_PRIORITY}")
+    changed = Round.objects.filter(pk=round.pk).exclude(priority=priority).update(priority=priority)
+    if changed:
+        record_event("set_priority", round, actor=actor, priority=priority)
+    round.refresh_from_db(fields=["priority"])
+    return bool(changed)
 
 
 #: What becomes of a round, as the audit log has it.

@@ -18,6 +18,7 @@ from annotate.database import clock
 from annotate.jobs import runs, tasks
 from annotate.jobs.queries import live_run, run_progress
 from annotate.jobs.run_logs import is_disk_full, log_tail
+from annotate.jobs.shard_queries import shard_details
 from annotate.jobs.stages import work_of
 from annotate.models import Run, RunStatus, Stage
 from annotate.training.approvals import approve_run
@@ -45,6 +46,7 @@ def _context(run: Run, request: SignedInRequest) -> dict[str, Any]:
         "can_retry": rests and not (run.round and live_run(run.round, run.stage)),
         "can_approve": run.status == RunStatus.WAITING and run.launched_by_id != request.user.pk,
         "remedy": disk_full_remedy(run),
+        **shard_details(run),
         **work_of(run.stage).details(run),
     }
 

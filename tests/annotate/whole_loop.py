@@ -19,6 +19,7 @@ from annotate.exports.downloads import request_file, write_file
 from annotate.exports.freezing import export_round
 from annotate.gold.gold import make_gold
 from annotate.jobs import runs, tasks
+from annotate.jobs.local_worker import work_here
 from annotate.jobs.stages import work_of
 from annotate.judging.judgments import submit_judgment
 from annotate.judging.slots import lease_slot
@@ -82,7 +83,7 @@ def main_of(command: str) -> Callable[[RunDir, bool], None]:
 
 
 def work(*queued: Run) -> None:
-    """What a worker does for runs: claim, command, end. Torch is loaded here already, so nothing starts."""
+    """What a worker does for whole runs: claim, command, end. Torch is loaded here, so nothing starts."""
     workers = {run.pk: uuid4() for run in queued}
     for run in queued:
         assert runs.claim_run(run.pk, workers[run.pk]) is not None
@@ -173,7 +174,7 @@ def turn(folder: Path) -> tuple[Round, Export]:
     # The small vocabulary of the shipped model does not know what the server wrote.
     read, _ = part_by_prompt([policy], Instance.objects.order_by("id"))
     plan_pairs(round, read)
-    work(queue_sampling(round))
+    work_here(queue_sampling(round))
     vote_all(round)
     make_gold(round)
     vote_on_gold(round)
