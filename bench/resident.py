@@ -53,12 +53,13 @@ class _Bench:
     def __init__(self, folder: Path, size: int) -> None:
         from annotate import settings
         from annotate.fleet.resident import SAMPLER, Resident
-        from annotate.fleet.storage import Folder
         from annotate.fleet.work import Worker
+        from annotate.storage.address import FolderAddress
+        from annotate.storage.folder import FolderStorage
         from generator.media.photo import write_photo
         from generator.records import SamplerSettings
 
-        self.size, self.storage = size, Folder(folder / "storage")
+        self.size, self.storage = size, FolderStorage(FolderAddress(folder / "storage"))
         self.run = self.storage.root / "runs" / "run"
         self.run.mkdir(parents=True)
         import numpy as np

@@ -44,6 +44,7 @@ LOOSE = {
         "model_files",
         "records",
         "register",
+        "resident",
         "rundir",
         "sample",
         "validation",

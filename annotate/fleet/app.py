@@ -33,9 +33,9 @@ from annotate.fleet.messages import (
     unseal,
 )
 from annotate.fleet.resident import SAMPLER, Resident
-from annotate.fleet.storage import Folder
 from annotate.fleet.turns import Turns
 from annotate.fleet.work import Worker
+from annotate.storage.backends import backend_of
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def serve(device: Device, *, sampler: str = SAMPLER) -> None:
     _worker = Worker(
         name=name,
         device=device.description,
-        storage=Folder(settings.STORAGE_ROOT),
+        storage=backend_of(settings.STORAGE, settings),
         folder=folder,
         resident=Resident(sampler, Path(settings.BASE_DIR), settings.RUN_ENVIRONMENT),
         report=report,

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from annotate.fleet.messages import ShardMessage
-from annotate.fleet.storage import Storage
+from annotate.storage.interface import Storage
+from generator.adapter_files import adapters_in
 from generator.rundir import RunDir
 
 #: What a finished video consists of, in the order in which it is brought up.
@@ -52,8 +53,8 @@ class StagedShard:
         self.folder.create({**self.request, "samples": self.missing})
 
     def _paths(self, with_model: bool) -> Iterator[str]:
-        adapters = self.request["model"].get("adapters", []) if with_model else []
-        yield from (path for path in adapters if not os.path.isabs(path))
+        adapters = adapters_in(self.request["model"]) if with_model else []
+        yield from (path for path, _ in adapters if not os.path.isabs(path))
         for item in self.missing:
             yield from (reference["path"] for reference in item["references"])
 

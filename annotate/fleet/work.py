@@ -19,7 +19,7 @@ from annotate.fleet.messages import ALIVE_EVERY_S, Kind, Report, ShardMessage
 from annotate.fleet.resident import Resident
 from annotate.fleet.software import software_version
 from annotate.fleet.staging import StagedShard
-from annotate.fleet.storage import Storage
+from annotate.storage.interface import Storage
 from generator.rundir import RunError
 
 Answer = TypeVar("Answer")

@@ -8,11 +8,11 @@ from uuid import uuid4
 from django.conf import settings
 
 from annotate.fleet.resident import SAMPLER, Resident
-from annotate.fleet.storage import Folder
 from annotate.fleet.work import Worker
 from annotate.jobs import reports
 from annotate.jobs.dispatch import hand_out
 from annotate.models import Run, Shard, ShardStatus
+from annotate.storage.opening import site_storage
 
 
 def work_here(run: Run, sampler: str = SAMPLER) -> None:
@@ -21,7 +21,7 @@ def work_here(run: Run, sampler: str = SAMPLER) -> None:
     worker = Worker(
         name=name,
         device="this machine",
-        storage=Folder(settings.STORAGE_ROOT),
+        storage=site_storage(),
         folder=settings.VAR_DIR / "fleet" / name,
         resident=Resident(sampler, settings.BASE_DIR, settings.RUN_ENVIRONMENT),
         report=reports.take,

@@ -14,8 +14,10 @@ from annotate.fleet import work
 from annotate.fleet.messages import Kind, Report, ShardMessage
 from annotate.fleet.resident import Resident
 from annotate.fleet.software import software_version
-from annotate.fleet.storage import Folder, Storage
 from annotate.fleet.work import Worker
+from annotate.storage.address import FolderAddress
+from annotate.storage.folder import FolderStorage
+from annotate.storage.interface import Storage
 
 ROOT = Path(__file__).resolve().parents[3]
 FOLDER = "runs/round-1/sample-1"
@@ -113,7 +115,7 @@ class Fleet:
 @pytest.fixture
 def fleet(tmp_path: Path):
     (tmp_path / "stand_in_sampler.py").write_text(SAMPLER)
-    fleet = Fleet(tmp_path, "stand_in_sampler", Folder(tmp_path / "storage"))
+    fleet = Fleet(tmp_path, "stand_in_sampler", FolderStorage(FolderAddress(tmp_path / "storage")))
     yield fleet
     fleet.worker.resident.let_go()
 

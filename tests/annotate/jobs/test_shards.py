@@ -123,7 +123,7 @@ def test_a_file_that_does_not_decode_is_no_sample():
     (runs.run_dir(worker.shard.run).path / "samples" / f"{sample_id}.mp4").write_bytes(b"no video")
     worker.say(Kind.MADE, sample_id=sample_id)
     sample = VideoSample.objects.get(pk=sample_id)
-    assert not sample.is_made and "unsupported" in sample.error and worker.shard.made == 0
+    assert not sample.path and "unsupported" in sample.error and worker.shard.made == 0
 
 
 def test_what_could_not_be_made_is_told_and_can_be_tried_again():
