@@ -32,6 +32,7 @@ from annotate.models import (
 from annotate.models.personal_data import COLUMNS, NOTES, ROWS, Text, pairs_of, samples_of
 from annotate.privacy.personal_file_queries import FILES, StoredFiles, evaluation_files, instance_of, stem_of
 from annotate.privacy.traces import Traces
+from annotate.storage.interface import StorageError
 from annotate.storage.opening import site_storage
 from generator.frozen_set import MEDIA_FOLDER
 from rlhf.evaluation.benchmark.set import TABLES, read_tables
@@ -183,7 +184,7 @@ class Located:
             for video in self._result(folder).get("videos", [])
             if video.get("identity") in self.identities
         }
-        return frozenset(ids | self._ids_in_set(os.path.normpath(f"{folder}/{named['path']}")))
+        return frozenset(ids | self._ids_in_set(os.path.normpath(os.path.join(folder, named["path"]))))
 
     def _result(self, folder: str) -> dict[str, Any]:
         run = self.run_folders[folder]
@@ -196,6 +197,8 @@ class Located:
         try:
             with site_storage().local_folder(path, TABLES) if is_stored else place as folder:
                 benchmark = read_tables(folder)
+        except StorageError:
+            raise  # It may hold them, so nothing may be said as if it did not.
         except (OSError, ValueError):
             return set()  # moved or erased since; what it was asked for stands in the run's result
         return {item.instance_id for item in benchmark.instances if item.identity in self.identities}
