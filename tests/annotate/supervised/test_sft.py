@@ -11,6 +11,7 @@ from django.conf import settings
 from annotate.core.errors import RoundError
 from annotate.evaluation.evaluations import evaluate_version
 from annotate.jobs import runs, tasks
+from annotate.jobs.local_worker import work_here
 from annotate.models import (
     AuditEvent,
     IdentityGroup,
@@ -111,7 +112,7 @@ def test_a_version_comes_of_it_that_a_round_starts_from(policy, lea):
     sampler = vars(SAMPLER) | {"num_inference_steps": 1}
     round = start_round("first", version, sampler=type(SAMPLER)(**sampler), votes_wanted=1)
     plan_pairs(round, Instance.objects.filter(group=held_out))
-    work(queue_sampling(round))
+    work_here(queue_sampling(round))
     assert VideoSample.objects.exclude(path="").filter(model_version=version).count() == 2
     assert start_next_round("second", version, lea).pairs.count() == 1
     second = launch(version, lea)
