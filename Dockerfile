@@ -4,7 +4,7 @@
 
 FROM python:3.11-slim-bookworm AS base
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-RUN useradd --create-home --uid 1000 anyid && install -d -o anyid -g anyid /app /models && install -d -m 750 -o anyid -g anyid /storage
+RUN useradd --create-home --uid 1000 anyid && install -d -o anyid -g anyid /app /app/var /app/var/devices /models && install -d -m 750 -o anyid -g anyid /storage
 WORKDIR /app
 # Only what names the packages, so that a change of the code installs nothing anew. The project itself is
 # run from /app; what pip installs under its name here is empty.

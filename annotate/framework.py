@@ -108,7 +108,11 @@ SPECTACULAR_SETTINGS = {
 
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_ROUTES = {"annotate.jobs.tasks.execute_run": {"queue": "gpu"}}
+# Shards go to the queue `gpu`, whose workers have no database. Whole runs go to workers that have one.
+CELERY_TASK_ROUTES = {
+    "annotate.jobs.tasks.execute_run": {"queue": "runs"},
+    "annotate.jobs.tasks.take_report": {"queue": "fleet"},
+}
 # A killed worker's task goes back to the queue; one task at a time waits with a worker, never more.
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
@@ -124,6 +128,7 @@ CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_TIMEZONE = TIME_ZONE
 _EVERY_S = {
     "annotate.jobs.tasks.requeue_lost_runs": 15.0,
+    "annotate.jobs.tasks.requeue_lost_shards": 15.0,
     "annotate.judging.tasks.fit_votes": 30.0,
     "annotate.rounds.tasks.write_display_copies": 30.0,
     "annotate.rounds.tasks.learn_limits": 15.0,

@@ -6,6 +6,7 @@ docs/settings.md and .env.example from these sentences. What no variable changes
 
 from __future__ import annotations
 
+import hmac
 import os
 import secrets
 from dataclasses import asdict
@@ -17,6 +18,7 @@ from annotate.core.browser_policy import content_security_policy
 from annotate.core.environment import (
     Environment,
     SettingError,
+    broker_tls,
     cache_from_broker,
     database_from_url,
     storage_from_url,
@@ -41,7 +43,7 @@ LOG_LEVEL = env.one_of(
 
 # Of the commands that compute: no secret, and threads that sleep while they wait. On a machine with other
 # work, spinning ones made sampling three times slower.
-_SECRETS = ("DATABASE_URL", "CELERY_BROKER_URL", "SECRET_KEY")
+_SECRETS = ("DATABASE_URL", "CELERY_BROKER_URL", "CACHE_URL", "SECRET_KEY", "FLEET_KEY")
 RUN_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"} | {
     name: value
     for name, value in os.environ.items()
@@ -60,13 +62,17 @@ _database_url = env.url(
     "PostgreSQL. Options after a ? override ours (see docs/operating.md).",
     shown="embedded PostgreSQL",
 )
+_REDIS = ("redis", "rediss", "redis+socket")
 _broker_url = env.url(
     "CELERY_BROKER_URL",
-    ("redis", "rediss", "redis+socket"),
-    "redis://host:6379/0",
-    "Redis, for jobs and the cache.",
+    (*_REDIS, "amqp", "amqps"),
+    "rediss://host:6379/0",
+    "Redis or RabbitMQ, for jobs; rediss:// and amqps:// go over TLS (see docs/operating.md).",
     shown="embedded Redis",
 )
+_cache_url = env.url("CACHE_URL", _REDIS, "redis://host:6379/1", "Redis, for the cache.", shown="the broker")
+if _broker_url.startswith("amqp") and _database_url and not _cache_url:
+    raise SettingError("CELERY_BROKER_URL is no Redis, which the cache needs; set CACHE_URL to one")
 EMBEDDED_POSTGRES = not _database_url
 EMBEDDED_REDIS = not _broker_url
 
@@ -169,6 +175,13 @@ def _secret_key() -> str:
 
 
 SECRET_KEY = _secret_key()
+FLEET_KEY = env.secret(
+    "FLEET_KEY",
+    "Signs messages between the site and its GPU workers, which need no SECRET_KEY; 32 characters or more.",
+    shown="derived from SECRET_KEY",
+)
+if len(FLEET_KEY := FLEET_KEY or hmac.new(SECRET_KEY.encode(), b"fleet", "sha256").hexdigest()) < 32:
+    raise SettingError("FLEET_KEY has fewer than 32 characters; run: openssl rand -hex 32")
 
 # -- the product --------------------------------------------------------------------------------
 
@@ -258,10 +271,12 @@ env.section = "Models and training"
 MODEL_PATH = env.text(
     "MODEL_PATH",
     str(BASE_DIR / "generator" / "portraits" / "checkpoint"),
-    "Base model: a folder in the Diffusers layout, or a hub id such as org/name.",
+    "First base model: a folder in the Diffusers layout, or a hub id that the workers have: org/name.",
     shown="the shipped tiny model",
 )
-APPROVE_ROUNDS = env.flag("APPROVE_ROUNDS", "Whether a DPO run starts only after a second lead approves it.")
+APPROVE_ROUNDS = env.flag(
+    "APPROVE_ROUNDS", "Whether a training (SFT, DPO) starts only after a second lead approves it."
+)
 PROMPT_MODELS = env.path(
     "PROMPT_MODELS", "JSON file of the models that write differential prompts (see docs/prompts.md)."
 )
@@ -325,11 +340,12 @@ STORAGES = {
 }
 
 CELERY_BROKER_URL = _broker_url or redis_url(REDIS_DIR)
+CELERY_BROKER_USE_SSL = broker_tls(CELERY_BROKER_URL)
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": cache_from_broker(CELERY_BROKER_URL),
+        "LOCATION": cache_from_broker(_cache_url or CELERY_BROKER_URL),
         "KEY_PREFIX": "cache",
     }
 }

@@ -22,6 +22,7 @@ urlpatterns = [
     path("", include("annotate.exports.urls")),
     path("", include("annotate.training.urls")),
     path("", include("annotate.registry.urls")),
+    path("", include("annotate.supervised.urls")),
     path("", include("annotate.evaluation.urls")),
     path("", include("annotate.quality.urls")),
     path("", include("annotate.studies.urls")),

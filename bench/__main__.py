@@ -19,6 +19,8 @@ BENCHMARKS = (
     "dpo_round",
     "web",
     "slow_clients",
+    "fleet",
+    "resident",
     "export",
     "stopping",
 )

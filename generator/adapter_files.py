@@ -1,4 +1,9 @@
-"""Files of an adapter's folder, by name."""
+"""Files of an adapter's folder, by name, and adapters as the requests of runs name them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 #: As Diffusers names and reads it.
 ADAPTER_FILE = "pytorch_lora_weights.safetensors"
@@ -6,3 +11,14 @@ ADAPTER_FILE = "pytorch_lora_weights.safetensors"
 PEFT_FILE, PEFT_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 #: The same weights under the names that ComfyUI's loader looks for.
 COMFYUI_FILE = "comfyui.safetensors"
+
+
+def adapters_in(model: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """The adapters of a request's model in their order: place and weight.
+
+    A place alone has weight 1; others are {"path": place, "weight": number}.
+    """
+    return [
+        (str(one["path"]), float(one["weight"])) if isinstance(one, Mapping) else (str(one), 1.0)
+        for one in model.get("adapters", [])
+    ]

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from generator.adapter_files import adapters_in
 from generator.faults import BrokenVideoError, Fault, NotFiniteError
 from generator.files import file_sha256
 from generator.media.display_copies import write_display_copy
@@ -50,34 +51,37 @@ def main(run: RunDir, attached: bool) -> None:
         RunError: the request cannot be fulfilled at all; single failures are listed in the result.
     """
     with run.open(attached=attached) as request:
-        if run.is_done:
-            return
-        try:
-            settings = read(SamplerSettings, request["settings"])
-            samples = [SampleRequest.from_json(item) for item in request["samples"]]
-        except (KeyError, TypeError, ValueError) as error:
-            raise RunError(f"{run.path / 'request.json'} is no request to sample: {error}") from None
-        run.truncate_metrics(lambda line: False)
-        done = itertools.count(1)
+        if not run.is_done:
+            make(run, request, lambda: load_model(run, request["model"]))
 
-        def note(facts: dict[str, Any], seconds: float) -> None:
-            shown = run.path / "shown" / f"{facts['sample_id']}.mp4"
-            if not shown.exists():
-                write_display_copy(Path(facts["path"]), shown, name=facts["sha256"])
-            line = {"sample_id": facts["sample_id"], "seconds": round(seconds, 3)}
-            run.append_metrics({**line, "done": next(done), "total": len(samples)})
 
-        made, failed = make_videos(
-            lambda: load_model(run, request["model"]),
-            samples,
-            settings,
-            run.path / "samples",
-            resolve=run.resolve,
-            on_sample=note,
-        )
-        relative = [{**facts, "path": run.relative(facts["path"])} for facts in made]
-        precision = precision_of(request["model"]).to_json()
-        run.write_result({"samples": relative, "failed": failed, "precision": precision})
+def make(run: RunDir, request: Mapping[str, Any], load: Callable[[], AnyIDPipeline]) -> None:
+    """Make what a request asks for, with the model that `load` gives; called only when a video is missing.
+
+    Raises:
+        RunError: see `main`.
+    """
+    try:
+        settings = read(SamplerSettings, request["settings"])
+        samples = [SampleRequest.from_json(item) for item in request["samples"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{run.path / 'request.json'} is no request to sample: {error}") from None
+    run.truncate_metrics(lambda line: False)
+    done = itertools.count(1)
+
+    def note(facts: dict[str, Any], seconds: float) -> None:
+        shown = run.path / "shown" / f"{facts['sample_id']}.mp4"
+        if not shown.exists():
+            write_display_copy(Path(facts["path"]), shown, name=facts["sha256"])
+        line = {"sample_id": facts["sample_id"], "seconds": round(seconds, 3)}
+        run.append_metrics({**line, "done": next(done), "total": len(samples)})
+
+    made, failed = make_videos(
+        load, samples, settings, run.path / "samples", resolve=run.resolve, on_sample=note
+    )
+    relative = [{**facts, "path": run.relative(facts["path"])} for facts in made]
+    precision = precision_of(request["model"]).to_json()
+    run.write_result({"samples": relative, "failed": failed, "precision": precision})
 
 
 def precision_of(model: Mapping[str, Any]) -> Precision:
@@ -92,18 +96,20 @@ def load_model(
 
     Args:
         run: its folder is where relative paths start.
-        model: `base` (folder or hub id), `adapters` (folders), and `bf16` where it is not left to the device.
+        model: `base` (folder or hub id), `adapters` as of `generator.adapter_files.adapters_in`, and `bf16`
+            where it is not left to the device.
         transformer_device: see `generator.model.checkpoint.load_pipeline`.
     """
     from generator.model.checkpoint import load_pipeline
 
     local = run.resolve(model["base"])
-    adapters = [run.resolve(adapter) for adapter in model.get("adapters", [])]
+    adapters = adapters_in(model)
     precision = precision_of(model)
     print(f"{run.path.name} {precision}", flush=True)
     return load_pipeline(
         local if local.exists() else model["base"],
-        adapters,
+        [run.resolve(place) for place, _ in adapters],
+        weights=[weight for _, weight in adapters],
         device=precision.device,
         dtype=precision.dtype,
         transformer_device=transformer_device,

@@ -23,6 +23,8 @@ FORBIDDEN = {
     "annotate": TORCH,
     # It starts what Django runs in, so it must come up where Django's settings cannot.
     "annotate/supervisor": {"django", "celery", "rest_framework"},
+    # It runs on machines that have no database.
+    "annotate/fleet": {"django", "rest_framework", "annotate.models", "annotate.database", "annotate.jobs"},
     "annotate/core/environment.py": {"django"},
     "annotate/core/sockets.py": {"django"},
     "annotate/framework.py": {"django"},
@@ -39,7 +41,10 @@ LOOSE = {
         "frozen_set",
         "frozen_table",
         "instances",
+        "model_files",
         "records",
+        "register",
+        "resident",
         "rundir",
         "sample",
         "validation",
@@ -89,6 +94,9 @@ PLAIN = {
     "rlhf.dpo.preflight",
     "rlhf.dpo.form",
     "rlhf.sft.config",
+    "rlhf.sft.preflight",
+    "rlhf.training.set_facts",
+    "generator.model_files",
     "rlhf.training.instances",
     "rlhf.evaluation.benchmark",
 }
@@ -204,6 +212,14 @@ if logging.getLogger().handlers or dict(os.environ) != before:
 """
     assert run_python(code, tmp_path) == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_gpu_worker_loads_neither_tables_nor_torch(tmp_path: Path) -> None:
+    """Even where the environment names Django's settings, for which Celery looks."""
+    code = "import os; os.environ |= {'VAR_DIR': 'var', 'DJANGO_SETTINGS_MODULE': 'annotate.settings'}"
+    heavy = sorted({"django.db", "django.apps", "psycopg", "annotate.models", *TORCH})
+    code += f"; import annotate.fleet.app; print(*(name for name in {heavy!r} if name in sys.modules))"
+    assert run_python(code, tmp_path) == "\n"
 
 
 def test_settings_create_nothing(tmp_path: Path) -> None:

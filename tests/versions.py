@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from uuid import uuid4
 
 from django.conf import settings
 
 from annotate.exports.freezing import export_round
 from annotate.jobs import runs
+from annotate.jobs.run_folders import work_folder
 from annotate.models import Export, ModelVersion, Round, Run, RunStatus, VersionComparison
+from annotate.registry.queries import version_found_by
+from annotate.registry.registration import queue_base
+from generator.register import main
+from generator.rundir import RunDir
 from rlhf.records import Track, Verdict
 from tests.factories import make_model, make_pair, make_round, make_user, write_test_clip
 from tests.votes import vote
@@ -70,3 +76,17 @@ def finish(comparison: VersionComparison) -> None:
     columns = [{"name": "holi_oracle", "label": "Holi (oracle)", "metric": "oracle", "paper": "Holi-Arc"}]
     runs.run_dir(run).write_result({"columns": columns, "videos": videos, "failed": failed})
     assert runs.finish_run(run, worker)
+
+
+def import_model(base: str | Path) -> ModelVersion:
+    """A base as a finished registration leaves it."""
+    run = queue_base(str(Path(base).resolve()))
+    worker = uuid4()
+    assert runs.claim_run(run.pk, worker)
+    with work_folder(run.folder, lambda: None) as folder:
+        main(RunDir(folder.path), False)
+        folder.store(at_end=True)
+        assert runs.finish_run(run, worker, folder)
+    version = version_found_by(Run.objects.get(pk=run.pk))
+    assert version is not None
+    return version

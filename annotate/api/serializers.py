@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.urls import reverse
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from annotate.core.strict_fields import Flag, Integer, Text, Uuid
@@ -12,7 +13,8 @@ from annotate.judging.answer_schema import Break
 from annotate.judging.no_pair import Reason
 from annotate.judging.tracks import JudgingTask
 from annotate.judging.views import media_url
-from annotate.models import Export, FileFormat, JudgmentFile, ModelVersion, Round, RoundState, Run
+from annotate.models import Export, FileFormat, JudgmentFile, ModelKind, ModelVersion, Round, RoundState, Run
+from annotate.registry.registration import BASE_KINDS
 from annotate.rounds.funnel_queries import Funnel, round_funnel
 from rlhf.evaluation.stored import in_current_keys
 from rlhf.records import CHOICES, Track
@@ -140,6 +142,61 @@ class ModelVersionShown(serializers.ModelSerializer[ModelVersion]):
     class Meta:
         model = ModelVersion
         fields = ["id", "name", "kind", "weights_sha256", "parent", "export"]
+
+
+class AdapterShown(serializers.Serializer[dict[str, Any]]):
+    version = serializers.IntegerField(help_text="Whose own adapter it is.")
+    weight = serializers.FloatField()
+
+
+class ModelVersionListed(serializers.ModelSerializer[ModelVersion]):
+    adapters = serializers.SerializerMethodField(help_text="On the base, in this order.")
+
+    class Meta:
+        model = ModelVersion
+        fields = [
+            "id",
+            "name",
+            "kind",
+            "state",
+            "base_model",
+            "weights_sha256",
+            "parent",
+            "export",
+            "run",
+            "adapters",
+            "created_at",
+        ]
+
+    @extend_schema_field(AdapterShown(many=True))
+    def get_adapters(self, version: ModelVersion) -> list[dict[str, Any]]:
+        return [{"version": one.pk, "weight": weight} for one, weight in version.adapters()]
+
+
+class ModelRequest(serializers.Serializer[dict[str, Any]]):
+    """A base, or an adapter and what it goes on."""
+
+    base = Text(max_length=500, required=False, help_text="A folder, or a hub id in the workers' cache.")
+    kind = serializers.ChoiceField(
+        [str(kind) for kind in BASE_KINDS],
+        default=ModelKind.SFT,
+        help_text="Of a base: sft of one that takes references already.",
+    )
+    adapter = Text(max_length=500, required=False, help_text="A file or folder, as the workers see it.")
+    on = Integer(required=False, min_value=1, max_value=2**63 - 1, help_text="The version it goes on.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if ("base" in attrs) == ("adapter" in attrs) or ("adapter" in attrs) != ("on" in attrs):
+            raise serializers.ValidationError("name either base, or both adapter and on")
+        return attrs
+
+
+class SFTRequest(serializers.Serializer[dict[str, Any]]):
+    set = Integer(
+        required=False, allow_null=True, min_value=1, max_value=2**63 - 1, help_text="A set that was frozen."
+    )
+    people_of = Text(max_length=200, default="", allow_blank=True, help_text="Only people of this source.")
+    config = serializers.DictField(default=dict, help_text="Settings that differ from the defaults.")
 
 
 class RoundShown(serializers.ModelSerializer[Round]):

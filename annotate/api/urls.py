@@ -1,6 +1,6 @@
 from django.urls import path, re_path
 
-from annotate.api import judging, loop, rounds
+from annotate.api import judging, loop, rounds, versions
 
 urlpatterns = [
     path("schema/", judging.SchemaView.as_view(), name="api_schema"),
@@ -14,6 +14,9 @@ urlpatterns = [
     path("rounds/<int:pk>/advance/", loop.AdvanceView.as_view(), name="api_advance"),
     path("rounds/<int:pk>/state/", loop.RoundStateView.as_view(), name="api_round_state"),
     path("rounds/<int:pk>/evaluate/", loop.RoundEvaluationView.as_view(), name="api_round_evaluate"),
+    path("models/", versions.ModelListView.as_view(), name="api_models"),
+    path("models/<int:pk>/sft/", versions.SFTView.as_view(), name="api_model_sft"),
+    path("runs/<int:pk>/", versions.RunView.as_view(), name="api_run"),
     path("models/<int:pk>/evaluate/", loop.ModelEvaluationView.as_view(), name="api_model_evaluate"),
     path("rounds/<int:pk>/choosing/", rounds.ChoosingView.as_view(), name="api_choosing"),
     path("exports/", rounds.ExportListView.as_view(), name="api_exports"),

@@ -62,5 +62,7 @@ def visible_exports(user: User) -> QuerySet[Export]:
 
 
 def visible_runs(user: User) -> QuerySet[Run]:
-    runs = Run.objects.select_related("round", "export", "launched_by", "approved_by", "model_version")
+    runs = Run.objects.select_related(
+        "round", "export", "training_set", "policy", "launched_by", "approved_by", "model_version"
+    )
     return runs if user.is_lead else runs.none()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -216,6 +217,22 @@ def cache_from_broker(url: str) -> str:
     if parts.scheme == "redis+socket":
         return f"unix://{parts.path}?db=0"
     return url
+
+
+def broker_tls(url: str) -> dict[str, Any] | None:
+    """What Celery needs to check a broker's certificate and name, which it does not do by itself.
+
+    `ssl_ca_certs` in the query names the file of an authority that the system does not know.
+    """
+    parts = urlsplit(url)
+    authority = dict(parse_qsl(parts.query)).get("ssl_ca_certs")
+    if parts.scheme == "rediss":
+        checks = {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
+        return checks | ({"ssl_ca_certs": authority} if authority else {})
+    if parts.scheme == "amqps":
+        named = {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": parts.hostname}
+        return named | ({"ca_certs": authority} if authority else {})
+    return None
 
 
 def storage_from_url(name: str, url: str) -> Address:

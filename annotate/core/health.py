@@ -13,7 +13,7 @@ from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
 from annotate.database.statements import rows
-from annotate.models import PreferencePair, Run, Slot
+from annotate.models import PreferencePair, Run, Shard, Slot
 from annotate.storage.interface import StorageError
 from annotate.storage.opening import site_storage
 
@@ -61,6 +61,7 @@ def counts_for_metrics() -> dict[str, tuple[str, dict[str, int]]]:
     """Gauges for a monitor: name -> (text, label -> count)."""
     return {
         "annotate_runs": ("Runs by status", _counts(Run.objects.all(), "status")),
+        "annotate_shards": ("Shards of sampling runs by status", _counts(Shard.objects.all(), "status")),
         "annotate_open_slots": (
             "Wanted votes by track, counted every ten minutes",
             cache.get_or_set("wanted-votes", _wanted_votes, WANTED_EVERY_S) or {},

@@ -10,6 +10,7 @@ from annotate.evaluation.comparison_queries import held_out_instances, instances
 from annotate.models import IdentityGroup, ModelVersion, Round, RoundKind, Use, User
 from annotate.people.prompt_reader_queries import part_by_prompt
 from annotate.privacy.consent_queries import refusal
+from annotate.registry.versions import last_round
 from annotate.rounds.prompt_limits import say_left_out
 from annotate.rounds.rounds import open_ready_pairs, plan_pair, sample_seed, start_round
 from generator.records import SamplerSettings
@@ -27,7 +28,8 @@ def start_comparison(version: ModelVersion, actor: User | None = None) -> Round:
     Raises:
         RoundError: the model has no parent, or nobody is held out who agreed to it.
     """
-    if version.parent is None or version.run is None or version.run.round is None:
+    trained_in = (version.run.round if version.run else None) or last_round(version)
+    if version.parent is None or trained_in is None:
         raise RoundError(f"{version} was not trained here: there is no parent to compare it with")
     # People compare two videos of one prompt, so both models must have read it.
     drawn = list(instances_to_compare_on(*USES))
@@ -41,7 +43,6 @@ def start_comparison(version: ModelVersion, actor: User | None = None) -> Round:
         raise RoundError(
             "no instance of a held-out person; import people of split eval or benchmark and build instances"
         )
-    trained_in = version.run.round
     round = start_round(
         f"comparison-of-model-{version.pk}",
         version,

@@ -48,7 +48,7 @@ def evaluate_version(version: ModelVersion, actor: User | None = None) -> Run:
         RoundError: no round tells the size, nobody can be evaluated on, or another evaluation of the round is
             under way.
     """
-    round = version.run.round if version.run else last_round(version)
+    round = (version.run.round if version.run else None) or last_round(version)
     if round is None:
         raise RoundError(
             f"no round led to {version} or started from it, so no size of videos is known; start one from it"

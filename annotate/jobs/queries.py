@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, F, OuterRef, QuerySet, Sum
 
 from annotate.models import LIVE, Round, Run, RunStatus, Stage
 
@@ -29,6 +29,9 @@ def dpo_curves(run: Run) -> list[dict[str, Any]]:
 
 
 def run_progress(run: Run) -> dict[str, Any]:
+    of_shards = run.shards.aggregate(done=Sum("made"), total=Sum(F("stop") - F("start")))
+    if of_shards["total"] is not None:
+        return {**of_shards, "last": {}}
     last = run.metrics.exclude(values={}).order_by("-line").values_list("values", flat=True).first() or {}
     done = last.get("done", last.get("step"))
     return {"done": done, "total": last.get("total", last.get("steps")), "last": last}

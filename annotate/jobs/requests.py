@@ -11,23 +11,17 @@ from annotate.models import InstanceReference, ModelVersion
 from generator.rundir import RunDir
 
 
-def adapters_of(version: ModelVersion) -> list[str]:
-    """The adapter folders of a version, oldest first, from its whole line of parents."""
-    paths: list[str] = []
-    step: ModelVersion | None = version
-    while step is not None:
-        if step.adapter_path:
-            paths.insert(0, step.adapter_path)
-        step = step.parent
-    return paths
-
-
 def model_request(version: ModelVersion, folder: RunDir) -> dict[str, Any]:
     base = Path(version.base_model)
     return {
         "base": str(base.resolve()) if base.exists() else version.base_model,
-        "adapters": [folder.relative(settings.STORAGE_ROOT / path) for path in adapters_of(version)],
+        "adapters": [_adapter_request(one, weight, folder) for one, weight in version.adapters()],
     }
+
+
+def _adapter_request(version: ModelVersion, weight: float, folder: RunDir) -> str | dict[str, Any]:
+    place = folder.relative(settings.STORAGE_ROOT / version.adapter_path)
+    return place if weight == 1 else {"path": place, "weight": weight}
 
 
 def references_request(instance_id: int, folder: RunDir) -> list[dict[str, str]]:

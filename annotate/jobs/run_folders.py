@@ -7,11 +7,12 @@ command begins, and brought up while it works.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from annotate.storage.interface import Storage, is_partial
 from annotate.storage.opening import site_storage
 from annotate.storage.staging import stage_down, stage_up
 from generator.rundir import RunDir, complete_lines
+from rlhf.training.instances import INSTANCES_FILE
 
 logger = logging.getLogger(__name__)
 
@@ -63,12 +65,12 @@ class StagedFolder(WorkFolder):
         stage_down(self.storage, self.key, self.path)
         self._stored, self._metrics = self._files(), self._metrics_here()
         for path in _relative_paths(self.read_request()):
-            key = os.path.normpath(f"{self.key}/{path}")
-            if not key.startswith("../"):
-                self._fetch(key)
+            self._fetch(os.path.normpath(f"{self.key}/{path}"))
 
     def _fetch(self, key: str) -> None:
-        """An object, or a folder."""
+        """An object, or a folder; of a training set also what its instances name."""
+        if key.startswith("../"):
+            return  # outside of the storage
         place = self.root / key
         try:
             with self.storage.local(key) as source:
@@ -76,6 +78,10 @@ class StagedFolder(WorkFolder):
                 shutil.copyfile(source, place)
         except FileNotFoundError:
             stage_down(self.storage, key, place)
+            if (place / INSTANCES_FILE).is_file():
+                lines = (place / INSTANCES_FILE).read_text(encoding="utf-8").splitlines()
+                for path in {path for line in lines for path in _relative_paths(json.loads(line))}:
+                    self._fetch(os.path.normpath(f"{key}/{path}"))
 
     def read_metrics(self, start: int = 0) -> list[dict[str, Any]]:
         return complete_lines(self._metrics, start)
@@ -186,6 +192,13 @@ def keep_new_folder(folder: RunDir, key: str) -> None:
     if not isinstance(settings.STORAGE, FolderAddress):
         stage_up(site_storage(), folder.path, key, last=RECORDS[0])
         shutil.rmtree(folder.path)
+
+
+def store_result(folder: str, result: Mapping[str, Any]) -> None:
+    """Mark a run complete that no command works in any more."""
+    with site_storage().workspace() as workspace:
+        RunDir(workspace).write_result(result)
+        site_storage().put(f"{folder}/{RESULT}", workspace / RESULT)
 
 
 @contextlib.contextmanager

@@ -17,10 +17,11 @@ from django.db.models.functions import Now
 
 from annotate.core.audit import record_event
 from annotate.database.locks import take_queue
+from annotate.jobs import shards
 from annotate.jobs.queue import Queue
-from annotate.jobs.run_folders import keep_new_folder, stored_records
+from annotate.jobs.run_folders import keep_new_folder, store_result, stored_records
 from annotate.jobs.stages import work_of
-from annotate.models import LIVE, Round, Run, RunMetric, RunStatus, User
+from annotate.models import LIVE, Round, Run, RunMetric, RunStatus, Stage, User
 from annotate.storage.opening import site_storage
 from generator.rundir import RunDir
 
@@ -46,17 +47,17 @@ def read_request(run: Run) -> dict[str, Any]:
 
 @transaction.atomic
 def queue_run(round: Round | None, stage: str, request: Any, *, actor: User | None, **links: Any) -> Run:
-    """One live run per stage: asking again returns the run that is under way.
+    """One live run per stage of a round: asking again returns the run that is under way.
 
     Raises:
         KeyError: no room has this stage.
     """
     work_of(stage)
     take_queue(round.pk if round else 0)
-    runs = Run.objects.filter(round=round, stage=stage)
-    live = runs.filter(status__in=[*LIVE]).first()
+    live = under_way(round.pk if round else None, stage)
     if live is not None:
         return live
+    runs = Run.objects.filter(round=round, stage=stage)
     place = f"runs/round-{round.pk}" if round else "runs/people"
     ordinal = _free_ordinal((runs.aggregate(last=Max("ordinal"))["last"] or 0) + 1, f"{place}/{stage}")
     run = Run(
@@ -68,11 +69,21 @@ def queue_run(round: Round | None, stage: str, request: Any, *, actor: User | No
         **links,
     )
     folder = run_dir(run)
-    folder.create({"stage": str(stage), **request(folder)})
+    asked = {"stage": str(stage), **request(folder)}
+    folder.create(asked)
     keep_new_folder(folder, run.folder)
     run.save()
+    if sharding := work_of(stage).sharding:
+        shards.split_run(run, sharding.count(asked), sharding.seconds(run))
     record_event("queue_run", run, actor=actor, stage=str(stage))
     return run
+
+
+def under_way(round_id: int | None, stage: str) -> Run | None:
+    """The run that another one of its stage would have to wait for; what has no round is not one work."""
+    if round_id is None and stage != Stage.PROMPTS:
+        return None
+    return Run.objects.filter(round=round_id, stage=stage, status__in=[*LIVE]).first()
 
 
 def _free_ordinal(ordinal: int, prefix: str) -> int:
@@ -86,7 +97,7 @@ def _free_ordinal(ordinal: int, prefix: str) -> int:
 def claim_run(run_id: int, worker: UUID) -> Run | None:
     """Take a queued run for this worker, or None when somebody else has it or it has ended."""
     taken = QUEUE.claim(run_id, worker, started_at=Now(), error="")
-    return Run.objects.select_related("round__policy").get(pk=run_id) if taken else None
+    return Run.objects.select_related("round__policy", "policy").get(pk=run_id) if taken else None
 
 
 def renew_run(run: Run, worker: UUID) -> RunStatus | None:
@@ -145,6 +156,36 @@ def end_run(run: Run, worker: UUID, status: RunStatus, error: str = "") -> bool:
     return bool(ended)
 
 
+@transaction.atomic
+def conclude_run(run_id: int) -> None:
+    """End a run of shards, none of which is under way any more, and queue the run that follows it."""
+    run = Run.objects.select_for_update(of=["self"]).select_related("round").get(pk=run_id)
+    sharding = work_of(run.stage).sharding
+    if sharding is None or run.status not in LIVE or shards.are_live(run):
+        return
+    failed, is_cancelled = shards.how_they_ended(run)
+    if failed or is_cancelled:
+        status = RunStatus.CANCELLED if is_cancelled else RunStatus.FAILED
+        Run.objects.filter(pk=run.pk).update(status=status, error=failed[:4000], ended_at=Now())
+        record_event(f"{status}_run", run)
+        return
+    result = sharding.result(run, read_request(run))
+    store_result(run.folder, result)
+    Run.objects.filter(pk=run.pk).update(status=RunStatus.DONE, result=result, ended_at=Now())
+    work_of(run.stage).finish(run, result)
+    record_event("finish_run", run)
+    work_of(run.stage).next_run(run)
+
+
+def refuse_run(run: Run, why: str) -> None:
+    """End a run of shards as failed, whatever of it is under way."""
+    if Run.objects.filter(pk=run.pk, status__in=[*LIVE]).update(
+        status=RunStatus.FAILED, error=why[:4000], ended_at=Now()
+    ):
+        shards.cancel(run)
+        record_event("failed_run", run)
+
+
 def cancel_run(run: Run, actor: User | None = None) -> bool:
     """Ask a live run to stop; one that did not start ends at once. False when it had ended already."""
     live = Run.objects.filter(pk=run.pk)
@@ -152,6 +193,8 @@ def cancel_run(run: Run, actor: User | None = None) -> bool:
     stopped = resting.update(status=RunStatus.CANCELLED, ended_at=Now())
     stopped = stopped or live.filter(status=RunStatus.RUNNING).update(status=RunStatus.CANCELLING)
     if stopped:
+        shards.cancel(run)
+        conclude_run(run.pk)
         record_event("cancel_run", run, actor=actor)
     return bool(stopped)
 
@@ -164,7 +207,7 @@ def retry_run(run: Run, actor: User | None = None) -> bool:
     What was cancelled before anybody approved it waits for approval again. False when it has not ended, or
     when another run of its stage is under way.
     """
-    if Run.objects.filter(round=run.round_id, stage=run.stage, status__in=[*LIVE]).exists():
+    if under_way(run.round_id, run.stage) is not None:
         return False
     ended = Run.objects.filter(pk=run.pk, status__in=[RunStatus.FAILED, RunStatus.CANCELLED])
     unapproved = When(needs_approval=True, approved_by=None, then=Value(RunStatus.WAITING))
@@ -177,6 +220,7 @@ def retry_run(run: Run, actor: User | None = None) -> bool:
         error="",
     )
     if queued:
+        shards.retry(run)
         record_event("retry_run", run, actor=actor)
     return bool(queued)
 

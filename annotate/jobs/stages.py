@@ -13,12 +13,32 @@ from generator.rundir import RunDir
 
 
 @dataclass(frozen=True)
+class Sharding:
+    """How the runs of a stage are worked on in parts, by workers without a database.
+
+    Attributes:
+        count: of the items that a request asks for.
+        seconds: that one of these is known to take; None where nothing is known.
+        refusal: who in a part of the request, from one place to before another, does not agree to it now.
+        store: believes an item that was made, or notes why it could not be; False where nothing is new.
+        result: what the run has come to, once no part of it is under way.
+    """
+
+    count: Callable[[dict[str, Any]], int]
+    seconds: Callable[[Run], float | None]
+    refusal: Callable[[Run, dict[str, Any], int, int], str]
+    store: Callable[[Run, str, str], bool]
+    result: Callable[[Run, dict[str, Any]], dict[str, Any]]
+
+
+@dataclass(frozen=True)
 class StageWork:
     """A stage, as the queue runs it.
 
     Attributes:
         name: of the stage, as runs store it.
         command: the module that does the work in a run's folder, the one that a researcher starts, too.
+        sharding: how its runs are worked on in parts; a stage without it has whole runs.
         refusal: who in a queued run does not agree to it now, and the remedy; empty where all do.
         follow: stores what new metric lines announce; safe to repeat.
         finish: stores what a result becomes, in the transaction in which the run ends.
@@ -29,6 +49,7 @@ class StageWork:
     name: str
     command: str
     refusal: Callable[[Run, RunDir], str]
+    sharding: Sharding | None = None
     follow: Callable[[Run, Sequence[Mapping[str, Any]]], None] = lambda run, lines: None
     finish: Callable[[Run, dict[str, Any]], None] = lambda run, result: None
     next_run: Callable[[Run], Run | None] = lambda run: None

@@ -6,14 +6,30 @@ import logging
 import subprocess
 import sys
 import time
+from typing import Any
 from uuid import UUID, uuid4
 
 from celery import current_app, shared_task
 from django.conf import settings
+from kombu import Queue
 from kombu.exceptions import OperationalError
 
 from annotate.database.patience import patiently
-from annotate.jobs import run_logs, runs
+from annotate.fleet.messages import (
+    REPORT_QUEUE,
+    SHARD_QUEUE,
+    SHARD_TASK,
+    STOP_COMMAND,
+    ForgedMessage,
+    Kind,
+    Report,
+    Stop,
+    seal,
+    unseal,
+)
+from annotate.fleet.turns import Turns
+from annotate.jobs import reports, run_logs, runs, shards
+from annotate.jobs.dispatch import hand_out
 from annotate.jobs.run_folders import WorkFolder, work_folder
 from annotate.jobs.sending import send
 from annotate.jobs.stages import work_of
@@ -26,6 +42,8 @@ logger = logging.getLogger(__name__)
 POLL_S = 0.5
 #: How long a cancelled command may take to end by itself.
 TERMINATE_S = 20
+#: Reports that may be unread while workers are looked for that say nothing.
+UNREAD_REPORTS = 100
 
 
 @shared_task
@@ -48,10 +66,35 @@ def _work(run: Run, worker: UUID, folder: WorkFolder) -> None:
     if why := work.refusal(run, folder):
         runs.end_run(run, worker, RunStatus.FAILED, why)
         return
+    turns = Turns(settings.VAR_DIR / "devices")
+    try:
+        if _wait_for_devices(run, worker, turns):
+            _execute(run, worker, work.command, folder)
+    finally:
+        turns.leave()
+
+
+def _wait_for_devices(run: Run, worker: UUID, turns: Turns) -> bool:
+    """Wait until samplers have made way; False where the run is cancelled meanwhile."""
+    try:
+        while not turns.take_alone():
+            status = patiently(lambda: runs.renew_run(run, worker))
+            if status is RunStatus.CANCELLING:
+                runs.end_run(run, worker, RunStatus.CANCELLED)
+            if status is not RunStatus.RUNNING:
+                return False
+            time.sleep(POLL_S)
+    except SystemExit:
+        runs.QUEUE.let_go(run.pk, worker)
+        raise
+    return True
+
+
+def _execute(run: Run, worker: UUID, command: str, folder: WorkFolder) -> None:
     with open(folder.path / run_logs.LOG, "ab") as log:
         # The command ends by itself when this pipe closes, so it never outlives a killed worker.
         child = subprocess.Popen(
-            [sys.executable, "-m", work.command, str(folder.path), "--attached"],
+            [sys.executable, "-m", command, str(folder.path), "--attached"],
             cwd=settings.BASE_DIR,
             env=settings.RUN_ENVIRONMENT,
             stdin=subprocess.PIPE,
@@ -123,13 +166,18 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 def send_run(run: Run | None) -> None:
     """Hand a queued run to a worker; one that waits for approval, or none, is nobody's yet."""
-    if run is not None and run.status == RunStatus.QUEUED:
+    if run is None or run.status != RunStatus.QUEUED:
+        return
+    if work_of(run.stage).sharding:
+        send(send_shards)
+    else:
         send(execute_run, run.pk)
 
 
-def has_worker() -> bool:
-    """Whether somebody takes runs from the queue; one that is too busy to answer counts as nobody."""
-    queue = settings.CELERY_TASK_ROUTES[execute_run.name]["queue"]
+def has_worker(run: Run) -> bool:
+    """Whether somebody takes such runs from their queue; one that is too busy to answer counts as nobody."""
+    is_sharded = work_of(run.stage).sharding is not None
+    queue = SHARD_QUEUE if is_sharded else settings.CELERY_TASK_ROUTES[execute_run.name]["queue"]
     try:
         queues_of_workers = current_app.control.inspect(timeout=2.0).active_queues() or {}
     except OperationalError:
@@ -140,4 +188,43 @@ def has_worker() -> bool:
 @shared_task
 def requeue_lost_runs() -> None:
     for run_id in runs.requeue_lost_runs():
-        execute_run.delay(run_id)
+        send_run(Run.objects.get(pk=run_id))
+
+
+@shared_task
+def send_shards() -> None:
+    """Send as many shards as GPU workers will soon take."""
+    room = shards.room_with_the_broker()
+    for message in hand_out(shards.next_shards(room) if room > 0 else []):
+        current_app.send_task(SHARD_TASK, [seal(settings.FLEET_KEY, message)], queue=SHARD_QUEUE)
+
+
+@shared_task
+def take_report(sealed: str) -> None:
+    """Store what a worker says, and have it stop where the shard is not its own any more."""
+    try:
+        report = unseal(settings.FLEET_KEY, sealed, Report)
+    except ForgedMessage as error:
+        logger.warning("%s", error)
+        return
+    if not reports.take(report):
+        stop = seal(settings.FLEET_KEY, Stop(claim=report.claim, ticket=report.ticket))
+        current_app.control.broadcast(STOP_COMMAND, {"sealed": stop}, destination=[report.worker])
+    if report.kind not in (Kind.ALIVE, Kind.MADE):
+        send_shards()
+
+
+@shared_task
+def requeue_lost_shards() -> None:
+    """Find what lost its worker or its message, once all is read that workers have said."""
+    if messages_in(REPORT_QUEUE) <= UNREAD_REPORTS:
+        for run_id in shards.requeue_lost(messages_in(SHARD_QUEUE)):
+            runs.conclude_run(run_id)
+        send_shards()
+
+
+def messages_in(queue: str) -> int:
+    """How many messages wait there with the broker."""
+    with current_app.connection_for_write() as connection:
+        found: Any = Queue(queue, channel=connection.default_channel).queue_declare()
+        return int(found.message_count)

@@ -23,7 +23,7 @@ from annotate.core.errors import RoundError
 from annotate.jobs.queries import done_run, stuck_runs
 from annotate.jobs.runs import retry_run
 from annotate.loop.loop import advance_round
-from annotate.management.loop_command import import_folder, send_run
+from annotate.management.loop_command import first_model, import_folder, send_run
 from annotate.models import IdentityGroup, Round, Split, Stage, Use, User
 from annotate.people import queries as curation_queries
 from annotate.people.instances import build_instances
@@ -31,7 +31,7 @@ from annotate.people.prompt_reader_queries import part_by_prompt
 from annotate.privacy.consent_queries import given, refusal
 from annotate.rounds import queries
 from annotate.rounds.funnel_queries import round_funnel
-from annotate.rounds.rounds import import_model, plan_pairs, start_round
+from annotate.rounds.rounds import plan_pairs, start_round
 from annotate.rounds.sampling import queue_sampling
 from annotate.rounds.simulation import SimulatedVoter, simulate_round
 from generator.files import replacing
@@ -164,7 +164,7 @@ def _import(
 
 def _sampled_round(say: Say, name: str, source: str, *, votes_wanted: int) -> Round:
     """The round with all its videos made; what an earlier run made is kept."""
-    model = queries.root_model() or import_model(settings.MODEL_PATH)
+    model = queries.root_model() or first_model()
     round = queries.find_round(name) or start_round(name, model, votes_wanted=votes_wanted, dpo=DPO)
     whole, unread = part_by_prompt([model], queries.instances_of_split(Split.TRAIN, source))
     for line in unread:

@@ -11,18 +11,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 from tqdm import tqdm
 
 from annotate.core.errors import RoundError
 from annotate.jobs import tasks
+from annotate.jobs.local_worker import work_here
 from annotate.jobs.queries import run_progress
+from annotate.jobs.stages import work_of
 from annotate.models import ModelVersion, Round, Run, RunStatus, Split
 from annotate.people import queries as curation_queries
 from annotate.people.curation import curate_people
 from annotate.people.identities import import_people
 from annotate.privacy.consent_queries import Consent, sentence
+from annotate.registry.queries import version_found_by
+from annotate.registry.registration import queue_base
 from annotate.rounds import queries
 from annotate.storage.opening import site_storage
 from generator.curation.card import read_uses
@@ -162,21 +167,38 @@ def import_folder(folder: Path, *, quiet: bool = False, **options: Any) -> dict[
     }
 
 
+def first_model(*, quiet: bool = False) -> ModelVersion:
+    """MODEL_PATH as a version, once a worker that has it has looked at it.
+
+    Raises:
+        RoundError: it cannot be used; the message says why.
+    """
+    place = Path(settings.MODEL_PATH)
+    run = queue_base(str(place.resolve()) if place.exists() else settings.MODEL_PATH)
+    send_run(run, quiet=quiet)
+    version = version_found_by(run)
+    assert version is not None, "a finished run registers what it looked at"
+    return version
+
+
 def send_run(run: Run | None, *, wait: bool = True, quiet: bool = False) -> None:
     """Send a run, if there is one; without a worker to wait for, this process does its work."""
     tasks.send_run(run)
     if run is None or not wait:
         return
     run.refresh_from_db()
-    if run.status == RunStatus.QUEUED and not tasks.has_worker():
+    if run.status == RunStatus.QUEUED and not tasks.has_worker(run):
         print("no worker is running, so this command does its work", file=sys.stderr)
         # Ends with this process, and the run's own command with it.
-        threading.Thread(target=_work, args=[run.pk], daemon=True).start()
+        threading.Thread(target=_work, args=[run], daemon=True).start()
     wait_for_run(run, quiet=quiet)
 
 
-def _work(run_id: int) -> None:
+def _work(run: Run) -> None:
     try:
-        tasks.execute_run(run_id)
+        if work_of(run.stage).sharding:
+            work_here(run)
+        else:
+            tasks.execute_run(run.pk)
     finally:
         connection.close()

@@ -26,6 +26,7 @@ from annotate.models.quality import AnnotatorFlag, Disqualification, FlagOutcome
 from annotate.models.removal import Erasure, FileRemoval
 from annotate.models.round import (
     LIVE,
+    MAX_PRIORITY,
     Round,
     RoundKind,
     RoundState,
@@ -36,6 +37,7 @@ from annotate.models.round import (
     VideoPair,
     VideoSample,
 )
+from annotate.models.shard import LIVE_SHARDS, Shard, ShardStatus
 from annotate.models.statistics import Adjudication, VoteFit
 from annotate.models.study import (
     STUDY_VERDICTS,
@@ -48,6 +50,7 @@ from annotate.models.study import (
     StudyTask,
     StudyVideo,
 )
-from annotate.models.version import ModelKind, ModelState, ModelVersion
+from annotate.models.training_set import TrainingSet
+from annotate.models.version import MAX_WEIGHT, MixedAdapter, ModelKind, ModelState, ModelVersion
 from annotate.models.version_comparison import MAX_SEEDS, VersionComparison
 from annotate.models.webhook import WebhookEndpoint, WebhookEvent, WebhookMessage

@@ -22,6 +22,7 @@ from annotate.models.preference import Consensus, Export, PreferencePair
 from annotate.models.round import VideoPair, VideoSample
 from annotate.models.statistics import Adjudication
 from annotate.models.study import StudyAnswer, StudyInput, StudyPair, StudyTask, StudyVideo
+from annotate.models.training_set import TrainingSet
 from annotate.models.version import ModelVersion
 from annotate.models.version_comparison import VersionComparison
 
@@ -82,7 +83,12 @@ ROWS: Mapping[str, Rows] = {
     ),
 }
 #: Tables that only join two others; their rows go with either.
-JOINS = (Export.pairs.through, Qualification.slots.through, VersionComparison.instances.through)
+JOINS = (
+    Export.pairs.through,
+    Qualification.slots.through,
+    TrainingSet.people.through,
+    VersionComparison.instances.through,
+)
 
 #: What people write beside a vote may name somebody whom the vote is not about.
 NOTES = (("votes", "note"), ("adjudications", "note"), ("study answers", "note"))
@@ -128,9 +134,12 @@ COLUMNS = {
     "RoundFigures": _columns(code="inputs_hash figures"),
     "Run": _columns(code="stage folder status", struck="error result"),
     "RunMetric": _columns(struck="values"),
+    "Shard": _columns(code="status worker device software facts", struck="error"),
     "Study": _columns(code="form", struck="error", free="name"),
     "StudyModel": _columns(free="system label"),
     "Supersession": _columns(free="reason"),
+    # The name of a folder that was read may hold anything; of our own sets it is the source of the people.
+    "TrainingSet": _columns(code="content_hash facts withdrawn", free="name folder"),
     "User": _columns(code="password role", free="username first_name last_name email"),
     "VoteFit": _columns(code="track model inputs_hash"),
     "WebhookEndpoint": _columns(code="url secret events"),
@@ -160,9 +169,14 @@ PLACES = (
     Place("references", r"references/[0-9a-f]{32}/", "media, posters, crops, what detectors saw"),
     Place("videos", rf"{_RUN}sample-\d+/samples/", "videos of the person, also half-written ones"),
     Place("display copies", rf"{_RUN}sample-\d+/shown/", "copies of these videos that people are shown"),
-    Place("clips of trainings", rf"{_RUN}dpo-\d+/samples/", "videos made while a model was trained"),
-    Place("caches of trainings", rf"{_RUN}dpo-\d+/cache/", "encoded references, prompts and videos"),
-    Place("models", rf"{_RUN}dpo-\d+/(adapter|checkpoints)/", "what was learned of many", is_reached=False),
+    Place("clips of trainings", rf"{_RUN}(dpo|sft)-\d+/samples/", "videos made while a model was trained"),
+    Place("caches of trainings", rf"{_RUN}(dpo|sft)-\d+/cache/", "encoded references, prompts and videos"),
+    Place(
+        "models",
+        rf"{_RUN}(dpo|sft|register)-\d+/(adapter|checkpoints)/",
+        "what was learned of many",
+        is_reached=False,
+    ),
     Place("evaluations", rf"{_RUN}evaluate-\d+/[^/]+/", "videos, and what metrics say of each"),
     Place("reports", rf"{_RUN}evaluate-\d+/report\.html", "pictures of the best and the worst videos"),
     Place("prompt runs", r"runs/people/prompts-\d+/", "what models said of the person's pictures"),
@@ -170,6 +184,7 @@ PLACES = (
     Place("gold", r"gold/", "copies of videos, also beside other people's"),
     Place("studies", r"studies/\d+/", "copies of videos and references"),
     Place("exports", r"exports/round-\d+/", "frozen pairs, and what trainings encoded of them"),
+    Place("training sets", r"training-sets/", "instances with targets, and what trainings encoded of them"),
     Place("judgment files", r"judgments/", "what annotators wrote of the person's videos"),
     Place("sets", r".*/media/[0-9a-f]{64}\.", "benchmark sets and datasets that were made into the storage"),
 )
@@ -184,6 +199,7 @@ NAMING: tuple[tuple[QuerySet[Any], str], ...] = (
     (StudyVideo.objects.all(), "path"),
     (JudgmentFile.objects.all(), "path"),
     (Export.objects.filter(withdrawn=""), "folder"),
+    (TrainingSet.objects.filter(withdrawn="", is_outside=False), "folder"),
     (ModelVersion.objects.all(), "adapter_path"),
 )
 
@@ -194,6 +210,7 @@ OUT_OF_REACH = (
     "models that were trained on this person: named above; archive them, and train again without",
     "files that were handed out: downloads of exports, judgments and adapters, benchmark sets and datasets "
     "outside the storage, videos of other models",
-    "the folders that this person was imported from, and the logs of the servers",
+    "the folders that this person was imported from, folders of instances that workers read, and the logs of "
+    "the servers",
     "the audit chain: it keeps numbers of rows, and what was stated of source, licence and consent",
 )

@@ -15,6 +15,9 @@ from annotate.models.version import ModelVersion
 from annotate.models.webhook import WebhookEvent, announces
 from rlhf.votes.stopping import Rule
 
+#: From 0, the last.
+DEFAULT_PRIORITY, MAX_PRIORITY = 5, 9
+
 
 class RoundKind(models.TextChoices):
     PREFERENCE = "preference"
@@ -31,6 +34,9 @@ class RoundState(models.TextChoices):
 
 class Stage(models.TextChoices):
     PROMPTS = "prompts"
+    REGISTER = "register"
+    DATASET = "dataset"
+    SFT = "sft"
     SAMPLE = "sample"
     DPO = "dpo"
     EVALUATE = "evaluate"
@@ -45,6 +51,9 @@ class RunStatus(models.TextChoices):
     FAILED = "failed"
     CANCELLED = "cancelled"
 
+
+#: What comes before there is a round; only of prompts is one run under way at a time.
+BEFORE_ROUNDS = (Stage.PROMPTS, Stage.REGISTER, Stage.DATASET, Stage.SFT)
 
 #: A run in one of these states may still write to its folder.
 LIVE = (RunStatus.WAITING, RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.CANCELLING)
@@ -69,6 +78,8 @@ class Round(models.Model):
         output_field=models.BooleanField(),
         db_persist=True,
     )
+    # Whose shards come first while GPU workers are scarce; those of equal rounds take turns.
+    priority = models.PositiveSmallIntegerField(default=DEFAULT_PRIORITY, db_default=DEFAULT_PRIORITY)
     # Whether annotators may ask for this round rather than be given what comes next.
     may_be_chosen = models.BooleanField(default=False, db_default=False)
     created_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
@@ -80,6 +91,7 @@ class Round(models.Model):
             one_of("kind", RoundKind.values),
             one_of("state", RoundState.values),
             check(Q(votes_wanted__gte=1, votes_wanted__lte=15), "votes_in_range"),
+            check(Q(priority__lte=MAX_PRIORITY), "priority_in_range"),
             # Whoever could choose a comparison would know whose videos they are.
             check(Q(may_be_chosen=False) | Q(kind=RoundKind.PREFERENCE), "comparisons_are_not_chosen"),
         ]
@@ -105,7 +117,7 @@ _RUN_DATA = "jsonb_build_object('round', NEW.round_id, 'run', NEW.id, 'stage', N
 class Run(models.Model):
     """One job in a round. Its folder is the whole seam to the command that does the work.
 
-    Prompts are written before there is a round, so theirs is null.
+    Of what comes before there is a round, it is null.
     """
 
     round = models.ForeignKey(Round, models.CASCADE, null=True, blank=True, related_name="runs")
@@ -117,6 +129,11 @@ class Run(models.Model):
     export = models.ForeignKey("Export", models.PROTECT, null=True, blank=True, related_name="runs")
     candidate = models.ForeignKey(
         ModelVersion, models.PROTECT, null=True, blank=True, related_name="evaluations"
+    )
+    # What an SFT starts from, or an adapter that is registered goes on; rounds name their own policy.
+    policy = models.ForeignKey(ModelVersion, models.PROTECT, null=True, blank=True, related_name="trainings")
+    training_set = models.ForeignKey(
+        "TrainingSet", models.PROTECT, null=True, blank=True, related_name="runs"
     )
     result = models.JSONField(null=True, blank=True)
     launched_by = models.ForeignKey(User, models.PROTECT, null=True, blank=True, related_name="+")
@@ -141,13 +158,18 @@ class Run(models.Model):
             ),
             models.UniqueConstraint(
                 fields=["round", "stage"],
-                condition=Q(status__in=[*LIVE]),
+                condition=Q(status__in=[*LIVE]) & (Q(round__isnull=False) | Q(stage=Stage.PROMPTS)),
                 nulls_distinct=False,
                 name="one_live_run_a_stage",
             ),
             check(
-                Q(stage=Stage.PROMPTS, round=None) | ~Q(stage=Stage.PROMPTS) & Q(round__isnull=False),
-                "prompts_before_rounds",
+                Q(stage__in=[*BEFORE_ROUNDS], round=None)
+                | ~Q(stage__in=[*BEFORE_ROUNDS]) & Q(round__isnull=False),
+                "some_before_rounds",
+            ),
+            check(
+                ~Q(stage=Stage.SFT) | Q(policy__isnull=False, training_set__isnull=False),
+                "sft_starts_from_something",
             ),
             one_of("status", RunStatus.values),
             check(

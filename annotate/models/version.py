@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pgtrigger
 from django.db import models
 from django.db.models import F, Q
@@ -9,11 +11,19 @@ from django.db.models.functions import Coalesce
 
 from annotate.models.constraints import check, one_of
 
+if TYPE_CHECKING:
+    from annotate.models.round import Run
+
+
+#: An adapter that is multiplied by more makes noise.
+MAX_WEIGHT = 4.0
+
 
 class ModelKind(models.TextChoices):
     BASE = "base"
     SFT = "sft"
     DPO = "dpo"
+    MIX = "mix"  # adapters of several versions of one base, each with its weight
 
 
 class ModelState(models.TextChoices):
@@ -60,17 +70,20 @@ class ModelVersion(models.Model):
             models.UniqueConstraint(
                 Coalesce("root", "id"), condition=Q(state=ModelState.PROMOTED), name="one_promoted_a_lineage"
             ),
-            # Imported weights have no parent; everything trained here has one, and a run.
+            # A base has no parent; everything else has one and a run, but for a mix, which nobody trained.
             check(
-                Q(parent__isnull=True, run__isnull=True) | Q(parent__isnull=False, run__isnull=False),
+                Q(parent__isnull=True) | Q(run__isnull=False) ^ Q(kind=ModelKind.MIX),
                 "has_origin",
             ),
+            check(~Q(kind=ModelKind.MIX) | Q(parent__isnull=False, adapter_path=""), "mix"),
             check(
                 Q(kind=ModelKind.DPO, parent__isnull=False, export__isnull=False) | ~Q(kind=ModelKind.DPO),
                 "dpo",
             ),
             check(Q(kind=ModelKind.BASE, parent__isnull=True) | ~Q(kind=ModelKind.BASE), "base"),
-            check(Q(parent__isnull=True) | ~Q(adapter_path=""), "trained_has_adapter"),
+            check(
+                Q(parent__isnull=True) | Q(kind=ModelKind.MIX) | ~Q(adapter_path=""), "trained_has_adapter"
+            ),
             check(~Q(parent=F("id")), "not_its_own_parent"),
         ]
         triggers = [
@@ -97,3 +110,39 @@ class ModelVersion(models.Model):
     def line(self) -> list[ModelVersion]:
         """From the imported model on, this version last."""
         return [*(self.parent.line if self.parent else []), self]
+
+    @property
+    def training(self) -> Run | None:
+        """The run that trained it here; None of what was registered or mixed."""
+        run = self.run
+        return run if run is not None and (run.export_id or run.training_set_id) else None
+
+    def adapters(self) -> list[tuple[ModelVersion, float]]:
+        """The versions whose own adapters make this one, in the order in which they go on the base.
+
+        Those of a mix are in its list, with weights; every other version adds its own to its parent's.
+        """
+        if self.kind == ModelKind.MIX:
+            return [(one.version, one.weight) for one in self.mixed.select_related("version")]
+        before = self.parent.adapters() if self.parent else []
+        return [*before, (self, 1.0)] if self.adapter_path else before
+
+
+class MixedAdapter(models.Model):
+    """One place in the list of a mix: the own adapter of a version, and what it is multiplied by."""
+
+    mix = models.ForeignKey(ModelVersion, models.CASCADE, related_name="mixed")
+    position = models.PositiveSmallIntegerField()
+    version = models.ForeignKey(ModelVersion, models.PROTECT, related_name="mixed_in")
+    weight = models.FloatField()
+
+    class Meta:
+        ordering = ["mix", "position"]
+        constraints = [
+            models.UniqueConstraint(fields=["mix", "position"], name="one_adapter_a_place"),
+            models.UniqueConstraint(fields=["mix", "version"], name="one_place_an_adapter"),
+            check(Q(weight__gte=-MAX_WEIGHT, weight__lte=MAX_WEIGHT) & ~Q(weight=0), "weight_in_range"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.weight:g} x {self.version}"

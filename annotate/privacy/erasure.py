@@ -30,6 +30,7 @@ from annotate.models import (
     RunStatus,
     Study,
     StudyInput,
+    TrainingSet,
     VideoSample,
 )
 from annotate.models.personal_data import OUT_OF_REACH, ROWS, pairs_of, samples_of
@@ -93,7 +94,9 @@ def _told(name: str, report: dict[str, Any], left: list[str], *, erased: bool) -
 
 def _report(person: Located) -> dict[str, Any]:
     """Everything that is found of a person, without their name: it is kept."""
-    models = ModelVersion.objects.filter(export__in=[export.pk for export in person.exports])
+    on_votes = Q(export__in=[export.pk for export in person.exports])
+    on_clips = Q(run__training_set__in=[one.pk for one in person.training_sets])
+    models = ModelVersion.objects.filter(on_votes | on_clips)
     sets = AuditEvent.objects.filter(verb="make_benchmark", row_id=person.group.pk).order_by("id")
     return {
         **{name: person.rows[name] for name in ("references", "instances", "videos", "votes")},
@@ -101,6 +104,7 @@ def _report(person: Located) -> dict[str, Any]:
         "files": len(person.files),
         "records_struck": len(person.records),
         "exports_withdrawn": [str(export) for export in person.exports],
+        "training_sets_withdrawn": [one.pk for one in person.training_sets],
         "judgment_files_withdrawn": person.judgment_files.filter(status=RunStatus.DONE).count(),
         "sets_removed": person.sets_elsewhere,
         "models_trained_on_them": list(models.order_by("id").values_list("name", flat=True)),
@@ -134,6 +138,7 @@ def _erase(group: IdentityGroup) -> Erasure:
         erasure=erasure,
     )
     Export.objects.filter(pk__in=[export.pk for export in person.exports]).update(withdrawn=WITHDRAWN)
+    TrainingSet.objects.filter(pk__in=[one.pk for one in person.training_sets]).update(withdrawn=WITHDRAWN)
     _withdraw_judgment_files(person)
     _strike_runs(person)
     _delete(person)
@@ -175,6 +180,7 @@ def _strike_runs(person: Located) -> None:
         result, error = traces.strike(run.result), traces.strike_text(run.error)
         if (result, error) != (run.result, run.error):
             Run.objects.filter(pk=run.pk).update(result=result, error=error)
+        run.shards.filter(error__regex=traces.regex).update(error=STRUCK)
         lines = run.metrics.annotate(text=Cast("values", TextField()))
         lines.filter(text__regex=traces.regex).update(values={})
     texts = person.traces_in("")

@@ -26,6 +26,7 @@ from annotate.models import (
     RunStatus,
     Stage,
     StudyInput,
+    TrainingSet,
     VideoSample,
 )
 from annotate.models.personal_data import COLUMNS, NOTES, ROWS, Text, pairs_of, samples_of
@@ -101,6 +102,31 @@ class Located:
     @cached_property
     def export_folders(self) -> list[str]:
         return [folder for export in self.exports for folder in (export.folder, export.cache_folder)]
+
+    @cached_property
+    def training_sets(self) -> list[TrainingSet]:
+        """Sets of instances with targets that hold a file of theirs."""
+        return list(self.group.training_sets.order_by("pk"))
+
+    @cached_property
+    def training_folders(self) -> list[str]:
+        """Of sets that were frozen here, and of what trainings encoded of any."""
+        own = [one.folder for one in self.training_sets if not one.is_outside]
+        return own + [one.cache_folder for one in self.training_sets]
+
+    @cached_property
+    def own_clips(self) -> dict[str, set[str]]:
+        """Folders of runs of supervised training, and which of their clips may show this person.
+
+        A folder that was read names its instances itself, so all clips of its runs go.
+        """
+        own = {str(pk) for pk in self.group.instances.values_list("pk", flat=True)}
+        found = {}
+        for one in self.training_sets:
+            for run in one.runs.all():
+                clips = map(PurePath, self.stored.below(f"{run.folder}/samples"))
+                found[run.folder] = {stem_of(path) for path in clips} if one.is_outside else own
+        return found
 
     @cached_property
     def caches(self) -> list[str]:
@@ -222,6 +248,7 @@ class Located:
     def folders(self) -> list[str]:
         """Folders that go as a whole."""
         folders = {*self.reference_folders, *self.export_folders, *self.caches, *self.prompt_runs, *self.sets}
+        folders |= {*self.training_folders}
         return sorted(path for path in folders if self.stored.below(path))
 
     @cached_property
@@ -229,6 +256,7 @@ class Located:
         """Runs under way that read this person's files, or write more of them."""
         folders = {*self.prompt_runs, *self.evaluated, *(str(Path(path).parent) for path in self.records)}
         runs = {run for export in self.exports for run in export.runs.all()}
+        runs |= {run for training_set in self.training_sets for run in training_set.runs.all()}
         runs |= {run for folder in folders if (run := self.run_folders[folder])}
         return sorted((run for run in runs if run.is_live), key=lambda run: run.pk)
 

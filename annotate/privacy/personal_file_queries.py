@@ -80,6 +80,12 @@ def _gold(person: Located) -> Iterator[str]:
     yield from (path for row in gold for path in row if path)
 
 
+def _clips(person: Located) -> Iterator[str]:
+    yield from _named(person, "dpo-*/samples/*/*", person.pairs)
+    for folder, names in person.own_clips.items():
+        yield from (path for path in person.stored.below(f"{folder}/samples") if Path(path).stem in names)
+
+
 def _evaluations(person: Located) -> Iterator[str]:
     for folder, ids in person.evaluated.items():
         yield from (path for path in evaluation_files(folder, person.stored) if instance_of(path) in ids)
@@ -110,7 +116,7 @@ FILES: Mapping[str, Callable[[Located], Iterator[str]]] = {
     "references": _references,
     "videos": _videos,
     "display copies": _display_copies,
-    "clips of trainings": lambda person: _named(person, "dpo-*/samples/*/*", person.pairs),
+    "clips of trainings": _clips,
     "caches of trainings": lambda person: _below(person, person.caches),
     "evaluations": _evaluations,
     "reports": lambda person: (f"{folder}/{REPORT_FILE}" for folder in person.evaluated),
@@ -118,6 +124,7 @@ FILES: Mapping[str, Callable[[Located], Iterator[str]]] = {
     "gold": _gold,
     "studies": _studies,
     "exports": lambda person: _below(person, person.export_folders),
+    "training sets": lambda person: _below(person, person.training_folders),
     "judgment files": _judgment_files,
     "sets": lambda person: _below(person, person.sets),
 }

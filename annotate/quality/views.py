@@ -97,7 +97,7 @@ def _times(times: Sequence[tuple[int, float]]) -> Plot:
     size = max(1, len(times) // POINTS)
     stretches = [times[start : start + size] for start in range(0, len(times), size)]
     points = [(stretch[-1][0], median(time for _, time in stretch)) for stretch in stretches]
-    return curve("Seconds of looking, vote by vote", points)
+    return curve("Active seconds, vote by vote", points)
 
 
 @leads_only

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from django.db.models import Count, Q
 from zipstream import ZipStream  # type: ignore[import-untyped]
@@ -17,12 +18,15 @@ from annotate.training.queries import pair_facts, pair_set
 from generator.adapter_files import ADAPTER_FILE, COMFYUI_FILE
 from rlhf.dpo.model_card import CardFacts, model_card
 from rlhf.export.rule import ExportRule
+from rlhf.training.set_facts import SetFacts
 
 #: Whose loader reads the files, and their names in an adapter's folder.
 FORMS = {"diffusers": ADAPTER_FILE, "comfyui": COMFYUI_FILE}
 #: Closing figures of a training, and what they are called.
 FIGURES = {
     "num_pairs": "pairs trained on",
+    "num_instances": "instances trained on",
+    "fps": "frames per second",
     "num_held_out_pairs": "pairs held out",
     "steps": "steps",
     "result_step": "weights of step",
@@ -37,18 +41,18 @@ class AdapterError(Exception):
 
 
 def adapters_zip(version: ModelVersion, form: str) -> ZipStream:
-    """All adapters of a version's line and its card, written while it is sent.
+    """All adapters of a version and its card, which says their weights, written while it is sent.
 
     The newest adapter alone would be another model.
 
     Raises:
         AdapterError: it has no adapter, or one has no file of this form.
     """
-    line = [trained for trained in version.line if trained.adapter_path]
+    line = version.adapters()
     if not line:
-        raise AdapterError(f"{version} was imported and has no LoRA; its weights are {version.base_model}")
+        raise AdapterError(f"{version} was registered and has no LoRA; its weights are {version.base_model}")
     archive = ZipStream(sized=True)
-    for number, trained in enumerate(line, start=1):
+    for number, (trained, _) in enumerate(line, start=1):
         key = f"{trained.adapter_path}/{FORMS[form]}"
         try:
             size = site_storage().size(key)
@@ -70,44 +74,54 @@ def _missing(version: ModelVersion, form: str) -> str:
 
 
 def figures_of(version: ModelVersion) -> dict[str, float]:
-    result = (version.run.result or {}) if version.run else {}
+    result = (version.training.result or {}) if version.training else {}
     return {title: result[name] for name, title in FIGURES.items() if result.get(name) is not None}
 
 
 def changed_settings_of(version: ModelVersion) -> dict[str, tuple[str, str]]:
     """Settings of the training that differ from the defaults: value and default."""
-    config = run_config(version.run) if version.run else None
+    config = run_config(version.training) if version.training else None
     if config is None:
         return {}
     return {name: (value, default) for name, value, default in settings_in(config) if value != default}
 
 
 def card_of(version: ModelVersion) -> str:
-    """The card of a version that was trained here on an export.
-
-    Raises:
-        AdapterError: it was not.
-    """
-    export = version.export
-    if export is None:
-        raise AdapterError(f"{version} was not trained on votes here; there is nothing to write a card from")
+    """What is known here of a version, in Markdown."""
     evaluation = version_queries.evaluations_of(version).first()
     measured = (evaluation.result or {}) if evaluation else {}
     facts = CardFacts(
         name=version.name,
         base=Path(version.base_model).name,
-        line=[trained.name for trained in version.line if trained.adapter_path],
-        rule=ExportRule(export.rule),
-        content_hash=export.content_hash,
+        line=[(trained.name, weight) for trained, weight in version.adapters()],
         weights_sha256=version.weights_sha256,
-        pairs=pair_facts(export.round, pair_set(export.round, export, include_simulated=True)),
-        consents=_consents(export),
-        withdrawn=export.withdrawn,
+        kind=version.kind,
+        **_learned_from(version),
         settings={name: value for name, (value, _) in changed_settings_of(version).items()},
         figures=figures_of(version),
         evaluation={name: measured[name] for name in ("identity", "controllability") if name in measured},
     )
     return model_card(facts)
+
+
+def _learned_from(version: ModelVersion) -> dict[str, Any]:
+    """What a card tells of the data; nothing of what was not trained here."""
+    export, learned = version.export, version.run.training_set if version.run else None
+    if export is not None:
+        return {
+            "rule": ExportRule(export.rule),
+            "content_hash": export.content_hash,
+            "pairs": pair_facts(export.round, pair_set(export.round, export, include_simulated=True)),
+            "consents": _consents(export),
+            "withdrawn": export.withdrawn,
+        }
+    if learned is not None:
+        return {
+            "content_hash": learned.content_hash,
+            "learned": SetFacts(**learned.facts),
+            "withdrawn": learned.withdrawn,
+        }
+    return {}
 
 
 def _consents(export: Export) -> dict[str, int]:

@@ -7,8 +7,10 @@ from typing import Any
 from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
+from annotate.core.access import visible_runs
 from annotate.exports.queries import votes_in
 from annotate.models import (
+    ModelState,
     ModelVersion,
     Round,
     RoundKind,
@@ -23,7 +25,9 @@ from annotate.models import (
 
 def visible_versions(user: User) -> QuerySet[ModelVersion]:
     """Versions are the leads' business: an annotator who knew them would not be blind."""
-    versions = ModelVersion.objects.select_related("parent", "root", "export__round", "run__round")
+    versions = ModelVersion.objects.select_related(
+        "parent", "root", "export__round", "run__round", "run__training_set"
+    )
     return versions if user.is_lead else versions.none()
 
 
@@ -40,6 +44,30 @@ def registry(user: User) -> QuerySet[ModelVersion]:
         )
         .order_by("-lineage", "id")
     )
+
+
+def usable_versions(user: User) -> QuerySet[ModelVersion]:
+    """Those that something may start from, the newest first."""
+    return visible_versions(user).exclude(state=ModelState.ARCHIVED).order_by("-id")
+
+
+def adapters_on(base: ModelVersion) -> QuerySet[ModelVersion]:
+    """Versions of a base's lineage that have an adapter of their own, in the order of their making."""
+    return ModelVersion.objects.filter(root=base).exclude(adapter_path="").order_by("id")
+
+
+def recent_registrations(user: User, limit: int = 10) -> QuerySet[Run]:
+    return visible_runs(user).filter(stage=Stage.REGISTER).order_by("-id")[:limit]
+
+
+def version_found_by(run: Run) -> ModelVersion | None:
+    """What a finished registration made, or found to be registered already."""
+    if not run.result:
+        return None
+    same = ModelVersion.objects.filter(weights_sha256=run.result["weights_sha256"], parent=run.policy)
+    if run.policy is None:
+        same = same.filter(base_model=run.result["base"])
+    return same.order_by("id").first()
 
 
 def _number_of(rows: QuerySet[Any], column: str) -> Any:

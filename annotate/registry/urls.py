@@ -2,10 +2,12 @@
 
 from django.urls import path
 
-from annotate.registry import views
+from annotate.registry import registration_views, views
 
 urlpatterns = [
     path("models/", views.version_list, name="versions"),
+    path("models/register/", registration_views.register_model, name="register_model"),
+    path("models/<int:version_id>/mix/", registration_views.mix, name="version_mix"),
     path("models/<int:version_id>/", views.version_detail, name="version"),
     *(
         path(f"models/<int:version_id>/{action}/", views.change, {"action": action}, name=f"version_{action}")

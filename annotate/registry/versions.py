@@ -88,10 +88,12 @@ def start_next_round(
 
 
 def last_round(version: ModelVersion) -> Round | None:
-    """The newest round of preferences that started from the version, or else the one that trained it."""
+    """The newest round that started from the version, else the one that trained it, else its parent's."""
     if (started := version.rounds.filter(kind=RoundKind.PREFERENCE).last()) is not None:
         return started
-    return version.run.round if version.run else None
+    if version.run is not None and version.run.round is not None:
+        return version.run.round
+    return last_round(version.parent) if version.parent else None
 
 
 def _lock(version: ModelVersion, state: ModelState, action: str) -> ModelVersion:

@@ -36,6 +36,7 @@ def version_detail(request: SignedInRequest, version_id: int) -> HttpResponse:
     context = {
         "version": version,
         "ancestors": version.line[:-1],
+        "adapters": version.adapters(),
         "votes": votes_of(version.export) if version.export else None,
         "figures": model_cards.figures_of(version),
         "settings": model_cards.changed_settings_of(version),
@@ -51,12 +52,7 @@ def version_detail(request: SignedInRequest, version_id: int) -> HttpResponse:
 @require_safe
 def card(request: SignedInRequest, version_id: int) -> HttpResponse:
     version = get_object_or_404(version_queries.visible_versions(request.user), pk=version_id)
-    try:
-        text = model_cards.card_of(version)
-    except model_cards.AdapterError as error:
-        messages.error(request, f"There is no card: {error}.")
-        return redirect("version", version_id=version.pk)
-    return HttpResponse(text, content_type="text/plain; charset=utf-8")
+    return HttpResponse(model_cards.card_of(version), content_type="text/plain; charset=utf-8")
 
 
 @leads_only

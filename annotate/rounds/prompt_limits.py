@@ -13,7 +13,7 @@ from annotate.judging.slots import stop_asking_for
 from annotate.models import DifferentialPrompt, ModelVersion, Slot, VideoPair, VideoSample
 from annotate.people.prompt_reader_queries import reader_of, tokenizer_path
 from annotate.storage.opening import site_storage
-from generator.prompts.limit import find_limit
+from generator.prompts.limit import PromptLimit, find_limit
 
 logger = logging.getLogger(__name__)
 
@@ -32,11 +32,14 @@ def learn_limits() -> int:
     return learned
 
 
-def learn_limit(version: ModelVersion) -> bool:
-    """Keep a version's tokenizer and limit; False where they are kept already, or not on this machine."""
+def learn_limit(version: ModelVersion, limit: PromptLimit | None = None) -> bool:
+    """Keep a version's tokenizer and limit; False where they are kept already, or not on this machine.
+
+    `limit` is what a worker has found, who has the model's files.
+    """
     if reader_of(version) is not None:
         return False
-    limit = find_limit(version.base_model)
+    limit = limit or find_limit(version.base_model)
     if limit is None:
         return False
     # The file first: a row never names a missing one.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from django.db import transaction
@@ -15,8 +14,8 @@ from annotate.core.audit import record_event
 from annotate.core.errors import RoundError
 from annotate.judging.slots import open_slots
 from annotate.models import (
+    MAX_PRIORITY,
     Instance,
-    ModelKind,
     ModelState,
     ModelVersion,
     Round,
@@ -27,40 +26,10 @@ from annotate.models import (
     VideoSample,
 )
 from annotate.people.prompt_reader_queries import part_by_prompt
-from annotate.rounds.prompt_limits import learn_limit, say_left_out
-from generator.files import file_sha256
+from annotate.rounds.prompt_limits import say_left_out
 from generator.records import SamplerSettings
 from rlhf.dpo.config import FlowDPOConfig
 from rlhf.votes.stopping import Rule
-
-
-@transaction.atomic
-def import_model(base_model: str, *, kind: ModelKind = ModelKind.SFT) -> ModelVersion:
-    """Register weights that were made elsewhere; doing it again returns the same version.
-
-    Raises:
-        RoundError: the folder holds no model, or other weights than when it was registered.
-    """
-    folder = Path(base_model)
-    weights = sorted(folder.rglob("*.safetensors"))
-    if not weights:
-        raise RoundError(
-            f"{base_model} holds no safetensors; set MODEL_PATH to a folder in the Diffusers layout"
-        )
-    digest = hashlib.sha256()
-    for file in weights:
-        digest.update(str(file.relative_to(folder)).encode())
-        digest.update(file_sha256(file).encode())
-    version, created = ModelVersion.objects.get_or_create(
-        base_model=base_model,
-        parent=None,
-        weights_sha256=digest.hexdigest(),
-        defaults={"kind": kind, "name": f"{folder.name}-{digest.hexdigest()[:8]}"},
-    )
-    learn_limit(version)
-    if created:
-        record_event("import_model", version, weights_sha256=version.weights_sha256)
-    return version
 
 
 @transaction.atomic
@@ -174,8 +143,18 @@ def plan_pair(round: Round, instance: Instance, videos: Iterable[tuple[ModelVers
 
 def open_ready_pairs(round: Round) -> None:
     """Ask for votes on every pair whose two videos can be shown; asking again changes nothing."""
+    _open(round.pairs.all())
+
+
+def open_pairs_of(sample: VideoSample) -> None:
+    """Ask for votes on those pairs of this video, whichever rounds they are in, that can be shown now."""
+    _open(VideoPair.objects.filter(first=sample))
+    _open(VideoPair.objects.filter(second=sample))
+
+
+def _open(pairs: QuerySet[VideoPair]) -> None:
     ready = (
-        round.pairs.filter(slots=None, gold=None, prompt_unread="")
+        pairs.filter(slots=None, gold=None, prompt_unread="")
         .exclude(first__shown_path="")
         .exclude(second__shown_path="")
     )
@@ -209,6 +188,21 @@ def let_choose(round: Round, may_be_chosen: bool, *, actor: User | None = None) 
         return False
     record_event("let_choose_round", round, actor=actor, may_be_chosen=may_be_chosen)
     return True
+
+
+def set_priority(round: Round, priority: int, *, actor: User | None = None) -> bool:
+    """Have the round's videos made before those of rounds of lower priority; False when it has it already.
+
+    Raises:
+        RoundError: there is no such priority.
+    """
+    if not 0 <= priority <= MAX_PRIORITY:
+        raise RoundError(f"priority {priority} is not known; give a number from 0 (last) to {MAX_PRIORITY}")
+    changed = Round.objects.filter(pk=round.pk).exclude(priority=priority).update(priority=priority)
+    if changed:
+        record_event("set_priority", round, actor=actor, priority=priority)
+    round.refresh_from_db(fields=["priority"])
+    return bool(changed)
 
 
 #: What becomes of a round, as the audit log has it.

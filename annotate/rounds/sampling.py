@@ -8,17 +8,20 @@ from django.db.models import Q
 
 from annotate.jobs.requests import model_request, references_request
 from annotate.jobs.runs import queue_run
-from annotate.models import ModelVersion, Round, Run, Stage, User, VideoSample
+from annotate.models import ModelVersion, Round, Run, Shard, Stage, User, VideoSample
 from annotate.privacy.consent import refuse_without_consent
 from annotate.privacy.consent_queries import given, people_of, refusal_among, uses_of
 from annotate.rounds import queries
 from annotate.rounds.prompt_limits import leave_out_unread
-from annotate.rounds.rounds import open_ready_pairs
+from annotate.rounds.rounds import open_pairs_of, open_ready_pairs
 from annotate.storage.opening import site_storage
 from generator.media.display_copies import write_display_copy
 from generator.media.formats import MediaError, MediaFacts
 from generator.media.video import probe
 from generator.rundir import RunDir
+
+#: By so many shards the speed of a model is known.
+NEWEST_SHARDS = 50
 
 
 def queue_sampling(round: Round, actor: User | None = None, *, retry_failed: bool = False) -> Run | None:
@@ -65,11 +68,14 @@ def queue_sampling(round: Round, actor: User | None = None, *, retry_failed: boo
     return queue_run(round, Stage.SAMPLE, request, actor=actor)
 
 
-def store_sample(run: Run, sample_id: str, error: str = "") -> None:
-    """Believe a sample only once its file is decoded; the facts are the file's, not the command's."""
+def store_sample(run: Run, sample_id: str, error: str = "") -> bool:
+    """Believe a sample only once its file is decoded; the facts are the file's, not the command's.
+
+    Votes are asked for at once on the pairs whose other video is there. False where nothing was new.
+    """
     sample = VideoSample.objects.filter(pk=int(sample_id), path="").first() if sample_id.isdecimal() else None
     if sample is None:
-        return
+        return False
     path, shown_path = (f"{run.folder}/{folder}/{sample_id}.mp4" for folder in ("samples", "shown"))
     if not error:
         try:
@@ -78,14 +84,16 @@ def store_sample(run: Run, sample_id: str, error: str = "") -> None:
             error = str(problem)
     if error:
         VideoSample.objects.filter(pk=sample.pk, path="").update(error=error)
-        return
-    VideoSample.objects.filter(pk=sample.pk, path="").update(
+        return False
+    stored = VideoSample.objects.filter(pk=sample.pk, path="").update(
         path=path,
         shown_path=shown_path,
         sha256=facts.sha256,
         error="",
         facts={name: getattr(facts, name) for name in ("width", "height", "num_frames", "fps", "size_bytes")},
     )
+    open_pairs_of(sample)
+    return bool(stored)
 
 
 def _facts_of(path: str, shown_path: str) -> MediaFacts:
@@ -99,11 +107,37 @@ def _facts_of(path: str, shown_path: str) -> MediaFacts:
     return facts
 
 
-def refused_in_samples(run: Run, folder: RunDir) -> str:
-    """Who in a queued run does not agree to it now, and the remedy; empty where all do."""
+def seconds_per_video(run: Run) -> float | None:
+    """What a video of these settings took by models of this base, from the newest shards."""
+    assert run.round is not None
+    like = Shard.objects.filter(
+        made__gt=0,
+        run__stage=Stage.SAMPLE,
+        run__round__sampler=run.round.sampler,
+        run__round__policy__base_model=run.round.policy.base_model,
+    )
+    newest = like.order_by("-id").values_list("seconds", "made")[:NEWEST_SHARDS]
+    made = sum(made for _, made in newest)
+    return sum(seconds for seconds, _ in newest) / made if made else None
+
+
+def sampled(run: Run, request: dict[str, Any]) -> dict[str, Any]:
+    """Which videos of a request are there, and why the others are not."""
+    asked = [int(item["sample_id"]) for item in request["samples"] if str(item["sample_id"]).isdecimal()]
+    rows = VideoSample.objects.filter(pk__in=asked).order_by("id").values_list("pk", "path", "error")
+    newest = run.shards.filter(facts__has_key="precision").order_by("-ended_at").first()
+    return {
+        **({"precision": newest.facts["precision"]} if newest else {}),
+        "samples": [{"sample_id": str(key), "path": path} for key, path, _ in rows if path],
+        "failed": [{"sample_id": str(key), "error": error} for key, path, error in rows if not path],
+    }
+
+
+def refused_in_samples(run: Run, request: dict[str, Any], start: int, stop: int | None = None) -> str:
+    """Who in a part of a queued run does not agree to it now, and the remedy; empty where all do."""
     if run.round is None:
         return ""
-    asked = {str(item["sample_id"]) for item in folder.read_request().get("samples", [])}
+    asked = {str(item["sample_id"]) for item in request.get("samples", [])[start:stop]}
     uses, people = uses_of(run.round), people_of(run.round)
     refused = VideoSample.objects.filter(~Q(given("instance__group", *uses)), instance__group__in=people)
     rows = refused.values_list("pk", "instance__group").iterator()

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from annotate.jobs.stages import StageWork, register
+from annotate.jobs.stages import Sharding, StageWork, register
 from annotate.models import RoundKind, Run, Stage
 from annotate.rounds.rounds import open_ready_pairs, rounds_sharing_videos
-from annotate.rounds.sampling import queue_sampling, refused_in_samples, store_sample
-
-
-def follow(run: Run, lines: Sequence[Mapping[str, Any]]) -> None:
-    for values in lines:
-        store_sample(run, str(values.get("sample_id", "")))
-    if lines and run.round:
-        open_ready_pairs(run.round)
+from annotate.rounds.sampling import (
+    queue_sampling,
+    refused_in_samples,
+    sampled,
+    seconds_per_video,
+    store_sample,
+)
 
 
 def finish(run: Run, result: dict[str, Any]) -> None:
-    for item in result["samples"]:
-        store_sample(run, str(item["sample_id"]))
-    for item in result.get("failed", []):
-        store_sample(run, str(item["sample_id"]), error=item["error"])
     if run.round:
         for round in (run.round, *rounds_sharing_videos(run.round)):
             open_ready_pairs(round)
@@ -39,8 +33,14 @@ WORK = register(
     StageWork(
         name=Stage.SAMPLE,
         command="generator.sample",
-        refusal=refused_in_samples,
-        follow=follow,
+        sharding=Sharding(
+            count=lambda request: len(request["samples"]),
+            seconds=seconds_per_video,
+            refusal=refused_in_samples,
+            store=store_sample,
+            result=sampled,
+        ),
+        refusal=lambda run, folder: refused_in_samples(run, folder.read_request(), 0),
         finish=finish,
         next_run=next_run,
     )

@@ -6,10 +6,8 @@ from functools import lru_cache
 
 from django.conf import settings
 
-from annotate.storage.address import Address, FolderAddress
-from annotate.storage.bucket import BucketStorage
-from annotate.storage.cache import LocalCache
-from annotate.storage.folder import FolderStorage
+from annotate.storage.address import Address
+from annotate.storage.backends import backend_of
 from annotate.storage.interface import Storage
 
 
@@ -23,8 +21,4 @@ def site_storage() -> Storage:
 @lru_cache(maxsize=16)
 def open_storage(address: Address) -> Storage:
     """The storage at an address; nothing is asked of it yet."""
-    if isinstance(address, FolderAddress):
-        return FolderStorage(address)
-    cache = LocalCache(settings.VAR_DIR / "cache", settings.STORAGE_CACHE_GB * 10**9)
-    credentials = {name: value for name, value in settings.STORAGE_CREDENTIALS.items() if value}
-    return BucketStorage(address, credentials, cache)
+    return backend_of(address, settings)

@@ -44,8 +44,13 @@ def beat() -> Command:
     return Command("beat", [*_celery("beat"), "--pidfile="])
 
 
+def gpu_worker() -> Command:
+    """Workers for all devices, which need no database; TERM hands their shards back."""
+    return Command("gpu-worker", [sys.executable, "-m", "annotate.fleet"], patience_s=35)
+
+
 def workers() -> list[Command]:
-    return [worker("worker", "default", 2), worker("gpu-worker", "gpu", 1), beat()]
+    return [worker("worker", "default,fleet", 2), gpu_worker(), worker("run-worker", "runs", 1), beat()]
 
 
 def by_name() -> dict[str, Command]:

@@ -7,6 +7,8 @@ from django.db.models.functions import Now
 
 from annotate.core.audit import record_event
 from annotate.core.errors import RoundError
+from annotate.jobs.run_folders import stored_records
+from annotate.jobs.stages import work_of
 from annotate.models import Run, RunStatus, User
 from annotate.privacy.consent import refuse_training
 
@@ -22,6 +24,10 @@ def approve_run(run: Run, actor: User) -> None:
         raise RoundError(f"{run} was launched by you; somebody else has to approve it")
     if run.export is not None:
         refuse_training(run.export)
+    else:
+        with stored_records(run.folder) as folder:
+            if why := work_of(run.stage).refusal(run, folder):
+                raise RoundError(why)
     approved = Run.objects.filter(pk=run.pk, status=RunStatus.WAITING).update(
         status=RunStatus.QUEUED, approved_by=actor, approved_at=Now(), queued_at=Now()
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
@@ -19,8 +18,8 @@ from annotate.training import queries as launch_queries
 from annotate.training.launches import launch_dpo
 from annotate.training.preview import Preview, dry_run
 from annotate.training.queries import PairSet
+from annotate.training.setting_fields import setting_fields
 from rlhf.dpo.config import FlowDPOConfig
-from rlhf.dpo.form import Setting, settings_of, written
 from rlhf.export.rule import ExportRule
 
 #: By what a pair's video is the chosen one; of the votes as they are now.
@@ -44,24 +43,6 @@ FIRST = (
     "evaluate_every",
     "sample_every",
 )
-
-
-@dataclass(frozen=True)
-class Field:
-    """One setting as the form shows it."""
-
-    setting: Setting
-    value: str
-
-    @property
-    def choices(self) -> tuple[str, ...]:
-        if self.setting.kind != "switch":
-            return self.setting.choices
-        return ("", "off", "on") if self.setting.optional else ("off", "on")
-
-    @property
-    def is_changed(self) -> bool:
-        return self.value != self.setting.default
 
 
 @leads_only
@@ -98,6 +79,7 @@ def launch(request: SignedInRequest, round_id: int) -> HttpResponse:
         "problem": problem,
         "live": live_run(round, Stage.DPO),
         "approve": settings.APPROVE_ROUNDS,
+        "measure": f"at {round.sampler.get('width')}×{round.sampler.get('height')}",
         **_fields(round, preview, given),
     }
     template = "annotate/training/launch.html" + ("#preview" if request.htmx else "")
@@ -120,11 +102,4 @@ def _launch(request: SignedInRequest, round: Round, chosen: PairSet, preview: Pr
 
 def _fields(round: Round, preview: Preview | None, given: QueryDict) -> dict[str, Any]:
     """The settings as they were tried; a form that could not be read shows what was typed."""
-    config = preview.config if preview else FlowDPOConfig.from_json(round.dpo)
-    fields = [
-        Field(setting, given.get(setting.name, written(getattr(config, setting.name))))
-        for setting in settings_of(FlowDPOConfig)
-    ]
-    by_name = {field.setting.name: field for field in fields}
-    first = [by_name[name] for name in FIRST]
-    return {"first": first, "others": [field for field in fields if field not in first], "fields": fields}
+    return setting_fields(preview.config if preview else FlowDPOConfig.from_json(round.dpo), given, FIRST)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from django.db import transaction
 
 from annotate.core.audit import record_event
@@ -12,6 +14,7 @@ from annotate.models import Round, Run, Stage, User
 from annotate.training.dpo import queue_dpo
 from annotate.training.preview import Preview
 from annotate.training.queries import PairSet
+from rlhf.dpo.preflight.facts import PreflightWarning
 
 
 class StalePreviewError(RoundError):
@@ -41,14 +44,22 @@ def launch_dpo(
         raise RoundError(f"{live} is {live.status}; wait for it, or cancel it")
     if preview.digest != seen:
         raise StalePreviewError("The votes have changed since this preview; it is new now. Check it again.")
-    if preview.blocks:
-        warning = preview.warnings[0]
-        raise RoundError(f"{warning.message} {warning.remedy}")
-    if preview.warnings and not accepted:
-        raise RoundError("Tick that you have read the warnings, or change the settings.")
+    refuse_unread(preview.warnings, accepted=accepted)
     export = chosen.export or export_round(
         round, rule=chosen.rule, include_simulated=include_simulated, actor=actor
     )
     run = queue_dpo(round, export, actor, config=preview.config.to_json())
     record_event("launch_dpo", run, actor=actor, warnings=[warning.name for warning in preview.warnings])
     return run
+
+
+def refuse_unread(warnings: Sequence[PreflightWarning], *, accepted: bool) -> None:
+    """Nobody launches what they were warned of without having read it.
+
+    Raises:
+        RoundError: the first warning blocks, or nobody said that they read them.
+    """
+    if warnings and warnings[0].blocks:
+        raise RoundError(f"{warnings[0].message} {warnings[0].remedy}")
+    if warnings and not accepted:
+        raise RoundError("Tick that you have read the warnings, or change the settings.")

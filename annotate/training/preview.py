@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from annotate.jobs.queries import dpo_curves
 from annotate.jobs.runs import read_request
-from annotate.models import Round, Run
+from annotate.models import Round, Run, Stage
 from annotate.rounds.rounds import refuse_comparison
 from annotate.training.queries import PairSet, finished_trainings, pair_facts
 from generator.rundir import RunError
@@ -16,6 +17,14 @@ from rlhf.dpo.estimate import Device, Estimate, PastRun, estimate
 from rlhf.dpo.form import read_form, settings_of, written
 from rlhf.dpo.preflight.checks import find_warnings
 from rlhf.dpo.preflight.facts import PairFacts, PreflightWarning
+from rlhf.sft.config import SFTConfig
+from rlhf.training.config import SampledConfig
+
+#: The settings of each kind of training.
+CONFIGS: Mapping[str, type[SampledConfig]] = {Stage.SFT: SFTConfig, Stage.DPO: FlowDPOConfig}
+#: By which names results count what they encoded once.
+ITEMS = ("num_pairs", "num_held_out_pairs", "num_instances")
+Config = TypeVar("Config", bound=SampledConfig)
 
 
 @dataclass(frozen=True)
@@ -44,48 +53,50 @@ def dry_run(round: Round, chosen: PairSet, settings: Mapping[str, str]) -> Previ
     refuse_comparison(round)
     config = read_form(settings, FlowDPOConfig.from_json(round.dpo))
     facts = pair_facts(round, chosen)
-    past = past_runs(round)
+    past = past_runs(finished_trainings(round))
     return Preview(
         config=config,
         facts=facts,
         digest=chosen.digest,
         warnings=find_warnings(facts, config),
-        estimate=estimate(_on_device(config, facts.device), facts.num_pairs, past, facts.device),
+        estimate=estimate(on_device(config, facts.device), facts.num_pairs, past, facts.device),
         has_history=bool(past),
     )
 
 
-def run_config(run: Run) -> FlowDPOConfig | None:
-    """The settings of a DPO run, with the numbers that its device chose where it was left to.
+def run_config(run: Run) -> SampledConfig | None:
+    """The settings of a training, with the numbers that its device chose where it was left to.
 
-    None where its folder is gone or of another version.
+    None where its folder is gone or of another version, or it is no training.
     """
+    kind = CONFIGS.get(run.stage)
     try:
-        config = FlowDPOConfig.from_json(read_request(run).get("config", {}))
+        config = kind.from_json(read_request(run).get("config", {})) if kind else None
     except (RunError, ValueError):
         return None
     took = (run.result or {}).get("precision")
-    return replace(config, bf16=took["bf16"]) if took else config
+    return replace(config, bf16=took["bf16"]) if config and took else config
 
 
-def _on_device(config: FlowDPOConfig, device: Device | None) -> FlowDPOConfig:
+def on_device(config: Config, device: Device | None) -> Config:
     """The settings as the device would fill them in."""
     return replace(config, bf16=device.suits_bf16) if device and config.bf16 is None else config
 
 
-def settings_in(config: FlowDPOConfig) -> list[tuple[str, str, str]]:
+def settings_in(config: SampledConfig) -> list[tuple[str, str, str]]:
     """Every setting as a form writes it: its name, its value and its default."""
     return [
         (setting.name, written(getattr(config, setting.name)), setting.default)
-        for setting in settings_of(FlowDPOConfig)
+        for setting in settings_of(type(config))
     ]
 
 
-def past_runs(round: Round) -> list[PastRun]:
-    return [_past_run(run, config) for run in finished_trainings(round) if (config := run_config(run))]
+def past_runs(trainings: Iterable[Run]) -> list[PastRun]:
+    """What finished trainings took."""
+    return [_past_run(run, config) for run in trainings if (config := run_config(run))]
 
 
-def _past_run(run: Run, config: FlowDPOConfig) -> PastRun:
+def _past_run(run: Run, config: SampledConfig) -> PastRun:
     lines = [line for line in dpo_curves(run) if "seconds" in line]
     memory = [int(line["memory_bytes"]) for line in lines if "memory_bytes" in line]
     seconds = tuple(float(line["seconds"]) for line in lines)
@@ -96,6 +107,6 @@ def _past_run(run: Run, config: FlowDPOConfig) -> PastRun:
         config=config,
         seconds=seconds,
         other_seconds=max(0.0, elapsed - sum(seconds)),
-        num_pairs=int(run.result["num_pairs"]) + int(run.result.get("num_held_out_pairs", 0)),
+        num_pairs=sum(int(run.result.get(name, 0)) for name in ITEMS),
         memory_bytes=max(memory, default=None),
     )

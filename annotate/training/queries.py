@@ -199,7 +199,7 @@ def last_device() -> Device | None:
     took = (
         Run.objects.filter(
             status=RunStatus.DONE,
-            stage__in=(Stage.SAMPLE, Stage.DPO, Stage.EVALUATE),
+            stage__in=(Stage.SFT, Stage.SAMPLE, Stage.DPO, Stage.EVALUATE),
             result__has_key="precision",
         )
         .order_by("-id")

@@ -12,7 +12,9 @@ Row = Mapping[str, float]
 QUARTERS = {1: "cleanest", 2: "second", 3: "third", 4: "noisiest"}
 
 #: Title -> (label -> figure, a value that means something).
-PLOTS: Mapping[str, tuple[Mapping[str, str], float | None]] = {
+Plots = Mapping[str, tuple[Mapping[str, str], float | None]]
+
+PLOTS: Plots = {
     "Loss (ln 2 where nothing moved)": ({"trained on": "loss", "held out": "held_out/loss"}, log(2)),
     "Share of pairs with a positive margin": (
         {"trained on": "rewards/accuracies", "held out": "held_out/rewards/accuracies"},
@@ -45,12 +47,16 @@ BY_TIME = {
 
 
 def run_plots(rows: Sequence[Row]) -> list[Plot]:
+    return plots_of(PLOTS, rows)
+
+
+def plots_of(plots: Plots, rows: Sequence[Row]) -> list[Plot]:
     """Plots over the steps; those without any figure are left out."""
-    plots = [
+    drawn = [
         plot(title, {label: _points(rows, name) for label, name in lines.items()}, level=level)
-        for title, (lines, level) in PLOTS.items()
+        for title, (lines, level) in plots.items()
     ]
-    return [drawn for drawn in plots if drawn.svg]
+    return [curve for curve in drawn if curve.svg]
 
 
 def plots_by_time(rows: Sequence[Row]) -> list[Plot]:

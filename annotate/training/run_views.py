@@ -18,6 +18,7 @@ from annotate.database import clock
 from annotate.jobs import runs, tasks
 from annotate.jobs.queries import live_run, run_progress
 from annotate.jobs.run_logs import is_disk_full, log_tail
+from annotate.jobs.shard_queries import shard_details
 from annotate.jobs.stages import work_of
 from annotate.models import Run, RunStatus, Stage
 from annotate.training.approvals import approve_run
@@ -45,6 +46,7 @@ def _context(run: Run, request: SignedInRequest) -> dict[str, Any]:
         "can_retry": rests and not (run.round and live_run(run.round, run.stage)),
         "can_approve": run.status == RunStatus.WAITING and run.launched_by_id != request.user.pk,
         "remedy": disk_full_remedy(run),
+        **shard_details(run),
         **work_of(run.stage).details(run),
     }
 
@@ -99,17 +101,19 @@ def retry(request: SignedInRequest, run_id: int) -> HttpResponse:
 
 
 def _back(request: SignedInRequest, run: Run) -> HttpResponse:
-    """To the page that the button was on; runs without a round have one of their own."""
-    if run.round_id is None:
-        return redirect("prompt_runs")
-    if request.POST.get("from") == "run":
-        return redirect("run", run_id=run.pk)
-    return redirect("round", round_id=run.round_id)
+    """To the page that the button was on; runs of prompts have one of their own."""
+    if request.POST.get("from") != "run":
+        if run.round_id is not None:
+            return redirect("round", round_id=run.round_id)
+        if run.stage == Stage.PROMPTS:
+            return redirect("prompt_runs")
+    return redirect("run", run_id=run.pk)
 
 
 @media_view
-def run_clip_media(request: HttpRequest, run_id: int, step: int, pair_id: int) -> HttpResponseBase:
-    run = visible_runs(requester(request)).filter(pk=run_id, stage=Stage.DPO).first()
+def run_clip_media(request: HttpRequest, run_id: int, step: int, name: str) -> HttpResponseBase:
+    stages = (Stage.SFT, Stage.DPO)
+    run = visible_runs(requester(request)).filter(pk=run_id, stage__in=stages).first()
     if run is None:
         raise Http404
-    return stored_file(request, clip_path(run, step, pair_id))
+    return stored_file(request, clip_path(run, step, name))

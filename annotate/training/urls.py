@@ -11,5 +11,5 @@ urlpatterns = [
     path("runs/<int:run_id>/approve/", run_views.approve, name="run_approve"),
     path("runs/<int:run_id>/cancel/", run_views.cancel, name="run_cancel"),
     path("runs/<int:run_id>/retry/", run_views.retry, name="run_retry"),
-    path("media/runs/<int:run_id>/<int:step>/<int:pair_id>", run_clip_media, name="run_clip"),
+    path("media/runs/<int:run_id>/<int:step>/<str:name>", run_clip_media, name="run_clip"),
 ]

@@ -21,7 +21,7 @@ DIFFUSERS, PEFT, DIFFSYNTH, COMFYUI, KOHYA = "Diffusers", "PEFT", "DiffSynth", "
 #: Those whose programs take alpha for the rank where a file names none.
 _ALPHA_IS_RANK = (DIFFSYNTH, COMFYUI, KOHYA)
 #: Where Diffusers keeps peft's configuration in the header of a file.
-_METADATA_KEY = "lora_adapter_metadata"
+METADATA_KEY = "lora_adapter_metadata"
 
 
 def peft_config(
@@ -40,7 +40,7 @@ def peft_config(
         )
     if alpha is not None and (alphas or (own or {}).get("lora_alpha") is not None):
         raise ValueError(f"{file} ({form} form) says its alpha itself; leave alpha out")
-    if own and own.get("lora_alpha") is not None and _METADATA_KEY in header and _peft_knows(own):
+    if own and own.get("lora_alpha") is not None and METADATA_KEY in header and _peft_knows(own):
         return own  # as Diffusers itself loads it
     stated = own if own and own.get("lora_alpha") is not None else None
     if stated is None and alpha is None and not alphas:
@@ -108,8 +108,8 @@ def _layer_alpha(
 def _stated_config(file: Path, form: str, header: Mapping[str, str]) -> dict[str, Any] | None:
     """The configuration in the header of a file, or in PEFT's file beside it where the form needs one."""
     try:
-        if _METADATA_KEY in header:
-            config = json.loads(header[_METADATA_KEY])
+        if METADATA_KEY in header:
+            config = json.loads(header[METADATA_KEY])
         elif form not in _ALPHA_IS_RANK and (file.parent / PEFT_CONFIG).is_file():
             config = json.loads((file.parent / PEFT_CONFIG).read_text(encoding="utf-8"))
         else:

@@ -12,6 +12,7 @@ Safetensors only: a pickle can run programs.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,10 +20,19 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from generator.adapter_files import ADAPTER_FILE, PEFT_FILE
-from generator.model.adapter_config import COMFYUI, DIFFSYNTH, DIFFUSERS, KOHYA, PEFT, peft_config
+from generator.model.adapter_config import (
+    COMFYUI,
+    DIFFSYNTH,
+    DIFFUSERS,
+    KOHYA,
+    METADATA_KEY,
+    PEFT,
+    peft_config,
+)
 from generator.model.layer_names import diffusers_layer, underscored_layer
 
 #: Halves of a LoRA: A (rank, in) and B (out, rank).
@@ -158,6 +168,13 @@ def put_on(transformer: Any, adapter: Adapter, name: str | None = None, *, pipel
         low_cpu_mem_usage=True,
         _pipeline=pipeline,
     )
+
+
+def write_adapter(adapter: Adapter, file: Path) -> None:
+    """Write an adapter of any form as Diffusers does, with its alpha in the header."""
+    stated = {f"transformer.{name}": value for name, value in adapter.config.items()}
+    tensors = {f"transformer.{name}": value.contiguous() for name, value in adapter.weights.items()}
+    save_file(tensors, file, {"format": "pt", METADATA_KEY: json.dumps(stated, sort_keys=True)})
 
 
 def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

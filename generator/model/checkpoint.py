@@ -10,6 +10,8 @@ import torch
 from generator.model.adapters import put_on, read_adapter
 from generator.model.kernels import choose_attention, compile_blocks
 from generator.model.pipeline import AnyIDPipeline
+from generator.model.transformer import AnyIDTransformer
+from generator.model_files import model_folder
 
 
 def load_pipeline(
@@ -22,11 +24,12 @@ def load_pipeline(
     compiled: bool = False,
     transformer_device: str | torch.device | None = None,
     alpha: float | None = None,
+    weights: Sequence[float] | None = None,
 ) -> AnyIDPipeline:
-    """Load a base model and put its adapters on, the oldest first, all at full strength.
+    """Load a base model and put its adapters on, the oldest first.
 
     Args:
-        base: folder in the Diffusers layout, or hub id.
+        base: folder in the Diffusers layout, or hub id of one in the local cache; nothing is downloaded.
         adapters: folders or safetensors files in any form of `generator.model.adapters`.
         device: where to put it.
         dtype: of all weights; float32 when None.
@@ -34,6 +37,7 @@ def load_pipeline(
         compiled: whether to compile the blocks, see `generator.model.kernels.compile_blocks`.
         transformer_device: where to put the transformer instead, such as "cpu" for one that does not fit.
         alpha: of adapters that do not say their own.
+        weights: what each adapter is multiplied by; 1 each when None.
 
     Returns:
         The pipeline, with adapters named `adapter_0`, `adapter_1`, ...
@@ -45,11 +49,11 @@ def load_pipeline(
     if folder.is_absolute() and not (folder / "model_index.json").is_file():
         raise ValueError(f"{folder} is not a model: it has no model_index.json")
     read = {f"adapter_{index}": read_adapter(adapter, alpha=alpha) for index, adapter in enumerate(adapters)}
-    pipeline = AnyIDPipeline.from_pretrained(base, dtype=dtype or torch.float32)
+    pipeline = AnyIDPipeline.from_pretrained(model_folder(base), dtype=dtype or torch.float32)
     for name, adapter in read.items():
         put_on(pipeline.transformer, adapter, name)
     if read:
-        pipeline.set_adapters(list(read))
+        pipeline.set_adapters(list(read), list(weights) if weights is not None else None)
     for part in (pipeline.text_encoder, pipeline.vae):
         part.to(device)
     pipeline.transformer.to(device if transformer_device is None else transformer_device)
@@ -62,3 +66,12 @@ def load_pipeline(
         compile_blocks(pipeline.transformer)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+def outline(folder: Path) -> AnyIDTransformer:
+    """The transformer of a base without its weights, to hold an adapter against."""
+    with torch.device("meta"):
+        built: AnyIDTransformer = AnyIDTransformer.from_config(
+            AnyIDTransformer.load_config(folder / "transformer")
+        )
+    return built

@@ -53,7 +53,7 @@ class AnyIDPipeline(AnyIDComponents):
         height, width: pixels.
         num_frames: 4k + 1.
         num_inference_steps: denoising steps.
-        guidance_scale: g; at least 1, and 1 needs only one pass a step.
+        guidance_scale: g; at least 1, and 1 needs only one pass per step.
         num_videos_per_prompt: videos of each prompt.
         generator: source of noise; a list gives each video its own, so that it does not depend on the others
             of its batch.

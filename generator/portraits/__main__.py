@@ -16,7 +16,7 @@ from generator.portraits.people import Item, plan_person
 from generator.portraits.world import SPLIT_SEEDS, Split, draw_identity
 from generator.records import ReferenceKind
 
-#: Frames a second of the clips.
+#: Frames per second of the clips.
 FPS = 8
 #: People of one seed; the next seed's start after them.
 MAX_PEOPLE = 1_000

@@ -1,17 +1,23 @@
-"""How long a Flow-DPO run will take and what it needs, from what earlier runs took on this machine."""
+"""How long a training will take and what it needs, from what earlier runs took on this machine."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
+from typing import TypeVar
 
 from rlhf.dpo.config import FlowDPOConfig
+from rlhf.training.config import RunConfig
+
+Config = TypeVar("Config", bound=RunConfig)
 
 #: How many times as long bfloat16 may take as float32 before a run in it is warned of.
 SLOW = 2.0
-#: What decides how much a pair costs; runs that differ in one of them say nothing about each other.
+#: What decides how much a pair, or an instance, costs; runs that differ in one of them say nothing about each
+#: other. A kind of training has those of them that its settings have.
 COST = (
+    "mode",
     "rank",
     "targets",
     "bf16",
@@ -30,10 +36,10 @@ class PastRun:
     """What a finished run took."""
 
     name: str  # of the run
-    config: FlowDPOConfig  # its settings
+    config: RunConfig  # its settings
     seconds: tuple[float, ...]  # of each step
     other_seconds: float  # from start to end, without the steps: loading, encoding, evaluation, saving
-    num_pairs: int  # of its export
+    num_pairs: int  # of its export, or instances of its set
     memory_bytes: int | None = None  # the most that it held; None where it did not say
 
 
@@ -64,7 +70,7 @@ class Estimate:
 
 
 def estimate(
-    config: FlowDPOConfig, num_pairs: int, past: Sequence[PastRun], device: Device | None = None
+    config: RunConfig, num_pairs: int, past: Sequence[PastRun], device: Device | None = None
 ) -> Estimate | None:
     """Scale what a pair took in runs of the same cost; None without one.
 
@@ -101,12 +107,12 @@ def estimate(
     )
 
 
-def pairs_per_step(config: FlowDPOConfig) -> int:
+def pairs_per_step(config: RunConfig) -> int:
     """Pairs that one optimizer step meets on one device."""
     return config.batch_size * config.accumulation
 
 
-def less_memory(config: FlowDPOConfig) -> Mapping[str, object]:
+def less_memory(config: RunConfig) -> Mapping[str, object]:
     """The next setting that makes a run fit into less memory without changing what it learns.
 
     In the order of what it costs: recomputing activations, keeping none of them, one branch at a time (one
@@ -118,7 +124,7 @@ def less_memory(config: FlowDPOConfig) -> Mapping[str, object]:
         return {"gradient_checkpointing": True, "kept_activations": kept}
     if config.kept_activations != "none":
         return {"kept_activations": "none"}
-    if not (config.split_branches or config.branch_parallel):
+    if isinstance(config, FlowDPOConfig) and not (config.split_branches or config.branch_parallel):
         return {"split_branches": True}
     divisor = next((n for n in range(2, config.batch_size + 1) if config.batch_size % n == 0), None)
     if divisor:
@@ -129,10 +135,10 @@ def less_memory(config: FlowDPOConfig) -> Mapping[str, object]:
     return {}
 
 
-def with_less_memory(config: FlowDPOConfig) -> FlowDPOConfig:
+def with_less_memory(config: Config) -> Config:
     """The settings after `less_memory`."""
     return replace(config, **less_memory(config))  # type: ignore[arg-type]
 
 
-def _cost(config: FlowDPOConfig) -> tuple[object, ...]:
-    return tuple(getattr(config, name) for name in COST)
+def _cost(config: RunConfig) -> tuple[object, ...]:
+    return tuple(getattr(config, name, None) for name in COST)

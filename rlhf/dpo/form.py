@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import isfinite
 from types import NoneType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import Field
 
 from generator.validation import fields_of, range_of, record
-from rlhf.dpo.config import FlowDPOConfig
 from rlhf.training.config import RunConfig
+
+Config = TypeVar("Config", bound=RunConfig)
 
 
 @record
@@ -47,7 +48,7 @@ def settings_of(kind: type[RunConfig]) -> list[Setting]:
     ]
 
 
-def read_form(given: Mapping[str, str], base: FlowDPOConfig) -> FlowDPOConfig:
+def read_form(given: Mapping[str, str], base: Config) -> Config:
     """The configuration that a form asks for; what it leaves out stays as in `base`.
 
     Args:

@@ -1,6 +1,8 @@
 """Supervised fine-tuning: `python -m rlhf.sft RUNDIR [--attached]`.
 
-    request.json    {"stage": "sft", "model": {"base", "adapters"}, "dataset": path, "config": SFTConfig}
+    request.json    {"stage": "sft", "model": {"base", "adapters"}, "dataset": path, "config": SFTConfig,
+                    "cache": folder}; runs on one dataset and base may name one cache, and each has its own
+                    without
     metrics.jsonl   one line a step
     cache/          latents and prompt embeddings, encoded once
     checkpoints/    weights, their average and optimizer; a run that was killed goes on from the newest one
@@ -82,7 +84,7 @@ def main(run: RunDir, attached: bool) -> None:
         cached = cache_instances(
             pipeline,
             task.instances,
-            run.path / "cache",
+            run.resolve(request.get("cache", "cache")),
             stills=config.stills,
             on_file=lambda done: stop.leave_if_requested(),
         )

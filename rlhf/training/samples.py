@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from generator.model_files import model_folder
 from generator.records import SampleRequest, SamplerSettings, ShownReference
 from generator.rundir import RunDir, RunError
 from generator.sample import make_videos, precision_of
@@ -126,7 +127,7 @@ def sampling_pipeline(run: RunDir, model: Mapping[str, Any], transformer: torch.
 
     base = run.resolve(model["base"])
     pipeline = AnyIDPipeline.from_pretrained(
-        base if base.exists() else model["base"],
+        model_folder(base if base.exists() else model["base"]),
         transformer=transformer,
         dtype=precision_of(model).dtype,
     )

@@ -19,6 +19,7 @@ from annotate.exports.downloads import request_file, write_file
 from annotate.exports.freezing import export_round
 from annotate.gold.gold import make_gold
 from annotate.jobs import runs, tasks
+from annotate.jobs.local_worker import work_here
 from annotate.jobs.run_folders import WorkFolder, work_folder
 from annotate.jobs.stages import work_of
 from annotate.judging.judgments import submit_judgment
@@ -30,10 +31,12 @@ from annotate.models import (
     Instance,
     Judgment,
     JudgmentFile,
+    ModelVersion,
     Reference,
     Round,
     Run,
     Slot,
+    User,
     VideoPair,
 )
 from annotate.people.datasets import export_dataset
@@ -41,10 +44,14 @@ from annotate.people.instances import build_instances
 from annotate.people.people import decide
 from annotate.people.prompt_reader_queries import part_by_prompt
 from annotate.prompts.prompt_runs import queue_prompts
-from annotate.rounds.rounds import import_model, plan_pairs, start_round
+from annotate.rounds.rounds import plan_pairs, start_round
 from annotate.rounds.sampling import queue_sampling
 from annotate.storage.opening import site_storage
-from annotate.storage.staging import stage_up
+from annotate.storage.staging import stage_down, stage_up
+from annotate.supervised.preview import dry_run
+from annotate.supervised.queries import chosen_now
+from annotate.supervised.sets import queue_folder
+from annotate.supervised.sft import launch_sft
 from annotate.training.dpo import queue_dpo
 from generator.instances import Draw
 from generator.rundir import RunDir
@@ -55,6 +62,7 @@ from tests.annotate.described_people import import_described
 from tests.factories import SAMPLER, make_model, make_user
 from tests.generator.openai_server import KEY, openai_server
 from tests.studies import come, open_study, sent, tasks_of
+from tests.versions import import_model
 
 #: Of the person who will be erased; nothing else on the site is called so.
 NAME, NOTE = "Zephyrine Okapi", "that is Zephyrine from the second floor"
@@ -78,7 +86,7 @@ def main_of(command: str) -> Callable[[RunDir, bool], None]:
 
 
 def work(*queued: Run) -> None:
-    """What a worker does for runs: claim, command, end. Torch is loaded here already, so nothing starts."""
+    """What a worker does for whole runs: claim, command, end. Torch is loaded here, so nothing starts."""
     workers = {run.pk: uuid4() for run in queued}
     for run in queued:
         assert runs.claim_run(run.pk, workers[run.pk]) is not None
@@ -163,6 +171,7 @@ def turn(folder: Path) -> tuple[Round, Export]:
     ask_models(folder)
     for cropped in (False, True):
         build_instances(Draw(count=1, seed=3, num_references=3, is_cropped=cropped))
+    build_instances(Draw(count=1, seed=4, with_target=True))
     decide(person.references.first(), "keep", lead)
     policy = import_model(settings.MODEL_PATH)
     sampler = replace(SAMPLER, num_inference_steps=2)
@@ -170,7 +179,7 @@ def turn(folder: Path) -> tuple[Round, Export]:
     # The small vocabulary of the shipped model does not know what the server wrote.
     read, _ = part_by_prompt([policy], Instance.objects.order_by("id"))
     plan_pairs(round, read)
-    work(queue_sampling(round))
+    work_here(queue_sampling(round))
     vote_all(round)
     make_gold(round)
     vote_on_gold(round)
@@ -183,7 +192,22 @@ def turn(folder: Path) -> tuple[Round, Export]:
     evaluation = queue_evaluation(round, candidate, baseline=policy, seeds=[0], instances=mine)
     work(training, evaluation)
     hang_on(folder, evaluation, lead)
+    learn_from_people(folder, policy, lead)
     return round, export
+
+
+def learn_from_people(folder: Path, policy: ModelVersion, lead: User) -> None:
+    """SFT on everybody's clips, and a folder of the same ones that a worker reads."""
+    config = {"steps": "1", "batch_size": "1", "rank": "2", "stills": "1", "sample_every": "1"}
+    preview = dry_run(policy, chosen_now(policy, ""), config | {"sample_steps": "1"})
+    run = launch_sft(policy, preview, seen=preview.chosen.digest, accepted=True, actor=lead)
+    assert run.training_set is not None
+    outside = folder / "outside"
+    for prefix in (run.training_set.folder, "references"):
+        stage_down(site_storage(), prefix, outside / prefix)
+    place = str(outside / run.training_set.folder)
+    read = queue_folder(place, licence="CC0-1.0", is_vouched=True, actor=lead)
+    work(run, read)
 
 
 def hang_on(folder: Path, evaluation: Run, lead: object) -> None:

@@ -8,9 +8,9 @@ import pytest
 from playwright.sync_api import expect
 
 from annotate.people.prompt_reader_queries import reader_of
-from annotate.rounds.rounds import import_model
 from generator.portraits.world import CHECKPOINT
 from tests.factories import make_instance
+from tests.versions import import_model
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -80,3 +80,21 @@ ALPHAS = pytest.mark.parametrize(
     ],
     ids=["alpha is the rank", "twice the rank", "less than the rank, everywhere", "rsLoRA", "patterns"],
 )
+
+
+def write_lora(file: Path, base: str | Path, *, seed: int = 1) -> Path:
+    """A LoRA for the transformer of a base, as somebody else might have trained it."""
+    with torch.device("meta"):
+        model = AnyIDTransformer.from_config(AnyIDTransformer.load_config(Path(base) / "transformer"))
+    model = model.to_empty(device="cpu")
+    torch.manual_seed(seed)
+    config = LoraConfig(r=2, lora_alpha=4, target_modules=["to_q", "to_v"], init_lora_weights=False)
+    model.add_adapter(config)
+    folder = file.parent / f"{file.stem}-folder"
+    WanPipeline.save_lora_weights(
+        folder,
+        transformer_lora_layers=get_peft_model_state_dict(model),
+        transformer_lora_adapter_metadata={"r": 2, "lora_alpha": 4, "target_modules": ["to_q", "to_v"]},
+    )
+    file.write_bytes((folder / "pytorch_lora_weights.safetensors").read_bytes())
+    return file

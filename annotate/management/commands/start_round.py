@@ -3,13 +3,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.conf import settings
-
-from annotate.management.loop_command import SOURCE, LoopCommand, argument, chosen_model, switch
+from annotate.management.loop_command import SOURCE, LoopCommand, argument, chosen_model, first_model, switch
 from annotate.models import Split
 from annotate.people.prompt_reader_queries import part_by_prompt
 from annotate.rounds import queries
-from annotate.rounds.rounds import import_model, plan_pairs, start_round
+from annotate.rounds.rounds import plan_pairs, set_priority, start_round
 from generator.records import SamplerSettings
 from rlhf.votes.stopping import Rule
 
@@ -37,6 +35,7 @@ class Command(LoopCommand):
             "make new videos of the instances, from seeds that no round of the policy has used; "
             "without it, videos that another round has made with the same settings are used again",
         ),
+        argument("--priority", type=int, help="of its videos on the GPU workers: 0 (last) to 9, default 5"),
         argument("--dpo", default="{}", metavar="JSON", help='such as {"beta": 500}'),
         argument("--height", type=int, default=DEFAULTS.height),
         argument("--width", type=int, default=DEFAULTS.width),
@@ -49,7 +48,7 @@ class Command(LoopCommand):
     def run(self, **options: Any) -> dict[str, Any]:
         round = start_round(
             options["name"],
-            chosen_model(options["policy"]) or queries.find_model(None) or import_model(settings.MODEL_PATH),
+            chosen_model(options["policy"]) or queries.find_model(None) or first_model(quiet=options["json"]),
             votes_wanted=options["votes"],
             stopping=_rule(options["adaptive"]),
             dpo=json.loads(options["dpo"]),
@@ -63,6 +62,8 @@ class Command(LoopCommand):
                 guidance_scale=options["guidance_scale"],
             ),
         )
+        if options["priority"] is not None:
+            set_priority(round, options["priority"])
         drawn = queries.instances_of_split(options["split"], options["source"])
         whole, unread = part_by_prompt([round.policy], drawn)
         new = plan_pairs(round, whole)

@@ -1,4 +1,4 @@
-/* Finished pairs for a look: each plays in step once it is on screen. */
+/* Previews of finished pairs: each plays in step once it is on screen. */
 "use strict";
 
 function showPair(element) {

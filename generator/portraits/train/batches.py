@@ -26,7 +26,7 @@ from generator.records import ELEMENTS
 #: Which of a person's items are encoded: clips, of which the first ones are seen from the front and are
 #: targets, and stills.
 TARGETS, CLIPS, STILLS = 3, 4, 4
-#: How often 1 to 5 references are shown, and how many of them are clips: fewer tokens, more steps an hour.
+#: How often 1 to 5 references are shown, and how many of them are clips: fewer tokens, more steps per hour.
 _COUNT_SHARES, _CLIP_SHARE = (0.2, 0.2, 0.25, 0.25, 0.1), 0.35
 #: How often a caption of the ablation names an element, so that prompts that name a few are usual to it.
 _CAPTION_SHARE = 0.5

@@ -9,6 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from generator.adapter_files import adapters_in
 from rlhf.evaluation.records import NOT_ASKED
 from rlhf.plots import reports
 from rlhf.plots.marks import Scale, scale_of
@@ -104,8 +105,13 @@ def _source(system: Mapping[str, Any]) -> str:
     if not model:
         return "not recorded"
     # An adapter lies in the folder of the run that trained it, and is named by that.
-    adapters = ["/".join(PurePath(path).parts[-3:]) for path in model.get("adapters", [])]
+    adapters = [_adapter(place, weight) for place, weight in adapters_in(model)]
     return " + ".join([PurePath(model["base"]).name, *adapters])
+
+
+def _adapter(place: str, weight: float) -> str:
+    name = "/".join(PurePath(place).parts[-3:])
+    return name if weight == 1 else f"{weight:g} x {name}"
 
 
 def _inputs(system: Mapping[str, Any]) -> str:

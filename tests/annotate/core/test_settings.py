@@ -61,7 +61,7 @@ def test_every_number_and_switch_can_be_set(tmp_path: Path) -> None:
         ("DATABASE_URL", "mysql://root:hunter2@host/anyid", "postgresql://user:password@host"),
         ("DATABASE_URL", "postgresql://me:hunter2@host", "names no database"),
         ("DATABASE_URL", "postgresql://me:hunter2@host:port/anyid", "cannot be used"),
-        ("CELERY_BROKER_URL", "amqp://me:hunter2@host", "redis://host:6379/0"),
+        ("CELERY_BROKER_URL", "mysql://me:hunter2@host", "rediss://host:6379/0"),
         ("STORAGE_URL", "/srv/anyid", "file:///srv/anyid"),
         ("MEDIA_DELIVERY", "redirect", "needs a bucket"),
         ("FACE_DETECTOR", "eyes", "use one of haar, yunet"),

@@ -52,13 +52,13 @@ django.setup()
 from dataclasses import replace
 from annotate.jobs import tasks
 from annotate.jobs.stages import register, work_of
-register(replace(work_of("sample"), command=sys.argv[2]))
+register(replace(work_of("dpo"), command=sys.argv[2], finish=lambda run, result: None))
 tasks.execute_run(int(sys.argv[1]))
 """
 
 
 def queued_run(lines: int = 1) -> Run:
-    run = runs.queue_run(make_round(), "sample", lambda folder: {"lines": lines}, actor=None)
+    run = runs.queue_run(make_round(), "dpo", lambda folder: {"lines": lines}, actor=None)
     assert isinstance(run, Run)
     return run
 

@@ -233,7 +233,7 @@ def test_a_result_of_an_earlier_version_is_shown_in_the_same_way():
 @pytest.mark.django_db(transaction=True)
 def test_the_command_works_where_no_worker_runs(round, monkeypatch, capsys):
     monkeypatch.setattr("annotate.management.loop_command.tasks.send_run", lambda run: None)
-    monkeypatch.setattr("annotate.management.loop_command.tasks.has_worker", lambda: False)
+    monkeypatch.setattr("annotate.management.loop_command.tasks.has_worker", lambda run: False)
     done_by = []
 
     def work(run_id: int) -> None:

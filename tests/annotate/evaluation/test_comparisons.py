@@ -13,7 +13,8 @@ from annotate.core.errors import RoundError
 from annotate.evaluation.comparison_queries import track_results
 from annotate.evaluation.comparisons import start_comparison
 from annotate.exports.freezing import export_round
-from annotate.jobs import runs, tasks
+from annotate.jobs import runs
+from annotate.jobs.local_worker import work_here
 from annotate.loop.loop import advance_round, is_ready_to_train
 from annotate.models import (
     Consensus,
@@ -47,13 +48,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 
 def make_videos(run: Run) -> None:
-    """What the command does for a whole sampling run."""
+    """What workers bring up for a whole sampling run."""
     folder = runs.run_dir(run)
-    (folder.path / "samples").mkdir()
-    ids = [item["sample_id"] for item in folder.read_request()["samples"]]
-    for sample_id in ids:
-        write_clip(folder.path / "samples" / f"{sample_id}.mp4", np.full((9, 64, 64, 3), 7, np.uint8), 8)
-    folder.write_result({"samples": [{"sample_id": sample_id} for sample_id in ids], "failed": []})
+    for item in folder.read_request()["samples"]:
+        for kind in ("samples", "shown"):
+            (folder.path / kind).mkdir(exist_ok=True)
+            place = folder.path / kind / f"{item['sample_id']}.mp4"
+            write_clip(place, np.full((9, 64, 64, 3), 7, np.uint8), 8)
 
 
 def test_a_pair_is_one_video_of_each_model_of_a_held_out_person_with_one_noise():
@@ -73,26 +74,24 @@ def test_a_pair_is_one_video_of_each_model_of_a_held_out_person_with_one_noise()
     assert {pair.first.model_version for pair in pairs} == {child, child.parent}
 
 
-def test_each_model_has_a_run_of_its_own_and_the_pairs_open_after_the_second(monkeypatch):
-    """The worker's task runs the command, which finds its videos made, and sends the other model's run."""
-    sent: list[int] = []
-    monkeypatch.setattr("annotate.jobs.tasks.execute_run.delay_on_commit", sent.append)
+def test_each_model_has_a_run_of_its_own_and_the_pairs_open_after_the_second():
+    """A worker finds its videos made, and the end of its run queues the other model's."""
     hold_out(2)
     child = make_child()
     round = start_comparison(child)
-    tasks.send_run(queue_sampling(round))
+    queue_sampling(round)
     for number in (0, 1):
-        run = Run.objects.get(pk=sent[number])
+        run = round.runs.order_by("id")[number]
         request = runs.run_dir(run).read_request()
         samples = VideoSample.objects.filter(pk__in=[int(item["sample_id"]) for item in request["samples"]])
         (version,) = {sample.model_version for sample in samples}
         assert len(samples) == 2 and len(request["model"]["adapters"]) == (1 if version == child else 0)
         assert not Slot.objects.filter(round=round).exists()
         make_videos(run)
-        tasks.execute_run(run.pk)
+        work_here(run)
         run.refresh_from_db()
         assert run.status == RunStatus.DONE, run.error
-    assert len(sent) == 2
+    assert round.runs.count() == 2
     assert Slot.objects.filter(round=round).count() == 2 * len(Track)
 
 
@@ -178,8 +177,8 @@ def test_a_program_is_given_the_same_fields_as_for_any_other_pair(ana, ben):
 
 
 def test_a_lead_opens_it_with_one_click_and_reads_the_result(ana, lea, monkeypatch):
-    sent: list[int] = []
-    monkeypatch.setattr("annotate.jobs.tasks.execute_run.delay_on_commit", sent.append)
+    sent: list[str] = []
+    monkeypatch.setattr("annotate.jobs.tasks.send_shards.delay_on_commit", lambda: sent.append("shards"))
     child = make_child()
     assert child.run is not None
     at, training = f"/runs/{child.run.pk}/compare/", f"/rounds/{child.run.round_id}/"
@@ -192,7 +191,7 @@ def test_a_lead_opens_it_with_one_click_and_reads_the_result(ana, lea, monkeypat
     opened = lead.post(at)
     round = Round.objects.get(kind="comparison")
     assert opened.headers["Location"] == f"/rounds/{round.pk}/"
-    assert sent == [round.runs.get().pk]
+    assert round.runs.count() == 1 and sent == ["shards"]
     assert lead.get(f"/rounds/{round.pk}/launch/").status_code == 422
     page = lead.get(f"/rounds/{round.pk}/").content.decode()
     assert "every 2s" in page and "No votes yet" in page

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from datetime import timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 from django.conf import settings
-from django.utils import timezone
 
-from annotate.jobs import runs
-from annotate.models import Run, RunStatus, Slot, VideoSample
+from annotate.jobs import runs, shards
+from annotate.jobs.local_worker import work_here
+from annotate.models import Run, RunStatus, Shard, Slot, VideoSample
 from annotate.rounds.rounds import plan_pairs
 from annotate.rounds.sampling import queue_sampling
 from generator.files import file_sha256
-from generator.rundir import RunDir, RunError
+from generator.rundir import RunDir
 from tests.annotate.workers import start_python, wait_until
 from tests.factories import make_instance, make_model, make_round
 
@@ -25,17 +25,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 WORKER = """
 import sys, django
 django.setup()
-from annotate.jobs.tasks import execute_run
-execute_run(int(sys.argv[1]))
+from annotate.jobs.local_worker import work_here
+from annotate.models import Run
+work_here(Run.objects.get(pk=int(sys.argv[1])))
 """
-
-
-def is_free(folder: RunDir) -> bool:
-    try:
-        with folder.open():
-            return True
-    except RunError:
-        return False
 
 
 def test_a_killed_worker_costs_nothing(tmp_path: Path):
@@ -51,15 +44,16 @@ def test_a_killed_worker_costs_nothing(tmp_path: Path):
 
     worker = start_python(WORKER, run.pk)
     wait_until(lambda: VideoSample.objects.exclude(path="").exists(), "a first video")
+    sampler = psutil.Process(worker.pid).children(recursive=True)
     worker.kill()
     worker.wait()
-    wait_until(lambda: is_free(folder), "the end of the killed worker's command")
+    assert psutil.wait_procs(sampler, 20)[1] == [], "the sampler outlived its worker"
     before = dict(VideoSample.objects.exclude(path="").values_list("pk", "sha256"))
     assert 0 < len(before) < 6
 
-    Run.objects.update(heartbeat_at=timezone.now() - timedelta(minutes=1))
-    assert runs.requeue_lost_runs() == [run.pk]
-    assert start_python(WORKER, run.pk).wait() == 0
+    Shard.objects.update(heartbeat_at="2000-01-01T00:00:00Z")
+    assert shards.requeue_lost(messages=0) == [run.pk]
+    work_here(run)
 
     run.refresh_from_db()
     assert (run.status, Run.objects.count(), VideoSample.objects.count()) == (RunStatus.DONE, 1, 6)

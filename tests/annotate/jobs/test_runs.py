@@ -11,12 +11,10 @@ from django.utils import timezone
 from annotate.core.errors import RoundError
 from annotate.exports.freezing import export_round
 from annotate.jobs import runs
-from annotate.jobs.requests import adapters_of
-from annotate.models import ModelVersion, Run, RunMetric, RunStatus, Slot, VideoSample
+from annotate.models import ModelVersion, Run, RunStatus, Stage, VideoSample
 from annotate.rounds.rounds import plan_pairs
 from annotate.rounds.sampling import queue_sampling
 from annotate.training.dpo import queue_dpo
-from generator.media.encoder import write_clip
 from rlhf.records import Track, Verdict
 from tests.factories import make_instance, make_pair, make_round
 from tests.votes import vote
@@ -32,14 +30,9 @@ def planned_run() -> Run:
     return run
 
 
-def make_video(run: Run, sample_id: str, *, done: int) -> None:
-    """What the command does for one sample."""
-    import numpy as np
-
-    folder = runs.run_dir(run)
-    (folder.path / "samples").mkdir(exist_ok=True)
-    write_clip(folder.path / "samples" / f"{sample_id}.mp4", np.full((9, 64, 64, 3), done, np.uint8), 8)
-    folder.append_metrics({"sample_id": sample_id, "done": done, "total": 4, "seconds": 0.1})
+def whole_run() -> Run:
+    """One that is not worked on in shards."""
+    return runs.queue_run(make_round(), Stage.EVALUATE, lambda folder: {}, actor=None)
 
 
 def test_it_asks_for_two_videos_of_each_instance():
@@ -61,58 +54,13 @@ def test_planning_and_queueing_again_add_nothing():
 
 
 def test_one_worker_claims_a_run():
-    run = planned_run()
+    run = whole_run()
     assert runs.claim_run(run.pk, uuid4()) is not None
     assert runs.claim_run(run.pk, uuid4()) is None
 
 
-def test_samples_arrive_while_the_run_works():
-    run = planned_run()
-    runs.claim_run(run.pk, uuid4())
-    first, second = run.round.pairs.first().first_id, run.round.pairs.first().second_id
-    make_video(run, str(first), done=1)
-    runs.follow_run(run)
-    assert VideoSample.objects.get(pk=first).path
-    assert not Slot.objects.exists()
-    make_video(run, str(second), done=2)
-    runs.follow_run(run)
-    assert Slot.objects.filter(pair=run.round.pairs.first()).count() == 2
-    runs.follow_run(run)
-    assert RunMetric.objects.count() == 2
-
-
-def test_a_file_that_does_not_decode_is_no_sample():
-    run = planned_run()
-    sample = VideoSample.objects.first()
-    folder = runs.run_dir(run)
-    (folder.path / "samples").mkdir()
-    (folder.path / "samples" / f"{sample.pk}.mp4").write_bytes(b"no video")
-    folder.append_metrics({"sample_id": str(sample.pk), "done": 1, "total": 4})
-    runs.follow_run(run)
-    sample.refresh_from_db()
-    assert not sample.path and "unsupported" in sample.error
-
-
-def test_it_finishes_once_and_tells_what_failed():
-    run = planned_run()
-    worker = uuid4()
-    run = runs.claim_run(run.pk, worker)
-    ids = [str(pk) for pk in VideoSample.objects.values_list("pk", flat=True)]
-    for number, sample_id in enumerate(ids[:3]):
-        make_video(run, sample_id, done=number)
-    samples = [{"sample_id": sample_id} for sample_id in ids[:3]]
-    failed = [{"sample_id": ids[3], "error": "the reference cannot be read"}]
-    runs.run_dir(run).write_result({"samples": samples, "failed": failed})
-    assert runs.finish_run(run, worker)
-    assert not runs.finish_run(run, worker)
-    assert VideoSample.objects.exclude(path="").count() == 3
-    assert VideoSample.objects.get(pk=ids[3]).error == "the reference cannot be read"
-    assert queue_sampling(run.round) is None
-    assert queue_sampling(run.round, retry_failed=True) is not None
-
-
 def test_a_lost_run_is_queued_again_in_its_folder():
-    run = planned_run()
+    run = whole_run()
     first = uuid4()
     runs.claim_run(run.pk, first)
     assert runs.requeue_lost_runs() == []
@@ -129,14 +77,14 @@ def test_a_lost_run_is_queued_again_in_its_folder():
 
 
 def test_a_queued_run_whose_message_was_lost_is_sent_again():
-    run = planned_run()
+    run = whole_run()
     Run.objects.update(queued_at=timezone.now() - timedelta(minutes=5))
     assert runs.requeue_lost_runs() == [run.pk]
     assert runs.requeue_lost_runs() == []
 
 
 def test_cancel_and_retry():
-    run = planned_run()
+    run = whole_run()
     worker = uuid4()
     run = runs.claim_run(run.pk, worker)
     assert runs.cancel_run(run)
@@ -150,7 +98,7 @@ def test_cancel_and_retry():
 
 
 def test_a_cancelled_queued_run_ends_at_once():
-    run = planned_run()
+    run = whole_run()
     assert runs.cancel_run(run)
     run.refresh_from_db()
     assert run.status == RunStatus.CANCELLED
@@ -172,7 +120,7 @@ def test_dpo_registers_a_model_that_the_next_round_can_use():
     assert runs.finish_run(run, worker)
     version = ModelVersion.objects.get(kind="dpo")
     assert (version.parent, version.export, version.run) == (pair.round.policy, export, run)
-    assert adapters_of(version) == [f"{run.folder}/adapter"]
+    assert version.adapters() == [(version, 1.0)] and version.adapter_path == f"{run.folder}/adapter"
     next_round = make_round(policy=version)
     plan_pairs(next_round, [pair.instance])
     sampling = queue_sampling(next_round)

@@ -10,7 +10,7 @@ from annotate.core.errors import RoundError
 from annotate.jobs import runs
 from annotate.loop.loop import advance_round
 from annotate.models import RoundState, Stage
-from annotate.rounds.rounds import import_model, set_round_state, start_round
+from annotate.rounds.rounds import set_round_state, start_round
 from rlhf.records import Track, Verdict
 from tests.factories import make_group, make_instance, make_model, make_pair, make_round
 from tests.runs import end
@@ -74,13 +74,3 @@ def test_a_closed_round_asks_nobody():
     pair = make_pair()
     set_round_state(pair.round, RoundState.CLOSED)
     assert not pair.round.is_open
-
-
-def test_a_model_is_known_by_its_weights(tmp_path):
-    with pytest.raises(RoundError, match="no safetensors"):
-        import_model(str(tmp_path))
-    (tmp_path / "model.safetensors").write_bytes(b"weights")
-    version = import_model(str(tmp_path))
-    assert import_model(str(tmp_path)) == version
-    (tmp_path / "model.safetensors").write_bytes(b"other weights")
-    assert import_model(str(tmp_path)) != version

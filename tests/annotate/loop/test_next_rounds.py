@@ -66,7 +66,7 @@ def test_videos_that_another_round_makes_later_open_the_pairs_of_both(first, pol
     second.slots.all().delete()
     assert queue_sampling(second) is None and second.slots.exists()
     second.slots.all().delete()
-    run = runs.queue_run(first, Stage.SAMPLE, lambda folder: {}, actor=None)
+    run = runs.queue_run(first, Stage.SAMPLE, lambda folder: {"samples": []}, actor=None)
     end(run, samples=[])
     assert second.slots.exists()
 

@@ -13,15 +13,15 @@ pytestmark = pytest.mark.django_db
 
 
 def test_a_lead_advances_cancels_and_retries(lea, ana, monkeypatch):
-    sent: list[int] = []
-    monkeypatch.setattr("annotate.jobs.tasks.execute_run.delay_on_commit", sent.append)
+    sent: list[str] = []
+    monkeypatch.setattr("annotate.jobs.tasks.send_shards.delay_on_commit", lambda: sent.append("shards"))
     pair = make_pair(is_made=False)
     lead = browser_of(lea)
     assert browser_of(ana).post(f"/rounds/{pair.round_id}/advance/").status_code == 404
     assert lead.get(f"/rounds/{pair.round_id}/advance/").status_code == 405
     lead.post(f"/rounds/{pair.round_id}/advance/")
     run = Run.objects.get()
-    assert sent == [run.pk]
+    assert sent == ["shards"]
     for person, status in ((None, 302), (ana, 404), (lea, 200)):
         assert browser_of(person).get(f"/runs/{run.pk}/").status_code == status
     for person, status in ((ana, 404), (lea, 302)):
@@ -29,7 +29,7 @@ def test_a_lead_advances_cancels_and_retries(lea, ana, monkeypatch):
     run.refresh_from_db()
     assert run.status == RunStatus.CANCELLED
     lead.post(f"/runs/{run.pk}/retry/")
-    assert sent == [run.pk, run.pk]
+    assert sent == ["shards", "shards"]
 
 
 def test_a_live_round_is_polled_and_a_resting_one_is_not(lea):

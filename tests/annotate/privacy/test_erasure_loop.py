@@ -22,10 +22,12 @@ from annotate.models import (
     IdentityGroup,
     InstanceReference,
     Judgment,
+    ModelVersion,
     Reference,
     Run,
     StudyInput,
     StudyVideo,
+    TrainingSet,
     VideoSample,
 )
 from annotate.models.personal_data import PLACES
@@ -152,6 +154,11 @@ def test_nothing_of_an_erased_person_is_found_anywhere(either_storage, settings,
     assert Judgment.objects.filter(slot__pair__gold=None).count() == votes > 0
     assert Export.objects.get().withdrawn and not list(either_storage.list(export.folder))
     assert report["exports_withdrawn"] == [str(export)]
+    learned = TrainingSet.objects.get()
+    assert report["training_sets_withdrawn"] == [learned.pk] and learned.withdrawn
+    assert not (settings.STORAGE_ROOT / learned.folder).exists()
+    trained_on_clips = ModelVersion.objects.get(run__training_set=learned)
+    assert trained_on_clips.name in report["models_trained_on_them"]
     assert report["sets_removed"] == ["datasets/spring", "sets/spring"]
     assert all(
         json.loads(content(f"{run.folder}/request.json")) for run in Run.objects.exclude(stage="prompts")

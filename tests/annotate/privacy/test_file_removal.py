@@ -17,6 +17,8 @@ from tests.factories import make_group, make_reference
 
 #: Who else in the product removes or moves files, and why a transaction cannot come between.
 OWN_FILES = {
+    "fleet/staging.py:bring_down": "a worker's own copies, in a folder of its own outside the storage",
+    "fleet/work.py:work": "likewise, once the shard is done",
     "privacy/file_removal.py:_do": "the journal itself",
     "studies/media.py:_store_video": "a copy that no row ever named",
     "studies/media.py:_store_references": "copies that no row ever named",

@@ -40,7 +40,7 @@ from annotate.prompts.prompt_runs import readers_request
 from annotate.prompts.prompts import PromptEdit, PromptError, edit_prompt
 from annotate.rounds import tasks
 from annotate.rounds.prompt_limits import learn_limit, learn_limits
-from annotate.rounds.rounds import import_model, plan_pairs, start_round
+from annotate.rounds.rounds import plan_pairs, start_round
 from annotate.rounds.sampling import queue_sampling
 from annotate.training.dpo import register_adapter
 from annotate.training.queries import pair_facts, pair_set
@@ -54,6 +54,7 @@ from rlhf.records import Track, Verdict
 from tests.annotate.conftest import browser_of
 from tests.annotate.described_people import import_described
 from tests.factories import make_group, make_instance, make_model, make_pair, make_round, prompt_form
+from tests.versions import import_model
 from tests.votes import vote
 
 pytestmark = pytest.mark.django_db

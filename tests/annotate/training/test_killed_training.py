@@ -83,7 +83,7 @@ class Site:
         return process
 
     def start_worker(self) -> psutil.Process:
-        return self._start(worker("gpu-worker", "gpu", 1).argv)
+        return self._start(worker("run-worker", "runs", 1).argv)
 
     def send(self, run: Run) -> None:
         with Connection(self.broker) as broker:

@@ -1,0 +1,1 @@
+"""GPU workers, which know the broker and the storage and neither Django nor the database."""

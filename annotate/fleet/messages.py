@@ -1,0 +1,104 @@
+"""What the site and its GPU workers say to each other: signed, and harmless when it comes twice or late."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
+from typing import Any, TypeVar
+
+#: Queues, and the tasks that their messages are for.
+SHARD_QUEUE, REPORT_QUEUE = "gpu", "fleet"
+SHARD_TASK, REPORT_TASK, STOP_COMMAND = "fleet.work", "annotate.jobs.tasks.take_report", "stop_shard"
+#: How often a worker says that it is alive.
+ALIVE_EVERY_S = 10.0
+
+Message = TypeVar("Message", bound="ShardMessage | Report | Stop")
+
+
+class ForgedMessage(Exception):
+    """A message that nobody with the site's key has signed."""
+
+
+class Kind(StrEnum):
+    """What a worker reports."""
+
+    HELLO = "hello"  # its process is new, so whatever one of its name had begun is lost
+    BEGUN = "begun"
+    ALIVE = "alive"
+    MADE = "made"
+    ENDED = "ended"
+    BACK = "back"  # in good order; `error` says why this worker could not do it
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardMessage:
+    """A shard to work on: the part from `start` to before `stop` of what the request in `folder` asks for.
+
+    Of the row's tickets only the newest counts, so a message that comes late or twice does nothing.
+    """
+
+    shard: int
+    number: int
+    ticket: str
+    folder: str
+    start: int
+    stop: int
+    software: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a worker says of a shard. `claim` tells this attempt from another one with the same message."""
+
+    kind: Kind
+    worker: str
+    shard: int = 0
+    ticket: str = ""
+    claim: str = ""
+    device: str = ""
+    software: str = ""
+    sample_id: str = ""
+    seconds: float = 0.0
+    made: list[str] = field(default_factory=list)
+    failed: list[dict[str, Any]] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stop:
+    """The shard is not this attempt's, or not any more."""
+
+    claim: str
+    ticket: str
+
+
+def seal(key: str, message: ShardMessage | Report | Stop) -> str:
+    """The message as text, signed; its type is signed with it, so that none can pass for another."""
+    content = json.dumps([type(message).__name__, asdict(message)], sort_keys=True)
+    return f"{_signature(key, content)} {content}"
+
+
+def unseal(key: str, sealed: object, message: type[Message]) -> Message:
+    """The message of this type that a text holds.
+
+    Raises:
+        ForgedMessage: it was not signed with this key, was altered, or is another message.
+    """
+    signature, _, content = sealed.partition(" ") if isinstance(sealed, str) else ("", "", "")
+    if not hmac.compare_digest(signature.encode(), _signature(key, content).encode()):
+        raise ForgedMessage(
+            f"refused a {message.__name__} whose signature is wrong; "
+            "if it came from this site, FLEET_KEY differs between its machines"
+        )
+    name, values = json.loads(content)
+    if name != message.__name__ or values.keys() != {one.name for one in fields(message)}:
+        raise ForgedMessage(f"refused a {name} of another version or where a {message.__name__} belongs")
+    return message(**values)
+
+
+def _signature(key: str, content: str) -> str:
+    return hmac.new(key.encode(), content.encode(), "sha256").hexdigest()

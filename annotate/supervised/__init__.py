@@ -1,0 +1,1 @@
+"""Supervised fine-tuning: sets of instances with targets, their launch, and pages of its runs."""

@@ -1,0 +1,104 @@
+"""SFT whose command, or whose worker, is killed: run again, it ends with the same adapter."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import psutil
+import pytest
+from django.conf import settings
+from django.utils import timezone
+
+from annotate.jobs import runs
+from annotate.models import ModelVersion, Run, RunStatus
+from annotate.supervised import queries
+from annotate.supervised.preview import dry_run
+from annotate.supervised.sft import launch_sft
+from generator.rundir import RunDir, RunError
+from tests.annotate.supervised.drawn import draw_people
+from tests.annotate.workers import start_python, wait_until
+from tests.versions import import_model
+
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+
+WORKER = """
+import sys, django
+django.setup()
+from annotate.jobs.tasks import execute_run
+execute_run(int(sys.argv[1]))
+"""
+CONFIG = {
+    "steps": "16",
+    "batch_size": "2",
+    "rank": "2",
+    "stills": "1",
+    "save_every": "2",
+    "sample_every": "0",
+}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """On two drawn people and a base of one layer with random weights, at the size of the shipped one."""
+    pytest.importorskip("torch")
+    draw_people(tmp_path / "people")
+    from generator.model.tiny import build_tiny_pipeline, build_transformer
+
+    pipeline = build_tiny_pipeline()
+    pipeline.register_modules(transformer=build_transformer(layers=1))
+    pipeline.save_pretrained(tmp_path / "model")
+    policy = import_model(tmp_path / "model")
+    preview = dry_run(policy, queries.chosen_now(policy, ""), CONFIG)
+    return launch_sft(policy, preview, seen=preview.chosen.digest, accepted=True)
+
+
+def lines(run: Run) -> int:
+    return len(runs.run_dir(run).read_metrics())
+
+
+def training_of(worker: subprocess.Popen[bytes]) -> psutil.Process:
+    children = psutil.Process(worker.pid).children(recursive=True)
+    return next(one for one in children if "rlhf.sft" in one.cmdline())
+
+
+def is_free(folder: RunDir) -> bool:
+    try:
+        with folder.open():
+            return True
+    except RunError:
+        return False
+
+
+def test_what_is_killed_ends_with_the_same_adapter(run: Run) -> None:
+    folder = runs.run_dir(run)
+
+    # The command: the run failed, and somebody lets it go on.
+    worker = start_python(WORKER, run.pk)
+    wait_until(lambda: lines(run) >= 3, "three steps")
+    training_of(worker).kill()
+    assert worker.wait() == 0
+    run.refresh_from_db()
+    assert run.status == RunStatus.FAILED and "SIGKILL" in run.error
+    assert runs.retry_run(run)
+
+    # Its worker: the run is found by its heartbeat.
+    worker = start_python(WORKER, run.pk)
+    wait_until(lambda: lines(run) >= 9, "nine steps")
+    worker.kill()
+    worker.wait()
+    wait_until(lambda: is_free(folder), "the end of the killed worker's command")
+    assert not folder.is_done
+    Run.objects.update(heartbeat_at=timezone.now() - timedelta(minutes=1))
+    assert runs.requeue_lost_runs() == [run.pk]
+    assert start_python(WORKER, run.pk).wait() == 0
+
+    version = ModelVersion.objects.get(run=run)
+    undisturbed = RunDir(folder.path.with_name("undisturbed"))
+    undisturbed.create({name: value for name, value in folder.read_request().items() if name != "cache"})
+    command = [sys.executable, "-m", "rlhf.sft", str(undisturbed.path)]
+    subprocess.run(command, cwd=settings.BASE_DIR, check=True)
+    assert version.weights_sha256 == undisturbed.read_result()["adapter_sha256"]
+    assert [one["step"] for one in folder.read_metrics()] == list(range(1, 17)), "no step twice"

@@ -1,0 +1,146 @@
+"""Supervised training in a real browser: a base comes in, an adapter is trained, a round starts from it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.conf import settings
+from playwright.sync_api import Page, expect
+
+from annotate.models import ModelVersion, Run, TrainingSet, User
+from annotate.rounds.rounds import start_round
+from tests.annotate.supervised.drawn import draw_people
+from tests.browser.conftest import Visit
+from tests.runs import end
+
+
+def is_accessible(page: Page) -> None:
+    faults = Axe().run(page).response["violations"]
+    found = [
+        (one["id"], [node["html"][:200] for node in one["nodes"]])
+        for one in faults
+        if one["impact"] in ("serious", "critical")
+    ]
+    assert found == [], page.url
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), page.url
+
+
+def look_at(base: Run) -> None:
+    """What its worker does: torch is not loaded beside the browser."""
+    from annotate.jobs.runs import run_dir
+    from generator.register import main
+
+    main(run_dir(base), False)
+    end(base, **run_dir(base).read_result())
+
+
+def learned(run: Run) -> None:
+    """A training of two steps, as its worker follows it."""
+    from annotate.jobs.runs import run_dir
+
+    folder = run_dir(run)
+    for step in (1, 2):
+        line = {
+            "step": step,
+            "steps": 2,
+            "loss": 1.0 / step,
+            "loss/time_1": 0.5,
+            "grad_norm": 1.0,
+            "seconds": 1.0,
+        }
+        folder.append_metrics(line)
+    for step in (0, 2):
+        clip = (
+            folder.path
+            / "samples"
+            / f"step-{step}"
+            / f"{run.training_set.people.first().instances.first().pk}.mp4"
+        )
+        clip.parent.mkdir(parents=True)
+        clip.write_bytes(next((settings.STORAGE_ROOT / "references").glob("*/*.mp4")).read_bytes())
+    end(
+        run,
+        adapter="adapter",
+        adapter_sha256="a" * 64,
+        num_instances=2,
+        steps=2,
+        first_loss=1.0,
+        last_loss=0.5,
+        fps=8,
+    )
+
+
+@pytest.mark.parametrize("size", [(1440, 900), (1280, 720)])
+def test_a_lead_brings_a_base_in_trains_on_people_and_starts_a_round(
+    visit: Visit, lea: User, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    draw_people(tmp_path / "people")
+    page = visit(lea, "/models/", viewport={"width": size[0], "height": size[1]})
+    page.get_by_role("link", name="Register a model").click()
+    is_accessible(page)
+    page.get_by_label("Folder or hub id").fill("portraits")
+    page.get_by_role("button", name="Register the base").click()
+    expect(page.get_by_role("alert")).to_contain_text(
+        "base is 'portraits'; give the whole path on the workers"
+    )
+    page.get_by_label("Folder or hub id").fill(str(Path(settings.MODEL_PATH).resolve()))
+    page.get_by_role("button", name="Register the base").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(re.compile(r"register-\d+"))
+    look_at(Run.objects.get())
+    base = ModelVersion.objects.get()
+    page.get_by_role("link", name=base.name).click()
+    start_round("spring", base)
+
+    page.get_by_role("link", name="Train SFT from it").click()
+    look = page.locator("#preview")
+    expect(look.get_by_role("row", name="Instances 2")).to_be_visible()
+    expect(look).to_contain_text("2 people only: the model would learn their faces by heart")
+    steps = page.get_by_label("steps", exact=True)
+    steps.fill("many")
+    steps.press("Tab")
+    expect(look.get_by_role("alert")).to_have_text("steps is 'many'; it must be a whole number")
+    steps.fill("2")
+    steps.press("Tab")
+    expect(look.get_by_role("button", name="Launch SFT")).to_be_enabled()
+    assert not TrainingSet.objects.exists()
+    is_accessible(page)
+    page.screenshot(path=tmp_path / "launch.png", full_page=True)
+
+    page.get_by_label("I have read").check()
+    page.get_by_role("button", name="Launch SFT").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(re.compile(r"sft-\d+"))
+    run = Run.objects.get(stage="sft")
+    learned(run)
+    expect(page.locator("#live .state")).to_have_text("done")
+    expect(page.get_by_role("heading", name="Curves")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("figure").filter(has_text="parent")).to_be_visible()
+    is_accessible(page)
+    page.screenshot(path=tmp_path / "run.png", full_page=True)
+
+    version = ModelVersion.objects.get(kind="sft", parent=base)
+    page.get_by_role("link", name=version.name).click()
+    is_accessible(page)
+    page.screenshot(path=tmp_path / "version.png", full_page=True)
+    page.get_by_role("link", name="Mix adapters").click()
+    is_accessible(page)
+    page.get_by_label(f"Weight of {version.name}").fill("0.5")
+    page.get_by_label("Name").fill("half")
+    page.get_by_role("button", name="Make the mix").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("half")
+    page.goto(f"/models/sets/{TrainingSet.objects.get().pk}/")
+    expect(page.get_by_role("link", name=version.name)).to_be_visible()
+    is_accessible(page)
+    page.screenshot(path=tmp_path / "set.png", full_page=True)
+    page.goto("/models/")
+    page.screenshot(path=tmp_path / "models.png", full_page=True)
+    page.goto("/models/register/")
+    page.screenshot(path=tmp_path / "register.png", full_page=True)
+
+    page.goto(f"/models/{version.pk}/")
+    page.get_by_label("Name").fill("from the trained one")
+    page.get_by_role("button", name="Start the round").click()
+    expect(page.get_by_role("heading", level=1, name="from the trained one")).to_be_visible()
