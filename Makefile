@@ -29,7 +29,7 @@ test: $(STAMP) chromium pgbouncer nginx ## all tests (ARGS="..." for some)
 	@$(PY) -m $(if $(ARGS),pytest $(ARGS),tests.halves)
 
 test-fast: $(STAMP) ## tests without browser and training, for the time between two edits
-	@$(PY) -m pytest -q -n 2 --dist loadfile --fast
+	@$(PY) -m pytest -q -n 3 --dist loadfile --fast
 
 test-matrix: $(STAMP) ## numerical tests on other instruction sets, threads and orders
 	@$(PY) -m tests.matrix

@@ -1,6 +1,7 @@
 """Every test: `python -m tests.halves`. Both halves run whatever the first one says; red if either is.
 
-Each half takes two processes, each with a PostgreSQL and folders of its own; a file's tests stay together.
+The first two take three processes, since tests often wait: each has a PostgreSQL and folders of its own, and
+a file's tests stay together.
 What measures how Chromium plays in real time comes last, alone.
 """
 
@@ -19,10 +20,10 @@ ROOT = Path(__file__).resolve().parents[1]
 #: Options of pytest and the environment that each half adds to this one's.
 HALVES: dict[str, tuple[list[str], dict[str, str]]] = {
     "without a browser": (
-        ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "--ignore", "tests/browser"],
+        ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "--ignore", "tests/browser"],
         {"OMP_NUM_THREADS": "1"},
     ),
-    "in the browser": (["-n", "2", "--dist", "loadfile", "-m", "not realtime", "tests/browser"], {}),
+    "in the browser": (["-n", "3", "--dist", "loadfile", "-m", "not realtime", "tests/browser"], {}),
     "in real time": (["-m", "realtime", "tests/browser"], {}),
 }
 #: Exit statuses of pytest that are no verdict: nothing was collected, or it was interrupted.
