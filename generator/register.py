@@ -57,12 +57,15 @@ def _look_at_base(run: RunDir, base: str) -> dict[str, Any]:
 
 def _look_at_adapter(run: RunDir, request: Mapping[str, Any], base: str) -> dict[str, Any]:
     """Keep a copy in Diffusers' form: what is sampled with must not change where it came from."""
+    place = run.resolve(request["adapter"])
+    if not place.exists():
+        raise RunError(f"{place} is not an adapter: nothing is there on this worker; give a file or folder")
     # With torch and Diffusers, which a base alone does not need.
     from generator.model.adapter_config import DIFFUSERS
     from generator.model.adapters import check_fits, read_adapter, write_adapter
     from generator.model.checkpoint import outline
 
-    adapter = read_adapter(run.resolve(request["adapter"]))
+    adapter = read_adapter(place)
     check_fits(adapter, outline(model_folder(base)))
     target = run.path / "adapter" / ADAPTER_FILE
     target.parent.mkdir(exist_ok=True)
