@@ -106,7 +106,8 @@ class Site:
         """Answer a lease."""
         body = {
             "choice": choice,
-            "idempotency_key": str(uuid.UUID(int=annotator.rng.getrandbits(128), version=4)),
+            # Of the lease, not of the seed: a simulation that was killed is started again with the same seed.
+            "idempotency_key": str(uuid.uuid5(uuid.UUID(lease["lease"]), "answer")),
             # The eye reads every frame of every clip.
             "evidence": {
                 "coverage": {"left": 1, "right": 1, "references": [1] * len(lease["references"])},

@@ -43,7 +43,7 @@ class Round(ThreadingHTTPServer):
     def __init__(self, slots, conflicts=0):
         super().__init__(("127.0.0.1", 0), Handler)
         self.slots = {track: list(reversed(slots)) for track in Track}
-        self.leases, self.choices, self.requests = {}, [], Counter()
+        self.leases, self.choices, self.requests, self.keys = {}, [], Counter(), set()
         self.conflicts = conflicts
         self.api = f"http://127.0.0.1:{self.server_port}/api"
 
@@ -89,7 +89,10 @@ class Handler(BaseHTTPRequestHandler):
             self.server.conflicts -= 1
             self.server.slots[track].append(scores)
             return self.answer(409, {"detail": "the lease ran out"})
-        uuid.UUID(body["idempotency_key"])
+        key = str(uuid.UUID(body["idempotency_key"]))
+        if key in self.server.keys:
+            return self.answer(409, {"detail": f"idempotency_key {key} was used for another pair"})
+        self.server.keys.add(key)
         self.server.choices.append((track, scores, body["choice"], self.headers["Authorization"]))
         return self.answer(201, {})
 
@@ -215,6 +218,14 @@ def test_the_same_seed_gives_the_same_answers(serve):
         answers.append([choice for *_, choice, _ in server.choices])
     assert answers[0] == answers[1]
     assert set(answers[0]) == {"left", "right"}
+
+
+def test_it_goes_on_with_the_same_seed_where_it_was_killed(serve):
+    server = serve([(0.1, 0.9)] * 3)
+    simulate(Site(server.api, 7), [PLAIN], PlantedEye())
+    server.slots = {track: [(0.1, 0.9)] * 3 for track in Track}
+    summary = simulate(Site(server.api, 7), [PLAIN], PlantedEye())
+    assert summary["conflicts"] == 0 and summary["votes"] == {"identity": 3, "controllability": 3}
 
 
 @pytest.mark.parametrize("wrong", [{"accuracy": 1.1}, {"tie_rate": -0.1}, {"side_bias": 2}])
