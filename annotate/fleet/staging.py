@@ -6,6 +6,7 @@ relative, lead to the same files.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -32,7 +33,9 @@ class StagedShard:
         with storage.local(f"{message.folder}/request.json") as place:
             self.request: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
         self.samples = self.request["samples"][message.start : message.stop]
-        self.missing = [item for item in self.samples if not self._is_up(item["sample_id"])]
+        # Whole batches: a video made without its neighbour would differ in its last bits.
+        batches = (list(batch) for _, batch in itertools.groupby(self.samples, key=_batch_of))
+        self.missing = [item for batch in batches if not self._are_up(batch) for item in batch]
 
     @property
     def finished(self) -> list[str]:
@@ -76,5 +79,13 @@ class StagedShard:
                 self.storage.put(key, self.folder.path / name / f"{sample_id}.mp4")
         return True
 
+    def _are_up(self, batch: list[dict[str, Any]]) -> bool:
+        return all(self._is_up(item["sample_id"]) for item in batch)
+
     def _is_up(self, sample_id: str) -> bool:
         return all(self.storage.exists(f"{self.key}/{name}/{sample_id}.mp4") for name in FOLDERS)
+
+
+def _batch_of(item: dict[str, Any]) -> tuple[Any, Any]:
+    """Neighbours of one batch have equal references and prompt, as `generator.sample` makes them."""
+    return item["references"], item["prompt"]

@@ -86,7 +86,11 @@ class Fleet:
 
     def ask(self, *names: str, base: str = "a-hub/model") -> None:
         samples = [
-            {"sample_id": name, "references": [{"path": "../../../references/a.png", "kind": "photo"}]}
+            {
+                "sample_id": name,
+                "references": [{"path": "../../../references/a.png", "kind": "photo"}],
+                "prompt": f"of {name}",
+            }
             for name in names
         ]
         model = {"base": base, "adapters": ["../../round-0/dpo-1/adapter"]}
@@ -156,6 +160,19 @@ def test_what_is_there_already_is_made_by_nobody_again(fleet):
             fleet.storage.put(f"{FOLDER}/{folder}/{name}.mp4", b"made before")
     assert fleet.work() == [Kind.BEGUN, Kind.ENDED] and fleet.said[-1].made == ["1", "wrong"]
     assert fleet.video("1") == "made before"
+
+
+def test_a_batch_is_made_whole_again_where_one_of_it_is_missing(fleet):
+    """The last bits of a video depend on what is made beside it."""
+    fleet.ask("1", "2")
+    request = json.loads(fleet.storage.root.joinpath(FOLDER, "request.json").read_text())
+    for item in request["samples"]:
+        item["prompt"] = "of both"
+    fleet.storage.put(f"{FOLDER}/request.json", json.dumps(request).encode())
+    for folder in ("samples", "shown"):
+        fleet.storage.put(f"{FOLDER}/{folder}/1.mp4", b"made before")
+    assert fleet.work() == [Kind.BEGUN, Kind.MADE, Kind.MADE, Kind.ENDED]
+    assert fleet.video("1") == "made before" and fleet.video("2").startswith("2 by")
 
 
 @pytest.mark.parametrize(
