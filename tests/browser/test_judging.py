@@ -202,6 +202,17 @@ def test_it_keeps_an_answer_over_a_reload_and_a_new_sign_in(judge: Judge, ana: U
     assert Judgment.objects.get().verdict == Verdict.TIE
 
 
+def test_a_fetch_ahead_that_is_sent_to_the_sign_in_breaks_nothing(judge: Judge, ana: User) -> None:
+    """The session may end between two pairs; a script error fails any test."""
+    make_pair()
+    judging = judge(ana, "identity")
+    judging.page.context.clear_cookies(name="sessionid")
+    with judging.page.expect_navigation(url="**/login/**"):
+        judging.page.evaluate("() => void ask(`?ahead_of=${view.lease}`)")
+    sign_in(judging.page, ana)
+    judging.wait_until_ready()
+
+
 def test_it_says_so_when_a_pair_went_to_somebody_else(judge: Judge, ana: User, ben: User) -> None:
     pair = make_pair()
     judging = judge(ana, "identity")

@@ -55,11 +55,17 @@ async function reach(url, options) {
   }
 }
 
-/** Ask the site for a part of the page; null for "nothing", undefined where it cannot be reached. */
+/**
+ * Ask the site for a part of the page; null for "nothing", undefined where it cannot be reached. Whoever is
+ * signed out goes to the sign-in, and nobody is answered any more: that page has no such part.
+ */
 async function ask(query) {
   const response = await reach(location.pathname + query, { headers: { "HX-Request": "true" } });
   if (!response) return undefined;
-  if (response.redirected) location.reload();
+  if (response.redirected) {
+    location.reload();
+    return new Promise(() => {});
+  }
   return response.status === 200 ? partOf(await response.text()) : null;
 }
 
