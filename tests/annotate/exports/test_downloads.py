@@ -122,7 +122,7 @@ def test_a_cancelled_file_leaves_nothing(votes, lea, settings, monkeypatch):
     assert not downloads.write_file(file.pk, uuid4())
     file.refresh_from_db()
     assert (file.status, file.path, stopped_after) == (RunStatus.CANCELLED, "", [1])
-    assert list((settings.STORAGE_ROOT / "judgments").glob(f"*-{file.pk}*")) == []
+    assert list((settings.STORAGE_ROOT / "judgments").glob(f"*-{file.pk}-*")) == []
     assert not downloads.cancel_file(file)
 
 

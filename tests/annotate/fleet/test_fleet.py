@@ -163,8 +163,10 @@ def test_forged_messages_are_refused_in_a_line_by_both_sides(site):
     site.send(SHARD_TASK, SHARD_QUEUE, "no signature at all")
     for name in ("site", "gpu-0"):
         wait_until(lambda name=name: "signature is wrong" in site.log(name), f"a line in the log of {name}")
+    # The worker's own reports pass through, so the queues are empty only in between.
     with Client(unix_socket_path=str(site.redis.socket)) as client:
-        assert client.llen(SHARD_QUEUE) == client.llen(REPORT_QUEUE) == 0
+        wait_until(lambda: client.llen(SHARD_QUEUE) == client.llen(REPORT_QUEUE) == 0, "empty queues")
+    assert [site.log(name).count("signature is wrong") for name in ("site", "gpu-0")] == [1, 1], "come again"
 
 
 def test_one_command_keeps_a_process_for_each_device_and_ends_them_all(site):
