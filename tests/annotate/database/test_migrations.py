@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from django.apps import apps as global_apps
 from django.apps.registry import Apps
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
+from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.db.migrations import RunPython, RunSQL
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.state import ProjectState
 from django.db.models import NOT_PROVIDED, Field, GeneratedField, Model
 from django.utils import timezone
 
@@ -138,22 +140,56 @@ def lost(before: dict[str, set[Any]]) -> dict[str, set[Any]]:
     return {table: gone for table, rows in before.items() if (gone := rows - now.get(table, set()))}
 
 
-@pytest.mark.django_db(transaction=True)
-def test_a_filled_release_migrates_forward() -> None:
-    """The database is made by all migrations; going back to the release shows that those after it can."""
-    newest = MigrationExecutor(connection).loader.graph.leaf_nodes("annotate")
+@pytest.fixture
+def released(transactional_db: None) -> Iterator[ProjectState]:
+    """Connected to a database of its own with the schema of 0.1.0: the state of its models."""
+    name = connection.settings_dict["NAME"]
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE DATABASE released TEMPLATE template0")
+    _connect_to("released")
     try:
         executor = MigrationExecutor(connection)
         executor.migrate([RELEASE])
-        apps = executor.loader.project_state(RELEASE).apps
-        Group.objects.create(name="everybody")
-        fill(apps)
-        tables = list(apps.get_app_config("annotate").get_models(include_auto_created=True))
-        before = keys(tables)
-        assert [table for table, rows in before.items() if not rows] == []
+        yield executor.loader.project_state(RELEASE)
     finally:
-        MigrationExecutor(connection).migrate(newest)
+        _connect_to(name)
+        with connection.cursor() as cursor:
+            cursor.execute("DROP DATABASE released")
+
+
+def _connect_to(database: str) -> None:
+    connection.close()
+    connection.settings_dict["NAME"] = database
+
+
+def test_a_filled_release_migrates_forward_and_back(released: ProjectState) -> None:
+    """Nothing is lost; words of 0.1.0 on consent become notes, and only drawn people have stated anything."""
+    apps, loader = released.apps, MigrationLoader(connection)
+    Group.objects.create(name="everybody")
+    kind = ContentType.objects.create(app_label="annotate", model="round")
+    Permission.objects.create(name="May look", content_type=kind, codename="look")
+    fill(apps)
+    people = apps.get_model("annotate", "IdentityGroup")
+    words = "research and training, all of it"
+    people.objects.create(name="a", source="tests", consent_scope=words)
+    people.objects.create(name="b", source="tests")
+    drawn = {"source": "portraits", "consent_scope": "synthetic", "truth": {"identity_seed": 1}}
+    people.objects.create(name="drawn", **drawn)
+    tables = list(apps.get_app_config("annotate").get_models(include_auto_created=True))
+    before = keys(tables)
+    assert [table for table, rows in before.items() if not rows] == []
+
+    MigrationExecutor(connection).migrate(loader.graph.leaf_nodes("annotate"))
     assert lost(before) == {}
+    rows = {one.name: one for one in IdentityGroup.objects.all()}
+    assert [rows[name].consent_uses for name in ("a", "b", "drawn")] == [None, None, Use.values]
+    assert rows["a"].consent_note == words
+    assert rows["drawn"].consent_stated_in == "the portrait world" and rows["drawn"].consent_stated_at
+    assert len({one.pseudonym for one in rows.values()}) == len(rows)
+    assert all(is_pseudonym(one.pseudonym) for one in rows.values())
+
+    MigrationExecutor(connection).migrate([RELEASE])
+    assert people.objects.get(name="a").consent_scope == words
 
 
 def test_what_comes_after_the_release_can_be_taken_back() -> None:
@@ -163,30 +199,3 @@ def test_what_comes_after_the_release_can_be_taken_back() -> None:
     assert [
         name for name, step in steps if isinstance(step, RunPython | RunSQL) and not step.reversible
     ] == []
-
-
-@pytest.mark.django_db(transaction=True)
-def test_the_migration_keeps_the_text_and_guesses_nothing():
-    """The words of 0.1.0 become notes; only drawn people have stated anything. It can be taken back."""
-    newest = MigrationExecutor(connection).loader.graph.leaf_nodes("annotate")
-    before = [("annotate", "0001_initial")]
-    try:
-        MigrationExecutor(connection).migrate(before)
-        state = MigrationExecutor(connection).loader.project_state(before)
-        old = state.apps.get_model("annotate", "IdentityGroup")
-        words = "research and training, all of it"
-        old.objects.create(name="a", source="tests", consent_scope=words)
-        old.objects.create(name="b", source="tests")
-        drawn = {"source": "portraits", "consent_scope": "synthetic", "truth": {"identity_seed": 1}}
-        old.objects.create(name="drawn", **drawn)
-        MigrationExecutor(connection).migrate(newest)
-        rows = {one.name: one for one in IdentityGroup.objects.all()}
-        assert [rows[name].consent_uses for name in ("a", "b", "drawn")] == [None, None, Use.values]
-        assert rows["a"].consent_note == words
-        assert rows["drawn"].consent_stated_in == "the portrait world" and rows["drawn"].consent_stated_at
-        assert len({one.pseudonym for one in rows.values()}) == 3
-        assert all(is_pseudonym(one.pseudonym) for one in rows.values())
-        MigrationExecutor(connection).migrate(before)
-        assert old.objects.get(name="a").consent_scope == words
-    finally:
-        MigrationExecutor(connection).migrate(newest)
