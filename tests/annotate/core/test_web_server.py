@@ -43,8 +43,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return environment
 
 
-@pytest.fixture
-def port(environment: dict[str, str]) -> Iterator[int]:
+@pytest.fixture(scope="module")
+def port(environment: dict[str, str], django_db_setup: None) -> Iterator[int]:
     """The web's own command on a free port, with the database of the tests."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
