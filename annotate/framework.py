@@ -119,7 +119,9 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 # Redis hands an unfinished task to another worker after this time: longer than the longest training,
 # since `requeue_lost_runs` finds lost runs much sooner and without doubling live ones.
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 7 * 86_400}
+# Who sends a task to a broker that is away does not wait for it: the row that the task is about stays, and a
+# periodic job sends it later.
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 7 * 86_400, "max_retries": 1, "interval_start": 0}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # At shutdown a running task gets a few seconds, then goes back to the queue: its run folder resumes.
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 3.0

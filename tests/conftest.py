@@ -35,9 +35,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def takes_long(item: pytest.Item) -> bool:
-    """Marked as slow, or its tables are emptied after it, which takes longer than most tests."""
+    """Marked as slow, needs an S3 server, or its tables are emptied after it, which outlasts most tests."""
     database = item.get_closest_marker("django_db")
-    return bool(item.get_closest_marker("slow") or (database and database.kwargs.get("transaction")))
+    fixtures = getattr(item, "fixturenames", ())
+    is_alone = "transactional_db" in fixtures or bool(database and database.kwargs.get("transaction"))
+    is_on_a_bucket = "object_store" in fixtures or "bucket" in item.name
+    return bool(item.get_closest_marker("slow")) or is_alone or is_on_a_bucket
 
 
 @pytest.hookimpl(trylast=True)

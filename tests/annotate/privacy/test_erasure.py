@@ -107,8 +107,8 @@ def test_it_erases_what_jobs_keep_of_a_person(exported):
         erase_identity("mia", really=True)
     cancel_run(exported.runs.get())
     erase_identity("mia", really=True)
-    assert not any(path.exists() for path in mine)
-    assert all(path.exists() for path in theirs)
+    assert [path for path in mine if path.exists()] == []
+    assert [path for path in theirs if not path.exists()] == []
 
 
 def test_it_asks_which_of_two_people_of_one_name(exported):

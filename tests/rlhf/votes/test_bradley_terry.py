@@ -74,6 +74,7 @@ def test_planted_strengths_of_four_models_are_found() -> None:
     assert sum(value or 0 for value in values(planted(truth, 0.7, 50, 2)).values()) == pytest.approx(0)
 
 
+@pytest.mark.slow
 def test_the_interval_covers_what_was_planted_as_often_as_it_says() -> None:
     """Of 60 intervals of 95 %, 51 or fewer cover the truth with a chance below 0.3 %."""
     truth = {"a": 0.5, "b": 0.0, "c": -0.5}

@@ -41,6 +41,7 @@ def test_to_and_fro_cancels_in_the_published_figure_only(tmp_path: Path) -> None
     assert published_motion(tmp_path / "on.mp4") == pytest.approx(1.0, rel=0.1)
 
 
+@pytest.mark.slow
 def test_the_published_figure_comes_out_to_the_last_digit() -> None:
     if not REAL.exists():
         pytest.skip(f"../shared/realdata/opens2v/{REAL.name} is not here")
