@@ -67,6 +67,8 @@ class Log:
     def __init__(self) -> None:
         self.killed = self.doubled = 0
         self.restarts: Counter[str] = Counter()
+        #: Delivery tags of messages that were doubled, or were spared.
+        self.seen: set[str] = set()
 
 
 def _trouble(site: FleetSite, run: Any, log: Log) -> None:
@@ -123,23 +125,24 @@ def _shuffle(broker: redis.Redis, queue: str, chance: random.Random, log: Log) -
     taken = []
     while (message := broker.rpop(queue)) is not None:
         taken.append(message)
-        if not _is_copy(message) and chance.random() < 0.5:
-            taken.append(_copy(message))
+        tag = json.loads(message)["properties"]["delivery_tag"]
+        # Each once: what waits is met here again and again.
+        if tag not in log.seen and chance.random() < 0.5:
+            copy = f"copy-{uuid4()}"
+            taken.append(_copy(message, copy))
+            log.seen.add(copy)
             log.doubled += 1
+        log.seen.add(tag)
     chance.shuffle(taken)
     for message in taken:
         broker.lpush(queue, message)
 
 
-def _copy(message: bytes) -> bytes:
+def _copy(message: bytes, tag: str) -> bytes:
     """The same message with a delivery tag of its own, as a broker that delivers twice would make."""
     values = json.loads(message)
-    values["properties"]["delivery_tag"] = f"copy-{uuid4()}"
+    values["properties"]["delivery_tag"] = tag
     return json.dumps(values).encode()
-
-
-def _is_copy(message: bytes) -> bool:
-    return b'"delivery_tag": "copy-' in message
 
 
 def _recovery(site: FleetSite) -> dict[str, float]:
