@@ -14,6 +14,8 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from itertools import cycle
+from random import Random
+from string import ascii_lowercase
 from typing import Any
 from uuid import uuid4
 
@@ -24,8 +26,9 @@ from bench.timing import report
 PAIRS, ANNOTATORS = 500, 6
 FACTS = {"width": 1280, "height": 704, "num_frames": 121, "fps": 24.0, "size_bytes": 12_345_678}
 VERDICTS = ("first", "first", "second", "tie", "first")
-#: Texts of a person's references and prompts, as long as curation and a language model write them.
-TEXT = "wears a dark green woollen coat over a striped shirt, with the collar turned up"
+#: Descriptions are so many letters long, and hardly compressible, as those of a language model.
+LETTERS = 80
+_CHANCE = Random(0)
 #: `pg_total_relation_size` counts the table, its indexes and what is kept beside it.
 SIZES = (
     "SELECT relname, pg_total_relation_size(oid), pg_relation_size(oid) FROM pg_class "
@@ -99,6 +102,10 @@ def make_round(pairs: int) -> None:
     judge(round)
 
 
+def text() -> str:
+    return "".join(_CHANCE.choices(ascii_lowercase + " ", k=LETTERS))
+
+
 def make_people(count: int) -> None:
     """So many people, references and prompts beside those of the round."""
     from annotate.models import DifferentialPrompt, IdentityGroup, Reference
@@ -124,7 +131,7 @@ def make_people(count: int) -> None:
             fps=24,
             size_bytes=12_345_678,
             facts={"codec": "h264", "duration_s": 5.04},
-            elements=dict.fromkeys(ELEMENTS, TEXT),
+            elements={element: text() for element in ELEMENTS},
             boxes={"face": box, "human": box | {"is_estimated": False}},
             quality=dict.fromkeys(("sharpness", "face", "yaw", "pitch", "motion", "exposure"), 0.123456),
             curation="done",
@@ -133,10 +140,16 @@ def make_people(count: int) -> None:
     )
     DifferentialPrompt.objects.bulk_create(
         DifferentialPrompt(
-            text=2 * TEXT,
+            text=text() + text(),
             method="a language model",
             elements=[
-                {"element": element, "primary": TEXT, "target": TEXT, "changed": True, "statement": TEXT}
+                {
+                    "element": element,
+                    "primary": text(),
+                    "target": text(),
+                    "changed": True,
+                    "statement": text(),
+                }
                 for element in ELEMENTS
             ],
         )
