@@ -20,6 +20,7 @@ BENCHMARKS = (
     "web",
     "slow_clients",
     "fleet",
+    "table_sizes",
     "resident",
     "export",
     "stopping",

@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 
-from annotate.people.tasks import send_curations
 from bench.timing import report
 from generator.media.encoder import write_clip
 from generator.portraits.people import plan_person
@@ -65,6 +64,7 @@ def inside() -> None:
 
     from annotate.models import Reference
     from annotate.people.identities import import_people
+    from annotate.people.tasks import send_curations
 
     folder = Path(os.environ["VAR_DIR"])
     write_people(folder / "people")

@@ -1,6 +1,7 @@
 """How a fleet of GPU workers grows, and what it bears: the site's own code, a model that takes a set time.
 
-PostgreSQL, Redis and all else of its own, on this machine only, in a folder that is removed afterwards.
+PostgreSQL, Redis, an S3 server and all else of its own, on this machine only, in a folder that is removed
+afterwards.
 `python -m bench.fleet --workers 1 4 --videos 10` is a small one.
 """
 
@@ -31,8 +32,13 @@ def main(arguments: Sequence[str] = ()) -> None:
     options = parser.parse_args(list(arguments))
     from bench.timing import report
 
-    load = {"load_average": os.getloadavg(), "cores": os.cpu_count(), "seconds_per_video": options.seconds}
+    load: dict[str, Any] = {
+        "load_average": os.getloadavg(),
+        "cores": os.cpu_count(),
+        "seconds_per_video": options.seconds,
+    }
     with running_site(options.seconds) as site:
+        load["clip_bytes"] = (site.folder / "clip.mp4").stat().st_size
         _learn_speed(site)
         rows: list[dict[str, Any]] = []
         for count in options.workers:
@@ -59,7 +65,7 @@ def _measure(site: FleetSite, workers: int, videos: int, before: list[dict[str, 
 
     site.start_workers(workers)
     round, run = queue_videos(f"{workers} workers", videos)
-    cpu, broker = site.cpu_s(*SITE), _broker(site)
+    cpu, broker, storage = site.cpu_s(*SITE), _broker(site), site.storage_traffic()
     _log_statements(True)
     start = site.services["postgres"].log.stat().st_size
     began = time.monotonic()
@@ -67,7 +73,8 @@ def _measure(site: FleetSite, workers: int, videos: int, before: list[dict[str, 
     spent = time.monotonic() - began
     _log_statements(False)
     cpu = site.cpu_s(*SITE) - cpu
-    messages, sent_bytes = (now - then for now, then in zip(_broker(site), broker, strict=True))
+    messages, broker_bytes = _since(broker, _broker(site))
+    requests, storage_bytes = _since(storage, site.storage_traffic())
     site.stop_workers()
     rate = videos / spent
     alone = before[0]["videos_per_s"] / before[0]["workers"] if before else rate / workers
@@ -81,9 +88,15 @@ def _measure(site: FleetSite, workers: int, videos: int, before: list[dict[str, 
         "first_pair_s": first,
         "messages_per_video": messages / videos,
         "statements_per_video": _statements(site, start) / videos,
-        "broker_bytes_per_video": sent_bytes / videos,
+        "broker_bytes_per_video": broker_bytes / videos,
+        "storage_requests_per_video": requests / videos,
+        "storage_bytes_per_video": storage_bytes / videos,
         "site_cpu_s_per_1000": 1000 * cpu / videos,
     }
+
+
+def _since(then: tuple[int, int], now: tuple[int, int]) -> tuple[int, int]:
+    return now[0] - then[0], now[1] - then[1]
 
 
 def send_and_wait(run: Any, patience_s: float, is_first: Any = None) -> float:

@@ -1,4 +1,4 @@
-"""The site of `bench.fleet`: PostgreSQL, Redis, the site's own worker and beat, rows, and GPU workers."""
+"""The site of `bench.fleet`: PostgreSQL, Redis, an S3 server, the site's own worker and beat, GPU workers."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from uuid import uuid4
 
 import psutil
 import redis
+import requests
 
 from bench.fleet_sampler import CLIP, SECONDS
+from tests.object_store import BUCKET, CREDENTIALS, ObjectStore, free_ports
 
 if TYPE_CHECKING:
     from annotate.models import Round, Run
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Seconds that a shard should take here: five minutes would make a benchmark of an hour.
 SHARD_S = 8.0
+#: The service that is the S3 server.
+STORAGE = "storage"
 
 
 @dataclass
@@ -35,6 +39,8 @@ class FleetSite:
     folder: Path
     services: dict[str, Child]
     broker: redis.Redis
+    #: Where the S3 server tells what it was asked for.
+    traffic: str
     workers: dict[int, Child] = field(default_factory=dict)
 
     def start_workers(self, count: int) -> None:
@@ -47,7 +53,8 @@ class FleetSite:
         from annotate.supervisor.processes import Child, Command
 
         # It has the broker, the storage and the key, and nothing else of the site.
-        alone = ["env", "-u", "DATABASE_URL", "-u", "SECRET_KEY"]
+        own = f"VAR_DIR={self.folder / 'machines' / str(number)}"
+        alone = ["env", "-u", "DATABASE_URL", "-u", "SECRET_KEY", own]
         argv = [*alone, sys.executable, "-m", "bench.fleet_worker", str(number), *options]
         child = Child(Command(f"gpu-{number}", argv, patience_s=20), self.folder, is_quiet=True)
         self.workers[number] = child
@@ -84,6 +91,16 @@ class FleetSite:
         """Seconds of CPU that these services have used, with all their processes."""
         return sum(_cpu_s(self.services[name]) for name in names)
 
+    def storage_traffic(self) -> tuple[int, int]:
+        """Requests that the S3 server was given so far, and bytes of objects that came in and went out."""
+        lines = requests.get(self.traffic, timeout=10).text.splitlines()
+
+        def total(*names: str) -> int:
+            return sum(int(float(line.rsplit(" ", 1)[1])) for line in lines if line.startswith(names))
+
+        sent, received = (f"SeaweedFS_s3_bucket_traffic_{way}_bytes_total" for way in ("sent", "received"))
+        return total("SeaweedFS_s3_request_total"), total(sent, received)
+
     def family(self) -> list[psutil.Process]:
         """Every process of the GPU workers."""
         leaders = [child.process for child in self.workers.values() if child.is_running]
@@ -99,9 +116,15 @@ def running_site(seconds_per_video: float) -> Iterator[FleetSite]:
     from annotate.supervisor.redis import Redis
 
     folder = Path(tempfile.mkdtemp(prefix="fleet-"))
-    postgres, broker = Postgres(folder / "cluster"), Redis(folder / "redis")
+    postgres, broker, store = (
+        Postgres(folder / "cluster"),
+        Redis(folder / "redis"),
+        ObjectStore(folder / "s3"),
+    )
     postgres.prepare()
     broker.prepare()
+    store.folder.mkdir()
+    [metrics_port] = free_ports(1)
     services: dict[str, Child] = {}
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -113,33 +136,36 @@ def running_site(seconds_per_video: float) -> Iterator[FleetSite]:
 
         start(Command("postgres", postgres.command(), signal.SIGINT))
         start(Command("redis", broker.command()))
-        wait_until(lambda: postgres.is_ready() and broker.is_ready(), "the services", 60)
-        _set_up(folder, postgres, broker, seconds_per_video)
+        start(Command(STORAGE, [*store.command(), f"-metricsPort={metrics_port}"]))
+        services_of = (postgres, broker, store)
+        wait_until(lambda: all(one.is_ready() for one in services_of), "the services", 60)
+        _set_up(folder, postgres, broker, store, seconds_per_video)
         from annotate.supervisor import programs
 
         start(programs.worker("worker", "default,fleet", 2))
         start(programs.beat())
         client = redis.Redis(unix_socket_path=str(broker.socket))
-        site = FleetSite(folder, services, client)
+        site = FleetSite(folder, services, client, f"http://127.0.0.1:{metrics_port}/metrics")
         stack.callback(site.stop_workers)
         yield site
 
 
-def _set_up(folder: Path, postgres: Any, broker: Any, seconds_per_video: float) -> None:
+def _set_up(folder: Path, postgres: Any, broker: Any, store: ObjectStore, seconds_per_video: float) -> None:
     """Settings of production for this process and all that it starts, tables, and a clip."""
     os.environ |= {
+        "AWS_ACCESS_KEY_ID": CREDENTIALS["access_key_id"],
+        "AWS_SECRET_ACCESS_KEY": CREDENTIALS["secret_access_key"],
         "CELERY_BROKER_URL": f"redis+socket://{broker.socket}",
         "DATABASE_URL": postgres.url("postgres"),
         "DJANGO_SETTINGS_MODULE": "annotate.settings",
         "FLEET_KEY": "only for this benchmark, nobody else has it",
         "LOG_LEVEL": "WARNING",
         "SECRET_KEY": "only for this benchmark, nothing is signed",
-        "STORAGE_URL": (folder / "storage").as_uri(),
+        "STORAGE_URL": f"s3://{BUCKET}/site?endpoint={store.endpoint}&timeout=20",
         "VAR_DIR": str(folder),
         SECONDS: str(seconds_per_video),
         CLIP: str(folder / "clip.mp4"),
     }
-    (folder / "storage").mkdir(mode=0o750)
     import django
     from django.core.management import call_command
 
@@ -148,12 +174,13 @@ def _set_up(folder: Path, postgres: Any, broker: Any, seconds_per_video: float) 
     import numpy as np
 
     from annotate.jobs import shards
+    from annotate.storage.opening import site_storage
     from generator.media.encoder import write_clip
 
     shards.SHARD_S = SHARD_S
     frames = np.random.default_rng(0).integers(0, 255, (9, 64, 64, 3), np.uint8)
     write_clip(folder / "clip.mp4", frames, 8)
-    shutil.copy(folder / "clip.mp4", folder / "storage" / "reference.mp4")
+    site_storage().put("reference.mp4", folder / "clip.mp4")
 
 
 def queue_videos(name: str, count: int, priority: int = 5) -> tuple[Round, Run]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from annotate.fleet.messages import ShardMessage
@@ -12,21 +12,21 @@ from annotate.jobs.stages import work_of
 from annotate.models import Shard
 
 
-def hand_out(keys: Iterable[int]) -> Iterator[ShardMessage]:
+def hand_out(keys: Sequence[int]) -> Iterator[ShardMessage]:
     """Make queued shards ready, each with the message that has to be sent then.
 
     Whom a shard shows must agree to it at that moment, or the whole run is refused.
     """
     requests: dict[int, dict[str, Any]] = {}
-    for key in keys:
+    for key, run in shards.runs_of(keys):
+        # First what may fail: a shard with a ticket counts as sent.
+        if run.pk not in requests:
+            requests[run.pk] = runs.read_request(run)
         shard = shards.give_ticket(key)
         if shard is None:
             continue
-        run = shard.run
-        if run.pk not in requests:
-            requests[run.pk] = runs.read_request(run)
         if why := refusal(shard, requests[run.pk]):
-            runs.refuse_run(run, why)
+            runs.refuse_run(shard.run, why)
             continue
         yield message_of(shard)
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Case, F, Max, Q, QuerySet, Value, When
+from django.db.models import Case, Exists, F, Max, OuterRef, Q, QuerySet, Value, When
 from django.db.models.functions import Now
 
 from annotate.core.audit import record_event
@@ -21,7 +21,17 @@ from annotate.jobs import shards
 from annotate.jobs.queue import Queue
 from annotate.jobs.run_folders import keep_new_folder, store_result, stored_records
 from annotate.jobs.stages import work_of
-from annotate.models import LIVE, Round, Run, RunMetric, RunStatus, Stage, User
+from annotate.models import (
+    LIVE,
+    LIVE_SHARDS,
+    Round,
+    Run,
+    RunMetric,
+    RunStatus,
+    Shard,
+    Stage,
+    User,
+)
 from annotate.storage.opening import site_storage
 from generator.rundir import RunDir
 
@@ -177,6 +187,13 @@ def conclude_run(run_id: int) -> None:
     work_of(run.stage).next_run(run)
 
 
+def unconcluded_runs() -> list[int]:
+    """Runs whose last shard has ended but whose own end was lost: a process died, or the storage failed."""
+    live = Run.objects.filter(status__in=[*LIVE], shards__isnull=False)
+    under_way = Shard.objects.filter(run=OuterRef("pk"), status__in=[*LIVE_SHARDS])
+    return sorted(set(live.filter(~Exists(under_way)).values_list("pk", flat=True)))
+
+
 def refuse_run(run: Run, why: str) -> None:
     """End a run of shards as failed, whatever of it is under way."""
     if Run.objects.filter(pk=run.pk, status__in=[*LIVE]).update(
@@ -199,6 +216,7 @@ def cancel_run(run: Run, actor: User | None = None) -> bool:
     return bool(stopped)
 
 
+@transaction.atomic
 def retry_run(run: Run, actor: User | None = None) -> bool:
     """Queue a failed or cancelled run again, in the same folder: it goes on where it stopped.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import uuid4
 
@@ -91,6 +92,12 @@ def next_shards(most: int) -> list[int]:
         return [key for (key,) in cursor.fetchall()]
 
 
+def runs_of(keys: Sequence[int]) -> list[tuple[int, Run]]:
+    """Shards, in the order given, each with its run."""
+    found = Shard.objects.select_related("run").in_bulk(keys)
+    return [(key, found[key].run) for key in keys if key in found]
+
+
 def give_ticket(key: int) -> Shard | None:
     """Make a queued shard ready to be sent; None where somebody else did."""
     ticket = uuid4()
@@ -159,11 +166,13 @@ def fail(report: Report) -> bool:
 def requeue_of(worker: str, claim: str) -> list[int]:
     """Queue what an earlier process of this name had begun; the runs that may have come to their end."""
     left = Shard.objects.filter(worker=worker, status__in=_UNDER_WAY).exclude(claim=claim)
-    return _queue_lost(left, f"its worker {worker} ended without a word")
+    found = list(left.values_list("pk", "run_id"))
+    _queue_again(left.filter(pk__in=[key for key, _ in found]), f"its worker {worker} ended without a word")
+    return sorted({run for _, run in found})
 
 
-def requeue_lost(messages: int) -> list[int]:
-    """Queue what lost its worker or its message; the runs that may have come to their end by that.
+def requeue_lost(messages: int) -> None:
+    """Queue what lost its worker or its message.
 
     Args:
         messages: shards that wait with the broker. Where these are as many as were sent, none is lost.
@@ -172,13 +181,7 @@ def requeue_lost(messages: int) -> list[int]:
     if messages < sent.count():
         sent.filter(sent_at__lt=Now() - UNCLAIMED_AFTER).update(status=ShardStatus.QUEUED, ticket=None)
     lost = Shard.objects.filter(status__in=_UNDER_WAY, heartbeat_at__lt=Now() - LOST_AFTER)
-    return _queue_lost(lost, "its worker was lost, most often because the machine or its network ended")
-
-
-def _queue_lost(lost: QuerySet[Shard], error: str) -> list[int]:
-    found = list(lost.values_list("pk", "run_id"))
-    _queue_again(lost.filter(pk__in=[key for key, _ in found]), error)
-    return sorted({run for _, run in found})
+    _queue_again(lost, "its worker was lost, most often because the machine or its network ended")
 
 
 def _queue_again(rows: QuerySet[Shard], error: str, *, is_attempt: bool = True) -> bool:

@@ -42,6 +42,8 @@ logger = logging.getLogger(__name__)
 POLL_S = 0.5
 #: How long a cancelled command may take to end by itself.
 TERMINATE_S = 20
+#: How long a report waits at most before it is tried again with a storage that fails.
+MAX_REPORT_PAUSE_S = 30
 #: Reports that may be unread while workers are looked for that say nothing.
 UNREAD_REPORTS = 100
 
@@ -193,13 +195,19 @@ def requeue_lost_runs() -> None:
 
 @shared_task
 def send_shards() -> None:
-    """Send as many shards as GPU workers will soon take."""
+    """Send as many shards as GPU workers will soon take; while the storage fails, they wait."""
     room = shards.room_with_the_broker()
-    for message in hand_out(shards.next_shards(room) if room > 0 else []):
-        current_app.send_task(SHARD_TASK, [seal(settings.FLEET_KEY, message)], queue=SHARD_QUEUE)
+    try:
+        for message in hand_out(shards.next_shards(room) if room > 0 else []):
+            current_app.send_task(SHARD_TASK, [seal(settings.FLEET_KEY, message)], queue=SHARD_QUEUE)
+    except StorageError as error:
+        logger.warning("shards wait, because their request cannot be read: %s", error)
 
 
-@shared_task
+# Nobody says it twice, so a report is kept for as long as the storage fails. Others pass it meanwhile.
+@shared_task(
+    autoretry_for=(StorageError,), max_retries=None, retry_backoff=2, retry_backoff_max=MAX_REPORT_PAUSE_S
+)
 def take_report(sealed: str) -> None:
     """Store what a worker says, and have it stop where the shard is not its own any more."""
     try:
@@ -216,11 +224,16 @@ def take_report(sealed: str) -> None:
 
 @shared_task
 def requeue_lost_shards() -> None:
-    """Find what lost its worker or its message, once all is read that workers have said."""
-    if messages_in(REPORT_QUEUE) <= UNREAD_REPORTS:
-        for run_id in shards.requeue_lost(messages_in(SHARD_QUEUE)):
+    """Find what lost its worker, its message or its end, once all is read that workers have said."""
+    if messages_in(REPORT_QUEUE) > UNREAD_REPORTS:
+        return
+    shards.requeue_lost(messages_in(SHARD_QUEUE))
+    for run_id in runs.unconcluded_runs():
+        try:
             runs.conclude_run(run_id)
-        send_shards()
+        except StorageError as error:
+            logger.warning("run %s does not end yet: %s", run_id, error)
+    send_shards()
 
 
 def messages_in(queue: str) -> int:

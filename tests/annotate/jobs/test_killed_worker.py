@@ -52,7 +52,7 @@ def test_a_killed_worker_costs_nothing(tmp_path: Path):
     assert 0 < len(before) < 6
 
     Shard.objects.update(heartbeat_at="2000-01-01T00:00:00Z")
-    assert shards.requeue_lost(messages=0) == [run.pk]
+    shards.requeue_lost(messages=0)
     work_here(run)
 
     run.refresh_from_db()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from django.conf import settings
 from django.db.models.functions import Now
 
-from annotate.fleet.messages import Kind
-from annotate.jobs import runs, shards
+from annotate.fleet.messages import Kind, Report, seal
+from annotate.jobs import runs, shards, tasks
 from annotate.models import IdentityGroup, Run, RunStatus, Shard, ShardStatus, Slot, VideoSample
+from annotate.rounds import sampling
 from annotate.rounds.rounds import plan_pairs, set_round_state
 from annotate.rounds.sampling import queue_sampling, seconds_per_video
+from annotate.storage.interface import StorageError
 from tests.factories import make_instance, make_round
 from tests.fleet import FleetWorker, messages
 
@@ -241,6 +244,53 @@ def test_a_lost_message_is_sent_again_and_one_that_waits_is_not():
     again = messages()[0]
     assert again.ticket != message.ticket
     assert not FleetWorker(message).say(Kind.BEGUN) and FleetWorker(again).say(Kind.BEGUN)
+
+
+def fail_once(monkeypatch, owner: object, name: str) -> None:
+    """As a storage that is away for a moment."""
+    does = getattr(owner, name)
+
+    def fails(*arguments: object) -> None:
+        monkeypatch.setattr(owner, name, does)
+        raise StorageError("s3://bucket: the server cannot be reached")
+
+    monkeypatch.setattr(owner, name, fails)
+
+
+def test_a_shard_is_not_sent_while_its_request_cannot_be_read(monkeypatch):
+    sampling_run()
+    fail_once(monkeypatch, runs, "read_request")
+    with pytest.raises(StorageError):
+        messages()
+    assert Shard.objects.get().status == ShardStatus.QUEUED and len(messages()) == 1
+
+
+def test_a_report_outlives_a_storage_that_fails(monkeypatch):
+    run = sampling_run(1)
+    worker = FleetWorker(messages()[0])
+    for sample_id in worker.ids:
+        worker.bring_up(sample_id)
+        made = Report(kind=Kind.MADE, sample_id=sample_id, seconds=2.0, **worker.header)
+        fail_once(monkeypatch, sampling, "_facts_of")
+        tasks.take_report.apply([seal(settings.FLEET_KEY, made)])
+    assert VideoSample.objects.exclude(path="").count() == 2 and Slot.objects.exists()
+    assert worker.shard.made == 2 and status(run) == RunStatus.RUNNING
+
+
+def test_a_run_whose_result_could_not_be_stored_ends_later(monkeypatch):
+    run = sampling_run(1)
+    worker = FleetWorker(messages()[0])
+    for sample_id in worker.ids:
+        worker.make(sample_id)
+    fail_once(monkeypatch, runs, "store_result")
+    with pytest.raises(StorageError):
+        worker.say(Kind.ENDED, made=worker.ids)
+    assert status(run) == RunStatus.RUNNING and worker.shard.status == ShardStatus.DONE
+    worker.say(Kind.ENDED, made=worker.ids)
+    assert status(run) == RunStatus.RUNNING, "its shard has ended already"
+    assert runs.unconcluded_runs() == [run.pk]
+    runs.conclude_run(run.pk)
+    assert status(run) == RunStatus.DONE and runs.unconcluded_runs() == []
 
 
 # -- cancel, pause, retry ---------------------------------------------------------------------------
