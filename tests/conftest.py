@@ -53,7 +53,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """What was imported stays: the collector of garbage, which a trainer calls, need not go through it again."""
+    """What was imported stays: the garbage collector, which a trainer calls, need not go through it again."""
     gc.collect()
     gc.freeze()
 
