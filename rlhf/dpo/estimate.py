@@ -67,6 +67,8 @@ class Estimate:
     runs: tuple[str, ...]  # that it is estimated from
     #: What their steps were multiplied by, since they computed in float32; 1 where they did not.
     slowdown: float = 1.0
+    #: Devices of these runs, where none had as many as the run to come.
+    other_devices: int | None = None
 
 
 def estimate(
@@ -76,8 +78,12 @@ def estimate(
 
         seconds = steps * pairs per step * median(seconds per pair) + median(other seconds per pair) * pairs
 
-    Memory is the largest of runs with as large a batch, since it does not scale in proportion. Where a device
-    emulates bfloat16 and only float32 was run, its measured slowdown multiplies the steps.
+    on each device. Memory, likewise of each, is the largest of runs with as large a batch, since it does not
+    scale in proportion. Where a device emulates bfloat16 and only float32 was run, its measured slowdown
+    multiplies the steps.
+
+    Runs on another number of devices count where none had as many: GPUs take as long each, but processes on
+    one CPU share its cores. What they held says nothing where weights are shared out.
 
     Args:
         config: of the run to come, with what its device would choose.
@@ -93,10 +99,19 @@ def estimate(
         slowdown = device.slowdown or 1.0
     if not alike:
         return None
-    a_pair = slowdown * median(second / pairs_per_step(run.config) for run in alike for second in run.seconds)
+    same = [run for run in alike if run.config.devices == config.devices]
+    alike = same or _of_nearest(config, alike)
+    on_cpu = device is not None and device.name == "cpu"
+    crowding = config.devices / alike[0].config.devices if on_cpu else 1.0
+    a_pair = (
+        crowding
+        * slowdown
+        * median(second / pairs_per_step(run.config) for run in alike for second in run.seconds)
+    )
     other = median(run.other_seconds / run.num_pairs for run in alike)
     step = a_pair * pairs_per_step(config)
-    memory = [run.memory_bytes for run in alike if run.config.batch_size == config.batch_size]
+    told = alike if same or not config.sharded else []
+    memory = [run.memory_bytes for run in told if run.config.batch_size == config.batch_size]
     known = [size for size in memory if size is not None]
     return Estimate(
         seconds=config.steps * step + other * num_pairs,
@@ -104,12 +119,19 @@ def estimate(
         memory_bytes=max(known, default=None),
         runs=tuple(run.name for run in alike),
         slowdown=slowdown,
+        other_devices=None if same else alike[0].config.devices,
     )
 
 
 def pairs_per_step(config: RunConfig) -> int:
     """Pairs that one optimizer step meets on one device."""
     return config.batch_size * config.accumulation
+
+
+def items_per_step(config: RunConfig) -> int:
+    """Items that one optimizer step meets on all devices; those of a pair's two branches meet the same."""
+    shared = 2 if isinstance(config, FlowDPOConfig) and config.branch_parallel else 1
+    return max(1, pairs_per_step(config) * config.devices // shared)
 
 
 def less_memory(config: RunConfig) -> Mapping[str, object]:
@@ -138,6 +160,12 @@ def less_memory(config: RunConfig) -> Mapping[str, object]:
 def with_less_memory(config: Config) -> Config:
     """The settings after `less_memory`."""
     return replace(config, **less_memory(config))  # type: ignore[arg-type]
+
+
+def _of_nearest(config: RunConfig, past: Sequence[PastRun]) -> list[PastRun]:
+    """Runs on the number of devices that is nearest to the one asked for."""
+    nearest = min((run.config.devices for run in past), key=lambda number: abs(number - config.devices))
+    return [run for run in past if run.config.devices == nearest]
 
 
 def _cost(config: RunConfig) -> tuple[object, ...]:

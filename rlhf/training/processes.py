@@ -15,7 +15,7 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
 
-from generator.rundir import RunDir
+from generator.rundir import RunDir, end_with_parent
 
 Job = TypeVar("Job")
 
@@ -26,7 +26,8 @@ def hold(run: RunDir, *, attached: bool) -> Iterator[dict[str, Any]]:
 
     Args:
         run: the folder.
-        attached: end the main process with its parent; the launcher then ends the others.
+        attached: end each process when its standard input closes, which all have from their launcher: who is
+            killed, the launcher or whoever started it, leaves none behind.
 
     Raises:
         RunError: no request, or another run is at work in this folder.
@@ -35,6 +36,8 @@ def hold(run: RunDir, *, attached: bool) -> Iterator[dict[str, Any]]:
         with run.open(attached=attached) as request:
             yield request
     else:
+        if attached:
+            end_with_parent()
         yield run.read_request()
     _part()
 
