@@ -91,26 +91,17 @@ def estimate(
         past: runs of the same model at the same size of videos.
         device: that it will run on; None where no run has said anything of it.
     """
-    known_runs = [run for run in past if run.seconds and run.num_pairs]
-    alike, slowdown = [run for run in known_runs if _cost(run.config) == _cost(config)], 1.0
+    alike, slowdown = _alike(config, past), 1.0
     if not alike and config.bf16 and device and device.is_slow_in_bf16:
-        plain = replace(config, bf16=False)
-        alike = [run for run in known_runs if _cost(run.config) == _cost(plain)]
-        slowdown = device.slowdown or 1.0
+        alike, slowdown = _alike(replace(config, bf16=False), past), device.slowdown or 1.0
     if not alike:
         return None
-    same = [run for run in alike if run.config.devices == config.devices]
-    alike = same or _of_nearest(config, alike)
-    on_cpu = device is not None and device.name == "cpu"
-    crowding = config.devices / alike[0].config.devices if on_cpu else 1.0
-    a_pair = (
-        crowding
-        * slowdown
-        * median(second / pairs_per_step(run.config) for run in alike for second in run.seconds)
-    )
+    theirs = alike[0].config.devices
+    crowding = config.devices / theirs if device and device.name == "cpu" else 1.0
+    a_pair = median(second / pairs_per_step(run.config) for run in alike for second in run.seconds)
     other = median(run.other_seconds / run.num_pairs for run in alike)
-    step = a_pair * pairs_per_step(config)
-    told = alike if same or not config.sharded else []
+    step = crowding * slowdown * a_pair * pairs_per_step(config)
+    told = alike if theirs == config.devices or not config.sharded else []
     memory = [run.memory_bytes for run in told if run.config.batch_size == config.batch_size]
     known = [size for size in memory if size is not None]
     return Estimate(
@@ -119,7 +110,7 @@ def estimate(
         memory_bytes=max(known, default=None),
         runs=tuple(run.name for run in alike),
         slowdown=slowdown,
-        other_devices=None if same else alike[0].config.devices,
+        other_devices=None if theirs == config.devices else theirs,
     )
 
 
@@ -162,10 +153,12 @@ def with_less_memory(config: Config) -> Config:
     return replace(config, **less_memory(config))  # type: ignore[arg-type]
 
 
-def _of_nearest(config: RunConfig, past: Sequence[PastRun]) -> list[PastRun]:
-    """Runs on the number of devices that is nearest to the one asked for."""
-    nearest = min((run.config.devices for run in past), key=lambda number: abs(number - config.devices))
-    return [run for run in past if run.config.devices == nearest]
+def _alike(config: RunConfig, past: Sequence[PastRun]) -> list[PastRun]:
+    """Runs of the same cost on as many devices, or, where there are none, on the number nearest to that."""
+    alike = [run for run in past if run.seconds and run.num_pairs and _cost(run.config) == _cost(config)]
+    numbers = {run.config.devices for run in alike}
+    nearest = min(numbers, key=lambda number: abs(number - config.devices), default=0)
+    return [run for run in alike if run.config.devices == nearest]
 
 
 def _cost(config: RunConfig) -> tuple[object, ...]:

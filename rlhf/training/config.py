@@ -84,8 +84,8 @@ class RunConfig(Stored):
     devices: Count = Field(
         default=1,
         le=MAX_DEVICES,
-        description="so many processes train together, one a device, and each meets batch_size items: 2 learn "
-        "what one does from batches twice as large. The site starts them; at the shell, torchrun does",
+        description="processes that train together, one per device, each with batch_size items: 2 learn what "
+        "one does from batches twice as large. The site starts them; at the shell, torchrun does",
     )
     seed: int = Field(default=0, description="of first weights, the order of items, noise and times")
 

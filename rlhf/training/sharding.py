@@ -31,8 +31,8 @@ def expect_processes(config: RunConfig) -> None:
     """Refuse other processes than the settings ask for, before anything costly begins.
 
     Raises:
-        RunError: there are not as many as `devices`, which the site sets; or `sharded` is on, and this process
-            is alone.
+        RunError: there are not as many as `devices`, where that is set; or `sharded` is on, and this is the
+            only one.
     """
     if config.devices not in (1, processes.number()):
         raise RunError(
