@@ -8,12 +8,14 @@ the processes of `torchrun` or `accelerate launch` meet over gloo.
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 import torch
 from accelerate import PartialState
-from accelerate.utils import gather_object
+from accelerate.utils import broadcast_object_list, gather_object
 
 from generator.rundir import RunDir, end_with_parent
 
@@ -71,6 +73,40 @@ def turns(jobs: Sequence[Job], *, in_step: bool) -> list[tuple[Job, bool]]:
     return mine
 
 
+def share_here() -> slice:
+    """The part that this process does of what each machine does for itself."""
+    here = _here()
+    return slice(here.index(place()), None, len(here))
+
+
+def place() -> int:
+    """Which of the processes this one is, from 0, the main one."""
+    return int(_state().process_index)
+
+
+def machines() -> int:
+    """On how many machines they are."""
+    return len(set(_machine_of_each()))
+
+
+def is_first_here() -> bool:
+    """Whether this process writes what is written once on each machine."""
+    return _here()[0] == place()
+
+
+def _here() -> list[int]:
+    """The processes of this machine."""
+    each = _machine_of_each()
+    return [number for number, machine in enumerate(each) if machine == each[place()]]
+
+
+@functools.cache
+def _machine_of_each() -> list[int]:
+    """The machine of each process: launchers count the processes of each anew."""
+    firsts = [index == 0 for index in all_of_us([_state().local_process_index])]
+    return list(itertools.accumulate(firsts))
+
+
 def wait() -> None:
     """Wait until every process is here."""
     _state().wait_for_everyone()
@@ -84,6 +120,15 @@ def any_of_us(flag: bool) -> bool:
 def all_of_us(items: list[Any]) -> list[Any]:
     """The items of all processes, one after the other; all must ask at the same place."""
     return items if number() == 1 else gather_object(items)
+
+
+def of_main(item: Any) -> Any:
+    """The main process's item; all must ask at the same place."""
+    if number() == 1:
+        return item
+    items = [item]
+    broadcast_object_list(items)
+    return items[0]
 
 
 def most(count: int) -> int:
