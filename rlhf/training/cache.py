@@ -21,7 +21,7 @@ from generator.faults import NotFiniteError
 from generator.files import replacing
 from generator.frozen_set import encode_line
 from generator.rundir import RunError
-from rlhf.training import machines, processes
+from rlhf.training import processes
 from rlhf.training.lora import ADAPTER, lora_layers
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ def fill(
         CacheError: what was computed is not finite.
         RunError: machines that train together have other data, weights or libraries.
     """
-    machines.expect_alike("data, weights or libraries", [path.name for path, _ in jobs])
+    processes.expect_alike("data, weights or libraries", [path.name for path, _ in jobs])
     folder.mkdir(parents=True, exist_ok=True)
     for done, (path, encode) in enumerate(jobs[processes.share_here()], start=1):
         if not _is_usable(path):

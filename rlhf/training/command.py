@@ -13,7 +13,7 @@ from generator.model.precision import Precision
 from generator.records import SamplerSettings
 from generator.rundir import RunDir, RunError
 from generator.sample import load_model
-from rlhf.training import machines
+from rlhf.training import processes
 from rlhf.training.config import SampledConfig
 from rlhf.training.instances import TrainingInstance
 from rlhf.training.lora import add_adapter
@@ -39,7 +39,7 @@ def load(run: RunDir, model: Mapping[str, Any], config: Config) -> tuple[AnyIDPi
         ValueError: the run began in other numbers than are asked for now.
     """
     expect_processes(config)
-    machines.expect_alike("request.json", run.read_request())
+    processes.expect_alike("request.json", run.read_request())
     config, precision = settle(run, config)
     pipeline = load_model(run, model, transformer_device="cpu" if config.sharded else None)
     shift = config.time_shift or float(pipeline.scheduler.config.flow_shift)

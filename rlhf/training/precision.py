@@ -14,7 +14,7 @@ from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selectiv
 from generator.model.kernels import choose_attention, compile_blocks
 from generator.model.precision import PRECISION_FILE, Precision, settle_precision
 from generator.rundir import RunDir
-from rlhf.training import machines, processes
+from rlhf.training import processes
 from rlhf.training.config import RunConfig
 
 Config = TypeVar("Config", bound=RunConfig)
@@ -47,7 +47,7 @@ def settle(run: RunDir, config: Config) -> tuple[Config, Precision]:
     """
     if processes.is_main():
         settle_precision(run.path, config.bf16)
-    machines.hand_out(run.path, [PRECISION_FILE])
+    processes.hand_out(run.path, [PRECISION_FILE])
     precision = settle_precision(run.path, config.bf16)
     if processes.is_main():
         print(f"{run.path.name} {precision}", flush=True)

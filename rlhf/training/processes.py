@@ -3,23 +3,35 @@
 Which of them this one is, and how they meet, is `accelerate.PartialState`; alone, a process is the main one
 and waits for nobody. Creating the state first also makes "cuda" mean this process's own device. Without a GPU
 the processes of `torchrun` or `accelerate launch` meet over gloo.
+
+They may be on several machines, each with a copy of the run's folder and of what its request names. The
+machine of the main process has the run: it alone writes metrics, checkpoints and the result. What the others
+need of that to go on is handed to them, and the clips that they make are brought to it. Machines that share
+one folder find everything there already.
 """
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import functools
+import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object
 
-from generator.rundir import RunDir, end_with_parent
+from generator.files import file_sha256, replacing
+from generator.rundir import RunDir, RunError, end_with_parent
 
 Job = TypeVar("Job")
+
+#: So much of a file is sent to other machines at once.
+CHUNK_BYTES = 1 << 26
 
 
 @contextlib.contextmanager
@@ -134,6 +146,70 @@ def of_main(item: Any) -> Any:
 def most(count: int) -> int:
     """The largest of all processes' counts; all must ask at the same place."""
     return max(all_of_us([count]))
+
+
+def expect_alike(what: str, value: Any) -> None:
+    """All processes must have the same here, and ask at the same place.
+
+    Raises:
+        RunError: this process has something else than the main one.
+    """
+    mine = hashlib.sha256(repr(value).encode()).hexdigest()
+    if of_main(mine) != mine:
+        raise RunError(
+            f"{what}: process {place()} has others than the first one; "
+            "bring the same run folder, data, weights and versions of the software to each machine"
+        )
+
+
+def hand_out(folder: Path, names: Sequence[str]) -> None:
+    """Give every machine these files of the main one's folder, where it lacks them or has others.
+
+    Args:
+        folder: on each machine; made when missing.
+        names: of files in it, as the main process knows them.
+    """
+    if machines() == 1:
+        return
+    known = {name: file_sha256(folder / name) for name in names} if is_main() else {}
+    for name, sha256 in of_main(known).items():
+        place = folder / name
+        lacks = is_first_here() and not (place.is_file() and file_sha256(place) == sha256)
+        if any_of_us(lacks):
+            _receive(place, lacks=lacks)
+    wait()
+
+
+def _receive(place: Path, *, lacks: bool) -> None:
+    """A file of the main process, written where it is lacking; everybody listens."""
+    parts = _parts_of_main(place)
+    if not lacks:
+        collections.deque(parts, maxlen=0)
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(place) as partial, open(partial, "wb") as file:
+        file.writelines(parts)
+
+
+def _parts_of_main(place: Path) -> Iterator[bytes]:
+    with open(place, "rb") if is_main() else contextlib.nullcontext() as source:
+        while part := of_main(source.read(CHUNK_BYTES) if source else b""):
+            yield part
+
+
+def bring_together(folder: Path, pattern: str) -> None:
+    """Give the main machine the small files of this pattern that others have made in their folder."""
+    if machines() == 1:
+        return
+    offers = is_first_here() and not is_main()
+    made = {path.name: path.read_bytes() for path in folder.glob(pattern)} if offers else {}
+    for files in all_of_us([made]):
+        for name, content in files.items() if is_main() else ():
+            if not (folder / name).exists():
+                folder.mkdir(parents=True, exist_ok=True)
+                with replacing(folder / name) as partial:
+                    partial.write_bytes(content)
+    wait()
 
 
 def _part() -> None:

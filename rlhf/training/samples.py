@@ -17,7 +17,7 @@ from generator.model_files import model_folder
 from generator.records import SampleRequest, SamplerSettings, ShownReference
 from generator.rundir import RunDir, RunError
 from generator.sample import make_videos, precision_of
-from rlhf.training import machines, processes
+from rlhf.training import processes
 from rlhf.training.config import SampledConfig
 from rlhf.training.instances import TrainingInstance
 from rlhf.training.moving_average import MovingAverage
@@ -66,7 +66,7 @@ class Samples(TrainerCallback):
             for number, counts in jobs:
                 self._make(number, folder if counts else Path(nowhere), load)
         processes.wait()
-        machines.bring_together(folder, "*.mp4")
+        processes.bring_together(folder, "*.mp4")
 
     def _missing(self, folder: Path) -> list[int]:
         """Places of the instances without a clip, as the main process sees them."""

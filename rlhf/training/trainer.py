@@ -27,7 +27,7 @@ from transformers import (
 )
 
 from generator.rundir import RunDir, RunError
-from rlhf.training import machines, processes
+from rlhf.training import processes
 from rlhf.training.config import RunConfig
 from rlhf.training.draws import Tensors
 from rlhf.training.learner import Learner
@@ -301,5 +301,5 @@ def _checkpoint_of_all(folder: Path) -> Path | None:
     if not name:
         return None
     checkpoint = folder / name
-    machines.hand_out(checkpoint, sorted(path.name for path in checkpoint.glob("*")))
+    processes.hand_out(checkpoint, sorted(path.name for path in checkpoint.glob("*")))
     return checkpoint

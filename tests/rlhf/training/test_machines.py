@@ -12,7 +12,7 @@ pytest.importorskip("trl")
 from generator.adapter_files import ADAPTER_FILE  # noqa: E402
 from generator.rundir import RunDir, RunError  # noqa: E402
 from rlhf.dpo.run import main  # noqa: E402
-from rlhf.training import machines, processes  # noqa: E402
+from rlhf.training import processes  # noqa: E402
 from tests.rlhf.forked import together  # noqa: E402
 
 CONFIG = {
@@ -84,18 +84,18 @@ def test_two_machines_train_what_one_does_and_the_first_has_it(make_machine):
 
 def test_files_of_the_first_machine_reach_the_others_in_parts(tmp_path):
     def work(rank):
-        machines.CHUNK_BYTES = 7
+        processes.CHUNK_BYTES = 7
         folder = tmp_path / str(rank)
         folder.mkdir()
         if rank == 0:
             (folder / "large").write_bytes(bytes(range(100)))
         (folder / "same").write_bytes(b"same")
         (folder / "other").write_bytes(b"%d" % rank)
-        machines.hand_out(folder, ["large", "same", "other"])
+        processes.hand_out(folder, ["large", "same", "other"])
         facts = [processes.machines(), processes.is_first_here(), processes.share_here().start]
         (folder / "facts.json").write_text(json.dumps(facts))
         with pytest.raises(RunError, match="data: process 1 has others") if rank else open(os.devnull):
-            machines.expect_alike("data", rank)
+            processes.expect_alike("data", rank)
 
     together(2, work, machines=2)
     for rank in ("0", "1"):
