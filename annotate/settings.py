@@ -274,6 +274,13 @@ MODEL_PATH = env.text(
     "First base model: a folder in the Diffusers layout, or a hub id that the workers have: org/name.",
     shown="the shipped tiny model",
 )
+CPU_DEVICES = env.integer(
+    "CPU_DEVICES",
+    1,
+    "Devices that a CPU without a GPU counts as: processes over which a training may be spread there.",
+    low=1,
+    high=64,
+)
 APPROVE_ROUNDS = env.flag(
     "APPROVE_ROUNDS", "Whether a training (SFT, DPO) starts only after a second lead approves it."
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -40,6 +41,22 @@ def chosen_devices(choice: str) -> list[Device]:
             f"--devices {choice!r}: this machine has no GPU {', '.join(unknown)}; it has {known}; use all"
         )
     return [found[int(number)] for number in dict.fromkeys(numbers)]
+
+
+def of_whole_runs(environment: Mapping[str, str], cpu_devices: int) -> tuple[int, str]:
+    """Over how many devices of this machine a whole run may be spread, and what they are.
+
+    Args:
+        environment: of the command, which may see some GPUs only.
+        cpu_devices: as how many the CPU counts where there is no GPU.
+    """
+    found = _gpus()
+    if visible := environment.get("CUDA_VISIBLE_DEVICES"):
+        seen = [part.strip() for part in visible.split(",") if part.strip() not in ("", "-1")]
+        found = {number: device for number, device in found.items() if number < len(seen)}
+    if not found or visible == "":
+        return cpu_devices, "CPU"
+    return len(found), found[0].description
 
 
 def _gpus() -> dict[int, Device]:

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 RECORDS = ("request.json", "plans.json", "missing.json", "result.json")
 #: What is of one machine alone, or made anew where it is missing: the first part of a name.
 NOT_STORED = ("lock", "cache")
-CHECKPOINTS, METRICS, RESULT = "checkpoints", "metrics.jsonl", "result.json"
+CHECKPOINTS, COMPLETE, METRICS, RESULT = "checkpoints", "complete", "metrics.jsonl", "result.json"
 #: How often what is new is brought up; checkpoints are large, and replaced soon.
 STORE_S, STORE_CHECKPOINTS_S = 5.0, 300.0
 #: How long the last files of a run are tried to be stored, and how often its claim is renewed meanwhile.
@@ -110,7 +110,7 @@ class StagedFolder(WorkFolder):
         os.utime(self.root)  # A workspace that nobody touches counts as left behind.
         # Before anything is listed: what these lines announce is among it.
         metrics, files = self._metrics_here(), self._files()
-        for name in sorted(files.keys() - {RESULT}):
+        for name in sorted(files.keys() - {RESULT}, key=_order):
             if with_checkpoints or not _is_checkpoint(name):
                 self._put(name, files[name])
         if metrics != self._metrics:
@@ -150,6 +150,11 @@ class StagedFolder(WorkFolder):
             return (self.path / METRICS).read_bytes()
         except FileNotFoundError:
             return b""
+
+
+def _order(name: str) -> tuple[bool, str]:
+    """Files by name; what says that a checkpoint is complete comes after all of it."""
+    return name.endswith(f"/{COMPLETE}"), name
 
 
 def _is_checkpoint(name: str) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import subprocess
-import sys
 import time
 from typing import Any
 from uuid import UUID, uuid4
@@ -27,8 +26,9 @@ from annotate.fleet.messages import (
     seal,
     unseal,
 )
+from annotate.fleet.run_command import run_command
 from annotate.fleet.turns import Turns
-from annotate.jobs import reports, run_logs, runs, shards
+from annotate.jobs import reports, run_logs, run_workers, runs, shards
 from annotate.jobs.dispatch import hand_out
 from annotate.jobs.run_folders import WorkFolder, work_folder
 from annotate.jobs.sending import send
@@ -51,6 +51,9 @@ UNREAD_REPORTS = 100
 @shared_task
 def execute_run(run_id: int) -> None:
     """Run one stage's command in its folder; a second delivery of the same id does nothing."""
+    if why := run_workers.too_few_devices(run_id):
+        logger.error("%s", why)
+        return
     worker = uuid4()
     run = runs.claim_run(run_id, worker)
     if run is None:
@@ -96,7 +99,7 @@ def _execute(run: Run, worker: UUID, command: str, folder: WorkFolder) -> None:
     with open(folder.path / run_logs.LOG, "ab") as log:
         # The command ends by itself when this pipe closes, so it never outlives a killed worker.
         child = subprocess.Popen(
-            [sys.executable, "-m", command, str(folder.path), "--attached"],
+            run_command(command, folder.path, run.devices),
             cwd=settings.BASE_DIR,
             env=settings.RUN_ENVIRONMENT,
             stdin=subprocess.PIPE,
@@ -173,13 +176,12 @@ def send_run(run: Run | None) -> None:
     if work_of(run.stage).sharding:
         send(send_shards)
     else:
-        send(execute_run, run.pk)
+        send(execute_run, run.pk, queue="" if run.devices == 1 else run_workers.queue_for(run.devices))
 
 
 def has_worker(run: Run) -> bool:
     """Whether somebody takes such runs from their queue; one that is too busy to answer counts as nobody."""
-    is_sharded = work_of(run.stage).sharding is not None
-    queue = SHARD_QUEUE if is_sharded else settings.CELERY_TASK_ROUTES[execute_run.name]["queue"]
+    queue = SHARD_QUEUE if work_of(run.stage).sharding else run_workers.queue_for(run.devices)
     try:
         queues_of_workers = current_app.control.inspect(timeout=2.0).active_queues() or {}
     except OperationalError:

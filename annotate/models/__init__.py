@@ -37,6 +37,7 @@ from annotate.models.round import (
     VideoPair,
     VideoSample,
 )
+from annotate.models.run_worker import RunWorker
 from annotate.models.shard import LIVE_SHARDS, Shard, ShardStatus
 from annotate.models.statistics import Adjudication, VoteFit
 from annotate.models.study import (

@@ -149,6 +149,8 @@ class Run(models.Model):
     # Starts since somebody queued it; those that a worker broke off in good order are not counted.
     attempts = models.PositiveSmallIntegerField(default=0, db_default=0)
     ended_at = models.DateTimeField(null=True, blank=True)
+    # Of one worker, over which a training is spread.
+    devices = models.PositiveSmallIntegerField(default=1, db_default=1)
 
     class Meta:
         ordering = ["id"]
@@ -177,6 +179,7 @@ class Run(models.Model):
             ),
             check(~Q(status=RunStatus.FAILED, error=""), "failed_has_error"),
             check(Q(attempts__lte=MAX_ATTEMPTS), "attempts_end"),
+            check(Q(devices__gte=1), "run_has_a_device"),
             # Two people stand behind a run that needs approval, and it starts after the second's word.
             check(Q(needs_approval=False) | Q(launched_by__isnull=False), "approval_needs_a_launcher"),
             check(~Q(approved_by=F("launched_by")), "approved_by_another"),

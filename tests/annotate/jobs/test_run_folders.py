@@ -173,6 +173,18 @@ def test_a_line_is_told_once_its_file_is_stored(bucket, tmp_path, monkeypatch):
     assert sent[3:] == [f"{KEY}/samples/2.mp4", f"{KEY}/metrics.jsonl"]
 
 
+def test_a_checkpoint_counts_as_complete_once_all_of_it_is_stored(bucket, tmp_path, monkeypatch):
+    """Whoever goes on from a part of one, such as weights without their optimizer, learns something else."""
+    folder = staged(bucket, tmp_path / "work")
+    sent, put = [], bucket.put
+    monkeypatch.setattr(bucket, "put", lambda key, *rest: (sent.append(Path(key).name), put(key, *rest))[1])
+    names = ["average.safetensors", "complete", "optimizer.pt", "rng_state_0.pth", "rng_state_1.pth"]
+    for name in names:
+        write(folder, f"checkpoints/checkpoint-4/{name}")
+    folder.store(at_end=True)
+    assert sorted(sent) == names and sent[-1] == "complete"
+
+
 def test_another_machine_goes_on_with_what_is_stored(bucket, tmp_path, monkeypatch):
     monkeypatch.setattr(run_folders, "STORE_S", 0)
     folder = staged(bucket, tmp_path / "work")
