@@ -32,7 +32,7 @@ def worker(options: argparse.Namespace) -> int:
             say("site", "the workers are running (Ctrl-C stops them)")
             site.keep_running()
     except AlreadyRunning:
-        argv = programs.worker(f"extra-{os.getpid()}", "default,fleet,runs", 1).argv
+        argv = programs.worker(f"extra-{os.getpid()}", "default,fleet", 1).argv
         os.execv(argv[0], argv)
     return 0
 

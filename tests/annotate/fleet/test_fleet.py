@@ -172,15 +172,16 @@ def test_forged_messages_are_refused_in_a_line_by_both_sides(site):
 def test_one_command_keeps_a_process_for_each_device_and_ends_them_all(site):
     program = site.start("fleet", [sys.executable, "-m", "annotate.fleet"])
 
-    def devices() -> list[psutil.Process]:
+    def serving(what: str) -> list[psutil.Process]:
         living = [child for child in program.children() if child.status() != psutil.STATUS_ZOMBIE]
-        return [child for child in living if "--serve" in child.cmdline()]
+        return [child for child in living if child.cmdline()[-2:] == ["--serve", what]]
 
-    wait_until(lambda: bool(devices()), "a process of the device")
-    (first,) = devices()
+    wait_until(lambda: bool(serving("cpu") and serving("runs")), "one for the device, and one for whole runs")
+    (first,) = serving("cpu")
     first.kill()
-    wait_until(lambda: bool(devices()) and devices()[0] != first, "another one in its place")
-    wait_until(lambda: "gpu-cpu@" in str(listening(site)), "its control queue")
+    wait_until(lambda: bool(serving("cpu")) and serving("cpu")[0] != first, "another one in its place")
+    for name in ("gpu-cpu@", "runs@"):
+        wait_until(lambda name=name: name in str(listening(site)), f"the control queue of {name}")
     family = [program, *program.children(recursive=True)]
     program.send_signal(signal.SIGTERM)
     assert psutil.wait_procs(family, PATIENCE_S)[1] == []

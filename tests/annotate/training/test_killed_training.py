@@ -17,7 +17,6 @@ from pathlib import Path
 import psutil
 import pytest
 from django.conf import settings
-from django.db import connection
 from django.utils import timezone
 from kombu import Connection
 from kombu.exceptions import OperationalError
@@ -25,7 +24,7 @@ from kombu.exceptions import OperationalError
 from annotate.exports.freezing import export_round
 from annotate.jobs import runs
 from annotate.jobs.run_logs import LOG
-from annotate.jobs.tasks import execute_run
+from annotate.jobs.tasks import send_whole_run
 from annotate.models import ModelVersion, Round, Run, RunStatus, User
 from annotate.supervisor.programs import worker
 from annotate.supervisor.redis import Redis
@@ -33,6 +32,7 @@ from annotate.training.dpo import queue_dpo
 from generator.rundir import RunDir, RunError
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import browser_of
+from tests.annotate.workers import database_url
 from tests.factories import make_model, make_pair, make_round, make_user
 from tests.votes import vote
 
@@ -68,7 +68,7 @@ def round(tmp_path: Path) -> Round:
 
 
 class Site:
-    """Redis and a GPU worker, each a process of its own, on this test's database and folders."""
+    """Redis, the site's worker and a GPU worker, each a process of its own, on this test's folders."""
 
     def __init__(self, folder: Path) -> None:
         self.redis = Redis(folder / "redis")
@@ -82,12 +82,15 @@ class Site:
         wait_until(self.redis.is_ready, "Redis")
         return process
 
+    def start_site_worker(self) -> psutil.Process:
+        return self._start(worker("worker", "default,fleet", 1).argv, DATABASE_URL=database_url())
+
     def start_worker(self) -> psutil.Process:
-        return self._start(worker("run-worker", "runs", 1).argv)
+        return self._start([sys.executable, "-m", "annotate.fleet", "--serve", "runs"])
 
     def send(self, run: Run) -> None:
         with Connection(self.broker) as broker:
-            execute_run.apply_async((run.pk,), connection=broker)  # type: ignore[attr-defined]
+            send_whole_run.apply_async((run.pk,), connection=broker)  # type: ignore[attr-defined]
 
     def training(self) -> psutil.Process:
         """The command that trains, wherever it hangs in the tree of processes."""
@@ -97,16 +100,14 @@ class Site:
         running = [process for process in self.started if process.is_running()]
         return [*running, *(child for process in running for child in process.children(recursive=True))]
 
-    def _start(self, argv: list[str]) -> psutil.Process:
-        database = connection.settings_dict
-        address = f"postgresql://{database['USER']}@localhost/{database['NAME']}?host={database['HOST']}"
+    def _start(self, argv: list[str], **values: str) -> psutil.Process:
         environment = os.environ | {
             "DJANGO_SETTINGS_MODULE": "annotate.settings",
-            "DATABASE_URL": address,
             "CELERY_BROKER_URL": self.broker,
             "SECRET_KEY": "only for tests, where nothing is signed",
             "STORAGE_URL": settings.STORAGE_ROOT.as_uri(),
             "VAR_DIR": str(settings.VAR_DIR),
+            **values,
         }
         with open(self.folder / "log.txt", "ab") as log:
             process = subprocess.Popen(argv, cwd=settings.BASE_DIR, env=environment, stdout=log, stderr=log)
@@ -156,6 +157,7 @@ def test_it_survives_whatever_is_killed(round: Round, site: Site) -> None:
     run = queue_dpo(round, export_round(round), lead)
     folder = runs.run_dir(run)
     redis = site.start_redis()
+    site.start_site_worker()
     first = site.start_worker()
 
     # The training itself: the run failed, and says by what.
@@ -200,8 +202,8 @@ def test_it_survives_whatever_is_killed(round: Round, site: Site) -> None:
     with pytest.raises(OperationalError):
         site.send(run)
     assert status(run) == RunStatus.RUNNING
-    wait_until(lambda: status(run) == RunStatus.DONE, "the end of the training")
     site.start_redis()
+    wait_until(lambda: status(run) == RunStatus.DONE, "the end of the training")
 
     version = ModelVersion.objects.get(kind="dpo")
     assert version.weights_sha256 == train_undisturbed(folder)

@@ -81,7 +81,7 @@ def test_a_failure_gives_reason_log_and_the_way_on(lea, run, monkeypatch):
     assert page.count("error: the loss is nan; lower learning_rate") == 2 and "two" in page
     assert "Go on from the last checkpoint" in page and "every 2s" not in page
     sent: list[int] = []
-    monkeypatch.setattr("annotate.jobs.tasks.execute_run.delay_on_commit", sent.append)
+    monkeypatch.setattr("annotate.jobs.tasks.send_whole_run.delay_on_commit", sent.append)
     answer = browser_of(lea).post(f"/runs/{run.pk}/retry/", {"from": "run"})
     assert answer.headers["Location"] == f"/runs/{run.pk}/" and sent == [run.pk]
 
@@ -167,7 +167,7 @@ def test_without_a_broker_a_run_is_queued_all_the_same(lea, run, monkeypatch):
     def nobody(run_id: int) -> None:
         raise OperationalError("Error 2 connecting to unix socket")
 
-    monkeypatch.setattr("annotate.jobs.tasks.execute_run.delay_on_commit", nobody)
+    monkeypatch.setattr("annotate.jobs.tasks.send_whole_run.delay_on_commit", nobody)
     fail(run, "killed")
     answer = browser_of(lea).post(f"/runs/{run.pk}/retry/", {"from": "run"}, follow=True)
     assert answer.status_code == 200 and "a GPU worker takes it next" in answer.content.decode()
