@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 import subprocess
@@ -56,7 +57,8 @@ def why_it_ended(run: Path, returncode: int) -> str:
         name = signal.Signals(-returncode).name
         hint = ", most often because memory ran out" if name == "SIGKILL" else ""
         return f"the command was ended by {name}{hint}"
-    with open(run / LOG, "rb") as log:
+    last: list[str] = []
+    with contextlib.suppress(FileNotFoundError), open(run / LOG, "rb") as log:
         log.seek(max(0, log.seek(0, 2) - TAIL_BYTES))
         last = last_lines(log.read(), 1)
     return last[0] if last else f"the command ended with {returncode}"
