@@ -6,6 +6,7 @@ import contextlib
 import logging
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,6 +98,7 @@ class _Run(Attempt):
     def _have_devices(self) -> bool:
         """Wait until samplers have made way; False where the worker is stopped meanwhile."""
         while not self.worker.turns.take_alone():
+            self.keep_alive()
             if self.worker.is_stopped.wait(POLL_S):
                 return False
         return not self.worker.is_stopped.is_set()
@@ -133,17 +135,19 @@ class _Run(Attempt):
             if folder.num_lines != self.num_lines:
                 self.num_lines = folder.num_lines
                 self.say(Kind.ALIVE, lines=self.num_lines)
+            self.keep_alive()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(POLL_S)
 
     @contextlib.contextmanager
     def _staying_alive(self) -> Iterator[None]:
-        """Say it from a thread of its own: a large checkpoint may take minutes to be stored."""
+        """Say it from another thread where this one cannot: a large checkpoint may take minutes to be stored."""
         is_over = Event()
 
         def keep_on() -> None:
             while not is_over.wait(ALIVE_EVERY_S):
-                self.say(Kind.ALIVE, lines=self.num_lines)
+                if time.monotonic() - self.said > 2 * ALIVE_EVERY_S:
+                    self.say(Kind.ALIVE)
 
         thread = threading.Thread(target=keep_on, daemon=True)
         thread.start()

@@ -66,7 +66,7 @@ def _take_of_run(report: Report) -> bool:
     worker = UUID(report.claim)
     status = runs.renew_run(run, worker)
     may_begin = run.worker is None or report.kind in (Kind.BEGUN, Kind.ENDED)
-    if status is None and may_begin and runs.claim_run(run.pk, worker):
+    if status is None and may_begin and runs.claim_run(run.pk, worker, f"{report.worker}, {report.device}"):
         if why := dispatch.refusal_of_run(run):
             runs.end_run(run, worker, RunStatus.FAILED, why)
             return False

@@ -94,11 +94,11 @@ def _free_ordinal(ordinal: int, prefix: str) -> int:
     return ordinal
 
 
-def claim_run(run_id: int, worker: UUID) -> Run | None:
+def claim_run(run_id: int, worker: UUID, machine: str = "") -> Run | None:
     """Take a queued run for this worker, or None when somebody else has it or it has ended or is paused."""
     if is_paused(run_id):
         return None
-    taken = QUEUE.claim(run_id, worker, started_at=Now(), error="")
+    taken = QUEUE.claim(run_id, worker, started_at=Now(), error="", machine=machine[:255])
     return Run.objects.select_related("round__policy", "policy").get(pk=run_id) if taken else None
 
 
