@@ -27,6 +27,11 @@ from generator.files import replacing
 HELD_FOR_S = 360.0
 
 
+#: In a folder of its own in the run's, such as a checkpoint's: written last, so that without it nobody uses the
+#: folder.
+COMPLETE = "complete"
+
+
 class RunError(Exception):
     """A run cannot go on; the message is one line that names the value and the remedy."""
 

@@ -18,7 +18,7 @@ from typing import Any
 from annotate.storage.folder import FolderStorage
 from annotate.storage.interface import Storage, is_partial
 from annotate.storage.staging import stage_down
-from generator.rundir import RunDir
+from generator.rundir import COMPLETE, RunDir
 from rlhf.training.instances import INSTANCES_FILE
 
 logger = logging.getLogger(__name__)
@@ -119,16 +119,17 @@ class StagedFolder(WorkFolder):
         os.utime(self.root)  # A workspace that nobody touches counts as left behind.
         # Before anything is listed: what these lines announce is among it.
         metrics, files = _metrics_in(self.path), self._files()
-        for name in sorted(files.keys() - {RESULT}):
+        # A checkpoint may be taken up once its last file is here, and not while it is removed.
+        for name in sorted(sorted(files.keys() - {RESULT}), key=_is_mark):
             if with_checkpoints or not _is_checkpoint(name):
                 self._put(name, files[name])
         if metrics != self._metrics:
             self.storage.put(f"{self.key}/{METRICS}", metrics)
             self._metrics = metrics
         if with_checkpoints:
-            gone = self._stored.keys() - files.keys()
+            gone = sorted(self._stored.keys() - files.keys(), key=_is_mark, reverse=True)
             self.storage.remove(f"{self.key}/{name}" for name in gone)
-            self._stored = {name: facts for name, facts in self._stored.items() if name not in gone}
+            self._stored = {name: facts for name, facts in self._stored.items() if name in files}
             self._store_checkpoints_at = time.monotonic() + STORE_CHECKPOINTS_S
         if RESULT in files:
             self._put(RESULT, files[RESULT])
@@ -160,6 +161,10 @@ def _metrics_in(folder: Path) -> bytes:
         return (folder / METRICS).read_bytes()
     except FileNotFoundError:
         return b""
+
+
+def _is_mark(name: str) -> bool:
+    return name.endswith(f"/{COMPLETE}")
 
 
 def _is_checkpoint(name: str) -> bool:

@@ -141,7 +141,7 @@ class _Run(Attempt):
 
     @contextlib.contextmanager
     def _staying_alive(self) -> Iterator[None]:
-        """Say it from another thread where this one cannot: a large checkpoint may take minutes to be stored."""
+        """Say it from another thread where this one cannot: a large checkpoint takes minutes to be stored."""
         is_over = Event()
 
         def keep_on() -> None:

@@ -177,6 +177,16 @@ def test_a_line_is_told_once_its_file_is_stored(bucket, tmp_path, monkeypatch):
     assert sent[3:] == [f"{KEY}/samples/2.mp4", f"{KEY}/metrics.jsonl"]
 
 
+def test_a_checkpoint_is_complete_when_its_last_file_is_stored(bucket, tmp_path, monkeypatch):
+    folder = staged(bucket, tmp_path / "work")
+    sent, put = [], bucket.put
+    monkeypatch.setattr(bucket, "put", lambda key, *rest: (sent.append(key), put(key, *rest))[1])
+    for name in ("complete", "optimizer.pt", "trained.safetensors"):
+        write(folder, f"checkpoints/checkpoint-8/{name}")
+    folder.store()
+    assert len(sent) == 3 and sent[-1].endswith("/checkpoint-8/complete")
+
+
 def test_another_machine_goes_on_with_what_is_stored(bucket, tmp_path, monkeypatch):
     monkeypatch.setattr(run_folders, "STORE_S", 0)
     folder = staged(bucket, tmp_path / "work")
