@@ -55,7 +55,7 @@ class RunWorker:
     is_stopped: Event = field(default_factory=Event)
 
     def work(self, message: RunMessage) -> Fault | None:
-        """Do a run; what kept the worker from it, or None where it has ended, or is not this worker's."""
+        """Do a run; what kept this worker from it, or None where it has ended, or is not this worker's."""
         self.is_stopped.clear()
         self.claim = str(uuid4())
         run = _Run(self, message)
@@ -68,7 +68,7 @@ class RunWorker:
         if fault is not None:
             logger.warning("%s: %s", message.folder, fault.line)
             run.say(Kind.BACK if fault.is_the_workers else Kind.FAILED, error=fault.line, lines=run.num_lines)
-        return fault
+        return fault if fault and fault.is_the_workers else None
 
 
 class _Run(Attempt):
