@@ -22,7 +22,7 @@ from annotate.supervisor.redis import Redis
 from tests.annotate.workers import database_url
 
 KEY = "the key of the fleet of these tests"
-PATIENCE_S = 180
+PATIENCE_S = 600
 #: What a process is left of the environment: where programs are, and by how many threads hashes are equal.
 KEPT = ("PATH", "HOME", "OMP_", "MKL_", "ATEN_")
 
