@@ -45,7 +45,7 @@ from tests.votes import judge
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
-CONFIG = {"steps": 40, "batch_size": 1, "save_every": 2, "rank": 2, "held_out": 0.4, "evaluate_every": 10}
+CONFIG = {"steps": 100, "batch_size": 1, "save_every": 2, "rank": 2, "held_out": 0.4, "evaluate_every": 10}
 #: Stores checkpoints at once, since this training does not take minutes.
 WORKER = """
 from annotate.fleet import run_folders
@@ -95,13 +95,20 @@ def send(site: LiveSite, run: Run) -> None:
     site.send("annotate.jobs.tasks.send_whole_run", "default", run.pk)
 
 
-def process_of(site: LiveSite, command: str) -> psutil.Process:
-    """The command that works, wherever it hangs in the tree of processes."""
-    return next(process for process in site.family() if command in process.cmdline())
-
-
 def lines(run: Run) -> int:
     return run.metrics.count()
+
+
+def training_of(site: LiveSite, run: Run) -> psutil.Process:
+    """The command, wherever it hangs in the tree of processes, once more of its steps are known."""
+    before, found = lines(run), list[psutil.Process]()
+
+    def goes_on() -> bool:
+        found[:] = [process for process in site.family() if "rlhf.dpo" in process.cmdline()]
+        return bool(found) and lines(run) >= before + 3
+
+    wait_until(goes_on, "three more steps")
+    return found[0]
 
 
 def status(run: Run) -> str:
@@ -152,8 +159,7 @@ def test_the_loop_runs_without_the_database_and_survives_whatever_is_killed(
 
     # The training itself: the run failed, and says by what.
     send(site, run)
-    wait_until(lambda: lines(run) >= 5, "five steps")
-    process_of(site, "rlhf.dpo").kill()
+    training_of(site, run).kill()
     wait_until(lambda: status(run) == RunStatus.FAILED, "the end of the run")
     page = page_of(run, lead)
     assert "ended by SIGKILL, most often because memory ran out" in page
@@ -162,8 +168,7 @@ def test_the_loop_runs_without_the_database_and_survives_whatever_is_killed(
     # The disk is full while it trains: no file may grow any more.
     assert runs.retry_run(run)
     send(site, run)
-    wait_until(lambda: lines(run) >= 10, "ten steps")
-    training = process_of(site, "rlhf.dpo")
+    training = training_of(site, run)
     room = (Path(training.cmdline()[-2]) / LOG).stat().st_size + 16_384  # for the last word
     resource.prlimit(training.pid, resource.RLIMIT_FSIZE, (room, room))
     wait_until(lambda: status(run) == RunStatus.FAILED, "the end of the run")
@@ -172,8 +177,7 @@ def test_the_loop_runs_without_the_database_and_survives_whatever_is_killed(
     # The worker: the page says what is known until the run is taken up again, on another machine.
     assert runs.retry_run(run)
     send(site, run)
-    wait_until(lambda: lines(run) >= 18, "eighteen steps")
-    training = process_of(site, "rlhf.dpo")
+    training = training_of(site, run)
     first.kill()
     psutil.wait_procs([first, training], PATIENCE_S)
     assert not training.is_running()
@@ -186,7 +190,7 @@ def test_the_loop_runs_without_the_database_and_survives_whatever_is_killed(
     send(site, run)
 
     # Redis: the run under way does not need it.
-    wait_until(lambda: lines(run) >= 26, "twenty-six steps")
+    training_of(site, run)
     redis.kill()
     redis.wait()
     with pytest.raises(OperationalError):
