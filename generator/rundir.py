@@ -27,8 +27,7 @@ from generator.files import replacing
 HELD_FOR_S = 360.0
 
 
-#: In a folder of its own in the run's, such as a checkpoint's: written last, so that without it nobody uses the
-#: folder.
+#: In a folder inside the run's, such as a checkpoint's: written last, so that nobody uses the folder without it.
 COMPLETE = "complete"
 
 
