@@ -27,7 +27,7 @@ from generator.files import replacing
 HELD_FOR_S = 360.0
 
 
-#: In a folder inside the run's, such as a checkpoint's: written last, so that nobody uses the folder without it.
+#: Written last into a folder of a run, such as a checkpoint: without it, nobody uses the folder.
 COMPLETE = "complete"
 
 
