@@ -27,6 +27,10 @@ from generator.files import replacing
 HELD_FOR_S = 360.0
 
 
+#: Written last into a folder of a run, such as a checkpoint: without it, nobody uses the folder.
+COMPLETE = "complete"
+
+
 class RunError(Exception):
     """A run cannot go on; the message is one line that names the value and the remedy."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -43,20 +43,9 @@ def chosen_devices(choice: str) -> list[Device]:
     return [found[int(number)] for number in dict.fromkeys(numbers)]
 
 
-def of_whole_runs(environment: Mapping[str, str], cpu_devices: int) -> tuple[int, str]:
-    """Over how many devices of this machine a whole run may be spread, and what they are.
-
-    Args:
-        environment: of the command, which may see some GPUs only.
-        cpu_devices: as how many the CPU counts where there is no GPU.
-    """
-    found = _gpus()
-    if visible := environment.get("CUDA_VISIBLE_DEVICES"):
-        seen = [part.strip() for part in visible.split(",") if part.strip() not in ("", "-1")]
-        found = {number: device for number, device in found.items() if number < len(seen)}
-    if not found or visible == "":
-        return cpu_devices, "CPU"
-    return len(found), found[0].description
+def count(devices: Sequence[Device], cpu_devices: int) -> int:
+    """Over how many of them a whole run may be spread; the CPU counts as `cpu_devices`."""
+    return cpu_devices if devices[0].number is None else len(devices)
 
 
 def _gpus() -> dict[int, Device]:

@@ -21,6 +21,11 @@ def wrong_software(worker: str, mine: str, wanted: str) -> Fault:
     return Fault(f"{worker} has version {mine} of this software, and the site {wanted}; update it", True)
 
 
+def too_few_devices(worker: str, mine: int, wanted: int) -> Fault:
+    line = f"{worker} has {mine} devices, and the run needs {wanted}"
+    return Fault(f"{line}; start a worker where there are as many, or set CPU_DEVICES", True)
+
+
 def no_model(worker: str, base: str) -> Fault:
     return Fault(f"{worker} has no model {base}; copy the folder to the same place on that machine", True)
 

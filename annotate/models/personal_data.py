@@ -132,7 +132,7 @@ COLUMNS = {
     "Qualification": _columns(code="track"),
     "Round": _columns(code="kind state stopping sampler dpo", free="name"),
     "RoundFigures": _columns(code="inputs_hash figures"),
-    "Run": _columns(code="stage folder status", struck="error result"),
+    "Run": _columns(code="stage folder status machine", struck="error result"),
     "RunMetric": _columns(struck="values"),
     "Shard": _columns(code="status worker device software facts", struck="error"),
     "Study": _columns(code="form", struck="error", free="name"),

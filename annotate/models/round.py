@@ -146,6 +146,8 @@ class Run(models.Model):
     # Whoever executes the run renews this; a run that is not renewed is lost and is queued again.
     heartbeat_at = models.DateTimeField(null=True, blank=True)
     worker = models.UUIDField(null=True, blank=True)
+    # Where a whole run is, or was last, worked on, and on which devices; shards say it themselves.
+    machine = models.CharField(max_length=255, blank=True, default="", db_default="")
     # Starts since somebody queued it; those that a worker broke off in good order are not counted.
     attempts = models.PositiveSmallIntegerField(default=0, db_default=0)
     ended_at = models.DateTimeField(null=True, blank=True)

@@ -11,7 +11,7 @@ from annotate.models.constraints import check
 class RunWorker(models.Model):
     """What launches are offered. Who may do a run is decided by its row, not by this."""
 
-    name = models.CharField(max_length=255, primary_key=True)  # as Celery has it: run-worker@trainer-1
+    name = models.CharField(max_length=255, primary_key=True)  # as Celery has it: runs@trainer-1
     devices = models.PositiveSmallIntegerField()
     description = models.CharField(max_length=255)  # of the devices
     heartbeat_at = models.DateTimeField()

@@ -76,7 +76,7 @@ def fleet_warnings(config: SampledConfig) -> list[PreflightWarning]:
         return []
     says = f"No worker that is there now has {config.devices} devices"
     says += f"; the largest is {largest.machine} with {largest.devices}." if largest else "."
-    remedy = "Lower devices, or start a run-worker that has them; the run waits for it."
+    remedy = "Lower devices, or start a worker that has them; the run waits for it."
     return [PreflightWarning("no_worker", says, remedy)]
 
 

@@ -26,7 +26,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from generator.rundir import RunDir, RunError
+from generator.rundir import COMPLETE, RunDir, RunError
 from rlhf.training import processes
 from rlhf.training.config import RunConfig
 from rlhf.training.draws import Tensors
@@ -37,7 +37,6 @@ from rlhf.training.sigterm import Stop
 
 WEIGHTS = "trained.safetensors"
 AVERAGE = "average.safetensors"
-COMPLETE = "complete"
 
 
 class RunTrainer(Trainer):

@@ -50,8 +50,8 @@ def test_the_look_follows_the_form(visit: Visit, lea: User) -> None:
 
 
 def test_the_form_offers_the_devices_that_workers_have(visit: Visit, lea: User) -> None:
-    run_workers.announce("run-worker@trainer-1", 8, "NVIDIA H200")
-    run_workers.announce("run-worker@trainer-2", 2, "CPU")
+    run_workers.announce("runs@trainer-1", 8, "NVIDIA H200")
+    run_workers.announce("runs@trainer-2", 2, "CPU")
     page = visit(lea, f"/rounds/{judged_round().pk}/launch/")
     devices, look = page.get_by_label("devices", exact=True), page.locator("#preview")
     offered = devices.locator("option").all_inner_texts()

@@ -10,14 +10,14 @@ from typing import Any
 
 import psutil
 import pytest
-from celery import Celery
 from django.utils import timezone
 
-from annotate.fleet import devices
+from annotate.fleet import commands, devices
 from annotate.fleet.devices import Device
-from annotate.fleet.run_command import run_command
-from annotate.jobs import run_workers, runs, stages, tasks
-from annotate.jobs.run_logs import LOG, log_tail, why_it_ended
+from annotate.fleet.messages import Kind, Report, queue_for
+from annotate.jobs import reports, run_workers, runs, stages, tasks
+from annotate.jobs.local_worker import work_here
+from annotate.jobs.run_logs import log_tail
 from annotate.models import Run, RunStatus, RunWorker
 from tests.annotate.jobs import spread_stage
 from tests.annotate.workers import wait_until
@@ -57,7 +57,7 @@ def execute_until(run: Run, act: Any) -> list[psutil.Process]:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    tasks.execute_run(run.pk)
+    work_here(run)
     watcher.join()
     run.refresh_from_db()
     return found
@@ -85,64 +85,44 @@ def test_no_process_outlives_a_run_that_is(run, how, monkeypatch):
 
 
 def test_one_device_needs_no_launcher(tmp_path):
-    assert run_command("rlhf.sft", tmp_path) == [
-        sys.executable,
-        "-m",
-        "rlhf.sft",
-        str(tmp_path),
-        "--attached",
-    ]
-    several = run_command("rlhf.sft", tmp_path, 4)
+    one = commands.argv("rlhf.sft", tmp_path, 1)
+    assert one == [sys.executable, "-m", "rlhf.sft", str(tmp_path), "--attached"]
+    several = commands.argv("rlhf.sft", tmp_path, 4)
     assert several[1:5] == ["-m", LAUNCHER, "--standalone", "--nproc-per-node=4"] and "--attached" in several
 
 
-def test_a_run_goes_to_the_queue_of_its_devices(run, monkeypatch, settings, caplog):
-    sent: list[Any] = []
-    monkeypatch.setattr(
-        "annotate.jobs.tasks.execute_run.apply_async_on_commit",
-        lambda arguments, queue: sent.append((arguments, queue)),
-    )
-    tasks.send_run(run)
-    assert sent == [((run.pk,), "runs-2")]
+def test_a_run_goes_to_the_queue_of_its_devices(run, monkeypatch, settings):
+    sent: list[str] = []
+    broker = SimpleNamespace(send_task=lambda name, arguments, queue: sent.append(queue))
+    monkeypatch.setattr(tasks, "current_app", broker)
+    tasks.send_whole_run(run.pk)
+    assert sent == ["runs-2"] and queue_for(1) == "runs"
     settings.CPU_DEVICES = 1
-    tasks.execute_run(run.pk)  # by whatever queue it came
+    work_here(run)  # by whatever queue it came
     run.refresh_from_db()
-    assert run.status == RunStatus.QUEUED and "needs 2 devices, and this machine has 1" in caplog.text
+    assert run.status == RunStatus.QUEUED and "has 1 devices, and the run needs 2" in run.error
 
 
-def test_a_worker_takes_runs_of_as_many_devices_as_it_has(settings):
-    settings.CPU_DEVICES = 3
-    app = Celery(broker="memory://")
-    app.amqp.queues.select(["runs"])
-    run_workers.take_larger_runs(SimpleNamespace(app=app))
-    assert sorted(app.amqp.queues.consume_from) == ["runs", "runs-2", "runs-3"]
-    app.amqp.queues.select(["default"])
-    run_workers.take_larger_runs(SimpleNamespace(app=app))
-    assert sorted(app.amqp.queues.consume_from) == ["default"]
+def test_the_site_knows_who_said_that_they_are_there():
+    here = Report(kind=Kind.HERE, worker="runs@large", device="NVIDIA H200", devices=8)
+    assert reports.take(here) and reports.take(here)
+    assert [(one.machine, one.devices, one.description) for one in run_workers.present()] == [
+        ("large", 8, "NVIDIA H200")
+    ]
 
 
 def test_who_is_silent_is_not_offered():
-    run_workers.announce("run-worker@small", 1, "CPU")
-    run_workers.announce("run-worker@large", 8, "NVIDIA H200")
-    run_workers.announce("run-worker@large", 4, "NVIDIA H200")
+    run_workers.announce("runs@small", 1, "CPU")
+    run_workers.announce("runs@large", 8, "NVIDIA H200")
+    run_workers.announce("runs@large", 4, "NVIDIA H200")
     assert [(one.machine, one.devices) for one in run_workers.present()] == [("large", 4), ("small", 1)]
-    RunWorker.objects.filter(name="run-worker@small").update(
-        heartbeat_at=timezone.now() - timedelta(minutes=2)
-    )
+    RunWorker.objects.filter(name="runs@small").update(heartbeat_at=timezone.now() - timedelta(minutes=2))
     assert [one.machine for one in run_workers.present()] == ["large"]
-    run_workers.leave("run-worker@large")
-    assert not run_workers.present().exists()
 
 
-@pytest.mark.parametrize(
-    ("visible", "found"),
-    [(None, (3, "NVIDIA H200")), ("0,2", (2, "NVIDIA H200")), ("", (6, "CPU")), ("-1", (6, "CPU"))],
-)
-def test_devices_are_those_that_the_command_sees(monkeypatch, visible, found):
-    gpus = {number: Device(number, "NVIDIA H200") for number in range(3)}
-    monkeypatch.setattr(devices, "_gpus", lambda: gpus)
-    environment = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
-    assert devices.of_whole_runs(environment, 6) == found
+def test_the_cpu_counts_as_what_is_said():
+    gpus = [Device(number, "NVIDIA H200") for number in range(3)]
+    assert devices.count(gpus, 6) == 3 and devices.count([Device(None, "CPU")], 6) == 6
 
 
 REPORT = """\
@@ -177,6 +157,6 @@ Root Cause (first observed failure):
 )
 def test_the_line_that_says_why_is_of_the_process_that_failed_first(run, said, code, why):
     log = REPORT.format(code=code).split("\n", 1)
-    (runs.run_dir(run).path / LOG).write_text("\n".join([log[0], said, log[1]]))
-    assert why_it_ended(run, 1) == why
+    (runs.run_dir(run).path / commands.LOG).write_text("\n".join([log[0], said, log[1]]))
+    assert commands.why_it_ended(runs.run_dir(run).path, 1) == why
     assert log_tail(run)[-1] == f"failed (exitcode: {code}) local_rank: 1"

@@ -14,7 +14,9 @@ import pytest
 from django.test import Client
 
 from annotate.exports.freezing import export_round
-from annotate.jobs import runs, tasks
+from annotate.fleet import whole_runs
+from annotate.jobs import runs
+from annotate.jobs.local_worker import work_here
 from annotate.models import ModelVersion, Run, RunStatus, Stage, User
 from annotate.training.dpo import queue_dpo
 from generator.rundir import RunDir
@@ -87,7 +89,7 @@ def kill_launcher_after(run: Run, steps: int) -> list[psutil.Process]:
 
     killer = threading.Thread(target=kill)
     killer.start()
-    tasks.execute_run(run.pk)
+    work_here(run)
     killer.join()
     run.refresh_from_db()
     return had
@@ -99,24 +101,24 @@ def test_sft_learns_what_one_process_does_and_survives_its_launcher(model, lea, 
 
     draw_people(tmp_path / "people")
     policy = import_model(model)
-    given = {"steps": "24", "batch_size": "1", "devices": "2", "rank": "2", "alpha": "2", "stills": "1"}
+    given = {"steps": "12", "batch_size": "1", "devices": "2", "rank": "2", "alpha": "2", "stills": "1"}
     given |= {"save_every": "4", "bf16": "off", "learning_rate": "0.001", "warmup_steps": "0"}
     run = launch_sft(lea, policy=str(policy.pk), **given)
     folder = runs.run_dir(run)
 
-    monkeypatch.setattr(tasks, "POLL_S", 0.02)  # before they are at the last step
+    monkeypatch.setattr(whole_runs, "POLL_S", 0.02)  # before they are at the last step
     had = kill_launcher_after(run, 2)
     assert len(had) == 2 and psutil.wait_procs(had, 30)[1] == []
     assert run.status == RunStatus.FAILED and not folder.is_done
     assert runs.retry_run(run)
-    tasks.execute_run(run.pk)
+    work_here(run)
     version = ModelVersion.objects.get(run=run)
 
     undisturbed = RunDir(folder.path.with_name("undisturbed"))
     undisturbed.create({name: value for name, value in folder.read_request().items() if name != "cache"})
     together(2, lambda _: main(undisturbed, False))
     assert version.weights_sha256 == undisturbed.read_result()["adapter_sha256"]
-    assert [line["step"] for line in folder.read_metrics()] == list(range(1, 25)), "no step twice"
+    assert [line["step"] for line in folder.read_metrics()] == list(range(1, 13)), "no step twice"
 
     one = as_one_process(run)
     main(one, False)
@@ -135,7 +137,7 @@ def test_dpo_learns_what_one_process_does(model):
             vote(pair, track, Verdict.FIRST)
     run = queue_dpo(round, export_round(round))
     assert run.devices == 2
-    tasks.execute_run(run.pk)
+    work_here(run)
     run.refresh_from_db()
     assert run.status == RunStatus.DONE, run.error
     one = as_one_process(run)
