@@ -22,6 +22,7 @@ BENCHMARKS = (
     "fleet",
     "resident",
     "export",
+    "scale",
     "stopping",
 )
 
