@@ -38,9 +38,22 @@ LONG_S = 2.0
 
 LEAD_PAGES = (
     *("/", "/rounds/", "/rounds/1/", "/rounds/1/numbers/", "/rounds/1/plan/", "/rounds/1/adjudication/"),
-    *("/rounds/1/gold/", "/rounds/1/state/?to=closed", "/people/", "/people/?page=2000", "/people/?state=unusable"),
+    *(
+        "/rounds/1/gold/",
+        "/rounds/1/state/?to=closed",
+        "/people/",
+        "/people/?page=2000",
+        "/people/?state=unusable",
+    ),
     *("/people/?search=person+777", "/people/?consent=train", "/people/1/", "/people/prompts/"),
-    *("/people/thresholds/", "/instances/1/prompt/", "/annotators/", "/annotators/2/", "/accounts/", "/models/"),
+    *(
+        "/people/thresholds/",
+        "/instances/1/prompt/",
+        "/annotators/",
+        "/annotators/2/",
+        "/accounts/",
+        "/models/",
+    ),
     *("/models/1/", "/models/compare/", "/models/sft/", "/exports/1/", "/judgments/", "/studies/"),
     *("/entry-links/", "/webhooks/", "/metrics"),
 )

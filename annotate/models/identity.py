@@ -15,6 +15,7 @@ from django.db.models.functions import Cast, Concat, Left, Now, Replace
 from annotate.models.claim import MAX_ATTEMPTS
 from annotate.models.consent import Use
 from annotate.models.constraints import append_only, check, one_of
+from annotate.models.tally import REFERENCES, tallies, tallies_of_changes
 from generator.records import MAX_REFERENCES, ReferenceKind
 
 
@@ -118,7 +119,8 @@ class IdentityGroup(models.Model):
                     END IF;
                     RETURN NEW;
                 """,
-            )
+            ),
+            *tallies("annotate_identitygroup"),
         ]
 
     def __str__(self) -> str:
@@ -195,6 +197,7 @@ class Reference(models.Model):
                 name="reference_to_curate",
             )
         ]
+        triggers = [*tallies("annotate_reference"), tallies_of_changes(REFERENCES)]
 
     def __str__(self) -> str:
         return f"{self.group}/{self.source_name}"
