@@ -85,6 +85,15 @@ SELECT subject, subject_id, name, annotator_id, day, sum(counted) - sum(kept) FR
             WHERE r.curation = 'done'
     ) c (name)
 ) UNION ALL (
+    SELECT 'site' AS subject, 0 AS subject_id, c.name, 0 AS annotator_id, c.day, r.sign AS amount
+    FROM (SELECT 1 AS sign, * FROM annotate_reference) r JOIN annotate_identitygroup g ON g.id = r.group_id
+    CROSS JOIN LATERAL (SELECT coalesce((SELECT d.choice FROM annotate_curationdecision d WHERE d.reference_id = r.id ORDER BY d.id DESC LIMIT 1), 'automatic') AS choice) said
+    CROSS JOIN LATERAL (VALUES
+        ('usable', g.consent_expires_on, coalesce(cardinality(g.consent_uses), 0) > 0 AND (said.choice = 'keep' OR said.choice = 'automatic' AND r.curation = 'done' AND r.reject_reasons = '[]')),
+        ('by_hand', NULL::date, said.choice <> 'automatic')
+    ) c (name, day, counts)
+    WHERE c.counts
+) UNION ALL (
     SELECT 'site' AS subject, 0 AS subject_id, 'people' AS name, 0 AS annotator_id, NULL::date AS day,
         g.sign AS amount
     FROM (SELECT 1 AS sign, * FROM annotate_identitygroup) g

@@ -95,6 +95,11 @@ class PreferencePair(models.Model):
             ),
             check(Q(joint_state=JointState.DOMINANT) | ~Q(reason=""), "says_why_not"),
         ]
+        indexes = [
+            models.Index(
+                fields=["pair"], condition=Q(joint_state=JointState.DOMINANT), name="preference_dominant"
+            )
+        ]
         triggers = [
             # Once for each change; a pair begins undecided, so that is no news.
             announces(

@@ -264,6 +264,7 @@ class VideoSample(models.Model):
             ),
             check(Q(path="", sha256="") | (~Q(path="") & ~Q(sha256="")), "made_is_hashed"),
         ]
+        indexes = [models.Index(fields=["instance", "id"], condition=Q(path=""), name="sample_to_make")]
         triggers = [
             *tallies("annotate_videosample"),
             tallies_of_a_change(
@@ -311,6 +312,8 @@ class VideoPair(models.Model):
                     RETURN NEW;
                 """,
             ),
+            # Gold is in no count, and stays out of them.
+            pgtrigger.ReadOnly(name="gold_for_ever", fields=["gold_verdicts"]),
             # A video of several pairs counts once: their changes wait for each other, and for its making.
             *tallies(
                 "annotate_videopair",

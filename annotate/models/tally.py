@@ -175,6 +175,55 @@ REFERENCES = """
             WHERE r.curation = 'done'
     ) c (name)
 """
+
+
+# References that may be used until the day on which their person's consent ends, and those that leads decided
+# about. What a lead said last of one is a row of its own.
+def _is_kept(said: str) -> str:
+    return f"({said} = 'keep' OR {said} = 'automatic' AND r.curation = 'done' AND r.reject_reasons = '[]')"
+
+
+def _said(decisions: str) -> str:
+    newest = f"SELECT d.choice FROM {decisions} d WHERE d.reference_id = r.id ORDER BY d.id DESC LIMIT 1"
+    return f"coalesce(({newest}), 'automatic')"
+
+
+_HAS_CONSENT = "coalesce(cardinality(g.consent_uses), 0) > 0"
+KEPT = f"""
+    SELECT 'site' AS subject, 0 AS subject_id, c.name, 0 AS annotator_id, c.day, r.sign AS amount
+    FROM ({{changes}}) r JOIN annotate_identitygroup g ON g.id = r.group_id
+    CROSS JOIN LATERAL (SELECT {_said("annotate_curationdecision")} AS choice) said
+    CROSS JOIN LATERAL (VALUES
+        ('usable', g.consent_expires_on, {_HAS_CONSENT} AND {_is_kept("said.choice")}),
+        ('by_hand', NULL::date, said.choice <> 'automatic')
+    ) c (name, day, counts)
+    WHERE c.counts
+"""
+CONSENTS = f"""
+    SELECT 'site' AS subject, 0 AS subject_id, 'usable' AS name, 0 AS annotator_id,
+        g.consent_expires_on AS day, g.sign AS amount
+    FROM ({{changes}}) g JOIN annotate_reference r ON r.group_id = g.id
+    WHERE {_HAS_CONSENT} AND {_is_kept(_said("annotate_curationdecision"))}
+"""
+_SAID_BEFORE = """(
+    SELECT reference_id, id, choice FROM annotate_curationdecision
+    WHERE id NOT IN (SELECT id FROM ({changes}) d WHERE d.sign = 1)
+    UNION ALL SELECT reference_id, id, choice FROM ({changes}) d WHERE d.sign = -1
+)"""
+DECISIONS = f"""
+    SELECT 'site' AS subject, 0 AS subject_id, c.name, 0 AS annotator_id, c.day,
+        c.now::int - c.before::int AS amount
+    FROM annotate_reference r JOIN annotate_identitygroup g ON g.id = r.group_id
+    CROSS JOIN LATERAL (
+        SELECT {_said("annotate_curationdecision")} AS now, {_said(_SAID_BEFORE)} AS before
+    ) said
+    CROSS JOIN LATERAL (VALUES
+        ('usable', g.consent_expires_on, {_HAS_CONSENT} AND {_is_kept("said.now")},
+            {_HAS_CONSENT} AND {_is_kept("said.before")}),
+        ('by_hand', NULL::date, said.now <> 'automatic', said.before <> 'automatic')
+    ) c (name, day, now, before)
+    WHERE r.id IN (SELECT reference_id FROM ({{changes}}) d)
+"""
 PEOPLE = """
     SELECT 'site' AS subject, 0 AS subject_id, 'people' AS name, 0 AS annotator_id, NULL::date AS day,
         g.sign AS amount
@@ -189,7 +238,7 @@ RECOUNTED = {
     "annotate_judgment": (JUDGMENTS,),
     "annotate_consensus": (CONSENSUSES,),
     "annotate_preferencepair": (PREFERENCES,),
-    "annotate_reference": (REFERENCES,),
+    "annotate_reference": (REFERENCES, KEPT),
     "annotate_identitygroup": (PEOPLE,),
 }
 
@@ -210,27 +259,33 @@ _ONE_ROW = "SELECT -1 AS sign, OLD.* UNION ALL SELECT 1 AS sign, NEW.*"
 
 def tallies(table: str, *, first: str = "") -> list[pgtrigger.Trigger]:
     """Triggers that count rows which come and go; each begins with `first`, where those are `{rows}`."""
-    counts = RECOUNTED[table]
+    return tallies_of(*RECOUNTED[table], first=first)
+
+
+def tallies_of(*counts: str, first: str = "") -> list[pgtrigger.Trigger]:
+    """The same of counts that a recount finds elsewhere."""
     return [
         _statement(
             "tallies_new",
             pgtrigger.Insert,
-            pgtrigger.Referencing(new="new_rows"),
+            _rows(new="new_rows"),
             first.format(rows="new_rows") + _added(counts, _NEW),
         ),
         _statement(
             "tallies_gone",
             pgtrigger.Delete,
-            pgtrigger.Referencing(old="old_rows"),
+            _rows(old="old_rows"),
             first.format(rows="old_rows") + _added(counts, _OLD),
         ),
     ]
 
 
-def tallies_of_changes(*counts: str) -> pgtrigger.Trigger:
+def tallies_of_changes(*counts: str, first: str = "") -> pgtrigger.Trigger:
     """A trigger that counts the rows which a statement changed."""
-    both = pgtrigger.Referencing(old="old_rows", new="new_rows")
-    return _statement("tallies_changed", pgtrigger.Update, both, _added(counts, f"{_OLD} UNION ALL {_NEW}"))
+    both = _rows(old="old_rows", new="new_rows")
+    return _statement(
+        "tallies_changed", pgtrigger.Update, both, first + _added(counts, f"{_OLD} UNION ALL {_NEW}")
+    )
 
 
 def tallies_of_a_change(condition: str, *counts: str, first: str = "") -> pgtrigger.Trigger:
@@ -242,6 +297,10 @@ def tallies_of_a_change(condition: str, *counts: str, first: str = "") -> pgtrig
         condition=pgtrigger.Condition(f"({condition})"),
         func=f"{first}{_added(counts, _ONE_ROW)}RETURN NULL;",
     )
+
+
+def _rows(**tables: str) -> pgtrigger.Referencing:
+    return pgtrigger.Referencing(**tables)  # type: ignore[no-untyped-call]
 
 
 def _statement(

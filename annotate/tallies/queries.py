@@ -6,9 +6,18 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from datetime import date
 
-from django.db.models import Sum
+from django.db.models import DateField, Func, IntegerField, OuterRef, Q, Subquery, Sum
+from django.db.models.functions import Coalesce
 
 from annotate.models import Round, Subject, Tally
+
+
+class _Today(Func):
+    """The database's day, which is the one that consent ends by."""
+
+    template = "CURRENT_DATE"
+    output_field = DateField()
+
 
 #: Of the site there is one.
 SITE = 0
@@ -24,7 +33,11 @@ def counts_of(subject: Subject, keys: Collection[int]) -> dict[int, dict[str, in
 
 
 def counts_of_site() -> dict[str, int]:
-    return counts_of(Subject.SITE, [SITE])[SITE]
+    """Those of today: what may be used until a day that is over is not counted any more."""
+    standing = Tally.objects.filter(Q(day=None) | Q(day__gte=_Today()), subject=Subject.SITE, subject_id=SITE)
+    counts: dict[str, int] = defaultdict(int)
+    counts.update(standing.values_list("name").annotate(amount=Sum("amount")))
+    return counts
 
 
 def summed(subject: Subject, prefix: str, *, among: Iterable[int] | None = None) -> dict[str, int]:
@@ -36,11 +49,22 @@ def summed(subject: Subject, prefix: str, *, among: Iterable[int] | None = None)
     return {name.removeprefix(prefix): amount for name, amount in amounts if amount}
 
 
-def votes_of_people(round: Round) -> dict[int, int]:
-    """How many votes of a round each person gave, on pairs that are no gold."""
-    voted = Tally.objects.filter(subject=Subject.ROUND, subject_id=round.pk, name="voted")
-    amounts = voted.values_list("annotator_id").annotate(amount=Sum("amount"))
-    return {annotator: amount for annotator, amount in amounts if amount}
+def kept_count(subject: Subject, prefix: str) -> Coalesce:
+    """The sum of the counts of each row of a query whose names begin with `prefix`."""
+    own = Tally.objects.filter(subject=subject, subject_id=OuterRef("pk"), name__startswith=prefix)
+    summed = own.order_by().values("subject_id").annotate(number=Sum("amount")).values("number")
+    return Coalesce(Subquery(summed, output_field=IntegerField()), 0)
+
+
+def votes_of_people(rounds: Collection[int]) -> dict[int, dict[int, int]]:
+    """How many votes of each round each person gave, on pairs that are no gold."""
+    voted = Tally.objects.filter(subject=Subject.ROUND, subject_id__in=rounds, name="voted")
+    amounts = voted.values_list("subject_id", "annotator_id").annotate(amount=Sum("amount"))
+    given: dict[int, dict[int, int]] = defaultdict(dict)
+    for round_id, annotator, amount in amounts:
+        if amount:
+            given[round_id][annotator] = amount
+    return given
 
 
 def votes_of_days(round: Round, since: date) -> dict[tuple[str, date], int]:
