@@ -139,6 +139,7 @@ _EVERY_S = {
     "annotate.integrations.tasks.remove_old_messages": 60.0,
     "annotate.exports.tasks.tidy_files": 60.0,
     "annotate.storage.tasks.remove_leased_copies": 300.0,
+    "annotate.tallies.tasks.fold_tallies": 30.0,
 }
 # A job that no worker took before the next one was due is not wanted any more: they would only pile up.
 CELERY_BEAT_SCHEDULE = {

@@ -23,6 +23,7 @@ BENCHMARKS = (
     "table_sizes",
     "resident",
     "export",
+    "scale",
     "stopping",
 )
 

@@ -51,6 +51,7 @@ from annotate.models.study import (
     StudyTask,
     StudyVideo,
 )
+from annotate.models.tally import Subject, Tally
 from annotate.models.training_set import TrainingSet
 from annotate.models.version import MAX_WEIGHT, MixedAdapter, ModelKind, ModelState, ModelVersion
 from annotate.models.version_comparison import MAX_SEEDS, VersionComparison

@@ -11,6 +11,7 @@ from annotate.models.claim import MAX_ATTEMPTS
 from annotate.models.consent import Use, given_sql
 from annotate.models.constraints import check, one_of
 from annotate.models.identity import Instance, User
+from annotate.models.tally import CHANGED_SAMPLES, PAIRS, SAMPLES, tallies, tallies_of_a_change
 from annotate.models.version import ModelVersion
 from annotate.models.webhook import WebhookEvent, announces
 from rlhf.votes.stopping import Rule
@@ -268,6 +269,16 @@ class VideoSample(models.Model):
             ),
             check(Q(path="", sha256="") | (~Q(path="") & ~Q(sha256="")), "made_is_hashed"),
         ]
+        indexes = [models.Index(fields=["instance", "id"], condition=Q(path=""), name="sample_to_make")]
+        triggers = [
+            *tallies("annotate_videosample"),
+            tallies_of_a_change(
+                """(OLD.path, OLD.error, OLD.model_version_id) IS DISTINCT FROM
+                    (NEW.path, NEW.error, NEW.model_version_id)""",
+                SAMPLES,
+                CHANGED_SAMPLES,
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"sample {self.pk}"
@@ -305,7 +316,23 @@ class VideoPair(models.Model):
                     END IF;
                     RETURN NEW;
                 """,
-            )
+            ),
+            # Gold is in no count, and stays out of them.
+            pgtrigger.ReadOnly(name="gold_for_ever", fields=["gold_verdicts"]),
+            # A video of several pairs counts once: their changes wait for each other, and for its making.
+            *tallies(
+                "annotate_videopair",
+                first="""
+                    PERFORM 1 FROM annotate_round WHERE id IN (
+                        SELECT round_id FROM {rows} WHERE gold_verdicts IS NULL
+                    ) ORDER BY id FOR NO KEY UPDATE;
+                    PERFORM 1 FROM annotate_videosample WHERE id IN (
+                        SELECT first_id FROM {rows} WHERE gold_verdicts IS NULL
+                        UNION SELECT second_id FROM {rows} WHERE gold_verdicts IS NULL
+                    ) ORDER BY id FOR SHARE;
+                """,
+            ),
+            tallies_of_a_change("OLD.prompt_unread <> NEW.prompt_unread", PAIRS),
         ]
 
     def __str__(self) -> str:
