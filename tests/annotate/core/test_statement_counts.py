@@ -44,6 +44,7 @@ def counted(count: int) -> dict[tuple[str, str], int]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_pages_ask_as_many_questions_at_a_thousand_rows_as_at_ten() -> None:
     few, many = counted(FEW), counted(MANY)

@@ -39,8 +39,9 @@ ACTS = 120
 EVERY = 10
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_after_any_day_of_work_counts_are_those_of_the_rows(seed: int) -> None:
     day = Day(random.Random(seed))
     for number in range(ACTS):
