@@ -112,6 +112,10 @@ class _Run(Attempt):
         return not self.worker.is_stopped.is_set()
 
     def _execute(self, folder: WorkFolder) -> Fault | None:
+        request = folder.read_request()
+        # Of a model that is to be registered nobody has said that some machine has it.
+        if request["stage"] != "register" and (fault := faults.no_model(self.worker.name, request)):
+            return fault
         self.num_lines = folder.num_lines
         with open(folder.path / commands.LOG, "ab") as log:
             child = commands.start(
@@ -133,7 +137,8 @@ class _Run(Attempt):
         folder.store(at_end=True)
         self.num_lines = folder.num_lines
         if child.returncode:
-            return Fault(commands.why_it_ended(folder.path, child.returncode), False)
+            why = commands.why_it_ended(folder.path, child.returncode)
+            return faults.command_failed(self.worker.name, why)
         self.say(Kind.ENDED, lines=self.num_lines)
         return None
 

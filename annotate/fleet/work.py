@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -119,9 +118,8 @@ class _Shard(Attempt):
     def _make(self, staged: StagedShard) -> Fault | None:
         """Have the missing videos made, and bring up each as soon as it is there."""
         resident = self.worker.resident
-        base = staged.request["model"]["base"]
-        if os.path.isabs(base) and not Path(base).is_dir():
-            return faults.no_model(self.worker.name, base)
+        if fault := faults.no_model(self.worker.name, staged.request):
+            return fault
         resident.begin(staged.model, staged.folder.path)
         for line in self._lines(staged):
             resident.note_loaded()

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from annotate.fleet import faults
 from annotate.fleet.messages import Kind, Report
 from annotate.jobs import dispatch, reports, runs, stages
 from annotate.jobs.local_worker import work_here
@@ -125,3 +126,20 @@ def test_a_worker_of_another_version_hands_it_back(run, monkeypatch):
     work_here(run)
     run.refresh_from_db()
     assert (run.status, run.attempts) == (RunStatus.QUEUED, 0) and "the site 9.9.9; update it" in run.error
+
+
+def test_a_worker_without_the_base_hands_it_back(tmp_path):
+    model = {"base": str(tmp_path / "elsewhere"), "adapters": []}
+    run = runs.queue_run(make_round(), "echo", lambda folder: {"word": "yes", "model": model}, actor=None)
+    work_here(run)
+    run.refresh_from_db()
+    assert (run.status, run.attempts) == (RunStatus.QUEUED, 0) and f"has no model {tmp_path}" in run.error
+
+
+@pytest.mark.parametrize(
+    ("line", "is_the_workers"),
+    [("RuntimeError: CUDA driver version is insufficient", True), ("error: the loss is nan", False)],
+)
+def test_a_driver_that_fails_says_nothing_of_the_run(line, is_the_workers):
+    fault = faults.command_failed("runs@here", line)
+    assert fault.is_the_workers is is_the_workers and fault.line.endswith(line)
