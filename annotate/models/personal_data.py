@@ -134,6 +134,7 @@ COLUMNS = {
     "RoundFigures": _columns(code="inputs_hash figures"),
     "Run": _columns(code="stage folder status machine", struck="error result"),
     "RunMetric": _columns(struck="values"),
+    "RunWorker": _columns(code="name description"),
     "Shard": _columns(code="status worker device software facts", struck="error"),
     "Study": _columns(code="form", struck="error", free="name"),
     "StudyModel": _columns(free="system label"),

@@ -113,6 +113,7 @@ def test_a_whole_run_is_handed_back_and_goes_on_elsewhere(site):
         ticket="t",
         folder=run.folder,
         command="tests.annotate.jobs.counting_stage",
+        devices=1,
         software=software_version(),
     )
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from datetime import timedelta
 from pathlib import Path
 
 import psutil
 import pytest
-from django.conf import settings
 from django.utils import timezone
 
 from annotate.jobs import runs
@@ -74,6 +72,8 @@ def is_free(folder: RunDir) -> bool:
 
 
 def test_what_is_killed_ends_with_the_same_adapter(run: Run) -> None:
+    from rlhf.sft.run import main
+
     folder = runs.run_dir(run)
 
     # The command: the run failed, and somebody lets it go on.
@@ -99,7 +99,6 @@ def test_what_is_killed_ends_with_the_same_adapter(run: Run) -> None:
     version = ModelVersion.objects.get(run=run)
     undisturbed = RunDir(folder.path.with_name("undisturbed"))
     undisturbed.create({name: value for name, value in folder.read_request().items() if name != "cache"})
-    command = [sys.executable, "-m", "rlhf.sft", str(undisturbed.path)]
-    subprocess.run(command, cwd=settings.BASE_DIR, check=True)
+    main(undisturbed, False)
     assert version.weights_sha256 == undisturbed.read_result()["adapter_sha256"]
     assert [one["step"] for one in folder.read_metrics()] == list(range(1, 17)), "no step twice"

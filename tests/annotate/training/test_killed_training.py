@@ -10,8 +10,6 @@ import resource
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -134,11 +132,12 @@ def vote_all() -> None:
 
 def train_undisturbed(run: Run) -> str:
     """The hash of the adapter that the same request gives, undisturbed, and with its own cache."""
+    from rlhf.dpo.run import main
+
     with work_folder(site_storage(), run.folder) as folder:
         other = RunDir(folder.path.with_name("undisturbed"))
         other.create({name: value for name, value in folder.read_request().items() if name != "cache"})
-        command = [sys.executable, "-m", "rlhf.dpo", str(other.path)]
-        subprocess.run(command, cwd=site_settings.BASE_DIR, check=True)
+        main(other, False)
         return str(other.read_result()["adapter_sha256"])
 
 

@@ -171,7 +171,7 @@ def test_without_a_broker_a_run_is_queued_all_the_same(lea, run, monkeypatch):
     monkeypatch.setattr("annotate.jobs.tasks.send_whole_run.delay_on_commit", nobody)
     fail(run, "killed")
     answer = browser_of(lea).post(f"/runs/{run.pk}/retry/", {"from": "run"}, follow=True)
-    assert answer.status_code == 200 and "a worker takes it next" in answer.content.decode()
+    assert answer.status_code == 200 and "a GPU worker takes it next" in answer.content.decode()
     Run.objects.update(queued_at=timezone.now() - timedelta(minutes=2))
     assert runs.requeue_lost_runs() == [run.pk]
 
