@@ -43,7 +43,7 @@ from tests.votes import judge
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
-CONFIG = {"steps": 100, "batch_size": 1, "save_every": 2, "rank": 2, "held_out": 0.4, "evaluate_every": 10}
+CONFIG = {"steps": 60, "batch_size": 1, "save_every": 2, "rank": 2, "held_out": 0.4, "evaluate_every": 10}
 #: Stores checkpoints at once, since this training does not take minutes.
 WORKER = """
 from annotate.fleet import run_folders
@@ -98,15 +98,22 @@ def lines(run: Run) -> int:
 
 
 def training_of(site: LiveSite, run: Run) -> psutil.Process:
-    """The command, wherever it hangs in the tree of processes, once more of its steps are known."""
-    before, found = lines(run), list[psutil.Process]()
+    """The command, wherever it hangs in the tree of processes, held after three more steps that are known.
 
-    def goes_on() -> bool:
-        found[:] = [process for process in site.family() if "rlhf.dpo" in process.cmdline()]
-        return bool(found) and lines(run) >= before + 3
+    It is held so that a busy machine does not come to its end before the site knows of its middle.
+    """
+    before = lines(run)
+    wait_until(lambda: bool(_trainings(site)), "a training")
+    (training,) = _trainings(site)
+    folder = RunDir(Path(training.cmdline()[-2]))
+    wait_until(lambda: len(folder.read_metrics()) >= before + 3, "three more steps")
+    training.suspend()
+    wait_until(lambda: lines(run) >= before + 3, "three more steps that are known")
+    return training
 
-    wait_until(goes_on, "three more steps")
-    return found[0]
+
+def _trainings(site: LiveSite) -> list[psutil.Process]:
+    return [process for process in site.family() if "rlhf.dpo" in process.cmdline()]
 
 
 def status(run: Run) -> str:
@@ -170,6 +177,7 @@ def test_the_loop_runs_without_the_database_and_survives_whatever_is_killed(
     training = training_of(site, run)
     room = (Path(training.cmdline()[-2]) / LOG).stat().st_size + 16_384  # for the last word
     resource.prlimit(training.pid, resource.RLIMIT_FSIZE, (room, room))
+    training.resume()
     wait_until(lambda: status(run) == RunStatus.FAILED, "the end of the run")
     assert "Free space on the disk" in page_of(run, lead)
 
@@ -178,6 +186,7 @@ def test_the_loop_runs_without_the_database_and_survives_whatever_is_killed(
     send(site, run)
     training = training_of(site, run)
     first.kill()
+    training.resume()
     psutil.wait_procs([first, training], PATIENCE_S)
     assert not training.is_running()
     assert status(run) == RunStatus.RUNNING and "Last sign of life" in page_of(run, lead)
@@ -189,13 +198,14 @@ def test_the_loop_runs_without_the_database_and_survives_whatever_is_killed(
     send(site, run)
 
     # Redis: the run under way does not need it.
-    training_of(site, run)
+    training = training_of(site, run)
     redis.kill()
     redis.wait()
     with pytest.raises(OperationalError):
         send(site, run)
     assert status(run) == RunStatus.RUNNING
     site.start_redis()
+    training.resume()
     wait_for_end(run)
     version = ModelVersion.objects.get(kind="dpo")
     assert version.weights_sha256 == train_undisturbed(run)
