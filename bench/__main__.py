@@ -21,6 +21,7 @@ BENCHMARKS = (
     "slow_clients",
     "fleet",
     "table_sizes",
+    "votes",
     "resident",
     "export",
     "stopping",
