@@ -1,4 +1,4 @@
-"""Many rows as arrays: each column comes as one value, so that no object is made for a row."""
+"""Many rows as arrays: each column of a block of rows comes as one value, without an object per row."""
 
 from __future__ import annotations
 
@@ -17,6 +17,14 @@ _KINDS = {
     "int64": ("int8send", "int8", ">i8"),
     "float64": ("float8send", "float8", ">f8"),
 }
+#: A whole column as one value would take a hundred bytes a row in the connection.
+BLOCK = 50_000
+_IN_BLOCKS = f"""
+SELECT {{columns}} FROM (
+    SELECT *, row_number() OVER () / {BLOCK} AS block FROM ({{statement}}) AS rows ({{names}})
+) AS numbered
+GROUP BY block
+"""
 
 
 def read_columns(rows: QuerySet[Any, tuple[Any, ...]], kinds: Mapping[str, str]) -> dict[str, NDArray[Any]]:
@@ -29,15 +37,15 @@ def read_columns(rows: QuerySet[Any, tuple[Any, ...]], kinds: Mapping[str, str])
     compiler = rows.query.get_compiler(connection=connection, elide_empty=False)
     statement, parameters = compiler.as_sql()
     columns = ", ".join(_bytes_of(name, kind) for name, kind in kinds.items())
+    blocks: dict[str, list[NDArray[Any]]] = {name: [np.zeros(0, kind)] for name, kind in kinds.items()}
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {columns} FROM ({statement}) AS rows ({', '.join(kinds)})", parameters)
-        (read,) = cursor.fetchall()
-    return {
-        name: np.frombuffer(value, _KINDS[kind][2]).astype(kind)
-        for (name, kind), value in zip(kinds.items(), read, strict=True)
-    }
+        rows_of = _IN_BLOCKS.format(columns=columns, names=", ".join(kinds), statement=statement)
+        for block in cursor.stream(rows_of, parameters):
+            for (name, kind), value in zip(kinds.items(), block, strict=True):
+                blocks[name].append(np.frombuffer(value, _KINDS[kind][2]).astype(kind))
+    return {name: np.concatenate(blocks.pop(name)) for name in kinds}
 
 
 def _bytes_of(column: str, kind: str) -> str:
     send, cast, _ = _KINDS[kind]
-    return f"coalesce(string_agg({send}({column}::{cast}), ''::bytea), ''::bytea)"
+    return f"string_agg({send}({column}::{cast}), ''::bytea)"

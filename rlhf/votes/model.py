@@ -108,8 +108,10 @@ def by_sample(told: Floats) -> Floats:
 
 def normalised(log: Floats) -> Floats:
     """Shares along the last axis from their logarithms, which may have any constant added."""
-    shares = np.exp(log - log.max(-1, keepdims=True))
-    return np.asarray(shares / shares.sum(-1, keepdims=True))
+    shares = log - log.max(-1, keepdims=True)
+    np.exp(shares, out=shares)
+    shares /= shares.sum(-1, keepdims=True)
+    return shares
 
 
 def log_truths(pair: NDArray[np.int64], own: Floats, prior: Floats) -> Floats:
