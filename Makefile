@@ -8,22 +8,25 @@ STAMP  := $(VENV)/installed
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 TORCH  := $(shell grep '^torch==' requirements.lock)
 
+# With STORAGE=s3, files are in an S3 server on this machine instead of a folder.
+SITE   := $(if $(filter s3,$(STORAGE)),STORAGE_URL=embedded-s3) $(PY) -m annotate.supervisor
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-matrix bench lint format serve worker chromium pgbouncer nginx settings docs lock clean
 
 help: ## these lines
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: $(STAMP) ## the whole loop, then the site (SERVE=0, IDENTITIES=DIR, CONSENT=USES, FRESH=1)
-	@$(PY) -m annotate.supervisor demo $(if $(filter 0,$(SERVE)),--no-serve) \
+demo: $(STAMP) ## the whole loop, then the site (SERVE=0, IDENTITIES=DIR, CONSENT=USES, FRESH=1, STORAGE=s3)
+	@$(SITE) demo $(if $(filter 0,$(SERVE)),--no-serve) \
 		$(if $(IDENTITIES),--identities "$(IDENTITIES)") $(if $(CONSENT),--consent "$(CONSENT)") \
 		$(if $(filter-out 0,$(FRESH)),--fresh)
 
 serve: $(STAMP) ## database, queue, web and workers, until Ctrl-C
-	@$(PY) -m annotate.supervisor serve
+	@$(SITE) serve
 
 worker: $(STAMP) ## only workers
-	@$(PY) -m annotate.supervisor worker
+	@$(SITE) worker
 
 test: $(STAMP) chromium pgbouncer nginx ## all tests (ARGS="..." for some)
 	@$(PY) -m $(if $(ARGS),pytest $(ARGS),tests.halves)
@@ -43,7 +46,7 @@ lint: $(STAMP) ## style, types, migrations, containers
 	@$(VENV)/bin/mypy
 	@$(PY) manage.py makemigrations --check --dry-run
 	@if docker compose version >/dev/null 2>&1; then \
-		docker compose --env-file .env.example --profile gpu config -q; \
+		docker compose --env-file .env.example --profile gpu --profile s3 config -q; \
 	else echo "lint: docker compose is not here, so docker-compose.yml is not checked"; fi
 
 format: $(STAMP) ## put the code in shape

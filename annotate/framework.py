@@ -108,11 +108,8 @@ SPECTACULAR_SETTINGS = {
 
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "default"
-# Shards go to the queue `gpu`, whose workers have no database. Whole runs go to workers that have one.
-CELERY_TASK_ROUTES = {
-    "annotate.jobs.tasks.execute_run": {"queue": "runs"},
-    "annotate.jobs.tasks.take_report": {"queue": "fleet"},
-}
+# What GPU workers say; their own queues are named where they are sent to.
+CELERY_TASK_ROUTES = {"annotate.jobs.tasks.take_report": {"queue": "fleet"}}
 # A killed worker's task goes back to the queue; one task at a time waits with a worker, never more.
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
@@ -142,6 +139,7 @@ _EVERY_S = {
     "annotate.integrations.tasks.remove_old_messages": 60.0,
     "annotate.exports.tasks.tidy_files": 60.0,
     "annotate.storage.tasks.remove_leased_copies": 300.0,
+    "annotate.tallies.tasks.fold_tallies": 30.0,
 }
 # A job that no worker took before the next one was due is not wanted any more: they would only pile up.
 CELERY_BEAT_SCHEDULE = {

@@ -26,6 +26,7 @@ from annotate.core.environment import (
 from annotate.core.sockets import postgres_url, redis_url
 from annotate.framework import *  # noqa: F403
 from annotate.storage.address import FolderAddress
+from annotate.storage.embedded import embedded_address, embedded_credentials
 from generator.curation.filters import Thresholds
 from generator.curation.settings import CurationSettings, DetectorSettings
 
@@ -84,15 +85,19 @@ DATABASES: dict[str, dict[str, Any]] = {
     "default": {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True, **_database}
 }
 
-STORAGE = storage_from_url(
+_storage_url = env.text(
     "STORAGE_URL",
-    env.text(
-        "STORAGE_URL",
-        (VAR_DIR / "storage").as_uri(),
-        "Folder (file:///srv/anyid) or bucket (s3://...) of all files; web and workers share it.",
-        shown="VAR_DIR/storage",
-    ),
+    (VAR_DIR / "storage").as_uri(),
+    "Folder (file:///srv/anyid) or bucket (s3://...) of all files, which web and workers share; "
+    "embedded-s3 starts an S3 server on this machine.",
+    shown="VAR_DIR/storage",
 )
+S3_DIR = VAR_DIR / "s3"
+S3_PORT = env.integer(
+    "S3_PORT", 8333, "First of the eight ports of the embedded S3 server.", low=1, high=65528
+)
+EMBEDDED_S3 = _storage_url == "embedded-s3"
+STORAGE = storage_from_url("STORAGE_URL", embedded_address(S3_PORT) if EMBEDDED_S3 else _storage_url)
 # With a bucket, what folders of runs are made in, on their way there.
 STORAGE_ROOT = STORAGE.folder if isinstance(STORAGE, FolderAddress) else VAR_DIR / "new-runs"
 STORAGE_CREDENTIALS = {
@@ -100,6 +105,8 @@ STORAGE_CREDENTIALS = {
     "secret_access_key": env.secret("AWS_SECRET_ACCESS_KEY", "Secret of that key.", shown=""),
     "session_token": env.secret("AWS_SESSION_TOKEN", "Only where the key is temporary.", shown=""),
 }
+if EMBEDDED_S3:
+    STORAGE_CREDENTIALS = embedded_credentials(S3_DIR)
 STORAGE_CACHE_GB = env.integer(
     "STORAGE_CACHE_GB", 20, "Gigabytes of a bucket's files kept in VAR_DIR/cache.", low=0, high=100_000
 )
@@ -273,6 +280,13 @@ MODEL_PATH = env.text(
     str(BASE_DIR / "generator" / "portraits" / "checkpoint"),
     "First base model: a folder in the Diffusers layout, or a hub id that the workers have: org/name.",
     shown="the shipped tiny model",
+)
+CPU_DEVICES = env.integer(
+    "CPU_DEVICES",
+    1,
+    "Devices that a CPU without a GPU counts as: processes over which a training may be spread there.",
+    low=1,
+    high=64,
 )
 APPROVE_ROUNDS = env.flag(
     "APPROVE_ROUNDS", "Whether a training (SFT, DPO) starts only after a second lead approves it."

@@ -24,6 +24,7 @@ BENCHMARKS = (
     "votes",
     "resident",
     "export",
+    "scale",
     "stopping",
 )
 

@@ -27,6 +27,10 @@ from generator.files import replacing
 HELD_FOR_S = 360.0
 
 
+#: Written last into a folder of a run, such as a checkpoint: without it, nobody uses the folder.
+COMPLETE = "complete"
+
+
 class RunError(Exception):
     """A run cannot go on; the message is one line that names the value and the remedy."""
 
@@ -126,7 +130,7 @@ class RunDir:
         request = self.read_request()
         with open(self.path / "lock", "w") as lock:
             if attached:
-                threading.Thread(target=_end_with_parent, daemon=True).start()
+                end_with_parent()
             deadline = time.monotonic() + (HELD_FOR_S if attached else 0)
             while not _take(lock):
                 if time.monotonic() >= deadline:
@@ -191,11 +195,13 @@ def _take(lock: IO[str]) -> bool:
     return True
 
 
-def _end_with_parent() -> None:
-    """Wait for the end of standard input, then leave at once: a half-made file is never renamed.
+def end_with_parent() -> None:
+    """End this process at once when its standard input closes; a half-made file is never renamed."""
+    threading.Thread(target=_wait_for_end, daemon=True).start()
 
-    Read by number, not through `sys.stdin`, whose lock this thread would still hold when Python ends.
-    """
+
+def _wait_for_end() -> None:
+    """Read by number, not through `sys.stdin`, whose lock this thread would still hold when Python ends."""
     while os.read(0, 4096):
         pass
     os._exit(143)

@@ -15,6 +15,7 @@ from annotate.storage.address import FolderAddress
 from annotate.supervisor.postgres import Postgres
 from annotate.supervisor.processes import Child, Command
 from tests import migrated_cluster
+from tests.emptied_tables import empty_only_what_is_filled
 from tests.object_store import ObjectStore
 
 #: A test file that needs a library of the `ml` extra says so in one of these ways.
@@ -75,6 +76,11 @@ def django_db_modify_db_settings(postgres: Postgres) -> None:
 
     host = postgres.url("postgres").rpartition("host=")[2]
     connections["default"].settings_dict["HOST"] = host
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_emptying() -> None:
+    empty_only_what_is_filled()
 
 
 @pytest.fixture(scope="session")

@@ -173,13 +173,19 @@ def make_sample(instance: Instance, version: ModelVersion, *, is_made: bool = Tr
 
 
 def make_pair(
-    round: Round | None = None, instance: Instance | None = None, *, is_made: bool = True
+    round: Round | None = None,
+    instance: Instance | None = None,
+    *,
+    is_made: bool = True,
+    gold_verdicts: dict[str, str] | None = None,
 ) -> VideoPair:
     """A pair of two videos; when they are made, its slots are open."""
     round = round or make_round()
     instance = instance or make_instance()
     first, second = (make_sample(instance, round.policy, is_made=is_made) for _ in range(2))
-    pair = VideoPair.objects.create(round=round, instance=instance, first=first, second=second)
+    pair = VideoPair.objects.create(
+        round=round, instance=instance, first=first, second=second, gold_verdicts=gold_verdicts
+    )
     if is_made:
         open_slots(pair)
     return pair

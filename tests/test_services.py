@@ -194,7 +194,6 @@ def test_the_whole_site_starts_heals_and_stops(supervised: Supervised) -> None:
         "web",
         "worker",
         "gpu-worker",
-        "run-worker",
         "beat",
     }
 

@@ -8,11 +8,12 @@ from uuid import uuid4
 from django.conf import settings
 
 from annotate.exports.freezing import export_round
+from annotate.fleet.run_folders import work_folder
 from annotate.jobs import runs
-from annotate.jobs.run_folders import work_folder
 from annotate.models import Export, ModelVersion, Round, Run, RunStatus, VersionComparison
 from annotate.registry.queries import version_found_by
 from annotate.registry.registration import queue_base
+from annotate.storage.opening import site_storage
 from generator.register import main
 from generator.rundir import RunDir
 from rlhf.records import Track, Verdict
@@ -83,10 +84,10 @@ def import_model(base: str | Path) -> ModelVersion:
     run = queue_base(str(Path(base).resolve()))
     worker = uuid4()
     assert runs.claim_run(run.pk, worker)
-    with work_folder(run.folder, lambda: None) as folder:
+    with work_folder(site_storage(), run.folder) as folder:
         main(RunDir(folder.path), False)
         folder.store(at_end=True)
-        assert runs.finish_run(run, worker, folder)
+        assert runs.finish_run(run, worker)
     version = version_found_by(Run.objects.get(pk=run.pk))
     assert version is not None
     return version

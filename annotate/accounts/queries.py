@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import QuerySet
 
-from annotate.models import User
+from annotate.models import Subject, User
+from annotate.tallies.queries import kept_count
 
 
 def accounts() -> QuerySet[User]:
     """Who signs in by name; those who come in by an entry link are on its page."""
     return (
         User.objects.exclude(role=User.Role.PARTICIPANT)
-        .annotate(num_judged=Count("slots", filter=Q(slots__judged_at__isnull=False)))
+        .annotate(num_judged=kept_count(Subject.ANNOTATOR, "judged."))
         .order_by("role", "username")
     )

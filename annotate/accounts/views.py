@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import messages
+from django.core.paginator import Paginator
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
@@ -12,6 +13,8 @@ from rest_framework.authtoken.models import Token
 from annotate.accounts import queries
 from annotate.accounts.accounts import SIGNING_IN, create_account, make_token, renew_password, revoke_token
 from annotate.core.access import SignedInRequest, leads_only, signed_in
+
+ACCOUNTS_PER_PAGE = 100
 
 
 @leads_only
@@ -37,7 +40,8 @@ def password(request: SignedInRequest, user_id: int) -> HttpResponse:
 def _page(
     request: SignedInRequest, *, problem: str = "", made: dict[str, str] | None = None, status: int = 200
 ) -> HttpResponse:
-    context = {"accounts": queries.accounts(), "roles": SIGNING_IN, "problem": problem, "made": made}
+    page = Paginator(queries.accounts(), ACCOUNTS_PER_PAGE).get_page(request.GET.get("page"))
+    context = {"page": page, "roles": SIGNING_IN, "problem": problem, "made": made}
     return render(request, "annotate/accounts/accounts.html", context, status=status)
 
 

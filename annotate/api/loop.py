@@ -23,15 +23,20 @@ _EVALUATING = [example("Queued", {"says": "evaluation is queued", "run": 9}, 200
 class AdvanceView(ForLeads):
     @described(
         {200: serializers.RoundAdvanced},
-        problems=[403, 404, 409],
+        request=serializers.AdvanceRequest,
+        problems=[400, 403, 404, 409],
         examples=[
+            example("On two devices", {"devices": 2}),
             example("Waiting", {"says": "waiting for people: 12 on identity", "run": None}, 200),
             example("Queued", {"says": "sampling is queued", "run": 7}, 200),
         ],
     )
     def post(self, request: Request, pk: int) -> Response:
         """Take the round's next step, or say what it waits for."""
-        step = advance_round(asked_round(request, pk), actor=signed_in(request))
+        round = asked_round(request, pk)
+        wanted = serializers.AdvanceRequest(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        step = advance_round(round, devices=wanted.validated_data.get("devices"), actor=signed_in(request))
         tasks.send_run(step.run)
         return Response({"says": step.message, "run": step.run.pk if step.run else None})
 

@@ -18,6 +18,7 @@ from annotate.registry.registration import BASE_KINDS
 from annotate.rounds.funnel_queries import Funnel, round_funnel
 from rlhf.evaluation.stored import in_current_keys
 from rlhf.records import CHOICES, Track
+from rlhf.training.config import MAX_DEVICES
 
 
 def _row_number(**options: Any) -> Integer:
@@ -249,6 +250,15 @@ class RoundStateShown(serializers.Serializer[dict[str, Any]]):
 
 class RoundChoosing(serializers.Serializer[dict[str, Any]]):
     may_be_chosen = Flag(help_text="Whether annotators may ask for this round.")
+
+
+class AdvanceRequest(serializers.Serializer[dict[str, Any]]):
+    devices = Integer(
+        required=False,
+        min_value=1,
+        max_value=MAX_DEVICES,
+        help_text="Of one worker, over which a training is spread; those of the round's settings otherwise.",
+    )
 
 
 class RoundAdvanced(serializers.Serializer[dict[str, Any]]):

@@ -65,7 +65,7 @@ class SFTView(ForLeads):
         problems=[400, 404, 409],
         examples=[
             example("The people here", {"config": {"steps": 500}}),
-            example("A set", {"set": 2}),
+            example("A set, on eight devices", {"set": 2, "config": {"devices": 8}}),
             example("Queued", {"says": "sft-1 is queued", "run": 9}, 200),
         ],
     )

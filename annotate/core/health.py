@@ -13,9 +13,10 @@ from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
 from annotate.database.statements import rows
-from annotate.models import PreferencePair, Run, Shard, Slot
+from annotate.models import Round, Run, Shard, Subject
 from annotate.storage.interface import StorageError
 from annotate.storage.opening import site_storage
+from annotate.tallies.queries import summed
 
 logger = logging.getLogger(__name__)
 
@@ -68,9 +69,9 @@ def counts_for_metrics() -> dict[str, tuple[str, dict[str, int]]]:
         ),
         "annotate_judgments": (
             "Judged slots by track",
-            _counts(Slot.objects.exclude(judged_at=None), "track"),
+            summed(Subject.ANNOTATOR, "judged."),
         ),
-        "annotate_pairs": ("Pairs by joint state", _counts(PreferencePair.objects.all(), "joint_state")),
+        "annotate_pairs": ("Pairs by joint state", summed(Subject.ROUND, "state.")),
     }
 
 
@@ -80,5 +81,7 @@ def _counts(rows: QuerySet[Any], column: str) -> dict[str, int]:
 
 def _wanted_votes() -> dict[str, int]:
     """Gold is none of them. Whoever saw the number with every vote would see which votes it leaves out."""
-    wanted = Slot.objects.filter(judged_at=None, round__is_open=True, pair__gold=None)
-    return _counts(wanted, "track")
+    rounds = Round.objects.filter(is_open=True).values_list("pk", flat=True)
+    wanted = summed(Subject.ROUND, "wanted.", among=rounds)
+    judged = summed(Subject.ROUND, "judged.", among=rounds)
+    return {track: count - judged.get(track, 0) for track, count in wanted.items()}

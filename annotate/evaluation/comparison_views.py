@@ -33,21 +33,20 @@ def start(request: SignedInRequest, run_id: int) -> HttpResponse:
     return redirect("round", round_id=round.pk)
 
 
-def comparison_page(request: SignedInRequest, round: Round) -> HttpResponse:
+def comparison_page(request: SignedInRequest, round: Round, news: str) -> HttpResponse:
     """The page of a round that compares; while a run is live, its `#progress` part is asked for again."""
     template = "annotate/evaluation/comparison.html" + ("#progress" if request.htmx else "")
-    return render(request, template, _context(round))
+    return render(request, template, _context(round) | {"news": news})
 
 
 def _context(round: Round) -> dict[str, Any]:
-    runs = list(round.runs.order_by("-id"))
+    runs, funnel = list(round.runs.order_by("-id")), round_funnel(round)
     # Simulated annotators stand in where nobody judged, and the page says so.
     is_simulated = not comparison_queries.has_votes_of_people(round)
     return {
         "round": round,
-        "funnel": round_funnel(round),
-        "failed_videos": queries.failed_videos(round),
-        "withheld": round.pairs.exclude(prompt_unread="").count(),
+        "funnel": funnel,
+        "failed_videos": queries.failed_videos(round) if funnel.samples_failed else [],
         "runs": runs,
         "is_live": any(run.status in LIVE for run in runs),
         "results": comparison_queries.track_results(round, is_simulated=is_simulated),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import nullcontext
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Q
 
 from annotate.core.errors import RoundError
 from annotate.models import IdentityGroup, Instance, Run, Split, Use
 from annotate.privacy.consent_queries import given, refusal_among
-from generator.rundir import RunDir
-from rlhf.evaluation.benchmark.set import Benchmark, read_benchmark
+from annotate.storage.opening import site_storage
+from rlhf.evaluation.benchmark.set import TABLES, Benchmark, read_tables
 
 
 def refuse_set(benchmark: Benchmark) -> None:
@@ -23,12 +26,18 @@ def refuse_set(benchmark: Benchmark) -> None:
         raise RoundError(f"{says} Make the set again without them.")
 
 
-def refused_in_request(run: Run, folder: RunDir) -> str:
+def refused_in_request(run: Run, request: dict[str, Any]) -> str:
     """Who in a queued evaluation does not agree to it now, and the remedy; empty where all do."""
-    request = folder.read_request()
-    if "path" in request.get("set", {}):
-        return _refused_in_set(read_benchmark(folder.resolve(request["set"]["path"]), check_media=False))
-    return _refused_in_instances(request)
+    if "path" not in request.get("set", {}):
+        return _refused_in_instances(request)
+    path = os.path.normpath(os.path.join(run.folder, request["set"]["path"]))
+    is_stored = not path.startswith(("/", "../"))
+    place = nullcontext(settings.STORAGE_ROOT / path)
+    try:
+        with site_storage().local_folder(path, TABLES) if is_stored else place as folder:
+            return _refused_in_set(read_tables(folder))
+    except (FileNotFoundError, ValueError) as error:
+        return f"whom the set shows cannot be read on the site's machine: {error}"
 
 
 def _refused_in_instances(request: dict[str, Any]) -> str:

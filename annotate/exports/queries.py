@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, QuerySet
 
-from annotate.judging.queries import disqualified
-from annotate.models import Export, Judgment, JudgmentFile, PreferencePair, Round, Use, User
+from annotate.judging.vote_queries import disqualified_people
+from annotate.models import Export, JudgmentFile, PreferencePair, Round, Slot, Use, User
 from annotate.privacy.consent_queries import given
+from annotate.tallies.queries import votes_of_people
 from rlhf.export.rule import ExportRule, choose
 from rlhf.records import JointState, Sample, Track, Verdict
 from rlhf.votes.consensus import ADJUDICATED_RULE_VERSION
@@ -104,8 +105,10 @@ def visible_files(user: User) -> QuerySet[JudgmentFile]:
 
 
 def votes_of(export: Export) -> Votes:
-    """The newest revision of every counting vote on an export's pairs."""
-    return _count(Judgment.objects.filter(slot__pair__preference__exports=export))
+    """Of every counting vote on an export's pairs."""
+    judged = Slot.objects.filter(pair__preference__exports=export, judged_at__isnull=False)
+    given = dict(judged.order_by().values_list("annotator").annotate(Count("id")))
+    return _Voters.among(given).count(given)
 
 
 @dataclass(frozen=True)
@@ -122,16 +125,33 @@ class Votes:
         return self.human + self.simulated
 
 
-def votes_in(round: Round) -> Votes:
-    return _count(Judgment.objects.filter(slot__round=round, slot__pair__gold=None))
+def votes_in(rounds: Iterable[Round]) -> dict[int, Votes]:
+    """Of each round, on pairs that are no gold."""
+    given = votes_of_people([round.pk for round in rounds])
+    people = _Voters.among({person for counts in given.values() for person in counts})
+    return {round.pk: people.count(given.get(round.pk, {})) for round in rounds}
 
 
-def _count(judgments: QuerySet[Judgment]) -> Votes:
-    human, simulated = Q(is_simulated=False), Q(is_simulated=True)
-    counts = judgments.filter(~disqualified("slot__annotator")).aggregate(
-        human=Count("slot", distinct=True, filter=human),
-        simulated=Count("slot", distinct=True, filter=simulated),
-        people=Count("slot__annotator", distinct=True, filter=human),
-        simulated_people=Count("slot__annotator", distinct=True, filter=simulated),
-    )
-    return Votes(**counts)
+@dataclass(frozen=True)
+class _Voters:
+    """Who of some people is simulated, and whose votes do not count."""
+
+    simulated: frozenset[int]
+    lost: frozenset[int]
+
+    @classmethod
+    def among(cls, people: Collection[int]) -> _Voters:
+        simulated = User.objects.filter(pk__in=people, is_simulated=True)
+        return cls(frozenset(simulated.values_list("pk", flat=True)), frozenset(disqualified_people()))
+
+    def count(self, given: Mapping[int, int]) -> Votes:
+        """Of the votes that each person gave those that count."""
+        counting = {person: count for person, count in given.items() if person not in self.lost}
+        simulated = {person: count for person, count in counting.items() if person in self.simulated}
+        num_simulated = sum(simulated.values())
+        return Votes(
+            human=sum(counting.values()) - num_simulated,
+            simulated=num_simulated,
+            people=len(counting) - len(simulated),
+            simulated_people=len(simulated),
+        )

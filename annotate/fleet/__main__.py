@@ -1,7 +1,7 @@
 """GPU workers of this machine: `python -m annotate.fleet [--devices all|0,1,5]`.
 
-One process for each device; each is started again by itself when it ends. They need CELERY_BROKER_URL,
-STORAGE_URL and FLEET_KEY, and no database.
+One process for each device takes shards, and one for all of them whole runs; each is started again by itself
+when it ends. They need CELERY_BROKER_URL, STORAGE_URL and FLEET_KEY, and no database.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from annotate import settings
 from annotate.fleet.devices import Device, DeviceError, chosen_devices
 from annotate.supervisor.processes import Child, Command, say, stop_leftovers
 
-#: How long a worker may take to hand its shard back.
-GRACE_S = 25.0
+#: How long a worker may take to hand its shard back, or its run, whose last checkpoint may be large.
+GRACE_S, RUN_GRACE_S = 25.0, 60.0
+#: What `--serve` names where it names no device.
+RUNS = "runs"
 
 
 class Stop(BaseException):
@@ -36,23 +38,33 @@ def main(arguments: list[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if options.serve is not None:
-        from annotate.fleet.app import serve
+        from annotate.fleet.app import serve, serve_runs
 
-        serve(next(device for device in devices if device.label == options.serve))
+        if options.serve == RUNS:
+            serve_runs(devices)
+        else:
+            serve(next(device for device in devices if device.label == options.serve))
         return 0
-    commands, folder = [command(device) for device in devices], settings.VAR_DIR / "fleet"
+    commands, folder = [*map(command, devices), run_command(devices)], settings.VAR_DIR / "fleet"
     stop_leftovers(folder, commands)
     _keep_running([Child(one, folder) for one in commands])
     return 0
 
 
-def command(device: Device, program: str = "annotate.fleet") -> Command:
+def command(device: Device) -> Command:
     """A worker for one device, which is the only one that it sees."""
-    chosen = "all" if device.number is None else str(device.number)
-    argv = [sys.executable, "-m", program, "--devices", chosen, "--serve", device.label]
-    if device.number is not None:
-        argv = ["env", f"CUDA_VISIBLE_DEVICES={device.number}", *argv]
-    return Command(f"gpu-{device.label}", argv, patience_s=GRACE_S)
+    return Command(f"gpu-{device.label}", _argv([device], device.label), patience_s=GRACE_S)
+
+
+def run_command(devices: list[Device]) -> Command:
+    """The worker for whole runs, which sees all devices that were chosen."""
+    return Command(RUNS, _argv(devices, RUNS), patience_s=RUN_GRACE_S)
+
+
+def _argv(devices: list[Device], serve: str) -> list[str]:
+    numbers = ",".join(str(device.number) for device in devices if device.number is not None)
+    argv = [sys.executable, "-m", "annotate.fleet", "--devices", numbers or "all", "--serve", serve]
+    return ["env", f"CUDA_VISIBLE_DEVICES={numbers}", *argv] if numbers else argv
 
 
 def _keep_running(children: list[Child]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -40,6 +41,11 @@ def chosen_devices(choice: str) -> list[Device]:
             f"--devices {choice!r}: this machine has no GPU {', '.join(unknown)}; it has {known}; use all"
         )
     return [found[int(number)] for number in dict.fromkeys(numbers)]
+
+
+def count(devices: Sequence[Device], cpu_devices: int) -> int:
+    """Over how many of them a whole run may be spread; the CPU counts as `cpu_devices`."""
+    return cpu_devices if devices[0].number is None else len(devices)
 
 
 def _gpus() -> dict[int, Device]:

@@ -9,12 +9,18 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 #: Queues, and the tasks that their messages are for.
-SHARD_QUEUE, REPORT_QUEUE = "gpu", "fleet"
-SHARD_TASK, REPORT_TASK, STOP_COMMAND = "fleet.work", "annotate.jobs.tasks.take_report", "stop_shard"
-#: How often a worker says that it is alive.
-ALIVE_EVERY_S = 10.0
+SHARD_QUEUE, RUN_QUEUE, REPORT_QUEUE = "gpu", "runs", "fleet"
+SHARD_TASK, RUN_TASK, REPORT_TASK = "fleet.work", "fleet.run", "annotate.jobs.tasks.take_report"
+STOP_COMMAND = "stop_work"
+#: How often a worker says that it is alive, and one for whole runs that it is there.
+ALIVE_EVERY_S, HERE_EVERY_S = 10.0, 20.0
 
-Message = TypeVar("Message", bound="ShardMessage | Report | Stop")
+Message = TypeVar("Message", bound="ShardMessage | RunMessage | Report | Stop")
+
+
+def queue_for(devices: int) -> str:
+    """Where whole runs on so many devices wait, for workers that have them."""
+    return RUN_QUEUE if devices == 1 else f"{RUN_QUEUE}-{devices}"
 
 
 class ForgedMessage(Exception):
@@ -31,6 +37,7 @@ class Kind(StrEnum):
     ENDED = "ended"
     BACK = "back"  # in good order; `error` says why this worker could not do it
     FAILED = "failed"
+    HERE = "here"  # a worker for whole runs, and the devices that it has
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,16 +57,35 @@ class ShardMessage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunMessage:
+    """A whole run to work on, by the command of its stage; `ticket` tells this message from others."""
+
+    run: int
+    ticket: str
+    folder: str
+    command: str
+    devices: int
+    software: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
-    """What a worker says of a shard. `claim` tells this attempt from another one with the same message."""
+    """What a worker says of a shard, of a whole run, or of itself.
+
+    `claim` tells this attempt from another one with the same message. `lines` of a run's metrics are stored,
+    with the files that they announce.
+    """
 
     kind: Kind
     worker: str
     shard: int = 0
+    run: int = 0
     ticket: str = ""
     claim: str = ""
     device: str = ""
+    devices: int = 0
     software: str = ""
+    lines: int = 0
     sample_id: str = ""
     seconds: float = 0.0
     made: list[str] = field(default_factory=list)
@@ -70,13 +96,13 @@ class Report:
 
 @dataclass(frozen=True, kw_only=True)
 class Stop:
-    """The shard is not this attempt's, or not any more."""
+    """The shard or the run is not this attempt's, or not any more."""
 
     claim: str
     ticket: str
 
 
-def seal(key: str, message: ShardMessage | Report | Stop) -> str:
+def seal(key: str, message: ShardMessage | RunMessage | Report | Stop) -> str:
     """The message as text, signed; its type is signed with it, so that none can pass for another."""
     content = json.dumps([type(message).__name__, asdict(message)], sort_keys=True)
     return f"{_signature(key, content)} {content}"

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 from typing import Any, TypeVar
 from uuid import uuid4
 
 from annotate.fleet import faults
+from annotate.fleet.attempts import Attempt
 from annotate.fleet.faults import Fault
-from annotate.fleet.messages import ALIVE_EVERY_S, Kind, Report, ShardMessage
+from annotate.fleet.messages import Kind, Report, ShardMessage
 from annotate.fleet.resident import Resident
 from annotate.fleet.software import software_version
 from annotate.fleet.staging import StagedShard
@@ -84,29 +84,12 @@ class Worker:
         return fault
 
 
-class _Shard:
+class _Shard(Attempt):
     """One attempt at a shard."""
 
     def __init__(self, worker: Worker, message: ShardMessage) -> None:
+        super().__init__(worker, shard=message.shard, ticket=message.ticket)
         self.worker, self.message = worker, message
-        self.said = 0.0
-        self.header = Report(
-            kind=Kind.ALIVE,
-            worker=worker.name,
-            shard=message.shard,
-            ticket=message.ticket,
-            claim=worker.claim,
-            device=worker.device,
-            software=software_version(),
-        )
-
-    def say(self, kind: Kind, **values: Any) -> bool:
-        """Report; a shard that is not this worker's any more is stopped."""
-        self.said = time.monotonic()
-        may_go_on = self.worker.report(replace(self.header, kind=kind, **values))
-        if not may_go_on:
-            self.worker.is_stopped.set()
-        return may_go_on
 
     def work(self) -> Fault | None:
         fault = None
@@ -135,9 +118,8 @@ class _Shard:
     def _make(self, staged: StagedShard) -> Fault | None:
         """Have the missing videos made, and bring up each as soon as it is there."""
         resident = self.worker.resident
-        base = staged.request["model"]["base"]
-        if os.path.isabs(base) and not Path(base).is_dir():
-            return faults.no_model(self.worker.name, base)
+        if fault := faults.no_model(self.worker.name, staged.request):
+            return fault
         resident.begin(staged.model, staged.folder.path)
         for line in self._lines(staged):
             resident.note_loaded()
@@ -160,12 +142,8 @@ class _Shard:
                 yield line
             if is_over:
                 return
-            self._keep_alive()
+            self.keep_alive()
             self.worker.is_stopped.wait(POLL_S)
-
-    def _keep_alive(self) -> None:
-        if time.monotonic() - self.said > ALIVE_EVERY_S:
-            self.say(Kind.ALIVE)
 
     def _end(self, staged: StagedShard) -> None:
         result = staged.folder.read_result() if staged.folder.is_done else {}
@@ -189,6 +167,6 @@ class _Shard:
                 if time.monotonic() > deadline:
                     raise
                 logger.warning("the storage fails, trying again in %.0f s: %s", RETRY_S, error)
-            self._keep_alive()
+            self.keep_alive()
             self.worker.is_stopped.wait(RETRY_S)
         return None

@@ -9,6 +9,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from annotate.core.access import SignedInRequest, leads_only
+from annotate.core.parts import part_of
 from annotate.integrations import queries as door_queries
 from annotate.integrations import webhooks
 from annotate.models import WebhookEndpoint, WebhookEvent
@@ -23,6 +24,7 @@ MEANINGS = {
 }
 #: Messages on the page, the newest of an endpoint.
 SHOWN = 20
+ENDPOINTS_PER_PAGE = 50
 
 
 @leads_only
@@ -47,8 +49,11 @@ def _page(
     made: WebhookEndpoint | None = None,
     status: int = 200,
 ) -> HttpResponse:
+    shown = door_queries.visible_endpoints(request.user)
+    part = part_of(shown, request.GET.get("before", ""), ENDPOINTS_PER_PAGE)
     context = {
-        "endpoints": door_queries.visible_endpoints(request.user),
+        "part": part,
+        "endpoints": part.rows,
         "events": MEANINGS.items(),
         "problem": problem,
         "url": url,

@@ -1,15 +1,16 @@
-"""Which shards are sent to GPU workers next, and what they are told."""
+"""Which shards and runs are sent to GPU workers, and what they are told."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
+from uuid import uuid4
 
-from annotate.fleet.messages import ShardMessage
+from annotate.fleet.messages import RunMessage, ShardMessage
 from annotate.fleet.software import software_version
 from annotate.jobs import runs, shards
 from annotate.jobs.stages import work_of
-from annotate.models import Shard
+from annotate.models import RoundState, Run, RunStatus, Shard
 
 
 def hand_out(keys: Sequence[int]) -> Iterator[ShardMessage]:
@@ -46,3 +47,34 @@ def message_of(shard: Shard) -> ShardMessage:
         stop=shard.stop,
         software=software_version(),
     )
+
+
+def waiting_runs() -> list[Run]:
+    """Whole runs that are queued, each of which should have a message with the broker."""
+    queued = Run.objects.filter(status=RunStatus.QUEUED).exclude(round__state=RoundState.PAUSED)
+    return [run for run in queued if not work_of(run.stage).sharding]
+
+
+def whole_run(run_id: int) -> RunMessage | None:
+    """The message for a queued run; None where it has none to be sent now.
+
+    Whom it shows must agree to it, now and when a worker takes it, or it is refused.
+    """
+    run = Run.objects.select_related("round").filter(pk=run_id, status=RunStatus.QUEUED).first()
+    if run is None or runs.is_paused(run.pk):
+        return None
+    if why := refusal_of_run(run):
+        runs.refuse_run(run, why)
+        return None
+    return RunMessage(
+        run=run.pk,
+        ticket=str(uuid4()),
+        folder=run.folder,
+        command=work_of(run.stage).command,
+        devices=run.devices,
+        software=software_version(),
+    )
+
+
+def refusal_of_run(run: Run) -> str:
+    return work_of(run.stage).refusal(run, runs.read_request(run))

@@ -3,34 +3,74 @@
 from __future__ import annotations
 
 import socket
+import threading
+from collections.abc import Callable
 from uuid import uuid4
 
 from django.conf import settings
+from django.db import connection
 
+from annotate.database.patience import patiently
+from annotate.fleet.devices import chosen_devices, count
+from annotate.fleet.messages import Report
 from annotate.fleet.resident import SAMPLER, Resident
+from annotate.fleet.turns import Turns
+from annotate.fleet.whole_runs import RunWorker
 from annotate.fleet.work import Worker
-from annotate.jobs import reports
-from annotate.jobs.dispatch import hand_out
+from annotate.jobs import dispatch, reports
+from annotate.jobs.stages import work_of
 from annotate.models import Run, Shard, ShardStatus
 from annotate.storage.opening import site_storage
 
+_DEVICE = "this machine"
+
 
 def work_here(run: Run, sampler: str = SAMPLER) -> None:
-    """Do the shards of a run, one after another, until none is left or one could not be done."""
+    """Do a run, or its shards one after another, until none is left or one could not be done."""
     name = f"here-{uuid4()}@{socket.gethostname()}"
+    if work_of(run.stage).sharding:
+        _work_on_shards(run, name, sampler)
+    elif message := dispatch.whole_run(run.pk):
+        RunWorker(
+            name=name,
+            device=_DEVICE,
+            devices=count(chosen_devices("all"), settings.CPU_DEVICES),
+            storage=site_storage(),
+            turns=Turns(settings.VAR_DIR / "devices"),
+            folder=settings.BASE_DIR,
+            environment=settings.RUN_ENVIRONMENT,
+            report=_taking(),
+        ).work(message)
+
+
+def _work_on_shards(run: Run, name: str, sampler: str) -> None:
     worker = Worker(
         name=name,
-        device="this machine",
+        device=_DEVICE,
         storage=site_storage(),
         folder=settings.VAR_DIR / "fleet" / name,
         resident=Resident(sampler, settings.BASE_DIR, settings.RUN_ENVIRONMENT),
-        report=reports.take,
+        report=_taking(),
     )
     try:
         while waiting := Shard.objects.filter(run=run, status=ShardStatus.QUEUED).order_by("number").first():
-            for message in hand_out([waiting.pk]):
+            for message in dispatch.hand_out([waiting.pk]):
                 fault = worker.work(message)
                 if fault is not None and fault.is_the_workers:
                     return
     finally:
         worker.resident.let_go()
+
+
+def _taking() -> Callable[[Report], bool]:
+    """Reports go to the rows; a thread that says one keeps no connection of its own."""
+    owner = threading.get_ident()
+
+    def take(report: Report) -> bool:
+        try:
+            return patiently(lambda: reports.take(report))
+        finally:
+            if threading.get_ident() != owner:
+                connection.close()
+
+    return take

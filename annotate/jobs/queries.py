@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from django.db.models import Exists, F, OuterRef, QuerySet, Sum
 
-from annotate.models import LIVE, Round, Run, RunStatus, Stage
+from annotate.models import LIVE, Round, Run, RunMetric, RunStatus, Shard, Stage
 
 
 def done_run(round: Round, stage: str) -> Run | None:
@@ -29,10 +30,21 @@ def dpo_curves(run: Run) -> list[dict[str, Any]]:
 
 
 def run_progress(run: Run) -> dict[str, Any]:
-    of_shards = run.shards.aggregate(done=Sum("made"), total=Sum(F("stop") - F("start")))
-    if of_shards["total"] is not None:
-        return {**of_shards, "last": {}}
-    last = run.metrics.exclude(values={}).order_by("-line").values_list("values", flat=True).first() or {}
+    return progress_of([run])[run.pk]
+
+
+def progress_of(runs: Collection[Run]) -> dict[int, dict[str, Any]]:
+    """How far each run is, by its shards, or else by the last line of its metrics."""
+    shards = Shard.objects.filter(run__in=runs).order_by().values_list("run")
+    sums = shards.annotate(done=Sum("made"), total=Sum(F("stop") - F("start")))
+    of_shards = {run: {"done": done, "total": total, "last": {}} for run, done, total in sums}
+    newest = RunMetric.objects.filter(run=OuterRef("pk")).exclude(values={}).order_by("-line")
+    last = Run.objects.filter(pk__in=[run.pk for run in runs]).annotate(last=newest.values("values")[:1])
+    lines = dict(last.values_list("pk", "last"))
+    return {run.pk: of_shards.get(run.pk) or _progress(lines.get(run.pk) or {}) for run in runs}
+
+
+def _progress(last: dict[str, Any]) -> dict[str, Any]:
     done = last.get("done", last.get("step"))
     return {"done": done, "total": last.get("total", last.get("steps")), "last": last}
 

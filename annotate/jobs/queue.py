@@ -64,14 +64,17 @@ class Queue(Generic[Row]):
     def let_go(self, key: int, worker: UUID) -> None:
         """Queue a row whose worker is stopped in good order, which is no attempt."""
         attempts = {f"{self.prefix}attempts": F(f"{self.prefix}attempts") - 1}
-        self.mine(key, worker).update(**self._lost(), **attempts)
+        self.mine(key, worker).update(**self._waiting(), **self._columns(worker=None), **attempts)
 
     def requeue_lost(self) -> list[int]:
-        """Queue what lost its worker or its message; returns the rows to send out again."""
+        """Queue what lost its worker or its message; returns the rows to send out again.
+
+        A lost worker stays named in its row, so that one that speaks again is known.
+        """
         heartbeat, attempts = f"{self.prefix}heartbeat_at__lt", f"{self.prefix}attempts"
         lost = self._rows(**{self.status: self.running, heartbeat: Now() - self.lost_after})
         self.give_up(lost.filter(**{f"{attempts}__gte": MAX_ATTEMPTS}))
-        lost.filter(**{f"{attempts}__lt": MAX_ATTEMPTS}).update(**self._lost())
+        lost.filter(**{f"{attempts}__lt": MAX_ATTEMPTS}).update(**self._waiting())
         queued_at = f"{self.prefix}{self.queued_at}"
         unclaimed = self._rows(
             **{self.status: self.waiting, f"{queued_at}__lt": Now() - self.unclaimed_after}
@@ -80,7 +83,7 @@ class Queue(Generic[Row]):
         self._rows(pk__in=keys).update(**{queued_at: Now()})
         return keys
 
-    def _lost(self) -> dict[str, Any]:
+    def _waiting(self) -> dict[str, Any]:
         """Columns of a row that waits for another worker, and is to be sent at once."""
-        waiting = {"worker": None, self.queued_at: Now() - 2 * self.unclaimed_after}
-        return {self.status: self.waiting, **self._columns(**waiting)}
+        queued_at = {self.queued_at: Now() - 2 * self.unclaimed_after}
+        return {self.status: self.waiting, **self._columns(**queued_at)}

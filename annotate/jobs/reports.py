@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from django.db.models.functions import Now
 
 from annotate.fleet.messages import Kind, Report
-from annotate.jobs import runs, shards
+from annotate.jobs import dispatch, run_workers, runs, shards
 from annotate.jobs.stages import work_of
 from annotate.models import Run, RunStatus, Shard
+from generator.rundir import RunError
 
 
 def take(report: Report) -> bool:
-    """Store what a report says; False where its worker has to stop, since the shard is not its own any more.
+    """Store what a report says; False where its worker has to stop, since the work is not its own now."""
+    if report.kind == Kind.HERE:
+        run_workers.announce(report.worker, report.devices, report.device)
+        return True
+    return _take_of_run(report) if report.run else _take_of_shard(report)
 
-    What was made is stored whoever has the shard now: it is there, and nobody needs to make it again.
-    """
+
+def _take_of_shard(report: Report) -> bool:
+    """What was made is stored whoever has the shard now: it is there, and nobody needs to make it again."""
     if report.kind == Kind.HELLO:
         for run_id in shards.requeue_of(report.worker, report.claim):
             runs.conclude_run(run_id)
@@ -51,3 +59,40 @@ def _store(report: Report, shard: Shard) -> None:
         shards.note_made(shard.pk, new, report.seconds)
     for item in report.failed:
         sharding.store(shard.run, str(item["sample_id"]), str(item["error"]))
+
+
+def _take_of_run(report: Report) -> bool:
+    """Any report begins a run that nobody had; one whose worker was lost is begun by who says so."""
+    run = Run.objects.select_related("round__policy", "policy").filter(pk=report.run).first()
+    if run is None:
+        return False
+    worker = UUID(report.claim)
+    status = runs.renew_run(run, worker)
+    may_begin = run.worker is None or report.kind in (Kind.BEGUN, Kind.ENDED)
+    if status is None and may_begin and runs.claim_run(run.pk, worker, f"{report.worker}, {report.device}"):
+        if why := dispatch.refusal_of_run(run):
+            runs.end_run(run, worker, RunStatus.FAILED, why)
+            return False
+        status = RunStatus.RUNNING
+    if status is None:
+        return False
+    if report.lines > run.metrics.count():
+        runs.follow_run(run)
+    if report.kind in (Kind.ENDED, Kind.BACK, Kind.FAILED):
+        _end_run(report, run, worker, is_cancelled=status is RunStatus.CANCELLING)
+    return status is RunStatus.RUNNING and not runs.is_paused(run.pk)
+
+
+def _end_run(report: Report, run: Run, worker: UUID, *, is_cancelled: bool) -> None:
+    if report.kind == Kind.ENDED:
+        try:
+            if runs.finish_run(run, worker):
+                work_of(run.stage).next_run(run)
+        except RunError as error:
+            runs.end_run(run, worker, RunStatus.FAILED, str(error))
+    elif is_cancelled:
+        runs.end_run(run, worker, RunStatus.CANCELLED)
+    elif report.kind == Kind.FAILED:
+        runs.end_run(run, worker, RunStatus.FAILED, report.error or f"{report.worker} failed without a word")
+    else:
+        runs.hand_back(run, worker, report.error)

@@ -1,190 +1,22 @@
-"""Folders of runs, wherever the storage keeps them: what a command needs here, and what a page reads of them.
-
-A command works in a plain folder. Of a bucket it is a copy on the worker's machine: brought down before the
-command begins, and brought up while it works.
-"""
+"""Folders of runs, as the site makes and reads them, wherever the storage keeps them."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import logging
-import os
 import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.conf import settings
 
-from annotate.database.claims import renewing
+from annotate.fleet.run_folders import METRICS, RESULT
 from annotate.storage.address import FolderAddress
-from annotate.storage.interface import Storage, is_partial
 from annotate.storage.opening import site_storage
-from annotate.storage.staging import stage_down, stage_up
+from annotate.storage.staging import stage_up
 from generator.rundir import RunDir, complete_lines
-from rlhf.training.instances import INSTANCES_FILE
-
-logger = logging.getLogger(__name__)
 
 #: What a run is asked for, and what it says once; metrics and the log grow, and are read by their keys.
 RECORDS = ("request.json", "plans.json", "missing.json", "result.json")
-#: What is of one machine alone, or made anew where it is missing: the first part of a name.
-NOT_STORED = ("lock", "cache")
-CHECKPOINTS, METRICS, RESULT = "checkpoints", "metrics.jsonl", "result.json"
-#: How often what is new is brought up; checkpoints are large, and replaced soon.
-STORE_S, STORE_CHECKPOINTS_S = 5.0, 300.0
-#: How long the last files of a run are tried to be stored, and how often its claim is renewed meanwhile.
-PATIENCE_S, RENEW_S = 300.0, 5.0
-
-
-class WorkFolder(RunDir):
-    """A run's folder for its command: the stored folder itself."""
-
-    def store(self, *, at_end: bool = False) -> None:
-        """Store what is new."""
-
-
-class StagedFolder(WorkFolder):
-    """A copy of a run's folder.
-
-    It lies as deep below `root` as the run's own below the storage, so that the relative paths of a request
-    lead to the same files. Metric lines are read from it once the files that they announce are stored.
-    """
-
-    def __init__(self, storage: Storage, root: Path, key: str) -> None:
-        super().__init__(root / key)
-        self.storage, self.root, self.key = storage, root, key
-        self._stored: dict[str, tuple[int, int]] = {}
-        self._metrics = b""
-        self._store_at = self._store_checkpoints_at = 0.0
-
-    def bring_down(self) -> None:
-        """Fetch the folder, and what its request names elsewhere in the storage."""
-        stage_down(self.storage, self.key, self.path)
-        self._stored, self._metrics = self._files(), self._metrics_here()
-        for path in _relative_paths(self.read_request()):
-            self._fetch(os.path.normpath(f"{self.key}/{path}"))
-
-    def _fetch(self, key: str) -> None:
-        """An object, or a folder; of a training set also what its instances name."""
-        if key.startswith("../"):
-            return  # outside of the storage
-        place = self.root / key
-        try:
-            with self.storage.local(key) as source:
-                place.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, place)
-        except FileNotFoundError:
-            stage_down(self.storage, key, place)
-            if (place / INSTANCES_FILE).is_file():
-                lines = (place / INSTANCES_FILE).read_text(encoding="utf-8").splitlines()
-                for path in {path for line in lines for path in _relative_paths(json.loads(line))}:
-                    self._fetch(os.path.normpath(f"{key}/{path}"))
-
-    def read_metrics(self, start: int = 0) -> list[dict[str, Any]]:
-        return complete_lines(self._metrics, start)
-
-    def store(self, *, at_end: bool = False) -> None:
-        """Bring up what is new, now and then; a storage that fails is tried again.
-
-        Raises:
-            OSError: it fails for minutes `at_end`.
-        """
-        deadline = time.monotonic() + PATIENCE_S
-        while at_end or time.monotonic() >= self._store_at:
-            self._store_at = time.monotonic() + STORE_S
-            try:
-                self._store(with_checkpoints=at_end or time.monotonic() >= self._store_checkpoints_at)
-                return
-            except OSError as error:
-                logger.warning("%s is not stored yet: %s", self.key, error)
-                if not at_end:
-                    return
-                if time.monotonic() > deadline:
-                    raise
-            time.sleep(STORE_S)
-
-    def _store(self, *, with_checkpoints: bool) -> None:
-        os.utime(self.root)  # A workspace that nobody touches counts as left behind.
-        # Before anything is listed: what these lines announce is among it.
-        metrics, files = self._metrics_here(), self._files()
-        for name in sorted(files.keys() - {RESULT}):
-            if with_checkpoints or not _is_checkpoint(name):
-                self._put(name, files[name])
-        if metrics != self._metrics:
-            self.storage.put(f"{self.key}/{METRICS}", metrics)
-            self._metrics = metrics
-        if with_checkpoints:
-            gone = self._stored.keys() - files.keys()
-            self.storage.remove(f"{self.key}/{name}" for name in gone)
-            self._stored = {name: facts for name, facts in self._stored.items() if name not in gone}
-            self._store_checkpoints_at = time.monotonic() + STORE_CHECKPOINTS_S
-        if RESULT in files:
-            self._put(RESULT, files[RESULT])
-
-    def _put(self, name: str, facts: tuple[int, int]) -> None:
-        """Store a file as it is at one moment, unless it is stored: it may grow, or go, meanwhile."""
-        if self._stored.get(name) == facts:
-            return
-        moment = self.root / ".moment"
-        with contextlib.suppress(FileNotFoundError):
-            shutil.copyfile(self.path / name, moment)
-            self.storage.put(f"{self.key}/{name}", moment)
-            self._stored[name] = facts
-
-    def _files(self) -> dict[str, tuple[int, int]]:
-        """What belongs into the storage, but for the metrics: name -> size and time of the last change."""
-        found = {}
-        for place in self.path.rglob("*"):
-            name = place.relative_to(self.path)
-            if name.parts[0] not in (*NOT_STORED, METRICS) and not is_partial(str(name)):
-                with contextlib.suppress(FileNotFoundError):
-                    if place.is_file():
-                        found[str(name)] = (place.stat().st_size, place.stat().st_mtime_ns)
-        return found
-
-    def _metrics_here(self) -> bytes:
-        try:
-            return (self.path / METRICS).read_bytes()
-        except FileNotFoundError:
-            return b""
-
-
-def _is_checkpoint(name: str) -> bool:
-    return name.startswith(f"{CHECKPOINTS}/")
-
-
-def _relative_paths(value: Any) -> Iterator[str]:
-    """What a request names outside of its folder; such paths begin with two dots."""
-    if isinstance(value, str):
-        if value.startswith("../"):
-            yield value
-    elif isinstance(value, dict):
-        for part in value.values():
-            yield from _relative_paths(part)
-    elif isinstance(value, list):
-        for part in value:
-            yield from _relative_paths(part)
-
-
-@contextlib.contextmanager
-def work_folder(folder: str, renew: Callable[[], object]) -> Iterator[WorkFolder]:
-    """The folder of a run for its command, while the context lasts.
-
-    `renew` keeps the run this worker's, which may wait long for a bucket.
-
-    Raises:
-        OSError: the storage fails.
-    """
-    if isinstance(settings.STORAGE, FolderAddress):
-        yield WorkFolder(settings.STORAGE_ROOT / folder)
-        return
-    with site_storage().workspace() as root, renewing(renew, RENEW_S):
-        staged = StagedFolder(site_storage(), root, folder)
-        staged.bring_down()
-        yield staged
 
 
 def keep_new_folder(folder: RunDir, key: str) -> None:
@@ -206,3 +38,11 @@ def stored_records(folder: str) -> Iterator[RunDir]:
     """`RECORDS` of a run, to read while the context lasts."""
     with site_storage().local_folder(folder, RECORDS) as place:
         yield RunDir(place)
+
+
+def stored_metrics(folder: str, start: int) -> list[dict[str, Any]]:
+    """The complete lines of a run's metrics from line `start` on."""
+    try:
+        return complete_lines(b"".join(site_storage().stream(f"{folder}/{METRICS}")), start)
+    except FileNotFoundError:
+        return []

@@ -12,19 +12,20 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Case, Exists, F, Max, OuterRef, Q, QuerySet, Value, When
+from django.db.models import Case, Exists, F, Max, OuterRef, QuerySet, Value, When
 from django.db.models.functions import Now
 
 from annotate.core.audit import record_event
 from annotate.database.locks import take_queue
 from annotate.jobs import shards
 from annotate.jobs.queue import Queue
-from annotate.jobs.run_folders import keep_new_folder, store_result, stored_records
+from annotate.jobs.run_folders import keep_new_folder, store_result, stored_metrics, stored_records
 from annotate.jobs.stages import work_of
 from annotate.models import (
     LIVE,
     LIVE_SHARDS,
     Round,
+    RoundState,
     Run,
     RunMetric,
     RunStatus,
@@ -36,7 +37,7 @@ from annotate.storage.opening import site_storage
 from generator.rundir import RunDir
 
 #: A running job that was not renewed for this long has lost its worker.
-LOST_AFTER = timedelta(seconds=30)
+LOST_AFTER = timedelta(seconds=60)
 #: A queued job that nobody took for this long has lost its message.
 UNCLAIMED_AFTER = timedelta(seconds=60)
 
@@ -104,36 +105,40 @@ def _free_ordinal(ordinal: int, prefix: str) -> int:
     return ordinal
 
 
-def claim_run(run_id: int, worker: UUID) -> Run | None:
-    """Take a queued run for this worker, or None when somebody else has it or it has ended."""
-    taken = QUEUE.claim(run_id, worker, started_at=Now(), error="")
+def claim_run(run_id: int, worker: UUID, machine: str = "") -> Run | None:
+    """Take a queued run for this worker, or None when somebody else has it or it has ended or is paused."""
+    if is_paused(run_id):
+        return None
+    taken = QUEUE.claim(run_id, worker, started_at=Now(), error="", machine=machine[:255])
     return Run.objects.select_related("round__policy", "policy").get(pk=run_id) if taken else None
+
+
+def is_paused(run_id: int) -> bool:
+    return Run.objects.filter(pk=run_id, round__state=RoundState.PAUSED).exists()
 
 
 def renew_run(run: Run, worker: UUID) -> RunStatus | None:
     """Say that the worker is alive; returns the run's status, or None when it is no longer the worker's.
 
-    A run that was taken for lost, because the database was away for longer than that takes, is still its
-    own until another worker has begun it.
+    A run that was taken for lost, because nothing was heard for longer than that takes, is still its own
+    until another worker has begun it.
     """
-    mine = Q(worker=worker, status__in=[RunStatus.RUNNING, RunStatus.CANCELLING])
-    given_up = Q(worker=None, status=RunStatus.QUEUED)
-    if not Run.objects.filter(mine | given_up, pk=run.pk).update(
-        worker=worker,
+    mine = [RunStatus.RUNNING, RunStatus.CANCELLING, RunStatus.QUEUED]
+    if not Run.objects.filter(pk=run.pk, worker=worker, status__in=mine).update(
         heartbeat_at=Now(),
-        status=Case(When(given_up, then=Value(RunStatus.RUNNING)), default=F("status")),
+        status=Case(When(status=RunStatus.QUEUED, then=Value(RunStatus.RUNNING)), default=F("status")),
     ):
         return None
     return RunStatus(Run.objects.values_list("status", flat=True).get(pk=run.pk))
 
 
-def follow_run(run: Run, folder: RunDir | None = None) -> int:
+def follow_run(run: Run) -> int:
     """Bring new metric lines, and what they announce, into the database.
 
-    Safe to repeat. Returns how many lines are stored. `folder` is where its command works, if not in its own.
+    Safe to repeat. Returns how many lines are stored.
     """
     stored = run.metrics.count()
-    lines = (folder or run_dir(run)).read_metrics(stored)
+    lines = stored_metrics(run.folder, stored)
     RunMetric.objects.bulk_create(
         [RunMetric(run=run, line=stored + number, values=values) for number, values in enumerate(lines)],
         ignore_conflicts=True,
@@ -143,10 +148,15 @@ def follow_run(run: Run, folder: RunDir | None = None) -> int:
 
 
 @transaction.atomic
-def finish_run(run: Run, worker: UUID, folder: RunDir | None = None) -> bool:
-    """Store the result of a complete folder; False when the run was not this worker's any more."""
-    result = (folder or run_dir(run)).read_result()
-    follow_run(run, folder)
+def finish_run(run: Run, worker: UUID) -> bool:
+    """Store the result of a complete folder; False when the run was not this worker's any more.
+
+    Raises:
+        RunError: there is no result.
+    """
+    with stored_records(run.folder) as folder:
+        result = folder.read_result()
+    follow_run(run)
     done = Run.objects.filter(pk=run.pk, worker=worker, status__in=[RunStatus.RUNNING, RunStatus.CANCELLING])
     if not done.update(status=RunStatus.DONE, result=result, ended_at=Now()):
         return False
@@ -164,6 +174,12 @@ def end_run(run: Run, worker: UUID, status: RunStatus, error: str = "") -> bool:
         # Not the error: it may name a person's file, and the chain forgets nothing.
         record_event(f"{status}_run", run)
     return bool(ended)
+
+
+def hand_back(run: Run, worker: UUID, why: str) -> None:
+    """Queue a run that its worker could not or should not finish, which is no attempt."""
+    QUEUE.mine(run.pk, worker).update(error=why[:4000])
+    QUEUE.let_go(run.pk, worker)
 
 
 @transaction.atomic
@@ -195,7 +211,7 @@ def unconcluded_runs() -> list[int]:
 
 
 def refuse_run(run: Run, why: str) -> None:
-    """End a run of shards as failed, whatever of it is under way."""
+    """End a run as failed, whatever of it is under way."""
     if Run.objects.filter(pk=run.pk, status__in=[*LIVE]).update(
         status=RunStatus.FAILED, error=why[:4000], ended_at=Now()
     ):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from annotate.models import Run
-from generator.rundir import RunDir
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class StageWork:
         name: of the stage, as runs store it.
         command: the module that does the work in a run's folder, the one that a researcher starts, too.
         sharding: how its runs are worked on in parts; a stage without it has whole runs.
-        refusal: who in a queued run does not agree to it now, and the remedy; empty where all do.
+        refusal: who in a queued run's request does not agree to it now, and the remedy; empty where all do.
         follow: stores what new metric lines announce; safe to repeat.
         finish: stores what a result becomes, in the transaction in which the run ends.
         next_run: queues the run that follows a finished one.
@@ -48,7 +47,7 @@ class StageWork:
 
     name: str
     command: str
-    refusal: Callable[[Run, RunDir], str]
+    refusal: Callable[[Run, dict[str, Any]], str]
     sharding: Sharding | None = None
     follow: Callable[[Run, Sequence[Mapping[str, Any]]], None] = lambda run, lines: None
     finish: Callable[[Run, dict[str, Any]], None] = lambda run, result: None

@@ -1,13 +1,10 @@
-"""Celery: fetch by id, call one service or launch one command, record the end."""
+"""Celery: what is sent to GPU workers, and what comes back from them."""
 
 from __future__ import annotations
 
 import logging
-import subprocess
-import sys
-import time
+from collections import Counter
 from typing import Any
-from uuid import UUID, uuid4
 
 from celery import current_app, shared_task
 from django.conf import settings
@@ -17,6 +14,7 @@ from kombu.exceptions import OperationalError
 from annotate.database.patience import patiently
 from annotate.fleet.messages import (
     REPORT_QUEUE,
+    RUN_TASK,
     SHARD_QUEUE,
     SHARD_TASK,
     STOP_COMMAND,
@@ -24,13 +22,11 @@ from annotate.fleet.messages import (
     Kind,
     Report,
     Stop,
+    queue_for,
     seal,
     unseal,
 )
-from annotate.fleet.turns import Turns
-from annotate.jobs import reports, run_logs, runs, shards
-from annotate.jobs.dispatch import hand_out
-from annotate.jobs.run_folders import WorkFolder, work_folder
+from annotate.jobs import dispatch, reports, runs, shards
 from annotate.jobs.sending import send
 from annotate.jobs.stages import work_of
 from annotate.models import Run, RunStatus
@@ -38,132 +34,10 @@ from annotate.storage.interface import StorageError
 
 logger = logging.getLogger(__name__)
 
-#: How often a run is renewed, followed, and asked whether it was cancelled.
-POLL_S = 0.5
-#: How long a cancelled command may take to end by itself.
-TERMINATE_S = 20
 #: How long a report waits at most before it is tried again with a storage that fails.
 MAX_REPORT_PAUSE_S = 30
 #: Reports that may be unread while workers are looked for that say nothing.
 UNREAD_REPORTS = 100
-
-
-@shared_task
-def execute_run(run_id: int) -> None:
-    """Run one stage's command in its folder; a second delivery of the same id does nothing."""
-    worker = uuid4()
-    run = runs.claim_run(run_id, worker)
-    if run is None:
-        return
-    try:
-        with work_folder(run.folder, lambda: runs.QUEUE.renew(run.pk, worker)) as folder:
-            _work(run, worker, folder)
-    except StorageError as error:
-        message = str(error)
-        patiently(lambda: runs.end_run(run, worker, RunStatus.FAILED, message))
-
-
-def _work(run: Run, worker: UUID, folder: WorkFolder) -> None:
-    work = work_of(run.stage)
-    if why := work.refusal(run, folder):
-        runs.end_run(run, worker, RunStatus.FAILED, why)
-        return
-    turns = Turns(settings.VAR_DIR / "devices")
-    try:
-        if _wait_for_devices(run, worker, turns):
-            _execute(run, worker, work.command, folder)
-    finally:
-        turns.leave()
-
-
-def _wait_for_devices(run: Run, worker: UUID, turns: Turns) -> bool:
-    """Wait until samplers have made way; False where the run is cancelled meanwhile."""
-    try:
-        while not turns.take_alone():
-            status = patiently(lambda: runs.renew_run(run, worker))
-            if status is RunStatus.CANCELLING:
-                runs.end_run(run, worker, RunStatus.CANCELLED)
-            if status is not RunStatus.RUNNING:
-                return False
-            time.sleep(POLL_S)
-    except SystemExit:
-        runs.QUEUE.let_go(run.pk, worker)
-        raise
-    return True
-
-
-def _execute(run: Run, worker: UUID, command: str, folder: WorkFolder) -> None:
-    with open(folder.path / run_logs.LOG, "ab") as log:
-        # The command ends by itself when this pipe closes, so it never outlives a killed worker.
-        child = subprocess.Popen(
-            [sys.executable, "-m", command, str(folder.path), "--attached"],
-            cwd=settings.BASE_DIR,
-            env=settings.RUN_ENVIRONMENT,
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-        )
-        try:
-            status = _watch(run, worker, child, folder)
-        except SystemExit:  # the worker is being stopped
-            _end(child)
-            folder.store(at_end=True)
-            runs.QUEUE.let_go(run.pk, worker)
-            raise
-        finally:
-            _end(child)
-    if status is not None:
-        folder.store(at_end=True)
-        patiently(lambda: _record_end(run, worker, status, child.returncode, folder))
-
-
-def _record_end(run: Run, worker: UUID, status: RunStatus, returncode: int, folder: WorkFolder) -> None:
-    if status is RunStatus.CANCELLED:
-        runs.end_run(run, worker, RunStatus.CANCELLED)
-    elif returncode == 0:
-        if runs.finish_run(run, worker, folder):
-            send_run(work_of(run.stage).next_run(run))
-    else:
-        runs.end_run(run, worker, RunStatus.FAILED, run_logs.why_it_ended(run, returncode))
-
-
-def _watch(run: Run, worker: UUID, child: subprocess.Popen[bytes], folder: WorkFolder) -> RunStatus | None:
-    """Follow the command until it ends, is cancelled, or is no longer this worker's (None).
-
-    A database that is away does not stop it: the command knows only its folder. After some minutes without
-    one it is ended all the same, and the run is found by its heartbeat.
-    """
-    while True:
-        ended = child.poll() is not None
-        status = patiently(lambda: _follow(run, worker, folder))
-        if status is None:
-            logger.warning("%s was taken over by another worker", run)
-            return None
-        if ended:
-            return (
-                RunStatus.CANCELLED if status is RunStatus.CANCELLING and child.returncode else RunStatus.DONE
-            )
-        if status is RunStatus.CANCELLING:
-            return RunStatus.CANCELLED
-        time.sleep(POLL_S)
-
-
-def _follow(run: Run, worker: UUID, folder: WorkFolder) -> RunStatus | None:
-    folder.store()
-    runs.follow_run(run, folder)
-    return runs.renew_run(run, worker)
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    if child.poll() is None:
-        child.terminate()
-        try:
-            child.wait(TERMINATE_S)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-    if child.stdin:
-        child.stdin.close()
 
 
 def send_run(run: Run | None) -> None:
@@ -173,13 +47,12 @@ def send_run(run: Run | None) -> None:
     if work_of(run.stage).sharding:
         send(send_shards)
     else:
-        send(execute_run, run.pk)
+        send(send_whole_run, run.pk)
 
 
 def has_worker(run: Run) -> bool:
     """Whether somebody takes such runs from their queue; one that is too busy to answer counts as nobody."""
-    is_sharded = work_of(run.stage).sharding is not None
-    queue = SHARD_QUEUE if is_sharded else settings.CELERY_TASK_ROUTES[execute_run.name]["queue"]
+    queue = SHARD_QUEUE if work_of(run.stage).sharding else queue_for(run.devices)
     try:
         queues_of_workers = current_app.control.inspect(timeout=2.0).active_queues() or {}
     except OperationalError:
@@ -188,9 +61,22 @@ def has_worker(run: Run) -> bool:
 
 
 @shared_task
+def send_whole_run(run_id: int) -> None:
+    if message := dispatch.whole_run(run_id):
+        queue = queue_for(message.devices)
+        current_app.send_task(RUN_TASK, [seal(settings.FLEET_KEY, message)], queue=queue)
+
+
+@shared_task
 def requeue_lost_runs() -> None:
-    for run_id in runs.requeue_lost_runs():
-        send_run(Run.objects.get(pk=run_id))
+    """As `requeue_lost_shards`; where as many messages wait as runs do, none was lost."""
+    if messages_in(REPORT_QUEUE) > UNREAD_REPORTS:
+        return
+    lost = runs.requeue_lost_runs()
+    waiting = Counter(run.devices for run in dispatch.waiting_runs())
+    for run in Run.objects.filter(pk__in=lost):
+        if messages_in(queue_for(run.devices)) < waiting[run.devices]:
+            send_run(run)
 
 
 @shared_task
@@ -198,7 +84,7 @@ def send_shards() -> None:
     """Send as many shards as GPU workers will soon take; while the storage fails, they wait."""
     room = shards.room_with_the_broker()
     try:
-        for message in hand_out(shards.next_shards(room) if room > 0 else []):
+        for message in dispatch.hand_out(shards.next_shards(room) if room > 0 else []):
             current_app.send_task(SHARD_TASK, [seal(settings.FLEET_KEY, message)], queue=SHARD_QUEUE)
     except StorageError as error:
         logger.warning("shards wait, because their request cannot be read: %s", error)
@@ -209,16 +95,16 @@ def send_shards() -> None:
     autoretry_for=(StorageError,), max_retries=None, retry_backoff=2, retry_backoff_max=MAX_REPORT_PAUSE_S
 )
 def take_report(sealed: str) -> None:
-    """Store what a worker says, and have it stop where the shard is not its own any more."""
+    """Store what a worker says, and have it stop where the work is not its own any more."""
     try:
         report = unseal(settings.FLEET_KEY, sealed, Report)
     except ForgedMessage as error:
         logger.warning("%s", error)
         return
-    if not reports.take(report):
+    if not patiently(lambda: reports.take(report)):
         stop = seal(settings.FLEET_KEY, Stop(claim=report.claim, ticket=report.ticket))
         current_app.control.broadcast(STOP_COMMAND, {"sealed": stop}, destination=[report.worker])
-    if report.kind not in (Kind.ALIVE, Kind.MADE):
+    if report.kind not in (Kind.ALIVE, Kind.MADE, Kind.HERE):
         send_shards()
 
 

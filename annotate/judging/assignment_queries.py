@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
+from annotate.database.statements import rows
 from annotate.gold.qualification_queries import standing_of
 from annotate.judging.no_pair import NoPair, Reason
 from annotate.judging.queries import is_disqualified, num_held
@@ -21,10 +22,9 @@ from annotate.models import (
     Slot,
     Use,
     User,
-    VideoPair,
     VideoSample,
 )
-from annotate.privacy.consent_queries import given
+from annotate.privacy.consent_queries import given, given_sql
 
 
 def own_entries(account: User) -> QuerySet[Entry]:
@@ -117,6 +117,40 @@ def why_no_work(account: User, work: JudgingWork) -> NoPair:
 MAX_COUNTED = 1_000
 
 
+# `_far_enough`, `_free` and `_unmet` of wanted slots, round by round in the order of the queue, which ends
+# with as many as are counted. `OFFSET 0` has each looked at by its indexes.
+_NUM_FREE = f"""
+WITH recent AS MATERIALIZED (
+    SELECT i.group_id FROM (
+        SELECT pair_id, track FROM annotate_exposure WHERE annotator_id = %(annotator)s
+        ORDER BY id DESC LIMIT %(gap)s
+    ) e
+    JOIN annotate_videopair p ON p.id = e.pair_id
+    JOIN annotate_instance i ON i.id = p.instance_id
+    WHERE e.track <> %(track)s
+), free AS (
+    SELECT s.pair_id FROM annotate_round r CROSS JOIN LATERAL (
+        SELECT s.pair_id FROM annotate_slot s
+        WHERE s.round_id = r.id AND s.track = %(track)s AND s.judged_at IS NULL
+          AND (s.lease_expires_at IS NULL OR s.lease_expires_at < statement_timestamp())
+          AND NOT EXISTS (SELECT 1 FROM annotate_slot o
+                          WHERE o.pair_id = s.pair_id AND o.annotator_id = %(annotator)s OFFSET 0)
+          AND NOT EXISTS (SELECT 1 FROM annotate_exposure e WHERE e.pair_id = s.pair_id
+                          AND e.annotator_id = %(annotator)s AND e.track <> s.track OFFSET 0)
+          AND EXISTS (SELECT 1 FROM annotate_videopair p
+                      JOIN annotate_instance i ON i.id = p.instance_id
+                      JOIN annotate_identitygroup g ON g.id = i.group_id
+                      WHERE p.id = s.pair_id AND p.gold_verdicts IS NULL AND {given_sql("g", Use.SHOW)}
+                        AND i.group_id NOT IN (SELECT group_id FROM recent) OFFSET 0)
+        ORDER BY s.random_key LIMIT %(most)s
+    ) s
+    WHERE r.is_open AND (%(round)s::bigint IS NULL OR r.id = %(round)s)
+    LIMIT %(most)s
+)
+SELECT count(DISTINCT pair_id) FROM free
+"""
+
+
 def wanted_slots(track: str) -> QuerySet[Slot]:
     """Votes of open rounds that nobody has given yet, whether somebody is at it or not."""
     return _open_slots(track).filter(given("pair__instance__group", Use.SHOW))
@@ -155,19 +189,24 @@ def open_pairs_for(annotator: User, track: str, round_id: int | None = None) -> 
     if is_disqualified(annotator) or _only_looks(annotator):
         return 0
     rounds = Round.objects.filter(is_open=True)
-    wanted = wanted_slots(track)
     own = Slot.objects.filter(annotator=annotator, track=track, round__in=rounds)
     if round_id is not None:
-        wanted, own = wanted.filter(round=round_id), own.filter(round=round_id)
+        own = own.filter(round=round_id)
     met = Exposure.objects.filter(annotator=annotator, pair__round__in=rounds, pair__gold__is_training=False)
     met = met.filter(Q(track=track) | Q(is_less_on_both=True))
     num_gold = (met if round_id is None else met.filter(pair__round=round_id)).count()
     # So many slots are so many pairs at least, and are found without looking at the others.
     most = (MAX_COUNTED + num_gold) * (rounds.aggregate(most=Max("votes_wanted"))["most"] or 1)
-    free = _far_enough(annotator, track, _free(_unmet(annotator, wanted)))[:most].values("pair")
-    left = VideoPair.objects.filter(pk__in=free).count()
+    left = _num_free(annotator, track, round_id, most)
     held = own.filter(judged_at=None).count()
     return min(max(held + left - num_gold, min(held + left, 1)), MAX_COUNTED)
+
+
+def _num_free(annotator: User, track: str, round_id: int | None, most: int) -> int:
+    """How many pairs the first so many slots of the queue are of that this person could be given."""
+    values = {"annotator": annotator.pk, "track": str(track), "round": round_id, "most": most}
+    gap = 0 if annotator.is_simulated else settings.SAME_PERSON_OTHER_TRACK_GAP
+    return int(rows(_NUM_FREE, values | {"gap": gap})[0][0])
 
 
 def _only_looks(annotator: User) -> bool:

@@ -9,13 +9,14 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Count, DurationField, Exists, ExpressionWrapper, F, Model, OuterRef, Q, QuerySet
+from django.db.models import DurationField, Exists, ExpressionWrapper, F, Model, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 from django_stubs_ext import WithAnnotations
 
 from annotate.database.statements import first_row, rows
-from annotate.models import Disqualification, Judgment, Round, Slot, Use, User, VideoPair
+from annotate.models import Disqualification, Judgment, Round, Slot, Subject, Use, User, VideoPair
 from annotate.privacy.consent_queries import given
+from annotate.tallies.queries import counts_of
 from rlhf.records import Track
 
 # The two statements of every vote: to put them together by the ORM costs more than to run them.
@@ -186,10 +187,8 @@ def num_held(annotator: User, track: str) -> int:
 
 
 def own_counts(annotator: User) -> dict[str, int]:
-    counts = dict.fromkeys((str(track) for track in Track), 0)
-    judged = Slot.objects.filter(annotator=annotator).exclude(judged_at=None)
-    counts.update(judged.values_list("track").annotate(Count("id")))
-    return counts
+    counts = counts_of(Subject.ANNOTATOR, [annotator.pk])[annotator.pk]
+    return {str(track): counts[f"judged.{track}"] for track in Track}
 
 
 def may_choose(annotator: User, round_id: int) -> bool:

@@ -41,7 +41,7 @@ def _live(round: Round) -> dict[str, Any]:
     return {
         "funnel": funnel,
         "votes_per_dominant_pair": progress_queries.votes_per_dominant_pair(funnel),
-        "pace": progress_queries.pace(round),
+        "pace": progress_queries.pace(round, funnel),
         "days": [
             bars(track.label, "votes per day", [(f"{day:%-d %b}", count) for day, count in counts])
             for track, counts in days.items()

@@ -10,9 +10,12 @@ from annotate.core.access import SignedInRequest, signed_in
 from annotate.gold.qualification_queries import standing_of
 from annotate.judging import queries as judging_queries
 from annotate.judging.assignment_queries import MAX_COUNTED, open_pairs_for, own_entries
-from annotate.loop.views import waiting_rounds
-from annotate.models import IdentityGroup
+from annotate.loop.views import rounds_shown
+from annotate.tallies.queries import counts_of_site
 from rlhf.records import Track
+
+#: The newest ones, with the way to the others.
+NEWEST_ROUNDS = 10
 
 
 @signed_in
@@ -38,5 +41,5 @@ def home(request: SignedInRequest) -> HttpResponse:
         "most_counted": MAX_COUNTED,
     }
     if user.is_lead:
-        context |= {"rounds": waiting_rounds(user), "num_people": IdentityGroup.objects.count()}
+        context |= {**rounds_shown(user, "", NEWEST_ROUNDS), "num_people": counts_of_site()["people"]}
     return render(request, "annotate/loop/home.html", context)

@@ -12,57 +12,67 @@ from django.views.decorators.http import require_POST
 
 from annotate.core.access import SignedInRequest, leads_only, visible_rounds
 from annotate.core.errors import RoundError
+from annotate.core.parts import part_of
 from annotate.evaluation.comparison_views import comparison_page
 from annotate.jobs import tasks
-from annotate.jobs.queries import done_evaluation, done_run, dpo_curves, run_progress, stuck_runs
+from annotate.jobs.queries import done_evaluation, done_run, dpo_curves, progress_of, stuck_runs
 from annotate.judging import vote_queries
 from annotate.loop.loop import advance_round, is_ready_to_train
 from annotate.models import LIVE, Round, RoundKind, Run, Stage, User
 from annotate.privacy.consent_queries import people_of, refusal, uses_of
 from annotate.rounds import queries
 from annotate.rounds.funnel_queries import funnels, round_funnel
+from annotate.rounds.progress_queries import news_of
 from annotate.rounds.rounds import let_choose
 from rlhf.plots.pages import Plot, curve
 
+ROUNDS_PER_PAGE = 50
+#: Of a round, the newest.
+RUNS_SHOWN, EXPORTS_SHOWN = 50, 50
 
-def waiting_rounds(user: User) -> list[dict[str, Any]]:
-    rounds = list(visible_rounds(user))
-    by_round = funnels(rounds)
-    return [{"round": round, "funnel": by_round[round.pk]} for round in rounds]
+
+def rounds_shown(user: User, before: str, size: int) -> dict[str, Any]:
+    """A part of the rounds with how far each is."""
+    part = part_of(visible_rounds(user), before, size)
+    by_round = funnels(part.rows)
+    return {"part": part, "rounds": [{"round": round, "funnel": by_round[round.pk]} for round in part.rows]}
 
 
 @leads_only
 def round_list(request: SignedInRequest) -> HttpResponse:
-    return render(request, "annotate/loop/rounds.html", {"rounds": waiting_rounds(request.user)})
+    context = rounds_shown(request.user, request.GET.get("before", ""), ROUNDS_PER_PAGE)
+    return render(request, "annotate/loop/rounds.html", context)
 
 
 @leads_only
 def round_detail(request: SignedInRequest, round_id: int) -> HttpResponse:
-    """The whole page; while a run is live, its `#progress` part is asked for again and again."""
+    """The whole page; while a run is live, its `#progress` part is asked for again, and sent when new."""
+    news = news_of(round_id)
+    if request.htmx and news and request.GET.get("seen") == news:
+        return HttpResponse(status=204)
     round = get_object_or_404(visible_rounds(request.user), pk=round_id)
     if round.kind == RoundKind.COMPARISON:
-        return comparison_page(request, round)
+        return comparison_page(request, round, news)
     template = "annotate/loop/round.html" + ("#progress" if request.htmx else "")
-    return render(request, template, _context(round))
+    return render(request, template, _context(round) | {"news": news})
 
 
 def _context(round: Round) -> dict[str, Any]:
-    shown = list(round.runs.order_by("-id"))
+    shown, funnel = list(round.runs.order_by("-id")[:RUNS_SHOWN]), round_funnel(round)
     dpo = next((run for run in shown if run.stage == Stage.DPO), None)
     evaluation = done_evaluation(round)
-    stuck = set(stuck_runs(round))
+    stuck, progress = set(stuck_runs(round)), progress_of(shown)
     return {
         "round": round,
-        "funnel": round_funnel(round),
-        "failed_videos": queries.failed_videos(round),
-        "withheld": round.pairs.exclude(prompt_unread="").count(),
-        "runs": [{"run": run, "progress": run_progress(run), "can_retry": run in stuck} for run in shown],
+        "funnel": funnel,
+        "failed_videos": queries.failed_videos(round) if funnel.samples_failed else [],
+        "runs": [{"run": run, "progress": progress[run.pk], "can_retry": run in stuck} for run in shown],
         "is_live": any(run.status in LIVE for run in shown),
         "curves": _curves(dpo) if dpo else [],
-        "exports": round.exports.select_related("superseded").order_by("-id"),
+        "exports": round.exports.select_related("superseded").order_by("-id")[:EXPORTS_SHOWN],
         "evaluation": evaluation,
         "tuned": done_run(round, Stage.DPO),
-        "pairs": queries.pairs_side_by_side(round),
+        "pairs": queries.pairs_side_by_side(round, funnel),
         "left_out": refusal(people_of(round), *uses_of(round)),
         "saved": vote_queries.votes_saved(round),
         "num_unsettled": vote_queries.unsettled_pairs(round).count(),

@@ -20,7 +20,6 @@ from annotate.core.errors import RoundError
 from annotate.jobs import tasks
 from annotate.jobs.local_worker import work_here
 from annotate.jobs.queries import run_progress
-from annotate.jobs.stages import work_of
 from annotate.models import ModelVersion, Round, Run, RunStatus, Split
 from annotate.people import queries as curation_queries
 from annotate.people.curation import curate_people
@@ -196,9 +195,6 @@ def send_run(run: Run | None, *, wait: bool = True, quiet: bool = False) -> None
 
 def _work(run: Run) -> None:
     try:
-        if work_of(run.stage).sharding:
-            work_here(run)
-        else:
-            tasks.execute_run(run.pk)
+        work_here(run)
     finally:
         connection.close()

@@ -37,6 +37,7 @@ from annotate.models.round import (
     VideoPair,
     VideoSample,
 )
+from annotate.models.run_worker import RunWorker
 from annotate.models.shard import LIVE_SHARDS, Shard, ShardStatus
 from annotate.models.statistics import Adjudication, VoteFit
 from annotate.models.study import (
@@ -50,6 +51,7 @@ from annotate.models.study import (
     StudyTask,
     StudyVideo,
 )
+from annotate.models.tally import Subject, Tally
 from annotate.models.training_set import TrainingSet
 from annotate.models.version import MAX_WEIGHT, MixedAdapter, ModelKind, ModelState, ModelVersion
 from annotate.models.version_comparison import MAX_SEEDS, VersionComparison

@@ -7,6 +7,7 @@ from django.db import models
 from annotate.database.moments import in_words
 from annotate.models.constraints import append_only, one_of
 from annotate.models.identity import Reference, User
+from annotate.models.tally import DECISIONS, tallies_of
 
 
 class Choice(models.TextChoices):
@@ -28,7 +29,20 @@ class CurationDecision(models.Model):
     class Meta:
         ordering = ["reference", "id"]
         constraints = [one_of("choice", Choice.values)]
-        triggers = [append_only()]
+        triggers = [
+            append_only(),
+            # Two about one reference wait for each other, and for its curation and consent.
+            *tallies_of(
+                DECISIONS,
+                first="""
+                    PERFORM 1 FROM annotate_reference
+                    WHERE id IN (SELECT reference_id FROM {rows}) ORDER BY id FOR NO KEY UPDATE;
+                    PERFORM 1 FROM annotate_identitygroup WHERE id IN (
+                        SELECT group_id FROM annotate_reference WHERE id IN (SELECT reference_id FROM {rows})
+                    ) ORDER BY id FOR SHARE;
+                """,
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.reference}: {self.choice}"

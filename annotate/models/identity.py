@@ -15,6 +15,7 @@ from django.db.models.functions import Cast, Concat, Left, Now, Replace
 from annotate.models.claim import MAX_ATTEMPTS
 from annotate.models.consent import Use
 from annotate.models.constraints import append_only, check, one_of
+from annotate.models.tally import CONSENTS, KEPT, REFERENCES, tallies, tallies_of_a_change, tallies_of_changes
 from generator.records import MAX_REFERENCES, ReferenceKind
 
 
@@ -91,6 +92,7 @@ class IdentityGroup(models.Model):
 
     class Meta:
         ordering = ["name", "id"]
+        indexes = [models.Index(fields=["name", "id"], name="person_by_name")]
         constraints = [
             models.UniqueConstraint(fields=["source", "name"], name="one_group_a_person"),
             one_of("split", Split.values),
@@ -118,7 +120,13 @@ class IdentityGroup(models.Model):
                     END IF;
                     RETURN NEW;
                 """,
-            )
+            ),
+            *tallies("annotate_identitygroup"),
+            tallies_of_a_change(
+                """(OLD.consent_uses, OLD.consent_expires_on) IS DISTINCT FROM
+                    (NEW.consent_uses, NEW.consent_expires_on)""",
+                CONSENTS,
+            ),
         ]
 
     def __str__(self) -> str:
@@ -194,6 +202,20 @@ class Reference(models.Model):
                 condition=Q(curation__in=["pending", "running"]),
                 name="reference_to_curate",
             )
+        ]
+        triggers = [
+            *tallies("annotate_reference"),
+            # A change of the consent waits for it, or it for that.
+            tallies_of_changes(
+                REFERENCES,
+                KEPT,
+                first="""
+                    PERFORM 1 FROM annotate_identitygroup WHERE id IN (
+                        SELECT n.group_id FROM new_rows n JOIN old_rows o ON o.id = n.id
+                        WHERE (n.curation, n.reject_reasons) IS DISTINCT FROM (o.curation, o.reject_reasons)
+                    ) ORDER BY id FOR SHARE;
+                """,
+            ),
         ]
 
     def __str__(self) -> str:

@@ -10,6 +10,7 @@ from django.db.models.functions import Now, Random
 from annotate.models.constraints import append_only, check, one_of
 from annotate.models.identity import User
 from annotate.models.round import Round, VideoPair
+from annotate.models.tally import JUDGED_IN_FULL, SLOTS, tallies, tallies_of_a_change
 from rlhf.records import FAVOURED, Track, Verdict
 
 
@@ -23,6 +24,17 @@ class Strength(models.TextChoices):
 
     SLIGHTLY = "slightly"
     CLEARLY = "clearly"
+
+
+def _one_after_the_other(pairs: str) -> str:
+    """Changes of one pair's slots: each sees whether the others' were the last that the pair waited for.
+
+    Gold has many people at once, and is not counted.
+    """
+    return f"""
+        PERFORM 1 FROM annotate_videopair WHERE id IN ({pairs}) AND gold_verdicts IS NULL
+        ORDER BY id FOR NO KEY UPDATE;
+    """
 
 
 class Slot(models.Model):
@@ -70,6 +82,10 @@ class Slot(models.Model):
             models.Index(
                 fields=["round", "track", "random_key"], condition=Q(judged_at=None), name="slot_wanted"
             ),
+            # When a round began, and how fast it goes.
+            models.Index(
+                fields=["round", "judged_at"], condition=Q(judged_at__isnull=False), name="slot_judged"
+            ),
             models.Index(
                 fields=["annotator", "track"],
                 condition=Q(judged_at=None, annotator__isnull=False),
@@ -116,6 +132,16 @@ class Slot(models.Model):
                     END IF;
                     RETURN NEW;
                 """,
+            ),
+            *tallies("annotate_slot", first=_one_after_the_other("SELECT pair_id FROM {rows}")),
+            # Most updates are leases, which change no count.
+            tallies_of_a_change(
+                """(OLD.judged_at, OLD.pair_id, OLD.track) IS DISTINCT FROM
+                    (NEW.judged_at, NEW.pair_id, NEW.track)
+                    OR NEW.judged_at IS NOT NULL AND OLD.annotator_id IS DISTINCT FROM NEW.annotator_id""",
+                SLOTS,
+                JUDGED_IN_FULL,
+                first=_one_after_the_other("OLD.pair_id, NEW.pair_id"),
             ),
         ]
 
@@ -191,6 +217,7 @@ class Judgment(models.Model):
                     RETURN NULL;
                 """,
             ),
+            *tallies("annotate_judgment"),
         ]
 
     def __str__(self) -> str:

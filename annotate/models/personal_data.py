@@ -132,7 +132,7 @@ COLUMNS = {
     "Qualification": _columns(code="track"),
     "Round": _columns(code="kind state stopping sampler dpo", free="name"),
     "RoundFigures": _columns(code="inputs_hash figures"),
-    "Run": _columns(code="stage folder status", struck="error result"),
+    "Run": _columns(code="stage folder status machine", struck="error result"),
     "RunMetric": _columns(struck="values"),
     "Shard": _columns(code="status worker device software facts", struck="error"),
     "Study": _columns(code="form", struck="error", free="name"),
@@ -140,6 +140,7 @@ COLUMNS = {
     "Supersession": _columns(free="reason"),
     # The name of a folder that was read may hold anything; of our own sets it is the source of the people.
     "TrainingSet": _columns(code="content_hash facts withdrawn", free="name folder"),
+    "Tally": _columns(code="subject name"),
     "User": _columns(code="password role", free="username first_name last_name email"),
     "VoteFit": _columns(code="track model inputs_hash"),
     "WebhookEndpoint": _columns(code="url secret events"),

@@ -9,6 +9,7 @@ from django.db.models import F, Q
 from annotate.models.constraints import check, one_of
 from annotate.models.identity import User
 from annotate.models.round import Round, VideoPair, VideoSample
+from annotate.models.tally import PREFERENCES, tallies, tallies_of_a_change
 from annotate.models.webhook import WebhookEvent, announces
 from rlhf.export.rule import ExportRule
 from rlhf.records import JointState, Track, Verdict
@@ -60,7 +61,8 @@ class Consensus(models.Model):
                 operation=pgtrigger.Update | pgtrigger.Delete,
                 timing=pgtrigger.Deferred,
                 func=_dominant_needs_verdicts("OLD.pair_id"),
-            )
+            ),
+            *tallies("annotate_consensus"),
         ]
 
     def __str__(self) -> str:
@@ -93,6 +95,11 @@ class PreferencePair(models.Model):
             ),
             check(Q(joint_state=JointState.DOMINANT) | ~Q(reason=""), "says_why_not"),
         ]
+        indexes = [
+            models.Index(
+                fields=["pair"], condition=Q(joint_state=JointState.DOMINANT), name="preference_dominant"
+            )
+        ]
         triggers = [
             # Once for each change; a pair begins undecided, so that is no news.
             announces(
@@ -112,6 +119,8 @@ class PreferencePair(models.Model):
                 timing=pgtrigger.Deferred,
                 func=_dominant_needs_verdicts("NEW.pair_id"),
             ),
+            *tallies("annotate_preferencepair"),
+            tallies_of_a_change("OLD.joint_state <> NEW.joint_state", PREFERENCES),
         ]
 
     def __str__(self) -> str:

@@ -11,6 +11,7 @@ from annotate.models.claim import MAX_ATTEMPTS
 from annotate.models.consent import Use, given_sql
 from annotate.models.constraints import check, one_of
 from annotate.models.identity import Instance, User
+from annotate.models.tally import CHANGED_SAMPLES, PAIRS, SAMPLES, tallies, tallies_of_a_change
 from annotate.models.version import ModelVersion
 from annotate.models.webhook import WebhookEvent, announces
 from rlhf.votes.stopping import Rule
@@ -146,9 +147,13 @@ class Run(models.Model):
     # Whoever executes the run renews this; a run that is not renewed is lost and is queued again.
     heartbeat_at = models.DateTimeField(null=True, blank=True)
     worker = models.UUIDField(null=True, blank=True)
+    # Where a whole run is, or was last, worked on, and on which devices; shards say it themselves.
+    machine = models.CharField(max_length=255, blank=True, default="", db_default="")
     # Starts since somebody queued it; those that a worker broke off in good order are not counted.
     attempts = models.PositiveSmallIntegerField(default=0, db_default=0)
     ended_at = models.DateTimeField(null=True, blank=True)
+    # Of one worker, over which a training is spread.
+    devices = models.PositiveSmallIntegerField(default=1, db_default=1)
 
     class Meta:
         ordering = ["id"]
@@ -177,6 +182,7 @@ class Run(models.Model):
             ),
             check(~Q(status=RunStatus.FAILED, error=""), "failed_has_error"),
             check(Q(attempts__lte=MAX_ATTEMPTS), "attempts_end"),
+            check(Q(devices__gte=1), "run_has_a_device"),
             # Two people stand behind a run that needs approval, and it starts after the second's word.
             check(Q(needs_approval=False) | Q(launched_by__isnull=False), "approval_needs_a_launcher"),
             check(~Q(approved_by=F("launched_by")), "approved_by_another"),
@@ -263,6 +269,16 @@ class VideoSample(models.Model):
             ),
             check(Q(path="", sha256="") | (~Q(path="") & ~Q(sha256="")), "made_is_hashed"),
         ]
+        indexes = [models.Index(fields=["instance", "id"], condition=Q(path=""), name="sample_to_make")]
+        triggers = [
+            *tallies("annotate_videosample"),
+            tallies_of_a_change(
+                """(OLD.path, OLD.error, OLD.model_version_id) IS DISTINCT FROM
+                    (NEW.path, NEW.error, NEW.model_version_id)""",
+                SAMPLES,
+                CHANGED_SAMPLES,
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"sample {self.pk}"
@@ -300,7 +316,23 @@ class VideoPair(models.Model):
                     END IF;
                     RETURN NEW;
                 """,
-            )
+            ),
+            # Gold is in no count, and stays out of them.
+            pgtrigger.ReadOnly(name="gold_for_ever", fields=["gold_verdicts"]),
+            # A video of several pairs counts once: their changes wait for each other, and for its making.
+            *tallies(
+                "annotate_videopair",
+                first="""
+                    PERFORM 1 FROM annotate_round WHERE id IN (
+                        SELECT round_id FROM {rows} WHERE gold_verdicts IS NULL
+                    ) ORDER BY id FOR NO KEY UPDATE;
+                    PERFORM 1 FROM annotate_videosample WHERE id IN (
+                        SELECT first_id FROM {rows} WHERE gold_verdicts IS NULL
+                        UNION SELECT second_id FROM {rows} WHERE gold_verdicts IS NULL
+                    ) ORDER BY id FOR SHARE;
+                """,
+            ),
+            tallies_of_a_change("OLD.prompt_unread <> NEW.prompt_unread", PAIRS),
         ]
 
     def __str__(self) -> str:

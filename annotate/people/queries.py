@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
-from itertools import chain
 from operator import or_
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from annotate.models import (
     Instance,
     Reference,
     Run,
+    RunMetric,
     Split,
     Stage,
     Use,
@@ -32,6 +32,7 @@ from annotate.models import (
 )
 from annotate.privacy.consent_queries import Consent, given, with_consent
 from annotate.storage.opening import site_storage
+from annotate.tallies.queries import counts_of_site
 from generator.curation.annotation import ANNOTATION_NAME, ClipAnnotation, load_annotation
 from generator.curation.explanation import explain
 from generator.curation.filters import Measures, Thresholds
@@ -49,8 +50,13 @@ def with_choice(references: QuerySet[Reference]) -> QuerySet[Reference]:
 
 def accepted(references: QuerySet[Reference]) -> QuerySet[Reference]:
     """Kept: by hand first, else curated without a reason against it."""
-    by_filters = Q(choice=Choice.AUTOMATIC, curation=Curation.DONE, reject_reasons=[])
-    return with_choice(references).filter(Q(choice=Choice.KEEP) | by_filters)
+    newer = CurationDecision.objects.filter(reference=OuterRef("reference"), pk__gt=OuterRef("pk"))
+    newest = CurationDecision.objects.filter(~Exists(newer)).exclude(choice=Choice.AUTOMATIC)
+    by_hand = Q(pk__in=newest.values("reference"))
+    kept = Q(pk__in=newest.filter(choice=Choice.KEEP).values("reference"))
+    return with_choice(references).filter(
+        kept | Q(curation=Curation.DONE, reject_reasons=[]) & ~by_hand,
+    )
 
 
 def usable_references(*wanted: Use) -> QuerySet[Reference]:
@@ -132,14 +138,8 @@ class PeopleFilter:
 
 
 def people(narrow: PeopleFilter = PeopleFilter()) -> QuerySet[IdentityGroup]:
-    """People with their references and how many of them are usable, for the grid."""
-    usable = usable_references().filter(group=OuterRef("pk")).order_by()
-    counted = usable.annotate(count=Func(F("id"), function="count")).values("count")
-    groups = (
-        with_consent(IdentityGroup.objects.all())
-        .annotate(num_references=Count("references"), num_usable=Subquery(counted))
-        .prefetch_related(Prefetch("references", with_choice(Reference.objects.all())))
-    )
+    """People in the order of the grid."""
+    groups = with_consent(IdentityGroup.objects.all())
     if narrow.split:
         groups = groups.filter(split=narrow.split)
     if narrow.search:
@@ -148,13 +148,31 @@ def people(narrow: PeopleFilter = PeopleFilter()) -> QuerySet[IdentityGroup]:
     if narrow.consent:
         groups = groups.filter(_of_consent(narrow.consent))
     if narrow.state == "unusable":
-        groups = groups.filter(num_usable=0)
+        groups = groups.filter(~Exists(usable_references().filter(group=OuterRef("pk"))))
     elif narrow.state:
         groups = groups.filter(_has(curation=narrow.state))
     if narrow.reason:
         groups = groups.filter(_has(reject_reasons__contains=[narrow.reason]))
     narrowed: QuerySet[IdentityGroup] = groups.order_by("name", "id")
     return narrowed
+
+
+def shown_in_grid(people: Iterable[int]) -> QuerySet[IdentityGroup]:
+    """Those of a page, with their references and how many of them are usable."""
+    theirs = Reference.objects.filter(group=OuterRef("pk"))
+    usable = usable_references().filter(group=OuterRef("pk"))
+    shown: QuerySet[IdentityGroup] = (
+        with_consent(IdentityGroup.objects.filter(pk__in=list(people)))
+        .annotate(num_references=_number(theirs), num_usable=_number(usable))
+        .prefetch_related(Prefetch("references", with_choice(Reference.objects.all())))
+        .order_by("name", "id")
+    )
+    return shown
+
+
+def _number(references: QuerySet[Reference]) -> Subquery:
+    counted = references.order_by().annotate(number=Func(F("id"), function="count"))
+    return Subquery(counted.values("number"))
 
 
 def _of_consent(wanted: str) -> Q:
@@ -171,17 +189,17 @@ def _has(**condition: Any) -> Exists:
 
 def curation_counts() -> dict[str, Any]:
     """How many references are in each state, usable, and left out for each reason."""
-    states = dict(Reference.objects.values_list("curation").annotate(Count("id")))
-    rejected = Reference.objects.filter(curation=Curation.DONE).exclude(reject_reasons=[])
-    reasons = Counter(chain.from_iterable(rejected.values_list("reject_reasons", flat=True)))
+    counts = counts_of_site()
+    states = {state: counts[f"references.{state}"] for state in Curation.values}
+    rejected = {str(reason): counts[f"rejected.{reason}"] for reason in RejectReason}
     return {
         "total": sum(states.values()),
-        "states": {state: states.get(state, 0) for state in Curation.values},
-        "usable": usable_references().count(),
-        "by_hand": with_choice(Reference.objects.all()).exclude(Q(choice=Choice.AUTOMATIC)).count(),
-        "reasons": {str(reason): reasons[reason] for reason in RejectReason if reasons[reason]},
-        "is_live": bool(states.get(Curation.PENDING) or states.get(Curation.RUNNING)),
-        "examined": states.get(Curation.DONE, 0) + states.get(Curation.FAILED, 0),
+        "states": states,
+        "usable": counts["usable"],
+        "by_hand": counts["by_hand"],
+        "reasons": {reason: number for reason, number in rejected.items() if number},
+        "is_live": bool(states[Curation.PENDING] or states[Curation.RUNNING]),
+        "examined": states[Curation.DONE] + states[Curation.FAILED],
     }
 
 
@@ -206,10 +224,11 @@ def prompt_runs() -> QuerySet[Run]:
     return Run.objects.filter(stage=Stage.PROMPTS).order_by("-id")
 
 
-def num_instances_of(run: Run) -> int:
-    """How many instances came of the prompts that a run has announced."""
-    announced = run.metrics.annotate(digest=KT("values__pair_id")).order_by().values("digest")
-    return Instance.objects.filter(digest__in=announced).count()
+def num_instances_of(runs: Iterable[Run]) -> dict[int, int]:
+    """How many instances came of the prompts that each run has announced."""
+    announced = RunMetric.objects.filter(run__in=runs).annotate(digest=KT("values__pair_id")).order_by()
+    came = announced.filter(Exists(Instance.objects.filter(digest=OuterRef("digest"))))
+    return dict(came.values_list("run").annotate(number=Count("digest", distinct=True)))
 
 
 def all_measures() -> list[Measures]:

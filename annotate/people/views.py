@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import messages
-from django.core.paginator import Paginator
+from django.core.paginator import Page, Paginator
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
@@ -37,8 +37,11 @@ def people_list(request: SignedInRequest) -> HttpResponse:
         counts = curation_queries.curation_counts()
         return render(request, "annotate/people/people.html#progress", {"counts": counts})
     narrow = curation_queries.PeopleFilter.from_query(request.GET.dict())
+    keys = curation_queries.people(narrow).values_list("pk", flat=True)
+    page: Page[Any] = Paginator(keys, PEOPLE_PER_PAGE).get_page(request.GET.get("page"))
+    page.object_list = list(curation_queries.shown_in_grid(page))  # of these, and of no others, more is read
     context = {
-        "page": Paginator(curation_queries.people(narrow), PEOPLE_PER_PAGE).get_page(request.GET.get("page")),
+        "page": page,
         "counts": curation_queries.curation_counts(),
         "narrow": narrow,
         "is_narrowed": narrow != curation_queries.PeopleFilter(),

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods
 
 from annotate.core.access import SignedInRequest, leads_only
 from annotate.jobs import tasks
-from annotate.jobs.queries import run_progress
+from annotate.jobs.queries import progress_of
 from annotate.models import LIVE, Run, RunStatus, Split
 from annotate.people import queries as curation_queries
 from annotate.prompts.generated import missing_of
@@ -65,13 +65,13 @@ def _number(given: dict[str, str], name: str, low: int, high: int) -> int:
     return int(text)
 
 
-def _shown(run: Run) -> dict[str, Any]:
+def _shown(run: Run, progress: dict[str, Any], num_instances: int) -> dict[str, Any]:
     """A run as the page tells of it; its summary is there once it has ended."""
     summary, missing = missing_of(run) if run.status == RunStatus.FAILED else (None, [])
     return {
         "run": run,
-        "progress": run_progress(run),
-        "num_instances": curation_queries.num_instances_of(run),
+        "progress": progress,
+        "num_instances": num_instances,
         "summary": run.result["summary"] if run.result else summary,
         "missing": missing[:MISSING_SHOWN],
         "num_missing": len(missing),
@@ -80,9 +80,10 @@ def _shown(run: Run) -> dict[str, Any]:
 
 
 def _context() -> dict[str, Any]:
-    runs = curation_queries.prompt_runs()[:20]
+    runs = list(curation_queries.prompt_runs()[:20])
+    progress, instances = progress_of(runs), curation_queries.num_instances_of(runs)
     context: dict[str, Any] = {
-        "runs": [_shown(run) for run in runs],
+        "runs": [_shown(run, progress[run.pk], instances.get(run.pk, 0)) for run in runs],
         "is_live": any(run.status in LIVE for run in runs),
         "splits": Split.values,
         "values": {"per_identity": "4", "seed": "0"},

@@ -10,10 +10,9 @@ from annotate.models import IdentityGroup, Run, Stage, Use
 from annotate.privacy.consent_queries import is_held_out, refusal_among
 from annotate.privacy.personal_data_queries import people_asked_about
 from annotate.prompts.generated import store_described
-from generator.rundir import RunDir
 
 
-def refused(run: Run, folder: RunDir) -> str:
+def refused(run: Run, request: dict[str, Any]) -> str:
     asked = people_asked_about(run.folder)
     says = refusal_among(IdentityGroup.objects.exclude(is_held_out()), asked, Use.TRAIN)
     others = refusal_among(IdentityGroup.objects.filter(is_held_out()), asked, Use.EVALUATE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,7 +22,7 @@ from django.db.models import (
     Subquery,
 )
 from django.db.models.fields.json import KT
-from django.db.models.functions import Cast, Coalesce, Least
+from django.db.models.functions import Cast, Coalesce, Greatest, Least
 
 from annotate.judging.queries import disqualified
 from annotate.judging.vote_queries import disqualified_people
@@ -29,6 +30,7 @@ from annotate.models import (
     AnnotatorFlag,
     Disqualification,
     Export,
+    GoldPair,
     Judgment,
     ModelVersion,
     PreferencePair,
@@ -37,23 +39,29 @@ from annotate.models import (
     Run,
     Side,
     Slot,
+    Subject,
     User,
 )
-from rlhf.records import FAVOURED, choice_of
+from annotate.tallies.queries import counts_of, kept_count
+from rlhf.records import FAVOURED, Track, choice_of
 from rlhf.votes.vote import Estimate, share
 
 #: A pause of this length begins another session.
 SESSION_PAUSE = timedelta(minutes=30)
+#: Of a person, the newest votes that a page tells sessions and times of.
+MAX_VOTES_SHOWN = 2_000
+#: Whose judgments a count of a round is of, by whether they are simulated.
+_GIVERS = {False: "people", True: "simulated"}
 
 
 # -- votes as the statistics read them --------------------------------------------------------------
 
 
 def inputs_hash(round: Round, *, is_simulated: bool, version: str) -> str:
-    """Of the votes behind figures: judgments are only appended, so their number and the last one tell."""
-    judgments = Judgment.objects.filter(slot__round=round, is_simulated=is_simulated)
-    seen = judgments.aggregate(count=Count("id"), last=Max("id"))
-    gold = round.pairs.exclude(gold=None).aggregate(count=Count("id"), last=Max("id"))
+    """Of the votes behind figures: judgments are only appended, so their number and keys tell."""
+    counts, giver = counts_of(Subject.ROUND, [round.pk])[round.pk], _GIVERS[is_simulated]
+    seen = [counts[f"judgments.{giver}"], counts[f"judgment_keys.{giver}"]]
+    gold = GoldPair.objects.filter(pair__round=round).aggregate(count=Count("id"), last=Max("id"))
     content = [version, seen, gold, sorted(disqualified_people())]
     return hashlib.sha256(repr(content).encode()).hexdigest()
 
@@ -80,7 +88,7 @@ def rounds_with_votes() -> QuerySet[Round]:
 
 
 def has_votes(round: Round, *, is_simulated: bool) -> bool:
-    return Judgment.objects.filter(slot__round=round, is_simulated=is_simulated).exists()
+    return counts_of(Subject.ROUND, [round.pk])[round.pk][f"judgments.{_GIVERS[is_simulated]}"] > 0
 
 
 # -- people -----------------------------------------------------------------------------------------
@@ -97,13 +105,18 @@ def annotator_rows(user: User) -> QuerySet[User]:
     return (
         visible_annotators(user)
         .annotate(
-            num_judged=Count("slots", filter=Q(slots__judged_at__isnull=False)),
-            last_judged_at=Max("slots__judged_at"),
+            num_judged=kept_count(Subject.ANNOTATOR, "judged."),
+            last_judged_at=Greatest(*(_last_judged_at(track) for track in Track)),
             is_disqualified=disqualified("pk"),
             num_flags=_open_flags(),
         )
         .order_by("-is_disqualified", "-num_flags", "username")
     )
+
+
+def _last_judged_at(track: Track) -> Subquery:
+    judged = Slot.objects.filter(annotator=OuterRef("pk"), track=track, judged_at__isnull=False)
+    return Subquery(judged.order_by("-judged_at").values("judged_at")[:1])
 
 
 def _open_flags() -> Coalesce:
@@ -175,10 +188,16 @@ class Session:
         return (self.ended - self.began) / timedelta(minutes=1)
 
 
+def _newest_votes(person: User) -> QuerySet[Slot]:
+    judged = Slot.objects.filter(annotator=person, judged_at__isnull=False)
+    return judged.order_by("-judged_at")[:MAX_VOTES_SHOWN]
+
+
 def sessions_of(person: User) -> list[Session]:
+    """Of the newest votes, the newest session first."""
     sessions: list[Session] = []
-    rows = Slot.objects.filter(annotator=person).exclude(judged_at=None).order_by("judged_at")
-    for leased_at, judged_at in rows.values_list("leased_at", "judged_at"):
+    votes = _newest_votes(person).values_list("leased_at", "judged_at")
+    for leased_at, judged_at in reversed(votes):
         assert leased_at is not None and judged_at is not None, "a judged slot was leased"
         if sessions and judged_at - sessions[-1].ended <= SESSION_PAUSE:
             last = sessions.pop()
@@ -201,12 +220,10 @@ def own_left_share(person: User) -> Estimate:
 
 
 def times_of(person: User) -> list[tuple[int, float]]:
-    """Active seconds of this person's votes that recorded them, numbered in order."""
-    times = (
-        Judgment.objects.filter(slot__annotator=person, revision=1, evidence__has_key="active_ms")
-        .order_by("id")
-        .values_list("evidence__active_ms", flat=True)
-    )
+    """Active seconds of this person's newest votes that recorded them, numbered in order."""
+    newest = Judgment.objects.filter(slot__in=_newest_votes(person).values("pk"), revision=1)
+    timed = newest.filter(evidence__has_key="active_ms").order_by("id")
+    times = timed.values_list("evidence__active_ms", flat=True)
     return [(number, time_ms / 1000) for number, time_ms in enumerate(times, start=1)]
 
 
@@ -227,26 +244,27 @@ def reached_by(person: User) -> list[Reached]:
     """Every export, run and model that this person's votes reached, counting or not."""
     judged = Slot.objects.filter(pair__preference=OuterRef("pk"), annotator=person, judged_at__isnull=False)
     pairs = PreferencePair.objects.filter(Exists(judged))
-    exports = (
+    exports = list(
         Export.objects.filter(pairs__in=pairs)
         .annotate(num_touched=Count("pairs", filter=Q(pairs__in=pairs), distinct=True))
         .select_related("round", "superseded__by_export")
         .order_by("-id")
     )
+    runs: dict[int, list[Run]] = defaultdict(list)
+    for run in Run.objects.filter(export__in=exports).select_related("round").order_by("id"):
+        assert run.export_id is not None
+        runs[run.export_id].append(run)
+    first = ModelVersion.objects.filter(export__in=exports)
+    kin = list(ModelVersion.objects.filter(root__in=first.values("root")).order_by("id"))
     return [
-        Reached(
-            export,
-            export.num_touched,
-            list(export.runs.select_related("round").order_by("id")),
-            _trained_on(export),
-        )
-        for export in exports
+        Reached(export, export.num_touched, runs[export.pk], _trained_on(export, kin)) for export in exports
     ]
 
 
-def _trained_on(export: Export) -> list[ModelVersion]:
-    """The models of an export and all that came from them."""
-    models = list(ModelVersion.objects.filter(export=export).order_by("id"))
-    for model in models:
-        models.extend(child for child in model.children.order_by("id") if child not in models)
-    return models
+def _trained_on(export: Export, kin: Iterable[ModelVersion]) -> list[ModelVersion]:
+    """The models of an export and all that came from them; parents come before their children."""
+    found: dict[int, ModelVersion] = {}
+    for model in kin:
+        if model.export_id == export.pk or model.parent_id in found:
+            found[model.pk] = model
+    return list(found.values())

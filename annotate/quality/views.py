@@ -89,6 +89,7 @@ def _work(person: User) -> dict[str, Any]:
         "times": _times(quality_queries.times_of(person)),
         "sessions": sessions[:SESSIONS_SHOWN],
         "num_sessions": len(sessions),
+        "max_votes": quality_queries.MAX_VOTES_SHOWN,
     }
 
 

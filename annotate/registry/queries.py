@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquery
@@ -10,6 +11,7 @@ from django.db.models.functions import Coalesce
 from annotate.core.access import visible_runs
 from annotate.exports.queries import votes_in
 from annotate.models import (
+    Export,
     ModelState,
     ModelVersion,
     Round,
@@ -17,10 +19,11 @@ from annotate.models import (
     Run,
     RunStatus,
     Stage,
+    Subject,
     User,
     VersionComparison,
-    VideoSample,
 )
+from annotate.tallies.queries import counts_of, kept_count
 
 
 def visible_versions(user: User) -> QuerySet[ModelVersion]:
@@ -33,13 +36,12 @@ def visible_versions(user: User) -> QuerySet[ModelVersion]:
 
 def registry(user: User) -> QuerySet[ModelVersion]:
     """All versions, a lineage after the other, the newest lineage first, each from its root on."""
-    samples = VideoSample.objects.filter(model_version=OuterRef("pk")).exclude(path="")
     rounds = Round.objects.filter(policy=OuterRef("pk"), kind=RoundKind.PREFERENCE)
     return (
         visible_versions(user)
         .annotate(
             lineage=Coalesce("root", "id"),
-            num_samples=_number_of(samples, "model_version"),
+            num_samples=kept_count(Subject.VERSION, "samples"),
             num_rounds=_number_of(rounds, "policy"),
         )
         .order_by("-lineage", "id")
@@ -77,20 +79,25 @@ def _number_of(rows: QuerySet[Any], column: str) -> Any:
 
 def uses_of(version: ModelVersion) -> list[dict[str, Any]]:
     """Samples, votes, exports and further versions of every round that started from this one."""
-    rounds = version.rounds.filter(kind=RoundKind.PREFERENCE).order_by("id")
-    return [_use_of(version, round) for round in rounds]
-
-
-def _use_of(version: ModelVersion, round: Round) -> dict[str, Any]:
-    samples = VideoSample.objects.filter(Q(pairs_as_first__round=round) | Q(pairs_as_second__round=round))
-    return {
-        "round": round,
-        "num_samples": samples.exclude(path="").distinct().count(),
-        "num_pairs": round.pairs.filter(gold=None).count(),
-        "votes": votes_in(round),
-        "exports": list(round.exports.order_by("id")),
-        "children": list(version.children.filter(run__round=round).order_by("id")),
-    }
+    rounds = list(version.rounds.filter(kind=RoundKind.PREFERENCE).order_by("id"))
+    counts = counts_of(Subject.ROUND, [round.pk for round in rounds])
+    votes, exports, children = votes_in(rounds), defaultdict(list), defaultdict(list)
+    for export in Export.objects.filter(round__in=rounds).order_by("id"):
+        exports[export.round_id].append(export)
+    for child in version.children.filter(run__round__in=rounds).select_related("run").order_by("id"):
+        assert child.run is not None
+        children[child.run.round_id].append(child)
+    return [
+        {
+            "round": round,
+            "num_samples": counts[round.pk]["samples_made"],
+            "num_pairs": counts[round.pk]["pairs"],
+            "votes": votes[round.pk],
+            "exports": exports[round.pk],
+            "children": children[round.pk],
+        }
+        for round in rounds
+    ]
 
 
 def evaluations_of(version: ModelVersion) -> QuerySet[Run]:

@@ -8,10 +8,9 @@ from annotate.jobs.stages import StageWork, register
 from annotate.models import Run, Stage
 from annotate.registry.queries import version_found_by
 from annotate.registry.registration import register_found
-from generator.rundir import RunDir
 
 
-def refused(run: Run, folder: RunDir) -> str:
+def refused(run: Run, request: dict[str, Any]) -> str:
     """Weights show nobody."""
     return ""
 

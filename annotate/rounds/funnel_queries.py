@@ -2,40 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from django.db import connection
-from django.db.models import Count, Exists, OuterRef, QuerySet
-
-from annotate.models import (
-    Consensus,
-    Export,
-    PreferencePair,
-    Round,
-    RoundKind,
-    Run,
-    RunStatus,
-    Slot,
-    Stage,
-    VideoPair,
-)
+from annotate.models import Export, Round, RoundKind, Run, RunStatus, Stage, Subject
+from annotate.tallies.queries import counts_of
 from rlhf.export.rule import ExportRule
 from rlhf.records import JointState, Track
-
-# A video counts once, however many pairs of the round show it.
-_SAMPLES = """
-SELECT shown.round_id, count(*), count(*) FILTER (WHERE s.path <> ''), count(*) FILTER (WHERE s.error <> '')
-FROM (
-    SELECT p.round_id, side.sample_id FROM annotate_videopair p
-    CROSS JOIN LATERAL (VALUES (p.first_id), (p.second_id)) side (sample_id)
-    WHERE p.round_id = ANY (%s) AND NOT EXISTS (SELECT FROM annotate_goldpair g WHERE g.pair_id = p.id)
-    GROUP BY p.round_id, side.sample_id
-) shown JOIN annotate_videosample s ON s.id = shown.sample_id
-GROUP BY shown.round_id
-"""
 
 
 @dataclass(frozen=True)
@@ -65,6 +39,7 @@ class Funnel:
     samples_wanted: int
     samples_failed: int
     pairs: int
+    pairs_withheld: int
     votes_wanted: dict[str, int]
     judgments: dict[str, int]
     judged_in_full: int
@@ -76,6 +51,10 @@ class Funnel:
     is_comparison: bool
 
     @property
+    def open_votes(self) -> int:
+        return sum(self.votes_wanted.values()) - sum(self.judgments.values())
+
+    @property
     def decided(self) -> int:
         return sum(self.joint_states.values()) - self.joint_states[JointState.UNDECIDED]
 
@@ -84,7 +63,7 @@ class Funnel:
         return self.joint_states[JointState.DOMINANT]
 
     def to_json(self) -> dict[str, Any]:
-        left_out = ("exported_of", "is_comparison")
+        left_out = ("exported_of", "pairs_withheld", "is_comparison")
         shown = {name: value for name, value in asdict(self).items() if name not in left_out}
         return {**shown, "decided": self.decided, "dominant": self.dominant}
 
@@ -122,65 +101,39 @@ def round_funnel(round: Round) -> Funnel:
 
 
 def funnels(rounds: Iterable[Round]) -> dict[int, Funnel]:
-    """The funnel of each round, by its key; the number of statements does not grow with the rounds."""
+    """The funnel of each round, by its key, in three statements."""
     by_key = {round.pk: round for round in rounds}
     keys = list(by_key)
-    pairs = VideoPair.objects.filter(round__in=keys, gold=None).order_by()
-    slots = Slot.objects.filter(pair=OuterRef("pk"))
-    full = pairs.filter(Exists(slots), ~Exists(slots.filter(judged_at=None)))
-    of_pairs = pairs.values_list("round").annotate(Count("id"), Count("instance", distinct=True))
-    counts = {key: numbers for key, *numbers in of_pairs}
-    samples = _samples(keys)
-    in_full = dict(full.values_list("round").annotate(Count("id")))
-    votes = Slot.objects.filter(round__in=keys, pair__gold=None).values_list("round", "track")
-    wanted, judged = _counted(votes), _counted(votes.filter(judged_at__isnull=False))
-    verdicts = Consensus.objects.filter(pair__round__in=keys, pair__gold=None)
-    resolved = _counted(verdicts.values_list("pair__round", "track"))
-    results = PreferencePair.objects.filter(pair__round__in=keys, pair__gold=None)
-    states = _counted(results.values_list("pair__round", "joint_state"))
+    counts = counts_of(Subject.ROUND, keys)
     exports = _standing_exports(keys)
     trained = _trained_pairs(keys)
     by_round = {}
     for key, round in by_key.items():
-        num_pairs, num_instances = counts.get(key, (0, 0))
-        samples_wanted, made, failed = samples.get(key, (0, 0, 0))
-        of_state = {str(state): states[key].get(state, 0) for state in JointState}
+        of_round = counts[key]
+        of_state = {str(state): of_round[f"state.{state}"] for state in JointState}
         exported, rule = exports.get(key, (0, ExportRule.PARETO))
         by_round[key] = Funnel(
-            instances=num_instances,
-            samples=made,
-            samples_wanted=samples_wanted,
-            samples_failed=failed,
-            pairs=num_pairs,
-            votes_wanted=_of_tracks(wanted[key]),
-            judgments=_of_tracks(judged[key]),
-            judged_in_full=in_full.get(key, 0),
-            resolved=_of_tracks(resolved[key]),
+            instances=of_round["instances"],
+            samples=of_round["samples_made"],
+            samples_wanted=of_round["samples"],
+            samples_failed=of_round["samples_failed"],
+            pairs=of_round["pairs"],
+            pairs_withheld=of_round["withheld"],
+            votes_wanted=_of_tracks(of_round, "wanted"),
+            judgments=_of_tracks(of_round, "judged"),
+            judged_in_full=of_round["judged_in_full"],
+            resolved=_of_tracks(of_round, "resolved"),
             joint_states=of_state,
             exported_pairs=exported,
-            exported_of=of_state[JointState.DOMINANT] if rule == ExportRule.PARETO else num_pairs,
+            exported_of=of_state[JointState.DOMINANT] if rule == ExportRule.PARETO else of_round["pairs"],
             trained_pairs=trained.get(key, 0),
             is_comparison=round.kind == RoundKind.COMPARISON,
         )
     return by_round
 
 
-def _samples(rounds: list[int]) -> dict[int, tuple[int, int, int]]:
-    """All, made and failed."""
-    with connection.cursor() as cursor:
-        cursor.execute(_SAMPLES, [rounds])
-        return {key: (wanted, made, failed) for key, wanted, made, failed in cursor.fetchall()}
-
-
-def _counted(rows: QuerySet[Any, tuple[int, str]]) -> dict[int, dict[str, int]]:
-    counts: dict[int, dict[str, int]] = defaultdict(dict)
-    for key, name, count in rows.order_by().annotate(Count("id")):
-        counts[key][name] = count
-    return counts
-
-
-def _of_tracks(counts: dict[str, int]) -> dict[str, int]:
-    return {str(track): counts.get(track, 0) for track in Track}
+def _of_tracks(counts: Mapping[str, int], name: str) -> dict[str, int]:
+    return {str(track): counts[f"{name}.{track}"] for track in Track}
 
 
 def _standing_exports(rounds: list[int]) -> dict[int, tuple[int, str]]:

@@ -21,7 +21,8 @@ logger = logging.getLogger(__name__)
 def learn_limits() -> int:
     """Learn how those versions read prompts of which it is not known; returns how many were learned.
 
-    Versions registered before limits were kept, or where their tokenizer was not at hand.
+    Versions registered before limits were kept. Where only GPU workers have the tokenizer, one of them finds
+    the limit when the base is registered again.
     """
     learned = 0
     for version in ModelVersion.objects.filter(max_tokens=None).order_by("id"):

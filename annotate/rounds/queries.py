@@ -10,7 +10,6 @@ from annotate.jobs.queries import done_evaluation, done_run
 from annotate.models import (
     Instance,
     ModelVersion,
-    PreferencePair,
     Round,
     RoundKind,
     Split,
@@ -20,9 +19,12 @@ from annotate.models import (
     VideoSample,
 )
 from annotate.privacy.consent_queries import given, uses_of
-from annotate.rounds.funnel_queries import round_funnel
+from annotate.rounds.funnel_queries import Funnel, round_funnel
 from rlhf.evaluation.stored import in_current_keys
 from rlhf.records import JointState, Track
+
+#: Pairs that a round's page shows.
+MAX_SIDE_BY_SIDE = 6
 
 
 def instances_of_split(split: str, source: str | None = None) -> QuerySet[Instance]:
@@ -82,17 +84,14 @@ def failed_videos(round: Round) -> list[dict[str, Any]]:
     return [dict(row) for row in counted.order_by("-number", "error")[:5]]
 
 
-def pairs_side_by_side(round: Round) -> QuerySet[VideoPair]:
-    """Finished pairs to show, the dominant ones first."""
-    dominant = PreferencePair.objects.filter(joint_state=JointState.DOMINANT)
-    return (
-        round.pairs.filter(gold=None)
-        .exclude(first__path="")
-        .exclude(second__path="")
-        .select_related("first", "second", "instance__group", "instance__prompt", "preference")
-        .annotate(is_dominant=Exists(dominant.filter(pair=OuterRef("pk"))))
-        .order_by("-is_dominant", "id")[:6]
-    )
+def pairs_side_by_side(round: Round, funnel: Funnel) -> list[VideoPair]:
+    """Finished pairs to show: dominant ones while there are any, else the first ones."""
+    made = round.pairs.filter(gold_verdicts__isnull=True).exclude(first__path="").exclude(second__path="")
+    made = made.select_related("first", "second", "instance__group", "instance__prompt", "preference")
+    dominant = made.filter(preference__joint_state=JointState.DOMINANT).order_by("preference__id")
+    found = list(dominant[:MAX_SIDE_BY_SIDE]) if funnel.dominant else []
+    others = made.exclude(pk__in=[pair.pk for pair in found]).order_by("id")
+    return found + list(others[: MAX_SIDE_BY_SIDE - len(found)])
 
 
 def is_synthetic(round: Round) -> bool:

@@ -40,7 +40,7 @@ WORK = register(
             store=store_sample,
             result=sampled,
         ),
-        refusal=lambda run, folder: refused_in_samples(run, folder.read_request(), 0),
+        refusal=lambda run, request: refused_in_samples(run, request, 0),
         finish=finish,
         next_run=next_run,
     )

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from celery import shared_task
-from celery.signals import task_prerun
 from django.core.cache import cache
 
-from annotate.jobs.tasks import execute_run
 from annotate.rounds import display_copies, prompt_limits
 
 #: Display copies that one task writes, and how long at most it is taken to be at it.
@@ -25,10 +23,4 @@ def write_display_copies() -> None:
 
 @shared_task
 def learn_limits() -> None:
-    prompt_limits.learn_limits()
-
-
-@task_prerun.connect(sender=execute_run)
-def learn_limits_where_models_run(**_: object) -> None:
-    """Whoever runs models has their tokenizers, which the web may not see."""
     prompt_limits.learn_limits()

@@ -14,6 +14,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from annotate.core.access import SignedInRequest, leads_only, visible_rounds
+from annotate.core.parts import part_of
 from annotate.database import clock
 from annotate.models import EntryLink, Round, Run, Study, User
 from annotate.studies import entries
@@ -24,6 +25,8 @@ from annotate.studies.tasks import send_study
 from rlhf.evaluation.study_figures import CriterionFigures
 from rlhf.records import Track
 
+#: Studies, and entry links.
+ROWS_PER_PAGE = 50
 #: Of each participant, in the paper.
 PAPERS_PAIRS = 40
 #: A beginning that leads are expected to change to what their ethics board wants.
@@ -101,8 +104,11 @@ class StudyForm(TermsForm):
 @require_safe
 def study_list(request: SignedInRequest) -> HttpResponse:
     runs = [(run, study_queries.systems_of(run)) for run in study_queries.runs_to_study()[:20]]
+    studies = study_queries.with_counts(study_queries.visible_studies(request.user))
+    part = part_of(studies, request.GET.get("before", ""), ROWS_PER_PAGE)
     context = {
-        "studies": study_queries.with_counts(study_queries.visible_studies(request.user)),
+        "part": part,
+        "studies": part.rows,
         "runs": [{"run": run, "systems": systems} for run, systems in runs if len(systems) > 1],
     }
     return render(request, "annotate/studies/studies.html", context)
@@ -220,7 +226,8 @@ def entry_links(request: SignedInRequest) -> HttpResponse:
             form.add_error(None, str(error))
         else:
             return redirect("entry_link", link_id=link.pk)
-    context = {"form": form, "links": study_queries.visible_links(request.user)}
+    part = part_of(study_queries.visible_links(request.user), request.GET.get("before", ""), ROWS_PER_PAGE)
+    context = {"form": form, "part": part, "links": part.rows}
     return render(request, "annotate/studies/entry_links.html", context, status=422 if form.errors else 200)
 
 

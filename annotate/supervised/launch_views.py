@@ -29,6 +29,7 @@ FIRST = (
     "steps",
     "batch_size",
     "accumulation",
+    "devices",
     "rank",
     "alpha",
     "fps",

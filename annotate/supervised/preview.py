@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from annotate.models import ModelVersion
 from annotate.supervised.queries import Chosen, finished_trainings
-from annotate.training.preview import on_device, past_runs
+from annotate.training.preview import fleet_warnings, on_device, past_runs
 from annotate.training.queries import last_device
-from rlhf.dpo.estimate import Estimate, estimate
+from rlhf.dpo.estimate import Estimate, estimate, items_per_step
 from rlhf.dpo.form import read_form
 from rlhf.dpo.preflight.facts import PreflightWarning
 from rlhf.sft.config import SFTConfig
@@ -29,6 +29,10 @@ class Preview:
     @property
     def blocks(self) -> bool:
         return any(warning.blocks for warning in self.warnings)
+
+    @property
+    def items_per_step(self) -> int:
+        return items_per_step(self.config)
 
     @property
     def fps(self) -> float | None:
@@ -52,7 +56,8 @@ def dry_run(policy: ModelVersion, chosen: Chosen, settings: Mapping[str, str]) -
     return Preview(
         config=config,
         chosen=chosen,
-        warnings=find_warnings(
+        warnings=fleet_warnings(config)
+        + find_warnings(
             chosen.facts,
             config,
             why_no_consent=chosen.why_no_consent,

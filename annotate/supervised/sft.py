@@ -86,6 +86,7 @@ def queue_sft(policy: ModelVersion, chosen: TrainingSet, config: SFTConfig, acto
         actor=actor,
         policy=policy,
         training_set=chosen,
+        devices=config.devices,
         needs_approval=settings.APPROVE_ROUNDS,
         status=RunStatus.WAITING if settings.APPROVE_ROUNDS else RunStatus.QUEUED,
     )

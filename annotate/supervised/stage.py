@@ -10,10 +10,9 @@ from annotate.supervised.queries import set_made_by, why_no_consent
 from annotate.supervised.run_details import sft_details
 from annotate.supervised.sets import register_folder
 from annotate.supervised.sft import register_adapter
-from generator.rundir import RunDir
 
 
-def refused(run: Run, folder: RunDir) -> str:
+def refused(run: Run, request: dict[str, Any]) -> str:
     return why_no_consent(run.training_set) if run.training_set else ""
 
 

@@ -10,12 +10,12 @@ import sys
 from annotate import settings
 from annotate.supervisor import programs
 from annotate.supervisor.processes import ServiceError, say
-from annotate.supervisor.site import AlreadyRunning, Site, Stop, check_port, open_site
+from annotate.supervisor.site import AlreadyRunning, Site, Stop, check_ports, open_site
 
 
 def serve(options: argparse.Namespace) -> int:
     with open_site() as site:
-        check_port()
+        check_ports()
         _start_everything(site)
         say("site", f"ready at {settings.SITE_URL} (Ctrl-C stops everything)")
         site.keep_running()
@@ -32,7 +32,7 @@ def worker(options: argparse.Namespace) -> int:
             say("site", "the workers are running (Ctrl-C stops them)")
             site.keep_running()
     except AlreadyRunning:
-        argv = programs.worker(f"extra-{os.getpid()}", "default,fleet,runs", 1).argv
+        argv = programs.worker(f"extra-{os.getpid()}", "default,fleet", 1).argv
         os.execv(argv[0], argv)
     return 0
 
@@ -40,7 +40,7 @@ def worker(options: argparse.Namespace) -> int:
 def demo(options: argparse.Namespace) -> int:
     """The whole loop on the embedded world (or on a folder of people), with the site running."""
     with open_site(is_quiet=True) as site:
-        check_port()
+        check_ports()
         if options.fresh:
             _empty_everything()
         _start_everything(site)
@@ -87,6 +87,7 @@ def _empty_everything() -> None:
     for folder in (
         settings.POSTGRES_DIR,
         settings.REDIS_DIR,
+        settings.S3_DIR,
         settings.STORAGE_ROOT,
         settings.VAR_DIR / "demo",
     ):

@@ -36,7 +36,7 @@ def web() -> Command:
 def worker(name: str, queues: str, concurrency: int) -> Command:
     options = {"queues": queues, "hostname": f"{name}@%h", "concurrency": str(concurrency)}
     argv = [*_celery("worker"), *flags(options), "--without-gossip", "--without-mingle"]
-    # QUIT gives a running task a moment, then puts it back; TERM would wait for hours of training.
+    # QUIT gives a running task a moment, then puts it back; TERM would wait for its end.
     return Command(name, argv, stop_signal=signal.SIGQUIT, patience_s=20)
 
 
@@ -45,12 +45,12 @@ def beat() -> Command:
 
 
 def gpu_worker() -> Command:
-    """Workers for all devices, which need no database; TERM hands their shards back."""
-    return Command("gpu-worker", [sys.executable, "-m", "annotate.fleet"], patience_s=35)
+    """Workers for all devices, which need no database; TERM hands back what they are at."""
+    return Command("gpu-worker", [sys.executable, "-m", "annotate.fleet"], patience_s=75)
 
 
 def workers() -> list[Command]:
-    return [worker("worker", "default,fleet", 2), gpu_worker(), worker("run-worker", "runs", 1), beat()]
+    return [worker("worker", "default,fleet", 2), gpu_worker(), beat()]
 
 
 def by_name() -> dict[str, Command]:

@@ -21,6 +21,7 @@ from types import FrameType
 
 from annotate import settings
 from annotate.supervisor import programs
+from annotate.supervisor.object_store import NUM_PORTS, ObjectStore
 from annotate.supervisor.postgres import Postgres
 from annotate.supervisor.processes import Child, Command, ServiceError, ended_with_us, say, stop_leftovers
 from annotate.supervisor.redis import Redis
@@ -51,6 +52,8 @@ class Site:
             Postgres(settings.POSTGRES_DIR).prepare()
         if settings.EMBEDDED_REDIS:
             Redis(settings.REDIS_DIR).prepare()
+        if settings.EMBEDDED_S3:
+            _object_store().prepare()
         self._start(_services(), self.services)
         if settings.EMBEDDED_POSTGRES:
             Postgres(settings.POSTGRES_DIR).ensure_database(settings.DATABASES["default"]["NAME"])
@@ -145,17 +148,21 @@ def open_site(*, is_quiet: bool = False) -> Iterator[Site]:
             site.stop()
 
 
-def check_port() -> None:
-    """Fail early, before anything starts, where another program has the web's port."""
-    with socket.socket(socket.AF_INET6 if ":" in settings.BIND else socket.AF_INET) as probe:
+def check_ports() -> None:
+    """Fail early, before anything starts, where another program has one of ours."""
+    _check_port(settings.BIND, settings.PORT, "set PORT to a free one, for example PORT=8001")
+    if settings.EMBEDDED_S3:
+        for port in _object_store().ports:
+            _check_port("127.0.0.1", port, f"set S3_PORT to the first of {NUM_PORTS} free ones")
+
+
+def _check_port(host: str, port: int, remedy: str) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((settings.BIND, settings.PORT))
+            probe.bind((host, port))
         except OSError as error:
-            raise ServiceError(
-                f"{settings.BIND}:{settings.PORT} cannot be used ({error.strerror}); set PORT to a free one, "
-                "for example PORT=8001"
-            ) from None
+            raise ServiceError(f"{host}:{port} cannot be used ({error.strerror}); {remedy}") from None
 
 
 @contextlib.contextmanager
@@ -189,7 +196,14 @@ def _services() -> list[Command]:
     if settings.EMBEDDED_REDIS:
         redis = Redis(settings.REDIS_DIR)
         commands.append(Command("redis", redis.command(), is_ready=redis.is_ready))
+    if settings.EMBEDDED_S3:
+        store = _object_store()
+        commands.append(Command("s3", store.command(), patience_s=30, is_ready=store.is_ready))
     return commands
+
+
+def _object_store() -> ObjectStore:
+    return ObjectStore(settings.S3_DIR, range(settings.S3_PORT, settings.S3_PORT + NUM_PORTS))
 
 
 def _make_folders() -> None:

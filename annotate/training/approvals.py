@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 
 from annotate.core.audit import record_event
 from annotate.core.errors import RoundError
-from annotate.jobs.run_folders import stored_records
+from annotate.jobs.runs import read_request
 from annotate.jobs.stages import work_of
 from annotate.models import Run, RunStatus, User
 from annotate.privacy.consent import refuse_training
@@ -24,10 +24,8 @@ def approve_run(run: Run, actor: User) -> None:
         raise RoundError(f"{run} was launched by you; somebody else has to approve it")
     if run.export is not None:
         refuse_training(run.export)
-    else:
-        with stored_records(run.folder) as folder:
-            if why := work_of(run.stage).refusal(run, folder):
-                raise RoundError(why)
+    elif why := work_of(run.stage).refusal(run, read_request(run)):
+        raise RoundError(why)
     approved = Run.objects.filter(pk=run.pk, status=RunStatus.WAITING).update(
         status=RunStatus.QUEUED, approved_by=actor, approved_at=Now(), queued_at=Now()
     )

@@ -16,6 +16,7 @@ from annotate.privacy.consent import refuse_training
 from annotate.privacy.consent_queries import people_of, refusal
 from annotate.rounds.rounds import refuse_comparison
 from generator.rundir import RunDir
+from rlhf.dpo.config import FlowDPOConfig
 
 
 def queue_dpo(
@@ -43,12 +44,14 @@ def queue_dpo(
         left_out = refusal(people_of(round), Use.SHOW, Use.TRAIN)
         raise RoundError(f"{says}. {left_out}" if left_out else says)
 
+    wanted = round.dpo if config is None else dict(config)
+
     def request(folder: RunDir) -> dict[str, Any]:
         return {
             "model": model_request(round.policy, folder),
             "export": folder.relative(settings.STORAGE_ROOT / export.folder),
             "cache": folder.relative(settings.STORAGE_ROOT / export.cache_folder),
-            "config": round.dpo if config is None else dict(config),
+            "config": wanted,
         }
 
     return queue_run(
@@ -57,6 +60,7 @@ def queue_dpo(
         request,
         actor=actor,
         export=export,
+        devices=FlowDPOConfig.from_json(wanted).devices,
         needs_approval=settings.APPROVE_ROUNDS,
         status=RunStatus.WAITING if settings.APPROVE_ROUNDS else RunStatus.QUEUED,
     )

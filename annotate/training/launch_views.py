@@ -36,6 +36,7 @@ FIRST = (
     "steps",
     "batch_size",
     "accumulation",
+    "devices",
     "rank",
     "alpha",
     "guard",

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from annotate.jobs import run_workers
 from annotate.jobs.queries import dpo_curves
 from annotate.jobs.runs import read_request
 from annotate.models import Round, Run, Stage
@@ -13,7 +14,7 @@ from annotate.rounds.rounds import refuse_comparison
 from annotate.training.queries import PairSet, finished_trainings, pair_facts
 from generator.rundir import RunError
 from rlhf.dpo.config import FlowDPOConfig
-from rlhf.dpo.estimate import Device, Estimate, PastRun, estimate
+from rlhf.dpo.estimate import Device, Estimate, PastRun, estimate, items_per_step
 from rlhf.dpo.form import read_form, settings_of, written
 from rlhf.dpo.preflight.checks import find_warnings
 from rlhf.dpo.preflight.facts import PairFacts, PreflightWarning
@@ -42,6 +43,10 @@ class Preview:
     def blocks(self) -> bool:
         return any(warning.blocks for warning in self.warnings)
 
+    @property
+    def items_per_step(self) -> int:
+        return items_per_step(self.config)
+
 
 def dry_run(round: Round, chosen: PairSet, settings: Mapping[str, str]) -> Preview:
     """Look at the pairs and settings of a form; what it leaves out is the round's own.
@@ -58,10 +63,21 @@ def dry_run(round: Round, chosen: PairSet, settings: Mapping[str, str]) -> Previ
         config=config,
         facts=facts,
         digest=chosen.digest,
-        warnings=find_warnings(facts, config),
+        warnings=[*find_warnings(facts, config), *fleet_warnings(config)],
         estimate=estimate(on_device(config, facts.device), facts.num_pairs, past, facts.device),
         has_history=bool(past),
     )
+
+
+def fleet_warnings(config: SampledConfig) -> list[PreflightWarning]:
+    """Whether a run would wait for a worker that nobody has heard of."""
+    largest = run_workers.present().first()
+    if config.devices == 1 or (largest is not None and largest.devices >= config.devices):
+        return []
+    says = f"No worker that is there now has {config.devices} devices"
+    says += f"; the largest is {largest.machine} with {largest.devices}." if largest else "."
+    remedy = "Lower devices, or start a worker that has them; the run waits for it."
+    return [PreflightWarning("no_worker", says, remedy)]
 
 
 def run_config(run: Run) -> SampledConfig | None:

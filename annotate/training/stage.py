@@ -10,10 +10,9 @@ from annotate.privacy.consent import people_in
 from annotate.privacy.consent_queries import refusal
 from annotate.training.dpo import register_adapter
 from annotate.training.run_details import dpo_details
-from generator.rundir import RunDir
 
 
-def refused(run: Run, folder: RunDir) -> str:
+def refused(run: Run, request: dict[str, Any]) -> str:
     return refusal(people_in(run.export), Use.TRAIN) if run.export else ""
 
 

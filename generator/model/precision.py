@@ -27,7 +27,7 @@ WORTHWHILE = 0.75
 #: Rows, columns in and columns out of the product that is measured: a feed-forward of the shipped model.
 _SHAPE = (256, 192, 768)
 _ROUNDS = 8
-_FILE = "precision.json"
+PRECISION_FILE = "precision.json"
 
 
 @dataclass(frozen=True)
@@ -111,9 +111,9 @@ def settle_precision(folder: Path, bf16: bool | None = None, *, device: str | No
     Raises:
         ValueError: the work began in other numbers than are asked for now.
     """
-    path = folder / _FILE
+    path = folder / PRECISION_FILE
     if not path.is_file():
-        mine = path.with_name(f".{_FILE}.{os.getpid()}")
+        mine = path.with_name(f".{PRECISION_FILE}.{os.getpid()}")
         mine.write_text(json.dumps(choose_precision(bf16, device=device).to_json()) + "\n", encoding="ascii")
         with suppress(FileExistsError):  # another process was first
             os.link(mine, path)

@@ -50,7 +50,7 @@ class ReferenceBank:
         """Open the table, or make an empty one."""
         self.path = folder / f"{key}.npy"
         self.num_computed = self.num_read = 0
-        if processes.is_main() and not self.path.exists():
+        if processes.is_first_here() and not self.path.exists():
             folder.mkdir(parents=True, exist_ok=True)
             with replacing(self.path) as partial, open(partial, "wb") as file:
                 np.save(file, np.full((num_entries, 2), np.nan, np.float32))

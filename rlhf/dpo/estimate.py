@@ -67,6 +67,8 @@ class Estimate:
     runs: tuple[str, ...]  # that it is estimated from
     #: What their steps were multiplied by, since they computed in float32; 1 where they did not.
     slowdown: float = 1.0
+    #: Devices of these runs, where none had as many as the run to come.
+    other_devices: int | None = None
 
 
 def estimate(
@@ -76,8 +78,12 @@ def estimate(
 
         seconds = steps * pairs per step * median(seconds per pair) + median(other seconds per pair) * pairs
 
-    Memory is the largest of runs with as large a batch, since it does not scale in proportion. Where a device
-    emulates bfloat16 and only float32 was run, its measured slowdown multiplies the steps.
+    on each device. Memory, likewise of each, is the largest of runs with as large a batch, since it does not
+    scale in proportion. Where a device emulates bfloat16 and only float32 was run, its measured slowdown
+    multiplies the steps.
+
+    Runs on another number of devices count where none had as many: GPUs take as long each, but processes on
+    one CPU share its cores. What they held says nothing where weights are shared out.
 
     Args:
         config: of the run to come, with what its device would choose.
@@ -85,18 +91,18 @@ def estimate(
         past: runs of the same model at the same size of videos.
         device: that it will run on; None where no run has said anything of it.
     """
-    known_runs = [run for run in past if run.seconds and run.num_pairs]
-    alike, slowdown = [run for run in known_runs if _cost(run.config) == _cost(config)], 1.0
+    alike, slowdown = _alike(config, past), 1.0
     if not alike and config.bf16 and device and device.is_slow_in_bf16:
-        plain = replace(config, bf16=False)
-        alike = [run for run in known_runs if _cost(run.config) == _cost(plain)]
-        slowdown = device.slowdown or 1.0
+        alike, slowdown = _alike(replace(config, bf16=False), past), device.slowdown or 1.0
     if not alike:
         return None
-    a_pair = slowdown * median(second / pairs_per_step(run.config) for run in alike for second in run.seconds)
+    theirs = alike[0].config.devices
+    crowding = config.devices / theirs if device and device.name == "cpu" else 1.0
+    a_pair = median(second / pairs_per_step(run.config) for run in alike for second in run.seconds)
     other = median(run.other_seconds / run.num_pairs for run in alike)
-    step = a_pair * pairs_per_step(config)
-    memory = [run.memory_bytes for run in alike if run.config.batch_size == config.batch_size]
+    step = crowding * slowdown * a_pair * pairs_per_step(config)
+    told = alike if theirs == config.devices or not config.sharded else []
+    memory = [run.memory_bytes for run in told if run.config.batch_size == config.batch_size]
     known = [size for size in memory if size is not None]
     return Estimate(
         seconds=config.steps * step + other * num_pairs,
@@ -104,12 +110,19 @@ def estimate(
         memory_bytes=max(known, default=None),
         runs=tuple(run.name for run in alike),
         slowdown=slowdown,
+        other_devices=None if theirs == config.devices else theirs,
     )
 
 
 def pairs_per_step(config: RunConfig) -> int:
     """Pairs that one optimizer step meets on one device."""
     return config.batch_size * config.accumulation
+
+
+def items_per_step(config: RunConfig) -> int:
+    """Items that one optimizer step meets on all devices; those of a pair's two branches meet the same."""
+    shared = 2 if isinstance(config, FlowDPOConfig) and config.branch_parallel else 1
+    return max(1, pairs_per_step(config) * config.devices // shared)
 
 
 def less_memory(config: RunConfig) -> Mapping[str, object]:
@@ -138,6 +151,14 @@ def less_memory(config: RunConfig) -> Mapping[str, object]:
 def with_less_memory(config: Config) -> Config:
     """The settings after `less_memory`."""
     return replace(config, **less_memory(config))  # type: ignore[arg-type]
+
+
+def _alike(config: RunConfig, past: Sequence[PastRun]) -> list[PastRun]:
+    """Runs of the same cost on as many devices, or, where there are none, on the number nearest to that."""
+    alike = [run for run in past if run.seconds and run.num_pairs and _cost(run.config) == _cost(config)]
+    numbers = {run.config.devices for run in alike}
+    nearest = min(numbers, key=lambda number: abs(number - config.devices), default=0)
+    return [run for run in alike if run.config.devices == nearest]
 
 
 def _cost(config: RunConfig) -> tuple[object, ...]:

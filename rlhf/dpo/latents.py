@@ -98,9 +98,11 @@ def _encode_named(pipeline: AnyIDPipeline, row: ExportRow) -> dict[str, Tensor]:
 
 def encoders_sha256(pipeline: AnyIDPipeline) -> str:
     """Sha256 (hex) of all that turns files and text into tensors."""
+    # Names with _ say where it was loaded from, which is another place on every machine.
+    config = {name: value for name, value in pipeline.vae.config.items() if not name.startswith("_")}
     return digest(
         {
-            "vae": [frozen_sha256(pipeline.vae), dict(pipeline.vae.config)],
+            "vae": [frozen_sha256(pipeline.vae), config],
             "text_encoder": frozen_sha256(pipeline.text_encoder),
             "tokenizer": pipeline.tokenizer.backend_tokenizer.to_str(),
             "layout": [pipeline.config.reference_order, pipeline.config.max_sequence_length],

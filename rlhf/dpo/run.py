@@ -73,7 +73,7 @@ def main(run: RunDir, attached: bool) -> None:
         SystemExit: stopped by SIGTERM (status 143).
     """
     with processes.hold(run, attached=attached) as request, Stop.on_sigterm() as stop:
-        if run.is_done:
+        if processes.of_main(run.is_done):
             return
         try:
             config = FlowDPOConfig.from_json(request.get("config", {}))

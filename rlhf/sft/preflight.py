@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from rlhf.dpo.estimate import Device
 from rlhf.dpo.preflight.facts import PreflightWarning
+from rlhf.dpo.preflight.settings import sharing
 from rlhf.sft.config import SFTConfig
 from rlhf.training.set_facts import SetFacts
 
@@ -81,6 +82,7 @@ def _of_rates(facts: SetFacts, config: SFTConfig) -> Iterator[PreflightWarning]:
 
 
 def _of_device(config: SFTConfig, device: Device | None) -> Iterator[PreflightWarning]:
+    yield from sharing(config)
     if config.bf16 and device and device.is_slow_in_bf16:
         says = f"bf16 is on, and the {device.name} emulates it at {device.slowdown:.0f} times the seconds."
         yield PreflightWarning("bf16", says, "Leave it to the device.")

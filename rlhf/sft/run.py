@@ -75,7 +75,7 @@ def main(run: RunDir, attached: bool) -> None:
         SystemExit: stopped by SIGTERM (status 143).
     """
     with processes.hold(run, attached=attached) as request, Stop.on_sigterm() as stop:
-        if run.is_done:
+        if processes.of_main(run.is_done):
             return
         task = check(run, request)
         pipeline, config, precision = load(run, task.model, task.config)

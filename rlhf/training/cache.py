@@ -44,6 +44,8 @@ def fill(
 ) -> None:
     """Write every file that is missing or not usable, each process its share, and wait for the others.
 
+    Each machine has its own folder, and fills it itself.
+
     Files that are there are read once. So what a broken disk or a run in other arithmetic left is found
     before the first step, and made anew.
 
@@ -55,9 +57,11 @@ def fill(
 
     Raises:
         CacheError: what was computed is not finite.
+        RunError: machines that train together have other data, weights or libraries.
     """
+    processes.expect_alike("data, weights or libraries", [path.name for path, _ in jobs])
     folder.mkdir(parents=True, exist_ok=True)
-    for done, (path, encode) in enumerate(jobs[processes.share()], start=1):
+    for done, (path, encode) in enumerate(jobs[processes.share_here()], start=1):
         if not _is_usable(path):
             _write(path, encode)
         on_file(done)

@@ -13,12 +13,13 @@ from generator.model.precision import Precision
 from generator.records import SamplerSettings
 from generator.rundir import RunDir, RunError
 from generator.sample import load_model
+from rlhf.training import processes
 from rlhf.training.config import SampledConfig
 from rlhf.training.instances import TrainingInstance
 from rlhf.training.lora import add_adapter
 from rlhf.training.precision import Config, set_up, settle, to_bfloat16
 from rlhf.training.samples import Samples, sampling_pipeline
-from rlhf.training.sharding import expect_several
+from rlhf.training.sharding import expect_processes
 from rlhf.training.sigterm import Stop
 from rlhf.training.trainer import RunTrainer, train
 
@@ -34,10 +35,11 @@ def load(run: RunDir, model: Mapping[str, Any], config: Config) -> tuple[AnyIDPi
     """The model, and the settings with all that they left to device and model.
 
     Raises:
-        RunError: weights are to be shared, and this process is alone.
+        RunError: another number of processes is asked for, or machines have other requests.
         ValueError: the run began in other numbers than are asked for now.
     """
-    expect_several(config)
+    expect_processes(config)
+    processes.expect_alike("request.json", run.read_request())
     config, precision = settle(run, config)
     pipeline = load_model(run, model, transformer_device="cpu" if config.sharded else None)
     shift = config.time_shift or float(pipeline.scheduler.config.flow_shift)

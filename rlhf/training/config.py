@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from generator.validation import Amount, Count, Number, Positive, Stored, record
 
+#: So many processes at most; a larger number is a slip of the pen.
+MAX_DEVICES = 1024
 #: What gradient checkpointing may keep instead of recomputing it.
 Kept = Literal["none", "attention", "products"]
 
@@ -78,6 +80,12 @@ class RunConfig(Stored):
         default=False,
         description="share the frozen weights out over several processes, see training.sharding: for a base "
         "that does not fit one device. The result is the same",
+    )
+    devices: Count = Field(
+        default=1,
+        le=MAX_DEVICES,
+        description="processes that train together, one per device, each with batch_size items: 2 learn what "
+        "one does from batches twice as large. The site starts them; at the shell, torchrun does",
     )
     seed: int = Field(default=0, description="of first weights, the order of items, noise and times")
 

@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
 from generator.model.kernels import choose_attention, compile_blocks
-from generator.model.precision import Precision, settle_precision
+from generator.model.precision import PRECISION_FILE, Precision, settle_precision
 from generator.rundir import RunDir
 from rlhf.training import processes
 from rlhf.training.config import RunConfig
@@ -45,6 +45,9 @@ def settle(run: RunDir, config: Config) -> tuple[Config, Precision]:
     Raises:
         ValueError: the run began in other numbers than are asked for now.
     """
+    if processes.is_main():
+        settle_precision(run.path, config.bf16)
+    processes.hand_out(run.path, [PRECISION_FILE])
     precision = settle_precision(run.path, config.bf16)
     if processes.is_main():
         print(f"{run.path.name} {precision}", flush=True)

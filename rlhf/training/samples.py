@@ -66,6 +66,7 @@ class Samples(TrainerCallback):
             for number, counts in jobs:
                 self._make(number, folder if counts else Path(nowhere), load)
         processes.wait()
+        processes.bring_together(folder, "*.mp4")
 
     def _missing(self, folder: Path) -> list[int]:
         """Places of the instances without a clip, as the main process sees them."""

@@ -27,12 +27,18 @@ from rlhf.training import processes
 from rlhf.training.config import RunConfig
 
 
-def expect_several(config: RunConfig) -> None:
-    """Refuse to share weights with nobody, before anything costly begins.
+def expect_processes(config: RunConfig) -> None:
+    """Refuse other processes than the settings ask for, before anything costly begins.
 
     Raises:
-        RunError: `sharded` is on, and this process is alone.
+        RunError: there are not as many as `devices`, where that is set; or `sharded` is on, and this is the
+            only one.
     """
+    if config.devices not in (1, processes.number()):
+        raise RunError(
+            f"devices is {config.devices}, but the number of processes is {processes.number()}; "
+            f"start torchrun --nproc-per-node {config.devices}"
+        )
     if config.sharded and processes.number() == 1:
         raise RunError(
             "sharded is on, but the number of processes is 1; "

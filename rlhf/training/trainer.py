@@ -26,7 +26,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from generator.rundir import RunDir, RunError
+from generator.rundir import COMPLETE, RunDir, RunError
 from rlhf.training import processes
 from rlhf.training.config import RunConfig
 from rlhf.training.draws import Tensors
@@ -37,7 +37,6 @@ from rlhf.training.sigterm import Stop
 
 WEIGHTS = "trained.safetensors"
 AVERAGE = "average.safetensors"
-COMPLETE = "complete"
 
 
 class RunTrainer(Trainer):
@@ -278,13 +277,13 @@ def train(run: RunDir, trainer: RunTrainer, stop: Stop) -> None:
         RunError: training ended early, or a figure is not finite.
         SystemExit: stopped by SIGTERM (status 143).
     """
-    checkpoint = last_checkpoint(trainer.folder)
+    checkpoint = _checkpoint_of_all(trainer.folder)
     done = step_of(checkpoint) if checkpoint else 0
     if processes.is_main():
         run.truncate_metrics(lambda line: line["step"] <= done)
     processes.wait()
     steps = trainer.args.max_steps
-    trainer.early_end = trainer.reason_to_end(run.read_metrics())
+    trainer.early_end = trainer.reason_to_end(processes.of_main(run.read_metrics()))
     if checkpoint and (done == steps or trainer.early_end):  # killed between the last step and the result
         trainer.restore(checkpoint)
         return
@@ -292,3 +291,14 @@ def train(run: RunDir, trainer: RunTrainer, stop: Stop) -> None:
     if trainer.state.global_step < steps and not trainer.early_end:
         stop.leave_if_requested()
         raise RunError(f"training ended at step {trainer.state.global_step} of {steps}")
+
+
+def _checkpoint_of_all(folder: Path) -> Path | None:
+    """The main process's newest complete checkpoint, which then every machine has."""
+    newest = last_checkpoint(folder)
+    name = processes.of_main(newest.name if newest else "")
+    if not name:
+        return None
+    checkpoint = folder / name
+    processes.hand_out(checkpoint, sorted(path.name for path in checkpoint.glob("*")))
+    return checkpoint

@@ -46,7 +46,7 @@ def either_storage(request: pytest.FixtureRequest, settings: Any, tmp_path: Path
 def store_clips(storage: Storage) -> None:
     """Store the files of all references and samples, which tests draw into a folder that they share."""
     paths = {path for row in Reference.objects.values_list("path", "poster") for path in row}
-    for path in paths | set(VideoSample.objects.values_list("path", flat=True)):
+    for path in (paths | set(VideoSample.objects.values_list("path", flat=True))) - {""}:
         storage.put(path, site_settings.STORAGE_ROOT / path)
 
 

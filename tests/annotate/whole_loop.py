@@ -17,10 +17,10 @@ from annotate.evaluation.benchmarks import make_benchmark
 from annotate.evaluation.evaluations import queue_evaluation
 from annotate.exports.downloads import request_file, write_file
 from annotate.exports.freezing import export_round
+from annotate.fleet.run_folders import WorkFolder, work_folder
 from annotate.gold.gold import make_gold
-from annotate.jobs import runs, tasks
+from annotate.jobs import runs
 from annotate.jobs.local_worker import work_here
-from annotate.jobs.run_folders import WorkFolder, work_folder
 from annotate.jobs.stages import work_of
 from annotate.judging.judgments import submit_judgment
 from annotate.judging.slots import lease_slot
@@ -91,11 +91,10 @@ def work(*queued: Run) -> None:
     for run in queued:
         assert runs.claim_run(run.pk, workers[run.pk]) is not None
     for run in queued:
-        with work_folder(run.folder, lambda: None) as folder:
+        with work_folder(site_storage(), run.folder) as folder:
             main_of(work_of(run.stage).command)(RunDir(folder.path), False)
             folder.store(at_end=True)
-            runs.follow_run(run, folder)
-            assert runs.finish_run(run, workers[run.pk], folder)
+            assert runs.finish_run(run, workers[run.pk])
         run.refresh_from_db()
 
 
@@ -121,7 +120,7 @@ def ask_models(folder: Path) -> None:
         try:
             run, _ = queue_prompts(Draw(count=1, seed=1, num_references=3, with_target=True))
             assert run is not None
-            tasks.execute_run(run.pk)
+            work_here(run)
         finally:
             settings.PROMPT_MODELS = None
     run.refresh_from_db()
@@ -239,9 +238,9 @@ def note_evaluation_on(found: Benchmark, round: Round) -> None:
     run = runs.queue_run(round, "evaluate", request, actor=None)
     worker = uuid4()
     assert runs.claim_run(run.pk, worker) is not None
-    with work_folder(run.folder, lambda: None) as directory:
+    with work_folder(site_storage(), run.folder) as directory:
         evaluate_on(found, directory)
-        assert runs.finish_run(run, worker, directory)
+        assert runs.finish_run(run, worker)
 
 
 def evaluate_on(found: Benchmark, directory: WorkFolder) -> None:

@@ -209,7 +209,8 @@ def test_a_fetch_ahead_that_is_sent_to_the_sign_in_breaks_nothing(judge: Judge, 
     judging = judge(ana, "identity")
     judging.page.context.clear_cookies(name="sessionid")
     judging.page.evaluate("() => void ask(`?ahead_of=${view.lease}`)")
-    # The page's own fetch may come after the cookie is gone, too; two reloads make one arrival.
+    # The page's own fetch of the next pair may come after the cookie is gone, too; two reloads make one
+    # arrival.
     expect(judging.page).to_have_url(re.compile("/login/"))
     sign_in(judging.page, ana)
     judging.wait_until_ready()

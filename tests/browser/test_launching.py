@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from annotate.jobs import runs
+from annotate.jobs import run_workers, runs
 from annotate.models import Export, Round, Run, RunStatus, User
 from rlhf.records import Track, Verdict
 from tests.browser.conftest import Visit
@@ -47,6 +47,20 @@ def test_the_look_follows_the_form(visit: Visit, lea: User) -> None:
     runs.cancel_run(run)
     expect(page.locator("#live .state")).to_have_text("cancelled")
     assert page.locator("#live[hx-trigger]").count() == 0, "a run that has ended is asked for again"
+
+
+def test_the_form_offers_the_devices_that_workers_have(visit: Visit, lea: User) -> None:
+    run_workers.announce("runs@trainer-1", 8, "NVIDIA H200")
+    run_workers.announce("runs@trainer-2", 2, "CPU")
+    page = visit(lea, f"/rounds/{judged_round().pk}/launch/")
+    devices, look = page.get_by_label("devices", exact=True), page.locator("#preview")
+    offered = devices.locator("option").all_inner_texts()
+    assert offered[1:3] == ["2 on trainer-1, trainer-2", "3 on trainer-1"] and len(offered) == 8
+    devices.select_option("8")
+    expect(look).to_contain_text("64, on 8 devices")
+    page.get_by_label("I have read").check()
+    page.get_by_role("button", name="Launch Flow-DPO").click()
+    expect(page.locator("#live")).to_contain_text("a worker with 8 devices takes it next")
 
 
 @pytest.mark.parametrize("width", [1440, 1280])

@@ -22,13 +22,18 @@ _SERVER.set_forkserver_preload(
 )
 
 
-def together(number, work):
-    """Do the work in so many processes, which know their rank; it may hold whatever can be pickled."""
+def together(number, work, *, machines=1):
+    """Do the work in so many processes, which know their rank; it may hold whatever can be pickled.
+
+    They believe that they are on so many machines, equally many on each.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     pickled = cloudpickle.dumps(work)
-    processes = [_SERVER.Process(target=_one, args=(rank, number, port, pickled)) for rank in range(number)]
+    processes = [
+        _SERVER.Process(target=_one, args=(rank, number, machines, port, pickled)) for rank in range(number)
+    ]
     for process in processes:
         process.start()
     for process in processes:
@@ -36,9 +41,10 @@ def together(number, work):
     assert [process.exitcode for process in processes] == [0] * number
 
 
-def _one(rank, number, port, pickled):
+def _one(rank, number, machines, port, pickled):
+    here = number // machines
     names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-    values = (rank, rank, number, number, "127.0.0.1", port)
+    values = (rank, rank % here, number, here, "127.0.0.1", port)
     os.environ |= {"OMP_NUM_THREADS": "1", **dict(zip(names, map(str, values), strict=True))}
     faulthandler.dump_traceback_later(PATIENCE, exit=True)  # says where it hangs, and ends with 1
     torch.set_num_threads(1)

@@ -41,6 +41,7 @@ NOT_IN_EXAMPLE = {
     "DATABASE_URL",
     "DEBUG",
     "FLEET_KEY",
+    "S3_PORT",
     "SECRET_KEY",
     "SITE_URL",
     "STORAGE_URL",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from math import sqrt
 
 from rlhf.dpo.config import FlowDPOConfig
+from rlhf.dpo.estimate import items_per_step
 from rlhf.dpo.preflight.facts import PairFacts, PreflightWarning, counted
 
 FEW_PAIRS = 100
@@ -97,7 +98,7 @@ def amounts(facts: PairFacts, config: FlowDPOConfig) -> Iterator[PreflightWarnin
             f"{name} is in {most} of {number} pairs ({most / number:.0%}).",
             "Judge more pairs of other people.",
         )
-    a_step = config.batch_size * config.accumulation
+    a_step = items_per_step(config)
     passes = config.steps * a_step / number
     if passes > MANY_PASSES:
         yield PreflightWarning(

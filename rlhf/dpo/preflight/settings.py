@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from rlhf.dpo.config import FlowDPOConfig
 from rlhf.dpo.preflight.facts import PairFacts, PreflightWarning
+from rlhf.training.config import RunConfig
 
 #: Betas that were reported to work lie between these; Flow-DPO and Diffusion-DPO would write 200 to 5000.
 SANE_BETA = (100.0, 2500.0)
@@ -69,19 +70,30 @@ def guards(facts: PairFacts, config: FlowDPOConfig) -> Iterator[PreflightWarning
 
 
 def devices(facts: PairFacts, config: FlowDPOConfig) -> Iterator[PreflightWarning]:
-    """Settings that the device or the worker cannot follow."""
-    for name, number in (("branch_parallel", "an even number of"), ("sharded", "several")):
-        if getattr(config, name):
-            yield PreflightWarning(
-                name,
-                f"{name} needs {number} processes, and a worker starts one.",
-                "Switch it off, or start the run from a shell with torchrun.",
-                blocks=True,
-            )
+    """Settings that the device cannot follow, or so many of them."""
+    if config.branch_parallel and config.devices % 2:
+        yield PreflightWarning(
+            "branch_parallel",
+            f"branch_parallel needs an even number of devices, and devices is {config.devices}.",
+            f"Set devices to {config.devices + 1}, or switch it off.",
+            blocks=True,
+        )
+    yield from sharing(config)
     if config.bf16 and facts.device and facts.device.is_slow_in_bf16:
         yield PreflightWarning(
             "slow_bf16",
             f"bfloat16 takes about {facts.device.slowdown:.0f} times as long as float32 on the "
             f"{facts.device.name} of the last run, which has no units for it.",
             "Leave bf16 empty: the device then takes what it is fast at.",
+        )
+
+
+def sharing(config: RunConfig) -> Iterator[PreflightWarning]:
+    """Weights that would be shared with nobody; of every kind of training."""
+    if config.sharded and config.devices == 1:
+        yield PreflightWarning(
+            "sharded",
+            "sharded needs several devices, and devices is 1.",
+            "Raise devices, or switch it off.",
+            blocks=True,
         )

@@ -56,7 +56,7 @@ def kept_connection() -> Iterator[None]:
 
 @pytest.fixture
 def token(monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr("annotate.jobs.tasks.execute_run.delay_on_commit", lambda run_id: None)
+    monkeypatch.setattr("annotate.jobs.tasks.send_whole_run.delay_on_commit", lambda run_id: None)
     # One token for all operations: that of a lead, who may lease here.
     monkeypatch.setattr("django.conf.settings.LEADS_MAY_VOTE", True)
     monkeypatch.setattr("annotate.exports.tasks.write_judgment_file.delay_on_commit", lambda file_id: None)

@@ -51,9 +51,8 @@ def pair() -> VideoPair:
         name="axolotl-7", base_model="basilisk/base", weights_sha256="ab" * 32, adapter_path=""
     )
     round = make_round(name="monsoon-3", policy=policy)
-    pair = make_pair(round, instance)
-    pair.gold_verdicts = {"identity": "first", "controllability": "second"}
-    pair.save()
+    verdicts = {"identity": "first", "controllability": "second"}
+    pair = make_pair(round, instance, gold_verdicts=verdicts)
     for number, sample in enumerate((pair.first, pair.second)):
         sample.seed = 918_273_640 + number
         sample.save()

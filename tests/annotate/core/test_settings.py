@@ -203,7 +203,7 @@ def test_every_answer_forbids_inline_script(client: Client, settings: Settings) 
 
 def test_tasks_sent_from_any_thread_reach_the_configured_queue() -> None:
     names: list[str] = []
-    thread = threading.Thread(target=lambda: names.append(tasks.execute_run.app.main))
+    thread = threading.Thread(target=lambda: names.append(tasks.take_report.app.main))
     thread.start()
     thread.join()
     assert names == ["annotate"]

@@ -50,10 +50,11 @@ import sys
 import django
 django.setup()
 from dataclasses import replace
-from annotate.jobs import tasks
+from annotate.jobs.local_worker import work_here
 from annotate.jobs.stages import register, work_of
+from annotate.models import Run
 register(replace(work_of("dpo"), command=sys.argv[2], finish=lambda run, result: None))
-tasks.execute_run(int(sys.argv[1]))
+work_here(Run.objects.get(pk=int(sys.argv[1])))
 """
 
 

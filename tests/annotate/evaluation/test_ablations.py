@@ -236,11 +236,11 @@ def test_the_command_works_where_no_worker_runs(round, monkeypatch, capsys):
     monkeypatch.setattr("annotate.management.loop_command.tasks.has_worker", lambda run: False)
     done_by = []
 
-    def work(run_id: int) -> None:
+    def work(run: Run) -> None:
         done_by.append(threading.current_thread())
-        end(Run.objects.get(pk=run_id), **RESULT)
+        end(run, **RESULT)
 
-    monkeypatch.setattr("annotate.management.loop_command.tasks.execute_run", work)
+    monkeypatch.setattr("annotate.management.loop_command.work_here", work)
     assert "45.67" in called("--ablations")
     assert done_by != [threading.main_thread()] and "no worker is running" in capsys.readouterr().err
 

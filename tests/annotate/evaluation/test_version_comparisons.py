@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def sent(monkeypatch) -> list[int]:
     ids: list[int] = []
-    monkeypatch.setattr("annotate.jobs.tasks.execute_run.delay_on_commit", ids.append)
+    monkeypatch.setattr("annotate.jobs.tasks.send_whole_run.delay_on_commit", ids.append)
     return ids
 
 

@@ -1,103 +1,51 @@
-"""The site's worker and GPU workers as processes of their own, with a real Redis between them.
-
-A GPU worker has no DATABASE_URL and no SECRET_KEY. Its model is the stand-in of `bench.fleet`.
-"""
+"""GPU workers that take shards, as processes of their own. Their model is the stand-in of `bench.fleet`."""
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 from django.conf import settings
-from kombu import Connection
 from redis import Redis as Client
 
-from annotate.fleet.messages import REPORT_QUEUE, SHARD_QUEUE, SHARD_TASK, Kind, Report, seal
-from annotate.jobs import runs, tasks
-from annotate.models import Run, RunStatus, Shard, Slot, VideoSample
-from annotate.rounds.rounds import plan_pairs
+from annotate.fleet.messages import (
+    REPORT_QUEUE,
+    RUN_QUEUE,
+    RUN_TASK,
+    SHARD_QUEUE,
+    SHARD_TASK,
+    Kind,
+    Report,
+    RunMessage,
+    seal,
+)
+from annotate.fleet.software import software_version
+from annotate.jobs import runs
+from annotate.models import RoundState, Run, RunStatus, Shard, Slot, VideoSample
+from annotate.rounds.rounds import plan_pairs, set_round_state
 from annotate.rounds.sampling import queue_sampling
-from annotate.supervisor.programs import worker
-from annotate.supervisor.redis import Redis
 from bench.fleet_sampler import CLIP, SECONDS
-from tests.annotate.workers import database_url
-from tests.factories import make_instance, make_model, make_round, write_test_clip
+from tests.annotate.live_site import KEY, PATIENCE_S, LiveSite, wait_until
+from tests.factories import make_instance, make_model, make_round, make_user, write_test_clip
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
-KEY = "the key of the fleet of these tests"
-PATIENCE_S = 90
-
-
-def wait_until(happened: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not happened():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.05)
-
-
-class Site:
-    """Redis, the site's worker, and GPU workers."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.redis = folder, Redis(folder / "redis")
-        self.broker = f"redis+socket://{self.redis.socket}"
-        self.started: list[psutil.Process] = []
-        clip, _ = write_test_clip()
-        self.environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | {
-            "CELERY_BROKER_URL": self.broker,
-            "FLEET_KEY": KEY,
-            "STORAGE_URL": settings.STORAGE_ROOT.as_uri(),
-            "LOG_LEVEL": "WARNING",
-            SECONDS: "1.0",
-            CLIP: str(settings.STORAGE_ROOT / clip),
-        }
-
-    def start(self, name: str, argv: list[str], **values: str) -> psutil.Process:
-        environment = self.environment | {"VAR_DIR": str(self.folder / name)} | values
-        with open(self.folder / f"{name}.log", "ab") as log:
-            process = subprocess.Popen(argv, cwd=settings.BASE_DIR, env=environment, stdout=log, stderr=log)
-        self.started.append(psutil.Process(process.pid))
-        return self.started[-1]
-
-    def start_site(self) -> None:
-        self.redis.prepare()
-        self.start("redis", self.redis.command())
-        wait_until(self.redis.is_ready, "Redis")
-        site = {"DATABASE_URL": database_url(), "SECRET_KEY": "only for tests, where nothing is signed"}
-        self.start("site", worker("worker", "default,fleet", 1).argv, **site)
-
-    def start_gpu_worker(self, number: int) -> psutil.Process:
-        return self.start(f"gpu-{number}", [sys.executable, "-m", "bench.fleet_worker", str(number)])
-
-    def log(self, name: str) -> str:
-        return (self.folder / f"{name}.log").read_text()
-
-    def send(self, task: str, queue: str, *arguments: object) -> None:
-        with Connection(self.broker) as broker:
-            tasks.take_report.app.send_task(task, arguments, queue=queue, connection=broker)
-
-    def family(self) -> list[psutil.Process]:
-        running = [process for process in self.started if process.is_running()]
-        return [*running, *(child for process in running for child in process.children(recursive=True))]
-
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    site = Site(tmp_path)
+def site(tmp_path: Path) -> Iterator[LiveSite]:
+    clip, _ = write_test_clip()
+    stand_in = {SECONDS: "1.0", CLIP: str(settings.STORAGE_ROOT / clip)}
+    site = LiveSite(tmp_path, STORAGE_URL=settings.STORAGE_ROOT.as_uri(), **stand_in)
     site.start_site()
     yield site
-    family = site.family()
-    for process in family:
-        process.kill()
-    psutil.wait_procs(family, PATIENCE_S)
+    site.end()
+
+
+def start_gpu_worker(site: LiveSite, number: int) -> psutil.Process:
+    return site.start_python(f"gpu-{number}", "-m", "bench.fleet_worker", str(number))
 
 
 def sampling_run(num_pairs: int) -> Run:
@@ -117,7 +65,7 @@ def status(run: Run) -> str:
 
 
 def test_a_worker_without_a_database_makes_a_run_and_hands_back_what_it_is_told_to(site):
-    first = site.start_gpu_worker(0)
+    first = start_gpu_worker(site, 0)
     run = sampling_run(3)
     site.send("annotate.jobs.tasks.send_shards", "default")
     wait_until(lambda: made(run) >= 1, "a first video")
@@ -129,7 +77,7 @@ def test_a_worker_without_a_database_makes_a_run_and_hands_back_what_it_is_told_
     shard = Shard.objects.get()
     assert (shard.attempts, shard.error) == (0, "") and 1 <= made(run) < 6
 
-    site.start_gpu_worker(1)
+    start_gpu_worker(site, 1)
     wait_until(lambda: status(run) == RunStatus.DONE, "the end of the run")
     assert made(run) == 6 and Slot.objects.count() == 3 * 2
     shard.refresh_from_db()
@@ -150,14 +98,54 @@ def test_a_worker_without_a_database_makes_a_run_and_hands_back_what_it_is_told_
     for process in [killed, *killed.children(recursive=True)]:
         process.kill()
     killed.wait()
-    site.start_gpu_worker(1)
+    start_gpu_worker(site, 1)
     wait_until(lambda: status(third) == RunStatus.DONE, "the end of the third run")
     assert made(third) == 6 and Shard.objects.get(run=third).attempts == 1
     assert not any("DATABASE_URL" in process.environ() for process in [first, killed] if process.is_running())
 
 
+def test_a_whole_run_is_handed_back_and_goes_on_elsewhere(site):
+    given, _ = write_test_clip()
+    request = {"given": f"../../../{given}", "count": 200}
+    run = runs.queue_run(make_round(), "dpo", lambda folder: request, actor=None)
+    message = RunMessage(
+        run=run.pk,
+        ticket="t",
+        folder=run.folder,
+        command="tests.annotate.jobs.counting_stage",
+        software=software_version(),
+    )
+
+    def lines() -> int:
+        return run.metrics.count()
+
+    # SIGTERM: the run is back at once, and what is finished is kept.
+    worker = site.start_python("one", "-m", "annotate.fleet", "--serve", "runs")
+    site.send(RUN_TASK, RUN_QUEUE, seal(KEY, message))
+    wait_until(lambda: lines() >= 3, "a few lines")
+    worker.send_signal(signal.SIGTERM)
+    worker.wait(PATIENCE_S)
+    wait_until(lambda: status(run) == RunStatus.QUEUED, "the run to be handed back")
+    before = lines()
+
+    # Another worker goes on, until the round is paused; then it takes the next message.
+    site.start_python("other", "-m", "annotate.fleet", "--serve", "runs")
+    site.send(RUN_TASK, RUN_QUEUE, seal(KEY, message))
+    wait_until(lambda: lines() >= before + 3, "more lines")
+    set_round_state(run.round, RoundState.PAUSED, make_user())
+    wait_until(lambda: status(run) == RunStatus.QUEUED, "the run to be handed back again")
+    set_round_state(run.round, RoundState.OPEN, make_user())
+    before = lines()
+    site.send(RUN_TASK, RUN_QUEUE, seal(KEY, message))
+    wait_until(lambda: lines() >= before + 3, "still more lines")
+    assert runs.cancel_run(Run.objects.get(pk=run.pk))
+    wait_until(lambda: status(run) == RunStatus.CANCELLED, "the end of the run")
+    made = [line["number"] for line in run.metrics.values_list("values", flat=True)]
+    assert made == list(range(len(made))) and Run.objects.get(pk=run.pk).attempts <= 1
+
+
 def test_forged_messages_are_refused_in_a_line_by_both_sides(site):
-    site.start_gpu_worker(0)
+    start_gpu_worker(site, 0)
     report = Report(kind=Kind.HELLO, worker="gpu-0@here", claim="c")
     site.send("annotate.jobs.tasks.take_report", REPORT_QUEUE, seal("another key" * 4, report))
     site.send(SHARD_TASK, SHARD_QUEUE, "no signature at all")
@@ -170,23 +158,24 @@ def test_forged_messages_are_refused_in_a_line_by_both_sides(site):
 
 
 def test_one_command_keeps_a_process_for_each_device_and_ends_them_all(site):
-    program = site.start("fleet", [sys.executable, "-m", "annotate.fleet"])
+    program = site.start_python("fleet", "-m", "annotate.fleet")
 
-    def devices() -> list[psutil.Process]:
+    def serving(what: str) -> list[psutil.Process]:
         living = [child for child in program.children() if child.status() != psutil.STATUS_ZOMBIE]
-        return [child for child in living if "--serve" in child.cmdline()]
+        return [child for child in living if child.cmdline()[-2:] == ["--serve", what]]
 
-    wait_until(lambda: bool(devices()), "a process of the device")
-    (first,) = devices()
+    wait_until(lambda: bool(serving("cpu") and serving("runs")), "one for the device, and one for whole runs")
+    (first,) = serving("cpu")
     first.kill()
-    wait_until(lambda: bool(devices()) and devices()[0] != first, "another one in its place")
-    wait_until(lambda: "gpu-cpu@" in str(listening(site)), "its control queue")
+    wait_until(lambda: bool(serving("cpu")) and serving("cpu")[0] != first, "another one in its place")
+    for name in ("gpu-cpu@", "runs@"):
+        wait_until(lambda name=name: name in str(listening(site)), f"the control queue of {name}")
     family = [program, *program.children(recursive=True)]
     program.send_signal(signal.SIGTERM)
     assert psutil.wait_procs(family, PATIENCE_S)[1] == []
     assert "starting it again in 1 s" in site.log("fleet")
 
 
-def listening(site: Site) -> set[bytes]:
+def listening(site: LiveSite) -> set[bytes]:
     with Client(unix_socket_path=str(site.redis.socket)) as client:
         return set(client.smembers("_kombu.binding.celery.pidbox"))

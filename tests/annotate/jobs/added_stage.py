@@ -31,7 +31,7 @@ def add() -> None:
         StageWork(
             name="echo",
             command="tests.annotate.jobs.added_stage",
-            refusal=lambda run, folder: "nobody agreed" if folder.read_request()["word"] == "no" else "",
+            refusal=lambda run, request: "nobody agreed" if request["word"] == "no" else "",
             follow=follow,
             finish=finish,
             details=lambda run: {"shown": []},

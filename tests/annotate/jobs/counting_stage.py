@@ -38,7 +38,7 @@ def add() -> None:
         StageWork(
             name="count",
             command="tests.annotate.jobs.counting_stage",
-            refusal=lambda run, folder: "",
+            refusal=lambda run, request: "",
             follow=follow,
         )
     )

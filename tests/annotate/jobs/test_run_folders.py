@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from annotate.jobs import run_folders, run_logs, runs, stages, tasks
-from annotate.jobs.run_folders import StagedFolder
+from annotate.fleet import run_folders
+from annotate.fleet.run_folders import StagedFolder
+from annotate.jobs import run_logs, runs, stages
+from annotate.jobs.local_worker import work_here
 from annotate.models import Run, RunMetric, RunStatus
 from annotate.storage.interface import Storage, StorageError
 from annotate.storage.opening import site_storage
@@ -42,7 +44,7 @@ def test_a_stage_is_queued_worked_and_shown(either_storage, settings, tmp_path):
     settings.VAR_DIR = tmp_path
     run = runs.queue_run(make_round(), "echo", lambda folder: {"word": "yes"}, actor=None)
     assert runs.read_request(run) == {"stage": "echo", "word": "yes"}
-    tasks.execute_run(run.pk)
+    work_here(run)
     run.refresh_from_db()
     assert (run.status, run.result, added_stage.stored) == (RunStatus.DONE, {"echo": "yes"}, [1, "yes"])
     assert keys(either_storage, run.folder) - {"lock"} == {
@@ -57,7 +59,7 @@ def test_a_stage_is_queued_worked_and_shown(either_storage, settings, tmp_path):
         assert not runs.run_dir(run).path.exists()
     again = runs.queue_run(run.round, "echo", lambda folder: {"word": "no"}, actor=None)
     assert again.folder == f"runs/round-{run.round_id}/echo-2"
-    tasks.execute_run(again.pk)
+    work_here(again)
     again.refresh_from_db()
     assert (again.status, again.error) == (RunStatus.FAILED, "nobody agreed")
 
@@ -73,11 +75,13 @@ def test_a_folder_without_a_row_is_left_alone(either_storage):
 WORKER = """
 import sys, django
 django.setup()
-from annotate.jobs import run_folders, tasks
+from annotate.fleet import run_folders
+from annotate.jobs.local_worker import work_here
+from annotate.models import Run
 from tests.annotate.jobs import counting_stage
 counting_stage.add()
 run_folders.STORE_S = 0.2
-tasks.execute_run(int(sys.argv[1]))
+work_here(Run.objects.get(pk=int(sys.argv[1])))
 """
 
 
@@ -160,17 +164,27 @@ def test_a_line_is_told_once_its_file_is_stored(bucket, tmp_path, monkeypatch):
     write(folder, "samples/1.mp4")
     folder.append_metrics({"sample_id": "1"})
     folder.write_result({"samples": 1})
-    assert folder.read_metrics() == []
+    assert folder.num_lines == 0
     folder.store()
-    assert folder.read_metrics() == [{"sample_id": "1"}]
+    assert folder.num_lines == 1
     order = [f"{KEY}/{name}" for name in ("samples/1.mp4", "metrics.jsonl", "result.json")]
     assert sent == order
     write(folder, "samples/2.mp4")
     folder.append_metrics({"sample_id": "2"})
     folder.store()
-    assert len(sent) == 3 and len(folder.read_metrics()) == 1, "not as often as it is asked"
+    assert len(sent) == 3 and folder.num_lines == 1, "not as often as it is asked"
     folder.store(at_end=True)
     assert sent[3:] == [f"{KEY}/samples/2.mp4", f"{KEY}/metrics.jsonl"]
+
+
+def test_a_checkpoint_is_complete_when_its_last_file_is_stored(bucket, tmp_path, monkeypatch):
+    folder = staged(bucket, tmp_path / "work")
+    sent, put = [], bucket.put
+    monkeypatch.setattr(bucket, "put", lambda key, *rest: (sent.append(key), put(key, *rest))[1])
+    for name in ("complete", "optimizer.pt", "trained.safetensors"):
+        write(folder, f"checkpoints/checkpoint-8/{name}")
+    folder.store()
+    assert len(sent) == 3 and sent[-1].endswith("/checkpoint-8/complete")
 
 
 def test_another_machine_goes_on_with_what_is_stored(bucket, tmp_path, monkeypatch):
@@ -203,12 +217,12 @@ def test_a_storage_that_fails_for_a_while_loses_nothing(bucket, tmp_path, monkey
 
         patch.setattr(bucket, "put", fail)
         folder.store()
-        assert folder.read_metrics() == []
+        assert folder.num_lines == 0
         patch.setattr(run_folders, "PATIENCE_S", 0)
         with pytest.raises(StorageError, match="does not answer"):
             folder.store(at_end=True)
     folder.store()
-    assert folder.read_metrics() == [{"sample_id": "1"}]
+    assert folder.num_lines == 1
 
 
 @pytest.mark.django_db(transaction=True)
@@ -221,6 +235,7 @@ def test_a_run_whose_bucket_is_gone_says_so(either_storage, settings, monkeypatc
     if not either_storage.name.startswith("s3:"):
         return
     monkeypatch.setattr(site_storage(), "list", fail)
-    tasks.execute_run(run.pk)
+    work_here(run)
     run.refresh_from_db()
-    assert (run.status, run.error) == (RunStatus.FAILED, "s3://faces: the server does not answer; look at it")
+    assert run.status == RunStatus.QUEUED and run.attempts == 0
+    assert run.error.endswith("cannot reach the storage: s3://faces: the server does not answer; look at it")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from annotate.jobs import runs, stages, tasks
+from annotate.jobs import runs, stages
+from annotate.jobs.local_worker import work_here
 from annotate.models import RunStatus, Stage
 from tests.annotate.conftest import browser_of
 from tests.annotate.jobs import added_stage
@@ -26,7 +27,7 @@ def test_every_stage_has_a_room():
 
 def test_a_stage_of_one_file_is_queued_worked_followed_stored_and_shown():
     run = runs.queue_run(make_round(), "echo", lambda folder: {"word": "yes"}, actor=None)
-    tasks.execute_run(run.pk)
+    work_here(run)
     run.refresh_from_db()
     assert (run.status, run.result, added_stage.stored) == (RunStatus.DONE, {"echo": "yes"}, [1, "yes"])
     page = browser_of(make_user(role="lead")).get(f"/runs/{run.pk}/")
@@ -35,7 +36,7 @@ def test_a_stage_of_one_file_is_queued_worked_followed_stored_and_shown():
 
 def test_what_people_do_not_agree_to_is_refused_when_a_worker_takes_it():
     run = runs.queue_run(make_round(), "echo", lambda folder: {"word": "no"}, actor=None)
-    tasks.execute_run(run.pk)
+    work_here(run)
     run.refresh_from_db()
     assert (run.status, run.error, added_stage.stored) == (RunStatus.FAILED, "nobody agreed", [])
 

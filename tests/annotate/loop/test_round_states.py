@@ -117,10 +117,9 @@ def test_a_pair_that_somebody_holds_is_still_answered_however_late(state, pair, 
 
 @pytest.mark.parametrize("state", SHUT)
 def test_gold_is_given_out_no_more_either_and_its_leases_are_taken(state, pair, ana, ben, settings):
-    gold = make_pair(pair.round, pair.instance)
+    gold = make_pair(pair.round, pair.instance, gold_verdicts={"identity": "first"})
     gold.slots.all().delete()
     Reference.objects.update(curation="done")
-    VideoPair.objects.filter(pk=gold.pk).update(gold_verdicts={"identity": "first"})
     GoldPair.objects.create(pair=gold, kind=GoldKind.DEGRADED, track=Track.IDENTITY, budget=9)
     for person in (ana, ben):
         first = lease_slot(person, Track.IDENTITY)

@@ -76,12 +76,12 @@ def test_it_erases_rows_files_and_exports(exported):
     assert "mia" not in str(event.detail)
 
 
-def test_it_erases_what_jobs_keep_of_a_person(exported):
+def test_it_erases_what_jobs_keep_of_a_person(exported, tmp_path):
     """Encoded pairs go with their export; another person's videos, whose number only begins alike, stay."""
     pair = VideoPair.objects.get()
     request = run_dir(queue_dpo(pair.round, exported)).read_request()
     cache = run_dir(exported.runs.get()).resolve(request["cache"])
-    run = settings.STORAGE_ROOT / "runs" / "round-1"
+    run = settings.STORAGE_ROOT / "runs" / tmp_path.name  # of no other test
     mine = [
         cache / f"{'a' * 64}.safetensors",
         run / f"dpo-1/samples/step-0/{pair.pk}.mp4",

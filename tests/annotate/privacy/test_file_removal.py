@@ -24,7 +24,7 @@ OWN_FILES = {
     "studies/media.py:_store_references": "copies that no row ever named",
     "exports/downloads.py:write_file": "what another worker left behind of it, or no row came to name",
     "jobs/run_folders.py:keep_new_folder": "what went to the bucket, of a run that has no row yet",
-    "jobs/run_folders.py:_store": "checkpoints and the like that their own command replaced",
+    "fleet/run_folders.py:_store": "checkpoints and the like that their own command replaced",
     "people/identities.py:_import_file": "copies that no row ever named",
     "people/dataset_import.py:_take_reference": "copies that no row ever named",
 }

@@ -10,6 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from annotate.jobs import tasks
+from annotate.jobs.local_worker import work_here
 from annotate.jobs.runs import cancel_run, retry_run, run_dir
 from annotate.models import Instance, Reference, Run, RunStatus
 from annotate.privacy.erasure import erase_identity
@@ -58,7 +59,7 @@ def people(tmp_path: Path, served: tuple[str, Script], settings) -> None:
 
 def execute(run: Run | None) -> Run:
     assert run is not None
-    tasks.execute_run(run.pk)
+    work_here(run)
     run.refresh_from_db()
     return run
 
@@ -186,8 +187,8 @@ def test_without_models_the_command_and_the_page_say_what_to_do(lea, settings, t
 
 def test_a_lead_asks_from_the_page(people, lea, django_capture_on_commit_callbacks, monkeypatch):
     sent: list[int] = []
-    monkeypatch.setattr(tasks.execute_run, "delay", sent.append)
-    monkeypatch.setattr(tasks.execute_run, "delay_on_commit", sent.append, raising=False)
+    monkeypatch.setattr(tasks.send_whole_run, "delay", sent.append)
+    monkeypatch.setattr(tasks.send_whole_run, "delay_on_commit", sent.append, raising=False)
     form = {"per_identity": "2", "references": "3", "split": "", "seed": "1"}
     assert browser_of(lea).post("/people/prompts/", form).status_code == 302
     run = Run.objects.get()

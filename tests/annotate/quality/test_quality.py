@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 
 from annotate.exports.freezing import export_round
 from annotate.judging.judgments import submit_judgment
-from annotate.models import AnnotatorFlag, AuditEvent, GoldKind, GoldPair, Slot, VideoPair
+from annotate.models import AnnotatorFlag, AuditEvent, GoldKind, GoldPair, Slot
 from annotate.quality import queries as quality_queries
 from annotate.quality import tasks as quality_tasks
 from annotate.quality.disqualification import QualityError, disqualify, review_flag
@@ -116,8 +116,7 @@ def test_people_and_simulated_annotators_are_apart():
 def test_gold_tells_of_people_and_of_nothing_else(ana):
     round = make_round()
     for verdict in (Verdict.TIE, Verdict.FIRST, Verdict.TIE):
-        pair = make_pair(round)
-        VideoPair.objects.filter(pk=pair.pk).update(gold_verdicts={str(Track.IDENTITY): str(Verdict.TIE)})
+        pair = make_pair(round, gold_verdicts={str(Track.IDENTITY): str(Verdict.TIE)})
         GoldPair.objects.create(pair=pair, kind=GoldKind.SELF_PAIR, track=Track.IDENTITY, budget=5)
         vote(pair, Track.IDENTITY, verdict, ana)
         Slot.objects.filter(pair=pair, judged_at=None).delete()

@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 
 from annotate.core.errors import RoundError
-from annotate.jobs import tasks
+from annotate.jobs.local_worker import work_here
 from annotate.models import AuditEvent, ModelVersion, Run, RunStatus, Stage
 from annotate.registry.registration import queue_adapter, queue_base
 from generator.adapter_files import ADAPTER_FILE
@@ -43,7 +43,7 @@ def write_base(folder: Path, **changes: object) -> Path:
 
 
 def fails(run: Run) -> str:
-    tasks.execute_run(run.pk)
+    work_here(run)
     run.refresh_from_db()
     assert run.status == RunStatus.FAILED and not ModelVersion.objects.filter(run=run).exists()
     return run.error
@@ -122,7 +122,7 @@ def test_an_adapter_goes_on_a_version_and_is_kept(tmp_path, lea):
     )
     run = Run.objects.get(policy=base)
     assert answer.headers["Location"] == f"/runs/{run.pk}/" and run.stage == Stage.REGISTER
-    tasks.execute_run(run.pk)
+    work_here(run)
     run.refresh_from_db()
     assert run.status == RunStatus.DONE, run.error
     version = run.model_version

@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from celery.signals import task_prerun
 from django.conf import settings
 from django.core.management import call_command
 from django.db import IntegrityError, transaction
@@ -18,9 +17,7 @@ from annotate.evaluation.evaluations import queue_evaluation, queue_table
 from annotate.evaluation.inputs import held_out_people
 from annotate.exports.freezing import export_round
 from annotate.jobs.runs import queue_run, run_dir
-from annotate.jobs.tasks import execute_run
 from annotate.judging.slots import ask_for_votes, lease_slot, open_slots
-from annotate.judging.tasks import fit_votes
 from annotate.models import (
     DifferentialPrompt,
     Instance,
@@ -349,11 +346,3 @@ def test_an_evaluation_says_which_inputs_become_holes(shipped) -> None:
     )
     with pytest.raises(RoundError, match="1 instance is left out"):
         queue_evaluation(round, shipped, seeds=[0], baseline=make_model(), instances=[long])
-
-
-def test_a_worker_learns_limits_before_it_takes_a_run(monkeypatch) -> None:
-    learned: list[str] = []
-    monkeypatch.setattr("annotate.rounds.prompt_limits.learn_limits", lambda: learned.append("limits"))
-    for task in (fit_votes, execute_run):
-        task_prerun.send(sender=task, task_id="1", task=task, args=(), kwargs={})
-    assert learned == ["limits"]

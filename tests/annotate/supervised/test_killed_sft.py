@@ -27,8 +27,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 WORKER = """
 import sys, django
 django.setup()
-from annotate.jobs.tasks import execute_run
-execute_run(int(sys.argv[1]))
+from annotate.jobs.local_worker import work_here
+from annotate.models import Run
+work_here(Run.objects.get(pk=int(sys.argv[1])))
 """
 CONFIG = {
     "steps": "16",

@@ -10,7 +10,7 @@ from django.conf import settings
 
 from annotate.core.errors import RoundError
 from annotate.evaluation.evaluations import evaluate_version
-from annotate.jobs import runs, tasks
+from annotate.jobs import runs
 from annotate.jobs.local_worker import work_here
 from annotate.models import (
     AuditEvent,
@@ -141,7 +141,7 @@ def test_whoever_did_not_agree_is_left_out_and_a_frozen_set_is_refused(policy, l
     assert (chosen.facts.num_instances, chosen.withheld) == (1, 1) and person.name in chosen.why_withheld
     with pytest.raises(RoundError, match=f"Consent to train is refused for {person.name}"):
         queue_sft(policy, run.training_set, SFTConfig())
-    tasks.execute_run(run.pk)
+    work_here(run)
     run.refresh_from_db()
     assert run.status == RunStatus.FAILED and "A set that is frozen now leaves them out" in run.error
 
@@ -220,6 +220,6 @@ def test_a_folder_that_cannot_be_read_is_refused(db, folder, licence, is_vouched
 def test_what_is_wrong_with_a_folder_stands_on_the_runs_page(db, tmp_path, lea):
     (tmp_path / "instances.jsonl").write_text('{"instance_id": "a"}\n')
     run = queue_folder(str(tmp_path), licence="CC0", is_vouched=True, actor=lea)
-    tasks.execute_run(run.pk)
+    work_here(run)
     run.refresh_from_db()
     assert run.status == RunStatus.FAILED and "instances.jsonl:1" in run.error

@@ -1,167 +1,165 @@
-"""A DPO round through everything that can be killed under it: the same adapter comes out, nothing is left.
+"""The loop on a machine that has no database, through everything that can be killed under it.
 
-The workers are real Celery workers on a real Redis; what is killed is killed by SIGKILL.
+Workers know the broker and a bucket. Each has an empty folder of its own, and the site's folder is gone. What
+is killed is killed by SIGKILL, and yet the same adapter comes out, and nothing is left.
 """
 
 from __future__ import annotations
 
-import os
 import resource
+import shutil
+import signal
+import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
-from django.conf import settings
-from django.db import connection
+from django.conf import settings as site_settings
 from django.utils import timezone
-from kombu import Connection
 from kombu.exceptions import OperationalError
 
+from annotate.evaluation.evaluations import queue_evaluation
 from annotate.exports.freezing import export_round
+from annotate.fleet.commands import LOG
+from annotate.fleet.run_folders import work_folder
 from annotate.jobs import runs
-from annotate.jobs.run_logs import LOG
-from annotate.jobs.tasks import execute_run
-from annotate.models import ModelVersion, Round, Run, RunStatus, User
-from annotate.supervisor.programs import worker
-from annotate.supervisor.redis import Redis
+from annotate.judging.slots import lease_slot
+from annotate.models import Instance, ModelVersion, Round, Run, RunStatus, User
+from annotate.rounds.rounds import plan_pairs
+from annotate.rounds.sampling import queue_sampling
+from annotate.storage.opening import site_storage
 from annotate.training.dpo import queue_dpo
-from generator.rundir import RunDir, RunError
+from generator.rundir import RunDir
 from rlhf.records import Track, Verdict
-from tests.annotate.conftest import browser_of
-from tests.factories import make_model, make_pair, make_round, make_user
-from tests.votes import vote
+from tests.annotate.conftest import browser_of, store_clips
+from tests.annotate.live_site import PATIENCE_S, LiveSite, wait_until
+from tests.factories import SAMPLER, make_group, make_instance, make_model, make_round, make_user
+from tests.object_store import CREDENTIALS, ObjectStore
+from tests.votes import judge
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
-PATIENCE_S = 180
-CONFIG = {"steps": 40, "batch_size": 1, "save_every": 2, "rank": 2, "held_out": 0.4, "evaluate_every": 10}
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.02)
+CONFIG = {"steps": 100, "batch_size": 1, "save_every": 2, "rank": 2, "held_out": 0.4, "evaluate_every": 10}
+#: Stores checkpoints at once, since this training does not take minutes.
+WORKER = """
+from annotate.fleet import run_folders
+run_folders.STORE_S = run_folders.STORE_CHECKPOINTS_S = 0.1
+from annotate.fleet.__main__ import main
+main(["--serve", "runs"])
+"""
 
 
 @pytest.fixture
-def round(tmp_path: Path) -> Round:
-    """Three pairs, and a policy of one layer with random weights."""
+def model(tmp_path: Path) -> Path:
+    """One layer with random weights, which the workers have."""
     pytest.importorskip("torch")
-    folder = tmp_path / "model"
     from generator.model.tiny import build_tiny_pipeline, build_transformer
 
     pipeline = build_tiny_pipeline()
     pipeline.register_modules(transformer=build_transformer(layers=1))
-    pipeline.save_pretrained(folder)
-    round = make_round(policy=make_model(base_model=str(folder)), dpo=CONFIG)
-    for _ in range(3):
-        pair = make_pair(round)
-        for track in Track:
-            vote(pair, track, Verdict.FIRST)
-    return round
-
-
-class Site:
-    """Redis and a GPU worker, each a process of its own, on this test's database and folders."""
-
-    def __init__(self, folder: Path) -> None:
-        self.redis = Redis(folder / "redis")
-        self.broker = f"redis+socket://{self.redis.socket}"
-        self.folder = folder
-        self.started: list[psutil.Process] = []
-
-    def start_redis(self) -> psutil.Process:
-        self.redis.prepare()
-        process = self._start(self.redis.command())
-        wait_until(self.redis.is_ready, "Redis")
-        return process
-
-    def start_worker(self) -> psutil.Process:
-        return self._start(worker("run-worker", "runs", 1).argv)
-
-    def send(self, run: Run) -> None:
-        with Connection(self.broker) as broker:
-            execute_run.apply_async((run.pk,), connection=broker)  # type: ignore[attr-defined]
-
-    def training(self) -> psutil.Process:
-        """The command that trains, wherever it hangs in the tree of processes."""
-        return next(process for process in self.family() if "rlhf.dpo" in process.cmdline())
-
-    def family(self) -> list[psutil.Process]:
-        running = [process for process in self.started if process.is_running()]
-        return [*running, *(child for process in running for child in process.children(recursive=True))]
-
-    def _start(self, argv: list[str]) -> psutil.Process:
-        database = connection.settings_dict
-        address = f"postgresql://{database['USER']}@localhost/{database['NAME']}?host={database['HOST']}"
-        environment = os.environ | {
-            "DJANGO_SETTINGS_MODULE": "annotate.settings",
-            "DATABASE_URL": address,
-            "CELERY_BROKER_URL": self.broker,
-            "SECRET_KEY": "only for tests, where nothing is signed",
-            "STORAGE_URL": settings.STORAGE_ROOT.as_uri(),
-            "VAR_DIR": str(settings.VAR_DIR),
-        }
-        with open(self.folder / "log.txt", "ab") as log:
-            process = subprocess.Popen(argv, cwd=settings.BASE_DIR, env=environment, stdout=log, stderr=log)
-        self.started.append(psutil.Process(process.pid))
-        return self.started[-1]
+    pipeline.save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    site = Site(tmp_path)
+def round(model: Path, object_store: ObjectStore, settings: Any, tmp_path: Path) -> Round:
+    """Three pairs to be made, and somebody to evaluate on, with everything in a bucket."""
+    settings.STORAGE, settings.STORAGE_CREDENTIALS = object_store.address(), CREDENTIALS
+    settings.STORAGE_ROOT = tmp_path / "site"
+    sampler = vars(replace(SAMPLER, num_inference_steps=2))
+    round = make_round(policy=make_model(base_model=str(model)), dpo=CONFIG, sampler=sampler)
+    plan_pairs(round, [make_instance(num_references=1) for _ in range(3)])
+    make_instance(make_group(split="eval"), num_references=1)
+    store_clips(site_storage())
+    shutil.rmtree(settings.STORAGE_ROOT)
+    return round
+
+
+@pytest.fixture
+def site(round: Round, tmp_path: Path) -> Iterator[LiveSite]:
+    address = site_settings.STORAGE
+    named = {f"AWS_{name.upper()}": value for name, value in CREDENTIALS.items()}
+    named["STORAGE_URL"] = f"{address}?endpoint={address.endpoint}&style=path"
+    site = LiveSite(tmp_path, **named)
     yield site
-    for process in site.family():
-        process.kill()
-    psutil.wait_procs(site.started, PATIENCE_S)
+    site.end()
+
+
+def send(site: LiveSite, run: Run) -> None:
+    site.send("annotate.jobs.tasks.send_whole_run", "default", run.pk)
 
 
 def lines(run: Run) -> int:
-    return len(runs.run_dir(run).read_metrics())
+    return run.metrics.count()
+
+
+def training_of(site: LiveSite, run: Run) -> psutil.Process:
+    """The command, wherever it hangs in the tree of processes, once more of its steps are known."""
+    before, found = lines(run), list[psutil.Process]()
+
+    def goes_on() -> bool:
+        found[:] = [process for process in site.family() if "rlhf.dpo" in process.cmdline()]
+        return bool(found) and lines(run) >= before + 3
+
+    wait_until(goes_on, "three more steps")
+    return found[0]
 
 
 def status(run: Run) -> str:
     return str(Run.objects.values_list("status", flat=True).get(pk=run.pk))
 
 
+def wait_for_end(run: Run) -> None:
+    wait_until(lambda: status(run) not in ("queued", "running"), f"the end of {run}")
+    run.refresh_from_db()
+    assert run.status == RunStatus.DONE, run.error
+
+
 def page_of(run: Run, lead: User) -> str:
     return str(browser_of(lead).get(f"/runs/{run.pk}/").content.decode())
 
 
-def train_undisturbed(folder: RunDir) -> str:
+def vote_all() -> None:
+    for track in Track:
+        person = make_user()
+        while (slot := lease_slot(person, track)) is not None:
+            judge(slot, Verdict.FIRST)
+
+
+def train_undisturbed(run: Run) -> str:
     """The hash of the adapter that the same request gives, undisturbed, and with its own cache."""
-    other = RunDir(folder.path.with_name("undisturbed"))
-    other.create({name: value for name, value in folder.read_request().items() if name != "cache"})
-    subprocess.run([sys.executable, "-m", "rlhf.dpo", str(other.path)], cwd=settings.BASE_DIR, check=True)
-    return str(other.read_result()["adapter_sha256"])
+    with work_folder(site_storage(), run.folder) as folder:
+        other = RunDir(folder.path.with_name("undisturbed"))
+        other.create({name: value for name, value in folder.read_request().items() if name != "cache"})
+        command = [sys.executable, "-m", "rlhf.dpo", str(other.path)]
+        subprocess.run(command, cwd=site_settings.BASE_DIR, check=True)
+        return str(other.read_result()["adapter_sha256"])
 
 
-def is_free(folder: RunDir) -> bool:
-    try:
-        with folder.open():
-            return True
-    except RunError:
-        return False
-
-
-def test_it_survives_whatever_is_killed(round: Round, site: Site) -> None:
+def test_the_loop_runs_without_the_database_and_survives_whatever_is_killed(
+    round: Round, site: LiveSite
+) -> None:
     lead = make_user("lea", role=User.Role.LEAD)
+    redis = site.start_site()
+    sampler = site.start_python("sampler", "-m", "annotate.fleet", "--serve", "cpu")
+    first = site.start_python("one", "-c", WORKER)
+
+    sampling = queue_sampling(round)
+    assert sampling is not None
+    site.send("annotate.jobs.tasks.send_shards", "default")
+    wait_for_end(sampling)
+    vote_all()
     run = queue_dpo(round, export_round(round), lead)
-    folder = runs.run_dir(run)
-    redis = site.start_redis()
-    first = site.start_worker()
 
     # The training itself: the run failed, and says by what.
-    site.send(run)
-    wait_until(lambda: lines(run) >= 5, "five steps")
-    site.training().kill()
+    send(site, run)
+    training_of(site, run).kill()
     wait_until(lambda: status(run) == RunStatus.FAILED, "the end of the run")
     page = page_of(run, lead)
     assert "ended by SIGKILL, most often because memory ran out" in page
@@ -169,41 +167,50 @@ def test_it_survives_whatever_is_killed(round: Round, site: Site) -> None:
 
     # The disk is full while it trains: no file may grow any more.
     assert runs.retry_run(run)
-    site.send(run)
-    wait_until(lambda: lines(run) >= 10, "ten steps")
-    room = (folder.path / LOG).stat().st_size + 16_384  # for the last word
-    resource.prlimit(site.training().pid, resource.RLIMIT_FSIZE, (room, room))
+    send(site, run)
+    training = training_of(site, run)
+    room = (Path(training.cmdline()[-2]) / LOG).stat().st_size + 16_384  # for the last word
+    resource.prlimit(training.pid, resource.RLIMIT_FSIZE, (room, room))
     wait_until(lambda: status(run) == RunStatus.FAILED, "the end of the run")
     assert "Free space on the disk" in page_of(run, lead)
 
-    # The worker, with all its processes: the page says what is known until the run is taken up again.
+    # The worker: the page says what is known until the run is taken up again, on another machine.
     assert runs.retry_run(run)
-    site.send(run)
-    wait_until(lambda: lines(run) >= 18, "eighteen steps")
-    training = site.training()
-    for process in [first, *first.children(recursive=True)]:
-        if process != training:
-            process.kill()
-    psutil.wait_procs([training], PATIENCE_S)
-    assert not training.is_running() and is_free(folder)
+    send(site, run)
+    training = training_of(site, run)
+    first.kill()
+    psutil.wait_procs([first, training], PATIENCE_S)
+    assert not training.is_running()
     assert status(run) == RunStatus.RUNNING and "Last sign of life" in page_of(run, lead)
-    Run.objects.update(heartbeat_at=timezone.now() - timedelta(minutes=1))
+    assert f"from runs@{socket.gethostname()}, " in page_of(run, lead)
+    Run.objects.update(heartbeat_at=timezone.now() - timedelta(minutes=2))
     assert "its worker is lost" in page_of(run, lead)
     assert runs.requeue_lost_runs() == [run.pk]
+    second = site.start_python("other", "-c", WORKER)
+    send(site, run)
 
     # Redis: the run under way does not need it.
-    second = site.start_worker()
-    site.send(run)
-    wait_until(lambda: lines(run) >= 26, "twenty-six steps")
+    training_of(site, run)
     redis.kill()
     redis.wait()
     with pytest.raises(OperationalError):
-        site.send(run)
+        send(site, run)
     assert status(run) == RunStatus.RUNNING
-    wait_until(lambda: status(run) == RunStatus.DONE, "the end of the training")
     site.start_redis()
-
+    wait_for_end(run)
     version = ModelVersion.objects.get(kind="dpo")
-    assert version.weights_sha256 == train_undisturbed(folder)
+    assert version.weights_sha256 == train_undisturbed(run)
     assert "Its model is" in page_of(run, lead)
-    assert [child for child in second.children(recursive=True) if "rlhf.dpo" in child.cmdline()] == []
+
+    held_out = Instance.objects.filter(group__split="eval")
+    evaluation = queue_evaluation(round, version, baseline=round.policy, seeds=[0], instances=[*held_out])
+    send(site, evaluation)
+    wait_for_end(evaluation)
+    assert len(evaluation.result["videos"]) == 2
+
+    for process in (sampler, second):
+        assert not {"DATABASE_URL", "SECRET_KEY"} & process.environ().keys()
+        assert str(site_settings.STORAGE_ROOT) not in str(process.environ())
+        process.send_signal(signal.SIGTERM)
+    assert psutil.wait_procs([sampler, second], PATIENCE_S)[1] == []
+    assert not list(site_settings.STORAGE_ROOT.rglob("*.mp4")), "nothing came back to the site's folder"

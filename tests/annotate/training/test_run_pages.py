@@ -13,8 +13,9 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from annotate.exports.freezing import export_round
+from annotate.fleet.commands import why_it_ended
 from annotate.jobs import runs
-from annotate.jobs.run_logs import log_tail, why_it_ended
+from annotate.jobs.run_logs import log_tail
 from annotate.models import Run, RunStatus
 from annotate.rounds.sampling import queue_sampling
 from annotate.templatetags.run_figures import duration
@@ -76,12 +77,12 @@ def test_a_failure_gives_reason_log_and_the_way_on(lea, run, monkeypatch):
     runs.run_dir(run).append_metrics(line(1))
     runs.follow_run(run)
     (runs.run_dir(run).path / "log.txt").write_text("one\ntwo\nerror: the loss is nan; lower learning_rate\n")
-    fail(run, why_it_ended(run, 1))
+    fail(run, why_it_ended(runs.run_dir(run).path, 1))
     page = page_of(run, lea)
     assert page.count("error: the loss is nan; lower learning_rate") == 2 and "two" in page
     assert "Go on from the last checkpoint" in page and "every 2s" not in page
     sent: list[int] = []
-    monkeypatch.setattr("annotate.jobs.tasks.execute_run.delay_on_commit", sent.append)
+    monkeypatch.setattr("annotate.jobs.tasks.send_whole_run.delay_on_commit", sent.append)
     answer = browser_of(lea).post(f"/runs/{run.pk}/retry/", {"from": "run"})
     assert answer.headers["Location"] == f"/runs/{run.pk}/" and sent == [run.pk]
 
@@ -102,7 +103,7 @@ def test_a_run_is_not_tried_again_beside_another_one(lea, run):
 )
 def test_want_of_memory_suggests_the_setting_that_fits(lea, run, returncode, last):
     (runs.run_dir(run).path / "log.txt").write_text(f"Traceback\n{last}\n")
-    fail(run, why_it_ended(run, returncode))
+    fail(run, why_it_ended(runs.run_dir(run).path, returncode))
     assert ("SIGKILL" in run_error(run)) == (returncode == -9)
     page = page_of(run, lea)
     assert "with gradient_checkpointing on, kept_activations attention it needs less" in page
@@ -126,16 +127,16 @@ def run_error(run: Run) -> str:
 )
 def test_a_full_disk_is_named(lea, run, monkeypatch, last):
     (runs.run_dir(run).path / "log.txt").write_text(f"{last}\n")
-    fail(run, why_it_ended(run, 1))
+    fail(run, why_it_ended(runs.run_dir(run).path, 1))
     assert "Free space on the disk" in page_of(run, lea)
-    monkeypatch.setattr("annotate.jobs.run_logs.FULL_BYTES", 1 << 60)
-    assert why_it_ended(run, 1).startswith("No space left on the disk")
+    monkeypatch.setattr("annotate.fleet.commands.FULL_BYTES", 1 << 60)
+    assert why_it_ended(runs.run_dir(run).path, 1).startswith("No space left on the disk")
 
 
 def test_without_a_log_the_status_has_to_do(run):
     assert log_tail(run) == []
-    assert why_it_ended(run, 3) == "the command ended with 3"
-    assert why_it_ended(run, -15) == "the command was ended by SIGTERM"
+    assert why_it_ended(runs.run_dir(run).path, 3) == "the command ended with 3"
+    assert why_it_ended(runs.run_dir(run).path, -15) == "the command was ended by SIGTERM"
 
 
 def test_an_early_end_says_why(lea, run):
@@ -167,10 +168,10 @@ def test_without_a_broker_a_run_is_queued_all_the_same(lea, run, monkeypatch):
     def nobody(run_id: int) -> None:
         raise OperationalError("Error 2 connecting to unix socket")
 
-    monkeypatch.setattr("annotate.jobs.tasks.execute_run.delay_on_commit", nobody)
+    monkeypatch.setattr("annotate.jobs.tasks.send_whole_run.delay_on_commit", nobody)
     fail(run, "killed")
     answer = browser_of(lea).post(f"/runs/{run.pk}/retry/", {"from": "run"}, follow=True)
-    assert answer.status_code == 200 and "a GPU worker takes it next" in answer.content.decode()
+    assert answer.status_code == 200 and "a worker takes it next" in answer.content.decode()
     Run.objects.update(queued_at=timezone.now() - timedelta(minutes=2))
     assert runs.requeue_lost_runs() == [run.pk]
 

@@ -28,6 +28,8 @@ def become(monkeypatch):
             destroy_process_group=lambda: waited.append(f"{rank} has left"),
         )
         monkeypatch.setattr(processes, "PartialState", lambda **_: state)
+        monkeypatch.setattr(processes, "_machine_of_each", lambda: [1] * of)
+        monkeypatch.setattr(processes, "of_main", lambda item: item)
         return waited
 
     return become

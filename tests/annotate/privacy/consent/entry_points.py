@@ -14,8 +14,9 @@ from django.utils import timezone
 
 from annotate.core.errors import RoundError
 from annotate.exports.files import ExportFileError
-from annotate.jobs import runs, shards, tasks
+from annotate.jobs import runs, shards
 from annotate.jobs.dispatch import hand_out
+from annotate.jobs.local_worker import work_here
 from annotate.jobs.stages import work_of
 from annotate.models import IdentityGroup, Round, RunStatus, Use
 from rlhf.records import Track, Verdict
@@ -54,12 +55,12 @@ def dominant_round(person: IdentityGroup, **overrides: Any) -> Round:
 
 def refused(queued: Any) -> bool:
     """Whether a worker who takes a queued run refuses it, with a reason."""
-    why = work_of(queued.stage).refusal(queued, runs.run_dir(queued))
+    why = work_of(queued.stage).refusal(queued, runs.read_request(queued))
     if why:
         if work_of(queued.stage).sharding:
             assert list(hand_out(shards.next_shards(8))) == []
         else:
-            tasks.execute_run(queued.pk)
+            work_here(queued)
         queued.refresh_from_db()
         assert (queued.status, queued.error) == (RunStatus.FAILED, why)
     return bool(why)

@@ -88,9 +88,8 @@ def gold_is_made(change: Change, folder: Path) -> Any:
 
 def gold_of(pair: VideoPair, shown: VideoSample | None = None) -> None:
     """A gold pair of the same person that may be given to whoever is in the queue; a pair waits behind it."""
-    gold = make_pair(pair.round, pair.instance)
+    gold = make_pair(pair.round, pair.instance, gold_verdicts={"identity": "first"})
     gold.slots.all().delete()
-    VideoPair.objects.filter(pk=gold.pk).update(gold_verdicts={"identity": "first"})
     VideoSample.objects.filter(pk=gold.second_id).update(copy_of=shown)
     kind = GoldKind.IMPOSTOR if shown else GoldKind.DEGRADED
     GoldPair.objects.create(pair=gold, kind=kind, track=Track.IDENTITY, budget=3)
