@@ -21,10 +21,10 @@ BENCHMARKS = (
     "slow_clients",
     "fleet",
     "table_sizes",
-    "votes",
     "resident",
     "export",
     "scale",
+    "votes",
     "stopping",
 )
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Collection
+from datetime import timedelta
 from math import nan
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from django.db.models import (
     BigIntegerField,
     Case,
     Count,
+    DurationField,
     Exists,
+    ExpressionWrapper,
     F,
     FloatField,
     Max,
@@ -25,7 +28,7 @@ from django.db.models import (
 )
 from django.db.models.expressions import Combinable
 from django.db.models.fields.json import KT
-from django.db.models.functions import Cast, Coalesce, Extract
+from django.db.models.functions import Cast, Coalesce, Extract, Now
 
 from annotate.database.column_queries import read_columns
 from annotate.judging.queries import disqualified, latest_judgments
@@ -35,22 +38,33 @@ from annotate.models import (
     Disqualification,
     Exposure,
     GoldKind,
+    GoldPair,
     Judgment,
     PreferencePair,
     Round,
     Side,
     Slot,
+    Subject,
     Use,
     User,
     VideoPair,
     VoteFit,
 )
 from annotate.privacy.consent_queries import given
+from annotate.tallies.queries import counts_of
 from rlhf.records import Track, Verdict
 from rlhf.votes.columns import CODE, NO_GOLD, VoteColumns
 from rlhf.votes.model import VoteModel
 from rlhf.votes.stopping import Stop
 from rlhf.votes.vote import Vote
+
+
+class FitMade(NamedTuple):
+    """Of which votes a fit was made, and how long ago."""
+
+    inputs_hash: str
+    num_votes: int
+    age: timedelta
 
 
 def vote_of(judgment: Judgment, pair_id: int) -> Vote:
@@ -66,33 +80,36 @@ def counting_votes(round: Round, track: Track, *, is_simulated: bool) -> VoteCol
     return _columns(judgments.filter(~disqualified("slot__annotator")), track)
 
 
-def news_of_votes(round: Round, *, version: str) -> dict[tuple[Track, bool], str]:
-    """A digest of the votes of each track, of people and of simulated annotators, without reading them.
+def has_votes(round: Round, *, is_simulated: bool) -> bool:
+    return _judgments_seen(round, is_simulated=is_simulated)[0] > 0
 
-    Judgments are only appended, so their number and the last one tell whether there are others than before;
-    besides them it depends on the known answers and on whose votes do not count. Without a vote there is no
-    digest.
+
+def digest_of_votes(round: Round, *, is_simulated: bool, version: str) -> str:
+    """Of all that statistics of a round's votes depend on, without reading them.
+
+    Judgments are only appended, so their number and their keys tell whether there are others than before;
+    besides them there are the known answers, whose votes do not count, and the `version` of the maths.
     """
-    counted = (
-        Judgment.objects.filter(slot__round=round)
-        .values_list("slot__track", "is_simulated")
-        .annotate(count=Count("id"), last=Max("id"))
-        .order_by()
-    )
-    gold = round.pairs.exclude(gold_verdicts=None).aggregate(count=Count("id"), last=Max("id"))
-    lost = Disqualification.objects.filter(lifted_at=None).order_by("annotator_id")
-    beside = [version, gold, list(lost.values_list("annotator_id", flat=True))]
-    return {
-        (Track(track), is_simulated): hashlib.sha256(repr([*beside, count, last]).encode()).hexdigest()
-        for track, is_simulated, count, last in counted
-    }
+    seen = _judgments_seen(round, is_simulated=is_simulated)
+    gold = GoldPair.objects.filter(pair__round=round).aggregate(count=Count("id"), last=Max("id"))
+    content = [version, seen, gold, sorted(disqualified_people())]
+    return hashlib.sha256(repr(content).encode()).hexdigest()
 
 
-def newest_digests(round: Round) -> dict[tuple[Track, bool], str]:
-    """Of which votes the newest fit of each kind was made."""
+def _judgments_seen(round: Round, *, is_simulated: bool) -> tuple[int, int]:
+    """How many judgments there are, and the sum of their keys."""
+    counts, giver = counts_of(Subject.ROUND, [round.pk])[round.pk], "simulated" if is_simulated else "people"
+    return counts[f"judgments.{giver}"], counts[f"judgment_keys.{giver}"]
+
+
+def newest_fits(round: Round) -> dict[tuple[Track, bool], FitMade]:
+    """The newest fit of each kind: of track, and of people or simulated annotators."""
     fits = VoteFit.objects.filter(round=round).order_by("track", "is_simulated", "-id")
-    rows = fits.distinct("track", "is_simulated").values_list("track", "is_simulated", "inputs_hash")
-    return {(Track(track), is_simulated): digest for track, is_simulated, digest in rows}
+    age = ExpressionWrapper(Now() - F("created_at"), DurationField())
+    rows = fits.distinct("track", "is_simulated").values_list(
+        "track", "is_simulated", "inputs_hash", "num_votes", age
+    )
+    return {(Track(track), is_simulated): FitMade(*made) for track, is_simulated, *made in rows}
 
 
 def newest_models(round_id: int, *, is_simulated: bool) -> dict[Track, VoteModel]:

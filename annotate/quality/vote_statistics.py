@@ -9,9 +9,9 @@ from typing import Any
 from django.db import transaction
 
 from annotate.database.claims import hold
-from annotate.judging.vote_queries import disqualified_people, round_votes
+from annotate.judging.vote_queries import digest_of_votes, disqualified_people, has_votes, round_votes
 from annotate.models import AnnotatorFlag, Round, RoundFigures
-from annotate.quality.queries import coverage_of_people, has_votes, inputs_hash, newest_figures
+from annotate.quality.queries import coverage_of_people, newest_figures
 from rlhf.records import Track
 from rlhf.votes.agreement import agreement
 from rlhf.votes.annotators import AnnotatorReport, Flag, report
@@ -50,7 +50,7 @@ class _TrackFigures:
 
 def _compute(round: Round, *, is_simulated: bool) -> RoundFigures | None:
     """Nobody waits for it: votes that come meanwhile are not in the hash, so they are for the next time."""
-    digest = inputs_hash(round, is_simulated=is_simulated, version=FIGURES_VERSION)
+    digest = digest_of_votes(round, is_simulated=is_simulated, version=FIGURES_VERSION)
     newest = newest_figures(round, is_simulated=is_simulated)
     if newest is not None and newest.inputs_hash == digest:
         return None
