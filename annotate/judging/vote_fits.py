@@ -12,7 +12,7 @@ from annotate.judging.vote_queries import (
     digest_of_votes,
     has_votes,
     newest_fits,
-    pairs_still_open,
+    pairs_before_fit,
 )
 from annotate.models import Round, VoteFit
 from rlhf.records import Track
@@ -28,9 +28,10 @@ def fit_round(round: Round) -> list[VoteFit]:
 
     The same votes are never read twice, and many votes not again for a while.
 
-    Where something new was found in a round that stops by probability, its open pairs are resolved again:
-    what is known of their voters by now may settle them. Safe to repeat, and to kill: a fit is one row, and
-    resolving again changes nothing. While one job is at it, another one does nothing.
+    In a round that stops by probability, open pairs that were resolved before its newest fit are resolved
+    again: what is known of their voters by now may settle them. Safe to repeat, and to kill: a fit is one
+    row, and the next job goes on with the pairs that are left. While one job is at it, another one does
+    nothing.
     """
     with hold(f"fit of round {round.pk}") as is_alone:
         return _fit_all(round) if is_alone else []
@@ -48,8 +49,9 @@ def _fit_all(round: Round) -> list[VoteFit]:
             if _is_due(before, digest) and (fit := _fit(round, track, is_simulated, digest, before)):
                 made.append(fit)
     # Pairs that wait may be settled, but none is reopened: exports stay explained by what was known then.
-    if made and round.stopping is not None:
-        for pair_id in list(pairs_still_open(round).values_list("pair_id", flat=True)):
+    # A job that was killed here is gone on with by the next one, which finds no new votes.
+    if round.stopping is not None:
+        for pair_id in list(pairs_before_fit(round).values_list("pair_id", flat=True)):
             resolve_pair(pair_id)
     return made
 

@@ -124,8 +124,14 @@ def pairs_still_open(round: Round) -> QuerySet[PreferencePair]:
     return PreferencePair.objects.filter(pair__round=round, pair__is_adjudicated=False, stop="")
 
 
+def pairs_before_fit(round: Round) -> QuerySet[PreferencePair]:
+    """Of those the ones that were resolved last when less was known of their voters."""
+    newest = VoteFit.objects.filter(round=round).order_by("-id").values("created_at")[:1]
+    return pairs_still_open(round).filter(updated_at__lt=Subquery(newest)).order_by("pair_id")
+
+
 def pairs_left_open(round: Round) -> QuerySet[PreferencePair]:
-    """Of those the ones that wait for nobody: whatever left them so, looking at their votes again ends it."""
+    """Open pairs that wait for nobody: whatever left them so, looking at their votes again ends it."""
     slots = Slot.objects.filter(pair=OuterRef("pair"))
     of_round = pairs_still_open(round) if round.stopping is not None else PreferencePair.objects.none()
     return of_round.filter(Exists(slots), ~Exists(slots.filter(judged_at=None)))
