@@ -24,6 +24,7 @@ BENCHMARKS = (
     "resident",
     "export",
     "scale",
+    "votes",
     "stopping",
 )
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from rlhf.records import Track, Verdict
 from rlhf.simulate.annotator import Behaviour, Choice
+from rlhf.votes.columns import columns_of
 from rlhf.votes.consensus import resolve_track
 from rlhf.votes.fit import fit_votes
 from rlhf.votes.model import VoteModel, truth_posterior
@@ -150,7 +151,7 @@ def cascaded(world: World, rule: Rule) -> tuple[Votes, list[str | None]]:
 
 
 def fit(votes: Votes) -> Models:
-    return {track: fit_votes([vote for pair in votes for vote in pair[track]]) for track in Track}
+    return {track: fit_votes(columns_of([vote for pair in votes for vote in pair[track]])) for track in Track}
 
 
 def by_majority(votes: Votes) -> list[str | None]:

@@ -11,6 +11,7 @@ from annotate.models import Instance, Round, Use
 from annotate.privacy.consent_queries import given, is_held_out
 from rlhf.records import Track
 from rlhf.votes.bradley_terry import Comparison, Strengths, strengths, win_rate
+from rlhf.votes.columns import VERDICT_OF_CODE
 from rlhf.votes.vote import Estimate
 
 
@@ -39,10 +40,11 @@ def comparisons_on(round: Round, track: Track, *, is_simulated: bool) -> list[Co
         "pk", "first__model_version__name", "second__model_version__name"
     )
     models = {pair: (first, second) for pair, first, second in named}
+    votes = counting_votes(round, track, is_simulated=is_simulated)
     return [
-        Comparison(vote.pair, *models[vote.pair], vote.verdict)
-        for vote in counting_votes(round, track, is_simulated=is_simulated)
-        if vote.pair in models
+        Comparison(pair, *models[pair], VERDICT_OF_CODE[code])
+        for pair, code in zip(votes.pair.tolist(), votes.verdict.tolist(), strict=True)
+        if pair in models
     ]
 
 

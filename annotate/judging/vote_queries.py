@@ -5,10 +5,32 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Collection
-from typing import Any
+from datetime import timedelta
+from math import nan
+from typing import Any, NamedTuple
 
-from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Subquery
+import numpy as np
+from django.db.models import (
+    BigIntegerField,
+    Case,
+    Count,
+    DurationField,
+    Exists,
+    ExpressionWrapper,
+    F,
+    FloatField,
+    Max,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    When,
+)
+from django.db.models.expressions import Combinable
+from django.db.models.fields.json import KT
+from django.db.models.functions import Cast, Coalesce, Extract, Now
 
+from annotate.database.column_queries import read_columns
 from annotate.judging.queries import disqualified, latest_judgments
 from annotate.models import (
     Adjudication,
@@ -16,21 +38,33 @@ from annotate.models import (
     Disqualification,
     Exposure,
     GoldKind,
+    GoldPair,
     Judgment,
     PreferencePair,
     Round,
     Side,
     Slot,
+    Subject,
     Use,
     User,
     VideoPair,
     VoteFit,
 )
 from annotate.privacy.consent_queries import given
+from annotate.tallies.queries import counts_of
 from rlhf.records import Track, Verdict
+from rlhf.votes.columns import CODE, NO_GOLD, VoteColumns
 from rlhf.votes.model import VoteModel
 from rlhf.votes.stopping import Stop
 from rlhf.votes.vote import Vote
+
+
+class FitMade(NamedTuple):
+    """Of which votes a fit was made, and how long ago."""
+
+    inputs_hash: str
+    num_votes: int
+    age: timedelta
 
 
 def vote_of(judgment: Judgment, pair_id: int) -> Vote:
@@ -40,47 +74,42 @@ def vote_of(judgment: Judgment, pair_id: int) -> Vote:
     return Vote(pair_id, Track(slot.track), slot.annotator_id, Verdict(judgment.verdict), slot.first_on_left)
 
 
-def counting_votes(round: Round, track: Track, *, is_simulated: bool) -> list[Vote]:
-    """The votes of a round's track that count, of people or of simulated annotators, in a fixed order."""
+def counting_votes(round: Round, track: Track, *, is_simulated: bool) -> VoteColumns:
+    """The votes of a round's track that count, of people or of simulated annotators, in order."""
     judgments = Judgment.objects.filter(slot__round=round, slot__track=track, is_simulated=is_simulated)
-    counting = _newest(judgments.filter(~disqualified("slot__annotator")))
-    return [_vote(row) for row in counting.iterator(chunk_size=5_000)]
+    return _columns(judgments.filter(~disqualified("slot__annotator")), track)
 
 
-def _newest(judgments: QuerySet[Judgment]) -> QuerySet[Judgment, tuple[Any, ...]]:
-    """Of each slot the last revision, in the columns of `_vote`."""
-    of_slot = ("judged_at", "id", "pair_id", "track", "annotator_id", "first_side", "pair__gold_verdicts")
-    columns = (*(f"slot__{name}" for name in of_slot), "verdict", "evidence__active_ms")
-    return judgments.order_by("slot_id", "-revision").distinct("slot_id").values_list(*columns)
+def has_votes(round: Round, *, is_simulated: bool) -> bool:
+    return _judgments_seen(round, is_simulated=is_simulated)[0] > 0
 
 
-def news_of_votes(round: Round, *, version: str) -> dict[tuple[Track, bool], str]:
-    """A digest of the votes of each track, of people and of simulated annotators, without reading them.
+def digest_of_votes(round: Round, *, is_simulated: bool, version: str) -> str:
+    """Of all that statistics of a round's votes depend on, without reading them.
 
-    Judgments are only appended, so their number and the last one tell whether there are others than before;
-    besides them it depends on the known answers and on whose votes do not count. Without a vote there is no
-    digest.
+    Judgments are only appended, so their number and their keys tell whether there are others than before;
+    besides them there are the known answers, whose votes do not count, and the `version` of the maths.
     """
-    counted = (
-        Judgment.objects.filter(slot__round=round)
-        .values_list("slot__track", "is_simulated")
-        .annotate(count=Count("id"), last=Max("id"))
-        .order_by()
-    )
-    gold = round.pairs.exclude(gold_verdicts=None).aggregate(count=Count("id"), last=Max("id"))
-    lost = Disqualification.objects.filter(lifted_at=None).order_by("annotator_id")
-    beside = [version, gold, list(lost.values_list("annotator_id", flat=True))]
-    return {
-        (Track(track), is_simulated): hashlib.sha256(repr([*beside, count, last]).encode()).hexdigest()
-        for track, is_simulated, count, last in counted
-    }
+    seen = _judgments_seen(round, is_simulated=is_simulated)
+    gold = GoldPair.objects.filter(pair__round=round).aggregate(count=Count("id"), last=Max("id"))
+    content = [version, seen, gold, sorted(disqualified_people())]
+    return hashlib.sha256(repr(content).encode()).hexdigest()
 
 
-def newest_digests(round: Round) -> dict[tuple[Track, bool], str]:
-    """Of which votes the newest fit of each kind was made."""
+def _judgments_seen(round: Round, *, is_simulated: bool) -> tuple[int, int]:
+    """How many judgments there are, and the sum of their keys."""
+    counts, giver = counts_of(Subject.ROUND, [round.pk])[round.pk], "simulated" if is_simulated else "people"
+    return counts[f"judgments.{giver}"], counts[f"judgment_keys.{giver}"]
+
+
+def newest_fits(round: Round) -> dict[tuple[Track, bool], FitMade]:
+    """The newest fit of each kind: of track, and of people or simulated annotators."""
     fits = VoteFit.objects.filter(round=round).order_by("track", "is_simulated", "-id")
-    rows = fits.distinct("track", "is_simulated").values_list("track", "is_simulated", "inputs_hash")
-    return {(Track(track), is_simulated): digest for track, is_simulated, digest in rows}
+    age = ExpressionWrapper(Now() - F("created_at"), DurationField())
+    rows = fits.distinct("track", "is_simulated").values_list(
+        "track", "is_simulated", "inputs_hash", "num_votes", age
+    )
+    return {(Track(track), is_simulated): FitMade(*made) for track, is_simulated, *made in rows}
 
 
 def newest_models(round_id: int, *, is_simulated: bool) -> dict[Track, VoteModel]:
@@ -95,8 +124,14 @@ def pairs_still_open(round: Round) -> QuerySet[PreferencePair]:
     return PreferencePair.objects.filter(pair__round=round, pair__is_adjudicated=False, stop="")
 
 
+def pairs_before_fit(round: Round) -> QuerySet[PreferencePair]:
+    """Of those the ones that were resolved last when less was known of their voters."""
+    newest = VoteFit.objects.filter(round=round).order_by("-id").values("created_at")[:1]
+    return pairs_still_open(round).filter(updated_at__lt=Subquery(newest)).order_by("pair_id")
+
+
 def pairs_left_open(round: Round) -> QuerySet[PreferencePair]:
-    """Of those the ones that wait for nobody: whatever left them so, looking at their votes again ends it."""
+    """Open pairs that wait for nobody: whatever left them so, looking at their votes again ends it."""
     slots = Slot.objects.filter(pair=OuterRef("pair"))
     of_round = pairs_still_open(round) if round.stopping is not None else PreferencePair.objects.none()
     return of_round.filter(Exists(slots), ~Exists(slots.filter(judged_at=None)))
@@ -163,34 +198,46 @@ def vote_counts(pair: VideoPair, track: Track) -> dict[str, int]:
     return {str(verdict): given[verdict] for verdict in Verdict if given[verdict]}
 
 
-def round_votes(round: Round, *, is_simulated: bool, pairs: Collection[int] | None = None) -> list[Vote]:
-    """The newest answer of every judged slot, counting or not, in order; of all pairs or of some.
+def round_votes(
+    round: Round, track: Track, *, is_simulated: bool, pairs: Collection[int] | None = None
+) -> VoteColumns:
+    """The newest answer of every judged slot of a track, counting or not, in order; of all pairs or of some.
 
     Training says nothing of work, and a repeated pair has no answer that is known.
     """
     judgments = (
-        Judgment.objects.filter(slot__round=round, is_simulated=is_simulated)
+        Judgment.objects.filter(slot__round=round, slot__track=track, is_simulated=is_simulated)
         .exclude(slot__pair__gold__kind=GoldKind.REPEAT)
         .exclude(slot__pair__gold__is_training=True)
     )
     if pairs is not None:
         judgments = judgments.filter(slot__pair__in=pairs)
-    return [_vote(row) for row in sorted(_newest(judgments), key=lambda row: row[:2])]
+    return _columns(judgments, track)
 
 
 def disqualified_people() -> set[int]:
     return set(Disqualification.objects.filter(lifted_at=None).values_list("annotator_id", flat=True))
 
 
-def _vote(row: tuple[Any, ...]) -> Vote:
-    _, _, pair, track, annotator, first_side, gold, verdict, active_ms = row
-    known = (gold or {}).get(track)
-    return Vote(
-        pair=pair,
-        track=Track(track),
-        annotator=annotator,
-        verdict=Verdict(verdict),
-        first_on_left=first_side == Side.LEFT,
-        active_s=None if active_ms is None else active_ms / 1000,
-        gold=Verdict(known) if known else None,
-    )
+def _columns(judgments: QuerySet[Judgment], track: Track) -> VoteColumns:
+    """Of each slot the last revision, in the order in which they were given."""
+    columns: dict[str, tuple[str, Combinable]] = {
+        "given": ("int64", Cast(Extract("slot__judged_at", "epoch") * 1_000_000, BigIntegerField())),
+        "slot": ("int64", F("slot_id")),
+        "pair": ("int64", F("slot__pair_id")),
+        "annotator": ("int64", F("slot__annotator_id")),
+        "verdict": ("int8", _code("verdict")),
+        "first_on_left": ("bool", Case(When(slot__first_side=Side.LEFT, then=True), default=False)),
+        "active_s": ("float64", Coalesce(Cast(KT("evidence__active_ms"), FloatField()), nan) / 1000),
+        "gold": ("int8", _code(f"slot__pair__gold_verdicts__{track}")),
+    }
+    newest = judgments.order_by("slot_id", "-revision").distinct("slot_id")
+    rows = newest.values_list(*(expression for _, expression in columns.values()))
+    read = read_columns(rows, {name: kind for name, (kind, _) in columns.items()})
+    in_order = np.lexsort((read.pop("slot"), read.pop("given")))
+    return VoteColumns(**{name: values[in_order] for name, values in read.items()})
+
+
+def _code(column: str) -> Case:
+    """The code of the verdict in a column; a pair whose answer nobody knows has none."""
+    return Case(*(When(**{column: verdict}, then=code) for verdict, code in CODE.items()), default=NO_GOLD)

@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from annotate.core.access import SignedInRequest, leads_only, visible_rounds
+from annotate.judging import vote_queries
 from annotate.models import Round
 from annotate.quality import queries as quality_queries
 from annotate.quality.tasks import send_figures
@@ -54,10 +55,10 @@ def _live(round: Round) -> dict[str, Any]:
 def _kind(round: Round, *, is_simulated: bool) -> dict[str, Any]:
     """Of people or of simulated annotators: what is stored, and whether votes have come since."""
     stored = quality_queries.newest_figures(round, is_simulated=is_simulated)
-    now = quality_queries.inputs_hash(round, is_simulated=is_simulated, version=FIGURES_VERSION)
+    now = vote_queries.digest_of_votes(round, is_simulated=is_simulated, version=FIGURES_VERSION)
     return {
         "is_simulated": is_simulated,
-        "has_votes": quality_queries.has_votes(round, is_simulated=is_simulated),
+        "has_votes": vote_queries.has_votes(round, is_simulated=is_simulated),
         "stored": stored,
         "is_old": stored is not None and stored.inputs_hash != now,
         "tracks": [_track(track, stored.figures[str(track)]) for track in Track] if stored else [],

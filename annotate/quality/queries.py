@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from django.db.models import (
     Exists,
     FloatField,
     IntegerField,
-    Max,
     OuterRef,
     Q,
     QuerySet,
@@ -25,12 +23,10 @@ from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, Coalesce, Greatest, Least
 
 from annotate.judging.queries import disqualified
-from annotate.judging.vote_queries import disqualified_people
 from annotate.models import (
     AnnotatorFlag,
     Disqualification,
     Export,
-    GoldPair,
     Judgment,
     ModelVersion,
     PreferencePair,
@@ -42,7 +38,7 @@ from annotate.models import (
     Subject,
     User,
 )
-from annotate.tallies.queries import counts_of, kept_count
+from annotate.tallies.queries import kept_count
 from rlhf.records import FAVOURED, Track, choice_of
 from rlhf.votes.vote import Estimate, share
 
@@ -50,20 +46,9 @@ from rlhf.votes.vote import Estimate, share
 SESSION_PAUSE = timedelta(minutes=30)
 #: Of a person, the newest votes that a page tells sessions and times of.
 MAX_VOTES_SHOWN = 2_000
-#: Whose judgments a count of a round is of, by whether they are simulated.
-_GIVERS = {False: "people", True: "simulated"}
 
 
 # -- votes as the statistics read them --------------------------------------------------------------
-
-
-def inputs_hash(round: Round, *, is_simulated: bool, version: str) -> str:
-    """Of the votes behind figures: judgments are only appended, so their number and keys tell."""
-    counts, giver = counts_of(Subject.ROUND, [round.pk])[round.pk], _GIVERS[is_simulated]
-    seen = [counts[f"judgments.{giver}"], counts[f"judgment_keys.{giver}"]]
-    gold = GoldPair.objects.filter(pair__round=round).aggregate(count=Count("id"), last=Max("id"))
-    content = [version, seen, gold, sorted(disqualified_people())]
-    return hashlib.sha256(repr(content).encode()).hexdigest()
 
 
 def coverage_of_people(round: Round, *, is_simulated: bool) -> dict[tuple[str, int], float]:
@@ -85,10 +70,6 @@ def newest_figures(round: Round, *, is_simulated: bool) -> RoundFigures | None:
 
 def rounds_with_votes() -> QuerySet[Round]:
     return Round.objects.filter(Exists(Slot.objects.filter(round=OuterRef("pk"), judged_at__isnull=False)))
-
-
-def has_votes(round: Round, *, is_simulated: bool) -> bool:
-    return counts_of(Subject.ROUND, [round.pk])[round.pk][f"judgments.{_GIVERS[is_simulated]}"] > 0
 
 
 # -- people -----------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from annotate.core.access import SignedInRequest, leads_only, signed_in, visible
 from annotate.gold import queries as gold_queries
 from annotate.jobs.sending import send
 from annotate.judging import queries as judging_queries
+from annotate.judging import vote_queries
 from annotate.models import Disqualification, Export, FlagOutcome, User
 from annotate.quality import disqualification as quality
 from annotate.quality import queries as quality_queries
@@ -174,7 +175,7 @@ class PlanForm(forms.Form):
 def planner(request: SignedInRequest, round_id: int) -> HttpResponse:
     round = get_object_or_404(visible_rounds(request.user), pk=round_id)
     form = PlanForm(request.GET if "wanted" in request.GET else {"wanted": 1000})
-    is_simulated = not quality_queries.has_votes(round, is_simulated=False)
+    is_simulated = not vote_queries.has_votes(round, is_simulated=False)
     pilot = progress_queries.pilot_of(round, is_simulated=is_simulated)
     plan = _plan(pilot, form.cleaned_data["wanted"]) if form.is_valid() else None
     context = {"round": round, "form": form, "pilot": pilot, "plan": plan, "is_simulated": is_simulated}

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.db import transaction
 
 from annotate.database.claims import hold
-from annotate.judging.vote_queries import disqualified_people, round_votes
+from annotate.judging.vote_queries import digest_of_votes, disqualified_people, has_votes, round_votes
 from annotate.models import AnnotatorFlag, Round, RoundFigures
-from annotate.quality.queries import coverage_of_people, has_votes, inputs_hash, newest_figures
-from rlhf.records import Track, Verdict
+from annotate.quality.queries import coverage_of_people, newest_figures
+from rlhf.records import Track
 from rlhf.votes.agreement import agreement
 from rlhf.votes.annotators import AnnotatorReport, Flag, report
 from rlhf.votes.collusion import colluding
+from rlhf.votes.columns import CODE, NO_GOLD, VoteColumns
 from rlhf.votes.fit import FIT_VERSION, fit_votes
-from rlhf.votes.vote import Vote
 
 #: Changes whenever the same votes could give other figures.
 FIGURES_VERSION = f"figures-1 {FIT_VERSION}"
@@ -41,71 +40,73 @@ def compute_round(round: Round) -> list[RoundFigures]:
 
 @dataclass(frozen=True)
 class _TrackFigures:
-    """One track: the figures, what was noticed, and how many votes of each person were looked at."""
+    """One track."""
 
+    num_votes: int
     figures: dict[str, Any]
-    flags: list[Flag]
-    num_votes: dict[int, int]
+    flags: list[Flag]  # what was noticed
+    votes_of: dict[int, int]  # how many votes of each person were looked at for it
 
 
 def _compute(round: Round, *, is_simulated: bool) -> RoundFigures | None:
     """Nobody waits for it: votes that come meanwhile are not in the hash, so they are for the next time."""
-    digest = inputs_hash(round, is_simulated=is_simulated, version=FIGURES_VERSION)
+    digest = digest_of_votes(round, is_simulated=is_simulated, version=FIGURES_VERSION)
     newest = newest_figures(round, is_simulated=is_simulated)
     if newest is not None and newest.inputs_hash == digest:
         return None
     if newest is None and not has_votes(round, is_simulated=is_simulated):
         return None
-    votes = round_votes(round, is_simulated=is_simulated)
     coverage = coverage_of_people(round, is_simulated=is_simulated)
     by_track = {
-        track: _figures_of(track, [vote for vote in votes if vote.track is track], coverage)
+        track: _figures_of(track, round_votes(round, track, is_simulated=is_simulated), coverage)
         for track in Track
     }
-    return _store(round, by_track, is_simulated=is_simulated, digest=digest, num_votes=len(votes))
+    return _store(round, by_track, is_simulated=is_simulated, digest=digest)
 
 
 @transaction.atomic
 def _store(
-    round: Round, by_track: Mapping[Track, _TrackFigures], *, is_simulated: bool, digest: str, num_votes: int
+    round: Round, by_track: Mapping[Track, _TrackFigures], *, is_simulated: bool, digest: str
 ) -> RoundFigures:
     """The round's row makes two jobs at once wait for each other here; voters do not wait for it."""
     Round.objects.select_for_update(no_key=True).get(pk=round.pk)
     for track, computed in by_track.items():
-        raise_flags(round, track, computed.flags, computed.num_votes)
+        raise_flags(round, track, computed.flags, computed.votes_of)
     made, _ = RoundFigures.objects.update_or_create(
         round=round,
         is_simulated=is_simulated,
         defaults={
             "inputs_hash": digest,
-            "num_votes": num_votes,
+            "num_votes": sum(computed.num_votes for computed in by_track.values()),
             "figures": {str(track): computed.figures for track, computed in by_track.items()},
         },
     )
     return made
 
 
-def _figures_of(
-    track: Track, votes: Sequence[Vote], coverage: Mapping[tuple[str, int], float]
-) -> _TrackFigures:
+def _figures_of(track: Track, votes: VoteColumns, coverage: Mapping[tuple[str, int], float]) -> _TrackFigures:
     """Who is disqualified counts nowhere but in the row about them."""
     lost = disqualified_people()
-    counting = [vote for vote in votes if vote.annotator not in lost]
+    counting = votes.without(lost)
     reports = report(counting)
     flags = [flag for person in reports for flag in person.flags] + colluding(counting, fit_votes(counting))
-    asked = [vote for vote in counting if vote.gold is None]
-    verdicts = Counter(vote.verdict for vote in asked)
-    everybody = reports + [person for person in report(votes) if person.annotator in lost]
+    asked = counting[counting.gold == NO_GOLD]
+    everybody = reports + ([person for person in report(votes) if person.annotator in lost] if lost else [])
     figures = {
         "agreement": asdict(agreement(asked)),
-        "verdicts": {str(verdict): verdicts[verdict] for verdict in Verdict},
-        "answers": dict(Counter(vote.answer for vote in asked)),
+        "verdicts": {str(verdict): int((asked.verdict == code).sum()) for verdict, code in CODE.items()},
+        "answers": {
+            verdict.data.choice: count
+            for verdict, code in CODE.items()
+            if (count := int((asked.answer == code).sum()))
+        },
         "people": {
             str(person.annotator): _row(person, coverage.get((str(track), person.annotator)))
             for person in everybody
         },
     }
-    return _TrackFigures(figures, flags, {person.annotator: person.votes for person in reports})
+    votes_of = {person.annotator: person.votes for person in reports}
+    return _TrackFigures(len(votes), figures, flags, votes_of)
 
 
 def _row(person: AnnotatorReport, coverage: float | None) -> dict[str, Any]:

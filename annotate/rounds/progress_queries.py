@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from math import isnan
 from statistics import median
 
 from django.db.models import Count, Exists, OuterRef
@@ -144,9 +145,10 @@ def pilot_of(round: Round, *, is_simulated: bool) -> Pilot:
     states = dict(finished.values_list("pair_id", "joint_state"))
     times: dict[int, list[float | None]] = {}
     lost = disqualified_people()
-    for vote in round_votes(round, is_simulated=is_simulated, pairs=list(states)):
-        if vote.annotator not in lost:
-            times.setdefault(vote.pair, []).append(vote.active_s)
+    for track in Track:
+        votes = round_votes(round, track, is_simulated=is_simulated, pairs=states).without(lost)
+        for pair, active_s in zip(votes.pair.tolist(), votes.active_s.tolist(), strict=True):
+            times.setdefault(pair, []).append(None if isnan(active_s) else active_s)
     known = [time for given in times.values() for time in given if time is not None]
     usual = median(known) if known else 0.0
     pairs = [

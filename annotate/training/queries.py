@@ -34,6 +34,7 @@ from rlhf.dpo.preflight.facts import PairFacts
 from rlhf.export.rule import ExportRule
 from rlhf.records import Sample, Track, Verdict
 from rlhf.votes.agreement import raw_agreement, verdict_counts
+from rlhf.votes.columns import columns_of
 from rlhf.votes.vote import Vote
 
 #: Videos with more pixels than this are none of the embedded world's.
@@ -190,7 +191,7 @@ def _ids(pairs: QuerySet[PreferencePair]) -> QuerySet[PreferencePair, int]:
 
 
 def _raw(votes: list[Vote]) -> float | None:
-    counts = verdict_counts(votes)
+    counts = verdict_counts(columns_of(votes))
     return raw_agreement(counts) if (counts.sum(1) >= 2).any() else None
 
 

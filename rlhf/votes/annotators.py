@@ -6,15 +6,17 @@ somebody may be right against everybody else.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import groupby
-from statistics import median
 
-from rlhf.records import CHOICES, SIDES, Verdict
-from rlhf.votes.vote import Estimate, Vote, share
+import numpy as np
+from numpy.typing import NDArray
+
+from rlhf.records import EXPRESSED, FAVOURED
+from rlhf.votes.columns import CODE, NO_GOLD, VoteColumns
+from rlhf.votes.model import Floats
+from rlhf.votes.vote import Estimate, share
 
 #: Over all people, one kind of flag is raised by chance alone in at most this share of panels (Bonferroni).
 FALSE_ALARMS = 0.05
@@ -63,77 +65,76 @@ class AnnotatorReport:
     flags: tuple[Flag, ...]  # what to look at; empty for nearly everybody
 
 
-def report(votes: Sequence[Vote]) -> list[AnnotatorReport]:
-    """Every person who voted on a track, by key. Colluding pairs are found by `rlhf.votes.collusion`.
-
-    Args:
-        votes: of one track, in the order in which they were given.
-    """
-    by_person: dict[int, list[Vote]] = {}
-    for vote in votes:
-        by_person.setdefault(vote.annotator, []).append(vote)
+def report(votes: VoteColumns) -> list[AnnotatorReport]:
+    """Every person who voted on a track, by key. Colluding pairs are found by `rlhf.votes.collusion`."""
+    votes = votes[np.argsort(votes.annotator, kind="stable")]
+    people, begins, counts = np.unique(votes.annotator, return_index=True, return_counts=True)
     agreements = agreements_with_others(votes)
-    answers = {person: Counter(vote.answer for vote in mine) for person, mine in by_person.items()}
-    everybody = sum(answers.values(), Counter[str]())
+    rest = _Rest.of(agreements)
+    answers = _answer_counts(votes.answer)
     reports = []
-    for person, mine in sorted(by_person.items()):
+    for person, begin, count in zip(people.tolist(), begins.tolist(), counts.tolist(), strict=True):
+        mine = votes[begin : begin + count]
+        gold, left, run = gold_accuracy(mine), left_share(mine), longest_run(mine.answer)
         flags = [
-            _gold_flag(person, gold_accuracy(mine)),
-            _side_flag(person, left_share(mine)),
-            _agreement_flag(person, agreements),
+            _gold_flag(person, gold),
+            _side_flag(person, left),
+            _agreement_flag(person, agreements[person], rest),
             _speed_flag(person, mine),
-            _run_flag(person, mine, everybody - answers[person]),
+            _run_flag(person, run, count, answers - _answer_counts(mine.answer)),
         ]
         reports.append(
             AnnotatorReport(
                 annotator=person,
-                votes=len(mine),
-                gold_accuracy=gold_accuracy(mine),
-                left_share=left_share(mine),
+                votes=count,
+                gold_accuracy=gold,
+                left_share=left,
                 agreement=agreements[person],
                 speed=speed(mine),
-                longest_run=longest_run([vote.answer for vote in mine]),
-                flags=tuple(_beyond_chance(flags, compared=len(by_person))),
+                longest_run=run,
+                flags=tuple(_beyond_chance(flags, compared=len(people))),
             )
         )
     return reports
 
 
-def gold_accuracy(votes: Iterable[Vote]) -> Estimate:
+def gold_accuracy(votes: VoteColumns) -> Estimate:
     """Share of a person's gold votes that were right, with a Wilson interval; an abstention is not right."""
-    known = [vote for vote in votes if vote.gold is not None]
-    return share(sum(vote.verdict is vote.gold for vote in known), len(known), what="gold votes")
+    known = votes.gold != NO_GOLD
+    right = int((votes.verdict == votes.gold).sum())
+    return share(right, int(known.sum()), what="gold votes")
 
 
-def left_share(votes: Iterable[Vote]) -> Estimate:
+def left_share(votes: VoteColumns) -> Estimate:
     """Share of left among a person's answers that chose a side, with a Wilson interval."""
-    sided = [vote.answer for vote in votes if vote.answer in SIDES]
-    return share(sided.count("left"), len(sided), what="votes for a side")
+    left, right = (int((votes.answer == CODE[verdict]).sum()) for verdict in FAVOURED)
+    return share(left, left + right, what="votes for a side")
 
 
-def agreements_with_others(votes: Iterable[Vote]) -> dict[int, Estimate]:
+def agreements_with_others(votes: VoteColumns) -> dict[int, Estimate]:
     """How far each person says what the others say of the same pairs; abstentions are left aside.
 
     Each vote scores the share of the others' votes on its pair that are equal; the value is the mean score.
     The interval is Wilson's, as if each score were a whole hit or miss, so it is a little too wide.
     """
-    on_pair: dict[int, Counter[Verdict]] = {}
-    people: set[int] = set()
-    given = list(votes)
-    for vote in given:
-        people.add(vote.annotator)
-        if vote.verdict is not Verdict.UNSURE:
-            on_pair.setdefault(vote.pair, Counter())[vote.verdict] += 1
-    scores: dict[int, list[float]] = {person: [] for person in people}
-    for vote in given:
-        others = on_pair[vote.pair].total() - 1 if vote.verdict is not Verdict.UNSURE else 0
-        if others:
-            scores[vote.annotator].append((on_pair[vote.pair][vote.verdict] - 1) / others)
+    people = np.unique(votes.annotator)
+    expressed = votes.expressed
+    pairs, pair = np.unique(expressed.pair, return_inverse=True)
+    cell = pair * len(EXPRESSED) + expressed.verdict
+    equal = np.bincount(cell)[cell] - 1
+    others = np.bincount(pair)[pair] - 1
+    met = others > 0
+    person = np.searchsorted(people, expressed.annotator[met])
+    scores = np.bincount(person, equal[met] / others[met], minlength=len(people)).tolist()
+    counts = np.bincount(person, minlength=len(people)).tolist()
     what = "votes on pairs that others have judged"
-    return {person: share(sum(mine), len(mine), what=what) for person, mine in scores.items()}
+    return {
+        key: share(score, count, what=what)
+        for key, score, count in zip(people.tolist(), scores, counts, strict=True)
+    }
 
 
-def speed(votes: Sequence[Vote]) -> Estimate:
+def speed(votes: VoteColumns) -> Estimate:
     """Median active time of the last votes over that of all earlier ones, of one person in order.
 
     Returns:
@@ -143,16 +144,19 @@ def speed(votes: Sequence[Vote]) -> Estimate:
     if len(earlier) < RECENT_VOTES:
         missing = 2 * RECENT_VOTES - len(earlier) - len(recent)
         return Estimate.undefined(f"{missing} more timed votes are needed", len(earlier) + len(recent))
-    ratio = median(recent) / median(earlier)
+    ratio = float(np.median(recent) / np.median(earlier))
     return Estimate(ratio, None, None, len(earlier) + len(recent), "no interval because its flag has a test")
 
 
-def longest_run(answers: Iterable[str]) -> int:
-    """Length of the longest stretch of equal answers; 0 without answers."""
-    return max((sum(1 for _ in run) for _, run in groupby(answers)), default=0)
+def longest_run(answers: NDArray[np.int8]) -> int:
+    """Length of the longest stretch of equal answers, given their codes; 0 without answers."""
+    if not len(answers):
+        return 0
+    ends = np.flatnonzero(np.diff(answers)) + 1
+    return int(np.diff(ends, prepend=0, append=len(answers)).max())
 
 
-def run_chance(length: int, answers: int, shares: Mapping[str, float]) -> float:
+def run_chance(length: int, answers: int, shares: Iterable[float]) -> float:
     """Upper bound of the probability that n independent answers show a run of length L.
 
         P <= sum_x p_x^L (1 + (n - L) (1 - p_x)),
@@ -160,13 +164,36 @@ def run_chance(length: int, answers: int, shares: Mapping[str, float]) -> float:
     the expected number of places where L equal answers begin, after another one or at the start; p_x is the
     share of each answer.
     """
-    starts = (p**length * (1 + (answers - length) * (1 - p)) for p in shares.values())
+    starts = (p**length * (1 + (answers - length) * (1 - p)) for p in shares)
     return min(1.0, sum(starts))
 
 
-def _times(votes: Sequence[Vote]) -> tuple[list[float], list[float]]:
-    times = [vote.active_s for vote in votes if vote.active_s is not None]
+def _times(votes: VoteColumns) -> tuple[Floats, Floats]:
+    times = votes.active_s[~np.isnan(votes.active_s)]
     return times[:-RECENT_VOTES], times[-RECENT_VOTES:]
+
+
+def _answer_counts(answers: NDArray[np.int8]) -> NDArray[np.int64]:
+    """(5,) how often each answer was given."""
+    return np.bincount(answers, minlength=len(CODE))
+
+
+@dataclass(frozen=True)
+class _Rest:
+    """Scores of agreement of everybody, from which one person's are taken away."""
+
+    score: float
+    count: int
+
+    @classmethod
+    def of(cls, agreements: Mapping[int, Estimate]) -> _Rest:
+        known = [estimate for estimate in agreements.values() if estimate.value is not None]
+        return cls(sum((e.value or 0.0) * e.count for e in known), sum(e.count for e in known))
+
+    def expected(self, mine: Estimate) -> float | None:
+        """The mean of everybody else; None where there is nobody."""
+        count = self.count - mine.count
+        return (self.score - (mine.value or 0.0) * mine.count) / count if count else None
 
 
 def _beyond_chance(flags: Iterable[Flag | None], *, compared: int) -> list[Flag]:
@@ -193,20 +220,17 @@ def _side_flag(person: int, left: Estimate) -> Flag | None:
     return Flag(person, FlagKind.SIDE, left.value, chance, reason)
 
 
-def _agreement_flag(person: int, agreements: Mapping[int, Estimate]) -> Flag | None:
+def _agreement_flag(person: int, mine: Estimate, rest: _Rest) -> Flag | None:
     """Against the mean of everybody else."""
-    mine = agreements[person]
-    rest = [other for key, other in agreements.items() if key != person and other.value is not None]
-    total = sum(other.count for other in rest)
-    if mine.value is None or not total:
+    expected = rest.expected(mine)
+    if mine.value is None or expected is None:
         return None
-    expected = sum((other.value or 0.0) * other.count for other in rest) / total
     chance = _binomial(round(mine.value * mine.count), mine.count, expected, "less")
     reason = f"{mine.value:.0%} agreement with the others on {mine.count} pairs; they reach {expected:.0%}"
     return Flag(person, FlagKind.DISAGREES, mine.value, chance, reason)
 
 
-def _speed_flag(person: int, votes: Sequence[Vote]) -> Flag | None:
+def _speed_flag(person: int, votes: VoteColumns) -> Flag | None:
     """Mann and Whitney's rank test of the recent times against the earlier ones."""
     ratio = speed(votes).value
     if ratio is None or ratio >= SPEED_EXPECTED:
@@ -219,15 +243,13 @@ def _speed_flag(person: int, votes: Sequence[Vote]) -> Flag | None:
     return Flag(person, FlagKind.FASTER, ratio, chance, reason)
 
 
-def _run_flag(person: int, votes: Sequence[Vote], others: Counter[str]) -> Flag | None:
+def _run_flag(person: int, length: int, votes: int, others: NDArray[np.int64]) -> Flag | None:
     """Against how often everybody else gives each answer, one imagined answer of each kind added."""
-    if not others:
+    if not others.sum():
         return None
-    total = others.total() + len(CHOICES)
-    shares: dict[str, float] = {answer: (others[answer] + 1) / total for answer in CHOICES}
-    length = longest_run(vote.answer for vote in votes)
-    chance = run_chance(length, len(votes), shares)
-    reason = f"gave the same answer {length} times in a row in {len(votes)} votes"
+    shares = (others + 1) / (others + 1).sum()
+    chance = run_chance(length, votes, shares.tolist())
+    reason = f"gave the same answer {length} times in a row in {votes} votes"
     return Flag(person, FlagKind.STRAIGHT_LINE, float(length), chance, reason)
 
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import combinations
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from rlhf.records import Verdict
 from rlhf.votes.annotators import FALSE_ALARMS, Flag, FlagKind
-from rlhf.votes.model import CODE, EXCHANGED, Floats, VoteModel, answer_probabilities, truth_posterior
-from rlhf.votes.vote import Vote
+from rlhf.votes.columns import VoteColumns
+from rlhf.votes.model import Floats, VoteModel, answer_probabilities, by_sample, log_truths, normalised
 
 #: Fewer pairs judged by both say nothing.
 SHARED_PAIRS = 15
+#: Meetings of two people that are computed at once; more would only take memory.
+BLOCK = 20_000
 
 
-def colluding(votes: Sequence[Vote], model: VoteModel) -> list[Flag]:
+def colluding(votes: VoteColumns, model: VoteModel) -> list[Flag]:
     """Flags of people who agree with each other beyond chance, the strongest first.
 
     On a pair that both a and b judged, they agree with probability
@@ -35,52 +36,90 @@ def colluding(votes: Sequence[Vote], model: VoteModel) -> list[Flag]:
     Returns:
         At most one flag for two people, on the one with the smaller key, naming the other as partner.
     """
-    expected, agreed = _together(votes, model)
-    tested = [people for people, seen in agreed.items() if len(seen) >= SHARED_PAIRS]
-    if not tested:
+    met = _meetings(votes.expressed, model)
+    begins, numbers = _stretches(met)
+    tested = numbers >= SHARED_PAIRS
+    if not tested.any():
         return []
     from scipy.stats import poisson_binom
 
-    shift = _shift(np.concatenate(list(expected.values())), sum(sum(seen) for seen in agreed.values()))
+    shift = _shift(met.expected, int(met.agreed.sum()))
     flags = []
-    for people in tested:
-        likely = _shifted(np.array(expected[people]), shift)
-        seen, number = sum(agreed[people]), len(agreed[people])
-        chance = min(1.0, len(tested) * float(poisson_binom.sf(seen - 1, likely)))
+    for begin, number in zip(begins[tested].tolist(), numbers[tested].tolist(), strict=True):
+        likely = _shifted(met.expected[begin : begin + number], shift)
+        seen, mean = int(met.agreed[begin : begin + number].sum()), likely.sum()
+        if seen <= mean:
+            continue  # The median is less than 1 from the mean: chance gives as many half of the time.
+        chance = min(1.0, int(tested.sum()) * float(poisson_binom.sf(seen - 1, likely)))
         if chance < FALSE_ALARMS:
-            reason = f"agree on {seen} of {number} pairs that both judged; {likely.sum():.0f} are expected"
-            flags.append(
-                Flag(people[0], FlagKind.COLLUSION, seen / number, chance, reason, partner=people[1])
-            )
+            reason = f"agree on {seen} of {number} pairs that both judged; {mean:.0f} are expected"
+            one, other = int(met.one[begin]), int(met.other[begin])
+            flags.append(Flag(one, FlagKind.COLLUSION, seen / number, chance, reason, partner=other))
     return sorted(flags, key=lambda flag: flag.chance)
 
 
-def _together(
-    votes: Sequence[Vote], model: VoteModel
-) -> tuple[dict[tuple[int, int], list[float]], dict[tuple[int, int], list[bool]]]:
-    """For each two people, by pair that both judged: how likely they were to agree, and whether they did."""
-    on_pair: dict[int, list[Vote]] = {}
-    for vote in votes:
-        if vote.verdict is not Verdict.UNSURE:
-            on_pair.setdefault(vote.pair, []).append(vote)
-    expected: dict[tuple[int, int], list[float]] = {}
-    agreed: dict[tuple[int, int], list[bool]] = {}
-    for given in on_pair.values():
-        for one, other in combinations(sorted(given, key=lambda vote: vote.annotator), 2):
-            truth = truth_posterior([vote for vote in given if vote not in (one, other)], model)
-            both = np.einsum("tx,tx->t", _told(one, model), _told(other, model))
-            people = one.annotator, other.annotator
-            weights = np.array([truth[verdict] for verdict in CODE])
-            expected.setdefault(people, []).append(float(weights @ both))
-            agreed.setdefault(people, []).append(one.verdict is other.verdict)
-    return expected, agreed
+@dataclass(frozen=True)
+class _Meetings:
+    """Two people who judged the same pair, once for each pair: M meetings, sorted by the two people."""
+
+    one: NDArray[np.int64]  # (M,) key of the person, the smaller one
+    other: NDArray[np.int64]  # (M,) key of the other person
+    expected: Floats  # (M,) how likely they were to agree
+    agreed: NDArray[np.bool_]  # (M,) whether they did
 
 
-def _told(vote: Vote, model: VoteModel) -> Floats:
-    """(4, 4) what the person would say of the samples, as they were placed for them."""
-    person = model.annotator(vote.annotator)
-    told = answer_probabilities(np.array(person.skill), np.array(person.left_bias), np.array(model.errors))
-    return told if vote.first_on_left else told[np.ix_(EXCHANGED, EXCHANGED)]
+def _meetings(votes: VoteColumns, model: VoteModel) -> _Meetings:
+    votes = votes[np.lexsort((votes.annotator, votes.pair))]
+    one, other = _two_on_a_pair(votes.pair)
+    by_people = np.lexsort((votes.annotator[other], votes.annotator[one]))
+    one, other = one[by_people], other[by_people]
+    return _Meetings(
+        one=votes.annotator[one],
+        other=votes.annotator[other],
+        expected=_expected(votes, model, one, other),
+        agreed=votes.verdict[one] == votes.verdict[other],
+    )
+
+
+def _two_on_a_pair(pair: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Indices of every two votes on the same pair, where the (V,) pairs of votes are in order."""
+    firsts: list[NDArray[np.intp]] = [np.zeros(0, dtype=np.intp)]
+    seconds = firsts.copy()
+    for apart in range(1, len(pair)):
+        first = np.flatnonzero(pair[:-apart] == pair[apart:])
+        if not len(first):
+            break
+        firsts.append(first)
+        seconds.append(first + apart)
+    return np.concatenate(firsts), np.concatenate(seconds)
+
+
+def _expected(votes: VoteColumns, model: VoteModel, one: NDArray[np.intp], other: NDArray[np.intp]) -> Floats:
+    """(M,) probability that the votes `one` and `other` are equal, given the others on their pair."""
+    people, person = np.unique(votes.annotator, return_inverse=True)
+    known = [model.annotator(key) for key in people.tolist()]
+    skill, bias = (np.array([getattr(p, name) for p in known]) for name in ("skill", "left_bias"))
+    told = by_sample(answer_probabilities(skill, bias, np.array(model.errors)))
+    placed = votes.first_on_left.astype(np.int64)
+    own = np.log(told[person, placed, :, votes.verdict])
+    _, pair = np.unique(votes.pair, return_inverse=True)
+    of_all = log_truths(pair, own, np.array(model.prior))
+    expected = np.empty(len(one))
+    for begin in range(0, len(one), BLOCK):
+        a, b = one[begin : begin + BLOCK], other[begin : begin + BLOCK]
+        truth = normalised(of_all[pair[a]] - own[a] - own[b])
+        both = np.einsum("mtx,mtx->mt", told[person[a], placed[a]], told[person[b], placed[b]])
+        expected[begin : begin + BLOCK] = (truth * both).sum(1)
+    return expected
+
+
+def _stretches(met: _Meetings) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Where the meetings of the same two people begin, and how many they are."""
+    if not len(met.one):
+        return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
+    is_new = (np.diff(met.one) != 0) | (np.diff(met.other) != 0)
+    begins = np.flatnonzero(np.append(True, is_new))
+    return begins, np.diff(begins, append=len(met.one))
 
 
 def _shift(expected: Floats, seen: int) -> float:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rlhf.records import EXPRESSED, Verdict
+from rlhf.records import EXPRESSED
+from rlhf.votes.columns import NO_GOLD, VoteColumns
 from rlhf.votes.model import (
-    CODE,
     ERRORS,
     EXCHANGED,
     PRIOR,
@@ -24,8 +25,11 @@ from rlhf.votes.model import (
     Floats,
     VoteModel,
     answer_probabilities,
+    by_sample,
+    log_truths,
+    normalised,
 )
-from rlhf.votes.vote import COVERAGE, Vote
+from rlhf.votes.vote import COVERAGE
 
 Integers = NDArray[np.int64]
 
@@ -43,20 +47,28 @@ SKILLS = np.linspace(0.25, 0.99, 38)
 BIASES = np.linspace(-5.0, 5.0, 41)
 
 
+#: Grid points whose weight is less than e to this power of the greatest one's are left out.
+NEGLIGIBLE = -30.0
+#: Where the mass lies is found on every so manieth point of either axis.
+COARSE = 4
+#: So many probabilities are multiplied before a logarithm is taken of them; all may be as small as 1e-19.
+FACTORS = 16
+
+
 @dataclass(frozen=True)
-class _Columns:
-    """The expressed votes of a track as arrays: V votes, P pairs, A people."""
+class _Votes:
+    """The expressed votes of a track by place: V votes, P pairs, A people. Sorted by person and answer."""
 
     pair: Integers  # (V,) index of the pair
     person: Integers  # (V,) index of the person
     people: list[int]  # A keys
     verdict: Integers  # (V,) code of the verdict
-    answer: Integers  # (V,) code of the same on the screen, left and right for first and second
-    exchanged: NDArray[np.bool_]  # (V,) the first sample was on the right
-    gold: Integers  # (P,) code of the known answer, -1 where there is none
+    first_on_left: Integers  # (V,) 1 where the first sample was on the left, otherwise 0
+    gold: Integers  # (P,) code of the known answer, NO_GOLD where there is none
+    stretches: Integers  # (A, 5) where the votes of each person with each answer on the screen begin and end
 
 
-def fit_votes(votes: Sequence[Vote]) -> VoteModel:
+def fit_votes(votes: VoteColumns) -> VoteModel:
     """Fit the model of one track.
 
     Each person's skill and left bias are judged against what the *others* said of the same pairs, and against
@@ -68,111 +80,143 @@ def fit_votes(votes: Sequence[Vote]) -> VoteModel:
 
     Returns:
         The model; without an expressed vote, the one that knows nobody.
-
-    Raises:
-        ValueError: votes of several tracks.
     """
-    if len({vote.track for vote in votes}) > 1:
-        raise ValueError("votes of several tracks: fit each track by itself")
-    expressed = [vote for vote in votes if vote.verdict is not Verdict.UNSURE]
-    if not expressed:
+    expressed = votes.expressed
+    if not len(expressed):
         return VoteModel()
-    columns = _columns(expressed)
+    placed = _placed(expressed)
     prior, errors = np.array(PRIOR), np.array(ERRORS)
-    skill, bias = np.full(len(columns.people), PRIOR_ANNOTATOR.skill), np.zeros(len(columns.people))
+    skill, bias = np.full(len(placed.people), PRIOR_ANNOTATOR.skill), np.zeros(len(placed.people))
     for _ in range(ROUNDS):
-        truth, of_others = _expect(columns, prior, errors, skill, bias)
-        prior, errors = _prior(columns, truth), _errors(columns, truth)
-        people = _people(columns, of_others, errors)
+        truth, of_others = _expect(placed, prior, errors, skill, bias)
+        prior, errors = _prior(placed, truth), _errors(placed, truth)
+        people = _people(placed, of_others, errors)
         skill = np.array([person.skill for person in people])
         bias = np.array([person.left_bias for person in people])
     return VoteModel(
         prior=tuple(prior.tolist()),
         errors=tuple(tuple(row) for row in errors.tolist()),
-        annotators=dict(zip(columns.people, people, strict=True)),
+        annotators=dict(zip(placed.people, people, strict=True)),
     )
 
 
-def _columns(votes: Sequence[Vote]) -> _Columns:
-    pairs, pair = np.unique([vote.pair for vote in votes], return_inverse=True)
-    people, person = np.unique([vote.annotator for vote in votes], return_inverse=True)
-    gold = np.full(len(pairs), -1)
-    for vote, index in zip(votes, pair, strict=True):
-        if vote.gold is not None:
-            gold[index] = CODE[vote.gold]
-    verdict = np.array([CODE[vote.verdict] for vote in votes])
-    exchanged = np.array([not vote.first_on_left for vote in votes])
-    return _Columns(
+def _placed(votes: VoteColumns) -> _Votes:
+    votes = votes[np.lexsort((votes.answer, votes.annotator))]
+    pairs, pair = np.unique(votes.pair, return_inverse=True)
+    people, person = np.unique(votes.annotator, return_inverse=True)
+    gold = np.full(len(pairs), NO_GOLD, dtype=np.int64)
+    gold[pair] = votes.gold
+    num_answers = len(EXPRESSED)
+    ends = np.bincount(person * num_answers + votes.answer, minlength=len(people) * num_answers).cumsum()
+    return _Votes(
         pair=pair,
         person=person,
         people=people.tolist(),
-        verdict=verdict,
-        answer=np.where(exchanged, np.array(EXCHANGED)[verdict], verdict),
-        exchanged=exchanged,
+        verdict=votes.verdict.astype(np.int64),
+        first_on_left=votes.first_on_left.astype(np.int64),
         gold=gold,
+        stretches=np.column_stack(
+            [np.append(0, ends[num_answers - 1 : -1 : num_answers]), ends.reshape(-1, num_answers)]
+        ),
     )
 
 
 def _expect(
-    columns: _Columns, prior: Floats, errors: Floats, skill: Floats, bias: Floats
+    votes: _Votes, prior: Floats, errors: Floats, skill: Floats, bias: Floats
 ) -> tuple[Floats, Floats]:
-    """Truths of pairs: (P, 4) after all votes, and (V, 4) after all votes but this one."""
-    told = answer_probabilities(skill, bias, errors)
-    own = _exchange(columns, np.log(told[columns.person, :, columns.answer]))
-    log = np.tile(np.log(prior), (len(columns.gold), 1))
-    np.add.at(log, columns.pair, own)
-    truth, of_others = _normalised(log), _normalised(log[columns.pair] - own)
-    known = columns.gold >= 0
-    truth[known] = np.eye(len(EXPRESSED))[columns.gold[known]]
-    on_gold = known[columns.pair]
-    of_others[on_gold] = truth[columns.pair[on_gold]]
+    """Truths of pairs by sample, (P, 4) after all votes; by side, (V, 4) after all votes but this one."""
+    told = np.log(by_sample(answer_probabilities(skill, bias, errors)))
+    own = told[votes.person, votes.first_on_left, :, votes.verdict]
+    log = log_truths(votes.pair, own, prior)
+    others = np.subtract(log[votes.pair], own, out=own)
+    truth, of_others = normalised(log), normalised(others)
+    known = votes.gold != NO_GOLD
+    truth[known] = np.eye(len(EXPRESSED))[votes.gold[known]]
+    on_gold = known[votes.pair]
+    of_others[on_gold] = truth[votes.pair[on_gold]]
+    exchanged = votes.first_on_left == 0
+    of_others[exchanged] = of_others[exchanged][:, EXCHANGED]
     return truth, of_others
 
 
-def _exchange(columns: _Columns, by_truth: Floats) -> Floats:
-    """(V, 4) columns by sample as columns by side, or the other way round."""
-    return np.where(columns.exchanged[:, None], by_truth[:, EXCHANGED], by_truth)
-
-
-def _normalised(log: Floats) -> Floats:
-    shares = np.exp(log - log.max(-1, keepdims=True))
-    return np.asarray(shares / shares.sum(-1, keepdims=True))
-
-
-def _prior(columns: _Columns, truth: Floats) -> Floats:
+def _prior(votes: _Votes, truth: Floats) -> Floats:
     """(4,) shares of true verdicts; which sample is called first is chance, so both get the same."""
-    total = truth[columns.gold < 0].sum(0) + PSEUDO_VOTES * np.array(PRIOR)
+    total = truth[votes.gold == NO_GOLD].sum(0) + PSEUDO_VOTES * np.array(PRIOR)
     total = total + total[EXCHANGED]
     return np.asarray(total / total.sum())
 
 
-def _errors(columns: _Columns, truth: Floats) -> Floats:
+def _errors(votes: _Votes, truth: Floats) -> Floats:
     """(4, 4) where errors fall, pooled over people, the same with the samples exchanged."""
-    counts = np.zeros((len(EXPRESSED), len(EXPRESSED)))
-    np.add.at(counts.T, columns.verdict, truth[columns.pair])
+    counts = np.array(
+        [
+            np.bincount(votes.verdict, truth[votes.pair, code], minlength=len(EXPRESSED))
+            for code in range(len(EXPRESSED))
+        ]
+    )
     counts = counts * (1 - np.eye(len(EXPRESSED))) + PSEUDO_VOTES * np.array(ERRORS)
     counts = counts + counts[np.ix_(EXCHANGED, EXCHANGED)]
     return np.asarray(counts / counts.sum(-1, keepdims=True))
 
 
-def _people(columns: _Columns, of_others: Floats, errors: Floats) -> list[Annotator]:
+def _people(votes: _Votes, of_others: Floats, errors: Floats) -> list[Annotator]:
     """Everybody's skill and left bias: posterior means and intervals on a grid.
 
     log p(s, b) = log Beta(s) + log N(b) + sum_i log sum_t p(t | others) p(x_i | t; s, b)
     """
-    truth = _exchange(columns, of_others)
-    skill, bias = (axis.ravel() for axis in np.meshgrid(SKILLS, BIASES, indexing="ij"))
-    told = answer_probabilities(skill, bias, errors)
+    skill, bias = np.meshgrid(SKILLS, BIASES, indexing="ij")
+    told = np.moveaxis(answer_probabilities(skill, bias, errors), -1, 0)
     right, wrong = SKILL_PRIOR
     prior = (right - 1) * np.log(skill) + (wrong - 1) * np.log(1 - skill) - (bias / BIAS_SD) ** 2 / 2
     people = []
-    for index in range(len(columns.people)):
-        log = prior
-        for code in range(len(EXPRESSED)):
-            mine = (columns.person == index) & (columns.answer == code)
-            log = log + np.log(truth[mine] @ told[:, :, code].T).sum(0)
-        people.append(_annotator(log.reshape(len(SKILLS), len(BIASES))))
+    for ends in votes.stretches:
+        by_answer = [of_others[start:end] for start, end in pairwise(ends)]
+        people.append(_annotator(_log_weights(prior, told, by_answer)))
     return people
+
+
+def _log_weights(prior: Floats, told: Floats, by_answer: Sequence[Floats]) -> Floats:
+    """Log posterior of one person on the grid, where it matters; minus infinity elsewhere.
+
+    After many votes the mass lies on few points of the grid. It is looked for on a coarse grid; then the box
+    around it is filled, and widened until nothing on its border is within NEGLIGIBLE of the greatest weight.
+    What is left out is less than 1e-9 of the mass, as long as it lies in one piece.
+
+    Args:
+        prior: (skills, biases) log prior.
+        told: (4, skills, biases, 4) probability of each answer given each truth, in terms of the screen.
+        by_answer: for each answer, (votes, 4) truth after everybody else's votes.
+    """
+
+    def weights(box: tuple[slice, slice]) -> Floats:
+        here = prior[box].copy()
+        for answer, truth in enumerate(by_answer):
+            if len(truth):
+                likely = truth @ told[answer][box].reshape(-1, len(EXPRESSED)).T
+                products = np.multiply.reduceat(likely, np.arange(0, len(truth), FACTORS))
+                here += np.log(products).sum(0).reshape(here.shape)
+        return here
+
+    log = np.full(prior.shape, -np.inf)
+    coarse = slice(None, None, COARSE)
+    log[coarse, coarse] = weights((coarse, coarse))
+    box = _box(log, margin=COARSE)
+    while True:
+        log[box] = weights(box)
+        wanted = _box(log, margin=1)
+        if all(
+            inner.start >= outer.start and inner.stop <= outer.stop
+            for inner, outer in zip(wanted, box, strict=True)
+        ):
+            return log
+        box = wanted
+
+
+def _box(log: Floats, margin: int) -> tuple[slice, slice]:
+    """The smallest box of the grid with every weight that matters, and a margin around it."""
+    near = np.argwhere(log > log.max() + NEGLIGIBLE)
+    low, high = np.maximum(near.min(0) - margin, 0), np.minimum(near.max(0) + margin + 1, log.shape)
+    return slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1]))
 
 
 def _annotator(log: Floats) -> Annotator:

@@ -16,13 +16,12 @@ from pydantic import Field
 
 from generator.validation import Number, Stored, record
 from rlhf.records import EXPRESSED, Verdict
+from rlhf.votes.columns import CODE
 from rlhf.votes.vote import Vote
 
 Floats = NDArray[np.float64]
 
-#: Place of each expressed verdict in every axis of length 4; on the screen first is left, second is right.
-CODE: Mapping[Verdict, int] = {verdict: code for code, verdict in enumerate(EXPRESSED)}
-#: The same verdicts with the samples, or the sides, exchanged.
+#: Codes of expressed verdicts with the samples, or the sides, exchanged.
 EXCHANGED = [CODE[verdict.exchanged] for verdict in EXPRESSED]
 #: Pull of a left bias on each answer.
 SIDE = np.array([{Verdict.FIRST: 0.5, Verdict.SECOND: -0.5}.get(verdict, 0.0) for verdict in EXPRESSED])
@@ -95,6 +94,32 @@ def answer_probabilities(skill: Floats, left_bias: Floats, errors: Floats) -> Fl
     return np.asarray(weights / weights.sum(-1, keepdims=True))
 
 
+def by_sample(told: Floats) -> Floats:
+    """What people say of the samples, for both ways in which these may be placed.
+
+    Args:
+        told: (A, 4, 4) truths, then answers, in terms of the screen, from `answer_probabilities`.
+
+    Returns:
+        (A, 2, 4, 4): people; the first sample on the right, then on the left; truths; verdicts.
+    """
+    return np.stack([told[:, EXCHANGED][:, :, EXCHANGED], told], axis=1)
+
+
+def normalised(log: Floats) -> Floats:
+    """Shares along the last axis from their logarithms, which may have any constant added."""
+    shares = log - log.max(-1, keepdims=True)
+    np.exp(shares, out=shares)
+    shares /= shares.sum(-1, keepdims=True)
+    return shares
+
+
+def log_truths(pair: NDArray[np.int64], own: Floats, prior: Floats) -> Floats:
+    """(P, 4) log prior(t) + sum_i log p(x_i | t) of every pair, from the (V, 4) terms of the votes."""
+    sums = [np.bincount(pair, own[:, code]) for code in range(len(EXPRESSED))]
+    return np.log(prior) + np.column_stack(sums).astype(np.float64)
+
+
 def truth_posterior(votes: Iterable[Vote], model: VoteModel) -> dict[Verdict, float]:
     """Probability of each true verdict of one pair on one track.
 
@@ -118,8 +143,7 @@ def truth_posterior(votes: Iterable[Vote], model: VoteModel) -> dict[Verdict, fl
         told = answer_probabilities(np.array(person.skill), np.array(person.left_bias), errors)
         code = CODE[vote.verdict]
         log = log + np.log(told[:, code] if vote.first_on_left else told[EXCHANGED, EXCHANGED[code]])
-    shares = np.exp(log - log.max())
-    return dict(zip(EXPRESSED, (shares / shares.sum()).tolist(), strict=True))
+    return dict(zip(EXPRESSED, normalised(log).tolist(), strict=True))
 
 
 def likely_verdict(posterior: Mapping[Verdict, float]) -> Verdict | None:

@@ -12,8 +12,9 @@ from enum import StrEnum
 from math import sqrt
 
 from rlhf.records import FAVOURED, Consensus, JointState, Sample, Track, Verdict
+from rlhf.votes.columns import CODE
 from rlhf.votes.consensus import resolve_weighed
-from rlhf.votes.model import CODE, PRIOR_ANNOTATOR, VoteModel, likely_verdict
+from rlhf.votes.model import PRIOR_ANNOTATOR, VoteModel, likely_verdict
 from rlhf.votes.pareto import joint_state
 from rlhf.votes.vote import Vote
 

@@ -12,6 +12,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from annotate.judging import vote_fits
 from annotate.judging.judgments import revise_judgment, submit_judgment
 from annotate.judging.resolution import resolve_pair
 from annotate.judging.slots import lease_slot
@@ -172,6 +173,28 @@ def test_an_adaptive_round_saves_votes_and_exports_what_is_true():
     assert len(right) >= 20 and sum(right) / len(right) >= 0.9
     saved = votes_saved(round)
     assert saved is not None and saved["saved"] > 0.2 and not Slot.objects.filter(judged_at=None).exists()
+
+
+def test_a_job_that_dies_while_it_looks_at_pairs_again_is_gone_on_with(monkeypatch):
+    round, person = make_round(stopping=vars(RULE), votes_wanted=3), make_user()
+    pairs = [make_pair(round, make_instance(num_references=2)) for _ in range(3)]
+    for pair in pairs:
+        slot = lease_slot(person, tracks_of(pair)[0])
+        submit_judgment(person, slot.lease, "tie", idempotency_key=uuid4())
+    looked: list[int] = []
+
+    def dies_at_the_second(pair_id: int) -> None:
+        if len(looked) == 1:
+            looked.append(0)
+            raise MemoryError
+        looked.append(pair_id)
+        resolve_pair(pair_id)
+
+    monkeypatch.setattr(vote_fits, "resolve_pair", dies_at_the_second)
+    with pytest.raises(MemoryError):
+        fit_round(round)
+    assert fit_round(round) == [] and looked == [pairs[0].pk, 0, pairs[1].pk, pairs[2].pk]
+    assert fit_round(round) == [] and len(looked) == 1 + len(pairs)
 
 
 def test_a_fit_finds_who_clicks_left():

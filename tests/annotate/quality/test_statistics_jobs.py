@@ -34,6 +34,12 @@ def judged_round() -> Round:
     return pair.round
 
 
+def results(round: Round) -> list[object]:
+    fits = VoteFit.objects.filter(round=round).order_by("id").values_list("track", "model", "inputs_hash")
+    figures = RoundFigures.objects.filter(round=round).values_list("figures", "inputs_hash", "num_votes")
+    return [*fits, *figures]
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize(("job", "module", "reader", "claim"), JOBS)
 def test_votes_are_read_once_and_again_with_each_news(monkeypatch, lea, job, module, reader, claim):
@@ -64,6 +70,45 @@ def test_a_job_does_nothing_while_the_last_one_runs(job, module, reader, claim):
     Claim.objects.update(expires_at=Now() - timedelta(seconds=1))
     assert job(round)
     assert not Claim.objects.exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("job", "module", "reader", "claim"), JOBS)
+def test_a_job_that_dies_between_the_tracks_is_made_up_for(monkeypatch, job, module, reader, claim):
+    """What it leaves behind, and another one then adds, is what one job would have stored."""
+    round, read, tracks = judged_round(), getattr(module, reader), list(Track)
+
+    def dies(round, track, **which):
+        if track is tracks[-1]:
+            raise MemoryError
+        return read(round, track, **which)
+
+    monkeypatch.setattr(module, reader, dies)
+    with pytest.raises(MemoryError):
+        job(round)
+    monkeypatch.setattr(module, reader, read)
+    assert job(round)
+    found = results(round)
+    assert job(round) == [] and results(round) == found
+    assert len(found) == (len(tracks) if job is statistics.fit_round else 1)
+
+
+@pytest.mark.django_db
+def test_a_fit_of_many_votes_rests_a_while(monkeypatch):
+    round = judged_round()
+    statistics.fit_round(round)
+    vote(round.pairs.get(), Track.IDENTITY, Verdict.SECOND)
+    monkeypatch.setattr(statistics, "VOTES_PER_SECOND_OF_REST", 1 / 3_600)
+    assert statistics.fit_round(round) == []
+    monkeypatch.undo()
+    assert [fit.num_votes for fit in statistics.fit_round(round)] == [2, 1]
+
+
+@pytest.mark.django_db
+def test_a_track_without_votes_has_no_fit():
+    pair = make_pair(make_round(votes_wanted=3))
+    vote(pair, Track.IDENTITY, Verdict.FIRST)
+    assert [fit.track for fit in statistics.fit_round(pair.round)] == [str(Track.IDENTITY)]
 
 
 @pytest.mark.django_db(transaction=True)

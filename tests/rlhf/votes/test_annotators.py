@@ -19,6 +19,7 @@ from rlhf.votes.annotators import (
     run_chance,
     speed,
 )
+from rlhf.votes.columns import columns_of
 from rlhf.votes.vote import Vote
 from tests.rlhf.planted import FIRST, SECOND, TIE, UNSURE, planted, vote
 
@@ -26,7 +27,7 @@ HONEST = [(0.8, 0.0)] * 11
 
 
 def flags_of(votes: list[Vote]) -> dict[int, set[FlagKind]]:
-    return {found.annotator: {flag.kind for flag in found.flags} for found in report(votes)}
+    return {found.annotator: {flag.kind for flag in found.flags} for found in report(columns_of(votes))}
 
 
 def instead_of_zero(votes: list[Vote], verdict) -> list[Vote]:
@@ -55,7 +56,7 @@ def test_a_left_clicker_is_found(panel: list[Vote]) -> None:
     found = flags_of(votes)
     assert found.pop(0) >= {FlagKind.SIDE, FlagKind.STRAIGHT_LINE}
     assert set().union(*found.values()) == set()
-    flag = next(flag for flag in report(votes)[0].flags if flag.kind is FlagKind.SIDE)
+    flag = next(flag for flag in report(columns_of(votes))[0].flags if flag.kind is FlagKind.SIDE)
     assert flag.figure == 1
     assert flag.reason.startswith("picks left in 100% of ")
 
@@ -63,7 +64,7 @@ def test_a_left_clicker_is_found(panel: list[Vote]) -> None:
 def test_somebody_who_leans_to_the_right_is_found() -> None:
     votes = planted([(0.8, -2.5), *HONEST], pairs=300, seed=5)[0]
     assert FlagKind.SIDE in flags_of(votes)[0]
-    left = report(votes)[0].left_share
+    left = report(columns_of(votes))[0].left_share
     assert left.high < 0.5
 
 
@@ -86,7 +87,7 @@ def test_gold_tells_who_is_wrong() -> None:
         for person, right in enumerate((6, 14))
         for n in range(20)
     ]
-    found = report(votes)
+    found = report(columns_of(votes))
     assert [flag.kind for flag in found[0].flags] == [FlagKind.GOLD]
     assert found[0].flags[0].reason == "6 of 20 gold pairs right; 70% are expected"
     assert found[0].gold_accuracy.value == 0.3
@@ -105,16 +106,16 @@ def test_somebody_who_speeds_up_is_found_by_their_own_history() -> None:
     rng = np.random.default_rng(0)
     slow = rng.lognormal(3, 0.4, 60).tolist()
     fast = (rng.lognormal(3, 0.4, 30) / 3).tolist()
-    found = report(timed(slow + fast))[0]
+    found = report(columns_of(timed(slow + fast)))[0]
     assert [flag.kind for flag in found.flags] == [FlagKind.FASTER]
     assert found.speed.value == pytest.approx(1 / 3, rel=0.3)
-    assert report(timed(fast + slow))[0].flags == ()
+    assert report(columns_of(timed(fast + slow)))[0].flags == ()
 
 
 def test_speed_needs_a_history() -> None:
-    assert speed(timed([10.0] * 45)).reason == "undefined because 15 more timed votes are needed"
-    assert speed([]).value is None
-    assert speed(timed([10.0] * 60)).value == 1
+    assert speed(columns_of(timed([10.0] * 45))).reason == "undefined because 15 more timed votes are needed"
+    assert speed(columns_of([])).value is None
+    assert speed(columns_of(timed([10.0] * 60))).value == 1
 
 
 def test_agreement_is_the_mean_share_of_others_who_said_the_same() -> None:
@@ -124,40 +125,42 @@ def test_agreement_is_the_mean_share_of_others_who_said_the_same() -> None:
         *(vote(v, pair=2, annotator=n) for n, v in enumerate((TIE, TIE, UNSURE))),
         vote(FIRST, pair=3, annotator=0),
     ]
-    found = agreements_with_others(votes)
+    found = agreements_with_others(columns_of(votes))
     assert found[0].count == 2
     assert found[0].value == pytest.approx((0.5 + 1) / 2)
     assert found[2].value == 0
 
 
 def test_what_cannot_be_said_says_why() -> None:
-    found = report([vote(UNSURE)])[0]
+    found = report(columns_of([vote(UNSURE)]))[0]
     assert found.gold_accuracy.reason == "undefined because there are no gold votes"
     assert found.left_share.reason == "undefined because there are no votes for a side"
     assert found.agreement.reason == "undefined because there are no votes on pairs that others have judged"
     assert found.flags == ()
-    assert report([]) == []
+    assert report(columns_of([])) == []
 
 
 def test_sides_and_gold_are_counted() -> None:
     votes = [vote(FIRST), vote(FIRST, first_on_left=False), vote(SECOND, first_on_left=False), vote(TIE)]
-    assert (left_share(votes).value, left_share(votes).count) == (pytest.approx(2 / 3), 3)
+    left = left_share(columns_of(votes))
+    assert (left.value, left.count) == (pytest.approx(2 / 3), 3)
     known = [vote(FIRST, gold=FIRST), vote(UNSURE, gold=FIRST), vote(TIE)]
-    assert (gold_accuracy(known).value, gold_accuracy(known).count) == (0.5, 2)
+    right = gold_accuracy(columns_of(known))
+    assert (right.value, right.count) == (0.5, 2)
 
 
 def test_the_longest_run() -> None:
-    assert longest_run([]) == 0
-    assert longest_run(["left"]) == 1
-    assert longest_run(["left", "right", "right", "tie", "right"]) == 2
+    assert longest_run(np.array([])) == 0
+    assert longest_run(np.array([0])) == 1
+    assert longest_run(np.array([0, 1, 1, 2, 1])) == 2
 
 
 @pytest.mark.parametrize(("length", "answers"), [(3, 3), (3, 6), (4, 8), (8, 8)])
 def test_the_chance_of_a_run_is_bounded_by_counting_every_sequence(length: int, answers: int) -> None:
     """All sequences of a fair coin; the bound is exact where only one run fits."""
-    sequences = list(product(("left", "right"), repeat=answers))
-    exact = sum(longest_run(sequence) >= length for sequence in sequences) / len(sequences)
-    bound = run_chance(length, answers, {"left": 0.5, "right": 0.5})
+    sequences = list(product((0, 1), repeat=answers))
+    exact = sum(longest_run(np.array(sequence)) >= length for sequence in sequences) / len(sequences)
+    bound = run_chance(length, answers, [0.5, 0.5])
     assert exact <= bound + 1e-12
     if 2 * length > answers:
         assert bound == pytest.approx(exact)

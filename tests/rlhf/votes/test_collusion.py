@@ -7,6 +7,7 @@ import pytest
 
 from rlhf.records import EXPRESSED
 from rlhf.votes.collusion import SHARED_PAIRS, colluding
+from rlhf.votes.columns import columns_of
 from rlhf.votes.fit import fit_votes
 from rlhf.votes.model import VoteModel
 from rlhf.votes.vote import Vote
@@ -16,7 +17,8 @@ PEOPLE = [(0.8, 0.0)] * 8
 
 
 def found(votes: list[Vote]) -> list[tuple[int, int | None]]:
-    return [(flag.annotator, flag.partner) for flag in colluding(votes, fit_votes(votes))]
+    columns = columns_of(votes)
+    return [(flag.annotator, flag.partner) for flag in colluding(columns, fit_votes(columns))]
 
 
 def copying(votes: list[Vote], one: int, other: int) -> list[Vote]:
@@ -31,7 +33,7 @@ def copying(votes: list[Vote], one: int, other: int) -> list[Vote]:
 def test_two_who_copy_each_other_are_found_and_nobody_else(skill: float) -> None:
     """Three of eight people judge a pair, so two share 3/28 of 400 pairs; these agree on all of them."""
     votes, _ = planted([(skill, 0.0), (skill, 0.0), *PEOPLE[2:]], pairs=400, seed=6)
-    flags = colluding(copying(votes, 0, 1), fit_votes(votes))
+    flags = colluding(columns_of(copying(votes, 0, 1)), fit_votes(columns_of(votes)))
     assert [(flag.annotator, flag.partner) for flag in flags] == [(0, 1)]
     assert flags[0].figure == 1
     shared = sum({0, 1} <= {v.annotator for v in given} for given in by_pair(votes).values())
@@ -61,10 +63,10 @@ def test_two_good_people_who_agree_are_not_colluding() -> None:
 
 def test_few_shared_pairs_say_nothing() -> None:
     votes = [vote(FIRST, pair=pair, annotator=n) for pair in range(SHARED_PAIRS - 1) for n in range(2)]
-    assert colluding(votes, VoteModel()) == []
-    assert colluding([], VoteModel()) == []
+    assert colluding(columns_of(votes), VoteModel()) == []
+    assert colluding(columns_of([]), VoteModel()) == []
     abstained = [vote(UNSURE, pair=pair, annotator=n) for pair in range(40) for n in range(2)]
-    assert colluding(abstained, VoteModel()) == []
+    assert colluding(columns_of(abstained), VoteModel()) == []
 
 
 def test_unanimous_people_are_not_colluding() -> None:

@@ -8,6 +8,7 @@ import pytest
 from crowdkit.aggregation.classification import OneCoinDawidSkene
 
 from rlhf.records import EXPRESSED, Track, Verdict
+from rlhf.votes.columns import columns_of
 from rlhf.votes.fit import SKILL_PRIOR, fit_votes
 from rlhf.votes.model import PRIOR_ANNOTATOR, VoteModel, truth_posterior
 from rlhf.votes.vote import Vote
@@ -40,7 +41,7 @@ def crowd_kit(votes: Sequence[Vote]) -> OneCoinDawidSkene:
 @pytest.fixture(scope="module")
 def crowd() -> tuple[list[Vote], list[Verdict], VoteModel]:
     votes, truths = planted(PEOPLE, pairs=1200, prior=(0.3, 0.3, 0.3, 0.1), seed=3)
-    return votes, truths, fit_votes(votes)
+    return votes, truths, fit_votes(columns_of(votes))
 
 
 def test_intervals_of_skill_and_bias_hold_what_was_planted(crowd) -> None:
@@ -79,7 +80,7 @@ def test_its_probabilities_are_honest(crowd) -> None:
 def test_it_agrees_with_crowd_kit_where_nobody_is_biased() -> None:
     people = [(0.55 + 0.03 * n, 0.0) for n in range(12)]
     votes, _ = planted(people, pairs=600, votes_per_pair=5, seed=1)
-    model, peer = fit_votes(votes), crowd_kit(votes)
+    model, peer = fit_votes(columns_of(votes)), crowd_kit(votes)
     theirs = [Verdict(label) for _, label in sorted(peer.labels_.items())]
     assert right(labels(votes, model), theirs) > 0.95
     ours = [model.annotators[person].skill for person in range(len(people))]
@@ -89,7 +90,7 @@ def test_it_agrees_with_crowd_kit_where_nobody_is_biased() -> None:
 def test_it_is_right_more_often_than_crowd_kit_where_half_of_the_people_click_left() -> None:
     votes, truths = planted([(0.4, 4.0)] * 6 + [(0.8, 0.0)] * 6, pairs=600, seed=2)
     theirs = [Verdict(label) for _, label in sorted(crowd_kit(votes).labels_.items())]
-    assert right(labels(votes, fit_votes(votes)), truths) > right(theirs, truths) + 0.03
+    assert right(labels(votes, fit_votes(columns_of(votes))), truths) > right(theirs, truths) + 0.03
 
 
 def test_gold_counts_where_nobody_else_has_voted() -> None:
@@ -98,7 +99,7 @@ def test_gold_counts_where_nobody_else_has_voted() -> None:
     votes = [vote(sides[n % 2], pair=n, gold=sides[n % 2], first_on_left=n % 4 < 2) for n in range(17)]
     votes += [vote(FIRST, pair=n, gold=SECOND, first_on_left=n % 2 == 0) for n in range(17, 20)]
     a, b = SKILL_PRIOR
-    found = fit_votes(votes)
+    found = fit_votes(columns_of(votes))
     assert found.annotators[0].skill == pytest.approx((a + 17) / (a + b + 20), abs=0.02)
     assert found.prior == VoteModel().prior
 
@@ -115,7 +116,7 @@ def test_gold_beats_a_majority_that_errs() -> None:
         for pair in range(30)
         for person in range(3)
     ]
-    people = fit_votes(votes).annotators
+    people = fit_votes(columns_of(votes)).annotators
     assert people[0].skill_interval[0] > 0.8
     assert people[1].skill_interval[1] < 0.5
 
@@ -127,13 +128,13 @@ def test_unanimous_people_are_good_people(verdict: Verdict) -> None:
         for pair in range(40)
         for person in range(3)
     ]
-    model = fit_votes(votes)
+    model = fit_votes(columns_of(votes))
     assert all(person.skill > 0.9 for person in model.annotators.values())
     assert truth_posterior(votes[:3], model)[verdict] > 0.98
 
 
 def test_one_vote_says_little_of_the_person() -> None:
-    found = fit_votes([vote(FIRST)]).annotators[0]
+    found = fit_votes(columns_of([vote(FIRST)])).annotators[0]
     assert found.skill == pytest.approx(PRIOR_ANNOTATOR.skill, abs=0.02)
     assert found.left_bias == pytest.approx(0, abs=0.3)
     assert found.skill_interval == pytest.approx(PRIOR_ANNOTATOR.skill_interval, abs=0.03)
@@ -142,12 +143,12 @@ def test_one_vote_says_little_of_the_person() -> None:
 
 @pytest.mark.parametrize("votes", [[], [vote(UNSURE)]])
 def test_without_an_expressed_vote_it_knows_nobody(votes: list[Vote]) -> None:
-    assert fit_votes(votes) == VoteModel()
+    assert fit_votes(columns_of(votes)) == VoteModel()
 
 
 def test_the_order_of_votes_does_not_matter() -> None:
     votes, _ = planted(PEOPLE, pairs=30)
-    there, back = fit_votes(votes), fit_votes(votes[::-1])
+    there, back = fit_votes(columns_of(votes)), fit_votes(columns_of(votes[::-1]))
     assert [p.skill for p in there.annotators.values()] == pytest.approx(
         [p.skill for p in back.annotators.values()]
     )
@@ -155,4 +156,4 @@ def test_the_order_of_votes_does_not_matter() -> None:
 
 def test_tracks_are_fitted_apart() -> None:
     with pytest.raises(ValueError, match="several tracks"):
-        fit_votes([vote(FIRST), vote(FIRST, track=Track.CONTROLLABILITY)])
+        columns_of([vote(FIRST), vote(FIRST, track=Track.CONTROLLABILITY)])
