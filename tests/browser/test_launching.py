@@ -60,7 +60,7 @@ def test_the_form_offers_the_devices_that_workers_have(visit: Visit, lea: User) 
     expect(look).to_contain_text("64, on 8 devices")
     page.get_by_label("I have read").check()
     page.get_by_role("button", name="Launch Flow-DPO").click()
-    expect(page.locator("#live")).to_contain_text("a worker with 8 devices takes it next")
+    expect(page.locator("#live")).to_contain_text("a GPU worker with 8 devices takes it next")
 
 
 @pytest.mark.parametrize("width", [1440, 1280])
