@@ -181,7 +181,7 @@ def make_pair(
     first, second = (make_sample(instance, round.policy, is_made=is_made) for _ in range(2))
     pair = VideoPair.objects.create(round=round, instance=instance, first=first, second=second)
     if is_made:
-        open_slots(pair)
+        open_slots([pair])
     return pair
 
 
