@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from django.db.models import Count
@@ -31,10 +32,16 @@ class Step:
     is_finished: bool = False
 
 
-def advance_round(round: Round, *, include_simulated: bool = False, actor: User | None = None) -> Step:
+def advance_round(
+    round: Round,
+    *,
+    include_simulated: bool = False,
+    actor: User | None = None,
+    tell: Callable[[int], object] = lambda num_pairs: None,
+) -> Step:
     """Take the next step that the round is ready for. Safe to repeat: a live run is never doubled.
 
-    People who did not agree to it are left out of every step.
+    People who did not agree to it are left out of every step. Where pairs are frozen, `tell` hears how many.
 
     Raises:
         RoundError: the round cannot go on by itself; the message says what to do.
@@ -57,7 +64,7 @@ def advance_round(round: Round, *, include_simulated: bool = False, actor: User 
         return waiting
     if round.kind == RoundKind.COMPARISON:
         return Step("the comparison is complete; its page says who won", is_finished=True)
-    return _train(round, include_simulated=include_simulated, actor=actor)
+    return _train(round, include_simulated=include_simulated, actor=actor, tell=tell)
 
 
 def is_ready_to_train(round: Round) -> bool:
@@ -105,9 +112,11 @@ def _evaluate(round: Round, actor: User | None) -> Step | None:
     return Step("evaluation is queued", evaluate_version(tuned.model_version, actor))
 
 
-def _train(round: Round, *, include_simulated: bool, actor: User | None) -> Step:
+def _train(
+    round: Round, *, include_simulated: bool, actor: User | None, tell: Callable[[int], object]
+) -> Step:
     if done_run(round, Stage.DPO) is not None:
         return Step("the round is complete; the next one can start from its model", is_finished=True)
-    export = export_round(round, include_simulated=include_simulated, actor=actor)
+    export = export_round(round, include_simulated=include_simulated, actor=actor, tell=tell)
     says = f"{export} holds {export.num_pairs} pairs; Flow-DPO is queued"
     return Step(says, queue_dpo(round, export, actor))

@@ -9,7 +9,8 @@ import pytest
 from django.utils import timezone
 
 from annotate.background import jobs
-from annotate.models import AppliedThresholds, Export, GoldPair, Job, Reference, Run, User
+from annotate.models import AppliedThresholds, Export, GoldPair, Job, Reference, RoundState, Run, User
+from annotate.rounds.rounds import set_round_state
 from annotate.training.queries import pair_set
 from tests.annotate.jobs_done import do_jobs
 from tests.annotate.workers import start_python, wait_until
@@ -69,6 +70,14 @@ def test_gold(lead, tmp_path):
     assert made
     jobs.ask("make_gold", lead, round=round)
     assert do_jobs().outcome == "Nothing was missing." and GoldPair.objects.count() == made
+
+
+def test_a_step(lead, tmp_path):
+    round = judged_round()
+    set_round_state(round, RoundState.CLOSED)
+    job = jobs.ask("advance_round", lead, round=round, include_simulated=True)
+    done = kill_in_the_middle(job, tmp_path / "reached")
+    assert Run.objects.get().export == Export.objects.get() and "holds 2 pairs" in done.outcome
 
 
 def test_a_launch(lead, tmp_path):

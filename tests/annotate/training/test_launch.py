@@ -120,8 +120,9 @@ def test_advancing_to_the_training_is_a_look_at_it(lea, round, sent):
     assert "use simulated" in browser.get(with_simulated).content.decode() and not sent
     run = runs.claim_run(queue_dpo(round, export_round(round)).pk, uuid4())
     assert runs.end_run(run, run.worker, RunStatus.FAILED, "the loss is nan")
-    page = browser.post(address, follow=True).content.decode()
-    assert "the loss is nan; retry it" in page
+    page = browser.post(address).headers["Location"]
+    assert "the loss is nan; retry it" in do_jobs().error
+    assert "the loss is nan; retry it" in browser.get(page).content.decode()
 
 
 def test_other_pairs_than_those_seen_are_not_trained_on(lea, round, sent):
