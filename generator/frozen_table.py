@@ -16,7 +16,8 @@ from generator.validation import read, record, to_json
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ROWS_PER_GROUP = 256
+#: Each group costs a writer some 80 kB until the file is closed, and some 10 kB a row while it is filled.
+ROWS_PER_GROUP = 1_024
 
 
 @dataclass(frozen=True)

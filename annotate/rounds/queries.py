@@ -65,8 +65,10 @@ def missing_samples(
     return missing.select_related("instance__prompt").order_by("instance_id", "id")
 
 
-def _shown_in(round: Round) -> Exists:
-    return Exists(VideoPair.objects.filter(Q(first=OuterRef("pk")) | Q(second=OuterRef("pk")), round=round))
+def _shown_in(round: Round) -> Q:
+    """Two sets that are hashed once; one condition with both would be looked up for every video there is."""
+    pairs = VideoPair.objects.filter(round=round)
+    return Q(pk__in=pairs.values("first")) | Q(pk__in=pairs.values("second"))
 
 
 def failed_videos(round: Round) -> list[dict[str, Any]]:
