@@ -29,11 +29,13 @@ class AnnotateConfig(AppConfig):
     def ready(self) -> None:
         # Tasks are sent through the configured app only once it exists, in the web as in the workers.
         from annotate import celery  # noqa: F401
+        from annotate.background import kinds
         from annotate.database import lookups
         from annotate.jobs import stages
 
         lookups.register()
         stages.discover()
+        kinds.discover()
 
         # What this process and its commands write, nobody but the account and its group can read.
         os.umask(STORAGE_UMASK)

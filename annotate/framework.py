@@ -128,6 +128,7 @@ CELERY_TIMEZONE = TIME_ZONE
 _EVERY_S = {
     "annotate.jobs.tasks.requeue_lost_runs": 15.0,
     "annotate.jobs.tasks.requeue_lost_shards": 15.0,
+    "annotate.background.tasks.requeue_lost_jobs": 15.0,
     "annotate.judging.tasks.fit_votes": 30.0,
     "annotate.rounds.tasks.write_display_copies": 30.0,
     "annotate.rounds.tasks.learn_limits": 15.0,

@@ -13,6 +13,7 @@ urlpatterns = [
     path("logout/", LogoutView.as_view(), name="logout"),
     path("", include("annotate.core.urls")),
     path("", include("annotate.accounts.urls")),
+    path("", include("annotate.background.urls")),
     path("", include("annotate.people.urls")),
     path("", include("annotate.prompts.urls")),
     path("", include("annotate.gold.urls")),

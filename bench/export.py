@@ -1,7 +1,8 @@
-"""A million judgments as a file, by the site's own Celery worker: rows per second, and its peak memory.
+"""A million judgments as a file, and sets of preference pairs: rows per second, and the peak memory.
 
-The site's embedded services run in a folder of their own, which is removed afterwards; the rows are made by
-SQL. `python -m bench.export --rows 60000` is a small one.
+The files are written by the site's own Celery worker, the sets by `export_pairs`. The embedded services
+run in a folder of their own, which is removed afterwards; the rows are made by SQL, and the media are tiny.
+`python -m bench.export --rows 60000 --pairs 1000` is a small one.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,7 @@ import psycopg
 import pyarrow.parquet as pq
 
 from bench.curation_workers import ROOT, start
+from bench.preference_rows import fill_dominant
 from bench.timing import report
 from bench.web_rows import TRACKS, VOTES_PER_TRACK, fill_round
 
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from annotate.models import JudgmentFile
 
 ROWS = 1_000_000
+#: A tenth of them is a set of its own, so that the two tell whether memory grows.
+PAIRS = 100_000
 MAX_MB = 300
 LONGEST_S = 1800
 #: People who judge; each pair is seen by six of them, three on a track.
@@ -52,13 +57,15 @@ EVIDENCE = {
 
 
 def main(arguments: Sequence[str] = ()) -> None:
-    """Measure both formats; exits with an error above `MAX_MB` or where rows are missing."""
+    """Measure both formats and two sets; exits with an error above `MAX_MB` or where rows are missing."""
     parser = argparse.ArgumentParser(prog="python -m bench.export", description=__doc__)
-    parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--rows", type=int, default=ROWS, help="judgments; 0 leaves their files out")
+    parser.add_argument("--pairs", type=int, default=PAIRS, help="of the larger set; 0 leaves the sets out")
     options = parser.parse_args(list(arguments))
     with tempfile.TemporaryDirectory(prefix="bench-export-") as folder:
         environment = os.environ | {"VAR_DIR": folder, "DJANGO_SETTINGS_MODULE": "annotate.settings"}
         environment |= {"OMP_NUM_THREADS": "1", "BENCH_ROWS": str(options.rows)}
+        environment["BENCH_PAIRS"] = str(options.pairs)
         command = [sys.executable, "-m", "annotate.supervisor", "run", sys.executable, "-m", "bench.export"]
         done = subprocess.run(
             [*command, "inside"], cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True
@@ -66,7 +73,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     rows = json.loads(done.stdout.strip().splitlines()[-1])
     report("export", rows, load_average=os.getloadavg(), cores=os.cpu_count())
     if any(row["peak_mb"] > MAX_MB or row["missing"] for row in rows):
-        sys.exit(f"a worker took more than {MAX_MB} MB, or rows are missing")
+        sys.exit(f"a process took more than {MAX_MB} MB, or rows are missing")
 
 
 def inside() -> None:
@@ -74,6 +81,7 @@ def inside() -> None:
     import django
 
     django.setup()
+    from django.conf import settings
     from django.core.management import call_command
     from django.db import connection
 
@@ -82,10 +90,42 @@ def inside() -> None:
     call_command("migrate", interactive=False, verbosity=0)
     lead = User.objects.create(username="lead", role=User.Role.LEAD)
     connection.ensure_connection()
+    rows, pairs = int(os.environ["BENCH_ROWS"]), int(os.environ["BENCH_PAIRS"])
+    told = []
     # Past Django's wrapper, which would treat the statements' percent signs as its own.
     with psycopg.connect(connection.connection.info.dsn, autocommit=True) as database:
-        count = fill_judgments(database, int(os.environ["BENCH_ROWS"]))
-    print(json.dumps([measure(lead, name, count) for name in ("jsonl", "parquet")]))
+        for count in (pairs // 10, pairs) if pairs else ():
+            fill_dominant(database, f"set-of-{count}", count, settings.STORAGE_ROOT)
+            told.append(measure_set(f"set-of-{count}", count))
+        if rows:
+            count = fill_judgments(database, rows)
+            told += [measure(lead, name, count) for name in ("jsonl", "parquet")]
+    print(json.dumps(told))
+
+
+def measure_set(name: str, count: int) -> dict[str, Any]:
+    """One set of preference pairs, by the command."""
+    from django.conf import settings
+
+    began, peak = time.monotonic(), 0.0
+    command = [sys.executable, str(ROOT / "manage.py"), "export_pairs", "--round", name, "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as export:
+        while export.poll() is None:
+            time.sleep(0.2)
+            with suppress(OSError, ValueError, psutil.Error):  # It ended meanwhile.
+                peak = max(peak, peak_mb(export))
+        told = json.loads(export.communicate()[0])
+    wall_s = time.monotonic() - began
+    files = [file for file in (settings.STORAGE_ROOT / told["folder"]).glob("*") if file.is_file()]
+    return {
+        "format": "set",
+        "rows": told["pairs"],
+        "missing": count - told["pairs"],
+        "rows_per_s": round(count / wall_s),
+        "wall_s": round(wall_s, 1),
+        "peak_mb": round(peak),
+        "file_mb": round(sum(file.stat().st_size for file in files) / 1e6, 1),
+    }
 
 
 def fill_judgments(database: psycopg.Connection[Any], count: int) -> int:
@@ -174,7 +214,7 @@ def _num_rows(file: JudgmentFile) -> int:
         return sum(1 for _ in lines)
 
 
-def peak_mb(worker: subprocess.Popen[bytes]) -> float:
+def peak_mb(worker: subprocess.Popen[Any]) -> float:
     """The most memory that a process of the worker has ever had in use, as the kernel counts it."""
     leader = psutil.Process(worker.pid)
     peaks = [

@@ -187,7 +187,7 @@ def make_pair(
         round=round, instance=instance, first=first, second=second, gold_verdicts=gold_verdicts
     )
     if is_made:
-        open_slots(pair)
+        open_slots([pair])
     return pair
 
 

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.test import Client
 from django.utils import timezone
 
-from annotate.jobs.requests import references_request
+from annotate.jobs.requests import references_requests
 from annotate.jobs.runs import run_dir
 from annotate.models import EntryLink, Instance, Participant, Run, Stage, Study, StudyAnswer, StudyTask, User
 from annotate.studies.answers import submit_answer
@@ -73,7 +73,7 @@ def _asked(instance: Instance, folder: RunDir) -> dict[str, Any]:
     return {
         "instance_id": str(instance.pk),
         "prompt": instance.prompt.text,
-        "references": references_request(instance.pk, folder),
+        "references": references_requests([instance.pk], folder)[instance.pk],
         "id_group": [{"path": path, "kind": "clip"} for path in group],
     }
 

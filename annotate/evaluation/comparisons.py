@@ -6,13 +6,14 @@ from django.db import transaction
 
 from annotate.core.audit import record_event
 from annotate.core.errors import RoundError
+from annotate.database.batches import batches
 from annotate.evaluation.comparison_queries import held_out_instances, instances_to_compare_on
-from annotate.models import IdentityGroup, ModelVersion, Round, RoundKind, Use, User
+from annotate.models import IdentityGroup, Instance, ModelVersion, Round, RoundKind, Use, User
 from annotate.people.prompt_reader_queries import part_by_prompt
 from annotate.privacy.consent_queries import refusal
 from annotate.registry.versions import last_round
 from annotate.rounds.prompt_limits import say_left_out
-from annotate.rounds.rounds import open_ready_pairs, plan_pair, sample_seed, start_round
+from annotate.rounds.rounds import Video, open_ready_pairs, sample_seed, start_round, want_pairs
 from generator.records import SamplerSettings
 
 #: Both models are evaluated, and people judge their videos.
@@ -54,10 +55,14 @@ def start_comparison(version: ModelVersion, actor: User | None = None) -> Round:
     if unread:
         # Without names: the record outlives an erasure.
         record_event("leave_out_instances", round, actor=actor, prompts_not_read=len(unread))
-    for instance in instances:
-        # Both models are given the same noise, and its parity decides, like a coin, which one comes first.
-        seed = sample_seed(instance, 0)
-        in_order = (version, version.parent) if seed % 2 else (version.parent, version)
-        plan_pair(round, instance, ((model, seed) for model in in_order))
+    for batch in batches(instances):
+        want_pairs(round, {instance: _videos(instance, version, version.parent) for instance in batch})
     open_ready_pairs(round)
     return round
+
+
+def _videos(instance: Instance, version: ModelVersion, parent: ModelVersion) -> list[Video]:
+    """Both models are given the same noise, and its parity decides, like a coin, which one comes first."""
+    seed = sample_seed(instance, 0)
+    in_order = (version, parent) if seed % 2 else (parent, version)
+    return [(model, seed) for model in in_order]

@@ -15,7 +15,7 @@ from django.conf import settings
 
 from annotate.core.errors import RoundError
 from annotate.evaluation.consent import refuse_set
-from annotate.jobs.requests import references_request
+from annotate.jobs.requests import references_requests
 from annotate.models import DifferentialPrompt, IdentityGroup, Instance, Reference, Split, Use
 from annotate.people.queries import usable_references
 from annotate.privacy.consent_queries import refusal, refusal_among
@@ -64,10 +64,15 @@ def held_out_people(seeds: Sequence[int], instances: Sequence[Instance] | None =
         )
 
     def request(folder: RunDir) -> dict[str, Any]:
+        references = references_requests({instance.pk for instance in asked}, folder)
         return {
             "set": {"name": "held-out people"},
             "seeds": list(seeds),
-            "instances": [_instance(instance, groups[instance.group_id], folder) for instance in asked],
+            "instances": [
+                _instance(instance, groups[instance.group_id], folder)
+                | {"references": references[instance.pk]}
+                for instance in asked
+            ],
         }
 
     is_drawn = all(instance.group.truth is not None for instance in asked)
@@ -159,7 +164,6 @@ def _instance(instance: Instance, group: list[Reference], folder: RunDir) -> dic
         "identity": f"person-{instance.group_id}",
         "prompt": instance.prompt.text,
         "standard_prompt": standard_prompt(instance.prompt),
-        "references": references_request(instance.pk, folder),
         "id_group": [
             {"path": folder.relative(settings.STORAGE_ROOT / item.path), "kind": item.kind} for item in group
         ],

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
-from dataclasses import asdict
-from functools import lru_cache, partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Prefetch
+from django.db.models import Count, Prefetch
 
 from annotate.core.audit import record_event
 from annotate.core.errors import RoundError
-from annotate.exports.queries import NO_CONSENT, chosen_by
+from annotate.database.batches import batches
+from annotate.database.snapshots import snapshot
+from annotate.exports.queries import NO_CONSENT, Chosen, iter_chosen
 from annotate.models import (
     Consensus,
     Export,
     Instance,
     InstanceReference,
     PreferencePair,
+    Reference,
     Round,
     Use,
     User,
@@ -29,7 +33,7 @@ from annotate.models import (
 from annotate.privacy.consent_queries import people_of, refusal
 from annotate.rounds.rounds import refuse_comparison
 from annotate.storage.opening import site_storage
-from annotate.storage.stored_media import stored_media
+from annotate.storage.stored_media import put_set, refer_media
 from generator.frozen_set import MediaFile
 from generator.records import ElementChange
 from rlhf.export.freezing import Manifest, write_export
@@ -41,7 +45,6 @@ from rlhf.records import Sample, Track, Verdict
 MANY_PAIRS = 5_000
 
 
-@transaction.atomic
 def export_round(
     round: Round,
     *,
@@ -49,61 +52,93 @@ def export_round(
     include_simulated: bool = False,
     is_published: bool = False,
     actor: User | None = None,
+    tell: Callable[[int], object] = lambda num_pairs: None,
 ) -> Export:
     """Freeze what a rule makes of the round's pairs into a folder; the same set gives the same export again.
 
     Simulated votes are left out unless they are asked for by name, and so are people who did not agree to
-    training, or where the set is to be handed out, to that as well.
+    training, or where the set is to be handed out, to that as well. `tell` hears how many pairs are written.
+
+    The folder comes first and the row last, so that whoever is killed in between leaves what the next one
+    finds: the same set has the same folder.
 
     Raises:
         RoundError: the round compares models, or nobody agreed of whom there is a pair to export.
     """
     refuse_comparison(round)
-    Round.objects.select_for_update().get(pk=round.pk)
     uses = (Use.TRAIN, Use.PUBLISH) if is_published else (Use.TRAIN,)
-    chosen, reasons = chosen_by(rule, round, include_simulated=include_simulated, uses=uses)
-    if reasons[NO_CONSENT] and not chosen:
-        raise RoundError(refusal(people_of(round), *uses))
-    manifest, folder = _freeze(round, chosen, reasons, rule)
+    frozen = _freeze(round, rule, uses, include_simulated=include_simulated, tell=tell)
+    return _store(round, frozen, rule, include_simulated=include_simulated, actor=actor)
+
+
+@dataclass(frozen=True)
+class _Frozen:
+    """What a set says of itself, its folder, which is named by its content, and its pairs by preference."""
+
+    manifest: Manifest
+    folder: str
+    keys: array[int]
+
+
+def _freeze(
+    round: Round,
+    rule: ExportRule,
+    uses: Sequence[Use],
+    *,
+    include_simulated: bool,
+    tell: Callable[[int], object],
+) -> _Frozen:
+    reasons: Counter[str] = Counter()
+    keys = array("q")
+    storage = site_storage()
+    with storage.workspace() as workspace:
+        pending = workspace / "set"
+        with snapshot():
+            states = PreferencePair.objects.filter(pair__round=round).values_list("joint_state")
+            chosen = iter_chosen(rule, round, reasons, include_simulated=include_simulated, uses=uses)
+            manifest = write_export(
+                pending,
+                _export_rows(chosen, keys, tell),
+                joint_states=dict(states.annotate(Count("pk"))),
+                reasons=reasons,
+                rule=rule,
+                place=refer_media,
+            )
+        if reasons[NO_CONSENT] and not keys:
+            raise RoundError(refusal(people_of(round), *uses))
+        folder = f"exports/round-{round.pk}/{manifest.content_hash[:16]}"
+        put_set(pending, folder, last=Manifest.file_name)
+    return _Frozen(manifest, folder, keys)
+
+
+@transaction.atomic
+def _store(
+    round: Round, frozen: _Frozen, rule: ExportRule, *, include_simulated: bool, actor: User | None
+) -> Export:
     export, created = Export.objects.get_or_create(
         round=round,
-        content_hash=manifest.content_hash,
+        content_hash=frozen.manifest.content_hash,
         defaults={
-            "folder": folder,
-            "manifest": asdict(manifest),
-            "num_pairs": manifest.num_pairs,
+            "folder": frozen.folder,
+            "manifest": asdict(frozen.manifest),
+            "num_pairs": frozen.manifest.num_pairs,
             "rule": rule,
             "includes_simulated": include_simulated,
             "created_by": actor,
         },
     )
-    if created:
-        export.pairs.add(*chosen)
-        if len(chosen) > MANY_PAIRS:
-            # What is read of it next would be planned for the table as it was, and take minutes.
-            with connection.cursor() as cursor:
-                cursor.execute("ANALYZE annotate_export_pairs")
-        record_event("export_round", export, actor=actor, content_hash=manifest.content_hash, rule=str(rule))
+    if not created:
+        return export
+    holds = Export.pairs.through
+    for batch in batches(frozen.keys):
+        holds.objects.bulk_create(holds(export=export, preferencepair_id=key) for key in batch)
+    if len(frozen.keys) > MANY_PAIRS:
+        # What is read of it next would be planned for the table as it was, and take minutes.
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE annotate_export_pairs")
+    facts = {"content_hash": export.content_hash, "rule": str(rule)}
+    record_event("export_round", export, actor=actor, **facts)
     return export
-
-
-def _freeze(
-    round: Round, chosen: Mapping[int, Sample], reasons: Counter[str], rule: ExportRule
-) -> tuple[Manifest, str]:
-    """What a set says of itself, and its folder, which is named by its content."""
-    states = PreferencePair.objects.filter(pair__round=round).values_list("joint_state", flat=True)
-    storage = site_storage()
-    with storage.workspace() as workspace, ExitStack() as held:
-        rows = _export_rows(chosen, partial(stored_media, held=held))
-        pending = workspace / "set"
-        manifest = write_export(pending, rows, joint_states=Counter(states), reasons=reasons, rule=rule)
-        folder = f"exports/round-{round.pk}/{manifest.content_hash[:16]}"
-        storage.put_folder(pending, folder, last=Manifest.file_name)
-    return manifest, folder
-
-
-#: Gives a stored file, by its path and hash, on this machine.
-Fetch = Callable[[str, str], MediaFile]
 
 
 #: What a row is made of; the rest of these tables would take longer to read than all of it.
@@ -116,8 +151,18 @@ _OF_PAIR = (
 _OF_TRACK = ("pair", "track", "verdict", "posterior", "votes")
 
 
-def _export_rows(chosen: Mapping[int, Sample], fetch: Fetch) -> Iterator[ExportRow]:
-    pairs = PreferencePair.objects.filter(pk__in=chosen).select_related("pair__first", "pair__second")
+def _export_rows(
+    chosen: Iterable[Chosen], keys: array[int], tell: Callable[[int], object]
+) -> Iterator[ExportRow]:
+    """The rows of what was chosen; `keys` collects it, and `tell` hears how many came."""
+    for batch in batches(chosen):
+        yield from _rows_of(dict(batch))
+        keys.extend(key for key, _ in batch)
+        tell(len(keys))
+
+
+def _rows_of(chosen: Mapping[int, Sample]) -> Iterator[ExportRow]:
+    pairs = PreferencePair.objects.filter(pk__in=[*chosen]).select_related("pair__first", "pair__second")
     shown = InstanceReference.objects.exclude(position=None).select_related("reference").order_by("position")
     # Not joined, what pairs have in common is read once; and it is put into words once.
     pairs = pairs.prefetch_related(
@@ -126,16 +171,16 @@ def _export_rows(chosen: Mapping[int, Sample], fetch: Fetch) -> Iterator[ExportR
         Prefetch("pair__instance__places", shown, to_attr="shown_places"),
         "pair__first__model_version",
     )
-    of_instance = lru_cache(1_000)(partial(_of_instance, fetch=fetch))
-    for preference in pairs.only(*_OF_PAIR).order_by("pair_id").iterator(chunk_size=1_000):
+    of_instance = lru_cache(_of_instance)
+    for preference in pairs.only(*_OF_PAIR).order_by("pair_id"):
         pair = preference.pair
         samples = (pair.first, pair.second)
         best, worst = samples if chosen[preference.pk] == "first" else samples[::-1]
         decided = pair.decided  # type: ignore[attr-defined]
         yield ExportRow(
             pair_id=pair.pk,
-            chosen=_export_sample(best, fetch),
-            rejected=_export_sample(worst, fetch),
+            chosen=_export_sample(best),
+            rejected=_export_sample(worst),
             tracks={Track(consensus.track): _track_votes(consensus) for consensus in decided},
             model_version=pair.first.model_version.name,
             is_simulated=preference.is_simulated,
@@ -143,12 +188,12 @@ def _export_rows(chosen: Mapping[int, Sample], fetch: Fetch) -> Iterator[ExportR
         )
 
 
-def _of_instance(instance: Instance, fetch: Fetch) -> dict[str, Any]:
+def _of_instance(instance: Instance) -> dict[str, Any]:
     """The columns that all pairs of an instance share."""
     return {
         "id_group": instance.group.pseudonym,
         "references": tuple(
-            ExportReference(fetch(place.shown.path, place.shown.sha256), place.shown.modality)
+            ExportReference(_stored(place.shown), place.shown.modality)
             for place in instance.shown_places  # type: ignore[attr-defined]
         ),
         "differential_prompt": instance.prompt.text,
@@ -165,5 +210,10 @@ def _track_votes(consensus: Consensus) -> TrackVotes:
     )
 
 
-def _export_sample(sample: VideoSample, fetch: Fetch) -> ExportSample:
-    return ExportSample(fetch(sample.path, sample.sha256), sample.seed)
+def _export_sample(sample: VideoSample) -> ExportSample:
+    return ExportSample(_stored(sample), sample.seed)
+
+
+def _stored(what: VideoSample | Reference | InstanceReference) -> MediaFile:
+    """By its key in the storage; `refer_media` puts it into the set."""
+    return MediaFile(Path(what.path), what.sha256)

@@ -21,15 +21,26 @@ from rlhf.votes.consensus import ADJUDICATED_RULE_VERSION
 NO_CONSENT = "no consent of the person"
 
 
+#: A pair that is exported, by its preference, and its chosen video.
+Chosen = tuple[int, Sample]
+
+
 def chosen_by(
     rule: ExportRule, round: Round, *, include_simulated: bool, uses: Sequence[Use] = (Use.TRAIN,)
 ) -> tuple[dict[int, Sample], Counter[str]]:
-    """The chosen video of every pair that the rule exports, by preference; why the others are left out.
+    """The chosen video of every pair that the rule exports, by preference; why the others are left out."""
+    reasons: Counter[str] = Counter()
+    chosen = iter_chosen(rule, round, reasons, include_simulated=include_simulated, uses=uses)
+    return dict(chosen), reasons
+
+
+def iter_chosen(
+    rule: ExportRule, round: Round, reasons: Counter[str], *, include_simulated: bool, uses: Sequence[Use]
+) -> Iterator[Chosen]:
+    """One after the other in the order of their pairs, while `reasons` counts why others are left out.
 
     Pairs of people who did not agree to all `uses` are among those left out.
     """
-    chosen: dict[int, Sample] = {}
-    reasons: Counter[str] = Counter()
     for pair in _sampled(rule, round, uses):
         if pair.is_unread:
             reasons["the model did not read the whole prompt"] += 1
@@ -40,8 +51,7 @@ def chosen_by(
         elif not pair.has_consent:
             reasons[NO_CONSENT] += 1
         else:
-            chosen[pair.key] = pair.sample
-    return chosen, reasons
+            yield pair.key, pair.sample
 
 
 class _Sampled(NamedTuple):

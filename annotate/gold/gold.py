@@ -59,7 +59,13 @@ class Item:
         return {self.right.instance_id, self.other.instance_id}
 
 
-def make_gold(round: Round, actor: User | None = None, *, items: int = ITEMS) -> dict[str, int]:
+def make_gold(
+    round: Round,
+    actor: User | None = None,
+    *,
+    items: int = ITEMS,
+    tell: Callable[[int], object] = lambda made: None,
+) -> dict[str, int]:
     """Make what is missing of the round's gold, and return how many items of each kind are new.
 
     Making it again adds nothing but due repeats. Impostors and prompt swaps come only of people of whom
@@ -74,6 +80,7 @@ def make_gold(round: Round, actor: User | None = None, *, items: int = ITEMS) ->
         working = min(items, (len(wanted) + 1) // 2) if training else items
         for number, item in enumerate(wanted):
             new[item.kind] += _make(round, item, is_training=number >= working)
+            tell(sum(new.values()))
     for slot in slots_to_repeat(round, before=clock.now() - REPEAT_AFTER):
         new[GoldKind.REPEAT] += _make_repeat(slot)
     _put_sources_last(round)

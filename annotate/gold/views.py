@@ -8,13 +8,14 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from annotate.background.views import ask_and_follow
 from annotate.core.access import SignedInRequest, leads_only, signed_in, visible_rounds
 from annotate.gold import queries as gold_queries
-from annotate.gold.gold import make_gold, retire
+from annotate.gold.background import MAKE_GOLD
+from annotate.gold.gold import retire
 from annotate.gold.qualification_queries import missed_pairs, standing_of
 from annotate.models import GoldPair
 from annotate.people.queries import statements_of
-from generator.media.formats import MediaError
 from rlhf.records import Track
 
 
@@ -23,14 +24,7 @@ from rlhf.records import Track
 def gold(request: SignedInRequest, round_id: int) -> HttpResponse:
     round = get_object_or_404(visible_rounds(request.user), pk=round_id)
     if request.method == "POST":
-        try:
-            new = make_gold(round, request.user)
-        except MediaError as error:
-            messages.error(request, f"Not all was made: {error}.")
-        else:
-            made = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in new.items() if count)
-            messages.info(request, f"New: {made}." if made else "Nothing was missing.")
-        return redirect("gold", round_id=round.pk)
+        return ask_and_follow(request, MAKE_GOLD.name, round)
     rows = gold_queries.gold_items(round)
     context = {
         "round": round,

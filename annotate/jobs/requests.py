@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 
+from annotate.database.batches import BATCH
 from annotate.models import InstanceReference, ModelVersion
 from generator.rundir import RunDir
+
+#: What a request says of a reference, and what else finds it.
+_OF_PLACE = ("instance", "position", "recipe", "kind", "path", "reference__kind", "reference__path")
 
 
 def model_request(version: ModelVersion, folder: RunDir) -> dict[str, Any]:
@@ -24,9 +29,12 @@ def _adapter_request(version: ModelVersion, weight: float, folder: RunDir) -> st
     return place if weight == 1 else {"path": place, "weight": weight}
 
 
-def references_request(instance_id: int, folder: RunDir) -> list[dict[str, str]]:
-    places = InstanceReference.objects.filter(instance_id=instance_id).exclude(position=None)
-    return [
-        {"path": folder.relative(settings.STORAGE_ROOT / place.shown.path), "kind": place.shown.kind}
-        for place in places.select_related("reference").order_by("position")
-    ]
+def references_requests(instances: Iterable[int], folder: RunDir) -> dict[int, list[dict[str, str]]]:
+    """What each of these instances shows, in order."""
+    requests: dict[int, list[dict[str, str]]] = {instance: [] for instance in instances}
+    places = InstanceReference.objects.filter(instance__in=[*requests]).exclude(position=None)
+    places = places.select_related("reference").only(*_OF_PLACE)
+    for place in places.order_by("instance_id", "position").iterator(chunk_size=BATCH):
+        path = folder.relative(settings.STORAGE_ROOT / place.shown.path)
+        requests[place.instance_id].append({"path": path, "kind": place.shown.kind})
+    return requests

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from datetime import datetime, timedelta
+from itertools import chain
 from random import random
 from typing import Any
 from uuid import UUID
@@ -172,31 +173,35 @@ def _release(held: QuerySet[Slot]) -> int:
     )
 
 
-def open_slots(pair: VideoPair) -> None:
-    """Ask for the round's wanted votes on both tracks; asking again changes nothing.
+def open_slots(pairs: Iterable[VideoPair]) -> None:
+    """Ask for the rounds' wanted votes on both tracks; asking again changes nothing.
 
-    Two videos that differ in size, rate or length could be told apart by that: such a pair gets no slots,
-    and says why.
+    A pair whose videos could be told apart by more than what they show gets no slots, and says why.
     """
+    refusals = {pair: _why_not(pair) for pair in pairs}
+    refuse_pairs({pair.pk: reason for pair, reason in refusals.items() if reason})
+    slots = chain.from_iterable(_wanted_slots(pair) for pair, reason in refusals.items() if not reason)
+    Slot.objects.bulk_create(slots, ignore_conflicts=True)
+
+
+def _why_not(pair: VideoPair) -> str:
+    """Why nobody can be asked about a pair; empty where people can be."""
     if pair.prompt_unread:
-        refuse_pair(pair, f"the prompt was not read whole by {pair.prompt_unread}")
-        return
+        return f"the prompt was not read whole by {pair.prompt_unread}"
     first, second = pair.first.facts, pair.second.facts
-    if unlike := next((name for name in FACTS_ALIKE if first.get(name) != second.get(name)), ""):
-        values = f"{first.get(unlike)} and {second.get(unlike)}"
-        refuse_pair(pair, f"its videos differ in {unlike}: {values}; sample both again")
-        return
+    unlike = next((name for name in FACTS_ALIKE if first.get(name) != second.get(name)), "")
+    if not unlike:
+        return ""
+    return f"its videos differ in {unlike}: {first.get(unlike)} and {second.get(unlike)}; sample both again"
+
+
+def _wanted_slots(pair: VideoPair) -> Iterator[Slot]:
     random_key = random()
     rule = pair.round.rule
     wanted = {leading_track(pair.pk): rule.minimum} if rule else dict.fromkeys(Track, pair.round.votes_wanted)
-    Slot.objects.bulk_create(
-        [
-            Slot(pair=pair, round=pair.round, track=track, ordinal=ordinal, random_key=random_key)
-            for track, count in wanted.items()
-            for ordinal in range(count)
-        ],
-        ignore_conflicts=True,
-    )
+    for track, count in wanted.items():
+        for ordinal in range(count):
+            yield Slot(pair=pair, round=pair.round, track=track, ordinal=ordinal, random_key=random_key)
 
 
 def ask_for_votes(pair: VideoPair, track: Track, count: int) -> None:
@@ -215,9 +220,16 @@ def stop_asking_for(slots: QuerySet[Slot]) -> None:
     slots.filter(unheld, judged_at=None).delete()
 
 
-def refuse_pair(pair: VideoPair, reason: str) -> None:
-    """A pair that nobody can be asked about stays undecided, with the reason."""
-    PreferencePair.objects.update_or_create(
-        pair=pair,
-        defaults={"joint_state": JointState.UNDECIDED, "reason": reason, "is_simulated": False},
+def refuse_pairs(reasons: Mapping[int, str]) -> None:
+    """Pairs that nobody can be asked about stay undecided, with the reason."""
+    PreferencePair.objects.bulk_create(
+        (
+            PreferencePair(
+                pair_id=key, joint_state=JointState.UNDECIDED, reason=reason[:300], is_simulated=False
+            )
+            for key, reason in reasons.items()
+        ),
+        update_conflicts=True,
+        unique_fields=["pair"],
+        update_fields=["joint_state", "reason", "is_simulated", "updated_at"],
     )

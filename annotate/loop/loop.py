@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from django.db.models import Count
@@ -37,11 +38,12 @@ def advance_round(
     include_simulated: bool = False,
     devices: int | None = None,
     actor: User | None = None,
+    tell: Callable[[int], object] = lambda num_pairs: None,
 ) -> Step:
     """Take the next step that the round is ready for. Safe to repeat: a live run is never doubled.
 
     People who did not agree to it are left out of every step. A training is spread over `devices`, where they
-    are given, else over as many as the round's settings say.
+    are given, else over as many as the round's settings say. Where pairs are frozen, `tell` hears how many.
 
     Raises:
         RoundError: the round cannot go on by itself; the message says what to do.
@@ -64,7 +66,7 @@ def advance_round(
         return waiting
     if round.kind == RoundKind.COMPARISON:
         return Step("the comparison is complete; its page says who won", is_finished=True)
-    return _train(round, include_simulated=include_simulated, devices=devices, actor=actor)
+    return _train(round, include_simulated=include_simulated, devices=devices, actor=actor, tell=tell)
 
 
 def is_ready_to_train(round: Round) -> bool:
@@ -112,10 +114,17 @@ def _evaluate(round: Round, actor: User | None) -> Step | None:
     return Step("evaluation is queued", evaluate_version(tuned.model_version, actor))
 
 
-def _train(round: Round, *, include_simulated: bool, devices: int | None, actor: User | None) -> Step:
+def _train(
+    round: Round,
+    *,
+    include_simulated: bool,
+    devices: int | None,
+    actor: User | None,
+    tell: Callable[[int], object],
+) -> Step:
     if done_run(round, Stage.DPO) is not None:
         return Step("the round is complete; the next one can start from its model", is_finished=True)
-    export = export_round(round, include_simulated=include_simulated, actor=actor)
+    export = export_round(round, include_simulated=include_simulated, actor=actor, tell=tell)
     says = f"{export} holds {export.num_pairs} pairs; Flow-DPO is queued"
     config = {**round.dpo, "devices": devices} if devices is not None else None
     return Step(says, queue_dpo(round, export, actor, config=config))

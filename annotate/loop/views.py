@@ -10,14 +10,15 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
+from annotate.background.views import ask_and_follow
 from annotate.core.access import SignedInRequest, leads_only, visible_rounds
 from annotate.core.errors import RoundError
 from annotate.core.parts import part_of
 from annotate.evaluation.comparison_views import comparison_page
-from annotate.jobs import tasks
 from annotate.jobs.queries import done_evaluation, done_run, dpo_curves, progress_of, stuck_runs
 from annotate.judging import vote_queries
-from annotate.loop.loop import advance_round, is_ready_to_train
+from annotate.loop.background import ADVANCE
+from annotate.loop.loop import is_ready_to_train
 from annotate.models import LIVE, Round, RoundKind, Run, Stage, User
 from annotate.privacy.consent_queries import people_of, refusal, uses_of
 from annotate.rounds import queries
@@ -100,14 +101,7 @@ def advance(request: SignedInRequest, round_id: int) -> HttpResponse:
     if is_ready_to_train(round):
         preview = reverse("launch", args=[round.pk])
         return redirect(f"{preview}?include_simulated=on" if include_simulated else preview)
-    try:
-        step = advance_round(round, include_simulated=include_simulated, actor=request.user)
-    except RoundError as error:
-        messages.error(request, str(error))
-    else:
-        tasks.send_run(step.run)
-        messages.info(request, step.message)
-    return redirect("round", round_id=round.pk)
+    return ask_and_follow(request, ADVANCE.name, round, include_simulated=include_simulated)
 
 
 @leads_only

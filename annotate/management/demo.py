@@ -27,7 +27,6 @@ from annotate.management.loop_command import first_model, import_folder, send_ru
 from annotate.models import IdentityGroup, Round, Split, Stage, Use, User
 from annotate.people import queries as curation_queries
 from annotate.people.instances import build_instances
-from annotate.people.prompt_reader_queries import part_by_prompt
 from annotate.privacy.consent_queries import given, refusal
 from annotate.rounds import queries
 from annotate.rounds.funnel_queries import round_funnel
@@ -166,10 +165,10 @@ def _sampled_round(say: Say, name: str, source: str, *, votes_wanted: int) -> Ro
     """The round with all its videos made; what an earlier run made is kept."""
     model = queries.root_model() or first_model()
     round = queries.find_round(name) or start_round(name, model, votes_wanted=votes_wanted, dpo=DPO)
-    whole, unread = part_by_prompt([model], queries.instances_of_split(Split.TRAIN, source))
+    unread: list[str] = []
+    plan_pairs(round, queries.instances_of_split(Split.TRAIN, source), left_out=unread)
     for line in unread:
         say(f"   left out {line}")
-    plan_pairs(round, whole)
     send_run(queue_sampling(round))
     funnel = round_funnel(round)
     if funnel.samples_failed:

@@ -20,6 +20,7 @@ from annotate.models.identity import (
     User,
     is_pseudonym,
 )
+from annotate.models.job import Job
 from annotate.models.judgment import Exposure, Judgment, Side, Slot, Strength
 from annotate.models.preference import Consensus, Export, PreferencePair
 from annotate.models.quality import AnnotatorFlag, Disqualification, FlagOutcome, RoundFigures, Supersession

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -63,8 +63,15 @@ def _reasons(
 
 
 @transaction.atomic
-def apply_thresholds(values: Mapping[str, Any], author: User) -> int:
+def apply_thresholds(
+    values: Mapping[str, Any],
+    author: User,
+    *,
+    tell: Callable[[int, int], object] = lambda judged, people: None,
+) -> int:
     """Let other thresholds hold from now on, and judge everybody by them; how many got other reasons.
+
+    All at once or not at all; `tell` hears how many people of how many are judged.
 
     Raises:
         ValueError: a threshold is unknown, or out of its range.
@@ -73,6 +80,9 @@ def apply_thresholds(values: Mapping[str, Any], author: User) -> int:
     applied = AppliedThresholds.objects.create(values=asdict(thresholds), author=author)
     ranks = blur_ranks(thresholds)
     people = IdentityGroup.objects.select_for_update().order_by("pk")
-    changed = sum(judge_person(group, thresholds, ranks) for group in people.iterator(chunk_size=200))
+    changed, total = 0, people.count()
+    for number, group in enumerate(people.iterator(chunk_size=200), start=1):
+        changed += judge_person(group, thresholds, ranks)
+        tell(number, total)
     record_event("apply_thresholds", applied, actor=author, changed=changed, **asdict(thresholds))
     return changed

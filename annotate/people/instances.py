@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Prefetch, QuerySet
 
+from annotate.database.batches import BATCH, batches
 from annotate.models import DifferentialPrompt, IdentityGroup, Instance, InstanceReference, Reference
 from annotate.people.prompt_reader_queries import readers_in_use
-from annotate.people.queries import accepted, primary_of, read_annotation, usable_references
+from annotate.people.queries import accepted, primary_among, read_annotation, usable_references
 from annotate.privacy.consent_queries import may_be_drawn, who_may_not_be_drawn
 from annotate.storage.opening import site_storage
 from generator.curation.annotation import ClipAnnotation
@@ -37,6 +38,8 @@ def _say(element: str, state: str, choice: int) -> str:
 
 #: The changes that the shipped model has learned, and their wording.
 PORTRAIT_VOCABULARY = Vocabulary(states=ELEMENT_STATES, phrase=_say)
+#: What wrote a prompt that no model did.
+READ_OFF, DRAWN = "read off the target", "drawn from the portrait vocabulary"
 
 
 @dataclass
@@ -63,12 +66,14 @@ class Planned:
     """One instance to be. The plan names references by their sha256.
 
     `recipes` are those of the crops that the references are shown as, in order; empty where shown whole.
+    `method` is who or what writes its prompt.
     """
 
     group: IdentityGroup
     plan: InstancePlan
     references: Mapping[str, Reference]
     recipes: tuple[Recipe, ...]
+    method: str = ""
 
     @property
     def digest(self) -> str:
@@ -89,20 +94,24 @@ def build_instances(draw: Draw, *, split: str | None = None, source: str | None 
     """
     report = BuildReport()
     groups = people_to_draw(split, source, with_target=draw.with_target, report=report)
-    readers = readers_in_use()
-    for group in groups.iterator():
-        for planned in plan_instances(group, draw, report):
-            refusal, warning = readers.look_at(planned.plan.prompt.text)
-            if refusal:
-                report.left_out.append(f"{group}: {refusal}")
-                continue
-            if warning:
-                report.not_read.append(f"{group}: {warning}")
-            is_observed = planned.plan.target is not None
-            method = "read off the target" if is_observed else "drawn from the portrait vocabulary"
-            report.new_instances += store_instance(planned, planned.digest, method)
+    for batch in batches(_readable(plan_instances(groups, draw, report), report)):
+        report.new_instances += store_instances({planned.digest: planned for planned in batch})
     report.instances = Instance.objects.filter(group__in=groups.order_by()).count()
     return report
+
+
+def _readable(plans: Iterable[Planned], report: BuildReport) -> Iterator[Planned]:
+    """Those whose prompts some model reads to the end; `report` learns of what is not read."""
+    readers = readers_in_use()
+    for planned in plans:
+        refusal, warning = readers.look_at(planned.plan.prompt.text)
+        if refusal:
+            report.left_out.append(f"{planned.group}: {refusal}")
+            continue
+        if warning:
+            report.not_read.append(f"{planned.group}: {warning}")
+        is_observed = planned.plan.target is not None
+        yield replace(planned, method=READ_OFF if is_observed else DRAWN)
 
 
 def people_to_draw(
@@ -121,18 +130,30 @@ def people_to_draw(
     if not groups.exists():
         raise ValueError(refused or "nobody has a usable reference to draw from; import people first")
     report.left_out += [refused] if refused else []
-    return groups.select_related("primary").order_by("id")
+    return groups.order_by("id")
 
 
 def plan_instances(
-    group: IdentityGroup, draw: Draw, report: BuildReport, *, is_observed: bool = False
+    people: QuerySet[IdentityGroup], draw: Draw, report: BuildReport, *, is_observed: bool = False
 ) -> Iterator[Planned]:
-    """What is to be made for a person; `report` learns what falls short of the draw.
+    """What is to be made for these people; `report` learns what falls short of the draw.
 
     With `is_observed` the prompts stay empty: models will write them.
     """
+    usable = usable_references().order_by("sha256")
+    people = people.select_related("primary").prefetch_related(
+        Prefetch("references", usable, to_attr="usable")
+    )
+    for group in people.iterator(chunk_size=BATCH):
+        yield from _plan_person(group, draw, report, is_observed=is_observed)
+
+
+def _plan_person(
+    group: IdentityGroup, draw: Draw, report: BuildReport, *, is_observed: bool
+) -> Iterator[Planned]:
     # Named by content, so that the same people give the same instances in every database.
-    references = {item.sha256: item for item in usable_references().filter(group=group).order_by("sha256")}
+    usable: list[Reference] = group.usable  # type: ignore[attr-defined]
+    references = {item.sha256: item for item in usable}
     annotations: dict[str, ClipAnnotation] = {}
     if draw.is_cropped:
         annotations = _annotations(references)
@@ -142,7 +163,7 @@ def plan_instances(
             report.left_out.append(f"{group}: no usable reference shows a face; see the people page")
             return
     # What is learned from varies in its primary, unless somebody chose one.
-    primary = group.primary if draw.with_target else primary_of(group)
+    primary = group.primary if draw.with_target else primary_among(usable, group)
     record = GroupRecord(
         name=f"{group.source}/{group.name}",
         references=tuple(
@@ -171,30 +192,40 @@ def _annotations(references: dict[str, Reference]) -> dict[str, ClipAnnotation]:
     return found
 
 
-def store_instance(planned: Planned, digest: str, method: str) -> bool:
-    """Make it, with the crops that it shows; False when it is there already.
+def store_instances(wanted: Mapping[str, Planned]) -> int:
+    """Make those that are not there yet, with the crops that they show; how many are new.
 
-    `digest` is that of the plan before anybody wrote its prompt, `method` who or what wrote it.
+    They are known by the digests of their plans before anybody wrote their prompts.
     """
-    if Instance.objects.filter(digest=digest).exists():
-        return False
-    plan = planned.plan
+    known = set(Instance.objects.filter(digest__in=[*wanted]).values_list("digest", flat=True))
+    new = {digest: planned for digest, planned in wanted.items() if digest not in known}
     # Files first: a row never names a missing one.
-    crops = cut_crops(planned)
+    crops = [cut_crops(planned) for planned in new.values()]
     with transaction.atomic():
-        prompt = DifferentialPrompt.objects.create(
-            text=plan.prompt.text, elements=[asdict(change) for change in plan.prompt.elements], method=method
+        prompts = DifferentialPrompt.objects.bulk_create(map(_prompt_of, new.values()))
+        instances = Instance.objects.bulk_create(
+            Instance(group=planned.group, prompt=prompt, digest=digest)
+            for (digest, planned), prompt in zip(new.items(), prompts, strict=True)
         )
-        instance = Instance.objects.create(group=planned.group, prompt=prompt, digest=digest)
-        shown = [planned.references[name] for name in (plan.primary, *plan.assistants)]
-        places = [
-            InstanceReference(instance=instance, reference=reference, position=position, **crop)
-            for position, (reference, crop) in enumerate(zip(shown, crops, strict=True))
-        ]
-        if plan.target is not None:
-            places.append(InstanceReference(instance=instance, reference=planned.references[plan.target]))
-        InstanceReference.objects.bulk_create(places)
-    return True
+        made = zip(instances, new.values(), crops, strict=True)
+        InstanceReference.objects.bulk_create(place for one in made for place in _places(*one))
+    return len(new)
+
+
+def _prompt_of(planned: Planned) -> DifferentialPrompt:
+    prompt = planned.plan.prompt
+    elements = [asdict(change) for change in prompt.elements]
+    return DifferentialPrompt(text=prompt.text, elements=elements, method=planned.method)
+
+
+def _places(
+    instance: Instance, planned: Planned, crops: Sequence[Mapping[str, Any]]
+) -> Iterator[InstanceReference]:
+    plan, references = planned.plan, planned.references
+    for position, (name, crop) in enumerate(zip((plan.primary, *plan.assistants), crops, strict=True)):
+        yield InstanceReference(instance=instance, reference=references[name], position=position, **crop)
+    if plan.target is not None:
+        yield InstanceReference(instance=instance, reference=references[plan.target])
 
 
 def cut_crops(planned: Planned) -> list[dict[str, Any]]:

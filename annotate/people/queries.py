@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -101,7 +101,11 @@ def primary_of(group: IdentityGroup) -> Reference | None:
 
     Of drawn people every view is equally good, so only a chosen one counts.
     """
-    usable = list(usable_references().filter(group=group).order_by("id"))
+    return primary_among(list(usable_references().filter(group=group)), group)
+
+
+def primary_among(usable: Sequence[Reference], group: IdentityGroup) -> Reference | None:
+    """The same, of usable references that were read already."""
     chosen = [reference for reference in usable if reference.pk == group.primary_id]
     if chosen or group.is_synthetic:
         return chosen[0] if chosen else None

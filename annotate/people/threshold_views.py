@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import groupby
 
-from django.contrib import messages
 from django.http import HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import render
 from django.views.decorators.http import require_http_methods
 
+from annotate.background.views import ask_and_follow
 from annotate.core.access import SignedInRequest, leads_only
 from annotate.models import AppliedThresholds
 from annotate.people import queries as curation_queries
-from annotate.people.filtering import apply_thresholds
+from annotate.people.background import APPLY_THRESHOLDS
 from generator.curation.filters import Thresholds, WhatIf, rank_blur, what_if
 from generator.validation import fields_of
 
@@ -51,9 +51,7 @@ def thresholds(request: SignedInRequest) -> HttpResponse:
     try:
         tried = _tried(now, given.dict())
         if request.method == "POST":
-            changed = apply_thresholds(asdict(tried), request.user)
-            messages.info(request, f"The thresholds hold now; {changed} references got other reasons.")
-            return redirect("thresholds")
+            return ask_and_follow(request, APPLY_THRESHOLDS.name, **asdict(tried))
     except ValueError as error:
         problem = str(error)
     measures = rank_blur(curation_queries.all_measures())

@@ -13,7 +13,7 @@ from typing import Any
 
 from annotate.jobs.run_folders import stored_records
 from annotate.models import IdentityGroup, Run
-from annotate.people.instances import Planned, store_instance
+from annotate.people.instances import Planned, store_instances
 from annotate.people.queries import usable_references
 from annotate.privacy.consent_queries import may_be_drawn
 from generator.curation.augmentation import Recipe
@@ -81,7 +81,8 @@ def _store(row: Mapping[str, Any], prompt: Mapping[str, Any], method: str) -> bo
     if not {plan.primary, *plan.assistants, plan.target} <= usable.keys():
         return False
     planned = Planned(group, plan, usable, tuple(Recipe.from_json(recipe) for recipe in row["recipes"]))
-    return store_instance(replace(planned, plan=replace(plan, prompt=made)), planned.digest, method)
+    written = replace(planned, plan=replace(plan, prompt=made), method=method)
+    return bool(store_instances({planned.digest: written}))
 
 
 def _read_plans(folder: RunDir) -> dict[str, dict[str, Any]]:

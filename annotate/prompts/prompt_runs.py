@@ -68,11 +68,8 @@ def queue_prompts(
     """
     models = prompt_models()
     report = BuildReport()
-    planned = [
-        item
-        for group in people_to_draw(split, source, with_target=True, report=report)
-        for item in plan_instances(group, draw, report, is_observed=True)
-    ]
+    people = people_to_draw(split, source, with_target=True, report=report)
+    planned = list(plan_instances(people, draw, report, is_observed=True))
     answered = _answered([item.digest for item in planned])
     wanted = [item for item in planned if item.digest not in answered]
     report.instances = len(answered)

@@ -9,8 +9,8 @@ from django.db.models import Q
 
 from annotate.core.audit import record_event
 from annotate.core.errors import RoundError
+from annotate.database.batches import BATCH
 from annotate.models import Instance, ModelState, ModelVersion, Round, RoundKind, User
-from annotate.people.prompt_reader_queries import part_by_prompt
 from annotate.rounds.prompt_limits import say_left_out
 from annotate.rounds.rounds import plan_pairs, start_round
 from generator.records import SamplerSettings
@@ -80,8 +80,8 @@ def start_next_round(
         actor=actor,
     )
     of_last = Instance.objects.filter(pairs__round=last, pairs__gold=None).distinct().order_by("id")
-    whole, unread = part_by_prompt([policy], of_last.select_related("group", "prompt"))
-    plan_pairs(round, whole)
+    unread: list[str] = []
+    plan_pairs(round, of_last.select_related("group", "prompt").iterator(chunk_size=BATCH), left_out=unread)
     if unread:
         tell(say_left_out(unread))
     return round

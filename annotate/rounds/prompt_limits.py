@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 
 from django.db import transaction
 from django.db.models import Q
 
 from annotate.core.audit import record_event
+from annotate.database.batches import batches
 from annotate.judging.slots import stop_asking_for
 from annotate.models import DifferentialPrompt, ModelVersion, Slot, VideoPair, VideoSample
 from annotate.people.prompt_reader_queries import reader_of, tokenizer_path
@@ -83,7 +85,7 @@ def withhold_unread(version: ModelVersion) -> int:
     return withheld
 
 
-def leave_out_unread(version: ModelVersion, samples: Iterable[VideoSample]) -> list[VideoSample]:
+def leave_out_unread(version: ModelVersion, samples: Iterable[VideoSample]) -> Iterator[VideoSample]:
     """Those videos whose prompts the version reads whole; the others fail with the reason.
 
     Where nobody knows here how the version reads, all are kept: the run itself fails single ones by name.
@@ -91,14 +93,17 @@ def leave_out_unread(version: ModelVersion, samples: Iterable[VideoSample]) -> l
     learn_limit(version)
     reader = reader_of(version)
     if reader is None:
-        return list(samples)
-    kept = []
-    for sample in samples:
-        if problem := reader.read(sample.instance.prompt.text).problem:
-            VideoSample.objects.filter(pk=sample.pk, path="").update(error=problem)
-        else:
-            kept.append(sample)
-    return kept
+        yield from samples
+        return
+    for batch in batches(samples):
+        unread = defaultdict(list)
+        for sample in batch:
+            if problem := reader.read(sample.instance.prompt.text).problem:
+                unread[problem].append(sample.pk)
+            else:
+                yield sample
+        for problem, keys in unread.items():
+            VideoSample.objects.filter(pk__in=keys, path="").update(error=problem)
 
 
 def say_left_out(unread: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet
+from django.db.models import Count, Min, Q, QuerySet
 
 from annotate.jobs.queries import done_evaluation, done_run
 from annotate.models import (
@@ -67,8 +67,10 @@ def missing_samples(
     return missing.select_related("instance__prompt").order_by("instance_id", "id")
 
 
-def _shown_in(round: Round) -> Exists:
-    return Exists(VideoPair.objects.filter(Q(first=OuterRef("pk")) | Q(second=OuterRef("pk")), round=round))
+def _shown_in(round: Round) -> Q:
+    """Two sets that are hashed once; one condition with both would be looked up for every video there is."""
+    pairs = VideoPair.objects.filter(round=round)
+    return Q(pk__in=pairs.values("first")) | Q(pk__in=pairs.values("second"))
 
 
 def failed_videos(round: Round) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,6 +12,7 @@ from django.db.models import Max, Q, QuerySet
 
 from annotate.core.audit import record_event
 from annotate.core.errors import RoundError
+from annotate.database.batches import BATCH, batches
 from annotate.judging.slots import open_slots
 from annotate.models import (
     MAX_PRIORITY,
@@ -30,6 +31,9 @@ from annotate.rounds.prompt_limits import say_left_out
 from generator.records import SamplerSettings
 from rlhf.dpo.config import FlowDPOConfig
 from rlhf.votes.stopping import Rule
+
+#: Whose model, and from which seed.
+Video = tuple[ModelVersion, int]
 
 
 @transaction.atomic
@@ -103,42 +107,57 @@ def sample_seed(instance: Instance, number: int) -> int:
 
 
 @transaction.atomic
-def plan_pairs(round: Round, instances: Iterable[Instance]) -> int:
+def plan_pairs(round: Round, instances: Iterable[Instance], *, left_out: list[str] | None = None) -> int:
     """Want two videos of different seeds, and their pair, for each instance; returns how many pairs are new.
 
-    Votes are asked for at once on pairs whose videos another round has made.
+    Instances whose whole prompt its model would not read are left out and named in `left_out`. Votes are
+    asked for at once on pairs whose videos another round has made.
 
     Raises:
-        RoundError: the round compares two models, or its model would not read the whole prompt of an
-            instance; entry points leave those out with `part_by_prompt`, and say so.
+        RoundError: the round compares two models, or there is such an instance and no `left_out`.
     """
     refuse_comparison(round)
-    instances, unread = part_by_prompt([round.policy], instances)
-    if unread:
-        raise RoundError(say_left_out(unread))
     before = round.pairs.count()
-    for instance in instances:
-        seeds = (sample_seed(instance, number) for number in (2 * round.draw, 2 * round.draw + 1))
-        plan_pair(round, instance, ((round.policy, seed) for seed in seeds))
+    for batch in batches(instances):
+        whole, unread = part_by_prompt([round.policy], batch)
+        if unread:
+            if left_out is None:
+                raise RoundError(say_left_out(unread))
+            left_out += unread
+        want_pairs(round, {instance: _videos(round, instance) for instance in whole})
     open_ready_pairs(round)
     return round.pairs.count() - before
 
 
-def plan_pair(round: Round, instance: Instance, videos: Iterable[tuple[ModelVersion, int]]) -> None:
-    """Want two videos of an instance, each by a model from a seed, and their pair."""
+def _videos(round: Round, instance: Instance) -> list[Video]:
+    return [(round.policy, sample_seed(instance, 2 * round.draw + number)) for number in (0, 1)]
+
+
+def want_pairs(round: Round, wanted: Mapping[Instance, Sequence[Video]]) -> None:
+    """Want two videos of each instance, each by a model from a seed, and their pair; some at a time."""
     digest = SamplerSettings(**round.sampler).digest
-    samples = [
-        VideoSample.objects.get_or_create(
-            instance=instance,
-            model_version=version,
-            seed=seed,
-            settings_digest=digest,
-            defaults={"settings": round.sampler},
-        )[0]
-        for version, seed in videos
-    ]
-    first, second = sorted(samples, key=lambda sample: sample.pk)
-    VideoPair.objects.get_or_create(round=round, first=first, second=second, defaults={"instance": instance})
+    VideoSample.objects.bulk_create(
+        (
+            VideoSample(
+                instance=instance,
+                model_version=version,
+                seed=seed,
+                settings_digest=digest,
+                settings=round.sampler,
+            )
+            for instance, videos in wanted.items()
+            for version, seed in videos
+        ),
+        ignore_conflicts=True,
+    )
+    stored = VideoSample.objects.filter(instance__in=[*wanted], settings_digest=digest)
+    rows = stored.values_list("pk", "instance", "model_version", "seed")
+    key_of = {(instance, version, seed): key for key, instance, version, seed in rows}
+    pairs = []
+    for instance, videos in wanted.items():
+        first, second = sorted(key_of[instance.pk, version.pk, seed] for version, seed in videos)
+        pairs.append(VideoPair(round=round, instance=instance, first_id=first, second_id=second))
+    VideoPair.objects.bulk_create(pairs, ignore_conflicts=True)
 
 
 def open_ready_pairs(round: Round) -> None:
@@ -158,8 +177,9 @@ def _open(pairs: QuerySet[VideoPair]) -> None:
         .exclude(first__shown_path="")
         .exclude(second__shown_path="")
     )
-    for pair in ready.select_related("round", "first", "second").iterator(chunk_size=1_000):
-        open_slots(pair)
+    shown = ready.select_related("round", "first", "second")
+    for batch in batches(shown.iterator(chunk_size=BATCH)):
+        open_slots(batch)
 
 
 def rounds_sharing_videos(round: Round) -> QuerySet[Round]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 from django.db.models import Q
 
-from annotate.jobs.requests import model_request, references_request
+from annotate.database.batches import BATCH
+from annotate.jobs.requests import model_request, references_requests
 from annotate.jobs.runs import queue_run
 from annotate.models import ModelVersion, Round, Run, Shard, Stage, User, VideoSample
 from annotate.privacy.consent import refuse_without_consent
@@ -22,6 +24,8 @@ from generator.rundir import RunDir
 
 #: By so many shards the speed of a model is known.
 NEWEST_SHARDS = 50
+#: Videos of one run, whose request is one document that every worker of it reads.
+MAX_VIDEOS = 20_000
 
 
 def queue_sampling(round: Round, actor: User | None = None, *, retry_failed: bool = False) -> Run | None:
@@ -29,7 +33,7 @@ def queue_sampling(round: Round, actor: User | None = None, *, retry_failed: boo
 
     Votes are asked for on pairs whose videos exist, whichever round made them.
 
-    A run loads one model: where a round compares several, one run follows another.
+    A run loads one model and makes `MAX_VIDEOS` at most: where there is more to do, one run follows another.
     Videos that failed are left alone unless they are to be tried again, and so are people who did not agree.
     Those whose prompt the model would not read whole fail at once, with the reason.
 
@@ -44,13 +48,15 @@ def queue_sampling(round: Round, actor: User | None = None, *, retry_failed: boo
     ):
         refuse_without_consent(round)
     for version in versions.order_by("id"):
-        if samples := leave_out_unread(version, missing.filter(model_version=version)):
+        of_version = missing.filter(model_version=version).iterator(chunk_size=BATCH)
+        if samples := list(islice(leave_out_unread(version, of_version), MAX_VIDEOS)):
             break
     else:
         open_ready_pairs(round)
         return None
 
     def request(folder: RunDir) -> dict[str, Any]:
+        references = references_requests({sample.instance_id for sample in samples}, folder)
         return {
             "model": model_request(version, folder),
             "settings": round.sampler,
@@ -59,7 +65,7 @@ def queue_sampling(round: Round, actor: User | None = None, *, retry_failed: boo
                     "sample_id": str(sample.pk),
                     "seed": sample.seed,
                     "prompt": sample.instance.prompt.text,
-                    "references": references_request(sample.instance_id, folder),
+                    "references": references[sample.instance_id],
                 }
                 for sample in samples
             ],

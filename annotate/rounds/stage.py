@@ -8,6 +8,7 @@ from annotate.jobs.stages import Sharding, StageWork, register
 from annotate.models import RoundKind, Run, Stage
 from annotate.rounds.rounds import open_ready_pairs, rounds_sharing_videos
 from annotate.rounds.sampling import (
+    MAX_VIDEOS,
     queue_sampling,
     refused_in_samples,
     sampled,
@@ -23,8 +24,10 @@ def finish(run: Run, result: dict[str, Any]) -> None:
 
 
 def next_run(run: Run) -> Run | None:
-    """After one model's videos of a comparison, those of the other."""
-    if run.round is None or run.round.kind != RoundKind.COMPARISON:
+    """After one model's videos of a comparison those of the other, and what one run would not hold."""
+    if run.round is None:
+        return None
+    if run.round.kind != RoundKind.COMPARISON and not run.shards.filter(stop__gte=MAX_VIDEOS).exists():
         return None
     return queue_sampling(run.round, run.launched_by)
 

@@ -25,6 +25,7 @@ from annotate.storage.address import BucketAddress
 from annotate.storage.bucket_errors import said_by
 from annotate.storage.cache import LocalCache
 from annotate.storage.interface import CHUNK_BYTES, StoredObject, altered, checked_key, is_partial, media_type
+from annotate.storage.references import copy_references, note_reference
 from annotate.storage.staging import stage_down, stage_up
 from generator.files import file_sha256
 
@@ -173,8 +174,12 @@ class BucketStorage:
         with TemporaryDirectory(dir=self._cache.making_room(), prefix="work-") as folder:
             yield Path(folder)
 
+    def refer(self, key: str, sha256: str, place: Path) -> bool:
+        return note_reference(place, checked_key(key), sha256)
+
     def put_folder(self, folder: Path, prefix: str, *, last: str) -> None:
         if not self.exists(f"{prefix}/{last}"):
+            copy_references(self, folder, prefix)
             stage_up(self, folder, prefix, last=last)
 
     def put(self, key: str, source: bytes | Path, sha256: str = "") -> str:

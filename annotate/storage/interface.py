@@ -114,6 +114,16 @@ class Storage(Protocol):
     def workspace(self) -> AbstractContextManager[Path]:
         """A folder of this machine to make files in; it goes with the context."""
 
+    def refer(self, key: str, sha256: str, place: Path) -> bool:
+        """Have a place in a workspace stand for an object, which `put_folder` has linked or copied.
+
+        It is no file to read. False where there is something already.
+
+        Raises:
+            FileNotFoundError: there is no such object; a bucket says so in `put_folder`.
+            AlteredError: it has other bytes than the hash says; likewise.
+        """
+
     def put_folder(self, folder: Path, prefix: str, *, last: str) -> None:
         """Store a folder that was made in a workspace; `last` is the file that says that it is whole.
 

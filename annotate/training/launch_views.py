@@ -9,13 +9,15 @@ from django.http import Http404, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods
 
+from annotate.background.views import ask_and_follow
 from annotate.core.access import SignedInRequest, leads_only, visible_rounds
 from annotate.core.errors import RoundError
 from annotate.jobs import tasks
 from annotate.jobs.queries import live_run
 from annotate.models import Round, Stage
 from annotate.training import queries as launch_queries
-from annotate.training.launches import launch_dpo
+from annotate.training.background import LAUNCH
+from annotate.training.launches import launch_dpo, refuse_launch
 from annotate.training.preview import Preview, dry_run
 from annotate.training.queries import PairSet
 from annotate.training.setting_fields import setting_fields
@@ -88,12 +90,18 @@ def launch(request: SignedInRequest, round_id: int) -> HttpResponse:
 
 
 def _launch(request: SignedInRequest, round: Round, chosen: PairSet, preview: Preview) -> HttpResponse:
+    """On an export at once; on the votes as they are now by a job, which freezes them first."""
+    seen, accepted = request.POST.get("seen", ""), request.POST.get("accepted") == "on"
+    if chosen.export is None:
+        refuse_launch(round, preview, seen=seen, accepted=accepted)
+        form = {name: value for name, value in request.POST.items() if name != "csrfmiddlewaretoken"}
+        return ask_and_follow(request, LAUNCH.name, round, form=form, rule=str(chosen.rule))
     run = launch_dpo(
         round,
         chosen,
         preview,
-        seen=request.POST.get("seen", ""),
-        accepted=request.POST.get("accepted") == "on",
+        seen=seen,
+        accepted=accepted,
         include_simulated=request.POST.get("include_simulated") == "on",
         actor=request.user,
     )

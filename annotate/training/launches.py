@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from django.db import transaction
 
@@ -21,7 +21,6 @@ class StalePreviewError(RoundError):
     """What the preview showed is not what would be trained on now."""
 
 
-@transaction.atomic
 def launch_dpo(
     round: Round,
     chosen: PairSet,
@@ -31,10 +30,30 @@ def launch_dpo(
     accepted: bool,
     include_simulated: bool,
     actor: User,
+    tell: Callable[[int], object] = lambda num_pairs: None,
 ) -> Run:
     """Freeze the pairs of the preview, and queue their training; the caller sends it.
 
-    `seen` is the digest of the preview that the actor saw, `preview` is the one of now.
+    `seen` is the digest of the preview that the actor saw, `preview` is the one of now. `tell` hears how many
+    pairs are frozen.
+
+    Raises:
+        StalePreviewError: other pairs than those seen.
+        RoundError: a warning that blocks, warnings that nobody read, or a training under way.
+    """
+    refuse_launch(round, preview, seen=seen, accepted=accepted)
+    export = chosen.export or export_round(
+        round, rule=chosen.rule, include_simulated=include_simulated, actor=actor, tell=tell
+    )
+    with transaction.atomic():
+        run = queue_dpo(round, export, actor, config=preview.config.to_json())
+        warnings = [warning.name for warning in preview.warnings]
+        record_event("launch_dpo", run, actor=actor, warnings=warnings)
+    return run
+
+
+def refuse_launch(round: Round, preview: Preview, *, seen: str, accepted: bool) -> None:
+    """Nobody launches anything but what they saw, nor beside a training that is under way.
 
     Raises:
         StalePreviewError: other pairs than those seen.
@@ -45,12 +64,6 @@ def launch_dpo(
     if preview.digest != seen:
         raise StalePreviewError("The votes have changed since this preview; it is new now. Check it again.")
     refuse_unread(preview.warnings, accepted=accepted)
-    export = chosen.export or export_round(
-        round, rule=chosen.rule, include_simulated=include_simulated, actor=actor
-    )
-    run = queue_dpo(round, export, actor, config=preview.config.to_json())
-    record_event("launch_dpo", run, actor=actor, warnings=[warning.name for warning in preview.warnings])
-    return run
 
 
 def refuse_unread(warnings: Sequence[PreflightWarning], *, accepted: bool) -> None:

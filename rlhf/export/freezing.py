@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,7 +22,7 @@ from pydantic import Field
 
 from generator import frozen_set
 from generator.files import file_sha256
-from generator.frozen_set import FrozenSetError, encode_line, expect_file, place_media, staged
+from generator.frozen_set import FrozenSetError, MediaFile, expect_file, place_media, staged
 from generator.frozen_table import TableWriter, columns_of
 from generator.validation import record
 from rlhf.export.row import ExportRow
@@ -92,6 +93,7 @@ def write_export(
     reasons: Mapping[str, int] | None = None,
     rule_version: str = RULE_VERSION,
     rule: ExportRule = ExportRule.PARETO,
+    place: Callable[[MediaFile, Path], bool] = place_media,
 ) -> Manifest:
     """Write a set into a new folder; nothing is visible there until it is complete.
 
@@ -102,9 +104,10 @@ def write_export(
         folder: the set's folder; its parent is made when missing.
         rows: the pairs, in ascending order of `pair_id`.
         joint_states: pairs per joint state, over everything that was considered.
-        reasons: pairs that are not in the set, per reason.
+        reasons: pairs that are not in the set, per reason; read after the last row.
         rule_version: of the rule behind the verdicts.
         rule: by which the chosen videos were chosen.
+        place: brings a file into the media of a set, unless it is there, and says whether it was new.
 
     Returns:
         The manifest as written.
@@ -116,7 +119,7 @@ def write_export(
     folder = Path(folder)
     with staged(folder) as partial:
         manifest = Manifest(
-            **_write_rows(rows, partial),
+            **_write_rows(rows, partial, place),
             joint_states={str(state): count for state, count in joint_states.items()},
             reasons=dict(reasons or {}),
             rule_version=rule_version,
@@ -159,10 +162,18 @@ def read_export(folder: Path | str, *, verify_media: bool = True) -> Export:
     return export
 
 
-def _write_rows(rows: Iterable[ExportRow], folder: Path) -> dict[str, Any]:
+def _write_rows(
+    rows: Iterable[ExportRow], folder: Path, place: Callable[[MediaFile, Path], bool]
+) -> dict[str, Any]:
     """Write both tables and the media; gives what the manifest says of them."""
     licences: Counter[str] = Counter()
     num_media, num_simulated, last_pair_id = 0, 0, None
+
+    @lru_cache(1_000)  # Neighbours are of one person, and share their references.
+    def put(file: MediaFile) -> None:
+        nonlocal num_media
+        num_media += place(file, folder)
+
     table = TableWriter(folder / "pairs.parquet", columns_of(ExportRow, references="primary_reference"))
     with open(folder / "pairs.jsonl", "wb") as lines, table:
         for row in rows:
@@ -170,9 +181,9 @@ def _write_rows(rows: Iterable[ExportRow], folder: Path) -> dict[str, Any]:
                 raise FrozenSetError(
                     f"pair {row.pair_id} comes after pair {last_pair_id}; give pairs in ascending order"
                 )
-            num_media += sum(place_media(file, folder) for file in row.files)
-            lines.write(encode_line(item := row.to_json()))
-            table.add(item)
+            for file in row.files:
+                put(file)
+            lines.write(table.add(row.to_json()))
             last_pair_id = row.pair_id
             num_simulated += row.is_simulated
             licences[row.licence] += 1

@@ -44,7 +44,7 @@ def make_long_pair(num_frames: int = 60, fps: int = 24) -> VideoPair:
             )
         )
     pair = VideoPair.objects.create(round=round, instance=instance, first=samples[0], second=samples[1])
-    open_slots(pair)
+    open_slots([pair])
     return pair
 
 

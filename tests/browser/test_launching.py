@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 from annotate.jobs import run_workers, runs
 from annotate.models import Export, Round, Run, RunStatus, User
 from rlhf.records import Track, Verdict
+from tests.annotate.jobs_done import do_jobs
 from tests.browser.conftest import Visit
 from tests.factories import make_pair, make_round
 from tests.votes import vote
@@ -40,6 +41,10 @@ def test_the_look_follows_the_form(visit: Visit, lea: User) -> None:
 
     page.get_by_label("I have read").check()
     page.get_by_role("button", name="Launch Flow-DPO").click()
+    expect(page.get_by_text("waits for a worker")).to_be_visible()
+    do_jobs()
+    page.reload()
+    page.get_by_role("link", name="Go on").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("dpo-1")
     run = Run.objects.get()
     assert runs.run_dir(run).read_request()["config"]["beta"] == 300
@@ -86,6 +91,10 @@ def test_it_works_without_javascript(visit: Visit, lea: User) -> None:
     expect(page.get_by_label("steps", exact=True)).to_have_value("7")
     page.get_by_label("I have read").check()
     page.get_by_role("button", name="Launch Flow-DPO").click()
+    expect(page.get_by_text("waits for a worker")).to_be_visible()
+    do_jobs()
+    page.reload()
+    page.get_by_role("link", name="Go on").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("dpo-1")
     run = Run.objects.get()
     assert run.status == RunStatus.QUEUED

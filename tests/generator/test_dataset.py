@@ -264,5 +264,5 @@ def peak_of_writing(folder: Path, count: int) -> int:
 
 def test_memory_does_not_grow_with_the_number_of_rows(tmp_path: Path) -> None:
     peak_of_writing(tmp_path / "warm", 300)
-    small, large = (peak_of_writing(tmp_path / f"{count}", count) for count in (600, 6000))
+    small, large = (peak_of_writing(tmp_path / f"{count}", count) for count in (1_500, 6_000))
     assert large < 1.5 * small

@@ -3,9 +3,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from annotate.database.batches import BATCH
 from annotate.management.loop_command import SOURCE, LoopCommand, argument, chosen_model, first_model, switch
 from annotate.models import Split
-from annotate.people.prompt_reader_queries import part_by_prompt
 from annotate.rounds import queries
 from annotate.rounds.rounds import plan_pairs, set_priority, start_round
 from generator.records import SamplerSettings
@@ -65,8 +65,8 @@ class Command(LoopCommand):
         if options["priority"] is not None:
             set_priority(round, options["priority"])
         drawn = queries.instances_of_split(options["split"], options["source"])
-        whole, unread = part_by_prompt([round.policy], drawn)
-        new = plan_pairs(round, whole)
+        unread: list[str] = []
+        new = plan_pairs(round, drawn.iterator(chunk_size=BATCH), left_out=unread)
         return {
             "round": round.name,
             "policy": round.policy.name,

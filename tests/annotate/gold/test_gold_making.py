@@ -16,6 +16,7 @@ from generator.media.display_copies import bend
 from generator.media.video import read_clip
 from rlhf.records import Track
 from tests.annotate.conftest import browser_of
+from tests.annotate.jobs_done import do_jobs
 from tests.factories import make_pair, make_user, write_test_clip
 from tests.votes import next_slot
 
@@ -84,6 +85,7 @@ def test_the_command_and_the_button_make_it(round, lea):
     made = GoldPair.objects.count()
     assert made == len(KINDS)
     assert browser_of(lea).post(f"/rounds/{round.pk}/gold/").status_code == 302
+    assert do_jobs().outcome.startswith("New: ")
     assert GoldPair.objects.count() > made
 
 

@@ -117,7 +117,7 @@ def test_a_pair_whose_videos_can_be_told_apart_by_their_form_gets_no_slots():
     pair.first.facts = {"width": 64, "height": 64, "fps": 8, "num_frames": 9}
     pair.second.facts = pair.first.facts | {"num_frames": 17}
     pair.second.save()
-    open_slots(pair)
+    open_slots([pair])
     assert not pair.slots.exists()
     assert pair.preference.reason == "its videos differ in num_frames: 9 and 17; sample both again"
     with pytest.raises(IntegrityError, match="alike in form"), transaction.atomic():

@@ -10,6 +10,7 @@ from annotate.models import Run, RunStatus
 from annotate.rounds.sampling import queue_sampling
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import browser_of
+from tests.annotate.jobs_done import do_jobs
 from tests.factories import make_pair, make_round
 from tests.votes import vote
 
@@ -24,6 +25,8 @@ def test_a_lead_advances_cancels_and_retries(lea, ana, monkeypatch):
     assert browser_of(ana).post(f"/rounds/{pair.round_id}/advance/").status_code == 404
     assert lead.get(f"/rounds/{pair.round_id}/advance/").status_code == 405
     lead.post(f"/rounds/{pair.round_id}/advance/")
+    assert not Run.objects.exists(), "a worker does it"
+    assert do_jobs().outcome == "Sampling is queued."
     run = Run.objects.get()
     assert sent == ["shards"]
     for person, status in ((None, 302), (ana, 404), (lea, 200)):

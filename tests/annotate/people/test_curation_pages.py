@@ -33,6 +33,7 @@ from generator.curation.annotation import (
     save_annotation,
 )
 from tests.annotate.conftest import browser_of
+from tests.annotate.jobs_done import do_jobs
 from tests.factories import make_group, make_instance, make_measures, make_reference, prompt_form
 
 pytestmark = pytest.mark.django_db
@@ -294,9 +295,12 @@ def test_thresholds_are_tried_before_they_hold(lea, anna):
     assert (row.now, row.tried, row.at_tried.costs, row.at_tried.kept) == (10.0, 2.0, 0, 2)
     assert usable(anna) == {"clean.mp4"}, "looking changes nothing"
     lead.post("/people/thresholds/", {"min_blur": "2", "max_faces": "2"})
+    assert usable(anna) == {"clean.mp4"}, "a worker does it"
+    assert do_jobs().outcome == "The thresholds hold now; 2 references got other reasons."
     assert usable(anna) == {"clean.mp4", "soft.mp4", "two.mp4"}
     assert curation_queries.thresholds_now().max_faces == 2
     lead.post("/people/thresholds/", {"min_blur": "300"})
+    do_jobs()
     assert usable(anna) == set()
     assert AppliedThresholds.objects.count() == 2
     assert AuditEvent.objects.filter(verb="apply_thresholds").last().detail["changed"] == 3

@@ -24,6 +24,7 @@ from annotate.training.queries import pair_facts, pair_set
 from rlhf.export.freezing import read_export
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import browser_of
+from tests.annotate.jobs_done import do_jobs
 from tests.factories import make_group, make_instance, make_model, make_pair, make_round, make_user
 from tests.votes import vote
 
@@ -97,8 +98,11 @@ def test_what_was_looked_at_is_launched(lea, round, sent):
     browser = browser_of(lea)
     form = form_of(look(browser, round, beta="700", steps="9"))
     answer = browser.post(f"/rounds/{round.pk}/launch/", form)
+    assert not Run.objects.exists() and not Export.objects.exists(), "a worker does it"
+    job = do_jobs()
     run = Run.objects.get()
-    assert answer.headers["Location"] == f"/runs/{run.pk}/" and sent == [run.pk]
+    assert answer.headers["Location"] == f"/jobs/{job.pk}/"
+    assert job.link == f"/runs/{run.pk}/" and sent == [run.pk]
     config = runs.run_dir(run).read_request()["config"]
     assert (config["beta"], config["steps"], config["batch_size"]) == (700, 9, 2)
     assert (run.launched_by, run.status, run.export.num_pairs) == (lea, RunStatus.QUEUED, 3)
@@ -116,8 +120,9 @@ def test_advancing_to_the_training_is_a_look_at_it(lea, round, sent):
     assert "use simulated" in browser.get(with_simulated).content.decode() and not sent
     run = runs.claim_run(queue_dpo(round, export_round(round)).pk, uuid4())
     assert runs.end_run(run, run.worker, RunStatus.FAILED, "the loss is nan")
-    page = browser.post(address, follow=True).content.decode()
-    assert "the loss is nan; retry it" in page
+    page = browser.post(address).headers["Location"]
+    assert "the loss is nan; retry it" in do_jobs().error
+    assert "the loss is nan; retry it" in browser.get(page).content.decode()
 
 
 def test_other_pairs_than_those_seen_are_not_trained_on(lea, round, sent):
@@ -130,7 +135,18 @@ def test_other_pairs_than_those_seen_are_not_trained_on(lea, round, sent):
     assert answer.status_code == 422 and "The votes have changed" in answer.content.decode()
     assert not sent and not Export.objects.exists()
     browser.post(f"/rounds/{round.pk}/launch/", form_of(answer.content.decode()))
+    do_jobs()
     assert len(sent) == 1 and Export.objects.get().num_pairs == 4
+
+
+def test_votes_that_come_between_the_launch_and_its_job_end_it(lea, round, sent):
+    browser = browser_of(lea)
+    browser.post(f"/rounds/{round.pk}/launch/", form_of(look(browser, round)))
+    pair = make_pair(round)
+    for track in Track:
+        vote(pair, track, Verdict.SECOND)
+    assert "The votes have changed" in do_jobs().error
+    assert not sent and not Export.objects.exists()
 
 
 def test_an_export_made_before_can_be_trained_on_again(lea, round, sent):
@@ -157,6 +173,7 @@ def test_another_rule_chooses_what_is_looked_at_and_launched(lea, round, sent):
     mixed = forms["controllability"] | {"rule": "identity"}
     assert "The votes have changed" in browser.post(f"/rounds/{round.pk}/launch/", mixed).content.decode()
     browser.post(f"/rounds/{round.pk}/launch/", forms["identity"])
+    do_jobs()
     export = Run.objects.get().export
     assert (export.rule, export.num_pairs) == ("identity", 4)
     *_, row = read_export(settings.STORAGE_ROOT / export.folder).rows()
@@ -267,6 +284,7 @@ def waiting(lea, round, sent, settings) -> Run:
     settings.APPROVE_ROUNDS = True
     browser = browser_of(lea)
     browser.post(f"/rounds/{round.pk}/launch/", form_of(look(browser, round)))
+    do_jobs()
     return Run.objects.get()
 
 

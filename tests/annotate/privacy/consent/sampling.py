@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from annotate.jobs import runs
-from annotate.models import Split, Use
+from annotate.models import IdentityGroup, Split, Use
 from annotate.people.instances import BuildReport, build_instances, people_to_draw, plan_instances
 from annotate.prompts.generated import store_described, write_plans
 from annotate.prompts.prompt_runs import queue_prompts
@@ -64,7 +64,8 @@ def prompts_that_come_back(change: Change, folder: Path) -> Any:
     person = make_group()
     [make_reference(person) for _ in range(2)]
     queued, _ = queue_prompts(DRAW)
-    (planned,) = plan_instances(person, DRAW, BuildReport(), is_observed=True)
+    people = IdentityGroup.objects.filter(pk=person.pk)
+    (planned,) = plan_instances(people, DRAW, BuildReport(), is_observed=True)
     place = runs.run_dir(queued)
     write_plans(place, [planned])
     prompt = make_instance().prompt

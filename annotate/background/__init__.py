@@ -1,0 +1,1 @@
+"""What pages ask for and do not wait for: jobs with progress."""
