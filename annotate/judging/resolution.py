@@ -101,8 +101,9 @@ def resolve_votes(
     Whoever calls it has locked the pair, and read the votes after that. Without `may_retract` they are at
     least those of the last time, on each track.
     """
-    if pair.is_gold:
-        _store(new, pair, None, {})  # its answer is known; it tells of people, not of models
+    if pair.is_gold:  # its answer is known; it tells of people, not of models
+        if new is not None:
+            _store(new, pair, None, {})
         return
     by_track = {track: [vote for vote in votes if vote.slot.track == track] for track in Track}
     made = _resolve(pair, by_track)
