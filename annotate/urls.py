@@ -9,6 +9,8 @@ from annotate.core.converters import TrackConverter
 register_converter(TrackConverter, "track")
 
 urlpatterns = [
+    # Programs ask most, and addresses are tried in this order.
+    path("api/", include("annotate.api.urls")),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("", include("annotate.core.urls")),
@@ -29,6 +31,5 @@ urlpatterns = [
     path("", include("annotate.studies.urls")),
     path("", include("annotate.integrations.urls")),
     path("", include("annotate.loop.urls")),
-    path("api/", include("annotate.api.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -20,10 +20,10 @@ from django.http import (
 )
 from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_safe
-from rest_framework.authentication import TokenAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from zipstream import ZipStream  # type: ignore[import-untyped]
 
+from annotate.core.access import TokenAuthentication
 from annotate.models import User
 from annotate.storage.interface import Storage, media_type
 from annotate.storage.leased_copies import leased_address

@@ -117,32 +117,30 @@ _LEASE_GOLD = """, item AS MATERIALIZED (
            gen_random_uuid(), statement_timestamp(),
            statement_timestamp() + make_interval(secs => %(lease_s)s)
     FROM sided
-    RETURNING id, pair_id
+    RETURNING *
 ), exposed AS (
     INSERT INTO annotate_exposure (pair_id, annotator_id, track, is_less_on_both)
     SELECT leased.pair_id, %(annotator)s, %(track)s, sided.is_less_on_both FROM leased, sided
-)
-SELECT id FROM leased
-"""
+)"""
 
 
-def lease_gold(queue: str, clauses: str, values: Mapping[str, Any]) -> int | None:
-    """A fresh slot of a gold pair in the turn of the next pair of `queue`, or None; own repeats come first.
+def lease_gold(queue: str, clauses: str, values: Mapping[str, Any], *, select: str) -> tuple[Any, ...] | None:
+    """Lease a gold pair in the turn of the next pair of `queue`: what `select` reads of `leased`, or None.
 
-    `clauses` are the queue's own on the pair `p`.
+    Own repeats come first. `clauses` are the queue's own on the pair `p`.
     """
-    return _lease(queue + _TURN + _statement(clauses), {**values, "is_training": False})
+    return _lease(queue + _TURN + _statement(clauses) + select, {**values, "is_training": False})
 
 
-def lease_training(annotator: User, track: Track) -> int | None:
-    """A fresh slot of a training pair that this person has not met, or None."""
+def lease_training(annotator: User, track: Track, *, select: str) -> tuple[Any, ...] | None:
+    """The same of a training pair that this person has not met."""
     values = {
         "annotator": annotator.pk,
         "track": str(track),
         "is_training": True,
         "lease_s": settings.LEASE_S,
     }
-    return _lease(_TRAINING_TURN + _statement(""), values)
+    return _lease(_TRAINING_TURN + _statement("") + select, values)
 
 
 def _statement(clauses: str) -> str:
@@ -151,13 +149,12 @@ def _statement(clauses: str) -> str:
     return _LEASE_GOLD.format(clauses=clauses, person=person, other=other)
 
 
-def _lease(statement: str, values: Mapping[str, Any]) -> int | None:
+def _lease(statement: str, values: Mapping[str, Any]) -> tuple[Any, ...] | None:
     try:
         with transaction.atomic():
-            row = first_row(statement, values)
+            return first_row(statement, values)
     except IntegrityError:
         return None  # somebody else took the item's last place at this very moment
-    return row[0] if row else None
 
 
 def keep_gold(held: QuerySet[Slot]) -> int:

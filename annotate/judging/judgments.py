@@ -14,7 +14,7 @@ from django.db import IntegrityError, transaction
 from annotate.database import clock
 from annotate.gold.qualification import end_try
 from annotate.judging.answer_schema import NotWatchedError, check_not_too_soon, check_strength, check_watched
-from annotate.judging.queries import is_disqualified, latest_judgments, lock_slot, take_turn
+from annotate.judging.queries import is_disqualified, is_guarded, lock_slot, votes_and_time
 from annotate.judging.resolution import resolve_votes
 from annotate.models import Judgment, Slot, User
 from rlhf.records import SIDES, Track, verdict_of
@@ -72,11 +72,10 @@ def submit_judgment(
         ValueError: an unknown choice, details that do not go with it, or a key of another answer.
     """
     with one_answer(idempotency_key):
-        is_guarded = take_turn(annotator)
-        slot, votes, in_hand = _locked(annotator, lease)
+        slot, votes, in_hand = _locked(annotator, lease, in_turn=is_guarded(annotator))
         if slot.judged_at is not None:
             return _said_before(slot, choice, idempotency_key, details)
-        if is_guarded:
+        if is_guarded(annotator):
             check_not_too_soon(in_hand, details.get("evidence", {}))
         check_watched(slot.track, choice, details.get("evidence", {}))
         return _append(slot, votes, 1, choice, idempotency_key, details)
@@ -134,17 +133,17 @@ def one_answer(key: UUID) -> Iterator[None]:
         ) from None
 
 
-def _locked(annotator: User, lease: UUID) -> tuple[Slot, list[Judgment], timedelta]:
-    """The slot of a lease, how long it can have been looked at, and the votes on its pair.
+def _locked(annotator: User, lease: UUID, *, in_turn: bool = False) -> tuple[Slot, list[Judgment], timedelta]:
+    """The slot of a lease, the votes on its pair, and how long it can have been looked at.
 
-    Those wait for each other until this one is stored.
+    Votes wait for each other until this one is stored. They are read by a statement of their own: that which
+    locks sees none that it waited for.
     """
-    locked = lock_slot(annotator, lease)
-    if locked is None:
+    slot = lock_slot(annotator, lease, in_turn=in_turn)
+    if slot is None:
         _refuse_disqualified(annotator)  # who is disqualified holds nothing
         raise LeaseLostError("this pair was given to someone else, because the lease ran out")
-    slot, in_hand = locked
-    return slot, latest_judgments(slot.pair_id), in_hand
+    return slot, *votes_and_time(slot)
 
 
 def _said_before(slot: Slot, choice: str, key: UUID, details: Details) -> Judgment:
@@ -176,7 +175,7 @@ def _append(
     slot: Slot, votes: Sequence[Judgment], revision: int, choice: str, key: UUID, details: Details
 ) -> Judgment:
     assert slot.annotator is not None
-    judgment = Judgment.objects.create(
+    judgment = Judgment(
         slot=slot,
         revision=revision,
         **_words(slot, choice, details),
@@ -185,9 +184,9 @@ def _append(
         idempotency_key=key,
     )
     others = [vote for vote in votes if vote.slot_id != slot.pk]
+    resolve_votes(slot.pair, [*others, judgment], new=judgment, may_retract=revision > 1)
     if settings.QUALIFY and slot.pair.is_gold:
         end_try(slot.annotator, Track(slot.track))
-    resolve_votes(slot.pair, [*others, judgment], may_retract=revision > 1)
     return judgment
 
 

@@ -22,6 +22,7 @@ from annotate.privacy.consent_queries import given_sql
 _QUEUE = """
 WITH open_round AS (
     SELECT id FROM annotate_round WHERE is_open AND (%(round)s::bigint IS NULL OR id = %(round)s)
+      AND (%(round)s::bigint IS NULL OR may_be_chosen OR %(may_ask_for_any)s)
       AND NOT EXISTS (SELECT 1 FROM annotate_disqualification d
                       WHERE d.annotator_id = %(annotator)s AND d.lifted_at IS NULL)
     ORDER BY id
@@ -99,14 +100,12 @@ TAKE = """, wanted AS (
         annotator_id = %(annotator)s,
         lease_expires_at = statement_timestamp() + make_interval(secs => %(lease_s)s)
     FROM wanted w WHERE s.id = w.id
-    RETURNING s.id, s.pair_id
+    RETURNING s.*
 ), exposed AS (
     INSERT INTO annotate_exposure (pair_id, annotator_id, track)
     SELECT pair_id, %(annotator)s, %(track)s FROM leased
     ON CONFLICT (pair_id, annotator_id) DO NOTHING
-)
-SELECT id FROM leased
-"""
+)"""
 
 
 # How often one person is given one identity, ...

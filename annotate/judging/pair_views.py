@@ -18,6 +18,7 @@ from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.cache import never_cache
+from django.views.decorators.gzip import gzip_page
 
 from annotate.core.access import SignedInRequest, signed_in
 from annotate.judging.answer_schema import Answer, NotWatchedError, TooSoonError, read_form
@@ -39,7 +40,8 @@ class Wanted(forms.Form):
     revises = forms.BooleanField(required=False)
 
 
-@method_decorator([signed_in, never_cache], name="dispatch")
+# Clips are never compressed again, so this is of pages alone.
+@method_decorator([signed_in, never_cache, gzip_page], name="dispatch")
 class PairPage(View, Generic[Pair]):
     """A page on which a person judges pairs.
 

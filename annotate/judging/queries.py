@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, TypedDict, TypeVar
 from uuid import UUID
@@ -14,34 +15,70 @@ from django.db.models.functions import Now
 from django_stubs_ext import WithAnnotations
 
 from annotate.database.statements import first_row, rows
-from annotate.models import Disqualification, Judgment, Round, Slot, Subject, Use, User, VideoPair
+from annotate.models import (
+    DifferentialPrompt,
+    Disqualification,
+    Instance,
+    Judgment,
+    Round,
+    Slot,
+    Subject,
+    Use,
+    User,
+    VideoPair,
+    VideoSample,
+)
 from annotate.privacy.consent_queries import given
-from annotate.tallies.queries import counts_of
+from annotate.tallies.queries import count_of, counts_of
 from rlhf.records import Track
 
-# The two statements of every vote: to put them together by the ORM costs more than to run them.
+# The statements of every pair and vote: to put them together by the ORM costs more than to run them.
 _LATEST = """
-SELECT DISTINCT ON (s.id) j.id, s.id, s.track, s.annotator_id, s.first_side, j.verdict, j.is_simulated
+SELECT DISTINCT ON (s.id) j.id AS judgment_id, s.id, s.track, s.annotator_id, s.first_side, j.verdict,
+       j.is_simulated
 FROM annotate_judgment j JOIN annotate_slot s ON s.id = j.slot_id
-WHERE s.pair_id = %s AND NOT EXISTS (
+WHERE s.pair_id = %(pair)s AND NOT EXISTS (
     SELECT 1 FROM annotate_disqualification d WHERE d.annotator_id = s.annotator_id AND d.lifted_at IS NULL)
 ORDER BY s.id, j.revision DESC
 """
 # How long the pair can have been looked at: since it was leased and, as it may have been fetched ahead, since
 # this person's last answer of the track. A pair is shown once the one before it is answered, at the latest
 # when that answer arrives.
-_LOCK = """
-SELECT statement_timestamp() - greatest(s.leased_at, (
+_LATEST_AND_TIME = f"""
+SELECT statement_timestamp() - greatest(mine.leased_at, (
            SELECT max(o.judged_at) FROM annotate_slot o
-           WHERE o.annotator_id = s.annotator_id AND o.track = s.track AND o.judged_at IS NOT NULL)),
-       s.id, s.track, s.first_side, s.judged_at,
+           WHERE o.annotator_id = mine.annotator_id AND o.track = mine.track AND o.judged_at IS NOT NULL)),
+       latest.*
+FROM annotate_slot mine LEFT JOIN ({_LATEST}) latest ON true
+WHERE mine.id = %(slot)s
+"""
+_LOCK = """
+SELECT s.id, s.track, s.first_side, s.judged_at,
        p.id, p.first_id, p.second_id, p.is_adjudicated, p.gold_verdicts,
        r.id, r.kind, r.votes_wanted, r.stopping
-FROM annotate_slot s
+FROM {turn}annotate_slot s
 JOIN annotate_videopair p ON p.id = s.pair_id
 JOIN annotate_round r ON r.id = p.round_id
-WHERE s.lease = %s AND s.annotator_id = %s
+WHERE s.lease = %(lease)s AND s.annotator_id = %(annotator)s
 FOR NO KEY UPDATE OF s, p
+"""
+# The person first, as whoever disqualifies them does; the slot and its pair are locked when they are joined.
+_TURN = """
+WITH turn AS MATERIALIZED (SELECT id FROM annotate_user WHERE id = %(annotator)s FOR NO KEY UPDATE)
+"""
+_LOCK_IN_TURN = _TURN + _LOCK.format(turn="turn CROSS JOIN ")
+_LOCK_AT_ONCE = _LOCK.format(turn="")
+
+_SLOT = [field.attname for field in Slot._meta.concrete_fields]
+#: Of the rows `leased` of a statement before it, what `read_leased` reads.
+LEASED = f"""
+SELECT {", ".join(f"leased.{name}" for name in _SLOT)},
+       p.first_id, p.second_id, f.settings, i.id, i.group_id, t.id, t.text, t.elements
+FROM leased
+JOIN annotate_videopair p ON p.id = leased.pair_id
+JOIN annotate_videosample f ON f.id = p.first_id
+JOIN annotate_instance i ON i.id = p.instance_id
+JOIN annotate_differentialprompt t ON t.id = i.prompt_id
 """
 
 
@@ -61,6 +98,29 @@ def leased_slots(annotator: User) -> QuerySet[Slot]:
             "pair__instance__prompt__text",
             "pair__instance__prompt__elements",
         )
+    )
+
+
+def read_leased(annotator: User, row: Sequence[Any]) -> Slot:
+    """A slot of `leased_slots` from the row of the statement that leased it."""
+    slot = dict(zip(_SLOT, row, strict=False))
+    first, second, sampled, instance, group, prompt, text, elements = row[len(_SLOT) :]
+    return _read(
+        Slot,
+        **slot,
+        annotator=annotator,
+        pair=_read(
+            VideoPair,
+            id=slot["pair_id"],
+            first=_read(VideoSample, id=first, settings=json.loads(sampled)),
+            second_id=second,
+            instance=_read(
+                Instance,
+                id=instance,
+                group_id=group,
+                prompt=_read(DifferentialPrompt, id=prompt, text=text, elements=json.loads(elements)),
+            ),
+        ),
     )
 
 
@@ -108,41 +168,45 @@ def changeable_judgment(annotator: User, track: str, lease: UUID | None = None) 
 
 def latest_judgments(pair_id: int) -> list[Judgment]:
     """The votes that count: of each judged slot the highest revision, unless its person is disqualified."""
-    return [
-        _read(
-            Judgment,
-            id=pk,
-            slot=_read(Slot, id=slot, track=track, annotator_id=annotator, first_side=side),
-            verdict=verdict,
-            is_simulated=is_simulated,
-        )
-        for pk, slot, track, annotator, side, verdict, is_simulated in rows(_LATEST, [pair_id])
-    ]
+    return [_vote(row) for row in rows(_LATEST, {"pair": pair_id})]
 
 
-def take_turn(annotator: User) -> bool:
+def votes_and_time(slot: Slot) -> tuple[list[Judgment], timedelta]:
+    """The latest judgments of a slot's pair, and how long its person can have seen it.
+
+    Read after the slot was locked, they are those that it waited for.
+    """
+    found = rows(_LATEST_AND_TIME, {"pair": slot.pair_id, "slot": slot.pk})
+    return [_vote(row[1:]) for row in found if row[1] is not None], found[0][0]
+
+
+def _vote(row: Sequence[Any]) -> Judgment:
+    pk, slot, track, annotator, side, verdict, is_simulated = row
+    of_slot = _read(Slot, id=slot, track=track, annotator_id=annotator, first_side=side)
+    return _read(Judgment, id=pk, slot=of_slot, verdict=verdict, is_simulated=is_simulated)
+
+
+def is_guarded(annotator: User) -> bool:
     """Whether somebody's answers are guarded (`settings.ANSWER_GUARD_MS`): nothing is shown to a machine.
 
     Two of theirs at one moment then wait for each other, so that the later one sees the earlier one.
     """
-    if not settings.ANSWER_GUARD_MS or annotator.is_simulated:
-        return False
-    rows("SELECT 1 FROM annotate_user WHERE id = %s FOR NO KEY UPDATE", [annotator.pk])
-    return True
+    return bool(settings.ANSWER_GUARD_MS) and not annotator.is_simulated
 
 
-def lock_slot(annotator: User, lease: UUID) -> tuple[Slot, timedelta] | None:
-    """The slot that this person leased, with what storing a vote needs, and how long they can have seen it.
+def lock_slot(annotator: User, lease: UUID, *, in_turn: bool = False) -> Slot | None:
+    """The slot that this person leased, with what storing a vote needs; it and its pair are locked.
 
-    The slot and its pair are locked.
+    `in_turn` locks the person before, whose answers then wait for each other.
     """
-    row = first_row(_LOCK, [lease, annotator.pk])
+    lock = _LOCK_IN_TURN if in_turn else _LOCK_AT_ONCE
+    row = first_row(lock, {"lease": lease, "annotator": annotator.pk})
     if row is None:
         return None
-    in_hand, slot, track, side, judged_at, pair, first, second, is_adjudicated, gold = row[:10]
-    round, kind, wanted, stopping = row[10:]
+    slot, track, side, judged_at, pair, first, second, is_adjudicated, gold = row[:9]
+    round, kind, wanted, stopping = row[9:]
     rule = json.loads(stopping) if stopping is not None else None
-    locked = _read(
+    return _read(
         Slot,
         id=slot,
         track=track,
@@ -159,7 +223,6 @@ def lock_slot(annotator: User, lease: UUID) -> tuple[Slot, timedelta] | None:
             round=_read(Round, id=round, kind=kind, votes_wanted=wanted, stopping=rule),
         ),
     )
-    return locked, in_hand
 
 
 def _read(table: type[Row], **values: Any) -> Row:
@@ -189,6 +252,10 @@ def num_held(annotator: User, track: str) -> int:
 def own_counts(annotator: User) -> dict[str, int]:
     counts = counts_of(Subject.ANNOTATOR, [annotator.pk])[annotator.pk]
     return {str(track): counts[f"judged.{track}"] for track in Track}
+
+
+def num_judged_by(annotator: User, track: str) -> int:
+    return count_of(Subject.ANNOTATOR, annotator.pk, f"judged.{track}")
 
 
 def may_choose(annotator: User, round_id: int) -> bool:

@@ -2,21 +2,58 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import transaction
-from django.db.models import Model
 
+from annotate.database.statements import first_row
 from annotate.judging.queries import latest_judgments
 from annotate.judging.slots import ask_for_votes, stop_asking
 from annotate.judging.vote_queries import newest_models, pairs_left_open, vote_of
-from annotate.models import Consensus, Judgment, PreferencePair, Round, RoundKind, VideoPair
+from annotate.models import Consensus, Judgment, Round, RoundKind, VideoPair
 from rlhf import records
 from rlhf.records import JointState, Sample, Track, Verdict
 from rlhf.votes.consensus import adjudicated_track, resolve_track
 from rlhf.votes.pareto import resolve_pair as resolve_tracks
 from rlhf.votes.stopping import Rule, decide
+
+# A vote and what it changes are one statement. Rows come as JSON, which PostgreSQL reads by the columns of
+# their tables.
+_STORE = """
+WITH judged AS (
+    INSERT INTO annotate_judgment
+        (slot_id, revision, verdict, strength, reasons, note, breaks, evidence, is_simulated,
+         idempotency_key)
+    SELECT slot_id, revision, verdict, strength, reasons, note, breaks, evidence, is_simulated,
+           idempotency_key
+    FROM jsonb_populate_recordset(NULL::annotate_judgment, %(judgments)s::jsonb)
+    RETURNING id, created_at
+), concluded AS (
+    INSERT INTO annotate_consensus
+        (pair_id, track, verdict, posterior, votes, rule_version, inputs_hash, is_simulated, updated_at)
+    SELECT pair_id, track, verdict, posterior, votes, rule_version, inputs_hash, is_simulated,
+           statement_timestamp()
+    FROM jsonb_populate_recordset(NULL::annotate_consensus, %(consensuses)s::jsonb)
+    ON CONFLICT (pair_id, track) DO UPDATE SET
+        (verdict, posterior, votes, rule_version, inputs_hash, is_simulated, updated_at) = (
+            EXCLUDED.verdict, EXCLUDED.posterior, EXCLUDED.votes, EXCLUDED.rule_version,
+            EXCLUDED.inputs_hash, EXCLUDED.is_simulated, EXCLUDED.updated_at)
+), preferred AS (
+    INSERT INTO annotate_preferencepair
+        (pair_id, joint_state, chosen_id, rejected_id, reason, stop, probability, is_simulated, updated_at)
+    SELECT pair_id, joint_state, chosen_id, rejected_id, reason, stop, probability, is_simulated,
+           statement_timestamp()
+    FROM jsonb_populate_recordset(NULL::annotate_preferencepair, %(preferences)s::jsonb)
+    ON CONFLICT (pair_id) DO UPDATE SET
+        (joint_state, chosen_id, rejected_id, reason, stop, probability, is_simulated, updated_at) = (
+            EXCLUDED.joint_state, EXCLUDED.chosen_id, EXCLUDED.rejected_id, EXCLUDED.reason, EXCLUDED.stop,
+            EXCLUDED.probability, EXCLUDED.is_simulated, EXCLUDED.updated_at)
+)
+SELECT id, created_at FROM judged
+"""
 
 Votes = Mapping[Track, Sequence[Judgment]]
 Conclusions = Mapping[Track, records.Consensus]
@@ -56,17 +93,21 @@ def settle_open_pairs(round: Round) -> int:
     return len(pairs)
 
 
-def resolve_votes(pair: VideoPair, votes: Sequence[Judgment], *, may_retract: bool = False) -> None:
-    """The same with the votes at hand.
+def resolve_votes(
+    pair: VideoPair, votes: Sequence[Judgment], *, new: Judgment | None = None, may_retract: bool = False
+) -> None:
+    """The same with the votes at hand; `new` is the one among them that is to be stored with what they say.
 
     Whoever calls it has locked the pair, and read the votes after that. Without `may_retract` they are at
     least those of the last time, on each track.
     """
-    if pair.is_gold:
-        return  # its answer is known; it tells of people, not of models
+    if pair.is_gold:  # its answer is known; it tells of people, not of models
+        if new is not None:
+            _store(new, pair, None, {})
+        return
     by_track = {track: [vote for vote in votes if vote.slot.track == track] for track in Track}
     made = _resolve(pair, by_track)
-    _store(pair, made, by_track)
+    _store(new, pair, made, by_track)
     if may_retract:
         undecided = [str(track) for track, consensus in made.conclusions.items() if consensus.verdict is None]
         Consensus.objects.filter(pair=pair, track__in=undecided).delete()
@@ -121,43 +162,51 @@ def _verdicts(votes: Sequence[Judgment]) -> list[Verdict]:
     return [Verdict(vote.verdict) for vote in votes]
 
 
-def _store(pair: VideoPair, made: Resolution, by_track: Votes) -> None:
-    """A track without a verdict has no row."""
-    decided = [
-        Consensus(
-            pair=pair,
-            track=track,
-            verdict=consensus.verdict,
-            posterior={str(verdict): share for verdict, share in consensus.posterior.items()},
-            votes={str(verdict): count for verdict, count in consensus.counts.items()},
-            rule_version=consensus.rule_version,
-            inputs_hash=consensus.inputs_hash,
-            is_simulated=any(vote.is_simulated for vote in by_track[track]),
-        )
-        for track, consensus in made.conclusions.items()
+def _store(new: Judgment | None, pair: VideoPair, made: Resolution | None, by_track: Votes) -> None:
+    """Store a judgment and a resolution, where there is one. A track without a verdict has no row."""
+    consensuses = [
+        {
+            "pair_id": pair.pk,
+            "track": track,
+            "verdict": consensus.verdict,
+            "posterior": {str(verdict): share for verdict, share in consensus.posterior.items()},
+            "votes": {str(verdict): count for verdict, count in consensus.counts.items()},
+            "rule_version": consensus.rule_version,
+            "inputs_hash": consensus.inputs_hash,
+            "is_simulated": any(vote.is_simulated for vote in by_track[track]),
+        }
+        for track, consensus in (made.conclusions if made else {}).items()
         if consensus.verdict is not None
     ]
-    if decided:
-        _upsert(Consensus, decided, unique=["pair", "track"])
-    if pair.round.kind == RoundKind.COMPARISON:
-        return  # it says which model is better, and is no preference to train on
+    # A comparison says which model is better, and is no preference to train on.
+    is_preference = made is not None and pair.round.kind != RoundKind.COMPARISON
+    values = {
+        "judgments": [_columns(new)] if new else [],
+        "consensuses": consensuses,
+        "preferences": [_preference(pair, made, by_track)] if made and is_preference else [],
+    }
+    stored = first_row(_STORE, {name: json.dumps(found) for name, found in values.items()})
+    if new and stored:
+        new.pk, new.created_at = stored
+
+
+def _columns(judgment: Judgment) -> dict[str, Any]:
+    names = ("slot_id", "revision", "verdict", "strength", "reasons", "note", "breaks", "evidence")
+    key = str(judgment.idempotency_key)
+    columns = {name: getattr(judgment, name) for name in (*names, "is_simulated")}
+    return columns | {"idempotency_key": key}
+
+
+def _preference(pair: VideoPair, made: Resolution, by_track: Votes) -> dict[str, Any]:
     samples = {"first": pair.first_id, "second": pair.second_id}
-    preference = PreferencePair(
-        pair=pair,
-        joint_state=made.state,
-        chosen_id=samples.get(made.chosen or ""),
-        rejected_id=next((pk for side, pk in samples.items() if made.chosen and side != made.chosen), None),
-        reason=made.reason,
-        stop=made.stop,
-        probability=made.probability,
-        is_simulated=any(vote.is_simulated for given in by_track.values() for vote in given),
-    )
-    _upsert(PreferencePair, [preference], unique=["pair"])
-
-
-def _upsert(table: type[Model], rows: Sequence[Model], *, unique: list[str]) -> None:
-    """One statement, whether the rows exist or not."""
-    changed = [field.name for field in table._meta.concrete_fields if field.name not in ("id", *unique)]
-    table._default_manager.bulk_create(
-        rows, update_conflicts=True, unique_fields=unique, update_fields=changed
-    )
+    others = [pk for side, pk in samples.items() if made.chosen and side != made.chosen]
+    return {
+        "pair_id": pair.pk,
+        "joint_state": made.state,
+        "chosen_id": samples.get(made.chosen or ""),
+        "rejected_id": next(iter(others), None),
+        "reason": made.reason,
+        "stop": made.stop,
+        "probability": made.probability,
+        "is_simulated": any(vote.is_simulated for given in by_track.values() for vote in given),
+    }

@@ -21,7 +21,7 @@ from annotate.gold.gold_slots import drop_gold, is_golds_turn, keep_gold, lease_
 from annotate.gold.qualification_queries import Standing, standing_of
 from annotate.judging import lease_statements
 from annotate.judging.assignment_queries import scope_of
-from annotate.judging.queries import leased_slots, may_choose
+from annotate.judging.queries import LEASED, leased_slots, may_choose, read_leased
 from annotate.models import PreferencePair, Slot, Use, User, VideoPair
 from annotate.privacy.consent_queries import given
 from rlhf.records import JointState, Track
@@ -67,11 +67,8 @@ def lease_slot(
     """
     if annotator.is_lead and not settings.LEADS_MAY_VOTE:
         return None
-    if round_id is not None and not may_choose(annotator, round_id):
-        raise RoundNotForChoosingError(
-            f"round {round_id} is not open for choosing; leave it out, and you are given what comes next"
-        )
     if settings.QUALIFY and not (standing := standing_of(annotator, track)).is_qualified:
+        _refuse_unless_chosen(annotator, round_id)
         return _lease_training(annotator, track, standing, ahead_of)
     person_cap, is_used_up = settings.MAX_PAIRS_PER_ANNOTATOR, False
     if annotator.is_participant:
@@ -83,6 +80,7 @@ def lease_slot(
         "annotator": annotator.pk,
         "track": str(track),
         "round": round_id,
+        "may_ask_for_any": annotator.is_simulated or annotator.is_participant,
         "ahead_of": ahead_of,
         "most_held": MAX_HELD,
         "lease_s": settings.LEASE_S,
@@ -90,16 +88,27 @@ def lease_slot(
         "person_cap": person_cap,
         "other_track_gap": settings.SAME_PERSON_OTHER_TRACK_GAP,
     }
-    return _lease_next(annotator, values, with_gold=not is_used_up and is_golds_turn())
+    slot = _lease_next(annotator, values, with_gold=not is_used_up and is_golds_turn())
+    if slot is None:
+        _refuse_unless_chosen(annotator, round_id)
+    return slot
+
+
+def _refuse_unless_chosen(annotator: User, round_id: int | None) -> None:
+    if round_id is not None and not may_choose(annotator, round_id):
+        raise RoundNotForChoosingError(
+            f"round {round_id} is not open for choosing; leave it out, and you are given what comes next"
+        )
 
 
 def _lease_next(annotator: User, values: Mapping[str, Any], *, with_gold: bool) -> Slot | None:
     alike, has_cap = lease_statements.alike(annotator), bool(values["person_cap"])
     fresh = lease_statements.queue(alike + lease_statements.NOT_MET_AS_GOLD, has_cap=has_cap)
     if with_gold:
-        gold = lease_gold(fresh, alike.format(pair="p.id", round="p.round_id"), values)
+        near = alike.format(pair="p.id", round="p.round_id")
+        gold = lease_gold(fresh, near, values, select=LEASED)
         if gold is not None:
-            return leased_slots(annotator).get(pk=gold)
+            return read_leased(annotator, gold)
     # Only where nothing else is left do people meet what they know as gold: no pair may wait for ever.
     every = lease_statements.queue(alike, has_cap=has_cap)
     return _take(annotator, fresh, values) or _take(annotator, every, values)
@@ -108,15 +117,11 @@ def _lease_next(annotator: User, values: Mapping[str, Any], *, with_gold: bool) 
 def _take(annotator: User, statement: str, values: Mapping[str, Any]) -> Slot | None:
     for _ in range(5):
         try:
-            leased = _lease(statement + lease_statements.TAKE, values)
+            leased = _lease(statement + lease_statements.TAKE + LEASED, values)
         except IntegrityError:
             # The same person leased another slot of this pair at this very moment: take another pair.
             continue
-        if leased is None:
-            return None
-        # It may have run out, and be somebody else's, before it could be read.
-        if slot := leased_slots(annotator).filter(pk=leased).first():
-            return slot
+        return read_leased(annotator, leased) if leased else None
     return None
 
 
@@ -128,16 +133,15 @@ def _lease_training(annotator: User, track: Track, standing: Standing, ahead_of:
     held = held_slots.filter(given("pair__instance__group", Use.SHOW)).first()
     if held is not None or standing.again_at is not None or standing.judged >= standing.asked:
         return held
-    training = lease_training(annotator, track)
-    return leased_slots(annotator).get(pk=training) if training is not None else None
+    training = lease_training(annotator, track, select=LEASED)
+    return read_leased(annotator, training) if training else None
 
 
-def _lease(statement: str, values: Mapping[str, Any]) -> int | None:
+def _lease(statement: str, values: Mapping[str, Any]) -> tuple[Any, ...] | None:
     # A statement on its own is a transaction; within one, a conflict must not end that.
     inside = transaction.atomic() if connection.in_atomic_block else nullcontext()
     with inside:
-        row = first_row(statement, values)
-    return row[0] if row else None
+        return first_row(statement, values)
 
 
 def renew_lease(annotator: User, lease: UUID) -> datetime | None:

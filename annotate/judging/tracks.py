@@ -7,9 +7,12 @@ controllability  the primary reference and the differential prompt; no other ref
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
+from django.db import connection
+
+from annotate.database.statements import rows
 from annotate.models import InstanceReference, Judgment, Reference, Slot, Use, VideoSample
 from annotate.people.queries import statements_of, usable_references
 from rlhf.records import SIDES, Track, choice_of, verdict_of
@@ -40,7 +43,7 @@ def judging_task(slot: Slot) -> JudgingTask:
     if slot.track == Track.IDENTITY:
         shown = tuple(
             ShownReference(f"reference-{number}", reference, is_primary=False)
-            for number, reference in enumerate(usable_references(Use.SHOW).filter(group=instance.group_id))
+            for number, reference in enumerate(_references(instance.group_id))
         )
         return JudgingTask(slot, shown, None, None, None)
     primary = instance.places.select_related("reference").get(position=0).shown
@@ -75,3 +78,22 @@ def shown_file(slot: Slot, name: str) -> str | None:
         if shown.name == name:
             return shown.reference.poster if part == "poster" else shown.reference.path
     return None
+
+
+_MEDIA = ("id", "kind", "path", "poster")
+_ANYBODY = -1
+
+
+def _references(group_id: int) -> list[Reference]:
+    """What may be shown of a person, in order; nothing but media is read of it."""
+    statement, values = _references_statement()
+    found = rows(statement, [group_id if value == _ANYBODY else value for value in values])
+    return [Reference.from_db(connection.alias, _MEDIA, row) for row in found]
+
+
+@cache
+def _references_statement() -> tuple[str, tuple[Any, ...]]:
+    """Of anybody. To put it together costs the ORM more than to run it, and every other pair asks."""
+    media = usable_references(Use.SHOW).filter(group=_ANYBODY).values_list(*_MEDIA)
+    statement, values = media.query.sql_with_params()
+    return statement, values

@@ -87,7 +87,7 @@ class JudgingPage(PairPage[Slot]):
             "reasons": [r for r in REASONS if track == Track.CONTROLLABILITY or r != PROMPT_UNCLEAR],
             "why": WHY[track],
             "watch": settings.WATCH_GATE[track],
-            "own": judging_queries.own_counts(user)[str(track)],
+            "own": judging_queries.num_judged_by(user, track),
             "said": said | {"breaks": json.dumps(said.get("breaks") or [])},
             "standing": None if pair else standing_of(user, track),
             "no_pair": None if pair else why_no_pair(user, track),

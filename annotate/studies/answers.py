@@ -11,9 +11,9 @@ from django.conf import settings
 from annotate.core.strict_fields import Uuid
 from annotate.judging.answer_schema import Answer, check_not_too_soon, check_shown, chosen
 from annotate.judging.judgments import AlreadyAnsweredError, LeaseLostError, one_answer
-from annotate.judging.queries import is_disqualified, take_turn
+from annotate.judging.queries import is_disqualified, is_guarded
 from annotate.models import STUDY_VERDICTS, Study, StudyAnswer, StudySeat, StudyTask, User
-from annotate.studies.queries import held_task, lock_task
+from annotate.studies.queries import held_task, lock_task, take_turn
 from rlhf.evaluation.study_plan import Criterion
 from rlhf.records import Verdict, verdict_of
 
@@ -67,7 +67,8 @@ def submit_answer(
     """
     evidence = evidence or {}
     with one_answer(idempotency_key):
-        is_guarded = take_turn(participant)
+        if is_guarded(participant):
+            take_turn(participant)
         locked = lock_task(participant, lease)
         if locked is None:
             raise LeaseLostError("this pair is not yours")
@@ -82,7 +83,7 @@ def submit_answer(
         if held_task(participant, lease) is None:
             why = "are not counted at present" if is_disqualified(participant) else "came after its end"
             raise LeaseLostError(f"your answers to this study {why}")
-        if is_guarded:
+        if is_guarded(participant):
             check_not_too_soon(in_hand, evidence)
         check_shown(max(settings.WATCH_GATE.values()), evidence)
         return StudyAnswer.objects.create(

@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
-from annotate.database.statements import first_row
+from annotate.database.statements import first_row, rows
 from annotate.judging.assignment_queries import judged_slots
 from annotate.judging.queries import disqualified, is_disqualified
 from annotate.models import (
@@ -132,6 +132,11 @@ def held_task(user: User, lease: UUID, *, to_look: bool = False) -> StudyTask | 
     task = related.filter(lease=lease, seat__participant=user).first()
     entry = entry_of(user, task.seat.study_id) if task else None
     return task if entry and is_going_on(entry) else None
+
+
+def take_turn(participant: User) -> None:
+    """Two answers of one person at one moment wait for each other, so that the later one sees the earlier."""
+    rows("SELECT 1 FROM annotate_user WHERE id = %s FOR NO KEY UPDATE", [participant.pk])
 
 
 def lock_task(participant: User, lease: UUID) -> tuple[StudyTask, timedelta] | None:

@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 
 from annotate.judging.answer_schema import TooSoonError
 from annotate.judging.judgments import revise_judgment, submit_judgment
-from annotate.judging.queries import lock_slot
+from annotate.judging.queries import votes_and_time
 from annotate.judging.slots import lease_slot
 from annotate.models import Entry, Judgment, Slot, StudyAnswer, User
 from annotate.studies.answers import submit_answer
@@ -97,7 +97,7 @@ def test_time_in_hand_is_the_databases(ana: User) -> None:
     """An answer's own time is the database's, too: web servers may disagree."""
     first, second = two_in_hand(ana)
     Slot.objects.filter(pk=second.pk).update(leased_at=Now() - timedelta(seconds=90))
-    _, in_hand = lock_slot(ana, second.lease)
+    _, in_hand = votes_and_time(second)
     assert in_hand >= timedelta(seconds=90)
     submit(ana, first)
     with connection.cursor() as cursor:
@@ -106,7 +106,7 @@ def test_time_in_hand_is_the_databases(ana: User) -> None:
             "WHERE table_name = 'annotate_judgment' AND column_name = 'created_at'"
         )
         assert cursor.fetchone() == ("statement_timestamp()",)
-    _, since_answer = lock_slot(ana, second.lease)
+    _, since_answer = votes_and_time(second)
     assert timedelta(0) <= since_answer < in_hand
 
 
