@@ -1,7 +1,7 @@
 """Every test: `python -m tests.halves`. Both halves run whatever the first one says; red if either is.
 
-Several processes share out the files, each with a PostgreSQL and folders of its own: three in the first half,
-whose tests often wait, and two in the second, where every process also has its Chromium.
+Three processes share out the files, since tests often wait, each with a PostgreSQL and folders of its own, and
+in the second half with its own Chromium.
 What measures how Chromium plays in real time comes last, alone.
 """
 
@@ -23,7 +23,7 @@ HALVES: dict[str, tuple[list[str], dict[str, str]]] = {
         ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "--ignore", "tests/browser"],
         {"OMP_NUM_THREADS": "1"},
     ),
-    "in the browser": (["-n", "2", "--dist", "loadfile", "-m", "not realtime", "tests/browser"], {}),
+    "in the browser": (["-n", "3", "--dist", "loadfile", "-m", "not realtime", "tests/browser"], {}),
     "in real time": (["-m", "realtime", "tests/browser"], {}),
 }
 #: Exit statuses of pytest that are no verdict: nothing was collected, or it was interrupted.

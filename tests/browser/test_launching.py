@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from annotate.jobs import run_workers, runs
 from annotate.models import Export, Round, Run, RunStatus, User
@@ -20,6 +20,16 @@ def judged_round() -> Round:
     for track in Track:
         vote(pair, track, Verdict.FIRST)
     return round
+
+
+def launch(page: Page) -> None:
+    """Launch what the form says, and go to the run once the worker of jobs has queued it."""
+    page.get_by_label("I have read").check()
+    page.get_by_role("button", name="Launch Flow-DPO").click()
+    expect(page.get_by_text("waits for a worker")).to_be_visible()
+    do_jobs()
+    page.reload()
+    page.get_by_role("link", name="Go on").click()
 
 
 def test_the_look_follows_the_form(visit: Visit, lea: User) -> None:
@@ -39,12 +49,7 @@ def test_the_look_follows_the_form(visit: Visit, lea: User) -> None:
     expect(look).not_to_contain_text("beta")
     assert not Export.objects.exists()
 
-    page.get_by_label("I have read").check()
-    page.get_by_role("button", name="Launch Flow-DPO").click()
-    expect(page.get_by_text("waits for a worker")).to_be_visible()
-    do_jobs()
-    page.reload()
-    page.get_by_role("link", name="Go on").click()
+    launch(page)
     expect(page.get_by_role("heading", level=1)).to_have_text("dpo-1")
     run = Run.objects.get()
     assert runs.run_dir(run).read_request()["config"]["beta"] == 300
@@ -63,8 +68,7 @@ def test_the_form_offers_the_devices_that_workers_have(visit: Visit, lea: User) 
     assert offered[1:3] == ["2 on trainer-1, trainer-2", "3 on trainer-1"] and len(offered) == 8
     devices.select_option("8")
     expect(look).to_contain_text("64, on 8 devices")
-    page.get_by_label("I have read").check()
-    page.get_by_role("button", name="Launch Flow-DPO").click()
+    launch(page)
     expect(page.locator("#live")).to_contain_text("a GPU worker with 8 devices takes it next")
 
 
@@ -89,12 +93,7 @@ def test_it_works_without_javascript(visit: Visit, lea: User) -> None:
     page.get_by_label("steps", exact=True).fill("7")
     page.get_by_role("button", name="Look again").click()
     expect(page.get_by_label("steps", exact=True)).to_have_value("7")
-    page.get_by_label("I have read").check()
-    page.get_by_role("button", name="Launch Flow-DPO").click()
-    expect(page.get_by_text("waits for a worker")).to_be_visible()
-    do_jobs()
-    page.reload()
-    page.get_by_role("link", name="Go on").click()
+    launch(page)
     expect(page.get_by_role("heading", level=1)).to_have_text("dpo-1")
     run = Run.objects.get()
     assert run.status == RunStatus.QUEUED
