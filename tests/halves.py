@@ -1,7 +1,7 @@
 """Every test: `python -m tests.halves`. Both halves run whatever the first one says; red if either is.
 
-Three processes share out the files, since tests often wait, each with a PostgreSQL and folders of its own, and
-in the second half with its own Chromium.
+Three processes share out the files, since tests often wait. Each has a PostgreSQL and folders of its own, and
+in the second half its own Chromium.
 What measures how Chromium plays in real time comes last, alone.
 """
 
