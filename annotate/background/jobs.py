@@ -28,9 +28,8 @@ class _Lost(Exception):
 
 def ask(kind: str, actor: User, *, round: Round | None = None, **values: Any) -> Job:
     """Queue a job, which the caller sends; asking for the same while it is under way returns that one."""
-    asked = {"kind": kind_of(kind).name, "round": round, "values": values}
-    live = Job.objects.filter(**asked, asked_by=actor, status__in=[*LIVE]).first()
-    return live or Job.objects.create(**asked, asked_by=actor)
+    asked: dict[str, Any] = {"kind": kind_of(kind).name, "round": round, "asked_by": actor, "values": values}
+    return Job.objects.get_or_create(**asked, status__in=[*LIVE])[0]
 
 
 def do(job_id: int, worker: UUID) -> Run | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models.functions import MD5, Cast, Now
 
 from annotate.models.claim import MAX_ATTEMPTS
 from annotate.models.constraints import check, one_of
@@ -41,6 +41,16 @@ class Job(models.Model):
             one_of("status", RunStatus.values),
             check(Q(attempts__lte=MAX_ATTEMPTS), "attempts_end"),
             check(~Q(status=RunStatus.FAILED, error=""), "failed_has_error"),
+            # Two clicks at once ask for one job. Values may be longer than a row of an index.
+            models.UniqueConstraint(
+                "kind",
+                "round",
+                "asked_by",
+                MD5(Cast("values", models.TextField())),
+                condition=Q(status__in=[*LIVE]),
+                nulls_distinct=False,
+                name="job_is_asked_for_once",
+            ),
         ]
         indexes = [models.Index(fields=["status"], condition=Q(status__in=[*LIVE]), name="live_jobs")]
 

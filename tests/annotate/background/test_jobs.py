@@ -6,7 +6,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -33,6 +33,8 @@ COUNT = register(JobKind("count", "Counting", count, refusals=(ValueError,)))
 def test_a_job_is_asked_for_once_followed_and_done(lea, ana):
     job = jobs.ask("count", lea, wanted=3)
     assert jobs.ask("count", lea, wanted=3) == job != jobs.ask("count", lea, wanted=4)
+    with pytest.raises(IntegrityError, match="job_is_asked_for_once"), transaction.atomic():
+        Job.objects.create(kind="count", asked_by=lea, values={"wanted": 3})
     page = f"/jobs/{job.pk}/"
     assert "waits for a worker" in browser_of(lea).get(page).content.decode()
     assert browser_of(ana).get(page).status_code == 404

@@ -148,6 +148,47 @@ def train_undisturbed(run: Run) -> str:
         return str(other.read_result()["adapter_sha256"])
 
 
+def kill_training(site: LiveSite, run: Run, lead: User) -> None:
+    """The run failed, and says by what."""
+    send(site, run)
+    training_of(site, run).kill()
+    wait_until(lambda: status(run) == RunStatus.FAILED, "the end of the run")
+    page = page_of(run, lead)
+    assert "ended by SIGKILL, most often because memory ran out" in page
+    assert "Go on from the last checkpoint" in page and "gradient_checkpointing on" in page
+
+
+def fill_disk(site: LiveSite, run: Run, lead: User) -> None:
+    """No file of the training may grow any more."""
+    assert runs.retry_run(run)
+    send(site, run)
+    training = training_of(site, run)
+    room = (Path(training.cmdline()[-2]) / LOG).stat().st_size + 16_384  # for the last word
+    resource.prlimit(training.pid, resource.RLIMIT_FSIZE, (room, room))
+    training.resume()
+    wait_until(lambda: status(run) == RunStatus.FAILED, "the end of the run")
+    assert "Free space on the disk" in page_of(run, lead)
+
+
+def kill_worker(site: LiveSite, run: Run, lead: User, first: psutil.Process) -> psutil.Process:
+    """The page says what is known until another worker, which this gives, takes the run up again."""
+    assert runs.retry_run(run)
+    send(site, run)
+    training = training_of(site, run)
+    first.kill()
+    training.resume()
+    psutil.wait_procs([first, training], PATIENCE_S)
+    assert not training.is_running()
+    assert status(run) == RunStatus.RUNNING and "Last sign of life" in page_of(run, lead)
+    assert f"from runs@{socket.gethostname()}, " in page_of(run, lead)
+    Run.objects.update(heartbeat_at=timezone.now() - timedelta(minutes=2))
+    assert "its worker is lost" in page_of(run, lead)
+    assert runs.requeue_lost_runs() == [run.pk]
+    second = site.start_python("other", "-c", WORKER)
+    send(site, run)
+    return second
+
+
 def test_the_loop_runs_without_the_database_and_survives_whatever_is_killed(
     round: Round, site: LiveSite
 ) -> None:
@@ -163,39 +204,9 @@ def test_the_loop_runs_without_the_database_and_survives_whatever_is_killed(
     vote_all()
     run = queue_dpo(round, export_round(round), lead)
 
-    # The training itself: the run failed, and says by what.
-    send(site, run)
-    training_of(site, run).kill()
-    wait_until(lambda: status(run) == RunStatus.FAILED, "the end of the run")
-    page = page_of(run, lead)
-    assert "ended by SIGKILL, most often because memory ran out" in page
-    assert "Go on from the last checkpoint" in page and "gradient_checkpointing on" in page
-
-    # The disk is full while it trains: no file may grow any more.
-    assert runs.retry_run(run)
-    send(site, run)
-    training = training_of(site, run)
-    room = (Path(training.cmdline()[-2]) / LOG).stat().st_size + 16_384  # for the last word
-    resource.prlimit(training.pid, resource.RLIMIT_FSIZE, (room, room))
-    training.resume()
-    wait_until(lambda: status(run) == RunStatus.FAILED, "the end of the run")
-    assert "Free space on the disk" in page_of(run, lead)
-
-    # The worker: the page says what is known until the run is taken up again, on another machine.
-    assert runs.retry_run(run)
-    send(site, run)
-    training = training_of(site, run)
-    first.kill()
-    training.resume()
-    psutil.wait_procs([first, training], PATIENCE_S)
-    assert not training.is_running()
-    assert status(run) == RunStatus.RUNNING and "Last sign of life" in page_of(run, lead)
-    assert f"from runs@{socket.gethostname()}, " in page_of(run, lead)
-    Run.objects.update(heartbeat_at=timezone.now() - timedelta(minutes=2))
-    assert "its worker is lost" in page_of(run, lead)
-    assert runs.requeue_lost_runs() == [run.pk]
-    second = site.start_python("other", "-c", WORKER)
-    send(site, run)
+    kill_training(site, run, lead)
+    fill_disk(site, run, lead)
+    second = kill_worker(site, run, lead, first)
 
     # Redis: the run under way does not need it.
     training = training_of(site, run)
