@@ -61,8 +61,8 @@ def _look_at_adapter(run: RunDir, request: Mapping[str, Any], base: str) -> dict
     if not place.exists():
         raise RunError(f"{place} is not an adapter: nothing is there on this worker; give a file or folder")
     # With torch and Diffusers, which a base alone does not need.
-    from generator.model.adapter_config import DIFFUSERS
-    from generator.model.adapters import check_fits, read_adapter, write_adapter
+    from generator.model.adapters.adapter import check_fits, read_adapter, write_adapter
+    from generator.model.adapters.config import DIFFUSERS
     from generator.model.checkpoint import outline
 
     adapter = read_adapter(place)

@@ -357,7 +357,7 @@ def test_nothing_lies_loose_at_the_top(package: str) -> None:
 def test_no_room_is_crowded() -> None:
     sizes = Counter(
         ".".join(path.parent.relative_to(ROOT).parts)
-        for package in LAYERED
+        for package in PACKAGES
         for path in sources(package)
         if path.name != "__init__.py" and not is_within(name_of(path), SHELVES)
     )

@@ -46,7 +46,7 @@ class Desk:
         """Who compares; raises as `model` does."""
         if spec["backend"] != "embedding":
             return self.model(spec)
-        from generator.model.language_models import SentenceComparer
+        from generator.model.external.language_models import SentenceComparer
 
         return SentenceComparer(self.resolve(spec["model"]))
 
@@ -70,7 +70,7 @@ def load_model(spec: Spec, resolve: Callable[[str], Path]) -> Model:
         key = resolve(spec["api_key_file"]).read_text(encoding="utf-8") if "api_key_file" in spec else ""
         return ChatServer(Address(**options), key.strip())
     if spec["backend"] == "local":
-        from generator.model.language_models import LocalModel
+        from generator.model.external.language_models import LocalModel
 
         return LocalModel(**{**options, "model": resolve(spec["model"])})
     from generator.portraits.describer import Errors, PortraitModel, read_elements

@@ -14,7 +14,7 @@ from generator.model.tiny import LATENT_CHANNELS, build_tiny_pipeline  # noqa: E
 from generator.records import ReferenceKind, SampleRequest, SamplerSettings  # noqa: E402
 from generator.rundir import RunDir  # noqa: E402
 from generator.sample import main, make_videos  # noqa: E402
-from tests.generator.media_files import MediaMaker, moving  # noqa: E402
+from tests.generator.media.media_files import MediaMaker, moving  # noqa: E402
 
 SETTINGS = SamplerSettings(height=32, width=32, num_frames=5, num_inference_steps=4, guidance_scale=1.0)
 CALL = {"height": 32, "width": 32, "num_frames": 5, "num_inference_steps": 4, "guidance_scale": 1.0}

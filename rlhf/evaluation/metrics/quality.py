@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.curation.detection import needed
+from generator.curation.detection.protocols import needed
 from generator.curation.weights import Weights
 from generator.media.video import fit, read_clip
 from rlhf.evaluation.metrics.motion import FARNEBACK, optical_flow, to_grey

@@ -28,9 +28,9 @@ from PIL import Image  # noqa: E402
 from transformers import T5Config, T5EncoderModel, T5Tokenizer  # noqa: E402
 
 from generator.media.video import probe  # noqa: E402
-from generator.model import consisid  # noqa: E402
-from generator.model.consisid import ConsisID, Face, load_face_models  # noqa: E402
-from generator.model.local import load_local  # noqa: E402
+from generator.model.external import consisid  # noqa: E402
+from generator.model.external.consisid import ConsisID, Face, load_face_models  # noqa: E402
+from generator.model.external.local import load_local  # noqa: E402
 from generator.model.tiny import (  # noqa: E402
     TEXT_WIDTH,
     build_scheduler,
