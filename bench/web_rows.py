@@ -114,6 +114,12 @@ def _fill_people(database: psycopg.Connection[Any], name: str, num_instances: in
             for _ in range(REFERENCES_PER_PERSON)
         ),
     )
+    return _fill_instances(database, groups, references, num_instances)
+
+
+def _fill_instances(
+    database: psycopg.Connection[Any], groups: Sequence[int], references: Sequence[int], num_instances: int
+) -> list[int]:
     elements = [
         {
             "element": "background",

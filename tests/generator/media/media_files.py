@@ -106,9 +106,9 @@ class MediaMaker:
         frames = moving() if frames is None else frames
         times_ms = [125 * index for index in range(len(frames))] if times_ms is None else times_ms
         colour = colour or {}
-        encoding = title[1] if title else "utf-8"
         path = self.folder / name
         options = {"movflags": "+faststart"} if front_index else {}
+        encoding = title[1] if title else "utf-8"
         with av.open(str(path), "w", metadata_encoding=encoding, options=options) as container:
             if title:
                 container.metadata["title"] = title[0]
@@ -117,31 +117,38 @@ class MediaMaker:
             context = stream.codec_context
             context.time_base = Fraction(1, 1000)
             context.options = codec_options or ({"crf": "4"} if codec == "libx264" else {})
-            context.color_range = colour.get("range", 0)
-            context.colorspace = colour.get("space", 2)
-            context.color_trc = colour.get("trc", 2)
-            context.color_primaries = colour.get("primaries", 2)
+            _state_colour(context, colour)
             if pixel_aspect:
                 context.sample_aspect_ratio = pixel_aspect
             if turned:
                 stream.set_display_rotation(turned)
             audio = container.add_stream("aac", rate=16_000, layout="mono") if with_audio else None
-            space = {9: Colorspace.BT2020, 1: Colorspace.ITU709}.get(
-                colour.get("space", 2), Colorspace.ITU601
-            )
-            full = colour.get("range") == ColorRange.JPEG
             for pixels, time in zip(frames, times_ms, strict=True):
-                frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(
-                    format=pixel_format,
-                    dst_colorspace=space,
-                    dst_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
-                )
+                frame = _coloured(pixels, pixel_format, colour)
                 frame.pts, frame.time_base = time, Fraction(1, 1000)
                 container.mux(stream.encode(frame))
             container.mux(stream.encode())
             if audio:
                 _mux_silence(container, audio)
         return path
+
+
+def _state_colour(context: Any, colour: dict[str, int]) -> None:
+    context.color_range = colour.get("range", 0)
+    context.colorspace = colour.get("space", 2)
+    context.color_trc = colour.get("trc", 2)
+    context.color_primaries = colour.get("primaries", 2)
+
+
+def _coloured(pixels: NDArray[np.uint8], pixel_format: str, colour: dict[str, int]) -> av.VideoFrame:
+    """A frame whose numbers mean what the stream states."""
+    spaces = {9: Colorspace.BT2020, 1: Colorspace.ITU709}
+    is_full = colour.get("range") == ColorRange.JPEG
+    return av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(
+        format=pixel_format,
+        dst_colorspace=spaces.get(colour.get("space", 2), Colorspace.ITU601),
+        dst_color_range=ColorRange.JPEG if is_full else ColorRange.MPEG,
+    )
 
 
 def _mux_silence(container: Any, stream: Any) -> None:

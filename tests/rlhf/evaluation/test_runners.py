@@ -54,6 +54,37 @@ def portraits(tmp_path_factory: pytest.TempPathFactory) -> Benchmark:
     return make_portraits(tmp_path_factory.mktemp("sets") / "portraits", plan)
 
 
+def small_transformer() -> ConsisIDTransformer3DModel:
+    return ConsisIDTransformer3DModel(
+        num_attention_heads=2,
+        attention_head_dim=16,
+        in_channels=8,
+        out_channels=4,
+        time_embed_dim=2,
+        text_embed_dim=32,
+        num_layers=1,
+        sample_width=2,
+        sample_height=2,
+        sample_frames=9,
+        max_text_seq_length=300,
+        use_rotary_positional_embeddings=True,
+        is_train_face=True,
+        cross_attn_interval=1,
+        cross_attn_dim_head=8,
+        cross_attn_num_heads=2,
+        LFE_id_dim=3,
+        LFE_vit_dim=3,
+        LFE_depth=5,
+        LFE_dim_head=8,
+        LFE_num_heads=2,
+        LFE_num_id_token=1,
+        LFE_num_querie=2,
+        LFE_output_dim=21,
+        LFE_ff_mult=1,
+        LFE_num_scale=1,
+    )
+
+
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The released classes, so small that a video takes a moment."""
@@ -75,34 +106,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
             layers_per_block=1,
             norm_num_groups=2,
         ),
-        transformer=ConsisIDTransformer3DModel(
-            num_attention_heads=2,
-            attention_head_dim=16,
-            in_channels=8,
-            out_channels=4,
-            time_embed_dim=2,
-            text_embed_dim=32,
-            num_layers=1,
-            sample_width=2,
-            sample_height=2,
-            sample_frames=9,
-            max_text_seq_length=300,
-            use_rotary_positional_embeddings=True,
-            is_train_face=True,
-            cross_attn_interval=1,
-            cross_attn_dim_head=8,
-            cross_attn_num_heads=2,
-            LFE_id_dim=3,
-            LFE_vit_dim=3,
-            LFE_depth=5,
-            LFE_dim_head=8,
-            LFE_num_heads=2,
-            LFE_num_id_token=1,
-            LFE_num_querie=2,
-            LFE_output_dim=21,
-            LFE_ff_mult=1,
-            LFE_num_scale=1,
-        ),
+        transformer=small_transformer(),
         scheduler=CogVideoXDPMScheduler(),
     )
     folder = tmp_path_factory.mktemp("consisid")
