@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from generator.faults import BrokenVideoError, LatentTrace, NotFiniteError, is_constant, to_pixels  # noqa: E402
-from generator.model.tiny import LATENT_CHANNELS, build_tiny_pipeline  # noqa: E402
+from generator.portraits.tiny import LATENT_CHANNELS, build_tiny_pipeline  # noqa: E402
 from generator.records import ReferenceKind, SampleRequest, SamplerSettings  # noqa: E402
 from generator.rundir import RunDir  # noqa: E402
 from generator.sample import main, make_videos  # noqa: E402

@@ -50,7 +50,7 @@ def _load_humans(settings: DetectorSettings) -> HumanDetector:
         return EstimatedHumans()
     weights = _weights(settings, _HUMAN_WEIGHTS)
     # Loaded by name: it needs torch, and everything else here does without.
-    module = needed("generator.model.external.human_detector", "torch transformers")
+    module = needed("generator.curation.detection.human_detector", "torch transformers")
     detector: HumanDetector = module.HumanModel(weights)
     return detector
 

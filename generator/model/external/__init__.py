@@ -1,1 +1,1 @@
-"""Networks that are not AnyID: other video models, language models and detectors, from local folders."""
+"""Video models of others, from local folders in the Diffusers layout."""

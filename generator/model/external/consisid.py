@@ -21,7 +21,7 @@ from torch import Tensor
 
 from generator.faults import to_pixels
 from generator.model.external.local import accelerator, check_pipeline, load_local
-from generator.prompts.reading import PromptReader
+from generator.prompt_reading import PromptReader
 from generator.records import SamplerSettings
 
 #: What the face models are loaded from. Their libraries would download what is missing.

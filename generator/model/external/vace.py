@@ -15,7 +15,7 @@ from PIL import Image
 
 from generator.faults import to_pixels
 from generator.model.external.local import accelerator, load_local
-from generator.prompts.reading import MAX_TOKENS, PromptReader
+from generator.prompt_reading import MAX_TOKENS, PromptReader
 from generator.records import SamplerSettings
 
 

@@ -21,7 +21,7 @@ from generator.model.adapters.adapter import put_on, read_adapter  # noqa: E402
 from generator.model.adapters.layer_names import original_layer  # noqa: E402
 from generator.model.lora import convert  # noqa: E402
 from generator.model.pipeline import AnyIDPipeline  # noqa: E402
-from generator.model.tiny import build_scheduler  # noqa: E402
+from generator.model.scheduler import build_scheduler  # noqa: E402
 from generator.model.transformer import AnyIDTransformer  # noqa: E402
 from tests.generator.model.loras import ALPHAS, BLOCK_LAYERS, CONFIG, adapt, build, predict  # noqa: E402
 
@@ -224,7 +224,7 @@ def test_pickles_are_never_opened(tmp_path: Path) -> None:
 
 def test_the_pipelines_own_door_reads_them_too(tmp_path: Path) -> None:
     expected = as_peft(tmp_path / "peft", lora_alpha=12)
-    pipeline = AnyIDPipeline(None, None, None, build_scheduler(), transformer=build())
+    pipeline = AnyIDPipeline(None, None, None, build_scheduler(3.0), transformer=build())
     pipeline.load_lora_weights(tmp_path / "peft", "mine")
     torch.testing.assert_close(predict(pipeline.transformer), expected, atol=1e-5, rtol=1e-5)
     assert pipeline.get_active_adapters() == ["mine"]

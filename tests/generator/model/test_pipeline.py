@@ -20,7 +20,7 @@ from generator.model.lora import convert  # noqa: E402
 from generator.model.order import in_order  # noqa: E402
 from generator.model.pipeline import guide  # noqa: E402
 from generator.model.references import empty_reference, fit  # noqa: E402
-from generator.model.tiny import LATENT_CHANNELS, build_tiny_pipeline, build_tokenizer  # noqa: E402
+from generator.portraits.tiny import LATENT_CHANNELS, build_tiny_pipeline, build_tokenizer  # noqa: E402
 
 SMALL = {"height": 32, "width": 32, "num_frames": 5, "num_inference_steps": 3}
 

@@ -11,7 +11,7 @@ from transformers import UMT5EncoderModel  # noqa: E402
 
 from generator.model import wan  # noqa: E402
 from generator.model.kernels import choose_attention  # noqa: E402
-from generator.model.tiny import build_tiny_pipeline  # noqa: E402
+from generator.portraits.tiny import build_tiny_pipeline  # noqa: E402
 
 SMALL = {
     **wan.TRANSFORMER,

@@ -11,8 +11,8 @@ torch = pytest.importorskip("torch")
 
 from generator.model.checkpoint import load_pipeline  # noqa: E402
 from generator.model.precision import Precision, choose_precision  # noqa: E402
-from generator.model.tiny import LATENT_CHANNELS, build_vae  # noqa: E402
 from generator.portraits.oracle import Oracle, Reading  # noqa: E402
+from generator.portraits.tiny import LATENT_CHANNELS, build_vae  # noqa: E402
 from generator.portraits.train.ablation import adapted, save  # noqa: E402
 from generator.portraits.train.batches import (  # noqa: E402
     CLIPS,
@@ -107,7 +107,7 @@ def test_it_never_shows_the_target_as_a_reference() -> None:
 
 
 def test_it_embeds_prompts_as_the_pipeline_does() -> None:
-    from generator.model.tiny import build_tiny_pipeline
+    from generator.portraits.tiny import build_tiny_pipeline
 
     pipeline, model = build_tiny_pipeline(), Conditioned(choose_precision(device="cpu"))
     model.text_encoder.load_state_dict(pipeline.text_encoder.state_dict())

@@ -26,10 +26,10 @@ from bench.prompts import (
     two_stage_claims,
 )
 from generator.portraits.__main__ import write_person
-from generator.portraits.describer import Errors, similarity
 from generator.portraits.paraphrases import CONCEPTS, PARAPHRASES, STATES
 from generator.portraits.world import ELEMENT_STATES, SPLIT_SEEDS
 from generator.prompts.asking import Asker, ModelError
+from generator.prompts.backends.portraits import Errors, similarity
 from generator.prompts.questions import AskedModel
 from generator.prompts.run import main
 from generator.prompts.stages import GAMMA

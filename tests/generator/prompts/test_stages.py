@@ -7,7 +7,7 @@ import random
 import pytest
 
 from generator.prompts.asking import Patience
-from generator.prompts.server import retry_after_s
+from generator.prompts.backends.server import retry_after_s
 from generator.prompts.stages import compare_elements, prune
 from generator.prompts.transcript import Price, Transcript, summarise
 from generator.records import ELEMENTS

@@ -31,9 +31,9 @@ from generator.media.video import probe  # noqa: E402
 from generator.model.external import consisid  # noqa: E402
 from generator.model.external.consisid import ConsisID, Face, load_face_models  # noqa: E402
 from generator.model.external.local import load_local  # noqa: E402
-from generator.model.tiny import (  # noqa: E402
+from generator.model.scheduler import build_scheduler  # noqa: E402
+from generator.portraits.tiny import (  # noqa: E402
     TEXT_WIDTH,
-    build_scheduler,
     build_text_encoder,
     build_tokenizer,
 )
@@ -202,7 +202,7 @@ def test_vace_makes_an_entry_from_its_folder(
         base_dim=3, z_dim=16, dim_mult=[1, 1, 1, 1], num_res_blocks=1, temperal_downsample=[False, True, True]
     )
     WanVACEPipeline(
-        build_tokenizer(), build_text_encoder(), vae, build_scheduler(), transformer
+        build_tokenizer(), build_text_encoder(), vae, build_scheduler(3.0), transformer
     ).save_pretrained(tmp_path / "vace")
     arguments = ["vace", str(portraits.folder), str(tmp_path / "entry"), "--weights", str(tmp_path / "vace")]
     tiny = {"height": 32, "width": 32, "num_frames": 5, "fps": 8, "num_inference_steps": 1}

@@ -6,12 +6,13 @@ import itertools
 from collections.abc import Iterable
 
 import torch
-from diffusers import AutoencoderKLWan, UniPCMultistepScheduler
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
 from generator.model.pipeline import AnyIDPipeline
+from generator.model.scheduler import build_scheduler
 from generator.model.transformer import AnyIDTransformer, ReferencePosition
+from generator.model.vae import AutoencoderKLWan
 from generator.portraits.world import ELEMENT_STATES, phrase_change
 
 #: Latent channels of the tiny VAE, folded from 48: a velocity carries the noise of every channel, and through
@@ -40,7 +41,7 @@ def build_tiny_pipeline(seed: int = 0) -> AnyIDPipeline:
             tokenizer=build_tokenizer(),
             text_encoder=build_text_encoder(),
             vae=build_vae(),
-            scheduler=build_scheduler(),
+            scheduler=build_scheduler(FLOW_SHIFT),
             transformer=build_transformer(),
             max_sequence_length=MAX_TOKENS,
         )
@@ -96,16 +97,6 @@ def build_transformer(layers: int = 6, position: ReferencePosition = "after") ->
         num_layers=layers,
         rope_max_seq_len=64,
         reference_position=position,
-    )
-
-
-def build_scheduler() -> UniPCMultistepScheduler:
-    """The released model's sampler at the tiny model's shift."""
-    return UniPCMultistepScheduler(
-        prediction_type="flow_prediction",
-        use_flow_sigmas=True,
-        num_train_timesteps=1000,
-        flow_shift=FLOW_SHIFT,
     )
 
 

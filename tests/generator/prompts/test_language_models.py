@@ -27,13 +27,13 @@ from transformers import (  # noqa: E402
 )
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil  # noqa: E402
 
-from generator.model.external.language_models import LocalModel, SentenceComparer  # noqa: E402
+from generator.prompt_reading import UnreadPromptError  # noqa: E402
 from generator.prompts.asking import Asker, ModelError, Patience, Question, Shown, UnansweredError  # noqa: E402
-from generator.prompts.chat import chat_message  # noqa: E402
+from generator.prompts.backends.chat import chat_message  # noqa: E402
+from generator.prompts.backends.language_models import LocalModel, SentenceComparer  # noqa: E402
 from generator.prompts.forms import DESCRIPTION  # noqa: E402
 from generator.prompts.pictures import Medium  # noqa: E402
 from generator.prompts.questions import DESCRIBE, AskedModel, look  # noqa: E402
-from generator.prompts.reading import UnreadPromptError  # noqa: E402
 from generator.prompts.transcript import Transcript  # noqa: E402
 from generator.records import ELEMENTS  # noqa: E402
 from tests.generator.media.media_files import MediaMaker  # noqa: E402

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from generator.prompts.asking import Asker, Model, Patience
+from generator.prompts.backends.server import ChatServer
 from generator.prompts.plan import Address
 from generator.prompts.questions import AskedModel, look
-from generator.prompts.server import ChatServer
 from generator.prompts.stages import Comparer
 from generator.prompts.transcript import Price, Transcript
 
@@ -46,7 +46,7 @@ class Desk:
         """Who compares; raises as `model` does."""
         if spec["backend"] != "embedding":
             return self.model(spec)
-        from generator.model.external.language_models import SentenceComparer
+        from generator.prompts.backends.language_models import SentenceComparer
 
         return SentenceComparer(self.resolve(spec["model"]))
 
@@ -70,9 +70,9 @@ def load_model(spec: Spec, resolve: Callable[[str], Path]) -> Model:
         key = resolve(spec["api_key_file"]).read_text(encoding="utf-8") if "api_key_file" in spec else ""
         return ChatServer(Address(**options), key.strip())
     if spec["backend"] == "local":
-        from generator.model.external.language_models import LocalModel
+        from generator.prompts.backends.language_models import LocalModel
 
         return LocalModel(**{**options, "model": resolve(spec["model"])})
-    from generator.portraits.describer import Errors, PortraitModel, read_elements
+    from generator.prompts.backends.portraits import Errors, PortraitModel, read_elements
 
     return PortraitModel(read_elements, Errors(**spec.get("errors", {})))

@@ -1,6 +1,6 @@
 """Bodies with a transformers detector, such as RT-DETR or D-FINE, from a local folder.
 
-It stands here and not in `generator.curation`, because the web loads that package without torch.
+The only detector that needs torch: `loading` imports it by name, and only where the settings ask for it.
 """
 
 from __future__ import annotations

@@ -16,9 +16,9 @@ from torch import Tensor
 from transformers import AutoModel, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
 
 from generator.model.precision import choose_precision
+from generator.prompt_reading import UnreadPromptError
 from generator.prompts.asking import ModelError, Question, Reply, UnansweredError
-from generator.prompts.chat import Part, chat_message
-from generator.prompts.reading import UnreadPromptError
+from generator.prompts.backends.chat import Part, chat_message
 
 #: As transformers states it: more tokens than any model reads.
 _NO_LIMIT = 10**9

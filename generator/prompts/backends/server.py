@@ -15,7 +15,7 @@ from openai import OpenAI
 from pydantic import Field
 
 from generator.prompts.asking import ModelError, Question, Reply
-from generator.prompts.chat import Part, chat_message
+from generator.prompts.backends.chat import Part, chat_message
 from generator.prompts.plan import Address, ResponseFormat
 from generator.validation import Amount, parse
 
