@@ -132,11 +132,11 @@ class PromptReader:
         text = clean_prompt(prompt)
         encoded = self._encode(text)
         added = encoded.special_tokens_mask
-        places = [place for place, is_added in zip(encoded.offsets, added, strict=True) if not is_added]
+        offsets = [offset for offset, is_added in zip(encoded.offsets, added, strict=True) if not is_added]
         ids = [token for token, is_added in zip(encoded.ids, added, strict=True) if not is_added]
         kept = self.limit - (len(encoded.ids) - len(ids))
-        cut = text[_word_start(text, places[max(0, kept)][0]) :] if len(ids) > kept else ""
-        return Reading(len(encoded.ids), self.limit, cut, self._unknown(text, ids, places))
+        cut = text[_word_start(text, offsets[max(0, kept)][0]) :] if len(ids) > kept else ""
+        return Reading(len(encoded.ids), self.limit, cut, self._unknown(text, ids, offsets))
 
     def check(self, prompt: str) -> None:
         """Accept a prompt that the model reads whole.
@@ -156,10 +156,10 @@ class PromptReader:
         if problem := self.read(prompt).too_long:
             raise UnreadPromptError(problem)
 
-    def _unknown(self, text: str, ids: list[int], places: list[tuple[int, int]]) -> tuple[str, ...]:
+    def _unknown(self, text: str, ids: list[int], offsets: list[tuple[int, int]]) -> tuple[str, ...]:
         """Words that became a token without a meaning, or no token at all."""
         read, unread = bytearray(len(text)), bytearray(len(text))
-        for token, (start, end) in zip(ids, places, strict=True):
+        for token, (start, end) in zip(ids, offsets, strict=True):
             marks = unread if token in self._special else read
             marks[start:end] = b"\1" * (end - start)
         words: dict[str, None] = {}
@@ -189,9 +189,10 @@ def look_at(readers: Mapping[str, PromptReader], prompt: str, *, may_refuse: boo
     """
     readings = {name: reader.read(prompt) for name, reader in readers.items()}
     if may_refuse and readings and all(reading.too_long for reading in readings.values()):
-        name = max(readings, key=lambda one: readings[one].limit)
+        name = max(readings, key=lambda name: readings[name].limit)
         return readings[name].too_long, ""
-    return "", "; ".join(f"{name}: {one.problem}" for name, one in readings.items() if one.problem)
+    problems = [f"{name}: {reading.problem}" for name, reading in readings.items() if reading.problem]
+    return "", "; ".join(problems)
 
 
 def clean_prompt(prompt: str) -> str:
@@ -202,11 +203,11 @@ def clean_prompt(prompt: str) -> str:
     return " ".join(html.unescape(html.unescape(ftfy.fix_text(prompt))).split())
 
 
-def _word_start(text: str, place: int) -> int:
-    """Where the word at a place begins, so that a refusal names whole words."""
-    while place < len(text) and text[place].isspace():
-        place += 1
-    return text.rfind(" ", 0, place) + 1
+def _word_start(text: str, offset: int) -> int:
+    """Where the word at an offset begins, so that a refusal names whole words."""
+    while offset < len(text) and text[offset].isspace():
+        offset += 1
+    return text.rfind(" ", 0, offset) + 1
 
 
 def _quoted(text: str) -> str:

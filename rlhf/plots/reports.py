@@ -154,7 +154,7 @@ def curves(
     for colour, system in systems:
         places = [None if value is None else at(frame, value) for frame, value in system]
         parts += [path(f"line system-{colour}", run) for run in runs(places)]
-        parts += [dot(f"mark system-{colour}", *place, 2.5) for place in places if place]
+        parts += [dot(f"mark system-{colour}", *point, 2.5) for point in places if point]
     return drawing("curves", title, width, height, parts)
 
 

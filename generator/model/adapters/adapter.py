@@ -184,14 +184,14 @@ def _parse(file: Path, name: str, is_number: bool) -> tuple[str, str, str, str]:
     prefix = next((prefix for prefix in _PREFIXES if name.startswith(prefix)), "")
     form, rest = _PREFIXES.get(prefix), name.removeprefix(prefix)
     half, alpha = _HALF.match(rest), _ALPHA.match(rest)
-    found = half or alpha
-    if found is None or (alpha and not is_number):
+    match = half or alpha
+    if match is None or (alpha and not is_number):
         known = f" ({form} form)" if form else ""
         raise ValueError(
             f"{file}{known} holds {name!r}; an adapter holds pairs of lora_A.weight and lora_B.weight of a "
             "plain LoRA: merge anything else into its base"
         )
-    layer = found["layer"]
+    layer = match["layer"]
     original = underscored_layer(layer) if form == KOHYA else diffusers_layer(layer)
     if form is None:
         # PEFT without its prefix has Diffusers' names, DiffSynth the original ones.
@@ -209,9 +209,9 @@ def _check_pairs(file: Path, form: str, weights: Mapping[str, Tensor]) -> None:
     layers = {name.removesuffix(DOWN) for name in weights if name.endswith(DOWN)}
     unpaired = layers ^ {name.removesuffix(UP) for name in weights if name.endswith(UP)}
     if unpaired or not layers:
-        found = repr(min(unpaired)) if unpaired else "nothing"
+        unpaired_name = repr(min(unpaired)) if unpaired else "nothing"
         raise ValueError(
-            f"{file} ({form} form) holds one half of {found}; an adapter holds pairs: save it again"
+            f"{file} ({form} form) holds one half of {unpaired_name}; an adapter holds pairs: save it again"
         )
     for layer in sorted(layers):
         down, up = weights[layer + DOWN], weights[layer + UP]

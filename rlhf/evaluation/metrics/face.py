@@ -116,9 +116,9 @@ class FaceMetric:
             return None
         scores = [
             scaled(
-                closest(faces, [*references[:place], *references[place + 1 :]]), self.settings.scale
+                closest(faces, [*references[:index], *references[index + 1 :]]), self.settings.scale
             ).mean()
-            for place, faces in enumerate(references)
+            for index, faces in enumerate(references)
         ]
         return float(np.mean(scores))
 

@@ -222,7 +222,7 @@ def test_pickles_are_never_opened(tmp_path: Path) -> None:
             read_adapter(place)
 
 
-def test_the_pipelines_own_door_reads_them_too(tmp_path: Path) -> None:
+def test_the_pipeline_reads_them_by_itself_too(tmp_path: Path) -> None:
     expected = as_peft(tmp_path / "peft", lora_alpha=12)
     pipeline = AnyIDPipeline(None, None, None, build_scheduler(3.0), transformer=build())
     pipeline.load_lora_weights(tmp_path / "peft", "mine")

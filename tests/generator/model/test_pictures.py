@@ -1,4 +1,4 @@
-"""One reader of pictures: what import shows of a file is what the pipeline sees of it, through every door."""
+"""One reader of pictures: what import shows of a file is what the pipeline sees of it, in every form."""
 
 from __future__ import annotations
 
@@ -67,15 +67,15 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_door_shows_what_import_shows(make: MediaMaker, name: str) -> None:
+def test_every_form_shows_what_import_shows(make: MediaMaker, name: str) -> None:
     path = FILES[name](make.folder)
     imported = make.folder / "imported.png"
     normalise(path, imported)
     expected = read_clip(imported).frames
     assert np.ptp(expected) > 20 or name == "grey with alpha"
     with Image.open(path) as opened:
-        doors = [path, str(path), opened, [opened], [path]]
-        shown = [to_frames(door) for door in doors]
+        forms = [path, str(path), opened, [opened], [path]]
+        shown = [to_frames(form) for form in forms]
     for frames in shown:
         np.testing.assert_array_equal(frames, expected)
 
@@ -83,7 +83,7 @@ def test_every_door_shows_what_import_shows(make: MediaMaker, name: str) -> None
 def test_arrays_and_tensors_mean_the_same_picture() -> None:
     pixels = picture()
     transparent = np.concatenate([pixels, np.full((48, 64, 1), 255, np.uint8)], axis=2)
-    doors = {
+    forms = {
         "array": pixels,
         "clip": pixels[None],
         "16 bits": pixels.astype(np.uint16) * 257,
@@ -96,8 +96,8 @@ def test_arrays_and_tensors_mean_the_same_picture() -> None:
         "list of tensors": [torch.from_numpy(pixels).permute(2, 0, 1)],
         "tuple of images": (Image.fromarray(pixels),),
     }
-    for name, door in doors.items():
-        np.testing.assert_array_equal(to_frames(door), pixels[None], err_msg=name)
+    for name, form in forms.items():
+        np.testing.assert_array_equal(to_frames(form), pixels[None], err_msg=name)
     np.testing.assert_array_equal(to_frames(torch.zeros(4, 4, 48, 64))[..., 0], np.full((4, 48, 64), 255))
     np.testing.assert_array_equal(to_frames(np.full((48, 64, 1), 9, np.uint8)), np.full((1, 48, 64, 3), 9))
 
