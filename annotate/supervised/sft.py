@@ -31,7 +31,7 @@ def launch_sft(
     source: str = "",
     actor: User | None = None,
 ) -> Run:
-    """Freeze the instances of the preview, and queue their training; a view or command sends it.
+    """Freeze the instances that were looked at, and queue their training; a door sends it.
 
     `seen` is the digest of the preview that the actor saw, `preview` is the one of now.
 
