@@ -16,7 +16,7 @@ from generator.validation import fields_of, read, record, to_json
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: Each group costs a writer some 80 kB until the file is closed, and some 10 kB a row while it is filled.
+#: Each group costs a writer some 80 kB until the file is closed, and some 10 kB per row while it is filled.
 ROWS_PER_GROUP = 1_024
 
 

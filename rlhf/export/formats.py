@@ -112,7 +112,7 @@ def write_lines(rows: Iterable[dict[str, Any]], target: Path) -> None:
 
 
 def write_array(rows: Iterable[dict[str, Any]], target: Path) -> None:
-    """One JSON array, a row a line."""
+    """One JSON array, one row per line."""
     with open(target, "wb") as file:
         for number, row in enumerate(rows):
             file.write((b",\n" if number else b"[\n") + encode_line(row).rstrip(b"\n"))

@@ -96,7 +96,7 @@ def dots(title: str, labels: Sequence[str], systems: Sequence[Values]) -> Markup
     Args:
         title: what it shows.
         labels: of the lines.
-        systems: colour and values of each, one a line.
+        systems: colour and values of each, one per line.
     """
     left, width, step, top = 160, 960, 20, 28
     height = top + step * len(labels) + 8
@@ -124,7 +124,7 @@ def dots(title: str, labels: Sequence[str], systems: Sequence[Values]) -> Markup
 def curves(
     title: str, systems: Sequence[tuple[int, Sequence[Point]]], *, level: float | None = None, end: float = 0
 ) -> Markup:
-    """Lines over the frames, one a system, with gaps where there is no value.
+    """Lines over the frames, one per system, with gaps where there is no value.
 
     Args:
         title: what it shows.

@@ -83,7 +83,7 @@ def test_the_result_of_a_run_lists_it(make: MediaMaker, pipeline) -> None:
     main(run, attached=False)
     result = run.read_result()
     assert result["samples"] == []
-    assert [(one["sample_id"], one["step"]) for one in result["failed"]] == [("a", 1)]
+    assert [(sample["sample_id"], sample["step"]) for sample in result["failed"]] == [("a", 1)]
     assert list((run.path / "samples").iterdir()) == []
 
 
@@ -206,6 +206,9 @@ def test_other_models_videos_are_checked() -> None:
 def test_a_resumed_run_tries_a_broken_one_again(make: MediaMaker, whole, pipeline) -> None:
     spoil(pipeline, float("nan"), step=1, row=0)
     made, failed = make_videos(lambda: pipeline, requests(make), SETTINGS, make.folder / "out")
-    assert ([one["sample_id"] for one in made], [one["sample_id"] for one in failed]) == (["two"], ["one"])
+    assert ([sample["sample_id"] for sample in made], [sample["sample_id"] for sample in failed]) == (
+        ["two"],
+        ["one"],
+    )
     made, failed = make_videos(lambda: whole, requests(make), SETTINGS, make.folder / "out")
-    assert ([one["sample_id"] for one in made], failed) == (["one", "two"], [])
+    assert ([sample["sample_id"] for sample in made], failed) == (["one", "two"], [])

@@ -212,7 +212,7 @@ def test_a_sample_fails_by_name_and_its_neighbours_are_made(tiny, tmp_path) -> N
         settings,
         tmp_path / "samples",
     )
-    assert [one["sample_id"] for one in made] == ["1", "4"]
-    assert [one["sample_id"] for one in failed] == ["2", "3"]
+    assert [sample["sample_id"] for sample in made] == ["1", "4"]
+    assert [sample["sample_id"] for sample in failed] == ["2", "3"]
     assert "the model reads 64" in failed[0]["error"] and "does not know" in failed[1]["error"]
     assert sorted(path.stem for path in (tmp_path / "samples").iterdir()) == ["1", "4"]

@@ -115,7 +115,7 @@ def _instances(
     pictures: dict[tuple[str, str], MediaFile],
     seed: int,
 ) -> list[EvaluationInstance]:
-    """One instance a prompt, in the order of the prompts."""
+    """One instance per prompt, in the order of the prompts."""
     plans = {
         owner: iter(draw_instances(people[owner], Draw(count, seed, 5), _VOCABULARIES[task]))
         for owner, count in Counter(owners).items()

@@ -1,7 +1,7 @@
 """Benchmark sets: a folder that is the same for everybody who evaluates on it.
 
     benchmark.json      what the set is, how it was made, and the hashes that bind it
-    instances.parquet   one row an instance
+    instances.parquet   one row per instance
     media/              every reference and picture of an element once, named by its sha256
 
 `python -m rlhf.evaluation.benchmark --help` makes one of drawn people, checks one, and brings in what other

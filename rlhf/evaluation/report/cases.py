@@ -53,7 +53,7 @@ class Case:
     difference: float
     prompt: str  # "" where it is not recorded
     primary: Strip  # the primary reference
-    videos: Sequence[CaseVideo]  # one a system
+    videos: Sequence[CaseVideo]  # one per system
     similarities: Sequence[CaseSimilarity]  # what each metric of identity saw
     references: Mapping[str, Strip]  # a picture of each reference that they compare with, by its path
 

@@ -42,8 +42,8 @@ def test_a_planted_head_pose_is_found_again(wanted: tuple[float, float, float]) 
     points, _ = cv2.projectPoints(
         HEAD, cv2.Rodrigues(turn)[0], np.array([0.0, 0.0, 800.0]), camera(640, 480), None
     )
-    found = head_pose([tuple(point) for point in points.reshape(5, 2)], 640, 480)
-    assert found == pytest.approx(wanted, abs=0.5)
+    pose = head_pose([tuple(point) for point in points.reshape(5, 2)], 640, 480)
+    assert pose == pytest.approx(wanted, abs=0.5)
     assert angles(turn) == pytest.approx(wanted, abs=1e-9)
 
 
@@ -95,10 +95,10 @@ def test_a_tilted_head_is_found_where_it_is() -> None:
     centre = (truth.box.left + truth.box.width / 2, truth.box.top + truth.box.height / 2)
     turn = cv2.getRotationMatrix2D((width / 2, height / 2), 35, 1.0)
     turned = cv2.warpAffine(padded, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)
-    (found,) = faces.find(turned.astype(np.uint8))
+    (seen,) = faces.find(turned.astype(np.uint8))
     expected = turn @ (*centre, 1)
-    place = (found.box.left + found.box.width / 2, found.box.top + found.box.height / 2)
-    assert np.hypot(*(np.array(place) - expected)) < 0.25 * truth.box.width
+    middle = (seen.box.left + seen.box.width / 2, seen.box.top + seen.box.height / 2)
+    assert np.hypot(*(np.array(middle) - expected)) < 0.25 * truth.box.width
 
 
 def test_bodies_are_estimated_around_faces_within_the_frame() -> None:
@@ -244,10 +244,10 @@ def test_a_transformers_detector_gives_people_in_the_picture(tmp_path: Path) -> 
     tiny_rt_detr(tmp_path / "detector", ["person", "bottle"])
     models = weights_folder(tmp_path, "human_detector", "detector")
     humans = load_detectors(DetectorSettings(humans="transformers", models=models)).humans
-    found = humans.find(np.full((48, 96, 3), 128, np.uint8), [])
+    bodies = humans.find(np.full((48, 96, 3), 128, np.uint8), [])
     assert humans.info.name == "rt_detr"
-    assert len(found) == 8
-    for human in found:
+    assert len(bodies) == 8
+    for human in bodies:
         assert not human.is_estimated
         assert human.confidence == pytest.approx(1 / (1 + np.exp(-4)), abs=0.2)
         assert 0 <= human.box.left <= human.box.left + human.box.width <= 96

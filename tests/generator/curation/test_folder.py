@@ -60,12 +60,12 @@ def test_it_reads_every_supported_format(root: Path) -> None:
     person.encoded("f.mov", codec="mpeg4")
     person.encoded("g.mkv")
     person.encoded("h.webm", codec="libvpx-vp9")
-    found = only_person(root)
-    assert found.rejected == ()
-    assert {file.name: file.kind for file in found.files} == dict.fromkeys(
+    person = only_person(root)
+    assert person.rejected == ()
+    assert {file.name: file.kind for file in person.files} == dict.fromkeys(
         ["a.jpg", "b.jpeg", "c.png", "d.webp"], ReferenceKind.PHOTO
     ) | dict.fromkeys(["e.mp4", "f.mov", "g.mkv", "h.webm"], ReferenceKind.CLIP)
-    assert {file.facts.num_frames for file in found.files if file.kind is ReferenceKind.CLIP} == {12}
+    assert {file.facts.num_frames for file in person.files if file.kind is ReferenceKind.CLIP} == {12}
 
 
 def test_it_gives_a_reason_for_every_trap_and_keeps_the_rest(ada: MediaMaker, root: Path) -> None:
@@ -80,8 +80,8 @@ def test_it_gives_a_reason_for_every_trap_and_keeps_the_rest(ada: MediaMaker, ro
     ada.clip("blink.mp4", num_frames=4)
     ada.truncated(ada.encoded("whole.mp4"), 0.5, "half.mp4")
     ada.bytes(".DS_Store", b"\0\0\0\1Bud1")
-    found = only_person(root)
-    assert reasons(found) == {
+    person = only_person(root)
+    assert reasons(person) == {
         "empty.jpg": "unreadable",
         "page.png": "unsafe",
         "drawing.png": "unsafe",
@@ -94,8 +94,8 @@ def test_it_gives_a_reason_for_every_trap_and_keeps_the_rest(ada: MediaMaker, ro
         "half.mp4": "unreadable",
         ".DS_Store": "hidden",
     }
-    assert [file.name for file in found.files] == ["clip.mp4", "photo.png", "whole.mp4"]
-    assert all("\n" not in item.detail and str(root) not in item.detail for item in found.rejected)
+    assert [file.name for file in person.files] == ["clip.mp4", "photo.png", "whole.mp4"]
+    assert all("\n" not in item.detail and str(root) not in item.detail for item in person.rejected)
 
 
 def test_it_takes_a_clip_called_photo_as_a_clip(ada: MediaMaker, root: Path) -> None:
@@ -130,11 +130,11 @@ def test_it_follows_no_link_out_of_the_folder(ada: MediaMaker, root: Path, tmp_p
 
 def test_it_never_waits_at_a_pipe(ada: MediaMaker, root: Path) -> None:
     os.mkfifo(ada.folder / "pipe.mp4")
-    found: list[Person] = []
-    thread = threading.Thread(target=lambda: found.append(only_person(root)), daemon=True)
+    people: list[Person] = []
+    thread = threading.Thread(target=lambda: people.append(only_person(root)), daemon=True)
     thread.start()
     thread.join(timeout=30)
-    assert reasons(found[0]) == {"pipe.mp4": "unsafe"}
+    assert reasons(people[0]) == {"pipe.mp4": "unsafe"}
 
 
 def test_it_keeps_files_whose_names_differ_only_in_case(ada: MediaMaker, root: Path) -> None:
@@ -182,9 +182,9 @@ def test_it_lists_what_lies_in_the_wrong_place(ada: MediaMaker, root: Path) -> N
 
 def test_it_reports_a_person_with_nothing_readable(root: Path) -> None:
     (root / "nobody").mkdir()
-    found = only_person(root)
-    assert found.files == ()
-    assert found.rejected == (
+    person = only_person(root)
+    assert person.files == ()
+    assert person.rejected == (
         RejectedFile("nobody", RejectReason.MISSING, "holds no readable photo or clip"),
     )
 
@@ -219,25 +219,25 @@ def test_it_reads_the_card_of_a_person(ada: MediaMaker, root: Path) -> None:
         },
     }
     ada.bytes("identity.json", json.dumps(card).encode())
-    found = only_person(root)
-    clip, photo = found.files
+    person = only_person(root)
+    clip, photo = person.files
     assert (clip.kind, clip.elements) == (ReferenceKind.CLIP, elements)
     assert (photo.kind, photo.elements) == (ReferenceKind.HALF_BODY, None)
-    assert (found.card.source, found.card.split, found.card.truth) == (
+    assert (person.card.source, person.card.split, person.card.truth) == (
         "portraits",
         "eval",
         {"identity_seed": 7},
     )
-    assert (found.card.consent, found.card.consent_note) == (("show", "train"), "form 7")
-    assert str(found.card.consent_expires_on) == "2030-12-31"
-    assert reasons(found) == {"gone.png": "missing"}
+    assert (person.card.consent, person.card.consent_note) == (("show", "train"), "form 7")
+    assert str(person.card.consent_expires_on) == "2030-12-31"
+    assert reasons(person) == {"gone.png": "missing"}
 
 
 def test_it_refuses_a_file_whose_card_calls_it_something_else(ada: MediaMaker, root: Path) -> None:
     ada.bytes("identity.json", json.dumps({"files": {"clip.mp4": {"kind": "half_body"}}}).encode())
-    found = only_person(root)
-    assert reasons(found) == {"clip.mp4": "bad_card"}
-    assert [file.name for file in found.files] == ["photo.png"]
+    person = only_person(root)
+    assert reasons(person) == {"clip.mp4": "bad_card"}
+    assert [file.name for file in person.files] == ["photo.png"]
 
 
 @pytest.mark.parametrize(
@@ -273,9 +273,9 @@ def test_it_skips_a_person_whose_card_is_wrong(
     ada: MediaMaker, root: Path, content: bytes, detail: str
 ) -> None:
     ada.bytes("identity.json", content)
-    found = only_person(root)
-    assert found.files == ()
-    (problem,) = found.rejected
+    person = only_person(root)
+    assert person.files == ()
+    (problem,) = person.rejected
     assert (problem.path, problem.reason) == ("ada/identity.json", RejectReason.BAD_CARD)
     assert detail in problem.detail
     assert problem.detail.endswith("the person is skipped until it is right")

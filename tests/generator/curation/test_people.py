@@ -16,7 +16,7 @@ def face(box: Box, blur: float = 100.0, yaw: float | None = None) -> Face:
 
 
 def clip(faces: Sequence[Sequence[Face]], stride: int = 1, fps: float = 30.0) -> ClipAnnotation:
-    frames = tuple(FrameAnnotation(place * stride, tuple(item), ()) for place, item in enumerate(faces))
+    frames = tuple(FrameAnnotation(index * stride, tuple(item), ()) for index, item in enumerate(faces))
     info = DetectorInfo("planted", "1", {})
     count = (len(faces) - 1) * stride + 1
     return ClipAnnotation("0" * 64, 640, 480, count, fps, ((0, count),), frames, stride, info, info)
@@ -25,17 +25,17 @@ def clip(faces: Sequence[Sequence[Face]], stride: int = 1, fps: float = 30.0) ->
 def one_person(count: int = 40, others: Mapping[int, Box] | None = None) -> list[list[Face]]:
     """The subject in every frame, and other boxes in some."""
     others = others or {}
-    return [[face(SUBJECT), *([face(others[place])] if place in others else [])] for place in range(count)]
+    return [[face(SUBJECT), *([face(others[index])] if index in others else [])] for index in range(count)]
 
 
 def test_false_alarms_that_do_not_stay_are_nobody() -> None:
-    for place in (5, 17, 30):
-        jumping = {place: Box(100, 300, 60, 60), place + 1: Box(400, 20, 60, 60)}
+    for index in (5, 17, 30):
+        jumping = {index: Box(100, 300, 60, 60), index + 1: Box(400, 20, 60, 60)}
         assert find_people(clip(one_person(others=jumping))).max_faces == 1
 
 
 def test_a_second_person_for_a_part_of_the_clip_is_somebody() -> None:
-    visitor = {place: Box(500 + place, 80, 68, 68) for place in range(12, 22)}
+    visitor = {index: Box(500 + index, 80, 68, 68) for index in range(12, 22)}
     people = find_people(clip(one_person(others=visitor)))
     assert people.max_faces == 2
     assert {item.box for item in people.subject} == {SUBJECT}
@@ -51,7 +51,7 @@ def test_people_are_counted_where_most_show_at_once() -> None:
 def test_a_detector_that_misses_half_of_the_frames_still_sees_one_person() -> None:
     """As the same face moves and grows, never both in a frame."""
     faces = [
-        [face(Box(100 + 5 * place, 90, 70 + place, 70 + place))] if place % 2 else [] for place in range(40)
+        [face(Box(100 + 5 * index, 90, 70 + index, 70 + index))] if index % 2 else [] for index in range(40)
     ]
     people = find_people(clip(faces))
     assert (people.max_faces, people.face_share, len(people.tracks)) == (1, 0.5, 1)
@@ -81,7 +81,7 @@ def test_a_photo_needs_no_support() -> None:
 
 
 def test_measures_are_of_the_subject() -> None:
-    faces = [[face(SUBJECT, blur=float(place), yaw=float(place - 20))] for place in range(41)]
+    faces = [[face(SUBJECT, blur=float(index), yaw=float(index - 20))] for index in range(41)]
     measures = measure(clip(faces))
     assert (measures.face_px, measures.blur) == (70, 20)
     assert measures.yaw_max == 18  # |yaw| takes 0 once and 1 to 20 twice: nine tenths of 41 lie within 18

@@ -56,8 +56,8 @@ def test_it_normalises_each_shot_into_a_file_of_its_own(make: MediaMaker) -> Non
 
 def test_it_normalises_to_equal_bytes(make: MediaMaker) -> None:
     source = make.encoded("clip.webm", codec="libvpx-vp9")
-    one, two = (normalise(source, make.folder / name) for name in ("one.mp4", "two.mp4"))
-    assert one == two
+    first, second = (normalise(source, make.folder / name) for name in ("one.mp4", "two.mp4"))
+    assert first == second
 
 
 def test_it_refuses_a_target_that_does_not_fit(make: MediaMaker) -> None:

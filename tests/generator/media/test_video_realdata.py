@@ -36,13 +36,13 @@ def table() -> list[Row]:
     )
     return [
         Row(
-            found["path"],
-            found["size"],
-            None if found["frames"] == "image" else int(found["frames"]),
-            float(found["fps"]) if found["fps"] else None,
-            found["sha256"],
+            entry["path"],
+            entry["size"],
+            None if entry["frames"] == "image" else int(entry["frames"]),
+            float(entry["fps"]) if entry["fps"] else None,
+            entry["sha256"],
         )
-        for found in line.finditer((REALDATA / "SOURCES.md").read_text(encoding="utf-8"))
+        for entry in line.finditer((REALDATA / "SOURCES.md").read_text(encoding="utf-8"))
     ]
 
 

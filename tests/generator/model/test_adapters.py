@@ -49,8 +49,8 @@ def test_pefts_own_files_mean_the_same_here(tmp_path: Path, settings) -> None:
         PEFT_CONFIG,
         PEFT_FILE,
     ]
-    for place in (tmp_path, tmp_path / PEFT_FILE):
-        torch.testing.assert_close(loaded(place), expected, atol=1e-5, rtol=1e-5)
+    for path in (tmp_path, tmp_path / PEFT_FILE):
+        torch.testing.assert_close(loaded(path), expected, atol=1e-5, rtol=1e-5)
     convert(tmp_path, tmp_path / "comfyui.safetensors")
     torch.testing.assert_close(loaded(tmp_path / "comfyui.safetensors"), expected, atol=1e-5, rtol=1e-5)
 
@@ -115,20 +115,20 @@ def test_a_file_without_its_config_is_refused_until_somebody_says_its_alpha(tmp_
     in_peft = as_peft(tmp_path / "peft", lora_alpha=12)
     config = (tmp_path / "peft" / PEFT_CONFIG).read_text()
     (tmp_path / "peft" / PEFT_CONFIG).unlink()
-    for place, form, expected in (
+    for path, form, expected in (
         (tmp_path / "bare", "Diffusers", trained),
         (tmp_path / "peft", "PEFT", in_peft),
     ):
         with pytest.raises(ValueError, match=rf"\({form} form\) does not say its alpha.*--alpha A") as caught:
-            read_adapter(place)
-        assert str(place) in str(caught.value) and "\n" not in str(caught.value)
-        torch.testing.assert_close(loaded(place, alpha=12), expected, atol=1e-5, rtol=1e-5)
-        assert (loaded(place, alpha=4) - expected).abs().max() > 1e-3
-        (place / PEFT_CONFIG).write_text(json.dumps({"peft_type": "LORA", "r": 4}))  # without lora_alpha
+            read_adapter(path)
+        assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+        torch.testing.assert_close(loaded(path, alpha=12), expected, atol=1e-5, rtol=1e-5)
+        assert (loaded(path, alpha=4) - expected).abs().max() > 1e-3
+        (path / PEFT_CONFIG).write_text(json.dumps({"peft_type": "LORA", "r": 4}))  # without lora_alpha
         with pytest.raises(ValueError, match="does not say its alpha"):
-            read_adapter(place)
-        (place / PEFT_CONFIG).write_text(config)
-        torch.testing.assert_close(loaded(place), expected, atol=1e-5, rtol=1e-5)
+            read_adapter(path)
+        (path / PEFT_CONFIG).write_text(config)
+        torch.testing.assert_close(loaded(path), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_a_header_of_a_later_peft_is_read(tmp_path: Path) -> None:
@@ -217,9 +217,9 @@ def test_what_cannot_be_loaded_is_named_with_file_form_and_remedy(
 
 def test_pickles_are_never_opened(tmp_path: Path) -> None:
     (tmp_path / "adapter_model.bin").write_bytes(b"\x80\x04 a pickle")
-    for place in (tmp_path, tmp_path / "adapter_model.bin"):
+    for path in (tmp_path, tmp_path / "adapter_model.bin"):
         with pytest.raises(ValueError, match=r"adapter_model\.bin is a pickle.*save it with safetensors"):
-            read_adapter(place)
+            read_adapter(path)
 
 
 def test_the_pipeline_reads_them_by_itself_too(tmp_path: Path) -> None:

@@ -109,9 +109,15 @@ def test_frames_in_half_precision_are_read(make: MediaMaker) -> None:
 
 def test_a_single_picture_is_a_list_of_one(make: MediaMaker) -> None:
     pixels = picture()
-    for one in (Image.fromarray(pixels), pixels, torch.from_numpy(pixels), make.photo(), str(make.photo())):
-        assert len(list_references(one)) == 1
-        np.testing.assert_array_equal(read_references(list_references(one))[0], pixels[None])
+    for single in (
+        Image.fromarray(pixels),
+        pixels,
+        torch.from_numpy(pixels),
+        make.photo(),
+        str(make.photo()),
+    ):
+        assert len(list_references(single)) == 1
+        np.testing.assert_array_equal(read_references(list_references(single))[0], pixels[None])
     assert len(list_references((pixels, pixels))) == 2
     assert list_references(None) == []
 

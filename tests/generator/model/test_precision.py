@@ -22,7 +22,7 @@ FLAGS = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() els
 def measured(**environment: str) -> float:
     """In a process of its own, since libraries read their limits once."""
     code = "from generator.model.precision import bfloat16_slowdown as f; print(f())"
-    found = subprocess.run(
+    measured = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
         env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
@@ -30,7 +30,7 @@ def measured(**environment: str) -> float:
         text=True,
         check=True,
     )
-    return float(found.stdout)
+    return float(measured.stdout)
 
 
 @pytest.mark.skipif("avx2" not in FLAGS, reason="this processor has no avx2")

@@ -115,10 +115,10 @@ def taught(tmp_path_factory) -> tuple[Path, dict[str, Medium]]:
     tokenizer = tokenizer_of([prompt, DESCRIBE, description("dark"), description("bright")])
     model, processor = tiny_llava(tokenizer)
     teach(model, processor, media)
-    place = folder / "model"
-    model.to(torch.bfloat16).save_pretrained(place)
-    processor.save_pretrained(place)
-    return place, media
+    saved = folder / "model"
+    model.to(torch.bfloat16).save_pretrained(saved)
+    processor.save_pretrained(saved)
+    return saved, media
 
 
 def show(picture: bytes) -> dict[str, object]:
@@ -167,8 +167,8 @@ def smallest_margin(model: LlavaForConditionalGeneration, batch: BatchFeature, l
 
 
 def test_a_local_model_describes_what_its_pictures_show(taught, tmp_path) -> None:
-    place, media = taught
-    model = LocalModel(place, max_new_tokens=200)
+    folder, media = taught
+    model = LocalModel(folder, max_new_tokens=200)
     describer = AskedModel(Asker(model, Transcript(tmp_path / "t.jsonl"), Patience(attempts=1)))
     for name, medium in media.items():
         assert describer.describe(medium) == json.loads(description(name))
@@ -177,16 +177,16 @@ def test_a_local_model_describes_what_its_pictures_show(taught, tmp_path) -> Non
 
 
 def test_a_reply_without_an_end_is_no_reply(taught) -> None:
-    place, media = taught
+    folder, media = taught
     with pytest.raises(ModelError, match="longer than max_new_tokens, 5"):
-        LocalModel(place, max_new_tokens=5).reply(question_of(media["dark"]))
+        LocalModel(folder, max_new_tokens=5).reply(question_of(media["dark"]))
 
 
 def test_a_model_that_cannot_do_what_it_is_asked_is_refused(taught, tmp_path) -> None:
     """It has only ever learned to describe."""
-    place, _ = taught
+    folder, _ = taught
     transcript = Transcript(tmp_path / "t.jsonl")
-    model = LocalModel(place, max_new_tokens=200)
+    model = LocalModel(folder, max_new_tokens=200)
     comparer = AskedModel(Asker(model, transcript, Patience(attempts=2), lambda seconds: None))
     with pytest.raises(UnansweredError, match="no answer in 2 attempts"):
         comparer.compare("p", {"clothing": "a red shirt"}, {"clothing": "a blue shirt"})

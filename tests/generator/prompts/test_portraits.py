@@ -111,8 +111,8 @@ def test_errors_come_at_their_rates(tmp_path) -> None:
     check_share(counts["reworded"], counts["all"], 2 / 3)
 
 
-def check_share(found: int, of: int, share: float) -> None:
-    assert abs(found - of * share) < 6 * (of * share * (1 - share)) ** 0.5
+def check_share(count: int, of: int, share: float) -> None:
+    assert abs(count - of * share) < 6 * (of * share * (1 - share)) ** 0.5
 
 
 def test_equal_seeds_err_alike(tmp_path) -> None:
@@ -136,10 +136,10 @@ def test_without_errors_both_modes_are_right_at_every_gamma_that_parts_states(tm
 def test_the_default_gamma_is_the_curves_and_two_stages_beat_one(tmp_path) -> None:
     measured = measure(100, (0,), tmp_path)
     assert best_gamma(measured["two-stage"]) == GAMMA
-    two, one = (add(measured[mode][GAMMA]) for mode in ("two-stage", "one-step"))
-    assert two.recall > one.recall
+    double, single = (add(measured[mode][GAMMA]) for mode in ("two-stage", "one-step"))
+    assert double.recall > single.recall
     low, high = gain(measured, GAMMA)
-    assert 0 < low < two.f1 - one.f1 < high
+    assert 0 < low < double.f1 - single.f1 < high
     drawn = draw_plot(measured)
     names = [
         f"{mode}: {name}" for mode in ("two-stage", "one-step") for name in ("precision", "recall", "F1")
