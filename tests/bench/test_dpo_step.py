@@ -11,7 +11,7 @@ pytest.importorskip("trl")
 
 from bench import dpo_step  # noqa: E402
 from bench.memory import peak_bytes  # noqa: E402
-from generator.model.tiny import build_tiny_pipeline, build_transformer  # noqa: E402
+from generator.portraits.tiny import build_tiny_pipeline, build_transformer  # noqa: E402
 
 
 @pytest.fixture

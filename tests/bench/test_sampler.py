@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from bench import sampler  # noqa: E402
-from generator.model.tiny import build_tiny_pipeline  # noqa: E402
+from generator.portraits.tiny import build_tiny_pipeline  # noqa: E402
 
 
 @pytest.mark.slow

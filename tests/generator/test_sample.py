@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch")
 from generator.media.encoder import write_clip  # noqa: E402
 from generator.media.photo import write_photo  # noqa: E402
 from generator.media.video import read_clip  # noqa: E402
-from generator.model.tiny import build_tiny_pipeline  # noqa: E402
+from generator.portraits.tiny import build_tiny_pipeline  # noqa: E402
 from generator.records import ReferenceKind, SampleRequest, SamplerSettings  # noqa: E402
 from generator.rundir import RunDir, RunError  # noqa: E402
 from generator.sample import main, make_videos, read_reference  # noqa: E402

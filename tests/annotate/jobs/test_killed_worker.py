@@ -33,7 +33,7 @@ work_here(Run.objects.get(pk=int(sys.argv[1])))
 
 def test_a_killed_worker_costs_nothing(tmp_path: Path):
     pytest.importorskip("torch")
-    from generator.model.tiny import build_tiny_pipeline
+    from generator.portraits.tiny import build_tiny_pipeline
 
     build_tiny_pipeline().save_pretrained(tmp_path)
     round = make_round(policy=make_model(base_model=str(tmp_path)))

@@ -19,7 +19,7 @@ from generator.instances import Draw
 from generator.records import ELEMENTS
 from tests.annotate.conftest import browser_of
 from tests.annotate.described_people import import_described
-from tests.generator.openai_server import KEY, Script, openai_server
+from tests.generator.prompts.openai_server import KEY, Script, openai_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
@@ -130,7 +130,7 @@ def test_what_is_dropped_meanwhile_makes_no_instance(people):
 
 
 def test_people_found_alike_make_no_instance_and_are_not_asked_about_again(people, script, monkeypatch):
-    monkeypatch.setattr("tests.generator.openai_server.words", lambda element, grey: element)
+    monkeypatch.setattr("tests.generator.prompts.openai_server.words", lambda element, grey: element)
     run = execute(queue_prompts(DRAW)[0])
     assert run.status == RunStatus.DONE and not Instance.objects.exists()
     assert queue_prompts(DRAW)[0] is None

@@ -44,7 +44,7 @@ def run(tmp_path: Path) -> Run:
     """On two drawn people and a base of one layer with random weights, at the size of the shipped one."""
     pytest.importorskip("torch")
     draw_people(tmp_path / "people")
-    from generator.model.tiny import build_tiny_pipeline, build_transformer
+    from generator.portraits.tiny import build_tiny_pipeline, build_transformer
 
     pipeline = build_tiny_pipeline()
     pipeline.register_modules(transformer=build_transformer(layers=1))

@@ -57,7 +57,7 @@ main(["--serve", "runs"])
 def model(tmp_path: Path) -> Path:
     """One layer with random weights, which the workers have."""
     pytest.importorskip("torch")
-    from generator.model.tiny import build_tiny_pipeline, build_transformer
+    from generator.portraits.tiny import build_tiny_pipeline, build_transformer
 
     pipeline = build_tiny_pipeline()
     pipeline.register_modules(transformer=build_transformer(layers=1))
