@@ -129,7 +129,7 @@ def files_with(words: set[str], hashes: set[str]) -> list[str]:
 
 
 def test_nothing_of_an_erased_person_is_found_anywhere(settings, tmp_path, object_store):
-    """One turn of the loop, whose files are erased in a folder, and then, as if that had not been, in a bucket."""
+    """After one turn of the loop, in a folder, and then, as if that had not been, in a bucket."""
     pytest.importorskip("torch")
     settings.STORAGE_ROOT, settings.VAR_DIR = tmp_path / "storage", tmp_path / "var"
     settings.STORAGE = FolderAddress(tmp_path / "storage")

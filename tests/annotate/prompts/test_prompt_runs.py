@@ -151,10 +151,11 @@ def test_nothing_that_was_said_of_an_erased_person_stays(people):
 
 def test_few_clips_give_few_instances(people):
     Reference.objects.filter(group__name="tom", kind="clip").exclude(source_name="one.mp4").delete()
-    run, report = queue_prompts(Draw(count=500, seed=0, num_references=1, with_target=True))
+    wanted = 60
+    run, report = queue_prompts(Draw(count=wanted, seed=0, num_references=1, with_target=True))
     assert report.left_out and all("for want of other clips" in line for line in report.left_out)
     pairs = run_dir(run).read_request()["pairs"]
-    assert len({pair["pair_id"] for pair in pairs}) == len(pairs) < 500
+    assert len({pair["pair_id"] for pair in pairs}) == len(pairs) < 2 * wanted
     assert all(pair["primary"] != pair["target"] for pair in pairs)
 
 

@@ -47,7 +47,7 @@ CONFIG = {"steps": 60, "batch_size": 1, "save_every": 2, "rank": 2, "held_out": 
 #: Stores checkpoints at once, since this training does not take minutes.
 WORKER = """
 from annotate.fleet import run_folders
-run_folders.STORE_S = run_folders.STORE_CHECKPOINTS_S = 0.1
+run_folders.STORE_S = run_folders.STORE_CHECKPOINTS_S = 0.3
 from annotate.fleet.__main__ import main
 main(["--serve", "runs"])
 """
