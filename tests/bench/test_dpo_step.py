@@ -19,6 +19,7 @@ def model(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(dpo_step, "BATCH", 2)
     monkeypatch.setattr(dpo_step, "PAIRS", 2)
+    monkeypatch.setattr(dpo_step, "MEASURED_STEPS", 1)
     torch.manual_seed(0)
     pipeline = build_tiny_pipeline()
     pipeline.register_modules(transformer=build_transformer(layers=1))

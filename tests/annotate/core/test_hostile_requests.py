@@ -17,7 +17,7 @@ from tests.annotate.conftest import browser_of, machine_of
 from tests.factories import make_pair
 from tests.votes import next_slot
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 LONG = "9" * 5000
 DEEP = "[" * 100_000 + "]" * 100_000
