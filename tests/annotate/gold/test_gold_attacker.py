@@ -33,10 +33,10 @@ from tests.annotate.conftest import browser_of, machine_of
 from tests.annotate.gold_attacker import collect, features, judge
 from tests.factories import SAMPLER, make_group, make_instance, make_reference, make_round, make_user
 
-LEASES = 150
+LEASES = 200
 #: One pair in so many is gold, so that the attacker has enough to learn from.
 GOLD_EVERY = 4
-PEOPLE, QUESTIONS = 18, 10
+PEOPLE, QUESTIONS = 24, 10
 #: Of each kind: three kinds on the track of identity.
 ITEMS = 18
 SEED = 20261129
