@@ -42,6 +42,7 @@ LOOSE = {
         "frozen_table",
         "instances",
         "model_files",
+        "parts",
         "records",
         "register",
         "resident",

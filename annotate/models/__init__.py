@@ -26,6 +26,7 @@ from annotate.models.preference import Consensus, Export, PreferencePair
 from annotate.models.quality import AnnotatorFlag, Disqualification, FlagOutcome, RoundFigures, Supersession
 from annotate.models.removal import Erasure, FileRemoval
 from annotate.models.round import (
+    DEFAULT_PRIORITY,
     LIVE,
     MAX_PRIORITY,
     Round,

@@ -283,12 +283,12 @@ def test_an_interrupted_run_waits_for_no_server(make, url, script) -> None:
         # What runs in the background of a shell ignores Ctrl-C, and so would its children.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    while len(run.read_metrics()) < 3 and child.poll() is None:
+    while len(run.read_metrics()) < 5 and child.poll() is None:
         time.sleep(0.01)
     child.send_signal(signal.SIGINT)
     assert b"KeyboardInterrupt" in child.communicate(timeout=60)[1]
     assert script.asked["description 120"] == 1
-    assert len(run.read_metrics()) == 3
+    assert len(run.read_metrics()) == 5, "three descriptions and two prompts"
 
 
 def test_the_command_says_in_one_line_what_is_missing(make, url, script, capfd) -> None:

@@ -10,7 +10,7 @@ from annotate.fleet.messages import ForgedMessage, Kind, Report, ShardMessage, S
 from annotate.jobs import tasks
 
 KEY = "k" * 32
-REPORT = Report(kind=Kind.MADE, worker="gpu-0@here", shard=7, ticket="t", claim="c", sample_id="12")
+REPORT = Report(kind=Kind.MADE, worker="gpu-0@here", shard=7, ticket="t", claim="c", item="12")
 
 
 def test_what_is_sealed_is_read_again():
