@@ -54,19 +54,25 @@ def finished(line: Mapping[str, Any]) -> str | None:
     return line.get("pair_id")
 
 
+def make(run: RunDir, models: dict[str, Any]) -> None:
+    """Ask for the prompts of a part.
+
+    Args:
+        run: its folder.
+        models: what is in memory, by its part of the request, and stays there.
+    """
+    plan = read_plan(run.read_request(), run.resolve)
+    progress = PartProgress(run, len(plan.pairs))
+    progress.restore(plan.pairs)
+    work(plan, progress, models)
+    unmade = [{"pair_id": pair, "why": why} for pair, why in progress.unmade.items()]
+    run.write_result({"failed": unmade})
+
+
 def main() -> int:
-    """Ask for prompts; models of this machine stay in memory."""
+    """Make parts; models of this machine stay in memory."""
     models: dict[str, Any] = {}
-
-    def make(run: RunDir) -> None:
-        plan = read_plan(run.read_request(), run.resolve)
-        progress = PartProgress(run, len(plan.pairs))
-        progress.restore(plan.pairs)
-        work(plan, progress, models)
-        unmade = [{"pair_id": pair, "why": why} for pair, why in progress.unmade.items()]
-        run.write_result({"failed": unmade})
-
-    return serve(make)
+    return serve(lambda run: make(run, models))
 
 
 if __name__ == "__main__":

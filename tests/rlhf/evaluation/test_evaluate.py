@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -11,16 +12,20 @@ from generator.files import file_sha256  # noqa: E402
 from generator.frozen_set import MediaFile  # noqa: E402
 from generator.media.encoder import write_clip  # noqa: E402
 from generator.media.video import read_clip  # noqa: E402
+from generator.parts import UNMADE, ends_of_batches  # noqa: E402
 from generator.portraits.oracle import Reading  # noqa: E402
 from generator.portraits.world import ELEMENT_STATES  # noqa: E402
 from generator.records import ReferenceKind  # noqa: E402
 from generator.rundir import RunDir, RunError, run_command  # noqa: E402
 from rlhf.evaluate import main  # noqa: E402
+from rlhf.evaluation import parts  # noqa: E402
 from rlhf.evaluation.benchmark.entry import EntryFacts  # noqa: E402
 from rlhf.evaluation.benchmark.set import Card, write_benchmark  # noqa: E402
+from rlhf.evaluation.making import Maker  # noqa: E402
 from rlhf.evaluation.metrics.registry import METRICS  # noqa: E402
 from rlhf.evaluation.records import EvaluationInstance  # noqa: E402
 from rlhf.evaluation.report.page import write_report  # noqa: E402
+from tests.shard_workers import work  # noqa: E402
 
 STATES = {element: states[0] for element, states in ELEMENT_STATES.items()}
 SETTINGS = {
@@ -70,7 +75,10 @@ def painted(monkeypatch):
         painted.extend((sample.sample_id, sample.prompt, len(references)) for sample in group)
         return np.stack([np.full((5, 32, 32, 3), pipeline.brightness, np.uint8) for _ in group])
 
-    monkeypatch.setattr("rlhf.evaluation.videos.load_model", lambda run, model: Painter(int(model["base"])))
+    for place in ("videos", "making"):
+        monkeypatch.setattr(
+            f"rlhf.evaluation.{place}.load_model", lambda run, model: Painter(int(model["base"]))
+        )
     monkeypatch.setattr("generator.sample.sample_batch", paint)
     monkeypatch.setattr("rlhf.evaluation.metrics.oracle.Oracle.load", PlantedOracle)
     # One test writes it; the report has tests of its own.
@@ -406,3 +414,39 @@ def test_it_fails_with_one_clear_line(make_run, painted, capsys, overrides, mess
     else:
         assert status == 1 and message in error
     assert "\n" not in error
+
+
+def test_workers_on_shards_make_what_one_command_makes(make_run, painted, monkeypatch):
+    """One of them is killed; nobody reads the prompt of instance 3, so its videos are holes."""
+    read = SimpleNamespace(
+        read=lambda prompt: SimpleNamespace(problem="too long" if "look 3" in prompt else "")
+    )
+    monkeypatch.setattr(Painter, "prompt_reader", lambda painter: read)
+    run = make_run()
+    whole, kept = evaluated(run), files_of(run)
+    for name in kept.keys() - {"request.json"}:
+        (run.path / name).unlink()
+
+    items = parts.items(run.read_request(), run)
+    assert ends_of_batches(items) == [*range(2, 17, 2)], "the seeds of an instance are made together"
+    painted.clear()
+    ends = work(run, parts.__name__, [(0, 6), (6, 12), (12, 16)], lambda: Maker().make, killed_after=3)
+    assert [len(end.made) for end in ends] == [6, 4, 2]
+    times = Counter(name for name, *_ in painted)
+    # Each once per system, and again what the killed worker had not brought up, in whole batches.
+    assert times == {"0-1": 2, "0-2": 2, "1-1": 3, "1-2": 3, "2-1": 3, "2-2": 3}
+
+    failed = [failure for end in ends for failure in end.failed]
+    (run.path / UNMADE).write_text(json.dumps(failed))
+    painted.clear()
+    assert evaluated(run) | {"seconds": 0} == whole | {"seconds": 0} and painted == []
+    assert len(whole["failed"]) == 4 and not (run.path / UNMADE).exists()
+    ours = files_of(run)
+    assert ours.keys() == kept.keys()
+    same = [name for name in kept if name.endswith((".mp4", ".json")) and name != "result.json"]
+    assert [name for name in same if ours[name] != kept[name]] == []
+
+
+def files_of(run):
+    paths = (path for path in run.path.rglob("*") if path.is_file() and path.name != "lock")
+    return {str(path.relative_to(run.path)): path.read_bytes() for path in paths}
