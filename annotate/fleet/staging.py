@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import shutil
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
@@ -19,6 +20,9 @@ from annotate.fleet.relative_paths import relative_paths
 from annotate.storage.interface import Storage
 from generator.parts import Item, Parts
 from generator.rundir import RunDir
+
+#: So many items are looked for one by one.
+FEW_ITEMS = 100
 
 
 class StagedShard:
@@ -32,6 +36,7 @@ class StagedShard:
         with storage.local(f"{message.folder}/request.json") as place:
             request: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
         items = self.parts.items(request, self.folder)[message.start : message.stop]
+        self._is_there = self._looks_up(items)
         #: Names of what is finished, by whomever.
         self.finished = {item.name: None for item in items if self._is_up(item)}
         # Whole batches: what is made without its neighbour would differ in its last bits.
@@ -52,7 +57,7 @@ class StagedShard:
             self._fetch(os.path.normpath(os.path.join(self.key, path)))
         for item in self.items.values():
             for name in (*item.files, *item.besides):
-                if self.storage.exists(f"{self.key}/{name}"):
+                if self._is_there(f"{self.key}/{name}"):
                     self._fetch(f"{self.key}/{name}")
         self.folder.create(self.request)
 
@@ -91,4 +96,10 @@ class StagedShard:
                 self.storage.put(f"{self.key}/{file}", place)
 
     def _is_up(self, item: Item) -> bool:
-        return all(self.storage.exists(f"{self.key}/{name}") for name in item.files)
+        return all(self._is_there(f"{self.key}/{name}") for name in item.files)
+
+    def _looks_up(self, items: Sequence[Item]) -> Callable[[str], bool]:
+        """Whether something is stored: asked for each, or of many listed once."""
+        if len(items) <= FEW_ITEMS:
+            return self.storage.exists
+        return {one.key for one in self.storage.list(self.key)}.__contains__

@@ -62,8 +62,8 @@ def has_worker(run: Run) -> bool:
 @shared_task
 def send_whole_run(run_id: int) -> None:
     if message := dispatch.whole_run(run_id):
-        queue = queue_for(message.devices)
-        current_app.send_task(RUN_TASK, [seal(settings.FLEET_KEY, message)], queue=queue)
+        place = {"queue": queue_for(message.devices), "priority": dispatch.urgency(run_id)}
+        current_app.send_task(RUN_TASK, [seal(settings.FLEET_KEY, message)], **place)
 
 
 @shared_task

@@ -1,7 +1,7 @@
 """Stage 2, where models write: instances whose prompts a run of `generator.prompts` writes.
 
 Beside its request such a run's folder holds `plans.json`: what each prompt is for. A prompt becomes an
-instance as soon as the run announces it, so an incomplete run loses nothing that was paid for.
+instance when its shard ends, however that ends, so an incomplete run loses nothing that was paid for.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import pytest
 
 from annotate.fleet import faults
 from annotate.fleet.messages import Kind, Report
-from annotate.jobs import dispatch, reports, runs, stages
+from annotate.jobs import dispatch, reports, runs, stages, tasks
 from annotate.jobs.local_worker import work_here
 from annotate.jobs.stages import Sharding
 from annotate.models import RoundState, Run, RunStatus
@@ -147,6 +147,15 @@ def test_a_worker_without_the_base_hands_it_back(tmp_path):
 def test_a_driver_that_fails_says_nothing_of_the_run(line, is_the_workers):
     fault = faults.command_failed("runs@here", line)
     assert fault.is_the_workers is is_the_workers and fault.line.endswith(line)
+
+
+@pytest.mark.parametrize(("priority", "urgency"), [(9, 0), (5, 4), (0, 9)])
+def test_of_waiting_runs_those_of_urgent_rounds_are_taken_first(priority, urgency, monkeypatch):
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(tasks.current_app, "send_task", lambda *arguments, **place: sent.append(place))
+    run = runs.queue_run(make_round(priority=priority), "echo", lambda folder: {"word": "yes"}, actor=None)
+    tasks.send_whole_run(run.pk)
+    assert sent == [{"queue": "runs", "priority": urgency}]
 
 
 # -- after shards -----------------------------------------------------------------------------------
