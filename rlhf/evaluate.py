@@ -12,7 +12,8 @@
     result.json        the table with intervals, differences, directions, every value and every hole
 
 What cannot be made, read or measured is a hole with its reason; it is counted, and never a zero. A killed run
-is resumed by the same command: finished videos and scores stay.
+is resumed by the same command: finished videos and scores stay, whoever has made them. What parts of a run
+could not make, as `unmade.json` says, is not tried again.
 """
 
 from __future__ import annotations

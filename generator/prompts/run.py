@@ -6,7 +6,8 @@
     missing.json       {"missing": [{"pair_id", "why"}], "summary"}: there only when the run ended incomplete
     result.json        {"prompts": [...], "summary": {...}}: there only when nothing is missing
 
-Running an incomplete folder again asks only for what is missing.
+Running an incomplete folder again asks only for what is missing. What parts of the run have made is taken
+over, see `progress`; what they could not make is asked for again only by a run after this one.
 """
 
 from __future__ import annotations
