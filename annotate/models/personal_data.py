@@ -137,7 +137,7 @@ COLUMNS = {
     "Run": _columns(code="stage folder status machine", struck="error result"),
     "RunMetric": _columns(struck="values"),
     "RunWorker": _columns(code="name description"),
-    "Shard": _columns(code="status worker device software facts", struck="error"),
+    "Shard": _columns(code="status worker device software", struck="error facts"),
     "Study": _columns(code="form", struck="error", free="name"),
     "StudyModel": _columns(free="system label"),
     "Supersession": _columns(free="reason"),

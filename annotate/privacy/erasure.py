@@ -174,6 +174,7 @@ def _strike_runs(person: Located) -> None:
     for run in Run.objects.order_by("id").iterator():
         if run.folder in person.prompt_runs:
             run.metrics.all().delete()
+            run.shards.update(facts={})
             Run.objects.filter(pk=run.pk, status=RunStatus.DONE).update(result={})
             continue
         traces = person.traces_in(run.folder)
@@ -181,6 +182,9 @@ def _strike_runs(person: Located) -> None:
         if (result, error) != (run.result, run.error):
             Run.objects.filter(pk=run.pk).update(result=result, error=error)
         run.shards.filter(error__regex=traces.regex).update(error=STRUCK)
+        for shard in run.shards.exclude(facts={}):
+            if (facts := traces.strike(shard.facts)) != shard.facts:
+                run.shards.filter(pk=shard.pk).update(facts=facts)
         lines = run.metrics.annotate(text=Cast("values", TextField()))
         lines.filter(text__regex=traces.regex).update(values={})
     texts = person.traces_in("")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -10,6 +11,7 @@ from django.db.models import Q
 from annotate.database.batches import BATCH
 from annotate.jobs.requests import model_request, references_requests
 from annotate.jobs.runs import queue_run
+from annotate.jobs.shards import seconds_per_item
 from annotate.models import ModelVersion, Round, Run, Shard, Stage, User, VideoSample
 from annotate.privacy.consent import refuse_without_consent
 from annotate.privacy.consent_queries import given, people_of, refusal_among, uses_of
@@ -22,8 +24,6 @@ from generator.media.formats import MediaError, MediaFacts
 from generator.media.video import probe
 from generator.rundir import RunDir
 
-#: By so many shards the speed of a model is known.
-NEWEST_SHARDS = 50
 #: Videos of one run, whose request is one document that every worker of it reads.
 MAX_VIDEOS = 20_000
 
@@ -74,24 +74,23 @@ def queue_sampling(round: Round, actor: User | None = None, *, retry_failed: boo
     return queue_run(round, Stage.SAMPLE, request, actor=actor)
 
 
-def store_sample(run: Run, sample_id: str, error: str = "") -> bool:
-    """Believe a sample only once its file is decoded; the facts are the file's, not the command's.
+def store_samples(run: Run, sample_ids: Sequence[str]) -> int:
+    """Believe samples only once their files are decoded; gives how many of them are there."""
+    return sum(_store_sample(run, sample_id) for sample_id in sample_ids)
 
-    Votes are asked for at once on the pairs whose other video is there. False where nothing was new.
-    """
-    sample = VideoSample.objects.filter(pk=int(sample_id), path="").first() if sample_id.isdecimal() else None
-    if sample is None:
-        return False
+
+def _store_sample(run: Run, sample_id: str) -> bool:
+    """The facts are the file's, not the command's. Votes are asked for once both videos are there."""
+    sample = VideoSample.objects.filter(pk=int(sample_id)).first() if sample_id.isdecimal() else None
+    if sample is None or sample.path:
+        return sample is not None
     path, shown_path = (f"{run.folder}/{folder}/{sample_id}.mp4" for folder in ("samples", "shown"))
-    if not error:
-        try:
-            facts = _facts_of(path, shown_path)
-        except (MediaError, FileNotFoundError) as problem:
-            error = str(problem)
-    if error:
-        VideoSample.objects.filter(pk=sample.pk, path="").update(error=error)
+    try:
+        facts = _facts_of(path, shown_path)
+    except (MediaError, FileNotFoundError) as problem:
+        store_failure(run, {"sample_id": sample_id, "error": str(problem)})
         return False
-    stored = VideoSample.objects.filter(pk=sample.pk, path="").update(
+    VideoSample.objects.filter(pk=sample.pk, path="").update(
         path=path,
         shown_path=shown_path,
         sha256=facts.sha256,
@@ -99,7 +98,12 @@ def store_sample(run: Run, sample_id: str, error: str = "") -> bool:
         facts={name: getattr(facts, name) for name in ("width", "height", "num_frames", "fps", "size_bytes")},
     )
     open_pairs_of(sample)
-    return bool(stored)
+    return True
+
+
+def store_failure(run: Run, failure: Mapping[str, Any]) -> None:
+    if (sample_id := str(failure["sample_id"])).isdecimal():
+        VideoSample.objects.filter(pk=int(sample_id), path="").update(error=str(failure["error"]))
 
 
 def _facts_of(path: str, shown_path: str) -> MediaFacts:
@@ -114,17 +118,15 @@ def _facts_of(path: str, shown_path: str) -> MediaFacts:
 
 
 def seconds_per_video(run: Run) -> float | None:
-    """What a video of these settings took by models of this base, from the newest shards."""
+    """What a video of these settings took by models of this base."""
     assert run.round is not None
-    like = Shard.objects.filter(
-        made__gt=0,
-        run__stage=Stage.SAMPLE,
-        run__round__sampler=run.round.sampler,
-        run__round__policy__base_model=run.round.policy.base_model,
+    return seconds_per_item(
+        Shard.objects.filter(
+            run__stage=Stage.SAMPLE,
+            run__round__sampler=run.round.sampler,
+            run__round__policy__base_model=run.round.policy.base_model,
+        )
     )
-    newest = like.order_by("-id").values_list("seconds", "made")[:NEWEST_SHARDS]
-    made = sum(made for _, made in newest)
-    return sum(seconds for seconds, _ in newest) / made if made else None
 
 
 def sampled(run: Run, request: dict[str, Any]) -> dict[str, Any]:

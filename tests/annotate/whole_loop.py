@@ -35,6 +35,7 @@ from annotate.models import (
     Reference,
     Round,
     Run,
+    ShardStatus,
     Slot,
     User,
     VideoPair,
@@ -89,6 +90,7 @@ def work(*queued: Run) -> None:
     """What a worker does for whole runs: claim, command, end. Torch is loaded here, so nothing starts."""
     workers = {run.pk: uuid4() for run in queued}
     for run in queued:
+        run.shards.update(status=ShardStatus.DONE)
         assert runs.claim_run(run.pk, workers[run.pk]) is not None
     for run in queued:
         with work_folder(site_storage(), run.folder) as folder:

@@ -10,18 +10,22 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tokenizers import Tokenizer
 
+from generator.parts import UNMADE, ends_of_batches
 from generator.portraits.world import CHECKPOINT
+from generator.prompts import parts
 from generator.prompts.run import main
 from generator.records import ELEMENTS, DifferentialPrompt, ElementChange
 from generator.rundir import RunDir, RunError
 from tests.generator.media.media_files import MediaMaker
 from tests.generator.prompts.openai_server import KEY, Script, openai_server, words
+from tests.shard_workers import work
 
 pytestmark = pytest.mark.slow
 
@@ -283,12 +287,12 @@ def test_an_interrupted_run_waits_for_no_server(make, url, script) -> None:
         # What runs in the background of a shell ignores Ctrl-C, and so would its children.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    while len(run.read_metrics()) < 3 and child.poll() is None:
+    while len(run.read_metrics()) < 5 and child.poll() is None:
         time.sleep(0.01)
     child.send_signal(signal.SIGINT)
     assert b"KeyboardInterrupt" in child.communicate(timeout=60)[1]
     assert script.asked["description 120"] == 1
-    assert len(run.read_metrics()) == 3
+    assert len(run.read_metrics()) == 5, "three descriptions and two prompts"
 
 
 def test_the_command_says_in_one_line_what_is_missing(make, url, script, capfd) -> None:
@@ -385,3 +389,38 @@ def test_a_prompt_that_no_model_reads_to_its_end_is_missing_with_the_reason(make
         tokens = len(core.encode(line["prompt"]["text"]).ids)
         assert line["not_read"].startswith(f"narrow: the prompt has {tokens} tokens and the model reads 2")
     assert len(lines) == len(PAIRS)
+
+
+def test_workers_on_shards_write_what_one_command_writes(make, url, script) -> None:
+    """One of them is killed after a prompt, and one question is never answered properly."""
+    pairs = [(40, 80), (80, 40), (120, 160), (160, 120)]
+    asked = [{"pair_id": f"{a}-{b}", "primary": f"grey-{a}", "target": f"grey-{b}"} for a, b in pairs]
+    script.always = {"comparison 160 120": "prose"}
+    run = make_run(make, url, pairs=asked, concurrency=1)
+    with pytest.raises(RunError, match="1 of 4 prompts are missing"):
+        turn(run)
+    whole = json.loads((run.path / "missing.json").read_text())
+    lines = {line["pair_id"]: line["prompt"] for line in run.read_metrics() if "pair_id" in line}
+    for name in ("missing.json", "metrics.jsonl", "transcripts.jsonl"):
+        (run.path / name).unlink()
+
+    assert ends_of_batches(parts.items(run.read_request(), run)) == [2, 4], "a medium is described once"
+    script.asked.clear()
+    maker = partial(parts.make, models={})
+    ends = work(run, parts.__name__, [(0, 2), (2, 4)], lambda: maker, killed_after=1)
+    assert [end.made for end in ends] == [["40-80", "80-40"], ["120-160"]]
+    assert script.asked == {f"description {grey}": 1 for grey in GREYS} | {
+        **{f"comparison {a} {b}": 1 for a, b in pairs},
+        "comparison 80 40": 2,  # it was under way when the worker was killed
+        "comparison 160 120": PATIENCE["attempts"],
+    }
+    (run.path / UNMADE).write_text(json.dumps(ends[-1].failed))
+    script.asked.clear()
+    with pytest.raises(RunError, match="1 of 4 prompts are missing"):
+        turn(run)
+    assert not script.asked and missing(run).keys() == {"160-120"}
+    assert json.loads((run.path / "missing.json").read_text()) == whole
+    assert {line["pair_id"]: line["prompt"] for line in run.read_metrics() if "pair_id" in line} == lines
+    script.always.clear()
+    turn(run)
+    assert script.asked == {"comparison 160 120": 1} and len(run.read_result()["prompts"]) == 4
