@@ -20,6 +20,7 @@ from annotate.privacy.erasure import erase_identity
 from annotate.registry.queries import evaluations_of
 from tests.annotate.conftest import browser_of
 from tests.factories import make_group, make_instance, make_model
+from tests.runs import claim
 from tests.versions import finish, judged_round, train
 
 pytestmark = pytest.mark.django_db
@@ -119,7 +120,7 @@ def test_one_that_failed_holds_no_round_up(siblings, inputs):
     round, worker = comparison.run.round, uuid4()
     with pytest.raises(RoundError, match="compares something else"):
         queue_evaluation(round, siblings[1], seeds=[0])
-    runs.end_run(runs.claim_run(comparison.run_id, worker), worker, RunStatus.FAILED, "out of memory")
+    runs.end_run(claim(comparison.run, worker), worker, RunStatus.FAILED, "out of memory")
     assert advance_round(round).run.candidate == siblings[1]
 
 
