@@ -12,7 +12,7 @@ from annotate.core.errors import RoundError
 from annotate.evaluation.evaluations import queue_evaluation
 from annotate.evaluation.version_comparisons import compare_versions, places
 from annotate.integrations.webhooks import add_endpoint
-from annotate.jobs import runs
+from annotate.jobs import runs, shards
 from annotate.jobs.queries import done_evaluation
 from annotate.loop.loop import advance_round
 from annotate.models import ModelVersion, RunStatus, VersionComparison, WebhookEvent, WebhookMessage
@@ -29,7 +29,11 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def sent(monkeypatch) -> list[int]:
     ids: list[int] = []
-    monkeypatch.setattr("annotate.jobs.tasks.send_whole_run.delay_on_commit", ids.append)
+
+    def send() -> None:
+        ids.extend(run.pk for _, run in shards.runs_of(shards.next_shards(9)))
+
+    monkeypatch.setattr("annotate.jobs.tasks.send_shards.delay_on_commit", send)
     return ids
 
 
