@@ -7,7 +7,6 @@ from typing import Any
 from django.db.models import Count, F, Q, Sum
 from django.db.models.functions import Now
 
-from annotate.jobs.stages import work_of
 from annotate.models import Run, Shard, ShardStatus
 
 #: Shards that a page shows: those under way and in trouble before those that wait or are done.
@@ -20,9 +19,7 @@ def shard_details(run: Run) -> dict[str, Any]:
     counts = dict(shards.order_by().values_list("status").annotate(Count("id")))
     if not counts:
         return {}
-    sharding = work_of(run.stage).sharding
     return {
-        "unit": sharding.unit if sharding else "",
         "is_at_its_end": counts.keys() == {ShardStatus.DONE},
         "shards": _shown(shards),
         "num_shards": sum(counts.values()),

@@ -62,8 +62,9 @@ def has_worker(run: Run) -> bool:
 @shared_task
 def send_whole_run(run_id: int) -> None:
     if message := dispatch.whole_run(run_id):
-        place = {"queue": queue_for(message.devices), "priority": dispatch.urgency(run_id)}
-        current_app.send_task(RUN_TASK, [seal(settings.FLEET_KEY, message)], **place)
+        queue, priority = queue_for(message.devices), dispatch.urgency(run_id)
+        sealed = seal(settings.FLEET_KEY, message)
+        current_app.send_task(RUN_TASK, [sealed], queue=queue, priority=priority)
 
 
 @shared_task

@@ -47,6 +47,7 @@ def _context(run: Run, request: SignedInRequest) -> dict[str, Any]:
         "can_approve": run.status == RunStatus.WAITING and run.launched_by_id != request.user.pk,
         "remedy": disk_full_remedy(run),
         **shard_details(run),
+        "unit": sharding.unit if (sharding := work_of(run.stage).sharding) else "",
         **work_of(run.stage).details(run),
     }
 

@@ -48,7 +48,7 @@ def test_a_page_of_many_shards_asks_as_few_questions(lea, django_assert_max_num_
 def test_evaluations_are_cut_by_what_is_known_and_their_page_says_when_all_is_made(lea):
     """By what sampling took at first, and then by evaluations, which also look at the videos."""
     parent = make_model()
-    child = make_model(parent=parent, base_model=parent.base_model)
+    other = make_model(base_model=parent.base_model)
     round = make_round(policy=parent)
     for _ in range(3):
         make_instance(make_group(split="eval"), num_references=1)
@@ -58,7 +58,7 @@ def test_evaluations_are_cut_by_what_is_known_and_their_page_says_when_all_is_ma
         worker.say(Kind.MADE, item=worker.bring_up(sample_id), seconds=75.0)
     worker.say(Kind.ENDED, made=worker.ids)
 
-    run = queue_evaluation(round, child, baseline=parent, seeds=[0, 1])
+    run = queue_evaluation(round, other, baseline=parent, seeds=[0, 1])
     ends = [shard.stop for shard in run.shards.all()]
     assert ends == [4, 8, 12], "two models, three instances of two seeds each"
     run.shards.update(made=4, seconds=600.0)

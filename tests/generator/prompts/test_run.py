@@ -9,80 +9,23 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tokenizers import Tokenizer
 
-from generator.parts import UNMADE, ends_of_batches
 from generator.portraits.world import CHECKPOINT
-from generator.prompts import parts
-from generator.prompts.run import main
 from generator.records import ELEMENTS, DifferentialPrompt, ElementChange
 from generator.rundir import RunDir, RunError
-from tests.generator.media.media_files import MediaMaker
-from tests.generator.prompts.openai_server import KEY, Script, openai_server, words
-from tests.shard_workers import work
+from tests.generator.prompts.grey_runs import GREYS, PAIRS, PATIENCE, make_run, missing, turn
+from tests.generator.prompts.openai_server import KEY, words
 
 pytestmark = pytest.mark.slow
-
-#: Each picture's grey level is what the server tells it by.
-GREYS = (40, 80, 120, 160)
-PAIRS = [(40, 80), (40, 120), (80, 160)]
-PATIENCE = {"attempts": 4, "first_wait_s": 0.5, "longest_wait_s": 60}
-
-
-@pytest.fixture
-def served() -> Iterator[tuple[str, Script]]:
-    with openai_server() as server:
-        yield server
-
-
-@pytest.fixture
-def url(served) -> str:
-    return served[0]
-
-
-@pytest.fixture
-def script(served) -> Script:
-    return served[1]
-
-
-def make_run(make: MediaMaker, url: str, timeout_s: float = 60, **changes: Any) -> RunDir:
-    run = RunDir(make.folder / "run")
-    media = {f"grey-{grey}": f"../{make.photo(f'{grey}.png', grey=grey).name}" for grey in GREYS}
-    (make.folder / "key").write_text(f"{KEY}\n")
-    server = {"backend": "server", "base_url": url, "api_key_file": "../key", "timeout_s": timeout_s}
-    request = {
-        "stage": "prompts",
-        "describer": {**server, "model": "sees", "price": {"prompt": 2.0, "completion": 10.0}},
-        "comparer": {**server, "model": "reads", "price": {"prompt": 1.0, "completion": 1.0}},
-        "patience": PATIENCE,
-        "media": media,
-        "pairs": [{"pair_id": f"{a}-{b}", "primary": f"grey-{a}", "target": f"grey-{b}"} for a, b in PAIRS],
-    }
-    run.create(request | changes)
-    return run
-
-
-def turn(run: RunDir) -> list[float]:
-    """Run the folder; gives the waits that would have passed."""
-    waits: list[float] = []
-    main(run, False, waits.append)
-    return waits
 
 
 def transcript(run: RunDir) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run.path / "transcripts.jsonl").read_text().splitlines()]
-
-
-def missing(run: RunDir) -> dict[str, str]:
-    assert not run.is_done
-    rows = json.loads((run.path / "missing.json").read_text())["missing"]
-    return {row["pair_id"]: row["why"] for row in rows}
 
 
 def check_prompts(run: RunDir) -> None:
@@ -389,38 +332,3 @@ def test_a_prompt_that_no_model_reads_to_its_end_is_missing_with_the_reason(make
         tokens = len(core.encode(line["prompt"]["text"]).ids)
         assert line["not_read"].startswith(f"narrow: the prompt has {tokens} tokens and the model reads 2")
     assert len(lines) == len(PAIRS)
-
-
-def test_workers_on_shards_write_what_one_command_writes(make, url, script) -> None:
-    """One of them is killed after a prompt, and one question is never answered properly."""
-    pairs = [(40, 80), (80, 40), (120, 160), (160, 120)]
-    asked = [{"pair_id": f"{a}-{b}", "primary": f"grey-{a}", "target": f"grey-{b}"} for a, b in pairs]
-    script.always = {"comparison 160 120": "prose"}
-    run = make_run(make, url, pairs=asked, concurrency=1)
-    with pytest.raises(RunError, match="1 of 4 prompts are missing"):
-        turn(run)
-    whole = json.loads((run.path / "missing.json").read_text())
-    lines = {line["pair_id"]: line["prompt"] for line in run.read_metrics() if "pair_id" in line}
-    for name in ("missing.json", "metrics.jsonl", "transcripts.jsonl"):
-        (run.path / name).unlink()
-
-    assert ends_of_batches(parts.items(run.read_request(), run)) == [2, 4], "a medium is described once"
-    script.asked.clear()
-    maker = partial(parts.make, models={})
-    ends = work(run, parts.__name__, [(0, 2), (2, 4)], lambda: maker, killed_after=1)
-    assert [end.made for end in ends] == [["40-80", "80-40"], ["120-160"]]
-    assert script.asked == {f"description {grey}": 1 for grey in GREYS} | {
-        **{f"comparison {a} {b}": 1 for a, b in pairs},
-        "comparison 80 40": 2,  # it was under way when the worker was killed
-        "comparison 160 120": PATIENCE["attempts"],
-    }
-    (run.path / UNMADE).write_text(json.dumps(ends[-1].failed))
-    script.asked.clear()
-    with pytest.raises(RunError, match="1 of 4 prompts are missing"):
-        turn(run)
-    assert not script.asked and missing(run).keys() == {"160-120"}
-    assert json.loads((run.path / "missing.json").read_text()) == whole
-    assert {line["pair_id"]: line["prompt"] for line in run.read_metrics() if "pair_id" in line} == lines
-    script.always.clear()
-    turn(run)
-    assert script.asked == {"comparison 160 120": 1} and len(run.read_result()["prompts"]) == 4
