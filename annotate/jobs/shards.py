@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from itertools import zip_longest
+from math import inf
 from typing import Any
 from uuid import uuid4
 
@@ -63,7 +64,7 @@ def split_run(run: Run, ends: Sequence[int], seconds: float | None) -> None:
         ends: places after which it may be cut, the last of which is its end.
         seconds: that one of its items takes.
     """
-    _add(run, _cut(0, ends, SHARD_S / seconds if seconds else ends[-1]))
+    _add(run, _cut(0, ends, SHARD_S / seconds if seconds else inf))
 
 
 def _cut(start: int, ends: Sequence[int], size: float) -> list[tuple[int, int]]:
