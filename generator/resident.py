@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,14 +19,16 @@ FOLDERS = ("shown", "samples")
 
 
 def items(request: Mapping[str, Any], run: RunDir) -> list[Item]:
-    """A video each; neighbours with equal references and prompt are one batch of the model."""
+    """A video each. The two of a pair are made together: they have equal references and prompt."""
+    alike = itertools.groupby(request["samples"], key=lambda sample: (sample["references"], sample["prompt"]))
     return [
         Item(
             str(sample["sample_id"]),
-            (sample["references"], sample["prompt"]),
+            (asked, place // 2),
             tuple(f"{folder}/{sample['sample_id']}.mp4" for folder in FOLDERS),
         )
-        for sample in request["samples"]
+        for asked, samples in alike
+        for place, sample in enumerate(samples)
     ]
 
 
