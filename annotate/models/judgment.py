@@ -62,6 +62,9 @@ class Slot(models.Model):
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     judged_at = models.DateTimeField(null=True, blank=True)
 
+    #: What its track shows, as JSON, where the statement that leased it read that; see `judging.tracks`.
+    shown_when_leased: str | None = None
+
     class Meta:
         ordering = ["id"]
         constraints = [
