@@ -126,7 +126,7 @@ _LEASE_GOLD = """, item AS MATERIALIZED (
 
 
 def lease_gold(queue: str, clauses: str, values: Mapping[str, Any], *, select: str) -> tuple[Any, ...] | None:
-    """Lease a gold pair in the turn of the next pair of `queue`: what `select` reads of `leased_gold`, or None.
+    """Lease a gold pair in the turn of the next pair of `queue`; what `select` reads of `leased_gold`.
 
     Own repeats come first. `clauses` are the queue's own on the pair `p`.
     """

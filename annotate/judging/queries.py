@@ -70,7 +70,7 @@ _LOCK_IN_TURN = _TURN + _LOCK.format(turn="turn CROSS JOIN ")
 _LOCK_AT_ONCE = _LOCK.format(turn="")
 
 _SLOT = [field.attname for field in Slot._meta.concrete_fields]
-#: Of the rows `leased` of a statement before it, what `read_leased` reads. `{{shown}}` is what a track shows of
+#: What `read_leased` reads of the rows `leased` of a statement before; `{{shown}}` is what a track shows of
 #: the instance `i`.
 LEASED = f"""
 SELECT {", ".join(f"leased.{name}" for name in _SLOT)},

@@ -44,7 +44,7 @@ class JudgingTask:
 
 
 def judging_task(slot: Slot, *, as_leased: bool = False) -> JudgingTask:
-    """`as_leased` takes what the statement that leased the slot read, where it did, instead of looking again."""
+    """What is shown of a slot; `as_leased` as the statement read it that leased the slot, where it did."""
     shown = slot.shown_when_leased if as_leased else None
     media = _media(slot) if shown is None else json.loads(shown)
     is_primary = slot.track == Track.CONTROLLABILITY
