@@ -31,7 +31,7 @@ from rlhf.votes.stopping import leading_track
 #: Pairs of one track that a person may hold at once: the one they look at, and the next one.
 MAX_HELD = 2
 #: What the two videos of a pair have in common, by construction; the database insists on it.
-FACTS_ALIKE = ("width", "height", "fps", "num_frames")
+FACTS_ALIKE = ("width", "height", "fps", "num_frames", "encoding")
 
 
 class RoundNotForChoosingError(ValueError):

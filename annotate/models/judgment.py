@@ -113,9 +113,11 @@ class Slot(models.Model):
                         JOIN annotate_videosample f ON f.id = p.first_id
                         JOIN annotate_videosample s ON s.id = p.second_id
                         WHERE p.id = NEW.pair_id AND p.round_id = NEW.round_id
-                          AND (f.facts->'width', f.facts->'height', f.facts->'fps', f.facts->'num_frames')
+                          AND (f.facts->'width', f.facts->'height', f.facts->'fps', f.facts->'num_frames',
+                               f.facts->'encoding')
                               IS NOT DISTINCT FROM
-                              (s.facts->'width', s.facts->'height', s.facts->'fps', s.facts->'num_frames')
+                              (s.facts->'width', s.facts->'height', s.facts->'fps', s.facts->'num_frames',
+                               s.facts->'encoding')
                     ) THEN
                         RAISE EXCEPTION 'a slot is of its pair''s round, and both videos are alike in form'
                             USING ERRCODE = '23514';

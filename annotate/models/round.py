@@ -14,6 +14,7 @@ from annotate.models.identity import Instance, User
 from annotate.models.tally import CHANGED_SAMPLES, PAIRS, SAMPLES, tallies, tallies_of_a_change
 from annotate.models.version import ModelVersion
 from annotate.models.webhook import WebhookEvent, announces
+from generator.records import Encoding
 from rlhf.votes.stopping import Rule
 
 #: From 0, the last.
@@ -282,6 +283,11 @@ class VideoSample(models.Model):
 
     def __str__(self) -> str:
         return f"sample {self.pk}"
+
+    @property
+    def encoding(self) -> Encoding:
+        """That of its display copy; a video that was wanted before there were others says none."""
+        return Encoding(self.facts.get("encoding", Encoding.FULL))
 
 
 class VideoPair(models.Model):

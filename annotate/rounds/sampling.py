@@ -20,6 +20,7 @@ from annotate.storage.opening import site_storage
 from generator.media.display_copies import write_display_copy
 from generator.media.formats import MediaError, MediaFacts
 from generator.media.video import probe
+from generator.records import Encoding
 from generator.rundir import RunDir
 
 #: By so many shards the speed of a model is known.
@@ -66,6 +67,7 @@ def queue_sampling(round: Round, actor: User | None = None, *, retry_failed: boo
                     "seed": sample.seed,
                     "prompt": sample.instance.prompt.text,
                     "references": references[sample.instance_id],
+                    "encoding": str(sample.encoding),
                 }
                 for sample in samples
             ],
@@ -85,7 +87,7 @@ def store_sample(run: Run, sample_id: str, error: str = "") -> bool:
     path, shown_path = (f"{run.folder}/{folder}/{sample_id}.mp4" for folder in ("samples", "shown"))
     if not error:
         try:
-            facts = _facts_of(path, shown_path)
+            facts = _facts_of(path, shown_path, sample.encoding)
         except (MediaError, FileNotFoundError) as problem:
             error = str(problem)
     if error:
@@ -96,20 +98,21 @@ def store_sample(run: Run, sample_id: str, error: str = "") -> bool:
         shown_path=shown_path,
         sha256=facts.sha256,
         error="",
-        facts={name: getattr(facts, name) for name in ("width", "height", "num_frames", "fps", "size_bytes")},
+        facts=sample.facts
+        | {name: getattr(facts, name) for name in ("width", "height", "num_frames", "fps", "size_bytes")},
     )
     open_pairs_of(sample)
     return bool(stored)
 
 
-def _facts_of(path: str, shown_path: str) -> MediaFacts:
+def _facts_of(path: str, shown_path: str, encoding: Encoding) -> MediaFacts:
     """What a video is, once it was read to its end and has its display copy."""
     storage = site_storage()
     with storage.local(path) as video:
         facts = probe(video)
         if not storage.exists(shown_path):  # sampled by an earlier version
             with storage.writing(shown_path) as copy:
-                write_display_copy(video, copy, name=facts.sha256)
+                write_display_copy(video, copy, name=facts.sha256, encoding=encoding)
     return facts
 
 
