@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
+from psycopg.types.json import Jsonb
 
 from bench.web import Site, account, running_site
 from bench.web_client import Account
@@ -30,6 +31,7 @@ from bench.web_rows import fill_round
 from generator.media.display_copies import write_display_copy
 from generator.media.encoder import write_clip
 from generator.media.video import read_clip
+from generator.records import Encoding
 
 ROUND_TRIP_MS, MEGABITS = 100, 20
 MAX_JUDGMENTS = 200
@@ -44,11 +46,12 @@ _MEASURE = """() => {
     addEventListener('keydown', async ({ key }) => {
         if (key !== 'Enter') return;
         const pressed = performance.now(), before = view;
+        const isReady = ahead?.task.dataset.ready === '';
         while (view === before) await new Promise(requestAnimationFrame);
         const shown = performance.now() - pressed;
         const frame = (video) => new Promise((done) => video.requestVideoFrameCallback(done));
         await Promise.all(Object.values(view.player.videos).map(frame));
-        window.measured.push([shown, performance.now() - pressed]);
+        window.measured.push([shown, performance.now() - pressed, isReady]);
     }, { capture: true });
 }"""
 
@@ -62,13 +65,14 @@ def main(arguments: Sequence[str] = ()) -> None:
     parser.add_argument("--judgments", type=int, default=40, help=f"at most {MAX_JUDGMENTS}")
     parser.add_argument("--look", type=float, nargs="*", default=(5.0, 1.5), help="seconds at each pair")
     parser.add_argument("--clips", type=Path, help="folder of MP4 files instead of drawn clips")
+    parser.add_argument("--encoding", type=Encoding, choices=Encoding, default=Encoding.FULL)
     options = parser.parse_args(list(arguments))
     from bench.timing import report
 
     # People wait for their first answer as the site is shipped.
     with running_site(ANSWER_GUARD_MS="400") as site:
         fill_round(site.database, "bench", 600)
-        sizes = _store_clips(site, options.clips)
+        sizes = _store_clips(site, options.clips, options.encoding)
         rows = []
         for look in options.look:
             with _judging(site, account(f"looks-{look}")) as page:
@@ -78,13 +82,14 @@ def main(arguments: Sequence[str] = ()) -> None:
         rows,
         round_trip_ms=ROUND_TRIP_MS,
         megabits=MEGABITS,
+        encoding=options.encoding,
         clip_bytes=sizes,
         load_average=os.getloadavg(),
         cores=os.cpu_count(),
     )
 
 
-def _store_clips(site: Site, folder: Path | None) -> list[int]:
+def _store_clips(site: Site, folder: Path | None, encoding: Encoding) -> list[int]:
     """Give the round's samples display copies, and its references a clip; the bytes of the copies."""
     from django.conf import settings
 
@@ -92,11 +97,14 @@ def _store_clips(site: Site, folder: Path | None) -> list[int]:
     sources = sorted(folder.glob("*.mp4")) if folder else list(_drawn(storage / "drawn"))
     for number in range(NUM_CLIPS):
         source = sources[number % len(sources)]
-        write_display_copy(source, storage / "shown" / f"{number}.mp4", name=str(number))
+        copy = storage / "shown" / f"{number}.mp4"
+        write_display_copy(source, copy, name=str(number), encoding=encoding)
     shutil.copy(sources[0], storage / "x.mp4")
-    Image.fromarray(read_clip(sources[0]).frames[0]).resize((160, 160)).save(storage / "x.png")
+    clip = read_clip(sources[0])
+    Image.fromarray(clip.frames[0]).resize((160, 160)).save(storage / "x.png")
     site.database.execute(
-        "UPDATE annotate_videosample SET shown_path = 'shown/' || id %% %s || '.mp4'", [NUM_CLIPS]
+        "UPDATE annotate_videosample SET shown_path = 'shown/' || id %% %s || '.mp4', settings = %s",
+        [NUM_CLIPS, Jsonb({"fps": clip.fps, "num_frames": len(clip.frames)})],
     )
     return [(storage / "shown" / f"{number}.mp4").stat().st_size for number in range(NUM_CLIPS)]
 
@@ -107,7 +115,7 @@ def _drawn(folder: Path) -> Iterator[Path]:
     rows, columns = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
     for number in range(NUM_CLIPS):
         rng = np.random.default_rng(number)
-        waves, grain = rng.uniform(0.005, 0.05, (3, 2)), rng.normal(0, 3, (HEIGHT, WIDTH, 3))
+        waves, grain = rng.uniform(0.005, 0.05, (3, 2)), rng.normal(0, 1, (HEIGHT, WIDTH, 3))
         frames = np.empty((NUM_FRAMES, HEIGHT, WIDTH, 3), np.uint8)
         for index, frame in enumerate(frames):
             drift = 0.15 * index
@@ -152,7 +160,7 @@ def _measure(page: Page, look: float, judgments: int) -> dict[str, Any]:
         page.keyboard.press("Enter")
         page.wait_for_function("(done) => window.measured.length > done", arg=done)
     page.wait_for_function("() => !outbox.waiting.length")
-    shown, played = zip(*page.evaluate("() => window.measured"), strict=True)
+    shown, played, was_ready = zip(*page.evaluate("() => window.measured"), strict=True)
     fetched = page.evaluate(_FETCHED)
     videos, references, pages = (
         sum(size for name, size in fetched if part in name) / (judgments + 2)
@@ -161,6 +169,7 @@ def _measure(page: Page, look: float, judgments: int) -> dict[str, Any]:
     return {
         "look_s": look,
         "judgments": judgments,
+        "fetched_before": sum(was_ready) / judgments,
         "shown_p50_ms": median(shown),
         "shown_p95_ms": _p95(shown),
         "playing_p50_ms": median(played),

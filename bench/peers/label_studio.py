@@ -127,6 +127,7 @@ def _peer(python: Path, programs: Path, number: int) -> Iterator[tuple[Site, lis
         environment = _environment(database, folder, port)
         _set_up(python, folder, environment)
         bound = ["--bind", f"127.0.0.1:{port}", "--workers", "2", "--threads", "8", "--timeout", "60"]
+        bound += ["--keep-alive", "60"]
         own = ["env", *(f"{name}={value}" for name, value in environment.items())]
         argv = [*own, str(python), "-m", "gunicorn", "core.wsgi", "--chdir", _place(python), *bound]
         web = Child(Command("peer", argv), folder, is_quiet=True)
