@@ -31,8 +31,8 @@ Frames = NDArray[np.uint8]
 MAX_FRAMES = 81
 #: Of the drawn person.
 DRAWN_FPS = 8
-#: VMAF looks at a picture in four halvings.
-MIN_VMAF_SIDE = 192
+#: VMAF looks at a picture in four halvings, and at all frames at once.
+MIN_VMAF_SIDE, MAX_VMAF_FRAMES = 192, 24
 #: Of Wang et al. (2004): a Gaussian window, and what keeps the ratio finite where nothing varies.
 WINDOW, SIGMA, C1, C2 = (11, 11), 1.5, (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
@@ -109,8 +109,8 @@ def _vmaf(reference: Frames, decoded: Frames) -> float | None:
         return None
     # Of brightness as files hold it, from 16 to 235.
     one, other = (
-        16 + 219 / 255 * torch.stack([torch.from_numpy(_grey(frame)) for frame in frames])[:, None].float()
-        for frames in (reference, decoded)
+        16 + 219 / 255 * torch.stack([torch.from_numpy(_grey(frame)) for frame in frames])[:, None]
+        for frames in (reference[:MAX_VMAF_FRAMES], decoded[:MAX_VMAF_FRAMES])
     )
     with torch.inference_mode():
         return float(VMAF()(one, other).mean())
