@@ -209,7 +209,8 @@ def _count_statements(site: Site, door: str, round: FilledRound, account: Accoun
     _log_statements(site, "none")
     with site.postgres.log.open("rb") as file:
         file.seek(start)
-        lines = re.findall(rb"LOG:  (?:statement|execute [^:]*):\s+(\w+)", file.read())
+        # The last two end the log.
+        lines = re.findall(rb"LOG:  (?:statement|execute [^:]*):\s+(\w+)", file.read())[:-2]
     ends = sum(line in (b"BEGIN", b"COMMIT", b"ROLLBACK") for line in lines)
     return {
         "statements": (len(lines) - ends) / len(log.votes),
