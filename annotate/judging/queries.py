@@ -70,10 +70,11 @@ _LOCK_IN_TURN = _TURN + _LOCK.format(turn="turn CROSS JOIN ")
 _LOCK_AT_ONCE = _LOCK.format(turn="")
 
 _SLOT = [field.attname for field in Slot._meta.concrete_fields]
-#: Of the rows `leased` of a statement before it, what `read_leased` reads.
+#: What `read_leased` reads of the rows `leased` of a statement before; `{{shown}}` is what a track shows of
+#: the instance `i`.
 LEASED = f"""
 SELECT {", ".join(f"leased.{name}" for name in _SLOT)},
-       p.first_id, p.second_id, f.settings, i.id, i.group_id, t.id, t.text, t.elements
+       p.first_id, p.second_id, f.settings, i.id, i.group_id, t.id, t.text, t.elements, {{shown}}
 FROM leased
 JOIN annotate_videopair p ON p.id = leased.pair_id
 JOIN annotate_videosample f ON f.id = p.first_id
@@ -104,8 +105,8 @@ def leased_slots(annotator: User) -> QuerySet[Slot]:
 def read_leased(annotator: User, row: Sequence[Any]) -> Slot:
     """A slot of `leased_slots` from the row of the statement that leased it."""
     slot = dict(zip(_SLOT, row, strict=False))
-    first, second, sampled, instance, group, prompt, text, elements = row[len(_SLOT) :]
-    return _read(
+    first, second, sampled, instance, group, prompt, text, elements, shown = row[len(_SLOT) :]
+    leased = _read(
         Slot,
         **slot,
         annotator=annotator,
@@ -122,6 +123,8 @@ def read_leased(annotator: User, row: Sequence[Any]) -> Slot:
             ),
         ),
     )
+    leased.shown_when_leased = shown
+    return leased
 
 
 def may_be_shown(pair: str) -> Q:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Max, Q, QuerySet
 
@@ -28,7 +29,7 @@ from annotate.models import (
 )
 from annotate.people.prompt_reader_queries import part_by_prompt
 from annotate.rounds.prompt_limits import say_left_out
-from generator.records import SamplerSettings
+from generator.records import Encoding, SamplerSettings
 from rlhf.dpo.config import FlowDPOConfig
 from rlhf.votes.stopping import Rule
 
@@ -136,6 +137,7 @@ def _videos(round: Round, instance: Instance) -> list[Video]:
 def want_pairs(round: Round, wanted: Mapping[Instance, Sequence[Video]]) -> None:
     """Want two videos of each instance, each by a model from a seed, and their pair; some at a time."""
     digest = SamplerSettings(**round.sampler).digest
+    lean = {"encoding": str(Encoding.LEAN)} if settings.DISPLAY_ENCODING == Encoding.LEAN else {}
     VideoSample.objects.bulk_create(
         (
             VideoSample(
@@ -144,6 +146,7 @@ def want_pairs(round: Round, wanted: Mapping[Instance, Sequence[Video]]) -> None
                 seed=seed,
                 settings_digest=digest,
                 settings=round.sampler,
+                facts=lean,
             )
             for instance, videos in wanted.items()
             for version, seed in videos

@@ -22,6 +22,7 @@ from annotate.storage.opening import site_storage
 from generator.media.display_copies import write_display_copy
 from generator.media.formats import MediaError, MediaFacts
 from generator.media.video import probe
+from generator.records import Encoding
 from generator.rundir import RunDir
 
 #: Videos of one run, whose request is one document that every worker of it reads.
@@ -66,6 +67,7 @@ def queue_sampling(round: Round, actor: User | None = None, *, retry_failed: boo
                     "seed": sample.seed,
                     "prompt": sample.instance.prompt.text,
                     "references": references[sample.instance_id],
+                    "encoding": str(sample.encoding),
                 }
                 for sample in samples
             ],
@@ -86,7 +88,7 @@ def _store_sample(run: Run, sample_id: str) -> bool:
         return sample is not None
     path, shown_path = (f"{run.folder}/{folder}/{sample_id}.mp4" for folder in ("samples", "shown"))
     try:
-        facts = _facts_of(path, shown_path)
+        facts = _facts_of(path, shown_path, sample.encoding)
     except (MediaError, FileNotFoundError) as problem:
         store_failure(run, {"sample_id": sample_id, "error": str(problem)})
         return False
@@ -95,7 +97,8 @@ def _store_sample(run: Run, sample_id: str) -> bool:
         shown_path=shown_path,
         sha256=facts.sha256,
         error="",
-        facts={name: getattr(facts, name) for name in ("width", "height", "num_frames", "fps", "size_bytes")},
+        facts=sample.facts
+        | {name: getattr(facts, name) for name in ("width", "height", "num_frames", "fps", "size_bytes")},
     )
     open_pairs_of(sample)
     return True
@@ -106,14 +109,14 @@ def store_failure(run: Run, failure: Mapping[str, Any]) -> None:
         VideoSample.objects.filter(pk=int(sample_id), path="").update(error=str(failure["error"]))
 
 
-def _facts_of(path: str, shown_path: str) -> MediaFacts:
+def _facts_of(path: str, shown_path: str, encoding: Encoding) -> MediaFacts:
     """What a video is, once it was read to its end and has its display copy."""
     storage = site_storage()
     with storage.local(path) as video:
         facts = probe(video)
         if not storage.exists(shown_path):  # sampled by an earlier version
             with storage.writing(shown_path) as copy:
-                write_display_copy(video, copy, name=facts.sha256)
+                write_display_copy(video, copy, name=facts.sha256, encoding=encoding)
     return facts
 
 
