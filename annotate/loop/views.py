@@ -101,7 +101,7 @@ def advance(request: SignedInRequest, round_id: int) -> HttpResponse:
     if is_ready_to_train(round):
         preview = reverse("launch", args=[round.pk])
         return redirect(f"{preview}?include_simulated=on" if include_simulated else preview)
-    return ask_and_follow(request, ADVANCE.name, round, include_simulated=include_simulated)
+    return ask_and_follow(request, ADVANCE.name, round, include_simulated=include_simulated, devices=None)
 
 
 @leads_only

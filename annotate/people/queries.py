@@ -4,17 +4,32 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import reduce
+from math import nan
 from operator import or_
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from django.conf import settings
-from django.db.models import Count, Exists, F, Func, OuterRef, Prefetch, Q, QuerySet, Subquery, Value
+from django.db.models import (
+    Count,
+    Exists,
+    F,
+    FloatField,
+    Func,
+    OuterRef,
+    Prefetch,
+    Q,
+    QuerySet,
+    Subquery,
+    Value,
+)
 from django.db.models.fields.json import KT
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Cast, Coalesce
 
+from annotate.database.column_queries import read_columns
 from annotate.models import (
     AppliedThresholds,
     Choice,
@@ -35,7 +50,7 @@ from annotate.storage.opening import site_storage
 from annotate.tallies.queries import counts_of_site
 from generator.curation.annotation import ANNOTATION_NAME, ClipAnnotation, load_annotation
 from generator.curation.explanation import explain
-from generator.curation.filters import Measures, Thresholds
+from generator.curation.filters import MeasureColumns, Measures, Thresholds, percentiles
 from generator.curation.primary import PrimaryRating, rate_primary
 from generator.media.formats import RejectReason
 from generator.prompts.differential import make_prompt
@@ -235,11 +250,17 @@ def num_instances_of(runs: Iterable[Run]) -> dict[int, int]:
     return dict(came.values_list("run").annotate(number=Count("digest", distinct=True)))
 
 
-def all_measures() -> list[Measures]:
-    """Of every curated reference of a real person, for the what-if table."""
+def all_measures() -> MeasureColumns:
+    """Of every curated reference of a real person, for the what-if table; sharpness with its place."""
     curated = Reference.objects.filter(curation=Curation.DONE, group__truth__isnull=True)
-    measured = curated.order_by("id").values_list("quality__measures", flat=True)
-    return [Measures(**values) for values in measured.iterator(chunk_size=2000) if values]
+    measured = curated.filter(quality__has_key="measures").order_by()
+    names = [column.name for column in fields(MeasureColumns) if column.name != "blur_percentile"]
+    values = [Coalesce(Cast(KT(f"quality__measures__{name}"), FloatField()), nan) for name in names]
+    read = read_columns(measured.values_list(*values), dict.fromkeys(names, "float64"))
+    ranks = np.full(len(read["blur"]), nan)
+    known = ~np.isnan(read["blur"])
+    ranks[known] = percentiles(read["blur"][known].tolist())
+    return MeasureColumns(**read, blur_percentile=ranks)
 
 
 def open_references(people: Iterable[int]) -> QuerySet[Reference]:

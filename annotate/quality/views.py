@@ -14,6 +14,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
+from annotate.background.views import ask_and_follow
 from annotate.core.access import SignedInRequest, leads_only, signed_in, visible_exports, visible_rounds
 from annotate.gold import queries as gold_queries
 from annotate.jobs.sending import send
@@ -22,6 +23,7 @@ from annotate.judging import vote_queries
 from annotate.models import Disqualification, Export, FlagOutcome, User
 from annotate.quality import disqualification as quality
 from annotate.quality import queries as quality_queries
+from annotate.quality.background import REBUILD
 from annotate.quality.tasks import settle_disqualification
 from annotate.rounds import progress_queries
 from rlhf.plots.pages import Plot, curve
@@ -144,12 +146,11 @@ def rebuild(request: SignedInRequest, user_id: int, export_id: int) -> HttpRespo
     person = get_object_or_404(quality_queries.annotator_rows(request.user), pk=user_id)
     export: Export = get_object_or_404(visible_exports(request.user), pk=export_id)
     try:
-        made = quality.rebuild_export(export, person, request.user)
+        quality.refuse_rebuild(export, person)
     except quality.QualityError as error:
         messages.error(request, f"Nothing was made: {error}.")
-    else:
-        messages.info(request, f"{made} holds {made.num_pairs} pairs and stands in the place of {export}.")
-    return redirect("annotator", user_id=person.pk)
+        return redirect("annotator", user_id=person.pk)
+    return ask_and_follow(request, REBUILD.name, export.round, export=export.pk, person=person.pk)
 
 
 MAX_WANTED = 1_000_000

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from itertools import islice
+from typing import Any
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Collate
@@ -59,6 +60,28 @@ class Chosen:
     why_withheld: str = ""
     unread: tuple[str, ...] = ()
     num_unread: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Of one that would be frozen now, all but the instances."""
+        left = {name: getattr(self, name) for name in _TOLD}
+        return left | {"facts": asdict(self.facts), "unread": list(self.unread)}
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Chosen:
+        told = {"facts": SetFacts(**found["facts"]), "unread": tuple(found["unread"])}
+        return cls(**{**found, **told}, training_set=None, instances=Instance.objects.none())
+
+
+#: What is told of a set that would be frozen now.
+_TOLD = ("digest", "why_no_consent", "withheld", "why_withheld", "num_unread")
+#: Targets of instances that are looked at within a request; more are looked at by a worker.
+QUICK_INSTANCES = 2_000
+
+
+def is_quick() -> bool:
+    """Whether a request may wait for a look at all that a set would hold."""
+    targets = InstanceReference.objects.filter(position=None).order_by()[: QUICK_INSTANCES + 1]
+    return targets.count() <= QUICK_INSTANCES
 
 
 def visible_sets(user: User) -> QuerySet[TrainingSet]:

@@ -11,6 +11,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
+from annotate.background.views import look
 from annotate.core.access import SignedInRequest, leads_only, visible_runs
 from annotate.core.errors import RoundError
 from annotate.core.files import media_view, requester, stored_file
@@ -20,9 +21,14 @@ from annotate.jobs.queries import live_run, run_progress
 from annotate.jobs.run_logs import is_disk_full, log_tail
 from annotate.jobs.shard_queries import shard_details
 from annotate.jobs.stages import work_of
-from annotate.models import Run, RunStatus, Stage
+from annotate.models import Job, Run, RunStatus, Stage
 from annotate.training.approvals import approve_run
+from annotate.training.background import LOOK
+from annotate.training.preview import run_config
+from annotate.training.queries import Looked, is_quick
 from annotate.training.run_clips import clip_path
+from rlhf.dpo.config import FlowDPOConfig
+from rlhf.dpo.preflight.checks import find_warnings
 
 
 @leads_only
@@ -48,7 +54,20 @@ def _context(run: Run, request: SignedInRequest) -> dict[str, Any]:
         "remedy": disk_full_remedy(run),
         **shard_details(run),
         **work_of(run.stage).details(run),
+        **_warnings(request, run),
     }
+
+
+def _warnings(request: SignedInRequest, run: Run) -> dict[str, Any]:
+    """What whoever approves has to know: the same warnings that the launcher saw."""
+    config = run_config(run) if run.status == RunStatus.WAITING else None
+    if not isinstance(config, FlowDPOConfig) or run.round is None or run.export is None:
+        return {}
+    values = {"export": run.export.pk, "rule": run.export.rule, "include_simulated": True}
+    found = look(request, LOOK, run.round, is_quick=is_quick(run.round, run.export), **values)
+    if isinstance(found, Job):
+        return {"looking": found}
+    return {"warnings": find_warnings(Looked.from_json(found).facts, config)}
 
 
 def _seconds(first: datetime | None, last: datetime | None) -> float | None:
