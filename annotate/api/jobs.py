@@ -17,7 +17,6 @@ from annotate.api.judging import signed_in
 from annotate.api.leads import ForLeads
 from annotate.background import jobs
 from annotate.background.kinds import JobKind
-from annotate.background.queries import visible_jobs
 from annotate.background.tasks import send_job
 from annotate.models import Job, Round
 
@@ -78,7 +77,7 @@ class JobListView(ForLeads, generics.ListAPIView[Job]):
     queryset = Job.objects.none()
 
     def get_queryset(self) -> QuerySet[Job]:
-        return visible_jobs(signed_in(self.request)).order_by("-id")
+        return jobs.visible_jobs(signed_in(self.request)).order_by("-id")
 
     @described({200: JobShown(many=True)}, problems=[404])
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -102,4 +101,4 @@ class JobView(ForLeads):
 
 
 def _job(request: Request, pk: int) -> Job:
-    return generics.get_object_or_404(visible_jobs(signed_in(request)), pk=pk)
+    return generics.get_object_or_404(jobs.visible_jobs(signed_in(request)), pk=pk)

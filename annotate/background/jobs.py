@@ -58,6 +58,12 @@ def do(job_id: int, worker: UUID) -> Run | None:
     return outcome.run
 
 
+def visible_jobs(user: User) -> QuerySet[Job]:
+    """What leads asked for; looks are parts of pages, and in no list."""
+    visible = Job.objects.select_related("round", "asked_by").exclude(kind__in=looks())
+    return visible if user.is_lead else visible.none()
+
+
 def cancel(job: Job) -> bool:
     """End a job that is not done; False where it had ended already.
 

@@ -12,7 +12,7 @@ from django_htmx.http import trigger_client_event
 
 from annotate.background import jobs
 from annotate.background.kinds import JobKind, kind_of
-from annotate.background.queries import newest_look, visible_jobs
+from annotate.background.queries import newest_look
 from annotate.background.tasks import send_job
 from annotate.core.access import SignedInRequest, leads_only
 from annotate.core.parts import part_of
@@ -51,7 +51,7 @@ def look(
 @leads_only
 @require_safe
 def job_list(request: SignedInRequest) -> HttpResponse:
-    part = part_of(visible_jobs(request.user), request.GET.get("before", ""), JOBS_PER_PAGE)
+    part = part_of(jobs.visible_jobs(request.user), request.GET.get("after", ""), JOBS_PER_PAGE)
     rows = [{"job": job, "title": kind_of(job.kind).title} for job in part.rows]
     return render(request, "annotate/background/jobs.html", {"part": part, "rows": rows})
 
@@ -75,7 +75,7 @@ def job_detail(request: SignedInRequest, job_id: int) -> HttpResponse:
 @leads_only
 @require_POST
 def cancel(request: SignedInRequest, job_id: int) -> HttpResponse:
-    job = get_object_or_404(visible_jobs(request.user), pk=job_id)
+    job = get_object_or_404(jobs.visible_jobs(request.user), pk=job_id)
     if not jobs.cancel(job):
         messages.error(request, "The job has ended already; nothing was changed.")
     return redirect("job", job_id=job.pk)

@@ -32,16 +32,16 @@ ROUNDS_PER_PAGE = 50
 RUNS_SHOWN, EXPORTS_SHOWN = 50, 50
 
 
-def rounds_shown(user: User, before: str, size: int) -> dict[str, Any]:
+def rounds_shown(user: User, after: str, size: int) -> dict[str, Any]:
     """A part of the rounds with how far each is."""
-    part = part_of(visible_rounds(user), before, size)
+    part = part_of(visible_rounds(user), after, size)
     by_round = funnels(part.rows)
     return {"part": part, "rounds": [{"round": round, "funnel": by_round[round.pk]} for round in part.rows]}
 
 
 @leads_only
 def round_list(request: SignedInRequest) -> HttpResponse:
-    context = rounds_shown(request.user, request.GET.get("before", ""), ROUNDS_PER_PAGE)
+    context = rounds_shown(request.user, request.GET.get("after", ""), ROUNDS_PER_PAGE)
     return render(request, "annotate/loop/rounds.html", context)
 
 

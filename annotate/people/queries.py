@@ -157,7 +157,7 @@ class PeopleFilter:
 
 
 def people(narrow: PeopleFilter = PeopleFilter()) -> QuerySet[IdentityGroup]:
-    """People in the order of the grid."""
+    """Those that the grid is narrowed to."""
     groups = with_consent(IdentityGroup.objects.all())
     if narrow.split:
         groups = groups.filter(split=narrow.split)
@@ -172,7 +172,7 @@ def people(narrow: PeopleFilter = PeopleFilter()) -> QuerySet[IdentityGroup]:
         groups = groups.filter(_has(curation=narrow.state))
     if narrow.reason:
         groups = groups.filter(_has(reject_reasons__contains=[narrow.reason]))
-    narrowed: QuerySet[IdentityGroup] = groups.order_by("name", "id")
+    narrowed: QuerySet[IdentityGroup] = groups
     return narrowed
 
 
@@ -212,6 +212,7 @@ def curation_counts() -> dict[str, Any]:
     states = {state: counts[f"references.{state}"] for state in Curation.values}
     rejected = {str(reason): counts[f"rejected.{reason}"] for reason in RejectReason}
     return {
+        "people": counts["people"],
         "total": sum(states.values()),
         "states": states,
         "usable": counts["usable"],
