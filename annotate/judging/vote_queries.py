@@ -207,7 +207,7 @@ def visible_pairs(user: User) -> QuerySet[VideoPair]:
 
 def vote_counts(pair: VideoPair, track: Track) -> dict[str, int]:
     """How many people gave each verdict of a track that somebody gave."""
-    given = Counter(vote.verdict for vote in latest_judgments(pair.pk) if vote.slot.track == track)
+    given = Counter(vote.verdict for vote in latest_judgments([pair.pk])[pair.pk] if vote.slot.track == track)
     return {str(verdict): given[verdict] for verdict in Verdict if given[verdict]}
 
 

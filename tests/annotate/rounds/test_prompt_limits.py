@@ -306,7 +306,7 @@ def test_pairs_of_prompts_that_were_cut_are_neither_shown_nor_exported(ana, lea,
     learn_limits()
     assert not Slot.objects.filter(pair=waiting, judged_at=None).exists()
     assert lease_slot(ana, Track.CONTROLLABILITY) is None
-    ask_for_votes(long, Track.IDENTITY, 1)
+    ask_for_votes([(long, Track.IDENTITY, 1)])
     waiting.refresh_from_db()
     open_slots([waiting])
     assert lease_slot(ana, Track.IDENTITY) is None and "was not read whole" in waiting.preference.reason
