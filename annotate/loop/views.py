@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from annotate.background.views import ask_and_follow
-from annotate.core.access import SignedInRequest, leads_only, visible_rounds
+from annotate.core.access import SignedInRequest, has_seen, leads_only, visible_rounds
 from annotate.core.errors import RoundError
 from annotate.core.parts import part_of
 from annotate.evaluation.comparison_views import comparison_page
@@ -49,7 +49,7 @@ def round_list(request: SignedInRequest) -> HttpResponse:
 def round_detail(request: SignedInRequest, round_id: int) -> HttpResponse:
     """The whole page; while a run is live, its `#progress` part is asked for again, and sent when new."""
     news = news_of(round_id)
-    if request.htmx and news and request.GET.get("seen") == news:
+    if has_seen(request, news):
         return HttpResponse(status=204)
     round = get_object_or_404(visible_rounds(request.user), pk=round_id)
     if round.kind == RoundKind.COMPARISON:

@@ -30,6 +30,7 @@ from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, Coalesce
 
 from annotate.database.column_queries import read_columns
+from annotate.database.statements import rows
 from annotate.models import (
     AppliedThresholds,
     Choice,
@@ -226,6 +227,18 @@ def curation_counts() -> dict[str, Any]:
 def visible_people(user: User) -> QuerySet[IdentityGroup]:
     groups = with_consent(IdentityGroup.objects.select_related("primary", "consent_stated_by"))
     return groups if user.is_lead else groups.none()
+
+
+_NEWS = """
+SELECT md5(string_agg(concat_ws(' ', r.id, r.curation,
+    (SELECT max(id) FROM annotate_curationdecision WHERE reference_id = r.id)), ',' ORDER BY r.id))
+FROM annotate_reference r WHERE r.group_id = %s
+"""
+
+
+def news_of(group_id: int) -> str:
+    """What changes while a person's references are curated, in one statement."""
+    return str(rows(_NEWS, [group_id])[0][0] or "")
 
 
 def references_of(group: IdentityGroup) -> QuerySet[Reference]:

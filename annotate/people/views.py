@@ -12,7 +12,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from annotate.core.access import SignedInRequest, leads_only, visible_references
+from annotate.core.access import SignedInRequest, has_seen, leads_only, visible_references
 from annotate.core.files import media_view, requester, stored_file
 from annotate.core.parts import MAX_COUNTED, Order, counted, part_of
 from annotate.models import Choice, Curation, IdentityGroup, Reference, Split, Use
@@ -62,9 +62,12 @@ def people_list(request: SignedInRequest) -> HttpResponse:
 @require_safe
 def person(request: SignedInRequest, group_id: int) -> HttpResponse:
     """The whole page; while something of this person is being curated, its `#references` part is renewed."""
+    news = curation_queries.news_of(group_id)
+    if has_seen(request, news):
+        return HttpResponse(status=204)
     group = get_object_or_404(curation_queries.visible_people(request.user), pk=group_id)
     template = "annotate/people/person.html" + ("#references" if request.htmx else "")
-    return render(request, template, _person_context(group))
+    return render(request, template, _person_context(group) | {"news": news})
 
 
 def _person_context(group: IdentityGroup, values: dict[str, Any] | None = None) -> dict[str, Any]:

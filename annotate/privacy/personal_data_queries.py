@@ -106,7 +106,7 @@ class Located:
 
     @cached_property
     def _unnamed_exports(self) -> set[str]:
-        """Folders of sets with their files that no row names: whoever wrote them has not come to it, or died."""
+        """Folders of sets with their files that no row names: their writer died, or is not there yet."""
         rounds = set(pairs_of(self.group).order_by().values_list("round", flat=True))
         named = set(Export.objects.filter(round__in=rounds).values_list("folder", flat=True))
         files = [PurePath(path) for key in rounds for path in self.stored.below(f"exports/round-{key}")]

@@ -12,12 +12,12 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
 from annotate.background.views import look
-from annotate.core.access import SignedInRequest, leads_only, visible_runs
+from annotate.core.access import SignedInRequest, has_seen, leads_only, visible_runs
 from annotate.core.errors import RoundError
 from annotate.core.files import media_view, requester, stored_file
 from annotate.database import clock
 from annotate.jobs import runs, tasks
-from annotate.jobs.queries import live_run, run_progress
+from annotate.jobs.queries import live_run, news_of_run, run_progress
 from annotate.jobs.run_logs import is_disk_full, log_tail
 from annotate.jobs.shard_queries import shard_details
 from annotate.jobs.stages import work_of
@@ -34,9 +34,12 @@ from rlhf.dpo.preflight.checks import find_warnings
 @leads_only
 def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
     """The whole page; while the run is live, its `#live` part is asked for again and again."""
+    news = news_of_run(run_id)
+    if has_seen(request, news):
+        return HttpResponse(status=204)
     run = get_object_or_404(visible_runs(request.user), pk=run_id)
     template = "annotate/training/run.html" + ("#live" if request.htmx else "")
-    return render(request, template, _context(run, request))
+    return render(request, template, _context(run, request) | {"news": news})
 
 
 def _context(run: Run, request: SignedInRequest) -> dict[str, Any]:
