@@ -69,6 +69,20 @@ COMMANDS = {
         "schedule",
         "from annotate.quality.vote_statistics import compute_round; compute_round(round)",
     ),
+    "look at the pairs": (
+        "job",
+        "from annotate.training.queries import Looked, pair_set; "
+        "Looked.at(round, pair_set(round, None, include_simulated=False)).to_json()",
+    ),
+    "next round": (
+        "job",
+        "from annotate.models import User; from annotate.registry.versions import start_next_round; "
+        "start_next_round('next', round.policy, User.objects.get(username='lead'), new_seeds=True)",
+    ),
+    "queue its sampling": (
+        "job",
+        "from annotate.rounds.sampling import queue_sampling; queue_sampling(Round.objects.get(name='next'))",
+    ),
 }
 POLLED_PAGES = ("/rounds/1/", "/people/")
 LEAD_LISTS = (

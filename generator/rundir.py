@@ -150,8 +150,12 @@ class RunDir:
         return value
 
     def _write(self, name: str, value: Mapping[str, Any]) -> None:
-        text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
-        self._replace(name, text)
+        """A line for each key: what a request asks for may be long, and json writes it slowly where it indents."""
+        lines = [
+            f" {json.dumps(key)}: {json.dumps(value[key], sort_keys=True, ensure_ascii=False, allow_nan=False)}"
+            for key in sorted(value)
+        ]
+        self._replace(name, "{\n" + ",\n".join(lines) + "\n}\n")
 
     def _replace(self, name: str, text: str) -> None:
         with replacing(self.path / name) as temporary:
