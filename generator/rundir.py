@@ -150,11 +150,9 @@ class RunDir:
         return value
 
     def _write(self, name: str, value: Mapping[str, Any]) -> None:
-        """A line for each key: what a request asks for may be long, and json writes it slowly where it indents."""
-        lines = [
-            f" {json.dumps(key)}: {json.dumps(value[key], sort_keys=True, ensure_ascii=False, allow_nan=False)}"
-            for key in sorted(value)
-        ]
+        """A line for each key: a request may be long, and where it indents, json writes slowly."""
+        encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False).encode
+        lines = [f" {encode(key)}: {encode(value[key])}" for key in sorted(value)]
         self._replace(name, "{\n" + ",\n".join(lines) + "\n}\n")
 
     def _replace(self, name: str, text: str) -> None:

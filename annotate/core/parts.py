@@ -55,7 +55,9 @@ def _read(text: str, order: Order) -> list[Any] | None:
 def _fits(value: Any, wanted: type) -> bool:
     if type(value) is not wanted:
         return False
-    return "\0" not in value if wanted is str else abs(value) < 2**63
+    if isinstance(value, str):
+        return "\0" not in value
+    return isinstance(value, int) and abs(value) < 2**63
 
 
 def _written(row: Model, order: Order) -> str:
