@@ -147,9 +147,9 @@ def _conclude(resolved: Sequence[_Resolved], new: Judgment | None = None, *, may
                 Consensus.objects.filter(pair__in=undecided, track=track).delete()
     wanted, over = [], []
     for one in resolved:
-        track = one.made.next_track
-        if track is not None and (rule := one.pair.round.rule):
-            wanted.append((one.pair, track, 1 if one.votes[track] else rule.minimum))
+        asked = one.made.next_track
+        if asked is not None and (rule := one.pair.round.rule):
+            wanted.append((one.pair, asked, 1 if one.votes[asked] else rule.minimum))
         elif one.made.stop or one.pair.is_adjudicated:
             over.append(one.pair)
     ask_for_votes(wanted)
