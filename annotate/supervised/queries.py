@@ -13,6 +13,7 @@ from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Collate
 
 from annotate.models import (
+    Curation,
     IdentityGroup,
     Instance,
     InstanceReference,
@@ -29,6 +30,7 @@ from annotate.models import (
 from annotate.people.prompt_reader_queries import reader_of
 from annotate.people.queries import accepted
 from annotate.privacy.consent_queries import given, refusal
+from annotate.tallies.queries import counts_of_site
 from rlhf.training.set_facts import SetFacts, in_order, rate_name, size_name
 
 #: Prompts that a model does not read whole, as a page names them.
@@ -74,12 +76,16 @@ class Chosen:
 
 #: What is told of a set that would be frozen now.
 _TOLD = ("digest", "why_no_consent", "withheld", "why_withheld", "num_unread")
-#: Targets of instances that are looked at within a request; more are looked at by a worker.
-QUICK_INSTANCES = 2_000
+#: Targets of instances that are looked at within a request, among so many references; more are looked at by a
+#: worker.
+QUICK_INSTANCES, QUICK_REFERENCES = 2_000, 10_000
 
 
 def is_quick() -> bool:
     """Whether a request may wait for a look at all that a set would hold."""
+    counts = counts_of_site()
+    if sum(counts[f"references.{state}"] for state in Curation.values) > QUICK_REFERENCES:
+        return False
     targets = InstanceReference.objects.filter(position=None).order_by()[: QUICK_INSTANCES + 1]
     return targets.count() <= QUICK_INSTANCES
 
