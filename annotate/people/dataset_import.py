@@ -40,8 +40,8 @@ from generator.media.video import probe
 
 Row = TypeVar("Row")
 
-#: Rows with files that are read together: who is killed meanwhile leaves the files of so many without a row.
-FILES_AT_ONCE = 50
+#: References that are read together: who is killed meanwhile leaves the files of so many without a row.
+REFERENCES_AT_ONCE = 100
 
 
 @dataclass
@@ -79,12 +79,13 @@ def import_dataset(folder: Path, *, on_row: Callable[[], object] = lambda: None)
     groups: dict[tuple[str, str], IdentityGroup] = {}
     for people in batches(followed(dataset.people())):
         groups |= _take_people(people, report)
-    for references in batches(followed(dataset.references()), FILES_AT_ONCE):
+    for references in batches(followed(dataset.references()), REFERENCES_AT_ONCE):
         _take_references([(groups[key], row) for row in references if (key := _whose(row)) in groups], report)
     readers = readers_in_use()
-    for instances in batches(followed(dataset.instances()), FILES_AT_ONCE):
+    for instances in batches(followed(dataset.instances())):
         theirs = [(groups[key], row) for row in instances if (key := _whose(row)) in groups]
         _take_instances(theirs, report, readers)
+    report.new = +report.new  # without the tables of which nothing is
     return report
 
 
