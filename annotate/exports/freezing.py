@@ -73,7 +73,8 @@ def export_round(
     frozen = _freeze(round, rule, uses, include_simulated=include_simulated, tell=tell)
     export = _store(round, frozen, rule, include_simulated=include_simulated, actor=actor)
     if export is None:
-        site_storage().remove_folder(frozen.folder)
+        if not Export.objects.filter(folder=frozen.folder, withdrawn="").exists():
+            site_storage().remove_folder(frozen.folder)
         raise RoundError("somebody in the set was erased while it was written; export the round again")
     return export
 

@@ -187,10 +187,16 @@ def _take_references(rows: Sequence[tuple[IdentityGroup, ReferenceRow]], report:
                 made.append((group, row, reference))
         _store_references(made)
     except BaseException:
-        for _, _, reference in made:
-            site_storage().remove_folder(str(Path(reference.path).parent))
+        _remove_files([reference.path for _, _, reference in made])
         raise
     report.new["references"] += len(made)
+
+
+def _remove_files(paths: Sequence[str]) -> None:
+    """Of references that did not come to have a row."""
+    stored = set(Reference.objects.filter(path__in=paths).values_list("path", flat=True))
+    for path in set(paths) - stored:
+        site_storage().remove_folder(str(Path(path).parent))
 
 
 @transaction.atomic
