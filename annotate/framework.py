@@ -94,7 +94,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["annotate.core.strict_json.ShallowJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "DEFAULT_PAGINATION_CLASS": "annotate.api.paging.Pages",
+    "DEFAULT_PAGINATION_CLASS": "annotate.api.paging.Parts",
     "PAGE_SIZE": 100,
 }
 SPECTACULAR_SETTINGS = {

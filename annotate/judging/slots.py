@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime, timedelta
 from itertools import chain
@@ -40,13 +40,14 @@ class RoundNotForChoosingError(ValueError):
 
 _ASK = """
 INSERT INTO annotate_slot (pair_id, round_id, track, ordinal, random_key)
-SELECT %(pair)s, pair.round_id, %(track)s, pair.last + n, pair.random_key
-FROM (
-    SELECT round_id, random_key, coalesce(max(ordinal) FILTER (WHERE track = %(track)s), -1) AS last
-    FROM annotate_slot WHERE pair_id = %(pair)s
-      AND EXISTS (SELECT 1 FROM annotate_videopair WHERE id = %(pair)s AND prompt_unread = '')
+SELECT asked.pair_id, pair.round_id, asked.track, pair.last + n, pair.random_key
+FROM unnest(%(pairs)s::bigint[], %(tracks)s::text[], %(counts)s::int[]) asked (pair_id, track, votes)
+CROSS JOIN LATERAL (
+    SELECT round_id, random_key, coalesce(max(ordinal) FILTER (WHERE track = asked.track), -1) AS last
+    FROM annotate_slot WHERE pair_id = asked.pair_id
+      AND EXISTS (SELECT 1 FROM annotate_videopair WHERE id = asked.pair_id AND prompt_unread = '')
     GROUP BY round_id, random_key HAVING count(*) FILTER (WHERE judged_at IS NULL) = 0
-) pair, generate_series(1, %(count)s) n
+) pair CROSS JOIN LATERAL generate_series(1, asked.votes) n
 """
 
 
@@ -211,15 +212,19 @@ def _wanted_slots(pair: VideoPair) -> Iterator[Slot]:
             yield Slot(pair=pair, round=pair.round, track=track, ordinal=ordinal, random_key=random_key)
 
 
-def ask_for_votes(pair: VideoPair, track: Track, count: int) -> None:
-    """Ask for more votes on a track, next to the others of the pair, unless some are being waited for."""
-    with connection.cursor() as cursor:
-        cursor.execute(_ASK, {"pair": pair.pk, "track": str(track), "count": count})
+def ask_for_votes(wanted: Sequence[tuple[VideoPair, Track, int]]) -> None:
+    """Ask for more votes on a track, next to the others of its pair, unless some are being waited for."""
+    if wanted:
+        pairs, tracks, counts = zip(*wanted, strict=True)
+        values = {"pairs": [pair.pk for pair in pairs], "tracks": [*map(str, tracks)], "counts": [*counts]}
+        with connection.cursor() as cursor:
+            cursor.execute(_ASK, values)
 
 
-def stop_asking(pair: VideoPair) -> None:
-    """Ask for no more votes; whoever is at the pair may still answer."""
-    stop_asking_for(pair.slots.all())
+def stop_asking(pairs: Sequence[VideoPair]) -> None:
+    """Ask for no more votes; whoever is at one of the pairs may still answer."""
+    if pairs:
+        stop_asking_for(Slot.objects.filter(pair__in=pairs))
 
 
 def stop_asking_for(slots: QuerySet[Slot]) -> None:

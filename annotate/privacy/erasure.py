@@ -13,6 +13,7 @@ from django.db.models import Q, TextField
 from django.db.models.functions import Cast, Now
 from django.utils.crypto import salted_hmac
 
+from annotate.background.kinds import looks
 from annotate.core.audit import record_event
 from annotate.core.errors import RoundError
 from annotate.database.locks import hold_queue
@@ -24,6 +25,7 @@ from annotate.models import (
     Erasure,
     Export,
     IdentityGroup,
+    Job,
     ModelVersion,
     Round,
     Run,
@@ -141,6 +143,7 @@ def _erase(group: IdentityGroup) -> Erasure:
     TrainingSet.objects.filter(pk__in=[one.pk for one in person.training_sets]).update(withdrawn=WITHDRAWN)
     _withdraw_judgment_files(person)
     _strike_runs(person)
+    Job.objects.filter(kind__in=looks()).delete()  # what they found names people, and is found again
     _delete(person)
     return erasure
 

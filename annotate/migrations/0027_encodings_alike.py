@@ -8,7 +8,7 @@ from django.db import migrations
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('annotate', '0024_jobs'),
+        ('annotate', '0026_accounts_by_role'),
     ]
 
     operations = [
