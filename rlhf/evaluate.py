@@ -26,7 +26,7 @@ from typing import Any
 from generator.model.precision import choose_precision
 from generator.rundir import RunDir, run_command
 from rlhf.evaluation import table
-from rlhf.evaluation.columns import COLUMNS, Column, columns_of
+from rlhf.evaluation.columns import COLUMNS, COMPARED_BY, Column, columns_of
 from rlhf.evaluation.metrics.registry import make_metrics
 from rlhf.evaluation.paired import compare
 from rlhf.evaluation.records import NOT_ASKED, Metric
@@ -157,6 +157,7 @@ def tables(
     request: EvaluationRequest, videos: Sequence[ScoredVideo], columns: Sequence[Column]
 ) -> dict[str, Any]:
     """Everything of the result that follows from scores alone."""
+    columns = [column for column in columns if column.unit == "share"]
     gained = table.differences(videos, columns, request.reference) if request.reference else {}
     return {
         "set": {
@@ -188,8 +189,14 @@ def _headline(request: EvaluationRequest, videos: Sequence[ScoredVideo]) -> dict
     """The candidate against the baseline on each track, where both have videos."""
     if request.compare is None:
         return {}
-    pairs = {str(track): table.paired(videos, str(track), *request.compare) for track in Track}
-    return {track: compare(*pair).to_json() for track, pair in pairs.items() if pair[0]}
+    found = {}
+    for track in Track:
+        for column in COMPARED_BY[track]:
+            pair = table.paired(videos, column, *request.compare)
+            if pair[0]:
+                found[str(track)] = {**compare(*pair).to_json(), "score": column}
+                break
+    return found
 
 
 def _video(run: RunDir, wanted: Wanted, scored: ScoredVideo) -> dict[str, Any]:

@@ -149,13 +149,19 @@ def shown_directions(result: Result, columns: Sequence[Mapping[str, Any]]) -> li
 
 
 def best_means(result: Result) -> dict[str, float]:
-    """The highest mean of each column."""
+    """The best mean of each column: the highest, or the lowest where faults are counted."""
+    columns = result.get("columns") or []
+    counts_faults = {column["name"] for column in columns if column.get("lower_is_better")}
     means: dict[str, list[float]] = {}
     for cells in (result.get("table") or {}).values():
         for column, cell in cells.items():
             if cell.get("mean") is not None:
                 means.setdefault(column, []).append(cell["mean"])
-    return {column: max(values) for column, values in means.items() if len(values) > 1}
+    return {
+        column: (min if column in counts_faults else max)(values)
+        for column, values in means.items()
+        if len(values) > 1
+    }
 
 
 def difference_scale(result: Result, columns: Sequence[Mapping[str, Any]]) -> Scale:
