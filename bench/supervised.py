@@ -28,7 +28,7 @@ FOLDER = OUTPUT / "supervised"
 #: People, questions to each, and the seed of the people: none of them is in a demo or another benchmark.
 PEOPLE, EACH, SEED = 160, 4, 16
 CONFIG: Mapping[str, Any] = {
-    "steps": 600,
+    "steps": 400,
     "rank": 8,
     "alpha": 8,
     "learning_rate": 6e-4,

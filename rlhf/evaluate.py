@@ -9,6 +9,7 @@
     scores/<system>/   <instance_id>-<seed>.json, what each metric says of a video
     metrics.jsonl      one line per video that is made, and one per video that is scored
     report.html        all of it for people, in one file that needs no network
+    sheet.png          the compared models on the first people, from the same noise
     result.json        the table with intervals, differences, directions, every value and every hole
 
 What cannot be made, read or measured is a hole with its reason; it is counted, and never a zero. A killed run
@@ -31,6 +32,7 @@ from rlhf.evaluation.metrics.registry import make_metrics
 from rlhf.evaluation.paired import compare
 from rlhf.evaluation.records import NOT_ASKED, Metric
 from rlhf.evaluation.report.page import write_report
+from rlhf.evaluation.report.sheet import write_sheet
 from rlhf.evaluation.request import EvaluationRequest, instance_sha256, read_request
 from rlhf.evaluation.score_files import score_file, score_video
 from rlhf.evaluation.table import ScoredVideo
@@ -74,6 +76,7 @@ def main(run: RunDir, attached: bool) -> None:
             "seconds": round(time.monotonic() - began, 1),
         }
         write_report(run.path, result)
+        write_sheet(run, request, result)
         run.write_result(result)
 
 

@@ -19,6 +19,13 @@ def done_evaluation(round: Round) -> Run | None:
     return round.runs.filter(stage=Stage.EVALUATE, status=RunStatus.DONE).exclude(candidate=None).last()
 
 
+def other_comparisons(round: Round) -> list[Run]:
+    """Finished comparisons of two models at other settings of the sampler than the round's own evaluation."""
+    done = round.runs.filter(stage=Stage.EVALUATE, status=RunStatus.DONE, candidate=None)
+    compared = done.filter(result__has_key="compare").exclude(result__compare=None)
+    return list(compared.exclude(result__settings=round.sampler).order_by("id"))
+
+
 def live_run(round: Round, stage: str) -> Run | None:
     return round.runs.filter(stage=stage, status__in=[*LIVE]).last()
 

@@ -17,6 +17,8 @@ from rlhf.plots.marks import Scale, scale_of
 Result = Mapping[str, Any]
 #: Of the report in a run folder.
 REPORT_FILE = "report.html"
+#: Beside it, see `rlhf.evaluation.report.sheet`.
+SHEET_FILE = "sheet.png"
 
 
 @dataclass(frozen=True)
@@ -260,3 +262,21 @@ def identity_plots(
         for column in columns
         if any(key[0] == column["name"] for key in means)
     ]
+
+
+def fault_rates(result: Result) -> dict[str, dict[str, float]]:
+    """How often the compared models show each planted fault, by column.
+
+    Returns:
+        `label`, `before` and `after`, and `gain` with its interval, all in shares; only columns that both have.
+    """
+    baseline, candidate = result.get("compare") or (None, None)
+    gained = (result.get("differences") or {}).get(baseline, {})
+    rates = {}
+    for column in result.get("columns") or []:
+        name = column["name"]
+        if column.get("lower_is_better") and gained.get(name, {}).get("gain") is not None:
+            before, after = (result["table"][system][name]["mean"] for system in (baseline, candidate))
+            difference = {key: gained[name][key] for key in ("gain", "gain_low", "gain_high")}
+            rates[name] = {"label": column["label"], "before": before, "after": after, **difference}
+    return rates
