@@ -22,8 +22,8 @@ def done_evaluation(round: Round) -> Run | None:
 def other_comparisons(round: Round) -> list[Run]:
     """Finished comparisons of two models at other settings of the sampler than the round's own evaluation."""
     done = round.runs.filter(stage=Stage.EVALUATE, status=RunStatus.DONE, candidate=None)
-    compared = done.filter(result__has_key="compare").exclude(result__compare=None)
-    return list(compared.exclude(result__settings=round.sampler).order_by("id"))
+    results = [(run, run.result or {}) for run in done.order_by("id")]
+    return [run for run, found in results if found.get("compare") and found.get("settings") != round.sampler]
 
 
 def live_run(round: Round, stage: str) -> Run | None:

@@ -45,7 +45,7 @@ Say = Callable[[str], None]
 
 #: Enough pairs for a gain that can be seen, few enough for two cores and twelve minutes.
 PEOPLE = {Split.TRAIN: 60, Split.EVAL: 24}
-INSTANCES_PER_PERSON = {Split.TRAIN: 5, Split.EVAL: 2}
+INSTANCES_PER_PERSON = {Split.TRAIN: 6, Split.EVAL: 2}
 VOTES_WANTED = 3
 #: Without guidance, which hides what a model would do by itself: pairs differ more, and cost a quarter.
 SAMPLER = SamplerSettings(guidance_scale=1.0, num_inference_steps=10)

@@ -62,7 +62,7 @@ COLUMNS = (
         for name, label in {
             "claim": "Fault: changes not made",
             "filter": "Fault: a filter's face",
-            "stranger": "Fault: a stranger's face",
+            "stranger": "Fault: another face",
             "soft": "Fault: out of focus",
             "frozen": "Fault: no motion",
         }.items()

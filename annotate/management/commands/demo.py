@@ -67,7 +67,8 @@ def _lines(report: dict[str, Any]) -> list[str]:
         f"pairs           {report['pairs']}: {states}",
         f"judgments       {report['judgments']['identity']} identity, "
         f"{report['judgments']['controllability']} controllability (simulated)",
-        f"exported pairs  {report['exported_pairs']}, {report['exported_pairs'] / report['pairs']:.0%} of all",
+        f"exported pairs  {report['exported_pairs']}, "
+        f"{report['exported_pairs'] / max(1, report['pairs']):.0%} of the pairs",
         f"Flow-DPO        {dpo['steps']} steps, loss {dpo['first_loss']:.4f} -> {dpo['last_loss']:.4f}, "
         f"accuracy {dpo['accuracy']:.2f}",
     ]

@@ -13,14 +13,14 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from generator.files import replacing
-from generator.media.video import fit, read_clip
+from generator.media.video import read_clip
 from generator.rundir import RunDir
 from rlhf.evaluation.records import EvaluationInstance
 from rlhf.evaluation.report.tables import SHEET_FILE, Result
 from rlhf.evaluation.request import EvaluationRequest
 
 #: People, columns of them, frames of each video, and pixels of a frame's longer side.
-PEOPLE, COLUMNS, FRAMES, SIDE = 12, 2, 3, 96
+PEOPLE, COLUMNS, FRAMES, SIDE = 12, 2, 3, 112
 #: Pixels: around pictures, between the three parts of a row, and of the line of text above it.
 _GAP, _PART, _CAPTION = 2, 12, 18
 #: Letters of a prompt that have room.
@@ -84,7 +84,9 @@ def _strip(path: Path, pictures: int) -> Image.Image:
     frames = read_clip(path).frames
     picks = [len(frames) // 2] if pictures == 1 else np.linspace(0, len(frames) - 1, pictures).round()
     shown = [Image.fromarray(frames[int(pick)]) for pick in picks]
-    shown = [picture.resize(fit(picture.size, SIDE), Image.Resampling.LANCZOS) for picture in shown]
+    scale = SIDE / max(frames.shape[1:3])
+    size = round(frames.shape[2] * scale), round(frames.shape[1] * scale)
+    shown = [picture.resize(size, Image.Resampling.LANCZOS) for picture in shown]
     strip = Image.new("RGB", (sum(p.width + _GAP for p in shown), max(p.height for p in shown)), "white")
     left = 0
     for picture in shown:

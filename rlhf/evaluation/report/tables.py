@@ -268,7 +268,7 @@ def fault_rates(result: Result) -> dict[str, dict[str, float]]:
     """How often the compared models show each planted fault, by column.
 
     Returns:
-        `label`, `before` and `after`, and `gain` with its interval, all in shares; only columns that both have.
+        `label`, `before` and `after`, and `gain` with its interval, in shares; of columns that both have.
     """
     baseline, candidate = result.get("compare") or (None, None)
     gained = (result.get("differences") or {}).get(baseline, {})

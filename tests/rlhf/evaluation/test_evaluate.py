@@ -1,3 +1,4 @@
+import itertools
 import json
 import math
 from dataclasses import replace
@@ -5,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 torch = pytest.importorskip("torch")
 
@@ -144,6 +146,19 @@ def test_the_better_model_wins_on_both_tracks(make_run, painted):
     assert result["holes"] == result["failed"] == []
     video = next(video for video in result["videos"] if video["system"] == "candidate")
     assert read_clip(run.path / video["path"]).frames.mean() == pytest.approx(200, abs=3)
+
+
+def test_a_sheet_shows_each_person_from_the_same_noise(make_run, painted):
+    """Two people side by side: the white reference, three dark frames before, three brighter ones after."""
+    run = make_run()
+    evaluated(run)
+    sheet = np.asarray(Image.open(run.path / "sheet.png").convert("L")).astype(int)
+    person = sheet.shape[1] // 2
+    for left in (0, person):
+        line = sheet[60, left : left + person]
+        assert line[10] > 250
+        shown = [value for value, _ in itertools.groupby((line[120:] / 50).round()) if value < 5]
+        assert shown == [2] * 3 + [4] * 3
 
 
 def test_the_table_says_what_the_tracks_say(make_run, painted):
