@@ -25,6 +25,8 @@ from rlhf.votes.pareto import resolve_pair
 
 VOCABULARY = Vocabulary(states=ELEMENT_STATES, phrase=phrase_change)
 VOTES_PER_TRACK = 3
+#: Who looks at nothing: whatever is learned from their votes must not help.
+COINS = (Behaviour(0.5, 0.0, 0.0),) * 8
 #: Who judges: seven people who say what they see 95 times in 100, and one who mostly clicks left.
 ANNOTATORS = (*[Behaviour(0.95, 0.05, 0.05)] * 7, Behaviour(0.95, 0.0, 0.9))
 
@@ -169,13 +171,20 @@ def truth_of(scores: Scores) -> Truth:
     return {track: better_side(track, *pair) for track, pair in scores.items()}
 
 
-def judge(pairs: Sequence[Scores], seed: int = 0) -> list[dict[Track, Consensus]]:
+def judge(
+    pairs: Sequence[Scores], seed: int = 0, annotators: Sequence[Behaviour] = ANNOTATORS
+) -> list[dict[Track, Consensus]]:
     """Both tracks of every pair by simulated annotators: nobody judges both, sides are shuffled."""
-    return [_judge_pair(scores, random.Random(f"{seed}/{number}")) for number, scores in enumerate(pairs)]
+    return [
+        _judge_pair(scores, annotators, random.Random(f"{seed}/{number}"))
+        for number, scores in enumerate(pairs)
+    ]
 
 
-def _judge_pair(scores: Scores, rng: random.Random) -> dict[Track, Consensus]:
-    people = rng.sample(ANNOTATORS, len(Track) * VOTES_PER_TRACK)
+def _judge_pair(
+    scores: Scores, annotators: Sequence[Behaviour], rng: random.Random
+) -> dict[Track, Consensus]:
+    people = rng.sample(annotators, len(Track) * VOTES_PER_TRACK)
     return {
         track: resolve_track(
             [_vote(people.pop(), track, scores[track], rng) for _ in range(VOTES_PER_TRACK)],

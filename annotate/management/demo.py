@@ -52,7 +52,7 @@ SAMPLER = SamplerSettings(guidance_scale=1.0, num_inference_steps=10)
 #: As a model of this kind is used; the gain is to hold there, too.
 IN_USE = SamplerSettings()
 #: Chosen on people who are in no demo, see docs/dpo.md.
-DPO: dict[str, Any] = {"steps": 120, "beta": 30.0}
+DPO: dict[str, Any] = {"steps": 200, "beta": 30.0, "max_excess": 1.0}
 VOTER = SimulatedVoter(accuracy=0.95, tie_rate=0.05, side_bias=0.05)
 SIMULATED_ANNOTATORS = 8
 

@@ -10,6 +10,7 @@ import pytest
 from bench.dpo_round import describe_pairs, plot, table
 from bench.dpo_world import (
     ANNOTATORS,
+    COINS,
     VOTES_PER_TRACK,
     choose,
     draw_questions,
@@ -69,10 +70,18 @@ def test_votes_find_a_clear_truth_as_often_as_their_people_do():
     assert right > expected, "a majority sees more than one person"
 
 
+def test_coin_tosses_follow_no_truth():
+    """Four standard deviations of a share of n = 2000: at most 0.045."""
+    scores = [{Track.IDENTITY: (-1.0, -90.0), Track.CONTROLLABILITY: (-90.0, -1.0)}] * 2_000
+    judged = judge(scores, annotators=COINS)
+    right = sum(pair[Track.IDENTITY].verdict is FIRST for pair in judged) / len(judged)
+    assert right == pytest.approx(0.5, abs=0.045)
+
+
 def test_the_pairs_of_a_rule_are_counted_against_the_oracle():
     truths = [{Track.IDENTITY: "left", Track.CONTROLLABILITY: side} for side in ("left", "right", "tie")]
     clear = found([FIRST] * 3, [FIRST] * 3)
-    bench = SimpleNamespace(judged=[clear] * 3, truths=truths)
+    bench = SimpleNamespace(votes=lambda rule: ([clear] * 3, rule.replace("coin", "pareto")), truths=truths)
     assert describe_pairs(bench)["pareto"] == {"pairs": 3, "better_on_both": 1}
 
 
@@ -108,9 +117,9 @@ def test_found_data_are_written_once(tmp_path):
 
 
 def test_the_table_and_the_plot_hold_every_row():
-    figure = {"win_rate": 0.55, "low": 0.4, "high": 0.7, "gain": 0.012}
+    figure = {"win_rate": 0.55, "low": 0.4, "high": 0.7, "gain": 1.204}
     row = {"system": "the round", "seed": 0, "num_pairs": 113, "accuracy": 0.98}
     rows = [row | {str(track): figure for track in Track}]
-    assert "| 0.98 | 0.55 [0.40, 0.70], +0.012 | 0.55 [0.40, 0.70], +0.012 |" in table(rows)
+    assert "| 0.98 | 0.55 [0.40, 0.70], +1.20 | 0.55 [0.40, 0.70], +1.20 |" in table(rows)
     assert plot(rows * 3) == plot(rows * 3) != plot(rows), "equal figures, equal bytes"
     assert plot(rows).count("the round, seed 0") == 1 and ">identity<" in plot(rows)
