@@ -45,7 +45,7 @@ def write_sheet(run: RunDir, request: EvaluationRequest, result: Result) -> Path
         for video in result["videos"]
         if video["path"] is not None
     }
-    rows = []
+    rows: list[Image.Image] = []
     for instance in _first_of_each_person(request.instances):
         both = [paths.get((system, instance.instance_id, request.seeds[0])) for system in request.compare]
         if len(rows) < PEOPLE and all(both):
