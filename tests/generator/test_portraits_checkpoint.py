@@ -10,13 +10,26 @@ torch = pytest.importorskip("torch")
 from generator.model.checkpoint import load_pipeline  # noqa: E402
 from generator.portraits.oracle import Oracle  # noqa: E402
 from generator.portraits.train.measure import draw_trials, sample_trials, score  # noqa: E402
-from generator.portraits.world import CHECKPOINT  # noqa: E402
+from generator.portraits.world import CHECKPOINT, SUPERVISED  # noqa: E402
 
 
 def test_it_is_small_and_all_safetensors() -> None:
     files = [path for path in CHECKPOINT.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= 20e6
     assert {path.suffix for path in files} <= {".json", ".md", ".safetensors"}
+
+
+def test_the_supervised_model_is_small_and_does_what_its_data_did() -> None:
+    """Six held-out people without guidance: it makes videos of the base's size, and not the base's videos."""
+    assert sum(path.stat().st_size for path in SUPERVISED.iterdir()) <= 1e6
+    trials = draw_trials(1, 2)[:6]
+    made = [
+        sample_trials(load_pipeline(CHECKPOINT, adapters), trials, steps=4, guidance_scale=1.0)
+        for adapters in ([], [SUPERVISED])
+    ]
+    figures = [score(trials, answers, Oracle.load()) for answers in made]
+    assert made[0][0].shape == made[1][0].shape
+    assert figures[1]["identity_similarity"][0] < figures[0]["identity_similarity"][0]
 
 
 def test_it_draws_what_its_vae_encodes() -> None:
