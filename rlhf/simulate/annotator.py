@@ -25,8 +25,8 @@ Choice = Literal["left", "right", "tie"]
 #: the scatter of drawn clips that show the right person and the right elements (0.9 and 0.6).
 JUST_NOTICEABLE: Mapping[Track, float] = {Track.IDENTITY: 0.25, Track.CONTROLLABILITY: 0.25}
 #: What is added to that for each nat that the better video itself is off: two wrong faces are harder to tell
-#: apart than two right ones. With both, two attentive annotators (95 in 100) agree on 0.74 and 0.72 of the
-#: pairs of the shipped supervised model, see docs/dpo.md; people are reported to agree on 0.70 to 0.80.
+#: apart than two right ones. With both, two votes on a pair of the demo are equal in 0.74 of cases, see
+#: docs/dpo.md; people are reported to agree in 0.70 to 0.80.
 WEBER_SHARE = 0.03
 #: Standard normal quantile of three in four.
 _THREE_IN_FOUR = 0.6745
