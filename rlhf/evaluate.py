@@ -9,7 +9,7 @@
     scores/<system>/   <instance_id>-<seed>.json, what each metric says of a video
     metrics.jsonl      one line per video that is made, and one per video that is scored
     report.html        all of it for people, in one file that needs no network
-    sheet.png          the compared models on the first people, from the same noise
+    sheet.jpg          the compared models on the first people, from the same noise
     result.json        the table with intervals, differences, directions, every value and every hole
 
 What cannot be made, read or measured is a hole with its reason; it is counted, and never a zero. A killed run

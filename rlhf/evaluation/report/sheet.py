@@ -23,8 +23,10 @@ from rlhf.evaluation.request import EvaluationRequest
 PEOPLE, COLUMNS, FRAMES, SIDE = 12, 2, 3, 112
 #: Pixels: around pictures, between the three parts of a row, and of the line of text above it.
 _GAP, _PART, _CAPTION = 2, 12, 18
+#: Of the JPEG.
+QUALITY = 90
 #: Letters of a prompt that have room.
-_LETTERS = 96
+_LETTERS = 110
 
 
 def write_sheet(run: RunDir, request: EvaluationRequest, result: Result) -> Path | None:
@@ -36,7 +38,7 @@ def write_sheet(run: RunDir, request: EvaluationRequest, result: Result) -> Path
         result: as `result.json` has it, or will have it.
 
     Returns:
-        The file, a PNG in the run folder.
+        The file, a JPEG in the run folder.
     """
     if request.compare is None:
         return None
@@ -55,7 +57,7 @@ def write_sheet(run: RunDir, request: EvaluationRequest, result: Result) -> Path
         return None
     target = run.path / SHEET_FILE
     with replacing(target) as temporary:
-        _in_columns(rows).save(temporary, format="PNG", optimize=True)
+        _in_columns(rows).save(temporary, format="JPEG", quality=QUALITY, subsampling=0)
     return target
 
 

@@ -18,7 +18,7 @@ Result = Mapping[str, Any]
 #: Of the report in a run folder.
 REPORT_FILE = "report.html"
 #: Beside it, see `rlhf.evaluation.report.sheet`.
-SHEET_FILE = "sheet.png"
+SHEET_FILE = "sheet.jpg"
 
 
 @dataclass(frozen=True)

@@ -379,7 +379,7 @@ def test_faults_are_told_before_and_after_and_so_is_the_comparison_in_use(round,
     client.force_login(make_user(role="lead"))
     page = client.get(f"/rounds/{round.pk}/").content.decode()
     assert page.count("Fault: changes not made") == 2 and "The same with guidance 3 and 7 steps" in page
-    assert page.count(f"/runs/{run.pk}/sheet.png") == 1
-    assert b"".join(client.get(f"/runs/{run.pk}/sheet.png")) == b"a picture"
+    assert page.count(f"/runs/{run.pk}/sheet.jpg") == 1
+    assert b"".join(client.get(f"/runs/{run.pk}/sheet.jpg")) == b"a picture"
     client.force_login(make_user())
-    assert client.get(f"/runs/{run.pk}/sheet.png").status_code in (403, 404)
+    assert client.get(f"/runs/{run.pk}/sheet.jpg").status_code in (403, 404)

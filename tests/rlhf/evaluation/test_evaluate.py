@@ -152,7 +152,7 @@ def test_a_sheet_shows_each_person_from_the_same_noise(make_run, painted):
     """Two people side by side: the white reference, three dark frames before, three brighter ones after."""
     run = make_run()
     evaluated(run)
-    sheet = np.asarray(Image.open(run.path / "sheet.png").convert("L")).astype(int)
+    sheet = np.asarray(Image.open(run.path / "sheet.jpg").convert("L")).astype(int)
     person = sheet.shape[1] // 2
     for left in (0, person):
         line = sheet[60, left : left + person]
