@@ -51,6 +51,8 @@ VOTES_WANTED = 3
 SAMPLER = SamplerSettings(guidance_scale=1.0, num_inference_steps=10)
 #: As a model of this kind is used; the gain is to hold there, too.
 IN_USE = SamplerSettings()
+#: Of people, questions, annotators and training; the next ones are of people who are in other figures.
+SEEDS = range(6)
 #: Chosen on people who are in no demo, see docs/dpo.md.
 DPO: dict[str, Any] = {"steps": 200, "beta": 30.0, "max_excess": 1.0}
 VOTER = SimulatedVoter(accuracy=0.95, tie_rate=0.05, side_bias=0.05)
@@ -77,26 +79,30 @@ class Progress:
         self.wall_s[name] = max(spent, self.wall_s.get(name, 0.0))
 
 
-def run_synthetic(say: Say) -> dict[str, Any]:
-    """The loop on the embedded world, with simulated annotators; returns the report."""
+def run_synthetic(say: Say, seed: int = 0) -> dict[str, Any]:
+    """The loop on the embedded world, with simulated annotators; returns the report.
+
+    Another seed gives other people, questions, slips of annotators and noise of the training.
+    """
     progress = Progress(say)
     with progress.stage("identities", "1  identities: drawing people and importing them"):
         for split, count in PEOPLE.items():
             drawn = IdentityGroup.objects.filter(source="portraits", split=split)
             curated = curation_queries.usable_references().filter(group__in=drawn).values("group").distinct()
             if curated.count() < count:
-                _import(say, _draw_people(progress.folder / "people", split, count), split)
+                _import(say, _draw_people(progress.folder / "people", split, count, seed), split)
     with progress.stage("instances", "2  instances: references in order, and what changes"):
         for split, count in INSTANCES_PER_PERSON.items():
-            build_instances(Draw(count=count, seed=0), split=split, source="portraits")
+            build_instances(Draw(count=count, seed=seed), split=split, source="portraits")
     with progress.stage("sft", "3  SFT: a model that has learned from found data, with their faults"):
         policy = _supervised_model()
     with progress.stage("samples", "4  samples: two videos of each instance, on the gpu queue"):
-        round = _sampled_round(say, "demo", "portraits", policy, votes_wanted=VOTES_WANTED, sampler=SAMPLER)
+        chosen = {"votes_wanted": VOTES_WANTED, "sampler": SAMPLER, "dpo": {**DPO, "seed": seed}}
+        round = _sampled_round(say, "demo", "portraits", policy, **chosen)
     with progress.stage("tracks", "5  two tracks: simulated annotators judge over the HTTP API"):
         if round.pairs.filter(slots__judged_at=None, slots__isnull=False).exists():
             site = f"http://127.0.0.1:{settings.PORT}"
-            simulate_round(round, VOTER, count=SIMULATED_ANNOTATORS, seed=0, url=site)
+            simulate_round(round, VOTER, count=SIMULATED_ANNOTATORS, seed=100 * seed, url=site)
     with progress.stage("dpo", "6-9  consensus, Pareto, export, and a Flow-DPO round"):
         _take_step(round, Stage.DPO)
     with progress.stage("evaluation", "10  evaluation: tuned model against its parent, on held-out people"):
@@ -155,12 +161,14 @@ def demo_accounts() -> list[dict[str, str]]:
     return [{"username": username, "password": password} for username, password in known.items()]
 
 
-def _draw_people(folder: Path, split: Split, count: int) -> Path:
+def _draw_people(folder: Path, split: Split, count: int, seed: int) -> Path:
     """Draw portraits of people once; the marker is written last."""
     people = folder / split
     if not (folder / f"{split}.done").exists():
         command = [sys.executable, "-m", "generator.portraits", str(people), "--identities", str(count)]
-        subprocess.run([*command, "--split", str(split)], cwd=settings.BASE_DIR, check=True)
+        subprocess.run(
+            [*command, "--split", str(split), "--seed", str(seed)], cwd=settings.BASE_DIR, check=True
+        )
         (folder / f"{split}.done").touch()
     return people
 
@@ -189,14 +197,10 @@ def _sampled_round(
     name: str,
     source: str,
     policy: ModelVersion,
-    *,
-    votes_wanted: int,
-    sampler: SamplerSettings | None = None,
+    **chosen: Any,
 ) -> Round:
-    """The round with all its videos made; what an earlier run made is kept."""
-    round = queries.find_round(name) or start_round(
-        name, policy, votes_wanted=votes_wanted, sampler=sampler, dpo=DPO
-    )
+    """The round with all its videos made, with what is chosen of `start_round`; what an earlier run made is kept."""
+    round = queries.find_round(name) or start_round(name, policy, **chosen)
     unread: list[str] = []
     plan_pairs(round, queries.instances_of_split(Split.TRAIN, source), left_out=unread)
     for line in unread:

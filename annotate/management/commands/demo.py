@@ -24,6 +24,9 @@ class Command(BaseCommand):
             "--identities", type=Path, metavar="DIR", help="a folder of people, one sub-folder each"
         )
         parser.add_argument(
+            "--seed", type=int, choices=demo.SEEDS, default=0, help="another one draws other people"
+        )
+        parser.add_argument(
             "--consent",
             metavar="USES",
             help="with --identities: what people agreed to whose folder does not say, such as show,train",
@@ -34,7 +37,7 @@ class Command(BaseCommand):
             if options["identities"]:
                 self._people(options["identities"], read_consent(options["consent"]))
             else:
-                self._synthetic()
+                self._synthetic(options["seed"])
             accounts = demo.demo_accounts()
         except (*FAILURES, subprocess.CalledProcessError) as error:
             raise CommandError(" ".join(str(error).split())) from None
@@ -52,8 +55,8 @@ class Command(BaseCommand):
         for track in Track:
             self.stdout.write(f"  {settings.SITE_URL}{reverse('judge', args=[track])}")
 
-    def _synthetic(self) -> None:
-        report = demo.run_synthetic(self.stdout.write)
+    def _synthetic(self, seed: int) -> None:
+        report = demo.run_synthetic(self.stdout.write, seed)
         self.stdout.write("\n" + "\n".join(_lines(report)))
         self.stdout.write(f"\nthe report is in {settings.VAR_DIR / 'demo' / 'report.json'}")
 
