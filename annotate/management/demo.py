@@ -192,15 +192,9 @@ def _supervised_model() -> ModelVersion:
     return version
 
 
-def _sampled_round(
-    say: Say,
-    name: str,
-    source: str,
-    policy: ModelVersion,
-    **chosen: Any,
-) -> Round:
-    """The round with all its videos made, with what is chosen of `start_round`; what an earlier run made is kept."""
-    round = queries.find_round(name) or start_round(name, policy, **chosen)
+def _sampled_round(say: Say, name: str, source: str, policy: ModelVersion, **settings: Any) -> Round:
+    """The round with all its videos made, what an earlier run made is kept; settings as of `start_round`."""
+    round = queries.find_round(name) or start_round(name, policy, **settings)
     unread: list[str] = []
     plan_pairs(round, queries.instances_of_split(Split.TRAIN, source), left_out=unread)
     for line in unread:
