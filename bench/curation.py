@@ -19,13 +19,13 @@ import numpy as np
 
 from bench.timing import report
 from generator.curation.annotation import ClipAnnotation
-from generator.curation.bodies import EstimatedHumans
 from generator.curation.curate import annotate_media
-from generator.curation.detection import Detectors
-from generator.curation.detectors import load_detectors
+from generator.curation.detection.bodies import EstimatedHumans
+from generator.curation.detection.haar import HaarFaces
+from generator.curation.detection.loading import load_detectors
+from generator.curation.detection.protocols import Detectors
 from generator.curation.duplicates import fingerprint
 from generator.curation.filters import Measures, Thresholds, judge, measure, rank_blur, what_if
-from generator.curation.haar import HaarFaces
 from generator.media.encoder import write_clip
 from generator.media.normalise import normalise
 from generator.media.video import probe

@@ -21,11 +21,11 @@ import numpy as np
 
 from bench.plot import COLOURS, Line, chart
 from bench.timing import report
-from generator.portraits.describer import Errors, PortraitModel
 from generator.portraits.paraphrases import STATES
 from generator.portraits.people import plan_person
 from generator.portraits.world import SPLIT_SEEDS
 from generator.prompts.asking import Asker, Model, Patience, Question, Reply
+from generator.prompts.backends.portraits import Errors, PortraitModel
 from generator.prompts.forms import DESCRIPTION, UNSEEN
 from generator.prompts.pictures import Medium
 from generator.prompts.questions import AskedModel

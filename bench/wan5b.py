@@ -22,8 +22,8 @@ from bench.timing import quartiles, report, seconds
 from generator.model import wan
 from generator.model.kernels import choose_attention, compile_blocks
 from generator.model.pipeline import guide
-from generator.model.tiny import build_tiny_pipeline
 from generator.model.transformer import AnyIDTransformer
+from generator.portraits.tiny import build_tiny_pipeline
 
 #: Frames of every reference of a case.
 REFERENCES = {"none": (), "1 still": (1,), "3 stills": (1,) * 3, "5 stills": (1,) * 5, "33-frame clip": (33,)}

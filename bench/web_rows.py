@@ -12,7 +12,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 VOTES_PER_TRACK = 3
-PAIRS_AN_INSTANCE = 10
+PAIRS_PER_INSTANCE = 10
 INSTANCES_PER_PERSON = 10
 REFERENCES_PER_PERSON = 4
 TRACKS = ("identity", "controllability")
@@ -49,7 +49,7 @@ def fill_round(database: psycopg.Connection[Any], name: str, num_pairs: int) -> 
             policy,
             VOTES_PER_TRACK,
         )
-        instances = _fill_people(database, name, -(-num_pairs // PAIRS_AN_INSTANCE))
+        instances = _fill_people(database, name, -(-num_pairs // PAIRS_PER_INSTANCE))
         pairs = _fill_pairs(database, round, policy, instances, num_pairs)
         rng = random.Random(0)
         places = {pair: rng.random() for pair in pairs}
@@ -114,6 +114,12 @@ def _fill_people(database: psycopg.Connection[Any], name: str, num_instances: in
             for _ in range(REFERENCES_PER_PERSON)
         ),
     )
+    return _fill_instances(database, groups, references, num_instances)
+
+
+def _fill_instances(
+    database: psycopg.Connection[Any], groups: Sequence[int], references: Sequence[int], num_instances: int
+) -> list[int]:
     elements = [
         {
             "element": "background",
@@ -160,7 +166,7 @@ def _fill_pairs(
         ("instance_id", "model_version_id", "seed", "settings", "settings_digest", "path", "sha256")
         + ("facts", "error", "created_at"),
         (
-            (instances[number // 2 // PAIRS_AN_INSTANCE], policy, number, Jsonb(SAMPLER), "", "x", "x")
+            (instances[number // 2 // PAIRS_PER_INSTANCE], policy, number, Jsonb(SAMPLER), "", "x", "x")
             + (Jsonb(FACTS), "", "now")
             for number in range(2 * num_pairs)
         ),
@@ -172,7 +178,7 @@ def _fill_pairs(
         (
             (
                 round,
-                instances[number // PAIRS_AN_INSTANCE],
+                instances[number // PAIRS_PER_INSTANCE],
                 samples[2 * number],
                 samples[2 * number + 1],
                 False,

@@ -14,11 +14,13 @@ COMFYUI_FILE = "comfyui.safetensors"
 
 
 def adapters_in(model: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """The adapters of a request's model in their order: place and weight.
+    """The adapters of a request's model in their order: path and weight.
 
-    A place alone has weight 1; others are {"path": place, "weight": number}.
+    A path alone has weight 1; others are {"path": path, "weight": number}.
     """
     return [
-        (str(one["path"]), float(one["weight"])) if isinstance(one, Mapping) else (str(one), 1.0)
-        for one in model.get("adapters", [])
+        (str(adapter["path"]), float(adapter["weight"]))
+        if isinstance(adapter, Mapping)
+        else (str(adapter), 1.0)
+        for adapter in model.get("adapters", [])
     ]

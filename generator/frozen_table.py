@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from generator.frozen_set import FrozenSetError, MediaFile, encode_line
-from generator.validation import read, record, to_json
+from generator.validation import fields_of, read, record, to_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: Each group costs a writer some 80 kB until the file is closed, and some 10 kB a row while it is filled.
+#: Each group costs a writer some 80 kB until the file is closed, and some 10 kB per row while it is filled.
 ROWS_PER_GROUP = 1_024
 
 
@@ -76,7 +76,7 @@ def _with_files(value: Any) -> Any:
 
 
 def columns_of(kind: Any, **derived: str) -> list[tuple[str, pa.DataType]]:
-    """The columns of a record, in the order of its fields; a file has two, its path and its hash.
+    """The columns of a record (or named tuple) in the order of its fields; a file has two, its path and hash.
 
     Stated, not inferred, so that an empty table has them, too.
 
@@ -86,17 +86,16 @@ def columns_of(kind: Any, **derived: str) -> list[tuple[str, pa.DataType]]:
     """
     import pyarrow as pa
 
-    hints = get_type_hints(kind, include_extras=True)
     columns: list[tuple[str, pa.DataType]] = []
-    for field in fields(kind):
-        info = getattr(kind, "__pydantic_fields__", {}).get(field.name)
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        info = fields_of(kind).get(name)
         if info is not None and info.exclude:
             continue
-        if field.name == "file":
+        if name == "file":
             columns += columns_of(MediaFile)
         else:
-            name = (info.serialization_alias if info is not None else None) or field.name
-            columns.append((name, _arrow(hints[field.name])))
+            alias = info.serialization_alias if info is not None else None
+            columns.append((alias or name, _arrow(hint)))
         if follower := derived.get(columns[-1][0]):
             columns.append((follower, pa.string()))
     return columns

@@ -52,19 +52,19 @@ def weight_files(base: str | Path) -> dict[str, Path]:
         ValueError: the folder is no such model, or a part of it is missing or has no safetensors.
     """
     folder = model_folder(base)
-    found: list[Path] = []
+    files: list[Path] = []
     for part in _parts(base, folder):
-        place = folder / part
-        if not place.is_dir():
+        subfolder = folder / part
+        if not subfolder.is_dir():
             raise ValueError(f"{base} has no {part}/, which its {INDEX_FILE} names; copy the model again")
-        weights = sorted(place.rglob("*.safetensors"))
-        if not weights and (place / "config.json").is_file():
+        weights = sorted(subfolder.rglob("*.safetensors"))
+        if not weights and (subfolder / "config.json").is_file():
             raise ValueError(
                 f"{base}: {part}/ has no safetensors; save it with safe_serialization=True: a pickle can run "
                 "programs"
             )
-        found += weights
-    return {str(file.relative_to(folder)): file for file in sorted(found)}
+        files += weights
+    return {str(file.relative_to(folder)): file for file in sorted(files)}
 
 
 def _parts(base: str | Path, folder: Path) -> list[str]:

@@ -44,8 +44,8 @@ def main(run: RunDir, attached: bool) -> None:
                 f"{run.path / 'request.json'} names no model.base; give a folder or hub id"
             ) from None
         run.truncate_metrics(lambda line: False)
-        found = _look_at_adapter(run, request, base) if "adapter" in request else _look_at_base(run, base)
-        run.write_result({**found, "base": base, "limit": _limit(run, base)})
+        facts = _look_at_adapter(run, request, base) if "adapter" in request else _look_at_base(run, base)
+        run.write_result({**facts, "base": base, "limit": _limit(run, base)})
 
 
 def _look_at_base(run: RunDir, base: str) -> dict[str, Any]:
@@ -57,15 +57,15 @@ def _look_at_base(run: RunDir, base: str) -> dict[str, Any]:
 
 def _look_at_adapter(run: RunDir, request: Mapping[str, Any], base: str) -> dict[str, Any]:
     """Keep a copy in Diffusers' form: what is sampled with must not change where it came from."""
-    place = run.resolve(request["adapter"])
-    if not place.exists():
-        raise RunError(f"{place} is not an adapter: nothing is there on this worker; give a file or folder")
+    path = run.resolve(request["adapter"])
+    if not path.exists():
+        raise RunError(f"{path} is not an adapter: nothing is there on this worker; give a file or folder")
     # With torch and Diffusers, which a base alone does not need.
-    from generator.model.adapter_config import DIFFUSERS
-    from generator.model.adapters import check_fits, read_adapter, write_adapter
+    from generator.model.adapters.adapter import check_fits, read_adapter, write_adapter
+    from generator.model.adapters.config import DIFFUSERS
     from generator.model.checkpoint import outline
 
-    adapter = read_adapter(place)
+    adapter = read_adapter(path)
     check_fits(adapter, outline(model_folder(base)))
     target = run.path / "adapter" / ADAPTER_FILE
     target.parent.mkdir(exist_ok=True)

@@ -108,7 +108,7 @@ def load_model(
     print(f"{run.path.name} {precision}", flush=True)
     return load_pipeline(
         local if local.exists() else model["base"],
-        [run.resolve(place) for place, _ in adapters],
+        [run.resolve(path) for path, _ in adapters],
         weights=[weight for _, weight in adapters],
         device=precision.device,
         dtype=precision.dtype,
@@ -290,14 +290,14 @@ def _take_threads(arguments: list[str]) -> list[str]:
     """Read `--threads N` (CPU threads; all when absent) and give back the other arguments."""
     if "--threads" not in arguments:
         return arguments
-    place = arguments.index("--threads")
-    count = arguments[place + 1 : place + 2]
+    position = arguments.index("--threads")
+    count = arguments[position + 1 : position + 2]
     if not count or not count[0].isdecimal() or int(count[0]) < 1:
         raise SystemExit(
             f"error: --threads is {' '.join(count) or 'empty'}; give a whole number of at least 1"
         )
     torch.set_num_threads(int(count[0]))
-    return arguments[:place] + arguments[place + 2 :]
+    return arguments[:position] + arguments[position + 2 :]
 
 
 if __name__ == "__main__":

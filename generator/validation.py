@@ -151,7 +151,7 @@ def complaint(error: ValidationError, kind: Any = None) -> str:
     *holders, name = first["loc"] or ("",)
     if not holders and isinstance(name, int):  # given without its name
         name = list(fields_of(kind))[name]
-    place, name, what = named([*holders, name]), str(name), first["type"]
+    path, name, what = named([*holders, name]), str(name), first["type"]
     context: Mapping[str, Any] = first.get("ctx", {})
     if what in ("missing", "missing_argument"):
         return f"{named(holders)} has no {name}".lstrip()
@@ -159,12 +159,12 @@ def complaint(error: ValidationError, kind: Any = None) -> str:
         known = "" if holders else f"; known are {', '.join(fields_of(kind))}"
         return f"{named(holders)} has an unknown field {name!r}".lstrip() + known
     if what == "value_error":
-        return f"{place}: {context['error']}" if place else str(context["error"])
+        return f"{path}: {context['error']}" if path else str(context["error"])
     if what == "json_invalid":
         return f"is not JSON ({context['error']})"
     info = fields_of(kind).get(name) if not holders else None
     rule = (range_of(info) if info and "than" in what else "") or _rule(what, context) or first["msg"]
-    return f"{place or 'it'} is {first['input']!r}; it must be {rule}"
+    return f"{path or 'it'} is {first['input']!r}; it must be {rule}"
 
 
 def named(path: Sequence[int | str]) -> str:

@@ -129,7 +129,7 @@ def guard_scale(chosen_residual: Tensor, rejected_residual: Tensor, *, mu: float
     Returns:
         (B,), in (0, 1], without gradient.
 
-    Source: Diffusion-SDPO, arXiv 2511.03317; there one scale a batch, here one a pair.
+    Source: Diffusion-SDPO, arXiv 2511.03317; there one scale per batch, here one per pair.
     """
     chosen, rejected = (_widen(r.detach()).flatten(1) for r in (chosen_residual, rejected_residual))
     agreement = (chosen * rejected).sum(1)

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("annotate", "generator", "rlhf")
+from tests.source_tree import (
+    PACKAGES,
+    ROOT,
+    every_source,
+    imported,
+    is_module,
+    is_within,
+    modules_imported,
+    modules_of,
+    name_of,
+    room_of,
+    shown,
+    sources,
+)
+
 WEB = {"django", "rest_framework", "drf_spectacular", "django_htmx", "celery", "pgtrigger", "annotate"}
 TORCH = {"torch", "diffusers", "transformers", "peft", "trl", "accelerate", "datasets"}
 # What each place may not import, on top of what its parents may not.
@@ -42,6 +53,7 @@ LOOSE = {
         "frozen_table",
         "instances",
         "model_files",
+        "prompt_reading",
         "records",
         "register",
         "resident",
@@ -51,8 +63,6 @@ LOOSE = {
     },
     "rlhf": {"evaluate", "objectives", "records"},
 }
-# Packages whose rooms are small, and import each other in one direction.
-LAYERED = ("annotate", "rlhf")
 MAX_MODULES = 15
 # Tables and commands lie side by side, however many there are.
 SHELVES = {"annotate.models", "annotate.migrations", "annotate.management"}
@@ -72,6 +82,7 @@ PLAIN = {
     "generator.instances",
     "generator.curation",
     "generator.prompts",
+    "generator.prompt_reading",
     "generator.portraits.world",
     "rlhf.records",
     "rlhf.votes.consensus",
@@ -100,55 +111,22 @@ PLAIN = {
     "rlhf.training.instances",
     "rlhf.evaluation.benchmark",
 }
-VAGUE = {"util", "utils", "helper", "helpers", "common", "manager", "handler", "misc"}
-LONGEST_FILE = 500
-# Packages that hand on names on purpose.
-SPEAKING_INITS = {"annotate/models/__init__.py", "generator/model/__init__.py"}
+# In plain rooms, but imported only where somebody names a model that runs here.
+ON_TORCH = {
+    "generator.curation.detection.human_detector",
+    "generator.prompts.backends.language_models",
+}
 
 
-def sources(place: str) -> list[Path]:
-    target = ROOT / place
-    return [target] if target.suffix else sorted(target.rglob("*.py"))
-
-
-def every_source() -> list[Path]:
-    return [path for package in PACKAGES for path in sources(package)]
-
-
-def shown(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
-
-
-def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-
-
-def imported(path: Path) -> Iterator[str]:
-    """Every absolute name that a file imports, at any depth; `from a import b` gives a and a.b."""
-    for node in ast.walk(tree(path)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def is_within(name: str, places: set[str]) -> bool:
-    return any(name == place or name.startswith(f"{place}.") for place in places)
-
-
-def modules_of(name: str) -> list[str]:
-    """The modules of a package, or the module itself."""
-    folder = ROOT / name.replace(".", "/")
-    files = sorted(folder.rglob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
-    return [
-        ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for file in files
-    ]
-
-
-def is_module(name: str) -> bool:
-    path = ROOT / name.replace(".", "/")
-    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+def plain_modules() -> list[str]:
+    """Also every module of the learning side that the web imports, whatever its name."""
+    used = {
+        name
+        for path in sources("annotate")
+        for name in imported(path)
+        if name.startswith(("generator.", "rlhf.")) and is_module(name)
+    }
+    return sorted((used | {module for plain in PLAIN for module in modules_of(plain)}) - ON_TORCH)
 
 
 def run_python(code: str, folder: Path) -> str:
@@ -187,21 +165,11 @@ def test_only_the_model_imports_diffusers() -> None:
 
 
 def test_plain_modules_load_without_django_or_torch_and_leave_no_trace(tmp_path: Path) -> None:
-    """Also every module of the learning side that the web imports, whatever its name."""
-    used = {
-        name
-        for path in sources("annotate")
-        for name in imported(path)
-        if name.startswith(("generator.", "rlhf."))
-    }
-    names = sorted(
-        {name for name in used if is_module(name)} | {m for plain in PLAIN for m in modules_of(plain)}
-    )
     code = f"""
 import importlib, logging, os
 import cv2  # its own loader adds to LD_LIBRARY_PATH
 before = dict(os.environ)
-for name in {names!r}:
+for name in {plain_modules()!r}:
     importlib.import_module(name)
     heavy = {sorted(WEB | TORCH)!r}
     loaded = [module for module in heavy if module in sys.modules]
@@ -228,97 +196,6 @@ def test_settings_create_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def reads_environment(path: Path) -> list[int]:
-    """Lines that touch the environment, other than naming the settings module as Django asks to."""
-    nodes = list(ast.walk(tree(path)))
-    named = [
-        node.func.value
-        for node in nodes
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr == "setdefault"
-        and node.args
-        and isinstance(node.args[0], ast.Constant)
-        and node.args[0].value == "DJANGO_SETTINGS_MODULE"
-    ]
-    return [
-        node.lineno
-        for node in nodes
-        if (
-            isinstance(node, ast.Attribute)
-            and node.attr in ("environ", "environb", "getenv")
-            and node not in named
-        )
-        or (
-            isinstance(node, ast.ImportFrom)
-            and node.module == "os"
-            and node.names[0].name in ("environ", "getenv")
-        )
-    ]
-
-
-def test_only_settings_read_the_environment() -> None:
-    files = [path for path in every_source() if shown(path) != "annotate/settings.py"]
-    assert {shown(path): lines for path in files if (lines := reads_environment(path))} == {}
-
-
-def test_imports_are_absolute() -> None:
-    relative = [
-        f"{shown(path)}:{node.lineno}"
-        for path in every_source()
-        for node in ast.walk(tree(path))
-        if isinstance(node, ast.ImportFrom) and node.level
-    ]
-    assert relative == []
-
-
-def test_names_say_what_is_inside() -> None:
-    vague = [
-        shown(path)
-        for path in every_source()
-        for part in path.relative_to(ROOT).with_suffix("").parts
-        if set(part.split("_")) & VAGUE
-    ]
-    assert vague == []
-
-
-def test_files_stay_short() -> None:
-    lengths = {shown(path): len(path.read_text(encoding="utf-8").splitlines()) for path in every_source()}
-    assert {
-        name: length
-        for name, length in lengths.items()
-        if length > LONGEST_FILE and "/migrations/" not in name
-    } == {}
-
-
-def test_package_files_hold_only_a_docstring() -> None:
-    inits = [
-        path for path in every_source() if path.name == "__init__.py" and shown(path) not in SPEAKING_INITS
-    ]
-    speaking = [
-        shown(path) for path in inits if any(not isinstance(node, ast.Expr) for node in tree(path).body)
-    ]
-    assert speaking == []
-
-
-def name_of(path: Path) -> str:
-    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-
-
-def room_of(module: str) -> str:
-    return ".".join(module.split(".")[:2])
-
-
-def modules_imported(path: Path) -> set[str]:
-    """Modules of this project; `from a import b` gives a.b where that is one, else a."""
-    found = set()
-    for node in ast.walk(tree(path)):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            full = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {name for name in full if is_module(name)} or {node.module}
-    return {name for name in found if name.split(".")[0] in PACKAGES and is_module(name)}
-
-
 def rooms(package: str) -> dict[str, set[str]]:
     """Each room with the rooms that it imports; the loose modules at the top stand beside all of them."""
     every = {f"{package}.{name}" for name in folders(package)}
@@ -336,7 +213,7 @@ def folders(package: str) -> set[str]:
     return {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
 
 
-@pytest.mark.parametrize("package", LAYERED)
+@pytest.mark.parametrize("package", PACKAGES)
 def test_rooms_import_each_other_in_one_direction(package: str) -> None:
     graph = rooms(package)
     try:
@@ -357,7 +234,7 @@ def test_nothing_lies_loose_at_the_top(package: str) -> None:
 def test_no_room_is_crowded() -> None:
     sizes = Counter(
         ".".join(path.parent.relative_to(ROOT).parts)
-        for package in LAYERED
+        for package in PACKAGES
         for path in sources(package)
         if path.name != "__init__.py" and not is_within(name_of(path), SHELVES)
     )
@@ -393,22 +270,3 @@ def test_reads_writes_and_entrances_keep_their_order() -> None:
 def file_of(module: str) -> Path:
     path = ROOT / module.replace(".", "/")
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-
-
-def test_no_test_module_imports_another() -> None:
-    """What several of them use stands in a module that says what it holds, and has no test in it."""
-    tests = sorted((ROOT / "tests").rglob("*.py"))
-    assert [
-        f"{shown(path)} imports {name}"
-        for path in tests
-        for name in imported(path)
-        if name.startswith("tests.") and any(part.startswith("test_") for part in name.split("."))
-    ] == []
-    assert [
-        f"{shown(path)} has tests and another name"
-        for path in tests
-        if not path.name.startswith("test_")
-        and any(
-            isinstance(node, ast.FunctionDef) and node.name.startswith("test_") for node in tree(path).body
-        )
-    ] == []

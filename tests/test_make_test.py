@@ -79,6 +79,6 @@ def test_what_the_processor_lacks_is_skipped_by_name() -> None:
 
 def test_the_matrix_takes_the_files_that_compute() -> None:
     files = numerical_files()
-    assert "tests/generator/test_model_language_models.py" in files
+    assert "tests/generator/prompts/test_language_models.py" in files
     assert "tests/rlhf/dpo/test_dpo_trainer.py" in files
     assert not any(name.startswith(("tests/annotate", "tests/browser")) for name in files)

@@ -17,7 +17,7 @@ _KINDS = {
     "int64": ("int8send", "int8", ">i8"),
     "float64": ("float8send", "float8", ">f8"),
 }
-#: A whole column as one value would take a hundred bytes a row in the connection.
+#: A whole column as one value would take a hundred bytes per row in the connection.
 BLOCK = 50_000
 _IN_BLOCKS = f"""
 SELECT {{columns}} FROM (

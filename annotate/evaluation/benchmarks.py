@@ -25,7 +25,7 @@ from annotate.storage.stored_media import stored_media
 from generator.frozen_set import MediaFile
 from generator.instances import draw_references
 from generator.prompts.asking import Patience, UnansweredError
-from generator.prompts.backends import Desk
+from generator.prompts.backends.loading import Desk
 from generator.prompts.transcript import Transcript
 from generator.records import IdentityGroup as GroupRecord
 from generator.records import Reference as ReferenceRecord

@@ -1,4 +1,4 @@
-"""Reads of the programmatic doors: files of judgments, webhooks, entry links."""
+"""Reads of the integrations: files of judgments, webhooks, entry links."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Celery jobs of the programmatic doors: webhooks out, files of judgments."""
+"""Celery jobs of the integrations: webhooks out, files of judgments."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def live_run(round: Round, stage: str) -> Run | None:
 
 
 def dpo_curves(run: Run) -> list[dict[str, Any]]:
-    """The training curve, a row a step; a resumed run repeats no step."""
+    """The training curve, one row per step; a resumed run repeats no step."""
     steps = {line["step"]: line for line in run.metrics.values_list("values", flat=True) if "step" in line}
     return [steps[step] for step in sorted(steps)]
 

@@ -143,7 +143,9 @@ def _by_probability(pair: VideoPair, by_track: Votes, rule: Rule) -> Resolution:
     votes = {track: [vote_of(vote, pair.pk) for vote in given] for track, given in by_track.items()}
     decision = decide(pair.pk, votes, models, rule)
     return Resolution(
-        conclusions=decision.found if decision.stop else {track: resolve_track([], 1) for track in Track},
+        conclusions=decision.conclusions
+        if decision.stop
+        else {track: resolve_track([], 1) for track in Track},
         state=decision.state,
         chosen=decision.chosen,
         reason=decision.reason,

@@ -6,8 +6,9 @@ from django.db import models
 
 from annotate.database.moments import in_words
 from annotate.models.constraints import append_only, one_of
+from annotate.models.counted import DECISIONS
 from annotate.models.identity import Reference, User
-from annotate.models.tally import DECISIONS, tallies_of
+from annotate.models.tally import tallies_of
 
 
 class Choice(models.TextChoices):

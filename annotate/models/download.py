@@ -10,7 +10,8 @@ from django.db.models.functions import Now
 from annotate.models.claim import MAX_ATTEMPTS
 from annotate.models.constraints import check, one_of
 from annotate.models.identity import User
-from annotate.models.round import LIVE, Round, RunStatus
+from annotate.models.round import Round
+from annotate.models.run import LIVE, RunStatus
 from annotate.models.webhook import WebhookEvent, announces
 from rlhf.records import Track
 

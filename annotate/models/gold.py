@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 from annotate.models.constraints import check, one_of
 from annotate.models.identity import User
 from annotate.models.judgment import Slot
-from annotate.models.round import VideoPair
+from annotate.models.video import VideoPair
 from rlhf.records import Track
 
 

@@ -9,7 +9,8 @@ from django.db.models.functions import MD5, Cast, Now
 from annotate.models.claim import MAX_ATTEMPTS
 from annotate.models.constraints import check, one_of
 from annotate.models.identity import User
-from annotate.models.round import LIVE, Round, RunStatus
+from annotate.models.round import Round
+from annotate.models.run import LIVE, RunStatus
 
 
 class Job(models.Model):

@@ -8,9 +8,11 @@ from django.db.models import Q
 from django.db.models.functions import Now, Random
 
 from annotate.models.constraints import append_only, check, one_of
+from annotate.models.counted import JUDGED_IN_FULL, SLOTS
 from annotate.models.identity import User
-from annotate.models.round import Round, VideoPair
-from annotate.models.tally import JUDGED_IN_FULL, SLOTS, tallies, tallies_of_a_change
+from annotate.models.round import Round
+from annotate.models.tally import tallies, tallies_of_a_change
+from annotate.models.video import VideoPair
 from rlhf.records import FAVOURED, Track, Verdict
 
 

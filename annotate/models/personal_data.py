@@ -16,15 +16,16 @@ from django.db.models import Q, QuerySet
 from annotate.models.curation import CurationDecision
 from annotate.models.download import JudgmentFile
 from annotate.models.gold import GoldPair, Qualification
-from annotate.models.identity import DifferentialPrompt, IdentityGroup, Instance, InstanceReference, Reference
+from annotate.models.identity import IdentityGroup, Reference
+from annotate.models.instance import DifferentialPrompt, Instance, InstanceReference
 from annotate.models.judgment import Exposure, Judgment, Slot
 from annotate.models.preference import Consensus, Export, PreferencePair
-from annotate.models.round import VideoPair, VideoSample
 from annotate.models.statistics import Adjudication
 from annotate.models.study import StudyAnswer, StudyInput, StudyPair, StudyTask, StudyVideo
 from annotate.models.training_set import TrainingSet
 from annotate.models.version import ModelVersion
 from annotate.models.version_comparison import VersionComparison
+from annotate.models.video import VideoPair, VideoSample
 
 # -- rows -----------------------------------------------------------------------------------------
 

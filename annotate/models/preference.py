@@ -7,9 +7,11 @@ from django.db import models
 from django.db.models import F, Q
 
 from annotate.models.constraints import check, one_of
+from annotate.models.counted import PREFERENCES
 from annotate.models.identity import User
-from annotate.models.round import Round, VideoPair, VideoSample
-from annotate.models.tally import PREFERENCES, tallies, tallies_of_a_change
+from annotate.models.round import Round
+from annotate.models.tally import tallies, tallies_of_a_change
+from annotate.models.video import VideoPair, VideoSample
 from annotate.models.webhook import WebhookEvent, announces
 from rlhf.export.rule import ExportRule
 from rlhf.records import JointState, Track, Verdict

@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 
 from annotate.models.claim import MAX_ATTEMPTS
 from annotate.models.constraints import check, one_of
-from annotate.models.round import Run
+from annotate.models.run import Run
 
 
 class ShardStatus(models.TextChoices):

@@ -6,7 +6,8 @@ from django.db import models
 
 from annotate.models.constraints import append_only, check, one_of
 from annotate.models.identity import User
-from annotate.models.round import Round, VideoPair
+from annotate.models.round import Round
+from annotate.models.video import VideoPair
 from rlhf.records import Track, Verdict
 
 

@@ -13,7 +13,7 @@ from annotate.models.constraints import append_only, check, one_of
 from annotate.models.entry import EntryLink
 from annotate.models.identity import IdentityGroup, User
 from annotate.models.judgment import Side
-from annotate.models.round import Run
+from annotate.models.run import Run
 from rlhf.evaluation.study_plan import Criterion
 from rlhf.records import Verdict
 

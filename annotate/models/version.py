@@ -12,7 +12,7 @@ from django.db.models.functions import Coalesce
 from annotate.models.constraints import check, one_of
 
 if TYPE_CHECKING:
-    from annotate.models.round import Run
+    from annotate.models.run import Run
 
 
 #: An adapter that is multiplied by more makes noise.

@@ -6,8 +6,8 @@ from django.db import models
 from django.db.models import F, Q
 
 from annotate.models.constraints import check
-from annotate.models.identity import Instance
-from annotate.models.round import Run
+from annotate.models.instance import Instance
+from annotate.models.run import Run
 from annotate.models.version import ModelVersion
 
 #: More seeds than this are an evaluation.

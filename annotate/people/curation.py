@@ -30,8 +30,8 @@ from annotate.people.queries import annotation_path, open_references
 from annotate.storage.opening import site_storage
 from generator.curation.annotation import Box, ClipAnnotation, save_annotation
 from generator.curation.curate import annotate_media
-from generator.curation.detection import Detectors
-from generator.curation.detectors import load_detectors
+from generator.curation.detection.loading import load_detectors
+from generator.curation.detection.protocols import Detectors
 from generator.curation.duplicates import fingerprint
 from generator.curation.filters import measure
 from generator.curation.people import find_people

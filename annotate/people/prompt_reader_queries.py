@@ -13,8 +13,8 @@ from tokenizers import Tokenizer
 
 from annotate.models import Instance, ModelState, ModelVersion
 from annotate.storage.opening import site_storage
+from generator.prompt_reading import PromptReader, Reading, look_at
 from generator.prompts.limit import find_limit
-from generator.prompts.reading import PromptReader, Reading, look_at
 
 
 def tokenizer_path(sha256: str) -> str:

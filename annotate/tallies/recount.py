@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from annotate.database.statements import rows
-from annotate.models.tally import COLUMNS, KEY, recounted
+from annotate.models.counted import recounted
+from annotate.models.tally import COLUMNS, KEY
 
 # Whoever folds at the same time finds those rows gone, and adds nothing of them.
 _FOLD = f"""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.curation.annotation import Box, ClipAnnotation, Face, FrameAnnotation
-from generator.curation.detection import Detectors, FoundFace
+from generator.curation.detection.protocols import Detectors, FoundFace
 from generator.curation.settings import CurationSettings
 from generator.curation.sharpness import sharpness
 from generator.curation.shots import SHOT_SIDE, find_shots

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from generator.model.adapters import put_on, read_adapter
+from generator.model.adapters.adapter import put_on, read_adapter
 from generator.model.kernels import choose_attention, compile_blocks
 from generator.model.pipeline import AnyIDPipeline
 from generator.model.transformer import AnyIDTransformer

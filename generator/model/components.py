@@ -14,11 +14,11 @@ from transformers import PreTrainedTokenizerBase, UMT5EncoderModel
 
 from generator.faults import LatentTrace, check_finite, check_videos
 from generator.model import references as visual
-from generator.model.adapters import put_on, read_adapter
+from generator.model.adapters.adapter import put_on, read_adapter
 from generator.model.order import in_order
 from generator.model.pictures import VisualReference, list_references, to_frames
 from generator.model.transformer import AnyIDTransformer
-from generator.prompts.reading import MAX_TOKENS, PromptReader
+from generator.prompt_reading import MAX_TOKENS, PromptReader
 
 #: Arguments of `from_pretrained` that say where files come from; the transformer is loaded with the same.
 _HUB_ARGUMENTS = (

@@ -1,4 +1,4 @@
-"""How the transformer's arithmetic is run: attention backends, and compiled blocks.
+"""How the transformer is computed: attention backends, and compiled blocks.
 
 Attention is half of a forward pass of the 5B model at full size and two thirds of a training step, so its
 kernel matters more than anything else. But some backends have no backward pass, and one of those found out

@@ -23,9 +23,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from generator.files import replacing
-from generator.model.adapter_config import COMFYUI, layer_scale
-from generator.model.adapters import DOWN, UP, read_adapter
-from generator.model.layer_names import original_layer
+from generator.model.adapters.adapter import DOWN, UP, read_adapter
+from generator.model.adapters.config import COMFYUI, layer_scale
+from generator.model.adapters.layer_names import original_layer
 
 _COMFYUI_PREFIX = "diffusion_model."
 

@@ -58,7 +58,7 @@ def to_frames(
     """The frames of a reference; a still is a clip of one frame.
 
     Pictures are turned as EXIF says, shown in sRGB, laid over white where they are transparent, and brought
-    to 8 bits, whatever door they come through.
+    to 8 bits, in whatever form they are given.
 
     Args:
         reference: a PIL image, a path, an array or tensor (H, W, C) or (F, H, W, C), a tensor (C, H, W) or
@@ -149,6 +149,6 @@ def _to_bytes(values: np.ndarray) -> NDArray[np.uint8]:
     if not np.isfinite(values).all():
         raise ValueError("a reference array holds numbers that are not finite; give floats in [0, 1]")
     if values.min() < 0 or values.max() > 1:
-        found = f"[{values.min():g}, {values.max():g}]"
-        raise ValueError(f"a reference array of floats spans {found}; scale it to [0, 1] or give uint8")
+        span = f"[{values.min():g}, {values.max():g}]"
+        raise ValueError(f"a reference array of floats spans {span}; scale it to [0, 1] or give uint8")
     return (values * 255).round().astype(np.uint8)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from generator.curation.annotation import Box, ClipAnnotation, DetectorInfo
 from generator.curation.curate import annotate_media
-from generator.curation.detection import Detectors, FoundFace, HumanDetector
+from generator.curation.detection.protocols import Detectors, FoundFace, HumanDetector
 from generator.portraits.drawing.canvas import Plane
 from generator.portraits.drawing.head import HEIGHT, head_width
 from generator.portraits.people import SIZE, Item, plan_person

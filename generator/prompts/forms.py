@@ -105,9 +105,9 @@ def read_reply(text: str, form: Form) -> dict[str, Any]:
         raise ReplyError([Fault.NOT_JSON], f"the reply is not JSON: {error}") from None
     check(value, form.schema)
     texts = list(_texts(value))
-    if empty := [place for place, words in texts if not re.search(r"\w", words)]:
+    if empty := [path for path, words in texts if not re.search(r"\w", words)]:
         raise ReplyError([Fault.OMITTED], f"{', '.join(empty)} is empty")
-    if torn := [place for place, words in texts if _HALF_CHARACTER.search(words)]:
+    if torn := [path for path, words in texts if _HALF_CHARACTER.search(words)]:
         raise ReplyError([Fault.WRONG_VALUE], f"{', '.join(torn)} holds half of a character")
     return dict(value)
 
@@ -131,11 +131,11 @@ def _fault(error: ValidationError) -> Fault:
 
 def _complaint(error: ValidationError) -> str:
     """One short line, whatever a model wrote."""
-    place = ".".join(str(part) for part in error.absolute_path)
+    path = ".".join(str(part) for part in error.absolute_path)
     text = " ".join(error.message.split())
     if len(text) > _LONGEST_COMPLAINT:
         text = f"{text[:_LONGEST_COMPLAINT]}..."
-    return f"{place}: {text}" if place else text
+    return f"{path}: {text}" if path else text
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -151,9 +151,9 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ReplyError([Fault.WRONG_VALUE], f"{name} is no number")
 
 
-def _texts(value: Any, place: str = "") -> Iterable[tuple[str, str]]:
+def _texts(value: Any, path: str = "") -> Iterable[tuple[str, str]]:
     if isinstance(value, str):
-        yield place, value
+        yield path, value
     elif isinstance(value, dict):
         for key, part in value.items():
-            yield from _texts(part, f"{place}.{key}" if place else key)
+            yield from _texts(part, f"{path}.{key}" if path else key)

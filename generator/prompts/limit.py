@@ -10,7 +10,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from generator.prompts.reading import MAX_TOKENS, PromptReader
+from generator.prompt_reading import MAX_TOKENS, PromptReader
 
 #: Classes of transformers that take `tokenizer.json` as it is, and those that build another Unigram from it.
 _AS_WRITTEN = {"TokenizersBackend", "PreTrainedTokenizerFast"}

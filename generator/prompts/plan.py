@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 from tokenizers import Tokenizer
 
-from generator.portraits.describer import Errors
+from generator.prompt_reading import PromptReader
 from generator.prompts.asking import Patience
+from generator.prompts.backends.portraits import Errors
 from generator.prompts.pictures import Medium
-from generator.prompts.reading import PromptReader
 from generator.prompts.stages import GAMMA
 from generator.prompts.transcript import Price
 from generator.validation import Count, Positive, Share, read, record

@@ -21,11 +21,11 @@ from typing import Any, TypeVar
 
 from generator.files import replacing
 from generator.media.formats import MediaError
+from generator.prompt_reading import look_at
 from generator.prompts.asking import UnansweredError
-from generator.prompts.backends import Desk, read_prices
+from generator.prompts.backends.loading import Desk, read_prices
 from generator.prompts.differential import differential_prompt
 from generator.prompts.plan import Pair, Plan, read_plan
-from generator.prompts.reading import look_at
 from generator.prompts.stages import Comparer, Description, Observer, compare_elements, prune
 from generator.prompts.transcript import Transcript, say, summarise
 from generator.records import DifferentialPrompt

@@ -2,7 +2,7 @@
 
 A run draws its noise and times from a finite set for each pair (`FlowDPOConfig.draws_per_pair`). The frozen
 policy answers a draw the same every time, so from the second pass over the set on its forward passes, a
-quarter of a step's arithmetic, are left out. The file's name is a hash of everything that the answers depend
+quarter of a step's work, are left out. The file's name is a hash of everything that the answers depend
 on, and a few of them are computed again when a bank is opened: a stale one is never used.
 """
 
@@ -123,4 +123,4 @@ class ReferenceBank:
 
 
 def _places(draws: Sequence[Tensors]) -> list[int]:
-    return [int(one["entry"]) for one in draws]
+    return [int(draw["entry"]) for draw in draws]

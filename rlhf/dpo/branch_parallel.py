@@ -64,5 +64,5 @@ class SharedDraws(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         """The draw at this place of the doubled run."""
-        batch, place = divmod(index, self.batch_size)
-        return self.draws[batch // 2 * self.batch_size + place]
+        batch, position = divmod(index, self.batch_size)
+        return self.draws[batch // 2 * self.batch_size + position]

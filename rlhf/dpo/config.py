@@ -48,7 +48,7 @@ class FlowDPOConfig(SampledConfig):
     )
     bf16: bool | None = Field(
         default=False,
-        description="arithmetic in bfloat16; None leaves it to the device. Off unless it is asked for, since"
+        description="compute in bfloat16; None leaves it to the device. Off unless it is asked for, since"
         " a preference margin is a small difference of large errors: with the shipped model, margins of "
         "0.007 to 0.012 were off by 0.002 to 0.003 in bfloat16, for 1.6 times the speed. A model that does "
         "not fit the device in float32 needs it",

@@ -75,7 +75,7 @@ def written(value: Any) -> str:
 
 
 def _kind(hint: Any) -> str:
-    plain = next((one for one in get_args(hint) if one is not NoneType), hint)
+    plain = next((option for option in get_args(hint) if option is not NoneType), hint)
     if get_origin(hint) is tuple:
         return "numbers" if plain is float else "words"
     return {bool: "switch", int: "whole", float: "number"}.get(plain, "word")

@@ -114,7 +114,7 @@ class HeldOut:
     @torch.no_grad()
     def figures(self, policy: FlowPolicy, device: torch.device) -> dict[str, float]:
         """All that is watched of the policy, by its name in the metrics; empty if nobody is held out."""
-        probes = [send_to_device(one, device) for one in self.probes]
+        probes = [send_to_device(probe, device) for probe in self.probes]
         drift = {"drift/empty": empty_drift(policy, probes)} if probes else {}
         return {**drift, **(self._errors(policy, device) if len(self.draws) else {})}
 
@@ -124,9 +124,9 @@ class HeldOut:
         batches = []
         for first, counts in processes.turns(range(0, len(self.draws), size), in_step=in_step):
             last = min(first + size, len(self.draws))
-            draws = [send_to_device(self.draws[place], device) for place in range(first, last)]
+            draws = [send_to_device(self.draws[index], device) for index in range(first, last)]
             errors = torch.stack([policy(draws)[0], ref_errors(policy, draws, self.bank)])
-            facts = torch.stack([torch.stack([one["time"], one["quantile"].float()]) for one in draws], 1)
+            facts = torch.stack([torch.stack([draw["time"], draw["quantile"].float()]) for draw in draws], 1)
             if counts:
                 batches.append(torch.cat([errors.flatten(0, 1), facts]).cpu())
         whole = torch.cat(processes.all_of_us(batches), dim=1)
@@ -159,14 +159,14 @@ def empty_drift(policy: FlowPolicy, probes: Sequence[Tensors]) -> float:
     Guidance subtracts it and multiplies what remains: what drifts here is amplified in every sampled video.
     """
 
-    def velocity(one: Tensors) -> Tensor:
-        time = one["time"][None]
-        noisy = interpolate(one["clean"][:1], one["noise"][None], time)
-        return policy.predict(noisy, time, one["prompt_embeds"][None], one["references"][None]).float()
+    def velocity(probe: Tensors) -> Tensor:
+        time = probe["time"][None]
+        noisy = interpolate(probe["clean"][:1], probe["noise"][None], time)
+        return policy.predict(noisy, time, probe["prompt_embeds"][None], probe["references"][None]).float()
 
     moved = []
-    for one in probes:
+    for probe in probes:
         with frozen_policy(policy):
-            before = velocity(one)
-        moved.append((velocity(one) - before).square().mean())
+            before = velocity(probe)
+        moved.append((velocity(probe) - before).square().mean())
     return torch.stack(moved).mean().item()

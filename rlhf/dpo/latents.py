@@ -1,6 +1,6 @@
 """Everything that a DPO run needs of its pairs, encoded once: latents, references, prompt embeddings.
 
-One safetensors file a pair, so that a resumed run, or the next one on the same folder, encodes only what is
+One safetensors file per pair, so that a resumed run, or the next one on the same folder, encodes only what is
 missing, and so that the VAE and the text encoder need not stay in memory while the transformer trains. A
 file's name is a hash of what it was made of: media, prompt, encoders' weights, versions of libraries.
 """

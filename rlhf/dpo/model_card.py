@@ -139,12 +139,11 @@ def _votes(pairs: PairFacts) -> list[str]:
 
 
 def _licences(facts: CardFacts) -> list[str]:
-    found, what = (facts.pairs, "pairs") if facts.pairs else (facts.learned, "instances")
-    if found is None:
+    data, what = (facts.pairs, "pairs") if facts.pairs else (facts.learned, "instances")
+    if data is None:
         return ["Not known here; those of whoever made it apply."]
     lines = [
-        f"{name or 'No licence recorded'}: {number} {what}."
-        for name, number in sorted(found.licences.items())
+        f"{name or 'No licence recorded'}: {number} {what}." for name, number in sorted(data.licences.items())
     ]
     lines += [f"Consent to {use} today: {number} {what}." for use, number in facts.consents.items()]
     if facts.pairs and facts.pairs.without_consent:

@@ -22,7 +22,7 @@ from rlhf.training.draws import PairDraws, Tensors
 from rlhf.training.lora import frozen_policy
 from rlhf.training.sharding import is_sharded
 
-#: What of a config decides which draws there are and in which batches and by which arithmetic they are met.
+#: What of a config decides which draws there are and in which batches and in which precision they are met.
 _DECISIVE = (
     *("seed", "batch_size", "draws_per_pair", "split_branches", "branch_parallel"),
     *("bf16", "attention", "compiled", "sharded"),
@@ -58,10 +58,10 @@ def ref_errors(
     # Partners agree on what the bank knows before either asks: another run may write in between, and one that
     # asks alone would wait for ever.
     errors = bank.errors(draws, compute, partner, in_step=is_sharded(policy.transformer))
-    for one, answer in zip(draws, errors.T.tolist(), strict=True):
+    for draw, answer in zip(draws, errors.T.tolist(), strict=True):
         if not np.isfinite(answer).all():
             raise RunError(
-                f"{bank.path}: entry {int(one['entry'])}: the frozen policy answers {answer} (chosen, "
+                f"{bank.path}: entry {int(draw['entry'])}: the frozen policy answers {answer} (chosen, "
                 "rejected), which is not finite; check the weights of the base model and its adapters"
             )
     return errors

@@ -123,7 +123,7 @@ def prepare(
     held = [row for row, held in zip(rows, is_held, strict=True) if held]
     train, watched = pairs.where([not held for held in is_held]), pairs.where(is_held)
     draws = PairDraws(watched or train, replace(config, seed=SEED), NUM_PROBES)
-    probes = [{**draws[place], **empty_condition(pipeline, draws[place])} for place in range(NUM_PROBES)]
+    probes = [{**draws[index], **empty_condition(pipeline, draws[index])} for index in range(NUM_PROBES)]
     return Data(
         train=train,
         weights=posterior_weights(trained) if config.pair_weighting == "posterior" else None,

@@ -120,7 +120,7 @@ class FlowDPOTrainer(RunTrainer, DPOTrainer):
         ref_error = ref_errors(self.policy, draws, self.bank, self.partner)
         policy_error, scale = model(draws, self.partner)
         time, quantile, weight = (
-            torch.stack([one[name] for one in draws]).to(policy_error)
+            torch.stack([draw[name] for draw in draws]).to(policy_error)
             for name in ("time", "quantile", "weight")
         )
         at_time = time_weight(time, self.config.beta_schedule)

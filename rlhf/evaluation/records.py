@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Protocol, Self
+from typing import Annotated, Any, NamedTuple, Protocol, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
-from generator.records import ShownReferences
+from generator.frozen_table import Keys, StoredAs
+from generator.records import ELEMENTS, ShownReferences
 from generator.validation import Number, Stored, record
 
 #: How the reason of a hole begins where the instance asks for nothing that the column measures: no failure.
@@ -40,12 +41,29 @@ class NamedElement:
     )
 
 
+class GroupFile(NamedTuple):
+    """A file of an ID-group as JSON holds it."""
+
+    path: str
+
+
 #: In JSON an object, as references are.
 GroupPath = Annotated[
     str,
     BeforeValidator(lambda item: item.get("path") if isinstance(item, dict) else item),
     PlainSerializer(lambda path: {"path": path}),
+    StoredAs(GroupFile),
 ]
+
+
+def _known(states: Any) -> Any:
+    """A table has a place for every element, and null where nobody knows."""
+    states = {} if states is None else states
+    return {k: v for k, v in states.items() if v is not None} if isinstance(states, dict) else states
+
+
+#: What is known of the elements, by element.
+States = Annotated[Mapping[str, str], BeforeValidator(_known), Keys(ELEMENTS)]
 
 
 @record
@@ -62,7 +80,7 @@ class EvaluationInstance(Stored):
     id_group: tuple[GroupPath, ...] = Field(
         description="every reference of the person; identity is judged against all of them"
     )
-    expected: Mapping[str, str] = Field(
+    expected: States = Field(
         default_factory=dict,
         description="the state of each of the seven elements; empty where nobody knows it",
     )

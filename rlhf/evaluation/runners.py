@@ -114,13 +114,13 @@ def _kept(folder: Path, facts: EntryFacts, benchmark: Benchmark) -> set[Key]:
 
 
 def _load_consisid(weights: Path, settings: SamplerSettings, allow_non_commercial: bool) -> VideoModel:
-    from generator.model.consisid import load_consisid
+    from generator.model.external.consisid import load_consisid
 
     return load_consisid(weights, settings, allow_non_commercial=allow_non_commercial)
 
 
 def _load_vace(weights: Path, settings: SamplerSettings, allow_non_commercial: bool) -> VideoModel:
-    from generator.model.vace import load_vace
+    from generator.model.external.vace import load_vace
 
     return load_vace(weights, settings)
 

@@ -1,4 +1,4 @@
-"""One file a video keeps what was said of it, so that a run that was killed looks at nothing twice.
+"""One file per video keeps what was said of it, so that a run that was killed looks at nothing twice.
 
     scores/<system>/<instance_id>-<seed>.json
         {"video_sha256", "instance_sha256", "metrics": {sha256 of the facts: {"values", "holes", "details"}}}

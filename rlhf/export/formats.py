@@ -78,15 +78,15 @@ def diffusion_dpo_row(row: ExportRow) -> dict[str, Any]:
 
     Which video is number 0 is decided by their hashes, so nothing can be learnt from the place alone.
     """
-    places = sorted((row.chosen, row.rejected), key=lambda sample: sample.file.sha256)
-    labels = [float(sample is row.chosen) for sample in places]
+    videos = sorted((row.chosen, row.rejected), key=lambda sample: sample.file.sha256)
+    labels = [float(sample is row.chosen) for sample in videos]
     return {
         "caption": row.differential_prompt,
-        **{f"video_{place}": sample.file.name for place, sample in enumerate(places)},
-        **{f"label_{place}": label for place, label in enumerate(labels)},
-        **{f"video_{place}_uid": sample.file.sha256 for place, sample in enumerate(places)},
+        **{f"video_{number}": sample.file.name for number, sample in enumerate(videos)},
+        **{f"label_{number}": label for number, label in enumerate(labels)},
+        **{f"video_{number}_uid": sample.file.sha256 for number, sample in enumerate(videos)},
         "best_video_uid": row.chosen.file.sha256,
-        **{f"model_{place}": row.model_version for place in range(2)},
+        **{f"model_{number}": row.model_version for number in range(2)},
         "ranking_id": row.pair_id,
         **_shared(row),
     }
@@ -112,7 +112,7 @@ def write_lines(rows: Iterable[dict[str, Any]], target: Path) -> None:
 
 
 def write_array(rows: Iterable[dict[str, Any]], target: Path) -> None:
-    """One JSON array, a row a line."""
+    """One JSON array, one row per line."""
     with open(target, "wb") as file:
         for number, row in enumerate(rows):
             file.write((b",\n" if number else b"[\n") + encode_line(row).rstrip(b"\n"))
@@ -276,7 +276,7 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("export", type=Path, help="folder of an exported set")
     parser.add_argument("out", type=Path, help="folder to make")
-    parser.add_argument("--format", required=True, choices=[str(one) for one in ExportFormat])
+    parser.add_argument("--format", required=True, choices=[str(choice) for choice in ExportFormat])
     parser.add_argument("--link", action="store_true", help="hard links to the set's media, not copies")
     options = parser.parse_args(arguments)
     try:

@@ -1,6 +1,6 @@
 """The exported set of preference pairs: a frozen, hashed folder that any trainer can read.
 
-    pairs.jsonl       one pair a line, ascending pair_id
+    pairs.jsonl       one pair per line, ascending pair_id
     pairs.parquet     the same rows, for `datasets.load_dataset("parquet", ...)`
     media/            every clip and photo once, named by its sha256
     manifest.json     counts, rule version, licences, hashes

@@ -53,8 +53,8 @@ def scale_of(values: Iterable[float], *, ticks: int = 4, span: float = 0) -> Sca
 
 def runs(places: Sequence[tuple[float, float] | None]) -> list[list[tuple[float, float]]]:
     """The stretches between gaps."""
-    groups = itertools.groupby(places, key=lambda place: place is not None)
-    return [[place for place in group if place] for is_there, group in groups if is_there]
+    groups = itertools.groupby(places, key=lambda point: point is not None)
+    return [[point for point in group if point] for is_there, group in groups if is_there]
 
 
 def written(value: float) -> str:

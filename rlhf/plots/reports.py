@@ -96,7 +96,7 @@ def dots(title: str, labels: Sequence[str], systems: Sequence[Values]) -> Markup
     Args:
         title: what it shows.
         labels: of the lines.
-        systems: colour and values of each, one a line.
+        systems: colour and values of each, one per line.
     """
     left, width, step, top = 160, 960, 20, 28
     height = top + step * len(labels) + 8
@@ -124,7 +124,7 @@ def dots(title: str, labels: Sequence[str], systems: Sequence[Values]) -> Markup
 def curves(
     title: str, systems: Sequence[tuple[int, Sequence[Point]]], *, level: float | None = None, end: float = 0
 ) -> Markup:
-    """Lines over the frames, one a system, with gaps where there is no value.
+    """Lines over the frames, one per system, with gaps where there is no value.
 
     Args:
         title: what it shows.
@@ -154,7 +154,7 @@ def curves(
     for colour, system in systems:
         places = [None if value is None else at(frame, value) for frame, value in system]
         parts += [path(f"line system-{colour}", run) for run in runs(places)]
-        parts += [dot(f"mark system-{colour}", *place, 2.5) for place in places if place]
+        parts += [dot(f"mark system-{colour}", *point, 2.5) for point in places if point]
     return drawing("curves", title, width, height, parts)
 
 

@@ -46,7 +46,7 @@ def fill(
 
     Each machine has its own folder, and fills it itself.
 
-    Files that are there are read once. So what a broken disk or a run in other arithmetic left is found
+    Files that are there are read once. So what a broken disk or a run in another precision left is found
     before the first step, and made anew.
 
     Args:

@@ -58,7 +58,7 @@ class RunConfig(Stored):
     save_every: Count = Field(default=25, description="steps between checkpoints")
     bf16: bool | None = Field(
         default=None,
-        description="arithmetic in bfloat16; what is trained stays float32. None takes it where the device "
+        description="compute in bfloat16; what is trained stays float32. None takes it where the device "
         "is faster in it, see generator.model.precision; the run's log and result say what it took",
     )
     gradient_checkpointing: bool = Field(

@@ -56,7 +56,7 @@ def draw(index: int, *, num_items: int, strata: int, seed: int, distinct: int = 
     return Draw(item, number, noise_seed, (part + inside) / strata)
 
 
-def noise_and_time(one: Draw, shape: Sequence[int], config: RunConfig) -> dict[str, Tensor]:
+def noise_and_time(drawn: Draw, shape: Sequence[int], config: RunConfig) -> dict[str, Tensor]:
     """What a draw adds to its item: `noise` of the shape, standard normal, and `time` ().
 
     Raises:
@@ -64,9 +64,9 @@ def noise_and_time(one: Draw, shape: Sequence[int], config: RunConfig) -> dict[s
     """
     if config.time_shift is None:
         raise ValueError("time_shift is None; set it to the sampler's flow shift before drawing")
-    noise = torch.randn(tuple(shape), generator=torch.Generator().manual_seed(one.noise_seed))
+    noise = torch.randn(tuple(shape), generator=torch.Generator().manual_seed(drawn.noise_seed))
     time = draw_times(
-        torch.tensor(one.quantile, dtype=torch.float64),
+        torch.tensor(drawn.quantile, dtype=torch.float64),
         mean=config.time_mean,
         std=config.time_std,
         shift=config.time_shift,

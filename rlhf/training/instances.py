@@ -64,16 +64,16 @@ class TrainingInstance:
     id_group: str = Field(default="", description="the person, or empty where nobody said")
 
 
-def dataset_file(place: Path) -> Path:
+def dataset_file(path: Path) -> Path:
     """The JSON lines of a dataset that is given as this file or as their folder."""
-    return place / INSTANCES_FILE if place.is_dir() else place
+    return path / INSTANCES_FILE if path.is_dir() else path
 
 
-def read_dataset(place: Path) -> list[TrainingInstance]:
+def read_dataset(path: Path) -> list[TrainingInstance]:
     """Read and check a dataset.
 
     Args:
-        place: the file, or a folder that holds `instances.jsonl`.
+        path: the file, or a folder that holds `instances.jsonl`.
 
     Returns:
         At least one instance, in the order of the lines.
@@ -81,7 +81,7 @@ def read_dataset(place: Path) -> list[TrainingInstance]:
     Raises:
         DatasetError: the first thing that is wrong.
     """
-    file = dataset_file(place)
+    file = dataset_file(path)
     try:
         lines = file.read_text(encoding="utf-8").split("\n")
     except OSError as error:

@@ -50,7 +50,7 @@ class Learner(nn.Module):
         return prediction
 
     def groups(self, draws: Sequence[Tensors]) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
-        """Draws that share a forward pass, since their shapes are equal: their places, and them stacked.
+        """Draws that share a forward pass, since their shapes are equal: their indices, and them stacked.
 
         Where weights are shared out, processes pass in step, and one with fewer groups passes its last one
         again: the same result takes the place of the first, whose gradient then is 0.
@@ -58,14 +58,14 @@ class Learner(nn.Module):
         passes = equal_shapes(draws)
         if is_sharded(self.transformer):
             passes += passes[-1:] * (processes.most(len(passes)) - len(passes))
-        for places in passes:
-            group = {name: torch.stack([draws[place][name] for place in places]) for name in draws[0]}
-            yield torch.tensor(places, device=group["clean"].device), group
+        for indices in passes:
+            group = {name: torch.stack([draws[index][name] for index in indices]) for name in draws[0]}
+            yield torch.tensor(indices, device=group["clean"].device), group
 
 
 def equal_shapes(draws: Sequence[Tensors]) -> list[list[int]]:
-    """Places of the draws, grouped by the shapes of their tensors, in order of appearance."""
+    """Indices of the draws, grouped by the shapes of their tensors, in order of appearance."""
     groups: dict[tuple[torch.Size, ...], list[int]] = {}
-    for place, tensors in enumerate(draws):
-        groups.setdefault(tuple(tensor.shape for tensor in tensors.values()), []).append(place)
+    for index, tensors in enumerate(draws):
+        groups.setdefault(tuple(tensor.shape for tensor in tensors.values()), []).append(index)
     return list(groups.values())

@@ -173,26 +173,26 @@ def hand_out(folder: Path, names: Sequence[str]) -> None:
         return
     known = {name: file_sha256(folder / name) for name in names} if is_main() else {}
     for name, sha256 in of_main(known).items():
-        place = folder / name
-        lacks = is_first_here() and not (place.is_file() and file_sha256(place) == sha256)
+        path = folder / name
+        lacks = is_first_here() and not (path.is_file() and file_sha256(path) == sha256)
         if any_of_us(lacks):
-            _receive(place, lacks=lacks)
+            _receive(path, lacks=lacks)
     wait()
 
 
-def _receive(place: Path, *, lacks: bool) -> None:
+def _receive(path: Path, *, lacks: bool) -> None:
     """A file of the main process, written where it is lacking; everybody listens."""
-    parts = _parts_of_main(place)
+    parts = _parts_of_main(path)
     if not lacks:
         collections.deque(parts, maxlen=0)
         return
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(place) as partial, open(partial, "wb") as file:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as partial, open(partial, "wb") as file:
         file.writelines(parts)
 
 
-def _parts_of_main(place: Path) -> Iterator[bytes]:
-    with open(place, "rb") if is_main() else contextlib.nullcontext() as source:
+def _parts_of_main(path: Path) -> Iterator[bytes]:
+    with open(path, "rb") if is_main() else contextlib.nullcontext() as source:
         while part := of_main(source.read(CHUNK_BYTES) if source else b""):
             yield part
 

@@ -91,7 +91,7 @@ class ContentHash:
             references: sha256 and kind of each, the primary first.
             target: sha256 of the clip.
         """
-        content: list[Any] = [name, person, prompt, [list(one) for one in references], target]
+        content: list[Any] = [name, person, prompt, [list(reference) for reference in references], target]
         self._digest.update(json.dumps(content, ensure_ascii=False).encode() + b"\n")
 
     def hex(self) -> str:

@@ -203,8 +203,8 @@ def training_arguments(
         folder: checkpoints go here.
         kind: class of the arguments.
         autocast: let every product round its float32 factors to bfloat16. Only for weights that are trained
-            themselves: beside a LoRA, the frozen weights are bfloat16 (`rlhf.precision`), and autocast would
-            round the embedding of time, too.
+            themselves: beside a LoRA, the frozen weights are bfloat16 (`generator.model.precision`), and
+            autocast would round the embedding of time, too.
         **others: what this class knows beside transformers' own.
     """
     arguments = kind(

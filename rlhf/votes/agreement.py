@@ -55,8 +55,8 @@ def agreement_of(counts: Counts) -> Agreement:
             `EXPRESSED`.
     """
     # Many pairs have few different rows, and a bootstrap sample of pairs is how often it has each of them.
-    rows, place, pairs = np.unique(counts, axis=0, return_inverse=True, return_counts=True)
-    drawn = _bootstrap(place.ravel(), len(rows))
+    rows, row_of, pairs = np.unique(counts, axis=0, return_inverse=True, return_counts=True)
+    drawn = _bootstrap(row_of.ravel(), len(rows))
     return Agreement(
         alpha=_estimate(rows, pairs, drawn, krippendorff_alpha),
         ac1=_estimate(rows, pairs, drawn, gwet_ac1),
@@ -163,11 +163,11 @@ def _of_sample(counts: Counts, sample: Numbers, statistic: Statistic) -> float:
     return statistic(counts, sample) if sample[counts.sum(1) >= 2].any() else float("nan")
 
 
-def _bootstrap(place: Numbers, num_rows: int) -> Numbers:
+def _bootstrap(row_of: Numbers, num_rows: int) -> Numbers:
     """(draws, M) how many of N pairs have each row, where they are drawn with replacement from (N,) rows."""
     rng = np.random.default_rng(0)
-    draws = DRAWS if len(place) <= MANY_PAIRS else max(200, DRAWS * MANY_PAIRS // len(place))
-    if not len(place):
+    draws = DRAWS if len(row_of) <= MANY_PAIRS else max(200, DRAWS * MANY_PAIRS // len(row_of))
+    if not len(row_of):
         return np.zeros((0, num_rows), dtype=np.int64)
-    samples = (place[rng.integers(len(place), size=len(place))] for _ in range(draws))
+    samples = (row_of[rng.integers(len(row_of), size=len(row_of))] for _ in range(draws))
     return np.array([np.bincount(sample, minlength=num_rows) for sample in samples])

@@ -1,6 +1,6 @@
 """How each person votes on a track, and what a lead should look at.
 
-A flag is a figure that chance hardly explains. It leads to a look at the person's votes and never to a ban:
+A flag is a figure that chance hardly explains. It leads to a review of the person's votes and never to a ban:
 somebody may be right against everybody else.
 """
 

@@ -108,8 +108,8 @@ def strengths(comparisons: Sequence[Comparison]) -> Strengths:
         likelihood = _Likelihood.of(said, names)
         reason = likelihood.why_unbounded()
     if reason:
-        found = {name: Estimate.undefined(reason, pairs_of[name]) for name in names}
-        return Strengths(found, Estimate.undefined(reason, num_pairs))
+        strengths = {name: Estimate.undefined(reason, pairs_of[name]) for name in names}
+        return Strengths(strengths, Estimate.undefined(reason, num_pairs))
     best = likelihood.maximum(np.zeros(likelihood.size), np.eye(likelihood.size))[1]
     models = {
         name: _estimate(likelihood, best, likelihood.centre[row], pairs_of[name])

@@ -53,8 +53,8 @@ def colluding(votes: VoteColumns, model: VoteModel) -> list[Flag]:
         chance = min(1.0, int(tested.sum()) * float(poisson_binom.sf(seen - 1, likely)))
         if chance < FALSE_ALARMS:
             reason = f"agree on {seen} of {number} pairs that both judged; {mean:.0f} are expected"
-            one, other = int(met.one[begin]), int(met.other[begin])
-            flags.append(Flag(one, FlagKind.COLLUSION, seen / number, chance, reason, partner=other))
+            first, second = int(met.first[begin]), int(met.second[begin])
+            flags.append(Flag(first, FlagKind.COLLUSION, seen / number, chance, reason, partner=second))
     return sorted(flags, key=lambda flag: flag.chance)
 
 
@@ -62,22 +62,22 @@ def colluding(votes: VoteColumns, model: VoteModel) -> list[Flag]:
 class _Meetings:
     """Two people who judged the same pair, once for each pair: M meetings, sorted by the two people."""
 
-    one: NDArray[np.int64]  # (M,) key of the person, the smaller one
-    other: NDArray[np.int64]  # (M,) key of the other person
+    first: NDArray[np.int64]  # (M,) key of the person, the smaller one
+    second: NDArray[np.int64]  # (M,) key of the other person
     expected: Floats  # (M,) how likely they were to agree
     agreed: NDArray[np.bool_]  # (M,) whether they did
 
 
 def _meetings(votes: VoteColumns, model: VoteModel) -> _Meetings:
     votes = votes[np.lexsort((votes.annotator, votes.pair))]
-    one, other = _two_on_a_pair(votes.pair)
-    by_people = np.lexsort((votes.annotator[other], votes.annotator[one]))
-    one, other = one[by_people], other[by_people]
+    first, second = _two_on_a_pair(votes.pair)
+    by_people = np.lexsort((votes.annotator[second], votes.annotator[first]))
+    first, second = first[by_people], second[by_people]
     return _Meetings(
-        one=votes.annotator[one],
-        other=votes.annotator[other],
-        expected=_expected(votes, model, one, other),
-        agreed=votes.verdict[one] == votes.verdict[other],
+        first=votes.annotator[first],
+        second=votes.annotator[second],
+        expected=_expected(votes, model, first, second),
+        agreed=votes.verdict[first] == votes.verdict[second],
     )
 
 
@@ -94,8 +94,10 @@ def _two_on_a_pair(pair: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[n
     return np.concatenate(firsts), np.concatenate(seconds)
 
 
-def _expected(votes: VoteColumns, model: VoteModel, one: NDArray[np.intp], other: NDArray[np.intp]) -> Floats:
-    """(M,) probability that the votes `one` and `other` are equal, given the others on their pair."""
+def _expected(
+    votes: VoteColumns, model: VoteModel, first: NDArray[np.intp], second: NDArray[np.intp]
+) -> Floats:
+    """(M,) probability that the votes `first` and `second` are equal, given the others on their pair."""
     people, person = np.unique(votes.annotator, return_inverse=True)
     known = [model.annotator(key) for key in people.tolist()]
     skill, bias = (np.array([getattr(p, name) for p in known]) for name in ("skill", "left_bias"))
@@ -104,9 +106,9 @@ def _expected(votes: VoteColumns, model: VoteModel, one: NDArray[np.intp], other
     own = np.log(told[person, placed, :, votes.verdict])
     _, pair = np.unique(votes.pair, return_inverse=True)
     of_all = log_truths(pair, own, np.array(model.prior))
-    expected = np.empty(len(one))
-    for begin in range(0, len(one), BLOCK):
-        a, b = one[begin : begin + BLOCK], other[begin : begin + BLOCK]
+    expected = np.empty(len(first))
+    for begin in range(0, len(first), BLOCK):
+        a, b = first[begin : begin + BLOCK], second[begin : begin + BLOCK]
         truth = normalised(of_all[pair[a]] - own[a] - own[b])
         both = np.einsum("mtx,mtx->mt", told[person[a], placed[a]], told[person[b], placed[b]])
         expected[begin : begin + BLOCK] = (truth * both).sum(1)
@@ -115,11 +117,11 @@ def _expected(votes: VoteColumns, model: VoteModel, one: NDArray[np.intp], other
 
 def _stretches(met: _Meetings) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Where the meetings of the same two people begin, and how many they are."""
-    if not len(met.one):
+    if not len(met.first):
         return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
-    is_new = (np.diff(met.one) != 0) | (np.diff(met.other) != 0)
+    is_new = (np.diff(met.first) != 0) | (np.diff(met.second) != 0)
     begins = np.flatnonzero(np.append(True, is_new))
-    return begins, np.diff(begins, append=len(met.one))
+    return begins, np.diff(begins, append=len(met.first))
 
 
 def _shift(expected: Floats, seen: int) -> float:

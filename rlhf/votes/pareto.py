@@ -61,7 +61,7 @@ def resolve_pair(identity: Consensus | None, controllability: Consensus | None) 
         waiting = [_waiting(track, tracks[track]) for track in tracks if track not in decided]
         return JointResult(state, chosen, "waiting for " + " and ".join(waiting))
     decisive = {verdict for verdict, settled in SETTLES.items() if settled is state} or set(Verdict)
-    causes = [cause(track, found) for track, found in decided.items() if found.verdict in decisive]
+    causes = [cause(track, said) for track, said in decided.items() if said.verdict in decisive]
     return JointResult(state, chosen, " and ".join(causes))
 
 

@@ -19,7 +19,7 @@ from rlhf.votes.pareto import joint_state
 from rlhf.votes.vote import Vote
 
 Posterior = Mapping[Verdict, float]
-Found = Mapping[Track, Consensus]
+Conclusions = Mapping[Track, Consensus]
 
 
 class Stop(StrEnum):
@@ -68,7 +68,7 @@ class Decision:
     chosen: Sample | None  # the sample that wins both tracks; None unless dominant
     probability: float  # that the better candidate wins both tracks
     reason: str  # one English line
-    found: Found  # what each track found by now; without a verdict where nobody was asked
+    conclusions: Conclusions  # what each track concludes by now; without a verdict where nobody was asked
 
 
 def wins_both(identity: Posterior, controllability: Posterior) -> dict[Sample, float]:
@@ -116,20 +116,20 @@ def decide(
         The decision; the same input gives the same one.
     """
     given = {track: list(votes.get(track, ())) for track in Track}
-    found = {t: resolve_weighed(given[t], models[t], wanted=max(1, len(given[t]))) for t in Track}
-    both = wins_both(found[Track.IDENTITY].posterior, found[Track.CONTROLLABILITY].posterior)
+    conclusions = {t: resolve_weighed(given[t], models[t], wanted=max(1, len(given[t]))) for t in Track}
+    both = wins_both(conclusions[Track.IDENTITY].posterior, conclusions[Track.CONTROLLABILITY].posterior)
     best = max(both, key=both.__getitem__)
     left = {track: max(0, rule.maximum - len(given[track])) for track in Track}
-    stop = _stop(found, both[best], left, models, rule)
-    state, chosen = _joint(found, stop)
+    stop = _stop(conclusions, both[best], left, models, rule)
+    state, chosen = _joint(conclusions, stop)
     return Decision(
-        next_track=None if stop else _next_track(pair, found, left, rule),
+        next_track=None if stop else _next_track(pair, conclusions, left, rule),
         stop=stop,
         state=state,
         chosen=chosen,
         probability=both[best],
-        reason=_reason(stop, best, both[best], found),
-        found=found,
+        reason=_reason(stop, best, both[best], conclusions),
+        conclusions=conclusions,
     )
 
 
@@ -138,44 +138,46 @@ def leading_track(pair: int) -> Track:
     return tuple(Track)[pair % 2]
 
 
-def _joint(found: Found, stop: Stop | None) -> tuple[JointState, Sample | None]:
+def _joint(conclusions: Conclusions, stop: Stop | None) -> tuple[JointState, Sample | None]:
     if stop is None:
         return JointState.UNDECIDED, None
-    state, chosen = _verdicts_say(found)
+    state, chosen = _verdicts_say(conclusions)
     if state is JointState.DOMINANT and stop is not Stop.DOMINANT:
         return JointState.UNDECIDED, None  # both favour a sample, and it never was sure enough
     return state, chosen
 
 
-def _verdicts_say(found: Found) -> tuple[JointState, Sample | None]:
-    return joint_state(found[Track.IDENTITY].verdict, found[Track.CONTROLLABILITY].verdict, is_over=True)
+def _verdicts_say(conclusions: Conclusions) -> tuple[JointState, Sample | None]:
+    return joint_state(
+        conclusions[Track.IDENTITY].verdict, conclusions[Track.CONTROLLABILITY].verdict, is_over=True
+    )
 
 
 def _stop(
-    found: Found,
+    conclusions: Conclusions,
     probability: float,
     left: Mapping[Track, int],
     models: Mapping[Track, VoteModel],
     rule: Rule,
 ) -> Stop | None:
-    asked = [consensus.num_votes for consensus in found.values() if consensus.num_votes]
+    asked = [consensus.num_votes for consensus in conclusions.values() if consensus.num_votes]
     if not asked or min(asked) < rule.minimum:
         return None
-    if probability >= rule.dominant_from and _verdicts_say(found)[0] is JointState.DOMINANT:
+    if probability >= rule.dominant_from and _verdicts_say(conclusions)[0] is JointState.DOMINANT:
         return Stop.DOMINANT
     if probability < rule.hopeless_below:
         return Stop.IMPROBABLE
     if not any(left.values()):
         return Stop.AT_MAXIMUM
-    return Stop.OUT_OF_REACH if _best_case(found, left, models) < rule.dominant_from else None
+    return Stop.OUT_OF_REACH if _best_case(conclusions, left, models) < rule.dominant_from else None
 
 
-def _next_track(pair: int, found: Found, left: Mapping[Track, int], rule: Rule) -> Track:
+def _next_track(pair: int, conclusions: Conclusions, left: Mapping[Track, int], rule: Rule) -> Track:
     leading = leading_track(pair)
     following = next(track for track in Track if track is not leading)
-    if 0 < found[following].num_votes < rule.minimum:
+    if 0 < conclusions[following].num_votes < rule.minimum:
         return following
-    first = found[leading]
+    first = conclusions[leading]
     sure_from = sqrt(rule.dominant_from)
     is_won = any(first.verdict is won and first.posterior[won] >= sure_from for won in FAVOURED)
     if left[leading] and not (first.num_votes >= rule.minimum and is_won):
@@ -183,7 +185,9 @@ def _next_track(pair: int, found: Found, left: Mapping[Track, int], rule: Rule) 
     return following if left[following] else leading
 
 
-def _best_case(found: Found, left: Mapping[Track, int], models: Mapping[Track, VoteModel]) -> float:
+def _best_case(
+    conclusions: Conclusions, left: Mapping[Track, int], models: Mapping[Track, VoteModel]
+) -> float:
     """Probability of winning both if every vote that is left favoured the same sample.
 
     A vote for a sample by an unknown annotator without bias multiplies the odds of truth t by p(sample | t).
@@ -192,7 +196,7 @@ def _best_case(found: Found, left: Mapping[Track, int], models: Mapping[Track, V
     cases = {}
     for verdict, sample in FAVOURED.items():
         cases[sample] = 1.0
-        for track, consensus in found.items():
+        for track, consensus in conclusions.items():
             if 2 * consensus.counts[Verdict.UNSURE] >= consensus.num_votes + left[track]:
                 return 0.0
             errors = models[track].errors
@@ -210,8 +214,8 @@ def _by_unknown_annotator(truth: Verdict, verdict: Verdict, errors: Sequence[Seq
     return (1 - PRIOR_ANNOTATOR.skill) * errors[CODE[truth]][CODE[verdict]]
 
 
-def _reason(stop: Stop | None, best: Sample, probability: float, found: Found) -> str:
-    said = " and ".join(_found(track, found[track]) for track in Track)
+def _reason(stop: Stop | None, best: Sample, probability: float, conclusions: Conclusions) -> str:
+    said = " and ".join(_conclusion(track, conclusions[track]) for track in Track)
     match stop:
         case Stop.DOMINANT:
             return f"{best} wins both tracks with probability {probability:.2f}: {said}"
@@ -225,7 +229,7 @@ def _reason(stop: Stop | None, best: Sample, probability: float, found: Found) -
             return f"{best} may win both tracks ({probability:.2f}): {said}"
 
 
-def _found(track: Track, consensus: Consensus) -> str:
+def _conclusion(track: Track, consensus: Consensus) -> str:
     count = consensus.num_votes
     if not count:
         return f"{track} has no votes"

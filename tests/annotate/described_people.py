@@ -16,7 +16,7 @@ from generator.curation.annotation import save_annotation
 from generator.media.encoder import write_clip
 from generator.media.photo import write_photo
 from generator.portraits.world import ELEMENT_STATES
-from tests.generator.annotations import annotate, face, human
+from tests.generator.curation.annotations import annotate, face, human
 
 FILES = ("one.mp4", "two.mp4", "three.mp4", "photo.png", "body.png")
 

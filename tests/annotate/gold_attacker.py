@@ -20,11 +20,6 @@ from django.test import Client
 from numpy.typing import NDArray
 from rest_framework.test import APIClient
 from scipy.stats import binomtest
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 Floats = NDArray[np.float64]
 #: Bins of the histogram of a file's bytes.
@@ -136,6 +131,12 @@ def features(seen: list[Seen]) -> Floats:
 
 def judge(rows: Floats, is_gold: NDArray[np.bool_], *, seed: int) -> list[Verdict]:
     """Learn on one half, and tell the other one."""
+    # Here, since it takes a second in every process that only collects this file.
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     order = np.random.default_rng(seed).permutation(len(rows))
     learn, test = order[: len(rows) // 2], order[len(rows) // 2 :]
     models: dict[str, Any] = {
@@ -157,6 +158,8 @@ def decoded(file: bytes) -> Floats:
 
 def _verdict(name: str, scores: Floats, truth: NDArray[np.bool_]) -> Verdict:
     """Bounds: binomial, 95 %, around the larger class; Hanley and McNeil (1982) around the AUC."""
+    from sklearn.metrics import roc_auc_score
+
     larger = max(truth.mean(), 1 - truth.mean())
     chance = binomtest(round(larger * len(truth)), len(truth), larger).proportion_ci(0.95)
     auc = float(roc_auc_score(truth, scores))

@@ -60,7 +60,7 @@ from rlhf.evaluation.benchmark.set import Benchmark
 from rlhf.records import Track, Verdict
 from tests.annotate.described_people import import_described
 from tests.factories import SAMPLER, make_model, make_user
-from tests.generator.openai_server import KEY, openai_server
+from tests.generator.prompts.openai_server import KEY, openai_server
 from tests.studies import come, open_study, sent, tasks_of
 from tests.versions import import_model
 

@@ -7,6 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
+pytest.importorskip("torch")
+
 from bench.dpo_round import describe_pairs, plot, table
 from bench.dpo_world import (
     ANNOTATORS,

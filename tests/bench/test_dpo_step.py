@@ -11,7 +11,7 @@ pytest.importorskip("trl")
 
 from bench import dpo_step  # noqa: E402
 from bench.memory import peak_bytes  # noqa: E402
-from generator.model.tiny import build_tiny_pipeline, build_transformer  # noqa: E402
+from generator.portraits.tiny import build_tiny_pipeline, build_transformer  # noqa: E402
 
 
 @pytest.fixture
@@ -19,6 +19,7 @@ def model(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(dpo_step, "BATCH", 2)
     monkeypatch.setattr(dpo_step, "PAIRS", 2)
+    monkeypatch.setattr(dpo_step, "MEASURED_STEPS", 1)
     torch.manual_seed(0)
     pipeline = build_tiny_pipeline()
     pipeline.register_modules(transformer=build_transformer(layers=1))

@@ -9,14 +9,16 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from bench import sampler  # noqa: E402
-from generator.model.tiny import build_tiny_pipeline  # noqa: E402
+from generator.portraits.tiny import build_tiny_pipeline, build_transformer  # noqa: E402
 
 
 @pytest.mark.slow
 def test_it_compares_two_ways_to_one_video(tmp_path, monkeypatch, capsys) -> None:
-    """Random weights and two steps; the benchmark itself stops where the latents differ."""
+    """Random weights, one layer and two steps; the benchmark itself stops where the latents differ."""
     monkeypatch.chdir(tmp_path)
-    build_tiny_pipeline().save_pretrained("model")
+    pipeline = build_tiny_pipeline()
+    pipeline.register_modules(transformer=build_transformer(layers=1))
+    pipeline.save_pretrained("model")
     cases = (sampler.Case("mixed", "modality"), sampler.Case("stills", "reference"))
     path = sampler.measure(tmp_path / "model", steps=2, rounds=1, cases=cases)
     rows = json.loads(path.read_text())["rows"]

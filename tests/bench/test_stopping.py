@@ -4,6 +4,8 @@ from bench.stopping import by_majority, cascaded, fixed, make_world, score
 from rlhf.records import Track
 from rlhf.votes.stopping import Rule
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def worlds():

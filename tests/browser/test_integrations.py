@@ -1,4 +1,4 @@
-"""The doors in a real browser: a participant's whole way without scripts, and a lead's pages."""
+"""Integrations in a real browser: a participant's whole way without scripts, and a lead's pages."""
 
 from __future__ import annotations
 

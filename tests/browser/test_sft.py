@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
 from playwright.sync_api import Page, expect
@@ -19,12 +18,12 @@ from tests.runs import end
 
 def is_accessible(page: Page) -> None:
     faults = Axe().run(page).response["violations"]
-    found = [
-        (one["id"], [node["html"][:200] for node in one["nodes"]])
-        for one in faults
-        if one["impact"] in ("serious", "critical")
+    severe = [
+        (fault["id"], [node["html"][:200] for node in fault["nodes"]])
+        for fault in faults
+        if fault["impact"] in ("serious", "critical")
     ]
-    assert found == [], page.url
+    assert severe == [], page.url
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), page.url
 
 
@@ -73,12 +72,7 @@ def learned(run: Run) -> None:
     )
 
 
-@pytest.mark.parametrize("size", [(1440, 900), (1280, 720)])
-def test_a_lead_brings_a_base_in_trains_on_people_and_starts_a_round(
-    visit: Visit, lea: User, tmp_path: Path, size: tuple[int, int]
-) -> None:
-    draw_people(tmp_path / "people")
-    page = visit(lea, "/models/", viewport={"width": size[0], "height": size[1]})
+def register_base(page: Page) -> ModelVersion:
     page.get_by_role("link", name="Register a model").click()
     is_accessible(page)
     page.get_by_label("Folder or hub id").fill("portraits")
@@ -90,56 +84,76 @@ def test_a_lead_brings_a_base_in_trains_on_people_and_starts_a_round(
     page.get_by_role("button", name="Register the base").click()
     expect(page.get_by_role("heading", level=1)).to_have_text(re.compile(r"register-\d+"))
     look_at(Run.objects.get())
-    base = ModelVersion.objects.get()
-    page.get_by_role("link", name=base.name).click()
-    start_round("spring", base)
+    return ModelVersion.objects.get()
 
+
+def preview_sft(page: Page, screenshots: Path) -> None:
+    """The preview refuses what is no number, and nothing is made before the launch."""
     page.get_by_role("link", name="Train SFT from it").click()
-    look = page.locator("#preview")
-    expect(look.get_by_role("row", name="Instances 2")).to_be_visible()
-    expect(look).to_contain_text("2 people only: the model would learn their faces by heart")
+    preview = page.locator("#preview")
+    expect(preview.get_by_role("row", name="Instances 2")).to_be_visible()
+    expect(preview).to_contain_text("2 people only: the model would learn their faces by heart")
     steps = page.get_by_label("steps", exact=True)
     steps.fill("many")
     steps.press("Tab")
-    expect(look.get_by_role("alert")).to_have_text("steps is 'many'; it must be a whole number")
+    expect(preview.get_by_role("alert")).to_have_text("steps is 'many'; it must be a whole number")
     steps.fill("2")
     steps.press("Tab")
-    expect(look.get_by_role("button", name="Launch SFT")).to_be_enabled()
+    expect(preview.get_by_role("button", name="Launch SFT")).to_be_enabled()
     assert not TrainingSet.objects.exists()
     is_accessible(page)
-    page.screenshot(path=tmp_path / "launch.png", full_page=True)
+    page.screenshot(path=screenshots / "launch.png", full_page=True)
 
+
+def launch_and_follow(page: Page, screenshots: Path) -> None:
     page.get_by_label("I have read").check()
     page.get_by_role("button", name="Launch SFT").click()
     expect(page.get_by_role("heading", level=1)).to_have_text(re.compile(r"sft-\d+"))
-    run = Run.objects.get(stage="sft")
-    learned(run)
+    learned(Run.objects.get(stage="sft"))
     expect(page.locator("#live .state")).to_have_text("done")
     expect(page.get_by_role("heading", name="Curves")).to_be_visible()
     page.reload()
     expect(page.get_by_role("figure").filter(has_text="parent")).to_be_visible()
     is_accessible(page)
-    page.screenshot(path=tmp_path / "run.png", full_page=True)
+    page.screenshot(path=screenshots / "run.png", full_page=True)
 
-    version = ModelVersion.objects.get(kind="sft", parent=base)
+
+def mix_with_half_weight(page: Page, version: ModelVersion, screenshots: Path) -> None:
     page.get_by_role("link", name=version.name).click()
     is_accessible(page)
-    page.screenshot(path=tmp_path / "version.png", full_page=True)
+    page.screenshot(path=screenshots / "version.png", full_page=True)
     page.get_by_role("link", name="Mix adapters").click()
     is_accessible(page)
     page.get_by_label(f"Weight of {version.name}").fill("0.5")
     page.get_by_label("Name").fill("half")
     page.get_by_role("button", name="Make the mix").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("half")
+
+
+def open_set_and_models(page: Page, version: ModelVersion, screenshots: Path) -> None:
     page.goto(f"/models/sets/{TrainingSet.objects.get().pk}/")
     expect(page.get_by_role("link", name=version.name)).to_be_visible()
     is_accessible(page)
-    page.screenshot(path=tmp_path / "set.png", full_page=True)
+    page.screenshot(path=screenshots / "set.png", full_page=True)
     page.goto("/models/")
-    page.screenshot(path=tmp_path / "models.png", full_page=True)
+    page.screenshot(path=screenshots / "models.png", full_page=True)
     page.goto("/models/register/")
-    page.screenshot(path=tmp_path / "register.png", full_page=True)
+    page.screenshot(path=screenshots / "register.png", full_page=True)
 
+
+def test_a_lead_brings_a_base_in_trains_on_people_and_starts_a_round(
+    visit: Visit, lea: User, tmp_path: Path
+) -> None:
+    draw_people(tmp_path / "people")
+    page = visit(lea, "/models/", viewport={"width": 1280, "height": 720})
+    base = register_base(page)
+    page.get_by_role("link", name=base.name).click()
+    start_round("spring", base)
+    preview_sft(page, tmp_path)
+    launch_and_follow(page, tmp_path)
+    version = ModelVersion.objects.get(kind="sft", parent=base)
+    mix_with_half_weight(page, version, tmp_path)
+    open_set_and_models(page, version, tmp_path)
     page.goto(f"/models/{version.pk}/")
     page.get_by_label("Name").fill("from the trained one")
     page.get_by_role("button", name="Start the round").click()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.generator.media_files import MediaMaker
+from tests.generator.media.media_files import MediaMaker
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ pytest.importorskip("torch")
 import torch
 
 from generator.adapter_files import adapters_in
-from generator.model.adapters import read_adapter, write_adapter
+from generator.model.adapters.adapter import read_adapter, write_adapter
 from generator.model.checkpoint import load_pipeline
-from generator.model.tiny import build_tiny_pipeline
-from tests.generator.loras import write_lora
+from generator.portraits.tiny import build_tiny_pipeline
+from tests.generator.model.loras import write_lora
 
 
 @pytest.fixture

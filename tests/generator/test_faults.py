@@ -10,11 +10,11 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from generator.faults import BrokenVideoError, LatentTrace, NotFiniteError, is_constant, to_pixels  # noqa: E402
-from generator.model.tiny import LATENT_CHANNELS, build_tiny_pipeline  # noqa: E402
+from generator.portraits.tiny import LATENT_CHANNELS, build_tiny_pipeline  # noqa: E402
 from generator.records import ReferenceKind, SampleRequest, SamplerSettings  # noqa: E402
 from generator.rundir import RunDir  # noqa: E402
 from generator.sample import main, make_videos  # noqa: E402
-from tests.generator.media_files import MediaMaker, moving  # noqa: E402
+from tests.generator.media.media_files import MediaMaker, moving  # noqa: E402
 
 SETTINGS = SamplerSettings(height=32, width=32, num_frames=5, num_inference_steps=4, guidance_scale=1.0)
 CALL = {"height": 32, "width": 32, "num_frames": 5, "num_inference_steps": 4, "guidance_scale": 1.0}
@@ -83,7 +83,7 @@ def test_the_result_of_a_run_lists_it(make: MediaMaker, pipeline) -> None:
     main(run, attached=False)
     result = run.read_result()
     assert result["samples"] == []
-    assert [(one["sample_id"], one["step"]) for one in result["failed"]] == [("a", 1)]
+    assert [(sample["sample_id"], sample["step"]) for sample in result["failed"]] == [("a", 1)]
     assert list((run.path / "samples").iterdir()) == []
 
 
@@ -206,6 +206,9 @@ def test_other_models_videos_are_checked() -> None:
 def test_a_resumed_run_tries_a_broken_one_again(make: MediaMaker, whole, pipeline) -> None:
     spoil(pipeline, float("nan"), step=1, row=0)
     made, failed = make_videos(lambda: pipeline, requests(make), SETTINGS, make.folder / "out")
-    assert ([one["sample_id"] for one in made], [one["sample_id"] for one in failed]) == (["two"], ["one"])
+    assert ([sample["sample_id"] for sample in made], [sample["sample_id"] for sample in failed]) == (
+        ["two"],
+        ["one"],
+    )
     made, failed = make_videos(lambda: whole, requests(make), SETTINGS, make.folder / "out")
-    assert ([one["sample_id"] for one in made], failed) == (["one", "two"], [])
+    assert ([sample["sample_id"] for sample in made], failed) == (["one", "two"], [])

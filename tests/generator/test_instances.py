@@ -9,7 +9,7 @@ from generator.curation.annotation import ClipAnnotation
 from generator.instances import Draw, Vocabulary, draw_crops, draw_instances
 from generator.prompts.differential import make_prompt
 from generator.records import ELEMENTS, IdentityGroup, InstancePlan, Reference, ReferenceKind
-from tests.generator.annotations import annotate, face, human
+from tests.generator.curation.annotations import annotate, face, human
 
 STATES = {element: tuple(f"{element} {index}" for index in range(4)) for element in ELEMENTS}
 VOCABULARY = Vocabulary(STATES, lambda element, state, index: f"{element} is now {state}, said {index % 3}.")

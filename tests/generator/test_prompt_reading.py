@@ -17,11 +17,11 @@ from tokenizers import Tokenizer  # noqa: E402
 from transformers import AutoTokenizer, T5Tokenizer  # noqa: E402
 
 from generator.media.photo import write_photo  # noqa: E402
-from generator.model.tiny import MAX_TOKENS as TINY_TOKENS  # noqa: E402
-from generator.model.tiny import build_tiny_pipeline  # noqa: E402
+from generator.portraits.tiny import MAX_TOKENS as TINY_TOKENS  # noqa: E402
+from generator.portraits.tiny import build_tiny_pipeline  # noqa: E402
 from generator.portraits.world import CHECKPOINT, ELEMENT_STATES, phrase_change  # noqa: E402
+from generator.prompt_reading import MAX_TOKENS, PromptReader, UnreadPromptError, clean_prompt, look_at  # noqa: E402
 from generator.prompts.limit import find_limit  # noqa: E402
-from generator.prompts.reading import MAX_TOKENS, PromptReader, UnreadPromptError, clean_prompt, look_at  # noqa: E402
 from generator.records import ReferenceKind, SampleRequest, SamplerSettings  # noqa: E402
 from generator.sample import make_videos  # noqa: E402
 
@@ -212,7 +212,7 @@ def test_a_sample_fails_by_name_and_its_neighbours_are_made(tiny, tmp_path) -> N
         settings,
         tmp_path / "samples",
     )
-    assert [one["sample_id"] for one in made] == ["1", "4"]
-    assert [one["sample_id"] for one in failed] == ["2", "3"]
+    assert [sample["sample_id"] for sample in made] == ["1", "4"]
+    assert [sample["sample_id"] for sample in failed] == ["2", "3"]
     assert "the model reads 64" in failed[0]["error"] and "does not know" in failed[1]["error"]
     assert sorted(path.stem for path in (tmp_path / "samples").iterdir()) == ["1", "4"]

@@ -132,7 +132,7 @@ def make_trainer(transformer, pairs, tmp_path):
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory):
     """The shipped architecture with one layer and random weights, in the Diffusers layout."""
-    from generator.model.tiny import build_tiny_pipeline, build_transformer
+    from generator.portraits.tiny import build_tiny_pipeline, build_transformer
 
     pipeline = build_tiny_pipeline()
     torch.manual_seed(0)

@@ -11,7 +11,7 @@ const DRIFT_IGNORED_S = 0.02;
 const DRIFT_SEEK_S = 0.1;
 /** A follower that is off makes it up in a third of a second, at most this share faster or slower than the leader. */
 const NUDGE = 0.1;
-const NUDGES_A_SECOND = 3;
+const NUDGES_PER_SECOND = 3;
 
 class PairPlayer {
   /**
@@ -216,7 +216,7 @@ class PairPlayer {
       right.currentTime = left.currentTime;
       this.presented = {};
     }
-    const nudge = isFar || Math.abs(drift) < DRIFT_IGNORED_S ? 0 : Math.max(-NUDGE, Math.min(NUDGE, -drift * NUDGES_A_SECOND));
+    const nudge = isFar || Math.abs(drift) < DRIFT_IGNORED_S ? 0 : Math.max(-NUDGE, Math.min(NUDGE, -drift * NUDGES_PER_SECOND));
     const rate = this.rate * (1 + nudge);
     if (right.playbackRate !== rate) right.playbackRate = rate;
   }

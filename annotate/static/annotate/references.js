@@ -2,7 +2,7 @@
 "use strict";
 
 /** Parts a second in which the coverage of a reference clip is kept. */
-const PARTS_A_SECOND = 10;
+const PARTS_PER_SECOND = 10;
 /** A photo counts as seen once it was open for so long. */
 const PHOTO_SEEN_MS = 500;
 
@@ -87,10 +87,10 @@ class References {
     video.src = await this.fetch(item);
     if ((await whenever(video, "loadedmetadata", "error")).type === "error") throw new Error("not decodable");
     if (this.medium !== video) return;
-    item.coverage ??= new Coverage(Math.ceil(video.duration * PARTS_A_SECOND));
+    item.coverage ??= new Coverage(Math.ceil(video.duration * PARTS_PER_SECOND));
     video.addEventListener("timeupdate", () => {
       // Browsers report about four times per second: the parts since the last report were shown too.
-      const part = Math.floor(video.currentTime * PARTS_A_SECOND);
+      const part = Math.floor(video.currentTime * PARTS_PER_SECOND);
       const from = video.paused || part < item.part ? part : item.part ?? part;
       for (let shown = from; shown <= part; shown++) item.coverage.mark(shown);
       item.part = part;

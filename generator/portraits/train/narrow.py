@@ -11,8 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from generator.model.tiny import build_vae
 from generator.model.vae import AutoencoderKLWan
+from generator.portraits.tiny import build_vae
 
 #: Log variance of the narrowed posterior before it is trained again.
 _LOG_VARIANCE = -6.0

@@ -9,10 +9,11 @@ from safetensors.torch import load_file, save_file
 from transformers import UMT5EncoderModel
 
 from generator.model.pipeline import AnyIDPipeline
-from generator.model.tiny import MAX_TOKENS, build_scheduler, build_tokenizer
+from generator.model.scheduler import build_scheduler
 from generator.model.transformer import AnyIDTransformer
 from generator.model.vae import AutoencoderKLWan
 from generator.portraits.oracle import WEIGHTS, Oracle
+from generator.portraits.tiny import FLOW_SHIFT, MAX_TOKENS, build_tokenizer
 from generator.portraits.train.oracle import measure_trust, save_oracle
 from generator.portraits.world import CHECKPOINT
 
@@ -26,7 +27,7 @@ def ship(folder: Path, target: Path = CHECKPOINT) -> None:
         tokenizer=build_tokenizer(),
         text_encoder=UMT5EncoderModel.from_pretrained(folder / "text_encoder"),
         vae=AutoencoderKLWan.from_pretrained(folder / "vae"),
-        scheduler=build_scheduler(),
+        scheduler=build_scheduler(FLOW_SHIFT),
         transformer=AnyIDTransformer.from_pretrained(folder / "transformer"),
         max_sequence_length=MAX_TOKENS,
     )

@@ -17,18 +17,18 @@ from torch.nn import functional
 
 from generator.model.kernels import choose_attention
 from generator.model.precision import Precision
-from generator.model.tiny import (
+from generator.model.transformer import AnyIDTransformer, ReferencePosition
+from generator.portraits.tiny import (
     FLOW_SHIFT,
     MAX_TOKENS,
     build_text_encoder,
     build_tokenizer,
     build_transformer,
 )
-from generator.model.transformer import AnyIDTransformer, ReferencePosition
 from generator.portraits.train.batches import Batch, cache_latents, draw_batch
 from generator.portraits.train.optimiser import Optimiser, join_processes, trapezoid
 from generator.portraits.train.progress import Log, is_checkpoint, load_state, save_state
-from generator.prompts.reading import PromptReader
+from generator.prompt_reading import PromptReader
 
 EMPTY_SHARE = 0.1
 EMA = 0.999

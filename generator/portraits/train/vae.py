@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from generator.model.precision import Precision
-from generator.model.tiny import LATENT_CHANNELS, build_vae
 from generator.model.vae import AutoencoderKLWan
+from generator.portraits.tiny import LATENT_CHANNELS, build_vae
 from generator.portraits.train.data import PEOPLE, Rendered, render_people
 from generator.portraits.train.narrow import narrow_vae
 from generator.portraits.train.optimiser import Optimiser, join_processes, trapezoid

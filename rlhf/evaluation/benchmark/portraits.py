@@ -61,10 +61,10 @@ def make_portraits(folder: Path, plan: MakePlan) -> Benchmark:
     Raises:
         ValueError: a number out of range, or another set in `folder`.
     """
-    with tempfile.TemporaryDirectory() as place:
-        folders = write_people(Path(place), plan.num_identities, "benchmark", plan.seed)
+    with tempfile.TemporaryDirectory() as media:
+        folders = write_people(Path(media), plan.num_identities, "benchmark", plan.seed)
         people = [_read_person(person, plan) for person in folders]
-        pictures = _draw_pictures(Path(place))
+        pictures = _draw_pictures(Path(media))
         owners = pair_up(plan.num_prompts, len(people), plan.seed)
         instances = [
             instance
@@ -115,7 +115,7 @@ def _instances(
     pictures: dict[tuple[str, str], MediaFile],
     seed: int,
 ) -> list[EvaluationInstance]:
-    """One instance a prompt, in the order of the prompts."""
+    """One instance per prompt, in the order of the prompts."""
     plans = {
         owner: iter(draw_instances(people[owner], Draw(count, seed, 5), _VOCABULARIES[task]))
         for owner, count in Counter(owners).items()

@@ -46,7 +46,7 @@ class BenchmarkPrompt:
 
 
 def read_prompts(path: Path, counts: Mapping[Task, int]) -> list[BenchmarkPrompt]:
-    """Read prompts from a text file, one a line; empty lines do not count.
+    """Read prompts from a text file, one per line; empty lines do not count.
 
     Things that must stay as the primary reference shows them stand in [brackets]: a line that names one is a
     prompt of IEPT2V, any other of IPT2V. Behind a tab a line may hold the whole scene for models that know no

@@ -1,7 +1,7 @@
 """Benchmark sets: a folder that is the same for everybody who evaluates on it.
 
     benchmark.json      what the set is, how it was made, and the hashes that bind it
-    instances.parquet   one row an instance
+    instances.parquet   one row per instance
     media/              every reference and picture of an element once, named by its sha256
 
 `python -m rlhf.evaluation.benchmark --help` makes one of drawn people, checks one, and brings in what other
@@ -18,11 +18,11 @@ from pathlib import Path
 from pydantic import Field
 
 from generator.frozen_set import MediaFile, expect_file, place_media, staged
-from generator.frozen_table import read_table, rows_sha256, write_table
+from generator.frozen_table import columns_of, read_table, rows_sha256, write_table
 from generator.records import MAX_REFERENCES
 from generator.validation import record
 from rlhf.evaluation.benchmark.card import CARD_FILE, BenchmarkError, Card
-from rlhf.evaluation.benchmark.table import TABLE_FILE, columns, common_seeds, instance_of, row_of
+from rlhf.evaluation.benchmark.table import TABLE_FILE, InstanceRow, common_seeds
 from rlhf.evaluation.records import EvaluationInstance
 
 #: What a set is without its media.
@@ -80,14 +80,14 @@ def read_tables(folder: Path | str) -> Benchmark:
     """
     folder = Path(folder)
     card = Card.read(folder)
-    rows = list(read_table(folder / TABLE_FILE, Card.remedy))
+    items = list(read_table(folder / TABLE_FILE, Card.remedy))
     try:
-        is_whole = rows_sha256(rows) == card.rows_sha256
-        instances, seeds = tuple(instance_of(row) for row in rows), common_seeds(rows)
+        rows = [InstanceRow.from_json(item) for item in items]
+        instances, seeds = tuple(row.instance for row in rows), common_seeds(rows)
         media_of(instances, folder)
-    except (KeyError, TypeError, ValueError) as error:
+    except ValueError as error:
         raise BenchmarkError(f"{folder / TABLE_FILE}: {error}; {Card.remedy}") from None
-    if not is_whole:
+    if rows_sha256(items) != card.rows_sha256:
         raise BenchmarkError(f"{folder / TABLE_FILE} has other rows than {CARD_FILE} says; {Card.remedy}")
     _check_instances(instances)
     return Benchmark(folder, card, instances, seeds)
@@ -122,19 +122,18 @@ def write_benchmark(
         raise BenchmarkError(f"seeds are {list(seeds)}; give at least one, none twice, none below 0")
     wanted = {file.name for file in media_of(instances, folder)}
     files = {file.name: file for file in media if file.name in wanted}
-    rows = [row_of(instance, seeds) for instance in instances]
-    card = replace(
-        card,
-        num_instances=len(rows),
-        num_identities=len({instance.identity for instance in instances}),
-        num_media=len(files),
-        rows_sha256=rows_sha256(rows),
-        sha256="",
-    )
+    rows = (InstanceRow.of(instance, seeds).to_json() for instance in instances)
     with staged(folder) as partial:
         for file in files.values():
             place_media(file, partial)
-        write_table(rows, partial / TABLE_FILE, columns())
+        card = replace(
+            card,
+            num_instances=len(instances),
+            num_identities=len({instance.identity for instance in instances}),
+            num_media=len(files),
+            rows_sha256=write_table(rows, partial / TABLE_FILE, columns_of(InstanceRow)),
+            sha256="",
+        )
         card.write(partial)
     card.expect_in(folder)
     return read_benchmark(folder, check_media=False)

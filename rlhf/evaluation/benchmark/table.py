@@ -3,57 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import fields
+from typing import Annotated, Any, Self
+
+from pydantic import Field, PlainSerializer
 
 from generator.records import ELEMENTS
+from generator.validation import record
 from rlhf.evaluation.benchmark.card import BenchmarkError
-from rlhf.evaluation.records import EvaluationInstance
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from rlhf.evaluation.records import EvaluationInstance, States
 
 TABLE_FILE = "instances.parquet"
 
 
-def row_of(instance: EvaluationInstance, seeds: Sequence[int]) -> dict[str, Any]:
-    """In the words of the table: every element has its column, and unknown states are null."""
-    known = instance.expected
-    expected = {element: known.get(element) for element in ELEMENTS} if known else None
-    return {**instance.to_json(), "expected": expected, "seeds": list(seeds)}
+def _all_seven(states: Mapping[str, str]) -> dict[str, str | None] | None:
+    return {element: states.get(element) for element in ELEMENTS} if states else None
 
 
-def instance_of(row: Mapping[str, Any]) -> EvaluationInstance:
-    """The inverse of `row_of`, less the seeds."""
-    known = row["expected"] or {}
-    expected = {element: state for element, state in known.items() if state is not None}
-    own = {name: value for name, value in row.items() if name != "seeds"}
-    return EvaluationInstance.from_json({**own, "expected": expected})
+@record
+class InstanceRow(EvaluationInstance):
+    """An instance in the words of the table: every element has its column, and unknown states are null."""
+
+    expected: Annotated[States, PlainSerializer(_all_seven)] = Field(default_factory=dict)
+    seeds: tuple[int, ...] = Field(default=(), description="of the videos that it is to be made with")
+
+    @classmethod
+    def of(cls, instance: EvaluationInstance, seeds: Sequence[int]) -> Self:
+        """The row of an instance."""
+        return cls(**_values(instance), seeds=tuple(seeds))
+
+    @property
+    def instance(self) -> EvaluationInstance:
+        """The row without its seeds."""
+        return EvaluationInstance(**_values(self))
 
 
-def common_seeds(rows: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
+def _values(instance: EvaluationInstance) -> dict[str, Any]:
+    return {field.name: getattr(instance, field.name) for field in fields(EvaluationInstance)}
+
+
+def common_seeds(rows: Sequence[InstanceRow]) -> tuple[int, ...]:
     """The seeds that all instances have.
 
     Raises:
         BenchmarkError: they differ.
     """
-    seeds = {tuple(row["seeds"]) for row in rows}
+    seeds = {row.seeds for row in rows}
     if len(seeds) != 1:
         raise BenchmarkError(f"instances have different seeds: {sorted(seeds)[:2]}; pairs need the same ones")
     return seeds.pop()
-
-
-def columns() -> list[tuple[str, pa.DataType]]:
-    """In the order in which a person reads an instance."""
-    import pyarrow as pa
-
-    text = pa.string()
-    file: list[tuple[str, pa.DataType]] = [("path", text)]
-    return [
-        *((name, text) for name in ("instance_id", "identity", "task", "prompt", "standard_prompt")),
-        ("references", pa.list_(pa.struct([*file, ("kind", text)]))),
-        ("id_group", pa.list_(pa.struct(file))),
-        ("elements", pa.list_(pa.struct([("name", text), *file]))),
-        ("expected", pa.struct([(element, text) for element in ELEMENTS])),
-        ("changed", pa.list_(text)),
-        ("seeds", pa.list_(pa.int64())),
-    ]

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from generator.curation.detection import needed
+from generator.curation.detection.protocols import needed
 from generator.curation.weights import Weights
 from generator.validation import Count, Share, record
 from rlhf.evaluation.metrics.elements_cutout import Cutout

@@ -30,8 +30,8 @@ def cut_out(picture: NDArray[np.uint8], mask: NDArray[np.bool_], confidence: flo
     rows, columns = np.nonzero(mask)
     if not len(rows):
         return None
-    place = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-    cut = np.where(mask[place][..., None], picture[place], WHITE).astype(np.uint8)
+    box = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    cut = np.where(mask[box][..., None], picture[box], WHITE).astype(np.uint8)
     height, width = cut.shape[:2]
     side = max(height, width)
     square = np.full((side, side, 3), WHITE, np.uint8)

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from generator.curation.detection import FaceDetector
-from generator.curation.detectors import load_detectors
+from generator.curation.detection.loading import load_detectors
+from generator.curation.detection.protocols import FaceDetector
 from generator.curation.settings import DetectorSettings
 from generator.curation.weights import Weights
 from generator.validation import record
@@ -116,9 +116,9 @@ class FaceMetric:
             return None
         scores = [
             scaled(
-                closest(faces, [*references[:place], *references[place + 1 :]]), self.settings.scale
+                closest(faces, [*references[:index], *references[index + 1 :]]), self.settings.scale
             ).mean()
-            for place, faces in enumerate(references)
+            for index, faces in enumerate(references)
         ]
         return float(np.mean(scores))
 

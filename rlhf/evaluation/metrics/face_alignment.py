@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.curation.annotation import Box
-from generator.curation.detection import FaceDetector, FoundFace
+from generator.curation.detection.protocols import FaceDetector, FoundFace
 from generator.media.video import fit
 
 #: Pixels of a crop, and where in it ArcFace and its kin were shown eyes, nose and mouth corners.

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.curation.detection import needed
+from generator.curation.detection.protocols import needed
 from generator.curation.weights import Weights
 
 #: Crops to a network at once.

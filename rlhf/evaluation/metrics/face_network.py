@@ -88,8 +88,8 @@ def network_of(weights: Mapping[str, Tensor]) -> FaceNetwork:
         stem = len(weights["input_layer.0.weight"])
         first = weights["body.0.res_layer.1.weight"]
         widths = [len(first)]
-        for place in count(1):
-            if (name := f"body.{place}.res_layer.1.weight") not in weights:
+        for number in count(1):
+            if (name := f"body.{number}.res_layer.1.weight") not in weights:
                 break
             widths.append(len(weights[name]))
         network = FaceNetwork(tuple(widths), stem, embedding=len(weights["output_layer.3.weight"]))

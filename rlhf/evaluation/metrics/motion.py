@@ -1,9 +1,10 @@
 """How much moves in a clip, in pixels per frame: `python -m rlhf.evaluation.metrics.motion FILE...`.
 
-Prints two figures a file. `motion` is the mean length of the optical flow. `motion_fb` is what OpenS2V-Nexus
-publishes under that name, to the last digit: a mean of signed flow, where a movement to the left cancels one
-to the right, on frames with red and blue exchanged. It is there to be compared with published tables. Neither
-is in [0, 1], and neither says whether the movement was wanted, so neither is a column of the table.
+Prints two figures per file. `motion` is the mean length of the optical flow. `motion_fb` is what
+OpenS2V-Nexus publishes under that name, to the last digit: a mean of signed flow, where a movement to the
+left cancels one to the right, on frames with red and blue exchanged. It is there to be compared with
+published tables. Neither is in [0, 1], and neither says whether the movement was wanted, so neither is a
+column of the table.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ def _plainly_decoded(path: Path) -> Iterable[NDArray[np.uint8]]:
 
 
 def main(files: list[str]) -> None:
-    """Print one JSON object a file; end with one line on what cannot be read."""
+    """Print one JSON object per file; end with one line on what cannot be read."""
     if not files:
         raise SystemExit("no file is named; give clips: python -m rlhf.evaluation.metrics.motion FILE...")
     for file in files:

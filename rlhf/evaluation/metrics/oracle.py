@@ -117,10 +117,10 @@ class OracleMetric:
         if paths not in self._ceilings:
             readings = [self._reference(path) for path in paths]
             alike = [
-                identity_similarity(one, [other])
-                for one in readings
+                identity_similarity(reading, [other])
+                for reading in readings
                 for other in readings
-                if one is not other
+                if reading is not other
             ]
             self._ceilings[paths] = float(np.mean(alike)) if alike else None
         return self._ceilings[paths]

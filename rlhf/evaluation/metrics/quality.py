@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.curation.detection import needed
+from generator.curation.detection.protocols import needed
 from generator.curation.weights import Weights
 from generator.media.video import fit, read_clip
 from rlhf.evaluation.metrics.motion import FARNEBACK, optical_flow, to_grey
@@ -226,8 +226,8 @@ def _moved_half(frame: NDArray[np.uint8], flow: NDArray[np.float32]) -> NDArray[
     return np.asarray(moved, np.uint8)
 
 
-def _difference(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    return float(cv2.absdiff(one, other).mean() / 255)
+def _difference(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
+    return float(cv2.absdiff(first, second).mean() / 255)
 
 
 #: What of single frames needs no weights, and what of the whole clip.

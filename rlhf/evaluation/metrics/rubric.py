@@ -20,7 +20,7 @@ from statistics import fmean
 from typing import Any
 
 from generator.prompts.asking import Asker, Model, Patience, Question, Shown, UnansweredError
-from generator.prompts.backends import load_model
+from generator.prompts.backends.loading import load_model
 from generator.prompts.forms import form_of
 from generator.prompts.pictures import GLANCES, MAX_SIDE, Medium
 from generator.prompts.plan import read_backend

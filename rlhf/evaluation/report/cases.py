@@ -53,7 +53,7 @@ class Case:
     difference: float
     prompt: str  # "" where it is not recorded
     primary: Strip  # the primary reference
-    videos: Sequence[CaseVideo]  # one a system
+    videos: Sequence[CaseVideo]  # one per system
     similarities: Sequence[CaseSimilarity]  # what each metric of identity saw
     references: Mapping[str, Strip]  # a picture of each reference that they compare with, by its path
 
@@ -94,20 +94,21 @@ def cases(
 ) -> tuple[list[Case], list[Case]]:
     """The instances on which the reference system gains most, and those on which it loses most."""
     order = ranked(result, columns, against, reference)
-    best = [one for one in order if one[0] > 0]
-    worst = [one for one in reversed(order) if one[0] < 0]
+    best = [entry for entry in order if entry[0] > 0]
+    worst = [entry for entry in reversed(order) if entry[0] < 0]
     instances = _instances(run)
 
-    def shown(found: Sequence[tuple[float, str, int]]) -> list[Case]:
-        return [_case(run, result, systems, instances.get(one[1]), *one) for one in _first_of_each(found)]
+    def shown(entries: Sequence[tuple[float, str, int]]) -> list[Case]:
+        chosen = _first_of_each(entries)
+        return [_case(run, result, systems, instances.get(entry[1]), *entry) for entry in chosen]
 
     return shown(best), shown(worst)
 
 
-def _first_of_each(found: Sequence[tuple[float, str, int]]) -> list[tuple[float, str, int]]:
-    """One seed an instance, so that the cases differ."""
-    firsts = {one[1]: one for one in reversed(found)}
-    return [one for one in found if firsts[one[1]] is one][:CASES]
+def _first_of_each(entries: Sequence[tuple[float, str, int]]) -> list[tuple[float, str, int]]:
+    """One seed per instance, so that the cases differ."""
+    firsts = {entry[1]: entry for entry in reversed(entries)}
+    return [entry for entry in entries if firsts[entry[1]] is entry][:CASES]
 
 
 def _instances(run: RunDir) -> dict[str, EvaluationInstance]:
@@ -134,7 +135,7 @@ def _case(
         if (video["instance_id"], video["seed"]) == (instance_id, seed)
     }
     similarities = case_similarities(run, result, systems, mine)
-    references = dict.fromkeys(path for one in similarities for path in one.references)
+    references = dict.fromkeys(path for similarity in similarities for path in similarity.references)
     primary = instance.references[0][0] if instance and instance.references else None
     return Case(
         instance_id,

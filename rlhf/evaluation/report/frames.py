@@ -81,12 +81,12 @@ def case_similarities(
             continue
         first = seen[0][1]
         title = f"Similarity to the references, frame by frame, by {metric}"
-        lines = [(system.colour, _line(found)) for system, found in seen]
+        lines = [(system.colour, _line(scores)) for system, scores in seen]
         plot = reports.curves(title, lines, level=_points(first.get("ceiling")))
         references = list(first.get("per_reference") or {})
         rows = [
-            (system, [found["per_reference"].get(path) for path in references])
-            for system, found in seen
+            (system, [scores["per_reference"].get(path) for path in references])
+            for system, scores in seen
             if references
         ]
         similarities.append(CaseSimilarity(metric, plot, references, rows))

@@ -73,8 +73,8 @@ def system_rows(result: Result) -> list[SystemRow]:
     reference = reference_system(result)
     colours = [number % reports.COLOURS for number in range(len(order))]
     if reference in order and len(order) > 1:  # has the accent
-        place = order.index(reference)
-        colours[place], colours[1] = colours[1], colours[place]
+        position = order.index(reference)
+        colours[position], colours[1] = colours[1], colours[position]
     return [
         SystemRow(
             name,
@@ -107,12 +107,12 @@ def _source(system: Mapping[str, Any]) -> str:
     if not model:
         return "not recorded"
     # An adapter lies in the folder of the run that trained it, and is named by that.
-    adapters = [_adapter(place, weight) for place, weight in adapters_in(model)]
+    adapters = [_adapter(path, weight) for path, weight in adapters_in(model)]
     return " + ".join([PurePath(model["base"]).name, *adapters])
 
 
-def _adapter(place: str, weight: float) -> str:
-    name = "/".join(PurePath(place).parts[-3:])
+def _adapter(path: str, weight: float) -> str:
+    name = "/".join(PurePath(path).parts[-3:])
     return name if weight == 1 else f"{weight:g} x {name}"
 
 
@@ -245,7 +245,7 @@ def identity_plots(
         for column, value in video["values"].items():
             values.setdefault((column, video["identity"], video["system"]), []).append(100 * value)
     people = sorted({video["identity"] for video in result.get("videos") or []})
-    means = {key: sum(found) / len(found) for key, found in values.items()}
+    means = {key: sum(scores) / len(scores) for key, scores in values.items()}
 
     def of_system(system: SystemRow, column: str) -> reports.Values:
         return system.colour, [means.get((column, person, system.name)) for person in people]

@@ -17,7 +17,7 @@ from tests.annotate.conftest import browser_of, machine_of
 from tests.factories import make_pair
 from tests.votes import next_slot
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 LONG = "9" * 5000
 DEEP = "[" * 100_000 + "]" * 100_000
@@ -137,16 +137,16 @@ def test_a_body_of_the_largest_size_is_read():
 )
 def test_no_json_makes_a_server_error(ana, lea, video, body):
     lease = video[0].split("/")[2]
-    doors = ["/api/token/", "/api/tracks/identity/lease/", f"/api/leases/{lease}/judgment/"]
-    for door, person in product(doors, (ana, lea)):
+    paths = ["/api/token/", "/api/tracks/identity/lease/", f"/api/leases/{lease}/judgment/"]
+    for path, person in product(paths, (ana, lea)):
         machine = machine_of(person)
         machine.raise_request_exception = False
         answer = machine.generic(
-            "POST", door, body.encode("utf-8", "replace"), content_type="application/json"
+            "POST", path, body.encode("utf-8", "replace"), content_type="application/json"
         )
-        assert answer.status_code < 500, (door, answer.content[:200])
+        assert answer.status_code < 500, (path, answer.content[:200])
         if body.startswith(("[[", '{"a":{')):
-            assert answer.status_code == 400 and "nested" in answer.content.decode(), door
+            assert answer.status_code == 400 and "nested" in answer.content.decode(), path
 
 
 @pytest.mark.parametrize("field", ["evidence", "breaks"])
@@ -244,11 +244,11 @@ def test_no_header_makes_a_server_error(lea, headers):
     "kind", ["application/json", "application/x-www-form-urlencoded", "multipart/form-data"]
 )
 def test_no_charset_makes_a_server_error(ana, charset, kind):
-    for door in ("/login/", "/api/token/", "/judge/identity/"):
+    for path in ("/login/", "/api/token/", "/judge/identity/"):
         body = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\nb\r\n--x--\r\n'
         content_type = f"{kind}; charset={charset}; boundary=x"
-        answer = quiet(ana).generic("POST", door, body, content_type=content_type)
-        assert answer.status_code < 500, door
+        answer = quiet(ana).generic("POST", path, body, content_type=content_type)
+        assert answer.status_code < 500, path
 
 
 def test_a_form_of_very_many_fields_is_refused(ana):

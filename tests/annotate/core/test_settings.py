@@ -26,6 +26,9 @@ from annotate.jobs import tasks
 from annotate.settings import env
 from annotate.storage.address import FolderAddress
 
+# Most of them start a process, which reads the settings as a site does.
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 
 

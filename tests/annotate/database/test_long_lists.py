@@ -124,6 +124,12 @@ def large_round() -> Round:
         "hashes": [sha256 for _, sha256 in files],
         "videos": 102,  # 102 * 101 / 2 pairs
     }
+    fill_with_dominant_pairs(fill)
+    assert PreferencePair.objects.count() == 102 * 101 // 2 > MANY_PAIRS
+    return round
+
+
+def fill_with_dominant_pairs(fill: dict[str, Any]) -> None:
     with connection.cursor() as cursor:
         # Triggers and key checks would take most of the time, and the rows are right by construction.
         cursor.execute("SET LOCAL session_replication_role = replica")
@@ -165,8 +171,6 @@ def large_round() -> Round:
         )
         cursor.execute("SET LOCAL session_replication_role = origin")
         cursor.execute("ANALYZE")  # every table: earlier tests left figures of nearly empty ones
-    assert PreferencePair.objects.count() == 102 * 101 // 2 > MANY_PAIRS
-    return round
 
 
 def test_the_parameters_of_an_export_and_a_launch_do_not_grow_with_the_pairs(large_round):

@@ -19,7 +19,7 @@ from rlhf.evaluation.benchmark.set import read_benchmark
 from rlhf.evaluation.records import Task
 from tests.annotate.described_people import import_described
 from tests.factories import make_user
-from tests.generator.openai_server import KEY, Script, openai_server
+from tests.generator.prompts.openai_server import KEY, Script, openai_server
 from tests.runs import run
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]

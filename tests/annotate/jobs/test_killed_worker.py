@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import psutil
 import pytest
-from django.conf import settings
 
 from annotate.jobs import runs, shards
 from annotate.jobs.local_worker import work_here
@@ -33,7 +30,8 @@ work_here(Run.objects.get(pk=int(sys.argv[1])))
 
 def test_a_killed_worker_costs_nothing(tmp_path: Path):
     pytest.importorskip("torch")
-    from generator.model.tiny import build_tiny_pipeline
+    from generator.portraits.tiny import build_tiny_pipeline
+    from generator.sample import main
 
     build_tiny_pipeline().save_pretrained(tmp_path)
     round = make_round(policy=make_model(base_model=str(tmp_path)))
@@ -63,8 +61,6 @@ def test_a_killed_worker_costs_nothing(tmp_path: Path):
 
     undisturbed = RunDir(folder.path.with_name("undisturbed"))
     undisturbed.create(folder.read_request())
-    subprocess.run(
-        [sys.executable, "-m", "generator.sample", str(undisturbed.path)], cwd=settings.BASE_DIR, check=True
-    )
+    main(undisturbed, False)
     made = {int(path.stem): file_sha256(path) for path in (undisturbed.path / "samples").iterdir()}
     assert made == after

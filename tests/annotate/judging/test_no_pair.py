@@ -24,7 +24,7 @@ LEASE = "/api/tracks/identity/lease/"
 
 
 def reason_of(person: User) -> str:
-    """The same on every door."""
+    """The same at every entry point."""
     machine = machine_of(person)
     given = machine.post(LEASE, {}, format="json")
     assert given.status_code == 204

@@ -110,10 +110,10 @@ def by_command(policy, lead) -> None:
         call_command("start_round", "fresh", "--policy", policy.name, "--votes", "1", "--new-seeds")
 
 
-@pytest.mark.parametrize("door", [by_page, by_api, by_command])
-def test_a_round_can_ask_for_new_videos_of_the_same_instances(door, first, policy, lea):
+@pytest.mark.parametrize("entry_point", [by_page, by_api, by_command])
+def test_a_round_can_ask_for_new_videos_of_the_same_instances(entry_point, first, policy, lea):
     IdentityGroup.objects.update(split="train")
-    door(policy, lea)
+    entry_point(policy, lea)
     fresh = Round.objects.get(name="fresh")
     assert {pair.instance for pair in fresh.pairs.all()} == {pair.instance for pair in first.pairs.all()}
     assert fresh.pairs.count() == 2 and not seeds_of(fresh) & seeds_of(first)
@@ -179,12 +179,12 @@ def command_of_round(version, lead):
 
 
 @pytest.mark.parametrize(
-    "door", [page_of_version, api_of_version, api_of_round, command_of_version, command_of_round]
+    "entry_point", [page_of_version, api_of_version, api_of_round, command_of_version, command_of_round]
 )
-def test_evaluation_has_its_own_doors(door, tuned, lea):
-    assert door(tuned, lea)
+def test_evaluation_has_its_own_entry_points(entry_point, tuned, lea):
+    assert entry_point(tuned, lea)
     assert evaluations(tuned) == [RunStatus.QUEUED]
-    assert door(tuned, lea), "asking again finds the run"
+    assert entry_point(tuned, lea), "asking again finds the run"
     assert evaluations(tuned) == [RunStatus.QUEUED]
     assert "Evaluat" in browser_of(lea).get(f"/rounds/{tuned.run.round_id}/").content.decode()
 

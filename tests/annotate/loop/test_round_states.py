@@ -58,15 +58,15 @@ def by_command(round: Round, state: str, lead) -> None:
     call_command("set_round_state", round.name, state)
 
 
-@pytest.mark.parametrize("door", [by_page, by_api, by_command])
-def test_each_door_shuts_a_round_and_opens_it_again(door, pair, lea, ana):
+@pytest.mark.parametrize("entry_point", [by_page, by_api, by_command])
+def test_each_entry_point_closes_a_round_and_opens_it_again(entry_point, pair, lea, ana):
     for state, verb in (("paused", "pause_round"), ("closed", "close_round")):
-        door(pair.round, state, lea)
+        entry_point(pair.round, state, lea)
         pair.round.refresh_from_db()
         assert (pair.round.state, pair.round.is_open) == (state, False)
         assert lease_slot(ana, Track.IDENTITY) is None
         assert AuditEvent.objects.latest("id").verb == verb
-    door(pair.round, "open", lea)
+    entry_point(pair.round, "open", lea)
     assert AuditEvent.objects.latest("id").verb == "reopen_round"
     assert lease_slot(ana, Track.IDENTITY).pair == pair
 

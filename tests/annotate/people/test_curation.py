@@ -21,8 +21,8 @@ from annotate.people import curation
 from annotate.people.identities import import_people
 from annotate.people.queries import read_annotation, usable_references
 from generator.curation.annotation import Box, DetectorInfo
-from generator.curation.bodies import EstimatedHumans
-from generator.curation.detection import Detectors, FoundFace
+from generator.curation.detection.bodies import EstimatedHumans
+from generator.curation.detection.protocols import Detectors, FoundFace
 from generator.files import file_sha256
 from generator.media.encoder import write_clip
 from generator.media.photo import write_photo

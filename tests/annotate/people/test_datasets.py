@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -237,8 +235,10 @@ def test_the_commands_say_what_they_did(people, tmp_path):
 
 @pytest.mark.slow
 def test_a_supervised_run_learns_from_a_dataset(people, tmp_path):
-    """Two steps on the shipped model, through the command that a researcher types."""
+    """Two steps on the shipped model, by what `python -m rlhf.sft` calls."""
     pytest.importorskip("diffusers")
+    from rlhf.sft.run import main
+
     export_dataset(tmp_path / "set")
     instances = read_dataset(tmp_path / "set")
     assert len(instances) == 4
@@ -253,7 +253,7 @@ def test_a_supervised_run_learns_from_a_dataset(people, tmp_path):
             | {"sample_count": 1, "sample_steps": 1},
         }
     )
-    subprocess.run([sys.executable, "-m", "rlhf.sft", str(folder.path)], cwd=settings.BASE_DIR, check=True)
+    main(folder, False)
     result = folder.read_result()
     assert (result["steps"], result["num_instances"]) == (2, 4)
     assert (

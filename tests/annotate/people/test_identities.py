@@ -121,11 +121,11 @@ def test_a_missing_folder_is_named(tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(not REALDATA.is_dir(), reason="the folder of real people is not here")
 def test_it_imports_real_people_whole(tmp_path):
-    """Everybody, with two files at most: the clips of one person come from one camera."""
+    """Everybody, with a file of each kind: the clips of one person come from one camera."""
     num_files = 0
     for person in sorted((REALDATA / "people").iterdir()):
         (tmp_path / person.name).mkdir()
-        for file in sorted(person.iterdir())[:2]:
+        for file in {file.suffix: file for file in sorted(person.iterdir())}.values():
             shutil.copy(file, tmp_path / person.name)
             num_files += 1
     report = import_people(tmp_path, source="realdata")

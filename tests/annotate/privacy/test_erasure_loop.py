@@ -7,9 +7,11 @@ import json
 import re
 from hashlib import sha256
 from pathlib import PurePath
+from typing import Any
 
 import pytest
 from django.apps import apps
+from django.db import transaction
 from django.db.models import Q, TextField
 from django.db.models.functions import Cast
 
@@ -32,8 +34,11 @@ from annotate.models import (
 )
 from annotate.models.personal_data import PLACES
 from annotate.privacy.erasure import erase_identity
+from annotate.storage.address import FolderAddress
+from annotate.storage.copying import copy_objects
 from annotate.storage.opening import site_storage
 from tests.annotate.whole_loop import NAME, NOTE, turn
+from tests.object_store import CREDENTIALS
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
@@ -123,16 +128,30 @@ def files_with(words: set[str], hashes: set[str]) -> list[str]:
     return found
 
 
-def test_nothing_of_an_erased_person_is_found_anywhere(either_storage, settings, tmp_path):
+def test_nothing_of_an_erased_person_is_found_anywhere(settings, tmp_path, object_store):
+    """After one turn of the loop, in a folder, and then, as if that had not been, in a bucket."""
     pytest.importorskip("torch")
     settings.STORAGE_ROOT, settings.VAR_DIR = tmp_path / "storage", tmp_path / "var"
+    settings.STORAGE = FolderAddress(tmp_path / "storage")
     _, export = turn(tmp_path)
     person = IdentityGroup.objects.get(name=NAME)
+    folder, bucket = site_storage(), object_store.storage(tmp_path / "cache", "erased")
+    assert copy_objects(folder, bucket, on_done=lambda _: None).copied == len(stored())
+    # No `atomic`: an erasure insists on a transaction of its own.
+    savepoint = transaction.savepoint()
+    erase_and_search(person, export)
+    transaction.savepoint_rollback(savepoint)
+    settings.STORAGE, settings.STORAGE_CREDENTIALS = object_store.address("erased"), CREDENTIALS
+    settings.STORAGE_ROOT = tmp_path / "site"
+    erase_and_search(IdentityGroup.objects.get(name=NAME), Export.objects.get())
+
+
+def erase_and_search(person: IdentityGroup, export: Export) -> None:
+    """Erase the person, and everything that is left of them, and then the other person."""
     words = words_of(person)
     hashes = hashes_of(person, words)
     assert len(hashes) > 20 and files_with(words, hashes) and rows_with(words)
-    of_both = GoldPair.objects.filter(kind="impostor").count()
-    assert of_both >= 2, "an impostor pair of each"
+    assert GoldPair.objects.filter(kind="impostor").count() >= 2, "an impostor pair of each"
     votes = Judgment.objects.filter(slot__pair__instance__group__name="tom", slot__pair__gold=None).count()
     before = stored()
     unlisted = [key for key in before if not any(re.match(place.pattern, key) for place in PLACES)]
@@ -152,17 +171,7 @@ def test_nothing_of_an_erased_person_is_found_anywhere(either_storage, settings,
     # Both impostor pairs showed both people.
     assert not GoldPair.objects.filter(kind="impostor").exists()
     assert Judgment.objects.filter(slot__pair__gold=None).count() == votes > 0
-    assert Export.objects.get().withdrawn and not list(either_storage.list(export.folder))
-    assert report["exports_withdrawn"] == [str(export)]
-    learned = TrainingSet.objects.get()
-    assert report["training_sets_withdrawn"] == [learned.pk] and learned.withdrawn
-    assert not (settings.STORAGE_ROOT / learned.folder).exists()
-    trained_on_clips = ModelVersion.objects.get(run__training_set=learned)
-    assert trained_on_clips.name in report["models_trained_on_them"]
-    assert report["sets_removed"] == ["datasets/spring", "sets/spring"]
-    assert all(
-        json.loads(content(f"{run.folder}/request.json")) for run in Run.objects.exclude(stage="prompts")
-    )
+    check_what_was_made_of_them(report, export)
 
     # Also what nobody thought of: after both people, nothing that shows anybody is left at all.
     erase_identity("tom", really=True)
@@ -170,3 +179,19 @@ def test_nothing_of_an_erased_person_is_found_anywhere(either_storage, settings,
     left = [key for key in stored() if PurePath(key).suffix in SHOWING]
     assert [name for name in left if not re.match(trained, name) and not name.startswith("test/")] == []
     assert Erasure.objects.count() == 2
+
+
+def check_what_was_made_of_them(report: dict[str, Any], export: Export) -> None:
+    """Exports, sets and models that hold them, or learned from them."""
+    storage = site_storage()
+    assert Export.objects.get().withdrawn and not list(storage.list(export.folder))
+    assert report["exports_withdrawn"] == [str(export)]
+    learned = TrainingSet.objects.get()
+    assert report["training_sets_withdrawn"] == [learned.pk] and learned.withdrawn
+    assert not list(storage.list(learned.folder))
+    trained_on_clips = ModelVersion.objects.get(run__training_set=learned)
+    assert trained_on_clips.name in report["models_trained_on_them"]
+    assert report["sets_removed"] == ["datasets/spring", "sets/spring"]
+    assert all(
+        json.loads(content(f"{run.folder}/request.json")) for run in Run.objects.exclude(stage="prompts")
+    )

@@ -113,7 +113,7 @@ def test_what_means_nothing_to_a_worker_is_not_queued(place, lea):
 
 def test_an_adapter_goes_on_a_version_and_is_kept(tmp_path, lea):
     pytest.importorskip("torch")
-    from tests.generator.loras import write_lora
+    from tests.generator.model.loras import write_lora
 
     base = import_model(settings.MODEL_PATH)
     file = write_lora(tmp_path / "theirs.safetensors", settings.MODEL_PATH)

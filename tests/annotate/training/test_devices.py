@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 def model(tmp_path: Path, settings: Any) -> Path:
     """A base of one layer with random weights, and a machine whose CPU counts as two devices."""
     pytest.importorskip("torch")
-    from generator.model.tiny import build_tiny_pipeline, build_transformer
+    from generator.portraits.tiny import build_tiny_pipeline, build_transformer
 
     pipeline = build_tiny_pipeline()
     pipeline.register_modules(transformer=build_transformer(layers=1))

@@ -47,7 +47,7 @@ CONFIG = {"steps": 60, "batch_size": 1, "save_every": 2, "rank": 2, "held_out": 
 #: Stores checkpoints at once, since this training does not take minutes.
 WORKER = """
 from annotate.fleet import run_folders
-run_folders.STORE_S = run_folders.STORE_CHECKPOINTS_S = 0.1
+run_folders.STORE_S = run_folders.STORE_CHECKPOINTS_S = 0.3
 from annotate.fleet.__main__ import main
 main(["--serve", "runs"])
 """
@@ -57,7 +57,7 @@ main(["--serve", "runs"])
 def model(tmp_path: Path) -> Path:
     """One layer with random weights, which the workers have."""
     pytest.importorskip("torch")
-    from generator.model.tiny import build_tiny_pipeline, build_transformer
+    from generator.portraits.tiny import build_tiny_pipeline, build_transformer
 
     pipeline = build_tiny_pipeline()
     pipeline.register_modules(transformer=build_transformer(layers=1))

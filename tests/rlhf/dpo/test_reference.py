@@ -80,7 +80,7 @@ def test_another_model_has_another_bank(key, change):
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_another_set_of_draws_or_arithmetic_has_another_bank(key, change):
+def test_another_set_of_draws_or_precision_has_another_bank(key, change):
     assert key(build(), replace(CONFIG, **change)) != key(build())
 
 

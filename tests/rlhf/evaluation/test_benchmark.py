@@ -157,7 +157,7 @@ def test_an_altered_set_is_refused(portraits: Benchmark, tmp_path: Path) -> None
         ({"instance_id": "../x"}, "instance id '../x'"),
         ({"instance_id": "ipt2v-002"}, "instance id 'ipt2v-002' is there twice"),
         ({"seeds": [1]}, "instances have different seeds"),
-        ({"seeds": None}, "'NoneType' object is not iterable"),
+        ({"seeds": None}, "seeds is None; it must be a list"),
         ({"references": None}, "references is None; it must be a list"),
         ({"task": "T2V"}, "task is 'T2V'; it must be one of IPT2V or IEPT2V"),
     ],

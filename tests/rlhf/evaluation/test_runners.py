@@ -28,12 +28,12 @@ from PIL import Image  # noqa: E402
 from transformers import T5Config, T5EncoderModel, T5Tokenizer  # noqa: E402
 
 from generator.media.video import probe  # noqa: E402
-from generator.model import consisid  # noqa: E402
-from generator.model.consisid import ConsisID, Face, load_face_models  # noqa: E402
-from generator.model.local import load_local  # noqa: E402
-from generator.model.tiny import (  # noqa: E402
+from generator.model.external import consisid  # noqa: E402
+from generator.model.external.consisid import ConsisID, Face, load_face_models  # noqa: E402
+from generator.model.external.local import load_local  # noqa: E402
+from generator.model.scheduler import build_scheduler  # noqa: E402
+from generator.portraits.tiny import (  # noqa: E402
     TEXT_WIDTH,
-    build_scheduler,
     build_text_encoder,
     build_tokenizer,
 )
@@ -52,6 +52,37 @@ SETTINGS = SamplerSettings(height=16, width=16, num_frames=9, num_inference_step
 def portraits(tmp_path_factory: pytest.TempPathFactory) -> Benchmark:
     plan = MakePlan(num_identities=2, num_ipt2v=2, num_iept2v=0, seeds=(0, 4))
     return make_portraits(tmp_path_factory.mktemp("sets") / "portraits", plan)
+
+
+def small_transformer() -> ConsisIDTransformer3DModel:
+    return ConsisIDTransformer3DModel(
+        num_attention_heads=2,
+        attention_head_dim=16,
+        in_channels=8,
+        out_channels=4,
+        time_embed_dim=2,
+        text_embed_dim=32,
+        num_layers=1,
+        sample_width=2,
+        sample_height=2,
+        sample_frames=9,
+        max_text_seq_length=300,
+        use_rotary_positional_embeddings=True,
+        is_train_face=True,
+        cross_attn_interval=1,
+        cross_attn_dim_head=8,
+        cross_attn_num_heads=2,
+        LFE_id_dim=3,
+        LFE_vit_dim=3,
+        LFE_depth=5,
+        LFE_dim_head=8,
+        LFE_num_heads=2,
+        LFE_num_id_token=1,
+        LFE_num_querie=2,
+        LFE_output_dim=21,
+        LFE_ff_mult=1,
+        LFE_num_scale=1,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -75,34 +106,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
             layers_per_block=1,
             norm_num_groups=2,
         ),
-        transformer=ConsisIDTransformer3DModel(
-            num_attention_heads=2,
-            attention_head_dim=16,
-            in_channels=8,
-            out_channels=4,
-            time_embed_dim=2,
-            text_embed_dim=32,
-            num_layers=1,
-            sample_width=2,
-            sample_height=2,
-            sample_frames=9,
-            max_text_seq_length=300,
-            use_rotary_positional_embeddings=True,
-            is_train_face=True,
-            cross_attn_interval=1,
-            cross_attn_dim_head=8,
-            cross_attn_num_heads=2,
-            LFE_id_dim=3,
-            LFE_vit_dim=3,
-            LFE_depth=5,
-            LFE_dim_head=8,
-            LFE_num_heads=2,
-            LFE_num_id_token=1,
-            LFE_num_querie=2,
-            LFE_output_dim=21,
-            LFE_ff_mult=1,
-            LFE_num_scale=1,
-        ),
+        transformer=small_transformer(),
         scheduler=CogVideoXDPMScheduler(),
     )
     folder = tmp_path_factory.mktemp("consisid")
@@ -198,7 +202,7 @@ def test_vace_makes_an_entry_from_its_folder(
         base_dim=3, z_dim=16, dim_mult=[1, 1, 1, 1], num_res_blocks=1, temperal_downsample=[False, True, True]
     )
     WanVACEPipeline(
-        build_tokenizer(), build_text_encoder(), vae, build_scheduler(), transformer
+        build_tokenizer(), build_text_encoder(), vae, build_scheduler(3.0), transformer
     ).save_pretrained(tmp_path / "vace")
     arguments = ["vace", str(portraits.folder), str(tmp_path / "entry"), "--weights", str(tmp_path / "vace")]
     tiny = {"height": 32, "width": 32, "num_frames": 5, "fps": 8, "num_inference_steps": 1}

@@ -13,6 +13,8 @@ from rlhf.evaluation.study_plan import Criterion, plan_study
 from rlhf.records import Verdict
 from rlhf.votes.bradley_terry import Comparison, refit, strengths
 
+pytestmark = pytest.mark.slow
+
 MODELS = ("anyid", "consisid", "phantom")
 #: log pi of each model by each criterion, and log nu: what the planted people think.
 PLANTED = {

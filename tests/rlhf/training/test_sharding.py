@@ -16,7 +16,7 @@ from safetensors.torch import load_file  # noqa: E402
 from torch.distributed.tensor import DTensor  # noqa: E402
 from transformers import TrainerCallback  # noqa: E402
 
-from generator.model.tiny import build_transformer  # noqa: E402
+from generator.portraits.tiny import build_transformer  # noqa: E402
 from rlhf.dpo.bank import ReferenceBank  # noqa: E402
 from rlhf.dpo.policy import FlowPolicy  # noqa: E402
 from rlhf.dpo.reference import check_bank  # noqa: E402

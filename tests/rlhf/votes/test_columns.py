@@ -55,6 +55,7 @@ def test_the_fit_is_that_of_the_whole_grid(votes: list[Vote], columns: VoteColum
         assert _flat(person) == pytest.approx(_flat(expected.annotators[key]), abs=TOLERANCE), key
 
 
+@pytest.mark.slow
 def test_the_mass_of_many_votes_is_found_where_it_is() -> None:
     """A thousand votes each weigh on few points of the grid, far from the points that are tried first."""
     said, _ = planted([(0.32, 4.4), (0.97, -4.1), (0.9, 0.1)], pairs=1200, votes_per_pair=3, seed=12)

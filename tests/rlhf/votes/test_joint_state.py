@@ -15,6 +15,8 @@ from rlhf.votes.stopping import Rule, Stop, decide
 from rlhf.votes.vote import Vote
 from tests.rlhf.planted import FIRST, SECOND, vote
 
+pytestmark = pytest.mark.slow
+
 MOST = 3
 _SETS = [said for size in range(MOST + 1) for said in combinations_with_replacement(Verdict, size)]
 _EXPERT = Annotator(0.98, 0.0, (0.98, 0.98), (0.0, 0.0))

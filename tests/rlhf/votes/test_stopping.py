@@ -133,7 +133,7 @@ def test_it_stops_when_the_votes_left_cannot_suffice() -> None:
     disputed = [FIRST, SECOND, FIRST, SECOND, TIE]
     found = decided(disputed, rule=Rule(2, 5, 0.85, 0.0))
     assert (found.stop, found.state) == (Stop.OUT_OF_REACH, JointState.TIED)
-    assert found.found[IDENTITY].verdict is TIE
+    assert found.conclusions[IDENTITY].verdict is TIE
     assert best_case(given(disputed), RULE) < 0.85
 
 

@@ -22,7 +22,7 @@ from tests.annotate.privacy.consent.entry_points import (
     refuse,
 )
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 ENTRY_POINTS = [
     *looking.ENTRY_POINTS,

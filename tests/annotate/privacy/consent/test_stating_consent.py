@@ -23,7 +23,7 @@ from tests.annotate.conftest import browser_of
 from tests.annotate.privacy.consent.entry_points import day, dominant_round, end, forget, refuse
 from tests.annotate.privacy.consent.evaluating import a_set_of
 from tests.factories import make_group, make_reference, make_user
-from tests.generator.media_files import picture
+from tests.generator.media.media_files import picture
 from tests.runs import run
 
 pytestmark = pytest.mark.django_db

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from generator.curation.annotation import Box, DetectorInfo
-from generator.curation.detection import FoundFace
+from generator.curation.detection.protocols import FoundFace
 from generator.curation.weights import Weights
 from generator.media.encoder import write_clip
 from generator.media.photo import write_photo
@@ -20,7 +20,7 @@ from generator.records import ReferenceKind
 from rlhf.evaluation.metrics.face import FaceMetric, FaceSettings
 from rlhf.evaluation.metrics.likeness import closest, spread_frames
 from rlhf.evaluation.records import EvaluationInstance, MetricError, VideoScores
-from tests.generator.media_files import grey_of, moving
+from tests.generator.media.media_files import grey_of, moving
 
 RED, ORANGE, GREEN = (200, 0, 0), (200, 100, 0), (0, 200, 0)
 #: Cosine of red and orange, and of orange and green.

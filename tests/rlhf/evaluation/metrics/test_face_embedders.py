@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
 from generator.curation.annotation import Box, DetectorInfo  # noqa: E402
-from generator.curation.detection import FoundFace  # noqa: E402
+from generator.curation.detection.protocols import FoundFace  # noqa: E402
 from generator.curation.weights import Weights  # noqa: E402
 from generator.records import ReferenceKind  # noqa: E402
 from rlhf.evaluation.metrics.face import FaceMetric, FaceSettings, make_arc, make_cur, make_sface  # noqa: E402

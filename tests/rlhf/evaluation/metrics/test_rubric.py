@@ -16,7 +16,7 @@ from generator.records import ReferenceKind
 from rlhf.evaluation.metrics.registry import MetricOptions
 from rlhf.evaluation.metrics.rubric import COLUMNS, Rubric, describe, make
 from rlhf.evaluation.records import EvaluationInstance, MetricError
-from tests.generator.openai_server import KEY, Script, openai_server
+from tests.generator.prompts.openai_server import KEY, Script, openai_server
 
 ASKED = EvaluationInstance(
     "i", "The hairstyle changes.", (("primary.png", ReferenceKind.PHOTO),), ("primary.png",)

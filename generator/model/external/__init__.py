@@ -1,0 +1,1 @@
+"""Video models of others, from local folders in the Diffusers layout."""
