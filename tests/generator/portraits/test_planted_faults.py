@@ -75,7 +75,7 @@ def test_planted_faults_are_read_again() -> None:
     for number in range(6):
         seed = SPLIT_SEEDS["eval"] + 7_000_000 + number
         person, items = draw_identity(seed), plan_person(seed)
-        references = [oracle.read(item.render(person)) for item in items[1:]]
+        references = [oracle.read(item.render(person)) for item in items[1:7]]
         primary = dict(items[0].elements) | {"action": "waving"}
         rng = np.random.default_rng(number)
         asked = change_elements(primary, 0.4, rng) | {"action": "turning left"}
