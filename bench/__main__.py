@@ -11,6 +11,7 @@ BENCHMARKS = (
     "curation_workers",
     "prompts",
     "portraits",
+    "oracle",
     "placement",
     "sampler",
     "wan5b",

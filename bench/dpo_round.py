@@ -1,6 +1,6 @@
 """Does a Flow-DPO round make the model better? The whole loop on the drawn world, with its ablations.
 
-A model is fine-tuned on data as they are found (`bench.found_data`). 400 pairs of its videos of 200
+The shipped supervised model has learned from data as they are found. 400 pairs of its videos of 200
 people are judged by simulated annotators of whom one mostly clicks left, exported by a rule, trained on,
 and compared with the model before by the oracle: on people who are in neither the pairs nor the choice of
 settings. Everything under `var/bench/dpo_round/` is kept, so a run that was stopped goes on.
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.dpo_world import (
+    COINS,
     SIDES,
     Question,
     Videos,
@@ -31,39 +32,47 @@ from bench.dpo_world import (
     export_rows,
     judge,
     pair_seeds,
-    read_truths,
     sample_items,
+    score_pairs,
+    truth_of,
 )
-from bench.found_data import write_found_data
 from bench.plot import Interval, forest
 from bench.timing import OUTPUT, machine
-from generator.portraits.world import CHECKPOINT, Split
+from generator.portraits.world import CHECKPOINT, SUPERVISED, Split
 from generator.records import SamplerSettings
 from generator.rundir import RunDir
+from rlhf.dpo.config import FlowDPOConfig
 from rlhf.export.freezing import write_export
-from rlhf.records import Track
+from rlhf.records import Consensus, Track
 from rlhf.votes.consensus import RULE_VERSION
 
 FOLDER = OUTPUT / "dpo_round"
-BASE = {"base": str(CHECKPOINT), "adapters": []}
+MODEL = {"base": str(CHECKPOINT), "adapters": [str(SUPERVISED)]}
 #: Without guidance: Flow-DPO is about the model itself, and guidance hides its faults.
 SETTINGS = asdict(SamplerSettings(guidance_scale=1.0, num_inference_steps=10))
-#: Of found data, of the pairs and of the comparison: people, and questions to each.
-FOUND, PAIRS, TEST = (120, 4), (200, 2), (48, 2)
-#: Seeds of people: nobody of one is in another. 8 was for choosing settings.
-FOUND_SEED, PAIRS_SEED, TEST_SEED = 6, 7, 9
 #: Noise of the comparison: so many videos of each question.
 SEEDS = (0, 1)
 #: Run at a time, one core each.
 PROCESSES = 2
-SFT_CONFIG: Mapping[str, Any] = {
-    "steps": 300,
-    "learning_rate": 3e-4,
-    "p_drop": 0.2,
-    "ema_decay": 0.98,
-    "sample_every": 0,
-}
-RULES = ("pareto", "pooled", *Track)
+#: `coin` is the Pareto rule over votes that are coin tosses.
+RULES = ("pareto", "pooled", *Track, "coin")
+
+
+@dataclass(frozen=True)
+class People:
+    """How many people, how many questions to each, and their seed: nobody of one seed is in another."""
+
+    count: int
+    each: int
+    seed: int
+
+    def draw(self, folder: Path, split: Split) -> list[Question]:
+        """Draw them into a folder, with their questions."""
+        return draw_questions(folder, split, people=self.count, each=self.each, seed=self.seed)
+
+
+#: Whom the pairs show, and whom the comparison does. Those of seeds 17 and 18 were for choosing settings.
+PAIRS, TEST = People(200, 2, 7), People(48, 2, 9)
 
 
 @dataclass(frozen=True)
@@ -91,35 +100,22 @@ class System:
 class Bench:
     """The folder, and what all systems share."""
 
-    def __init__(self, folder: Path) -> None:
-        """Name the folder; nothing is computed yet."""
-        self.folder = folder.resolve()
+    def __init__(self, folder: Path, pairs: People = PAIRS, test: People = TEST) -> None:
+        """Name the folder and the people; nothing is computed yet."""
+        self.folder, self.pairs, self.test = folder.resolve(), pairs, test
         self.wall_s: dict[str, float] = {}
 
     def prepare(self) -> None:
-        """Draw the people, fine-tune on found data, sample the pairs, judge and export them."""
-        with ThreadPoolExecutor(1) as pool:
-            tuned = pool.submit(self.fine_tune)
-            self.questions = self.draw("pairs", "train", PAIRS, PAIRS_SEED)
-            self.held_out = self.draw("test", "eval", TEST, TEST_SEED)
-            self.model = {**BASE, "adapters": [str(tuned.result().path / "adapter")]}
+        """Draw the people, sample the pairs, judge and export them."""
+        self.questions = self.pairs.draw(self.folder / "people-pairs", "train")
+        self.held_out = self.test.draw(self.folder / "people-test", "eval")
         self.videos = self.sample("sample", sample_items(self.questions, pair_seeds))
         self.before = self.sample("before", sample_items(self.held_out, lambda number: SEEDS))
-        self.truths = read_truths(self.questions, self.videos)
-        self.judged = judge(self.truths)
+        scores = score_pairs(self.questions, self.videos)
+        self.truths = [truth_of(one) for one in scores]
+        self.judged, self.tossed = judge(scores), judge(scores, annotators=COINS)
         for rule in RULES:
             self.export(rule)
-
-    def draw(self, name: str, split: Split, count: tuple[int, int], seed: int) -> list[Question]:
-        """People in a folder of their own, and questions to them."""
-        people, each = count
-        return draw_questions(self.folder / f"people-{name}", split, people=people, each=each, seed=seed)
-
-    def fine_tune(self) -> RunDir:
-        """The supervised model that the round begins with."""
-        found = write_found_data(self.folder / "found", self.draw("found", "train", FOUND, FOUND_SEED))
-        request = {"stage": "sft", "model": BASE, "dataset": str(found), "config": dict(SFT_CONFIG)}
-        return self.run("rlhf.sft", "sft", request)
 
     def sample(self, name: str, items: Sequence[Mapping[str, Any]]) -> Videos:
         """Videos of the supervised model; several processes share the work, and pairs stay together."""
@@ -131,7 +127,7 @@ class Bench:
                 f"{name}-{number}",
                 {
                     "stage": "sample",
-                    "model": self.model,
+                    "model": MODEL,
                     "settings": SETTINGS,
                     "samples": list(items[number * size : (number + 1) * size]),
                 },
@@ -141,11 +137,16 @@ class Bench:
         made = [(run, item) for run in runs for item in run.read_result()["samples"]]
         return {item["sample_id"]: run.path / item["path"] for run, item in made}
 
+    def votes(self, rule: str) -> tuple[list[dict[Track, Consensus]], str]:
+        """Whose votes a rule of this benchmark is about, and how it chooses by them."""
+        return (self.tossed, "pareto") if rule == "coin" else (self.judged, rule)
+
     def export(self, rule: str) -> Path:
         """The frozen set of a rule."""
         folder = self.folder / f"export-{rule}"
         if not folder.exists():
-            rows = list(export_rows(self.questions, self.videos, self.judged, rule))
+            votes, chooses = self.votes(rule)
+            rows = list(export_rows(self.questions, self.videos, votes, chooses))
             write_export(folder, rows, joint_states={rule: len(rows)}, rule_version=RULE_VERSION)
         return folder
 
@@ -153,7 +154,7 @@ class Bench:
         """Flow-DPO on a set; encoded pairs are shared by all runs."""
         request = {
             "stage": "dpo",
-            "model": self.model,
+            "model": MODEL,
             "export": str(self.export(system.rule)),
             "cache": str(self.folder / "cache"),
             "config": {**system.config, "seed": system.seed},
@@ -162,12 +163,12 @@ class Bench:
 
     def evaluate(self, system: System, trained: RunDir) -> dict[str, Any]:
         """A trained adapter against the model before, whose videos are made once for all systems."""
-        candidate = {**self.model, "adapters": [*self.model["adapters"], str(trained.path / "adapter")]}
+        candidate = {**MODEL, "adapters": [*MODEL["adapters"], str(trained.path / "adapter")]}
         run = RunDir(self.folder / f"evaluate-{system.folder}")
         (run.path / "baseline").mkdir(parents=True, exist_ok=True)
         for name, video in self.before.items():
             shutil.copy(video, run.path / "baseline" / f"{name}.mp4")
-        request = evaluation_request(self.held_out, self.model, candidate, SETTINGS, SEEDS)
+        request = evaluation_request(self.held_out, MODEL, candidate, SETTINGS, SEEDS)
         result = self.run("rlhf.evaluate", run.path.name, request).read_result()
         return {str(track): result[str(track)] for track in Track}
 
@@ -199,8 +200,8 @@ def side_by_side(jobs: Iterable[Callable[[], Any]]) -> Iterator[Any]:
         yield from pool.map(lambda job: job(), jobs)
 
 
-#: What the round trains with.
-CONFIG: Mapping[str, Any] = {"steps": 60}
+#: What the round trains with; chosen on the people of seeds 17 and 18.
+CONFIG: Mapping[str, Any] = {"steps": 200, "beta": 30.0, "max_excess": 1.0}
 #: In the order in which they are worth having, should the time run out.
 SYSTEMS = (
     *(System("the round", "pareto", CONFIG, seed) for seed in (0, 1, 2)),
@@ -208,7 +209,9 @@ SYSTEMS = (
     System("no Pareto rule", "pooled", CONFIG),
     System("identity votes only", "identity", CONFIG),
     System("controllability votes only", "controllability", CONFIG),
-    *(System(f"beta {beta}", "pareto", {**CONFIG, "beta": float(beta)}) for beta in (30, 100, 1000, 4000)),
+    *(System("coin tosses", "coin", CONFIG, seed) for seed in (0, 1, 2)),
+    System("an early end", "pareto", {**CONFIG, "max_excess": FlowDPOConfig().max_excess}),
+    *(System(f"beta {beta}", "pareto", {**CONFIG, "beta": float(beta)}) for beta in (100, 250, 1000)),
 )
 
 
@@ -216,7 +219,8 @@ def describe_pairs(bench: Bench) -> dict[str, Any]:
     """How many pairs each rule prefers something in, and in how many of those the oracle does, too."""
     found = {}
     for rule in RULES:
-        sides = [choose(judged, rule) for judged in bench.judged]
+        votes, chooses = bench.votes(rule)
+        sides = [choose(judged, chooses) for judged in votes]
         best = [(SIDES[side], truth) for side, truth in zip(sides, bench.truths, strict=True) if side]
         right = sum(all(truth[track] == side for track in Track) for side, truth in best)
         found[str(rule)] = {"pairs": len(best), "better_on_both": right}
@@ -224,13 +228,13 @@ def describe_pairs(bench: Bench) -> dict[str, Any]:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Markdown: of each track the win rate with its interval, and by how much the mean score rose."""
+    """Markdown: of each track the win rate with its interval, and by how many nats the mean rose."""
     head = "| | seed | pairs | training accuracy | identity | controllability |"
     return "\n".join([head, "| --- | --- | --- | --- | --- | --- |", *map(_line, rows)])
 
 
 def _line(row: Mapping[str, Any]) -> str:
-    cell = "{win_rate:.2f} [{low:.2f}, {high:.2f}], {gain:+.3f}"
+    cell = "{win_rate:.2f} [{low:.2f}, {high:.2f}], {gain:+.2f}"
     figures = [row["system"], str(row["seed"]), str(row["num_pairs"]), f"{row['accuracy']:.2f}"]
     return f"| {' | '.join([*figures, *(cell.format(**row[str(track)]) for track in Track)])} |"
 

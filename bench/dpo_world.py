@@ -19,14 +19,16 @@ from generator.portraits.world import ELEMENT_STATES, Split, phrase_change
 from generator.records import IdentityGroup, InstancePlan, Reference, ReferenceKind
 from rlhf.export.row import ExportReference, ExportRow, ExportSample, TrackVotes
 from rlhf.records import Consensus, JointState, Track, Verdict
-from rlhf.simulate.annotator import Behaviour, Choice, OracleEye, better_side
+from rlhf.simulate.annotator import Behaviour, Choice, OracleEye, better_side, read_scores
 from rlhf.votes.consensus import resolve_track
 from rlhf.votes.pareto import resolve_pair
 
 VOCABULARY = Vocabulary(states=ELEMENT_STATES, phrase=phrase_change)
 VOTES_PER_TRACK = 3
-#: Who judges: seven people who are right 85 times in 100, and one who mostly clicks left.
-ANNOTATORS = (*[Behaviour(0.85, 0.05, 0.05)] * 7, Behaviour(0.85, 0.0, 0.9))
+#: Who looks at nothing: whatever is learned from their votes must not help.
+COINS = (Behaviour(0.5, 0.0, 0.0),) * 8
+#: Who judges: seven people who say what they see 95 times in 100, and one who mostly clicks left.
+ANNOTATORS = (*[Behaviour(0.95, 0.05, 0.05)] * 7, Behaviour(0.95, 0.0, 0.9))
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,8 @@ def evaluation_request(
     }
 
 
+#: Of a pair on each track: of the first and of the second video.
+Scores = Mapping[Track, tuple[float, float]]
 Truth = Mapping[Track, Choice]
 #: The first video of a pair is shown to the oracle at the left.
 SIDES: Mapping[str, Choice] = {"first": "left", "second": "right"}
@@ -137,55 +141,65 @@ SIDES: Mapping[str, Choice] = {"first": "left", "second": "right"}
 Videos = Mapping[str, Path]
 
 
-def read_truths(questions: Sequence[Question], videos: Videos) -> list[Truth]:
-    """Which video of each pair is better on each track, by the oracle; `left` is the first one."""
+def score_pairs(questions: Sequence[Question], videos: Videos) -> list[Scores]:
+    """What the oracle says of both videos of each pair, on each track."""
     eye = OracleEye(Oracle.load())
-    truths = []
-    for number, question in enumerate(questions):
-        media = {f"{side}": videos[f"{number}-{side}"].read_bytes() for side in (0, 1)}
-        group = {name: (question.person / name).read_bytes() for name in question.kinds}
-        changes = {change.element: change.target for change in question.plan.prompt.changed}
-        shown = {Track.IDENTITY: list(group), Track.CONTROLLABILITY: [question.plan.primary]}
-        truths.append(
-            {
-                track: better_side(
-                    {
-                        "track": track,
-                        "lease": number,
-                        "left": "0",
-                        "right": "1",
-                        "references": [{"url": name} for name in shown[track]],
-                        "elements": changes,
-                    },
-                    media | group,
-                    eye,
-                )
-                for track in Track
-            }
-        )
-    return truths
+    return [_score_pair(number, question, videos, eye) for number, question in enumerate(questions)]
 
 
-def judge(truths: Sequence[Truth], seed: int = 0) -> list[dict[Track, Consensus]]:
+def _score_pair(number: int, question: Question, videos: Videos, eye: OracleEye) -> Scores:
+    media = {f"{side}": videos[f"{number}-{side}"].read_bytes() for side in (0, 1)}
+    group = {name: (question.person / name).read_bytes() for name in question.kinds}
+    shown = {Track.IDENTITY: list(group), Track.CONTROLLABILITY: [question.plan.primary]}
+    found = {}
+    for track in Track:
+        lease = {
+            "track": track,
+            "lease": number,
+            "left": "0",
+            "right": "1",
+            "references": [{"url": name} for name in shown[track]],
+            "elements": {change.element: change.target for change in question.plan.prompt.changed},
+        }
+        _, first, second = read_scores(lease, media | group, eye)
+        found[track] = (first, second)
+    return found
+
+
+def truth_of(scores: Scores) -> Truth:
+    """Which video is better on each track; `left` is the first one."""
+    return {track: better_side(track, *pair) for track, pair in scores.items()}
+
+
+def judge(
+    pairs: Sequence[Scores], seed: int = 0, annotators: Sequence[Behaviour] = ANNOTATORS
+) -> list[dict[Track, Consensus]]:
     """Both tracks of every pair by simulated annotators: nobody judges both, sides are shuffled."""
-    return [_judge_pair(truth, random.Random(f"{seed}/{number}")) for number, truth in enumerate(truths)]
+    return [
+        _judge_pair(scores, annotators, random.Random(f"{seed}/{number}"))
+        for number, scores in enumerate(pairs)
+    ]
 
 
-def _judge_pair(truth: Truth, rng: random.Random) -> dict[Track, Consensus]:
-    people = rng.sample(ANNOTATORS, len(Track) * VOTES_PER_TRACK)
+def _judge_pair(
+    scores: Scores, annotators: Sequence[Behaviour], rng: random.Random
+) -> dict[Track, Consensus]:
+    people = rng.sample(annotators, len(Track) * VOTES_PER_TRACK)
     return {
         track: resolve_track(
-            [_vote(people.pop(), truth[track], rng) for _ in range(VOTES_PER_TRACK)], wanted=VOTES_PER_TRACK
+            [_vote(people.pop(), track, scores[track], rng) for _ in range(VOTES_PER_TRACK)],
+            wanted=VOTES_PER_TRACK,
         )
         for track in Track
     }
 
 
-def _vote(annotator: Behaviour, truth: Choice, rng: random.Random) -> Verdict:
+def _vote(annotator: Behaviour, track: Track, scores: tuple[float, float], rng: random.Random) -> Verdict:
     """The screen side is a coin's; the verdict is of the first or second video."""
     is_swapped = rng.random() < 0.5
+    left, right = reversed(scores) if is_swapped else scores
+    said = annotator.answer(better_side(track, left, right, rng), rng)
     swap: dict[Choice, Choice] = {"left": "right", "right": "left", "tie": "tie"}
-    said = annotator.answer(swap[truth] if is_swapped else truth, rng)
     seen = swap[said] if is_swapped else said
     return {"left": Verdict.FIRST, "right": Verdict.SECOND, "tie": Verdict.TIE}[seen]
 

@@ -9,6 +9,7 @@
     scores/<system>/   <instance_id>-<seed>.json, what each metric says of a video
     metrics.jsonl      one line per video that is made, and one per video that is scored
     report.html        all of it for people, in one file that needs no network
+    sheet.jpg          the compared models on the first people, from the same noise
     result.json        the table with intervals, differences, directions, every value and every hole
 
 What cannot be made, read or measured is a hole with its reason; it is counted, and never a zero. A killed run
@@ -28,11 +29,12 @@ from generator.model.precision import choose_precision
 from generator.parts import forget_unmade, unmade_of
 from generator.rundir import RunDir, run_command
 from rlhf.evaluation import table
-from rlhf.evaluation.columns import Column
+from rlhf.evaluation.columns import COMPARED_BY, Column
 from rlhf.evaluation.measures import Measures, score
 from rlhf.evaluation.paired import compare
 from rlhf.evaluation.records import NOT_ASKED
 from rlhf.evaluation.report.page import write_report
+from rlhf.evaluation.report.sheet import write_sheet
 from rlhf.evaluation.request import EvaluationRequest, instance_sha256, read_request
 from rlhf.evaluation.score_files import score_file
 from rlhf.evaluation.table import ScoredVideo
@@ -77,6 +79,7 @@ def main(run: RunDir, attached: bool) -> None:
             "seconds": round(time.monotonic() - began, 1),
         }
         write_report(run.path, result)
+        write_sheet(run, request, result)
         forget_unmade(run)
         run.write_result(result)
 
@@ -109,6 +112,7 @@ def tables(
     request: EvaluationRequest, videos: Sequence[ScoredVideo], columns: Sequence[Column]
 ) -> dict[str, Any]:
     """Everything of the result that follows from scores alone."""
+    columns = [column for column in columns if column.unit == "share"]
     gained = table.differences(videos, columns, request.reference) if request.reference else {}
     return {
         "set": {
@@ -140,8 +144,14 @@ def _headline(request: EvaluationRequest, videos: Sequence[ScoredVideo]) -> dict
     """The candidate against the baseline on each track, where both have videos."""
     if request.compare is None:
         return {}
-    pairs = {str(track): table.paired(videos, str(track), *request.compare) for track in Track}
-    return {track: compare(*pair).to_json() for track, pair in pairs.items() if pair[0]}
+    found = {}
+    for track in Track:
+        for column in COMPARED_BY[track]:
+            pair = table.paired(videos, column, *request.compare)
+            if pair[0]:
+                found[str(track)] = {**compare(*pair).to_json(), "score": column}
+                break
+    return found
 
 
 def _video(run: RunDir, wanted: Wanted, scored: ScoredVideo) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from annotate.registry.versions import last_round
 from annotate.rounds.prompt_limits import learn_limit, say_left_out
 from generator.adapter_files import ADAPTER_FILE
 from generator.portraits.world import ABLATION, CHECKPOINT
+from generator.records import SamplerSettings
 from generator.rundir import RunDir
 from rlhf.evaluation.stored import in_current_keys
 
@@ -83,11 +84,12 @@ def queue_evaluation(
     seeds: list[int],
     baseline: ModelVersion | None = None,
     instances: Sequence[Instance] | None = None,
+    sampler: SamplerSettings | None = None,
     actor: User | None = None,
 ) -> Run:
     """Queue the comparison of a tuned model with its parent, or with another one, on held-out people.
 
-    Without `instances` it is on all whose truth is known.
+    Without `instances` it is on all whose truth is known, without `sampler` with the round's.
 
     Raises:
         RoundError: there is nobody to compare on, nothing to compare with, or another evaluation under way.
@@ -102,7 +104,9 @@ def queue_evaluation(
     inputs = held_out_people(seeds, instances)
     for version in (other, candidate):
         _unread(version, inputs)
-    request = _request(round, inputs, systems, compare=["baseline", "candidate"])
+    request = _request(
+        round, inputs, systems, sampler, compare=["baseline", "candidate"], reference="candidate"
+    )
     # A run is an evaluation of its candidate where that is held against its parent.
     links = {} if baseline else {"candidate": candidate}
     run = queue_run(round, Stage.EVALUATE, request, actor=actor, **links)
@@ -239,14 +243,14 @@ def _system(version: ModelVersion, folder: RunDir, **switches: Any) -> dict[str,
 
 
 def _request(
-    round: Round, inputs: Inputs, systems: Systems, **more: Any
+    round: Round, inputs: Inputs, systems: Systems, sampler: SamplerSettings | None = None, **more: Any
 ) -> Callable[[RunDir], dict[str, Any]]:
     metrics = metrics_request(is_drawn=inputs.is_drawn)
 
     def request(folder: RunDir) -> dict[str, Any]:
         return {
             "systems": systems(folder),
-            "settings": round.sampler,
+            "settings": asdict(sampler) if sampler else round.sampler,
             **metrics,
             **inputs.request(folder),
             **more,

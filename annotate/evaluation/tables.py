@@ -21,6 +21,22 @@ def report_path(run: Run) -> str:
     return f"{run.folder}/{report_tables.REPORT_FILE}"
 
 
+def sheet_path(run: Run) -> str:
+    return f"{run.folder}/{report_tables.SHEET_FILE}"
+
+
+def before_and_after(run: Run) -> dict[str, Any]:
+    """What the round's page shows of a comparison beside its win rates."""
+    result = in_current_keys(run.result or {})
+    return {
+        "run": run,
+        "tracks": {name: result.get(name) for name in ("identity", "controllability")},
+        "settings": result.get("settings"),
+        "faults": report_tables.fault_rates(result),
+        "has_sheet": site_storage().exists(sheet_path(run)),
+    }
+
+
 def evaluation_tables(run: Run) -> dict[str, Any]:
     """The tables of a run's report; one from before there were columns has none."""
     result = in_current_keys(run.result or {})
@@ -38,7 +54,9 @@ def evaluation_tables(run: Run) -> dict[str, Any]:
         "tracks": {name: result[name] for name in ("identity", "controllability") if result.get(name)},
         "compared": [labels.get(name, name) for name in result.get("compare") or []],
         "seconds": result.get("seconds"),
+        "faults": report_tables.fault_rates(result),
         "has_report": site_storage().exists(report_path(run)),
+        "has_sheet": site_storage().exists(sheet_path(run)),
     }
 
 

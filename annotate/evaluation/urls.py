@@ -6,6 +6,7 @@ from annotate.evaluation import comparison_views, version_comparison_views, view
 
 urlpatterns = [
     path("runs/<int:run_id>/report/", views.report, name="run_report"),
+    path("runs/<int:run_id>/sheet.jpg", views.sheet, name="run_sheet"),
     path("runs/<int:run_id>/compare/", comparison_views.start, name="comparison_start"),
     path("models/compare/", version_comparison_views.choose, name="version_comparisons"),
     path(

@@ -12,7 +12,7 @@ from annotate.core.access import SignedInRequest, leads_only, visible_runs
 from annotate.core.errors import RoundError
 from annotate.core.files import stored_file
 from annotate.evaluation.evaluations import evaluate_version
-from annotate.evaluation.tables import report_path
+from annotate.evaluation.tables import report_path, sheet_path
 from annotate.jobs import tasks
 from annotate.models import Stage
 from annotate.registry import queries as version_queries
@@ -41,3 +41,11 @@ def report(request: SignedInRequest, run_id: int) -> HttpResponseBase:
     response.headers["Content-Disposition"] = f'attachment; filename="evaluation-{run.pk}.html"'
     response.headers["Content-Type"] = "text/html; charset=utf-8"
     return response
+
+
+@leads_only
+@require_safe
+def sheet(request: SignedInRequest, run_id: int) -> HttpResponseBase:
+    """The compared models on the first people, as a picture."""
+    run = get_object_or_404(visible_runs(request.user), pk=run_id, stage=Stage.EVALUATE)
+    return stored_file(request, sheet_path(run))

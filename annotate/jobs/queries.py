@@ -20,6 +20,13 @@ def done_evaluation(round: Round) -> Run | None:
     return round.runs.filter(stage=Stage.EVALUATE, status=RunStatus.DONE).exclude(candidate=None).last()
 
 
+def other_comparisons(round: Round) -> list[Run]:
+    """Finished comparisons of two models at other settings of the sampler than the round's own evaluation."""
+    done = round.runs.filter(stage=Stage.EVALUATE, status=RunStatus.DONE, candidate=None)
+    results = [(run, run.result or {}) for run in done.order_by("id")]
+    return [run for run, found in results if found.get("compare") and found.get("settings") != round.sampler]
+
+
 def live_run(round: Round, stage: str) -> Run | None:
     return round.runs.filter(stage=stage, status__in=[*LIVE]).last()
 

@@ -15,7 +15,15 @@ from annotate.core.access import SignedInRequest, has_seen, leads_only, visible_
 from annotate.core.errors import RoundError
 from annotate.core.parts import part_of
 from annotate.evaluation.comparison_views import comparison_page
-from annotate.jobs.queries import done_evaluation, done_run, dpo_curves, progress_of, stuck_runs
+from annotate.evaluation.tables import before_and_after
+from annotate.jobs.queries import (
+    done_evaluation,
+    done_run,
+    dpo_curves,
+    other_comparisons,
+    progress_of,
+    stuck_runs,
+)
 from annotate.judging import vote_queries
 from annotate.loop.background import ADVANCE
 from annotate.loop.loop import is_ready_to_train
@@ -72,6 +80,9 @@ def _context(round: Round) -> dict[str, Any]:
         "curves": _curves(dpo) if dpo else [],
         "exports": round.exports.select_related("superseded").order_by("-id")[:EXPORTS_SHOWN],
         "evaluation": evaluation,
+        "compared": [before_and_after(run) for run in (evaluation, *other_comparisons(round)) if run]
+        if evaluation
+        else [],
         "tuned": done_run(round, Stage.DPO),
         "pairs": queries.pairs_side_by_side(round, funnel),
         "left_out": refusal(people_of(round), *uses_of(round)),

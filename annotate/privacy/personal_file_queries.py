@@ -11,7 +11,7 @@ from annotate.models import InstanceReference, Reference, StudyVideo
 from annotate.models.personal_data import pairs_of, samples_of
 from annotate.storage.opening import site_storage
 from generator.curation.annotation import ANNOTATION_NAME
-from rlhf.evaluation.report.tables import REPORT_FILE
+from rlhf.evaluation.report.tables import REPORT_FILE, SHEET_FILE
 
 if TYPE_CHECKING:
     from annotate.privacy.personal_data_queries import Located
@@ -119,7 +119,9 @@ FILES: Mapping[str, Callable[[Located], Iterator[str]]] = {
     "clips of trainings": _clips,
     "caches of trainings": lambda person: _below(person, person.caches),
     "evaluations": _evaluations,
-    "reports": lambda person: (f"{folder}/{REPORT_FILE}" for folder in person.evaluated),
+    "reports": lambda person: (
+        f"{folder}/{file}" for folder in person.evaluated for file in (REPORT_FILE, SHEET_FILE)
+    ),
     "prompt runs": lambda person: _below(person, person.prompt_runs),
     "gold": _gold,
     "studies": _studies,

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.models import Count, Min, Q, QuerySet
 
-from annotate.jobs.queries import done_evaluation, done_run
+from annotate.jobs.queries import done_evaluation, done_run, other_comparisons
 from annotate.models import (
     Instance,
     ModelVersion,
@@ -20,6 +20,7 @@ from annotate.models import (
 )
 from annotate.privacy.consent_queries import given, uses_of
 from annotate.rounds.funnel_queries import Funnel, round_funnel
+from rlhf.evaluation.report.tables import fault_rates
 from rlhf.evaluation.stored import in_current_keys
 from rlhf.records import JointState, Track
 
@@ -123,8 +124,14 @@ def round_report(round: Round) -> dict[str, Any]:
         "dpo": {name: dpo.result[name] for name in ("first_loss", "last_loss", "accuracy", "steps")}
         if dpo and dpo.result
         else {},
+        "policy": round.policy.name,
         **_evaluation_report(evaluation.result if evaluation else None),
         "evaluation_folder": evaluation.folder if evaluation else None,
+        "in_use": [
+            {"settings": run.result["settings"], "folder": run.folder, **_evaluation_report(run.result)}
+            for run in other_comparisons(round)
+            if run.result
+        ],
     }
 
 
@@ -132,9 +139,13 @@ def _evaluation_report(result: dict[str, Any] | None) -> dict[str, Any]:
     """Each track that could be compared, and the whole table with all that a reader of it needs."""
     told = in_current_keys(result or {})
     tracks = {
-        str(track): {name: told[track][name] for name in ("win_rate", "low", "high", "n")}
+        str(track): {name: told[track][name] for name in told[track] if name != "interval"}
         for track in Track
         if track in told
     }
     names = ("columns", "systems", "reference", "table")
-    return {"evaluation": tracks, "evaluation_table": {name: told[name] for name in names if name in told}}
+    return {
+        "evaluation": tracks,
+        "faults": fault_rates(told),
+        "evaluation_table": {name: told[name] for name in names if name in told},
+    }

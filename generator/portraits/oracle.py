@@ -29,6 +29,8 @@ SIZE = 64
 GLANCES = 5
 #: Variance of one number of an identity over all people; two strangers differ by twice as much.
 PERSON_VARIANCE = 1 / 12
+#: Probabilities below it are not told apart: e^-16, near the resolution of the softmax.
+SMALLEST_PROBABILITY = float(np.exp(-16))
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,11 @@ class Reading:
     elements: Mapping[str, Mapping[str, float]]
     #: (D,) inverse variance of each number of `identity`; equal for all when not given.
     certainty: np.ndarray = field(default_factory=lambda: np.ones(1))
+
+
+def most_likely(reading: Reading) -> dict[str, str]:
+    """The state of each element that a reading gives the highest probability."""
+    return {element: max(states, key=states.__getitem__) for element, states in reading.elements.items()}
 
 
 class Residual(nn.Module):
@@ -202,14 +209,65 @@ def identity_similarity(reading: Reading, references: Sequence[Reading]) -> floa
     Raises:
         ValueError: no reference.
     """
+    merged = merge(references)
+    weight = 1 / (1 / reading.certainty + 1 / merged.certainty)
+    weight = np.broadcast_to(weight, merged.identity.shape)
+    difference = float((weight * (reading.identity - merged.identity) ** 2).sum() / weight.sum())
+    return float(np.clip(1 - difference / (2 * PERSON_VARIANCE), 0.0, 1.0))
+
+
+def merge(references: Sequence[Reading]) -> Reading:
+    """What several clips and stills of one person say of the identity, each number weighted by its certainty.
+
+    Raises:
+        ValueError: no reference.
+    """
     if not references:
         raise ValueError("no reference reading was given; give at least one")
     certainties = np.stack([np.broadcast_to(r.certainty, r.identity.shape) for r in references])
     identities = np.stack([r.identity for r in references])
-    merged = (certainties * identities).sum(0) / certainties.sum(0)
-    weight = 1 / (1 / np.broadcast_to(reading.certainty, merged.shape) + 1 / certainties.sum(0))
-    difference = float((weight * (reading.identity - merged) ** 2).sum() / weight.sum())
-    return float(np.clip(1 - difference / (2 * PERSON_VARIANCE), 0.0, 1.0))
+    certainty = certainties.sum(0)
+    return Reading((certainties * identities).sum(0) / certainty, {}, certainty)
+
+
+def identity_log_likelihood(reading: Reading, references: Sequence[Reading]) -> float:
+    """How likely a clip's identity is if it shows the person of the references, on a scale without an end.
+
+        -1/2 sum_d (clip_d - merged_d)^2 / (1 / certainty_clip_d + 1 / certainty_merged_d)
+
+    The Gaussian log-likelihood without its normalising term, which says how much is seen and not who. Unlike
+    `identity_similarity` it tells a good clip from a better one.
+
+    Args:
+        reading: of the clip.
+        references: of at least one clip or still of the person.
+
+    Returns:
+        Nats, at most 0; 0 for equal readings.
+
+    Raises:
+        ValueError: no reference.
+    """
+    merged = merge(references)
+    variance = 1 / reading.certainty + 1 / merged.certainty
+    return float(-0.5 * ((reading.identity - merged.identity) ** 2 / variance).sum())
+
+
+def controllability_log_likelihood(reading: Reading, expected: Mapping[str, str]) -> float:
+    """How likely the expected states are, on a scale without an end: the sum of their log-probabilities.
+
+    Args:
+        reading: of the clip.
+        expected: as in `controllability_score`.
+
+    Returns:
+        Nats, at most 0. Of one state it is -16 at least, where the probability is taken for a rounding error.
+
+    Raises:
+        ValueError: as `controllability_score`.
+    """
+    probabilities = _probabilities(reading, expected)
+    return float(np.log(np.maximum(probabilities, SMALLEST_PROBABILITY)).sum())
 
 
 def controllability_score(reading: Reading, expected: Mapping[str, str]) -> float:
@@ -226,9 +284,13 @@ def controllability_score(reading: Reading, expected: Mapping[str, str]) -> floa
     Raises:
         ValueError: nothing is expected, or an unknown element or state.
     """
+    return float(np.mean(_probabilities(reading, expected)))
+
+
+def _probabilities(reading: Reading, expected: Mapping[str, str]) -> list[float]:
     if not expected:
         raise ValueError("no element is expected; name at least one")
     for element, state in expected.items():
         if state not in reading.elements.get(element, {}):
             raise ValueError(f"the portrait world has no {element} {state!r}")
-    return float(np.mean([reading.elements[element][state] for element, state in expected.items()]))
+    return [reading.elements[element][state] for element, state in expected.items()]

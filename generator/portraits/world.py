@@ -19,6 +19,8 @@ from generator.records import ELEMENTS
 CHECKPOINT = Path(__file__).parent / "checkpoint"
 #: A LoRA on it that knows no primary reference and no differential prompt, for the ablation.
 ABLATION = Path(__file__).parent / "ablation"
+#: A LoRA on it that was supervised with faulty data: what preference rounds begin with.
+SUPERVISED = Path(__file__).parent / "supervised"
 
 Split = Literal["train", "eval", "benchmark"]
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import Field
 
 from generator.validation import Stored, record
+from rlhf.records import Track
 
 
 @record
@@ -19,6 +21,11 @@ class Column(Stored):
     paper: str | None = Field(
         default=None, description="the paper's column that it stands for; None where the paper has none"
     )
+    unit: Literal["share", "nats"] = Field(
+        default="share",
+        description="share: in [0, 1], printed times 100; nats: a log-likelihood, which stands in no table",
+    )
+    lower_is_better: bool = Field(default=False, description="whether it counts faults")
 
 
 #: The dimensions that VBench calls quality.
@@ -46,7 +53,25 @@ COLUMNS = (
     *(Column(f"vbench_{name}", f"VBench {name.replace('_', ' ')}", "vbench") for name in VBENCH),
     Column("identity", "Identity track (oracle)", "oracle"),
     Column("controllability", "Controllability track (oracle)", "oracle"),
+    *(
+        Column(f"{track}_nats", f"{track.capitalize()} track (oracle, nats)", "oracle", unit="nats")
+        for track in Track
+    ),
+    *(
+        Column(f"fault_{name}", label, "oracle", lower_is_better=True)
+        for name, label in {
+            "claim": "Fault: changes not made",
+            "filter": "Fault: a filter's face",
+            "stranger": "Fault: another face",
+            "soft": "Fault: out of focus",
+            "frozen": "Fault: no motion",
+        }.items()
+    ),
 )
+
+#: By what a track is compared: the first of these columns that both models have. Results from before there
+#: was an open scale were compared by the second, and say so by naming none.
+COMPARED_BY: Mapping[Track, tuple[str, ...]] = {track: (f"{track}_nats", str(track)) for track in Track}
 
 #: What the paper's full model has, and what each ablation leaves of it; in points of 100.
 PAPER_FULL: Mapping[str, float] = {"Holi-Arc": 73.22, "Ele-DINO": 69.50, "App.": 86.56, "Dyn.": 91.12}

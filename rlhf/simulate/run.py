@@ -24,7 +24,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from rlhf.records import Track
-from rlhf.simulate.annotator import Behaviour, Choice, Eye, OracleEye, better_side
+from rlhf.simulate.annotator import Behaviour, Choice, Eye, OracleEye, better_side, read_scores
 
 TIMEOUT_S = 60
 #: Refused or broken requests are repeated so often, with growing pauses; a judgment has an idempotency key.
@@ -166,8 +166,8 @@ def _judge_one(site: Site, annotator: Annotator, eye: Eye) -> None:
         return
     annotator.open_tracks.append(track)
     try:
-        truth = better_side(lease, site.fetch_media(annotator, lease), eye)
-        choice = annotator.behaviour.answer(truth, annotator.rng)
+        scores = read_scores(lease, site.fetch_media(annotator, lease), eye)
+        choice = annotator.behaviour.answer(better_side(*scores, annotator.rng), annotator.rng)
         site.submit(annotator, lease, choice)
     except _LeaseLostError:
         annotator.conflicts += 1

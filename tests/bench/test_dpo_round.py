@@ -12,6 +12,7 @@ pytest.importorskip("torch")
 from bench.dpo_round import describe_pairs, plot, table
 from bench.dpo_world import (
     ANNOTATORS,
+    COINS,
     VOTES_PER_TRACK,
     choose,
     draw_questions,
@@ -20,10 +21,8 @@ from bench.dpo_world import (
     pair_seeds,
     sample_items,
 )
-from bench.found_data import BLEACHED, beautify, write_found_data
-from generator.media.video import read_clip
-from generator.portraits.oracle import Oracle, controllability_score, identity_similarity
-from generator.portraits.world import HAIR_COLOURS, draw_identity
+from bench.found_data import count_faults, write_found_data
+from generator.portraits.planted_faults import SOURCES, PlantedFault
 from rlhf.records import Track, Verdict
 from rlhf.training.instances import read_dataset
 from rlhf.votes.consensus import resolve_track
@@ -55,14 +54,14 @@ def test_each_rule_prefers_what_it_says(votes, by_rule):
     assert {rule: choose(found(*votes), rule) for rule in by_rule} == by_rule
 
 
-def test_votes_find_the_truth_as_often_as_their_people_do():
-    truths = [{Track.IDENTITY: "left", Track.CONTROLLABILITY: "right"}] * 2_000
-    judged = judge(truths)
-    assert judged == judge(truths), "the same seed, the same votes"
+def test_votes_find_a_clear_truth_as_often_as_their_people_do():
+    scores = [{Track.IDENTITY: (-1.0, -90.0), Track.CONTROLLABILITY: (-90.0, -1.0)}] * 2_000
+    judged = judge(scores)
+    assert judged == judge(scores), "the same seed, the same votes"
     counts = Counter[Verdict]()
     for pair in judged:
         counts.update(pair[Track.IDENTITY].counts)
-    assert counts.total() == len(truths) * VOTES_PER_TRACK
+    assert counts.total() == len(scores) * VOTES_PER_TRACK
     # Each is habitually undecided, then habitually left (right half of the time by the shuffled sides), then
     # as accurate as stated.
     expected = sum(
@@ -73,10 +72,18 @@ def test_votes_find_the_truth_as_often_as_their_people_do():
     assert right > expected, "a majority sees more than one person"
 
 
+def test_coin_tosses_follow_no_truth():
+    """Four standard deviations of a share of n = 2000: at most 0.045."""
+    scores = [{Track.IDENTITY: (-1.0, -90.0), Track.CONTROLLABILITY: (-90.0, -1.0)}] * 2_000
+    judged = judge(scores, annotators=COINS)
+    right = sum(pair[Track.IDENTITY].verdict is FIRST for pair in judged) / len(judged)
+    assert right == pytest.approx(0.5, abs=0.045)
+
+
 def test_the_pairs_of_a_rule_are_counted_against_the_oracle():
     truths = [{Track.IDENTITY: "left", Track.CONTROLLABILITY: side} for side in ("left", "right", "tie")]
     clear = found([FIRST] * 3, [FIRST] * 3)
-    bench = SimpleNamespace(judged=[clear] * 3, truths=truths)
+    bench = SimpleNamespace(votes=lambda rule: ([clear] * 3, rule.replace("coin", "pareto")), truths=truths)
     assert describe_pairs(bench)["pareto"] == {"pairs": 3, "better_on_both": 1}
 
 
@@ -95,27 +102,12 @@ def test_people_of_the_pairs_are_in_no_comparison(tmp_path):
     assert set(first["changed"]) == set(changed) and first["identity"] == tests[0].person.name
 
 
-@pytest.mark.slow
-def test_found_data_have_the_faults_that_are_planted(tmp_path):
-    questions = draw_questions(tmp_path / "people", "train", people=6, each=2, seed=6)
-    oracle = Oracle.load()
-
-    def scores(faulty: float) -> tuple[list[float], list[float]]:
-        dataset = read_dataset(write_found_data(tmp_path / f"found-{faulty}", questions, faulty))
-        likeness, obedience = [], []
-        for question, instance in zip(questions, dataset, strict=True):
-            seen = oracle.read(read_clip(instance.target).frames)
-            group = [oracle.read(read_clip(question.person / name).frames) for name in question.kinds]
-            changed = {change.element: change.target for change in question.plan.prompt.changed}
-            likeness.append(identity_similarity(seen, group))
-            obedience.append(controllability_score(seen, changed))
-        return likeness, obedience
-
-    (true_likeness, true_obedience), (likeness, obedience) = scores(0.0), scores(1.0)
-    assert min(true_likeness) > 0.95
-    assert max(after - before for before, after in zip(true_likeness, likeness, strict=True)) < 0.001
-    assert sum(likeness) / len(questions) < 0.8
-    assert sum(true_obedience) / len(questions) > 0.8 > 0.2 > sum(obedience) / len(questions)
+def test_found_data_have_faults_at_the_rates_of_their_sources():
+    """Four standard deviations of a share of n = 4000: at most 0.032."""
+    found = count_faults(4_000)
+    for fault in PlantedFault:
+        stated = sum(source.share * source.rates[fault] for source in SOURCES)
+        assert found[fault] == pytest.approx(stated, abs=0.032)
 
 
 def test_found_data_are_written_once(tmp_path):
@@ -126,19 +118,10 @@ def test_found_data_are_written_once(tmp_path):
     assert [target.stat().st_mtime_ns for target in targets] == times
 
 
-def test_the_filter_bleaches_and_keeps_the_rest():
-    assert set(BLEACHED) == set(range(len(HAIR_COLOURS)))
-    assert all(HAIR_COLOURS[after].sum() >= HAIR_COLOURS[before].sum() for before, after in BLEACHED.items())
-    person = draw_identity(3)
-    filtered = beautify(person)
-    assert (filtered.facial_hair, filtered.mouth_width) == (person.facial_hair, person.mouth_width)
-    assert filtered != person and filtered.skin <= person.skin
-
-
 def test_the_table_and_the_plot_hold_every_row():
-    figure = {"win_rate": 0.55, "low": 0.4, "high": 0.7, "gain": 0.012}
+    figure = {"win_rate": 0.55, "low": 0.4, "high": 0.7, "gain": 1.204}
     row = {"system": "the round", "seed": 0, "num_pairs": 113, "accuracy": 0.98}
     rows = [row | {str(track): figure for track in Track}]
-    assert "| 0.98 | 0.55 [0.40, 0.70], +0.012 | 0.55 [0.40, 0.70], +0.012 |" in table(rows)
+    assert "| 0.98 | 0.55 [0.40, 0.70], +1.20 | 0.55 [0.40, 0.70], +1.20 |" in table(rows)
     assert plot(rows * 3) == plot(rows * 3) != plot(rows), "equal figures, equal bytes"
     assert plot(rows).count("the round, seed 0") == 1 and ">identity<" in plot(rows)

@@ -11,7 +11,7 @@ from django.urls import reverse
 from annotate.management import demo
 from annotate.management.loop_command import FAILURES, read_consent
 from annotate.storage.opening import site_storage
-from rlhf.evaluation.report.tables import REPORT_FILE
+from rlhf.evaluation.report.tables import REPORT_FILE, SHEET_FILE
 from rlhf.evaluation.text import table_lines
 from rlhf.records import Track
 
@@ -24,6 +24,9 @@ class Command(BaseCommand):
             "--identities", type=Path, metavar="DIR", help="a folder of people, one sub-folder each"
         )
         parser.add_argument(
+            "--seed", type=int, choices=demo.SEEDS, default=0, help="another one draws other people"
+        )
+        parser.add_argument(
             "--consent",
             metavar="USES",
             help="with --identities: what people agreed to whose folder does not say, such as show,train",
@@ -34,7 +37,7 @@ class Command(BaseCommand):
             if options["identities"]:
                 self._people(options["identities"], read_consent(options["consent"]))
             else:
-                self._synthetic()
+                self._synthetic(options["seed"])
             accounts = demo.demo_accounts()
         except (*FAILURES, subprocess.CalledProcessError) as error:
             raise CommandError(" ".join(str(error).split())) from None
@@ -52,14 +55,14 @@ class Command(BaseCommand):
         for track in Track:
             self.stdout.write(f"  {settings.SITE_URL}{reverse('judge', args=[track])}")
 
-    def _synthetic(self) -> None:
-        report = demo.run_synthetic(self.stdout.write)
+    def _synthetic(self, seed: int) -> None:
+        report = demo.run_synthetic(self.stdout.write, seed)
         self.stdout.write("\n" + "\n".join(_lines(report)))
         self.stdout.write(f"\nthe report is in {settings.VAR_DIR / 'demo' / 'report.json'}")
 
 
 def _lines(report: dict[str, Any]) -> list[str]:
-    dpo, evaluation = report["dpo"], report["evaluation"]
+    dpo = report["dpo"]
     states = ", ".join(f"{count} {state}" for state, count in report["joint_states"].items())
     lines = [
         f"instances       {report['instances']}",
@@ -67,18 +70,39 @@ def _lines(report: dict[str, Any]) -> list[str]:
         f"pairs           {report['pairs']}: {states}",
         f"judgments       {report['judgments']['identity']} identity, "
         f"{report['judgments']['controllability']} controllability (simulated)",
-        f"exported pairs  {report['exported_pairs']}",
+        f"exported pairs  {report['exported_pairs']}, "
+        f"{report['exported_pairs'] / max(1, report['pairs']):.0%} of the pairs",
         f"Flow-DPO        {dpo['steps']} steps, loss {dpo['first_loss']:.4f} -> {dpo['last_loss']:.4f}, "
         f"accuracy {dpo['accuracy']:.2f}",
     ]
-    lines += [
-        f"held-out {track:<16} tuned model wins {wins['win_rate']:.2f} "
-        f"[{wins['low']:.2f}, {wins['high']:.2f}] of {wins['n']}"
-        for track, wins in evaluation.items()
-    ]
+    lines += ["", "on held-out people, before and after, in the round's settings", *_compared(report)]
+    for found in report["in_use"]:
+        settings = found["settings"]
+        lines += [
+            f"with guidance {settings['guidance_scale']:g} and {settings['num_inference_steps']} steps",
+            *_compared(found),
+        ]
     if report["evaluation_table"]:
         lines += ["", *table_lines(report["evaluation_table"]), ""]
         place = site_storage().shown(f"{report['evaluation_folder']}/{REPORT_FILE}")
         lines.append(f"its report      {place}")
+        place = site_storage().shown(f"{report['evaluation_folder']}/{SHEET_FILE}")
+        lines.append(f"before, after   {place}")
     wall = ", ".join(f"{name} {seconds:.0f}" for name, seconds in report["wall_s"].items())
     return [*lines, f"seconds         {wall}"]
+
+
+def _compared(found: dict[str, Any]) -> list[str]:
+    """Of each track the win rate and the mean log-likelihood, and how often each fault is seen."""
+    tracks = [
+        f"  {track:<16} tuned model wins {one['win_rate']:.2f} [{one['low']:.2f}, {one['high']:.2f}] of "
+        f"{one['n']}; mean {one['baseline_mean']:.2f} -> {one['candidate_mean']:.2f} "
+        f"[{one['gain_low']:+.2f}, {one['gain_high']:+.2f}]"
+        for track, one in found["evaluation"].items()
+    ]
+    faults = [
+        f"  {one['label']:<26} {one['before']:>4.0%} -> {one['after']:>4.0%} "
+        f"[{one['gain_low']:+.2f}, {one['gain_high']:+.2f}]"
+        for one in found["faults"].values()
+    ]
+    return [*tracks, *faults]

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from generator.model.precision import Precision
 from generator.model.vae import AutoencoderKLWan
+from generator.portraits.blur import blur
 from generator.portraits.oracle import GLANCES, Oracle, OracleNetwork, identity_similarity
 from generator.portraits.train.data import PEOPLE, Rendered, render_people
 from generator.portraits.train.optimiser import Optimiser, trapezoid
@@ -70,17 +71,6 @@ def degrade(pixels: Tensor, rng: np.random.Generator) -> Tensor:
     if rng.random() < 0.3:
         pixels = pixels * float(rng.uniform(0.8, 1.1)) + float(rng.uniform(-0.1, 0.1))
     return pixels.clamp(-1, 1)
-
-
-def blur(pixels: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of (..., H, W) by `sigma` pixels."""
-    offsets = torch.arange(-4, 5, dtype=torch.float32)
-    kernel = torch.exp(-(offsets**2) / (2 * sigma**2))
-    kernel = kernel / kernel.sum()
-    flat = pixels.reshape(-1, 1, *pixels.shape[-2:])
-    flat = functional.conv2d(functional.pad(flat, (4, 4, 0, 0), mode="replicate"), kernel.view(1, 1, 1, -1))
-    flat = functional.conv2d(functional.pad(flat, (0, 0, 4, 4), mode="replicate"), kernel.view(1, 1, -1, 1))
-    return flat.view(pixels.shape)
 
 
 def train_oracle(

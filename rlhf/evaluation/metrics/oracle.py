@@ -15,14 +15,19 @@ from typing import Any
 import numpy as np
 
 from generator.files import file_sha256
+from generator.portraits.fault_reading import read_faults
 from generator.portraits.oracle import (
     GLANCES,
     WEIGHTS,
     Oracle,
     Reading,
+    controllability_log_likelihood,
     controllability_score,
+    identity_log_likelihood,
     identity_similarity,
+    most_likely,
 )
+from generator.portraits.planted_faults import PlantedFault
 from rlhf.evaluation.columns import columns_of
 from rlhf.evaluation.metrics.likeness import read_frames
 from rlhf.evaluation.metrics.registry import MetricOptions
@@ -83,8 +88,14 @@ class OracleMetric:
         group = [self._reference(path) for path in paths]
         each = [identity_similarity(reading, [reference]) for reference in group]
         holi, ceiling = float(np.mean(each)), self._ceiling(paths)
-        values = {"holi_oracle": holi, str(Track.IDENTITY): identity_similarity(reading, group)}
+        values = {
+            "holi_oracle": holi,
+            str(Track.IDENTITY): identity_similarity(reading, group),
+            f"{Track.IDENTITY}_nats": identity_log_likelihood(reading, group),
+        }
         shown, holes = element_scores(reading, instance)
+        primary = most_likely(self._reference(resolve(instance.references[0][0])))
+        faults, unseen = fault_scores(reading, frames, group, primary, instance, holes)
         details = {
             "per_reference": dict(zip(instance.id_group, each, strict=True)),
             **self._curve(frames, group),
@@ -94,7 +105,7 @@ class OracleMetric:
                 name: reading.elements[name] for name in instance.expected if name in reading.elements
             },
         }
-        return VideoScores(values | shown, holes, details)
+        return VideoScores(values | shown | faults, holes | unseen, details)
 
     def _reference(self, path: Path) -> Reading:
         if path not in self._readings:
@@ -141,7 +152,34 @@ def element_scores(reading: Reading, instance: EvaluationInstance) -> tuple[dict
                 values[column] = controllability_score(reading, expected)
             except ValueError as error:
                 holes[column] = str(error)
+    track = str(Track.CONTROLLABILITY)
+    if track in values:
+        values[f"{track}_nats"] = controllability_log_likelihood(reading, instance.expected)
+    else:
+        holes[f"{track}_nats"] = holes[track]
     return values, holes
+
+
+def fault_scores(
+    reading: Reading,
+    frames: np.ndarray,
+    group: Sequence[Reading],
+    primary: Mapping[str, str],
+    instance: EvaluationInstance,
+    holes: Mapping[str, str],
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Values and holes of the columns that count planted faults; `holes` are those of `element_scores`."""
+    track = str(Track.CONTROLLABILITY)
+    expected = {} if track in holes else instance.expected
+    changed = [element for element in instance.changed if element in expected]
+    found = read_faults(
+        reading, frames, references=group, primary=primary, expected=expected, changed=changed
+    )
+    why = holes.get(track, f"{NOT_ASKED}nothing was to change or to move, so that it could not be seen")
+    return (
+        {f"fault_{fault}": float(is_there) for fault, is_there in found.items()},
+        {f"fault_{fault}": why for fault in PlantedFault if fault not in found},
+    )
 
 
 def _asked_for(instance: EvaluationInstance) -> dict[str, dict[str, str]]:

@@ -68,7 +68,7 @@ def ranked(
     Returns:
         (difference, instance_id, seed): the mean over the columns that both systems have a value of.
     """
-    names = {column["name"] for column in columns}
+    names = {column["name"] for column in columns if not column.get("lower_is_better")}
     values = {
         (video["system"], video["instance_id"], video["seed"]): {
             name: value for name, value in video["values"].items() if name in names

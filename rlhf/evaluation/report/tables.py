@@ -17,6 +17,8 @@ from rlhf.plots.marks import Scale, scale_of
 Result = Mapping[str, Any]
 #: Of the report in a run folder.
 REPORT_FILE = "report.html"
+#: Beside it, see `rlhf.evaluation.report.sheet`.
+SHEET_FILE = "sheet.jpg"
 
 
 @dataclass(frozen=True)
@@ -149,13 +151,19 @@ def shown_directions(result: Result, columns: Sequence[Mapping[str, Any]]) -> li
 
 
 def best_means(result: Result) -> dict[str, float]:
-    """The highest mean of each column."""
+    """The best mean of each column: the highest, or the lowest where faults are counted."""
+    columns = result.get("columns") or []
+    counts_faults = {column["name"] for column in columns if column.get("lower_is_better")}
     means: dict[str, list[float]] = {}
     for cells in (result.get("table") or {}).values():
         for column, cell in cells.items():
             if cell.get("mean") is not None:
                 means.setdefault(column, []).append(cell["mean"])
-    return {column: max(values) for column, values in means.items() if len(values) > 1}
+    return {
+        column: (min if column in counts_faults else max)(values)
+        for column, values in means.items()
+        if len(values) > 1
+    }
 
 
 def difference_scale(result: Result, columns: Sequence[Mapping[str, Any]]) -> Scale:
@@ -254,3 +262,21 @@ def identity_plots(
         for column in columns
         if any(key[0] == column["name"] for key in means)
     ]
+
+
+def fault_rates(result: Result) -> dict[str, dict[str, float]]:
+    """How often the compared models show each planted fault, by column.
+
+    Returns:
+        `label`, `before` and `after`, and `gain` with its interval, in shares; of columns that both have.
+    """
+    baseline, candidate = result.get("compare") or (None, None)
+    gained = (result.get("differences") or {}).get(baseline, {})
+    rates = {}
+    for column in result.get("columns") or []:
+        name = column["name"]
+        if column.get("lower_is_better") and gained.get(name, {}).get("gain") is not None:
+            before, after = (result["table"][system][name]["mean"] for system in (baseline, candidate))
+            difference = {key: gained[name][key] for key in ("gain", "gain_low", "gain_high")}
+            rates[name] = {"label": column["label"], "before": before, "after": after, **difference}
+    return rates

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import replace
+from dataclasses import asdict, replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,14 @@ from annotate.core.errors import RoundError
 from annotate.evaluation import evaluations
 from annotate.evaluation.evaluations import Table, queue_evaluation, queue_table
 from annotate.evaluation.inputs import benchmark_set, held_out_people, metrics_request, standard_prompt
-from annotate.evaluation.tables import evaluation_tables
+from annotate.evaluation.tables import evaluation_tables, sheet_path
 from annotate.jobs import runs
 from annotate.jobs.queries import done_evaluation
 from annotate.loop.loop import advance_round
 from annotate.management.commands.demo import _lines as demo_lines
 from annotate.models import DifferentialPrompt, ModelVersion, Reference, Round, Run, Stage
 from annotate.rounds import queries
+from annotate.storage.opening import site_storage
 from generator.frozen_set import MediaFile
 from generator.portraits.world import CHECKPOINT, ELEMENT_STATES
 from generator.records import ELEMENTS, ReferenceKind
@@ -33,12 +34,14 @@ from rlhf.evaluation.benchmark.set import Card, write_benchmark
 from rlhf.evaluation.records import EvaluationInstance
 from rlhf.records import Track, Verdict
 from tests.factories import (
+    SAMPLER,
     make_group,
     make_instance,
     make_model,
     make_pair,
     make_prompt,
     make_round,
+    make_user,
     write_test_clip,
 )
 from tests.runs import end
@@ -178,7 +181,10 @@ def test_a_standard_prompt_has_the_words_of_the_drawn_world():
     )
 
 
-TRACK = {"win_rate": 0.6, "low": 0.5, "high": 0.7, "n": 4, "gain": 0.1}
+TRACK = {
+    **{"win_rate": 0.6, "low": 0.5, "high": 0.7, "n": 4, "score": "identity_nats"},
+    **{"baseline_mean": -9.5, "candidate_mean": -7.25, "gain": 2.25, "gain_low": 1.5, "gain_high": 3.0},
+}
 CELL = {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 2, "num_identities": 2, "holes": 0, "not_asked": 0}
 RESULT = {
     "set": {"name": "held-out people", "sha256": "0" * 64},
@@ -335,11 +341,45 @@ def test_the_report_of_a_round_has_the_whole_table(round):
     assert queries.round_report(round)["evaluation_table"] == {}
     end(queue_evaluation(round, tuned(round), seeds=[0]), **RESULT, identity=TRACK, controllability=TRACK)
     report = queries.round_report(round)
-    assert report["evaluation"]["identity"] == {
-        name: TRACK[name] for name in ("win_rate", "low", "high", "n")
-    }
+    assert report["evaluation"]["identity"] == TRACK and report["in_use"] == []
     assert report["evaluation_table"]["table"] == RESULT["table"]
     printed = "\n".join(demo_lines(report | {"wall_s": {}}))
-    assert "tuned model wins 0.60 [0.50, 0.70] of 4" in printed
+    assert "tuned model wins 0.60 [0.50, 0.70] of 4; mean -9.50 -> -7.25 [+1.50, +3.00]" in printed
     assert "Holi (oracle)  45.67 [40.00, 60.00]  50.00 [40.00, 60.00]" in printed
     assert f"{report['evaluation_folder']}/report.html" in printed
+
+
+def test_faults_are_told_before_and_after_and_so_is_the_comparison_in_use(round, client):
+    """30 videos in 100 had the fault and 12 have it; the other comparison is at another setting."""
+    version = tuned(round)
+    column = {"name": "fault_claim", "label": "Fault: changes not made", "metric": "oracle", "paper": None}
+    change = {"gain": -0.18, "gain_low": -0.25, "gain_high": -0.1, "win_rate": 0.4, "low": 0.3, "high": 0.5}
+    found = {
+        **RESULT,
+        **{"compare": ["baseline", "candidate"], "identity": TRACK, "controllability": TRACK},
+        "systems": {"baseline": {"label": "sft"}, "candidate": {"label": "tuned"}},
+        "columns": [column | {"unit": "share", "lower_is_better": True}],
+        "table": {
+            "baseline": {"fault_claim": CELL | {"mean": 0.3}},
+            "candidate": {"fault_claim": CELL | {"mean": 0.12}},
+        },
+        "differences": {"baseline": {"fault_claim": change}},
+    }
+    end(queue_evaluation(round, version, seeds=[0]), **found, settings=round.sampler)
+    in_use = replace(SAMPLER, guidance_scale=3.0, num_inference_steps=7)
+    run = queue_evaluation(round, version, seeds=[0], baseline=version.parent, sampler=in_use)
+    assert request_of(run)["settings"] == asdict(in_use) and request_of(run)["reference"] == "candidate"
+    end(run, **found, settings=asdict(in_use))
+    report = queries.round_report(round)
+    assert [one["settings"]["guidance_scale"] for one in report["in_use"]] == [3.0]
+    printed = "\n".join(demo_lines(report | {"wall_s": {}}))
+    assert printed.count("Fault: changes not made     30% ->  12% [-0.25, -0.10]") == 2
+    assert "with guidance 3 and 7 steps" in printed
+    site_storage().put(sheet_path(run), b"a picture")
+    client.force_login(make_user(role="lead"))
+    page = client.get(f"/rounds/{round.pk}/").content.decode()
+    assert page.count("Fault: changes not made") == 2 and "The same with guidance 3 and 7 steps" in page
+    assert page.count(f"/runs/{run.pk}/sheet.jpg") == 1
+    assert b"".join(client.get(f"/runs/{run.pk}/sheet.jpg")) == b"a picture"
+    client.force_login(make_user())
+    assert client.get(f"/runs/{run.pk}/sheet.jpg").status_code in (403, 404)

@@ -113,6 +113,7 @@ def test_it_erases_what_jobs_keep_of_a_person(exported, tmp_path):
         run / f"evaluate-1/without_pd/{pair.instance_id}-7.mp4",
         run / f"evaluate-1/scores/without_pd/{pair.instance_id}-7.json",
         run / "evaluate-1/report.html",
+        run / "evaluate-1/sheet.jpg",
         run / f"evaluate-3/scores/consisid/{pair.instance_id}-7.json",  # its video lies elsewhere
         run / "evaluate-3/report.html",
     ]
@@ -122,6 +123,7 @@ def test_it_erases_what_jobs_keep_of_a_person(exported, tmp_path):
         run / f"evaluate-1/candidate/{pair.instance_id}1-7.mp4",
         run / f"evaluate-2/candidate/{pair.instance_id}1-7.mp4",
         run / "evaluate-2/report.html",
+        run / "evaluate-2/sheet.jpg",
     ]
     for path in [*mine, *theirs]:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,13 +10,24 @@ torch = pytest.importorskip("torch")
 from generator.model.checkpoint import load_pipeline  # noqa: E402
 from generator.portraits.oracle import Oracle  # noqa: E402
 from generator.portraits.train.measure import draw_trials, sample_trials, score  # noqa: E402
-from generator.portraits.world import CHECKPOINT  # noqa: E402
+from generator.portraits.world import CHECKPOINT, SUPERVISED  # noqa: E402
 
 
 def test_it_is_small_and_all_safetensors() -> None:
     files = [path for path in CHECKPOINT.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= 20e6
     assert {path.suffix for path in files} <= {".json", ".md", ".safetensors"}
+
+
+def test_the_supervised_model_is_small_and_makes_other_videos_than_its_base() -> None:
+    assert sum(path.stat().st_size for path in SUPERVISED.iterdir()) <= 1e6
+    trials = draw_trials(1, 2)[:1]
+    base, supervised = (
+        sample_trials(load_pipeline(CHECKPOINT, adapters), trials, steps=2, guidance_scale=1.0)[0]
+        for adapters in ([], [SUPERVISED])
+    )
+    assert base.shape == supervised.shape
+    assert np.abs(base.astype(float) - supervised).mean() > 1
 
 
 def test_it_draws_what_its_vae_encodes() -> None:

@@ -11,8 +11,10 @@ from generator.portraits.oracle import (  # noqa: E402
     WEIGHTS,
     Oracle,
     Reading,
+    controllability_log_likelihood,
     controllability_score,
     glance,
+    identity_log_likelihood,
     identity_similarity,
 )
 from generator.portraits.people import plan_person  # noqa: E402
@@ -59,6 +61,27 @@ def test_it_scores_the_expected_states_by_their_probability() -> None:
         controllability_score(seen, {})
     with pytest.raises(ValueError, match="no reference reading"):
         identity_similarity(seen, [])
+
+
+def test_an_open_scale_has_no_end() -> None:
+    """With certainty 4 of the clip and 4 of two references of 2 each, the variance is 1/2.
+
+    Differences of 0.1 and 0.3 then cost 0.1^2 + 0.3^2 = 0.1 nats; far off, where similarity is 0, 100 times.
+    """
+    references = [reading(0.5, 0.5, certainty=(2.0, 2.0))] * 2
+    near = reading(0.6, 0.8, certainty=(4.0, 4.0))
+    far = reading(1.5, 3.5, certainty=(4.0, 4.0))
+    assert identity_log_likelihood(near, references) == pytest.approx(-0.1)
+    assert identity_log_likelihood(far, references) == pytest.approx(-10.0)
+    assert identity_similarity(far, references) == 0.0
+    seen = Reading(
+        np.zeros(1), {"expression": {"sad": 0.25, "angry": 0.75}, "action": {"waving": 0.0, "nodding": 1.0}}
+    )
+    assert controllability_log_likelihood(seen, {"expression": "sad"}) == pytest.approx(np.log(0.25))
+    both = {"expression": "sad", "action": "waving"}
+    assert controllability_log_likelihood(seen, both) == pytest.approx(np.log(0.25) - 16), (
+        "a zero has a floor"
+    )
 
 
 def test_it_glances_at_five_frames_of_any_size() -> None:

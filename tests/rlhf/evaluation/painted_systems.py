@@ -9,7 +9,7 @@ import numpy as np
 
 from generator.media.encoder import write_clip
 from generator.portraits.oracle import Reading
-from generator.portraits.world import ELEMENT_STATES
+from generator.portraits.world import ELEMENT_STATES, IDENTITY_SIZE
 from rlhf.evaluate import main
 
 STATES = {element: states[0] for element, states in ELEMENT_STATES.items()}
@@ -31,7 +31,7 @@ class PlantedOracle:
     def read(self, frames):
         brightness = float(frames.mean()) / 255
         elements = {e: dict.fromkeys(states, brightness) for e, states in ELEMENT_STATES.items()}
-        return Reading(np.full(4, brightness), elements)
+        return Reading(np.full(IDENTITY_SIZE, brightness), elements)
 
 
 class Painter:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+
 import numpy as np
 import pytest
+from PIL import Image
 
 torch = pytest.importorskip("torch")
 
 from generator.media.video import read_clip  # noqa: E402
 from generator.portraits.oracle import Reading  # noqa: E402
+from generator.portraits.world import IDENTITY_SIZE  # noqa: E402
 from rlhf.evaluation.columns import COLUMNS, columns_of  # noqa: E402
 from rlhf.evaluation.metrics.registry import METRICS  # noqa: E402
 from rlhf.evaluation.report.page import write_report  # noqa: E402
@@ -25,7 +30,8 @@ def test_the_better_model_wins_on_both_tracks(make_run, painted):
         assert result[track]["win_rate"] == 1.0
         assert (result[track]["n"], result[track]["num_identities"]) == (8, 2)
         assert result[track]["candidate_mean"] > result[track]["baseline_mean"]
-    assert result["controllability"]["candidate_mean"] == pytest.approx(200 / 255, abs=0.02)
+    assert result["controllability"]["score"] == "controllability_nats"
+    assert result["controllability"]["candidate_mean"] == pytest.approx(7 * math.log(200 / 255), abs=0.2)
     assert result["oracle"] == PlantedOracle.trust
     assert result["set"]["num_identities"] == 2 and len(result["set"]["sha256"]) == 64
     assert result["holes"] == result["failed"] == []
@@ -33,16 +39,30 @@ def test_the_better_model_wins_on_both_tracks(make_run, painted):
     assert read_clip(run.path / video["path"]).frames.mean() == pytest.approx(200, abs=3)
 
 
+def test_a_sheet_shows_each_person_from_the_same_noise(make_run, painted):
+    """Two people side by side: the white reference, three dark frames before, three brighter ones after."""
+    run = make_run()
+    evaluated(run)
+    sheet = np.asarray(Image.open(run.path / "sheet.jpg").convert("L")).astype(int)
+    person = sheet.shape[1] // 2
+    for left in (0, person):
+        line = sheet[60, left : left + person]
+        assert line[10] > 250
+        shown = [value for value, _ in itertools.groupby((line[120:] / 50).round()) if value in (2, 4)]
+        assert shown == [2] * 3 + [4] * 3
+
+
 def test_the_table_says_what_the_tracks_say(make_run, painted):
     result = evaluated(make_run())
     columns = [column["name"] for column in result["columns"]]
     assert columns.index("holi_oracle") < columns.index("bg_oracle") < columns.index("identity")
     for track in TRACKS:
-        cell = result["table"]["candidate"][track]
-        assert cell["mean"] == pytest.approx(result[track]["candidate_mean"], abs=1e-4)
-        gained = result["differences"]["baseline"][track]
-        assert gained["gain"] == pytest.approx(result[track]["gain"], abs=1e-4)
-        assert gained["gain_low"] == pytest.approx(result[track]["gain_low"], abs=1e-4)
+        mine = [v["values"] for v in result["videos"] if v["system"] == "candidate"]
+        shares, nats = (np.mean([values[name] for values in mine]) for name in (track, f"{track}_nats"))
+        assert result["table"]["candidate"][track]["mean"] == pytest.approx(shares, abs=1e-4)
+        assert result[track]["candidate_mean"] == pytest.approx(nats, abs=1e-3)
+        assert result["differences"]["baseline"][track]["win_rate"] == result[track]["win_rate"]
+        assert f"{track}_nats" not in columns, "an open scale stands in no table of shares"
     # Only the background changes, so there is nothing to say of looks and motion, and that is no failure.
     for column in ("app_oracle", "mot_oracle"):
         assert result["table"]["candidate"][column] == {
@@ -110,7 +130,7 @@ def test_scores_are_believed_only_while_everything_is_the_same(make_run, painted
         clip(run.path / "../reference.mp4", 100)
     else:
         monkeypatch.setattr("rlhf.evaluation.metrics.oracle.file_sha256", lambda path: "other weights")
-        monkeypatch.setattr(PlantedOracle, "read", lambda self, frames: Reading(np.zeros(4), {}))
+        monkeypatch.setattr(PlantedOracle, "read", lambda self, frames: Reading(np.zeros(IDENTITY_SIZE), {}))
     after = evaluated(run)
     assert after["table"]["candidate"] != before["table"]["candidate"]
     assert (after["set"]["sha256"] == before["set"]["sha256"]) == (what != "reference")

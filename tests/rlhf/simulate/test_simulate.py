@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("requests")
 
 from rlhf.records import Track
-from rlhf.simulate.annotator import Behaviour, OracleEye, better_side
+from rlhf.simulate.annotator import JUST_NOTICEABLE, Behaviour, OracleEye, better_side, read_scores
 from rlhf.simulate.run import SimulationError, Site, simulate
 
 PLAIN = {
@@ -26,7 +26,7 @@ PLAIN = {
 
 
 class PlantedEye:
-    """A clip's bytes are its score."""
+    """A clip's bytes are its score, in nats below the best there is."""
 
     def identity(self, clip, references):
         assert references == [b"photo", b"clip"]
@@ -132,19 +132,19 @@ def serve():
 
 
 def test_a_perfect_annotator_finds_the_truth_on_both_tracks(serve):
-    server = serve([(0.9, 0.1), (0.2, 0.8), (0.5, 0.5)])
+    server = serve([(-1, -900), (-800, -2)])
     summary = simulate(Site(server.api, 7), [PLAIN], PlantedEye())
-    expected = {(0.9, 0.1): "left", (0.2, 0.8): "right", (0.5, 0.5): "tie"}
-    assert Counter(track for track, *_ in server.choices) == dict.fromkeys(Track, 3)
+    expected = {(-1, -900): "left", (-800, -2): "right"}
+    assert Counter(track for track, *_ in server.choices) == dict.fromkeys(Track, 2)
     assert all(choice == expected[scores] for _, scores, choice, _ in server.choices)
     assert {token for *_, token in server.choices} == {"Token simulated-0"}
-    assert summary["votes"] == {"identity": 3, "controllability": 3}
+    assert summary["votes"] == {"identity": 2, "controllability": 2}
     # Identity shows two references and controllability one, besides both clips: all of it is fetched.
-    assert server.requests["media"] == 3 * (2 + 2) + 3 * (2 + 1)
+    assert server.requests["media"] == 2 * (2 + 2) + 2 * (2 + 1)
 
 
 def test_it_alternates_tracks_and_annotators_share_the_work(serve):
-    server = serve([(0.9, 0.1)] * 10)
+    server = serve([(-1, -900)] * 10)
     accounts = [{**PLAIN, "username": f"simulated-{n}", "seed": n} for n in range(4)]
     summary = simulate(Site(server.api, 7), accounts, PlantedEye())
     assert [track for track, *_ in server.choices[:8]] == [Track.IDENTITY] * 4 + [Track.CONTROLLABILITY] * 4
@@ -153,7 +153,7 @@ def test_it_alternates_tracks_and_annotators_share_the_work(serve):
 
 
 def test_it_goes_on_after_a_lost_lease(serve):
-    server = serve([(0.9, 0.1)] * 3, conflicts=4)
+    server = serve([(-1, -900)] * 3, conflicts=4)
     summary = simulate(Site(server.api, 7), [PLAIN], PlantedEye())
     assert summary["conflicts"] == 4
     assert summary["votes"] == {"identity": 3, "controllability": 3}
@@ -161,7 +161,7 @@ def test_it_goes_on_after_a_lost_lease(serve):
 
 def test_it_gives_up_when_every_lease_is_lost(serve):
     with pytest.raises(SimulationError, match="lost 20 leases in a row"):
-        simulate(Site(serve([(0.9, 0.1)], conflicts=1000).api, 7), [PLAIN], PlantedEye())
+        simulate(Site(serve([(-1, -900)], conflicts=1000).api, 7), [PLAIN], PlantedEye())
 
 
 def test_it_says_who_cannot_sign_in(serve):
@@ -203,7 +203,7 @@ def test_a_served_round_shows_the_same_shares(serve):
 
     Four standard deviations of a share of n = 120 are 0.178.
     """
-    server = serve([(0.1, 0.9)] * 60)
+    server = serve([(-900, -1)] * 60)
     account = {**PLAIN, "accuracy": 0.85, "tie_rate": 0.1, "side_bias": 0.2}
     simulate(Site(server.api, 7), [account], PlantedEye())
     assert share([choice for *_, choice, _ in server.choices], "right") == pytest.approx(0.612, abs=0.178)
@@ -213,7 +213,7 @@ def test_the_same_seed_gives_the_same_answers(serve):
     accounts = [{**PLAIN, "accuracy": 0.5}]
     answers = []
     for _ in range(2):
-        server = serve([(0.1, 0.9)] * 20)
+        server = serve([(-900, -1)] * 20)
         simulate(Site(server.api, 7), accounts, PlantedEye())
         answers.append([choice for *_, choice, _ in server.choices])
     assert answers[0] == answers[1]
@@ -221,9 +221,9 @@ def test_the_same_seed_gives_the_same_answers(serve):
 
 
 def test_it_goes_on_with_the_same_seed_where_it_was_killed(serve):
-    server = serve([(0.1, 0.9)] * 3)
+    server = serve([(-900, -1)] * 3)
     simulate(Site(server.api, 7), [PLAIN], PlantedEye())
-    server.slots = {track: [(0.1, 0.9)] * 3 for track in Track}
+    server.slots = {track: [(-900, -1)] * 3 for track in Track}
     summary = simulate(Site(server.api, 7), [PLAIN], PlantedEye())
     assert summary["conflicts"] == 0 and summary["votes"] == {"identity": 3, "controllability": 3}
 
@@ -244,7 +244,23 @@ def test_it_refuses_to_judge_what_has_no_truth():
         "elements": None,
     }
     with pytest.raises(ValueError, match="no truth to read"):
-        better_side(lease, {"l": b"1", "r": b"0", "p": b"photo"}, PlantedEye())
+        read_scores(lease, {"l": b"1", "r": b"0", "p": b"photo"}, PlantedEye())
+
+
+@pytest.mark.parametrize("track", list(Track))
+def test_a_just_noticeable_difference_is_seen_by_three_in_four(track):
+    """Right is seen where noise does not turn the difference round, a tie where less than half of it is left.
+
+    With noise of JND / 0.6745 about a difference of JND: right in 1 - Phi(-0.337) = 0.632, wrong in
+    Phi(-1.012) = 0.156. Four standard deviations of a share of n = 4000 are 0.032.
+    """
+    rng = random.Random(3)
+    worse = -JUST_NOTICEABLE[track]
+    seen = [better_side(track, worse, 0.0, rng) for _ in range(4000)]
+    assert share(seen, "right") == pytest.approx(0.632, abs=0.032)
+    assert share(seen, "left") == pytest.approx(0.156, abs=0.032)
+    assert share([better_side(track, worse - 60, -60, rng) for _ in range(4000)], "right") < 0.5, "Weber"
+    assert better_side(track, worse, 0.0) == "right" and better_side(track, 0.0, 0.0) == "tie"
 
 
 def test_the_oracle_reads_each_file_once(tmp_path):
