@@ -12,6 +12,7 @@ import django_stubs_ext
 from django.apps import AppConfig
 from django.conf import settings
 from django.core import checks
+from django.db.models.signals import post_migrate
 
 from annotate.storage.address import FolderAddress
 
@@ -30,10 +31,11 @@ class AnnotateConfig(AppConfig):
         # Tasks are sent through the configured app only once it exists, in the web as in the workers.
         from annotate import celery  # noqa: F401
         from annotate.background import kinds
-        from annotate.database import lookups
+        from annotate.database import lookups, triggers
         from annotate.jobs import stages
 
         lookups.register()
+        post_migrate.connect(triggers.replace_should_ignore, sender=self)
         stages.discover()
         kinds.discover()
 

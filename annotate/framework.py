@@ -94,7 +94,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["annotate.core.strict_json.ShallowJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "DEFAULT_PAGINATION_CLASS": "annotate.api.paging.Pages",
+    "DEFAULT_PAGINATION_CLASS": "annotate.api.paging.Parts",
     "PAGE_SIZE": 100,
 }
 SPECTACULAR_SETTINGS = {
@@ -118,7 +118,13 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 # since `requeue_lost_runs` finds lost runs much sooner and without doubling live ones.
 # Who sends a task to a broker that is away does not wait for it: the row that the task is about stays, and a
 # periodic job sends it later.
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 7 * 86_400, "max_retries": 1, "interval_start": 0}
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 7 * 86_400,
+    "max_retries": 1,
+    "interval_start": 0,
+    # Redis keeps a list of each; only whole runs have a priority, their round's.
+    "priority_steps": [*range(10)],
+}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # At shutdown a running task gets a few seconds, then goes back to the queue: its run folder resumes.
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 3.0

@@ -204,6 +204,13 @@ ANSWER_GUARD_MS = env.integer(
     low=0,
     high=60_000,
 )
+DISPLAY_ENCODING = env.one_of(
+    "DISPLAY_ENCODING",
+    ("full", "lean"),
+    "full",
+    "What annotators see of videos wanted from now on: all detail, or fewer bytes for slow connections "
+    "(see docs/operating.md).",
+)
 WATCH_GATE = {
     track: env.integer(
         f"WATCH_GATE_{track.upper()}",

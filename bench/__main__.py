@@ -20,6 +20,8 @@ BENCHMARKS = (
     "dpo_round",
     "web",
     "slow_clients",
+    "next_pair",
+    "encoding",
     "fleet",
     "table_sizes",
     "resident",

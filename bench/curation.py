@@ -25,7 +25,15 @@ from generator.curation.detection.haar import HaarFaces
 from generator.curation.detection.loading import load_detectors
 from generator.curation.detection.protocols import Detectors
 from generator.curation.duplicates import fingerprint
-from generator.curation.filters import Measures, Thresholds, judge, measure, rank_blur, what_if
+from generator.curation.filters import (
+    MeasureColumns,
+    Measures,
+    Thresholds,
+    judge,
+    measure,
+    rank_blur,
+    what_if,
+)
 from generator.media.encoder import write_clip
 from generator.media.normalise import normalise
 from generator.media.video import probe
@@ -71,7 +79,10 @@ def measure_real() -> Path:
     rows = [_outcome(name, measures[name], records[name]) for name in records]
     path = report("curation", rows, thresholds=vars(Thresholds()))
     report("curation_confusion", confusion(rows))
-    report("curation_what_if", [vars(row) for row in what_if(list(measures.values()), Thresholds())])
+    report(
+        "curation_what_if",
+        [vars(row) for row in what_if(MeasureColumns.of([*measures.values()]), Thresholds())],
+    )
     report("curation_stages", [_stage(name, files, detectors) for name in _STAGES])
     return path
 

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from generator.resident import serve
+from generator.parts import serve
 from generator.rundir import RunDir
 
 #: Seconds per video, and a clip whose bytes every video has, with its own number behind them.

@@ -116,6 +116,7 @@ def running_site(seconds_per_video: float) -> Iterator[FleetSite]:
     from annotate.supervisor.redis import Redis
 
     folder = Path(tempfile.mkdtemp(prefix="fleet-"))
+    (folder / "s3").mkdir()
     postgres, broker, store = (
         Postgres(folder / "cluster"),
         Redis(folder / "redis"),
@@ -123,7 +124,6 @@ def running_site(seconds_per_video: float) -> Iterator[FleetSite]:
     )
     postgres.prepare()
     broker.prepare()
-    store.folder.mkdir()
     [metrics_port] = free_ports(1)
     services: dict[str, Child] = {}
     with ExitStack() as stack:

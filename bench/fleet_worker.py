@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> None:
     app.PAUSE_S = 2.0
     if options.software:
         work.software_version = lambda: options.software
-    app.serve(Device(options.number, "stand-in"), sampler="bench.fleet_sampler")
+    app.serve(Device(options.number, "stand-in"), stand_in="bench.fleet_sampler")
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ class _Bench:
 
     def __init__(self, folder: Path, size: int) -> None:
         from annotate import settings
-        from annotate.fleet.resident import SAMPLER, Resident
+        from annotate.fleet.resident import Resident
         from annotate.fleet.work import Worker
         from annotate.storage.address import FolderAddress
         from annotate.storage.folder import FolderStorage
@@ -85,7 +85,7 @@ class _Bench:
             device="this machine",
             storage=self.storage,
             folder=folder / "worker",
-            resident=Resident(SAMPLER, settings.BASE_DIR, settings.RUN_ENVIRONMENT),
+            resident=Resident(settings.BASE_DIR, settings.RUN_ENVIRONMENT),
             report=lambda report: True,
         )
 
@@ -102,6 +102,7 @@ class _Bench:
             folder="runs/run",
             start=0,
             stop=self.size,
+            parts="generator.resident",
             software=software_version(),
         )
         if fault := self.worker.work(message):

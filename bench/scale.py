@@ -45,7 +45,7 @@ LEAD_PAGES = (
         "/rounds/1/gold/",
         "/rounds/1/state/?to=closed",
         "/people/",
-        "/people/?page=2000",
+        "/people/?after=%5B%22person+50000%22%2C+50000%5D",
         "/people/?state=unusable",
     ),
     *("/people/?search=person+7", "/people/?consent=train", "/people/1/", "/people/prompts/"),
@@ -58,7 +58,7 @@ LEAD_PAGES = (
         "/models/",
     ),
     *("/models/1/", "/models/compare/", "/models/sft/", "/exports/1/", "/judgments/", "/studies/"),
-    *("/entry-links/", "/webhooks/", "/metrics"),
+    *("/entry-links/", "/webhooks/", "/metrics", "/jobs/", "/rounds/1/launch/", "/rounds/1/launch/?export=1"),
 )
 #: What leads and schedules start, with `--commands`; each in a process of its own, whose memory is measured.
 COMMANDS = {
@@ -69,9 +69,30 @@ COMMANDS = {
         "schedule",
         "from annotate.quality.vote_statistics import compute_round; compute_round(round)",
     ),
+    "look at the pairs": (
+        "job",
+        "from annotate.training.queries import Looked, pair_set; "
+        "Looked.at(round, pair_set(round, None, include_simulated=False)).to_json()",
+    ),
+    "next round": (
+        "job",
+        "from annotate.models import User; from annotate.registry.versions import start_next_round; "
+        "start_next_round('next', round.policy, User.objects.get(username='lead'), new_seeds=True)",
+    ),
+    "queue its sampling": (
+        "job",
+        "from annotate.rounds.sampling import queue_sampling; queue_sampling(Round.objects.get(name='next'))",
+    ),
 }
 POLLED_PAGES = ("/rounds/1/", "/people/")
-LEAD_LISTS = ("/api/rounds/", "/api/rounds/1/", "/api/models/", "/api/exports/", "/api/judgment-files/")
+LEAD_LISTS = (
+    "/api/rounds/",
+    "/api/rounds/1/",
+    "/api/models/",
+    "/api/exports/",
+    "/api/judgment-files/",
+    "/api/jobs/",
+)
 ANNOTATOR_PAGES = ("/", "/account/numbers/", "/judge/identity/", "/judge/controllability/")
 OPERATOR_PAGES = ("/healthz", "/readyz", "/metrics")
 

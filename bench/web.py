@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import psycopg
 
-from bench.web_client import Account, Log, work
+from bench.web_client import DOORS, Account, Log, work
 from bench.web_rows import FilledRound, fill_round, judge_much
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ def main(arguments: Sequence[str] = ()) -> None:
 
 
 @contextmanager
-def running_site() -> Iterator[Site]:
-    """A durable PostgreSQL and the web server, both with the settings of production."""
+def running_site(**settings: str) -> Iterator[Site]:
+    """A durable PostgreSQL and the web server, both with the settings of production, but for those given."""
     from annotate.supervisor.postgres import Postgres
     from annotate.supervisor.processes import Child, Command
 
@@ -88,17 +88,18 @@ def running_site() -> Iterator[Site]:
         postgres = Child(Command("postgres", server.command(), signal.SIGINT), folder, is_quiet=True)
         stack.callback(postgres.stop)
         postgres.start()
-        _wait_until(server.is_ready)
+        wait_until(server.is_ready)
         os.environ |= {
             # Its annotators look at nothing, and answer as fast as they can.
             "ANSWER_GUARD_MS": "0",
             "BIND": "127.0.0.1",
-            "PORT": str(_free_port()),
+            "PORT": str(free_port()),
             "DATABASE_URL": server.url("postgres"),
             "DJANGO_SETTINGS_MODULE": "annotate.settings",
             "LOG_LEVEL": "WARNING",
             "SECRET_KEY": "only for this benchmark, nothing is signed",
             "VAR_DIR": str(folder),
+            **settings,
         }
         import django
         from django.core.management import call_command
@@ -111,17 +112,17 @@ def running_site() -> Iterator[Site]:
         web = Child(programs.web(), folder, is_quiet=True)
         stack.callback(web.stop)
         web.start()
-        _wait_until(programs.is_web_ready)
+        wait_until(programs.is_web_ready)
         database = stack.enter_context(psycopg.connect(server.url("postgres"), autocommit=True))
         yield Site(int(os.environ["PORT"]), database, postgres, web)
 
 
 def _measure(site: Site, round: FilledRound, door: str, count: int, seconds: float) -> dict[str, Any]:
-    accounts = [_account(f"{door}-{count}-{number}") for number in range(count)]
-    work(door, site.port, accounts[:1], round.pk, 1)  # connections, caches, templates
-    before = _cpu_s(site.web), _cpu_s(site.postgres)
-    log, spent = work(door, site.port, accounts, round.pk, seconds)
-    after = _cpu_s(site.web), _cpu_s(site.postgres)
+    accounts = [account(f"{door}-{count}-{number}") for number in range(count)]
+    work(DOORS[door], site.port, accounts[:1], round.pk, 1)  # connections, caches, templates
+    before = cpu_s(site.web), cpu_s(site.postgres)
+    log, spent = work(DOORS[door], site.port, accounts, round.pk, seconds)
+    after = cpu_s(site.web), cpu_s(site.postgres)
     cycles = len(log.votes)
     if log.is_exhausted:
         raise RuntimeError(f"{count} annotators judged every pair of this round; give more with --pairs")
@@ -134,7 +135,7 @@ def _measure(site: Site, round: FilledRound, door: str, count: int, seconds: flo
         **_cuts("submit", log.submit_s),
         "web_cpu_ms": 1000 * (after[0] - before[0]) / cycles,
         "database_cpu_ms": 1000 * (after[1] - before[1]) / cycles,
-        **_count_statements(site, door, round, _account(f"{door}-{count}-counted")),
+        **_count_statements(site, door, round, account(f"{door}-{count}-counted")),
         "errors": len(log.errors),
         **_check(site, log),
     } | ({"first_error": log.errors[0]} if log.errors else {})
@@ -144,11 +145,11 @@ def _measure_next(site: Site, size: int) -> Iterator[dict[str, Any]]:
     """Time `next` in a queue of `size` open slots, for somebody new and for somebody of long standing."""
     round = fill_round(site.database, f"queue-{size}", size // 6)
     for judged in (0, min(JUDGED_BEFORE, size // 12)):
-        person = _account(f"queue-{size}-{judged}")
+        person = account(f"queue-{size}-{judged}")
         if judged:
             judge_much(site.database, round, person.pk, judged)
         # Nobody may meet a pair twice: a short queue is left before it is empty for this person.
-        log, _ = work("api", site.port, [person], round.pk, min(3.0, size / 2500))
+        log, _ = work(DOORS["api"], site.port, [person], round.pk, min(3.0, size / 2500))
         yield {
             "open_slots": size,
             "judged_before": judged,
@@ -159,7 +160,7 @@ def _measure_next(site: Site, size: int) -> Iterator[dict[str, Any]]:
     site.database.execute("UPDATE annotate_round SET state = 'closed'")
 
 
-def _account(name: str) -> Account:
+def account(name: str) -> Account:
     """Somebody who has signed in, through the API as on the page."""
     from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
     from django.contrib.sessions.backends.db import SessionStore
@@ -184,7 +185,7 @@ def _cuts(name: str, seconds: list[float]) -> dict[str, float | None]:
     return {f"{name}_p50_ms": cuts[49], f"{name}_p95_ms": cuts[94], f"{name}_p99_ms": cuts[98]}
 
 
-def _cpu_s(child: Child) -> float:
+def cpu_s(child: Child) -> float:
     """Seconds of CPU that a tree of processes has used, those that have ended included."""
     assert child.process is not None
     leader = psutil.Process(child.process.pid)
@@ -200,13 +201,16 @@ def _cpu_s(child: Child) -> float:
 
 def _count_statements(site: Site, door: str, round: FilledRound, account: Account) -> dict[str, float]:
     """SQL statements a cycle, from the server's own log; the ends of transactions are counted apart."""
+    client = DOORS[door](site.port, account, round.pk)
+    work(lambda *_: client, site.port, [account], round.pk, 0.5)  # the first view of the page is no cycle
     _log_statements(site, "all")
     start = site.postgres.log.stat().st_size
-    log, _ = work(door, site.port, [account], round.pk, COUNTED_S)
+    log, _ = work(lambda *_: client, site.port, [account], round.pk, COUNTED_S)
     _log_statements(site, "none")
     with site.postgres.log.open("rb") as file:
         file.seek(start)
-        lines = re.findall(rb"LOG:  (?:statement|execute [^:]*):\s+(\w+)", file.read())
+        # The last two end the log.
+        lines = re.findall(rb"LOG:  (?:statement|execute [^:]*):\s+(\w+)", file.read())[:-2]
     ends = sum(line in (b"BEGIN", b"COMMIT", b"ROLLBACK") for line in lines)
     return {
         "statements": (len(lines) - ends) / len(log.votes),
@@ -262,13 +266,13 @@ def _number(site: Site, statement: str) -> int:
     return int(row[0])
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
 
 
-def _wait_until(is_ready: Any, patience_s: float = 60) -> None:
+def wait_until(is_ready: Any, patience_s: float = 60) -> None:
     deadline = time.monotonic() + patience_s
     while not is_ready():
         if time.monotonic() > deadline:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlencode
 from uuid import uuid4
 
@@ -73,6 +73,18 @@ class Refused(Exception):
 
 class NothingLeft(Exception):
     """The site has no pair for this annotator any more."""
+
+
+class Client(Protocol):
+    """One person's way in."""
+
+    connection: HTTPConnection
+
+    def lease(self, track: str) -> str:
+        """The next pair."""
+
+    def answer(self, track: str, lease: str, key: str, choice: str) -> None:
+        """Store a vote."""
 
 
 class Api:
@@ -148,16 +160,22 @@ class Page:
         return content
 
 
-DOORS: dict[str, Callable[[int, Account, int], Api | Page]] = {"api": Api, "page": Page}
+DOORS: dict[str, Callable[[int, Account, int], Client]] = {"api": Api, "page": Page}
 
 
-def work(door: str, port: int, accounts: list[Account], round: int, seconds: float) -> tuple[Log, float]:
+def work(
+    door: Callable[[int, Account, int], Client],
+    port: int,
+    accounts: list[Account],
+    round: int,
+    seconds: float,
+) -> tuple[Log, float]:
     """Let all accounts judge at once for some seconds; what they saw, and how long it took in all."""
     logs = [Log() for _ in accounts]
     start = threading.Barrier(len(accounts) + 1)
     until = threading.Event()
     threads = [
-        threading.Thread(target=_judge, args=(DOORS[door](port, account, round), account, log, start, until))
+        threading.Thread(target=_judge, args=(door(port, account, round), account, log, start, until))
         for account, log in zip(accounts, logs, strict=True)
     ]
     for thread in threads:
@@ -176,7 +194,7 @@ def work(door: str, port: int, accounts: list[Account], round: int, seconds: flo
 
 
 def _judge(
-    site: Api | Page, account: Account, log: Log, start: threading.Barrier, until: threading.Event
+    site: Client, account: Account, log: Log, start: threading.Barrier, until: threading.Event
 ) -> None:
     start.wait()
     cycle = 0
@@ -192,7 +210,7 @@ def _judge(
             site.connection.close()
 
 
-def _cycle(site: Api | Page, account: Account, log: Log, track: str, choice: str) -> None:
+def _cycle(site: Client, account: Account, log: Log, track: str, choice: str) -> None:
     began = time.perf_counter()
     lease = site.lease(track)
     leased = time.perf_counter()

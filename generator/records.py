@@ -23,6 +23,15 @@ ELEMENTS = ("camera_shot", "hairstyle", "clothing", "accessories", "expression",
 MAX_REFERENCES = 5
 
 
+class Encoding(StrEnum):
+    """What the file of a display copy keeps of its frames."""
+
+    #: All that can be seen.
+    FULL = "full"
+    #: Nearly all, in fewer bytes, for slow connections.
+    LEAN = "lean"
+
+
 class ReferenceKind(StrEnum):
     """The modalities of a reference; everything else about one is in `REFERENCE_KINDS`."""
 
@@ -187,3 +196,4 @@ class SampleRequest(Stored):
     seed: int = Field(description="of the sample's own noise")
     prompt: str = Field(description="the differential prompt's text")
     references: ShownReferences = Field(min_length=1, description="the first is the primary")
+    encoding: Encoding = Field(default=Encoding.FULL, description="of its display copy")

@@ -1,60 +1,51 @@
-"""Make the videos of one run folder after another, with one model: `python -m generator.resident`.
-
-Each line of standard input names a run folder of `generator.sample`; `done` on standard output answers it.
-All of them name the same model. Whatever fails ends the process, which says why in its last line of standard
-error. It ends at once when its input closes, since then nobody watches it any more.
-"""
+"""Videos of `generator.sample`, a part of a run after another with one model: see `generator.parts`."""
 
 from __future__ import annotations
 
-import os
-import queue
+import itertools
+import json
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from generator.rundir import RunDir, RunError
+from generator.parts import Item, serve
+from generator.rundir import RunDir
 
 if TYPE_CHECKING:
     from generator.model.pipeline import AnyIDPipeline
 
-
-def serve(make: Callable[[RunDir], None]) -> int:
-    """Hand each folder to `make`, and say when it is done.
-
-    Args:
-        make: does what the folder asks for.
-
-    Returns:
-        Exit status, once something has failed.
-    """
-    # What libraries print belongs into the log.
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    for folder in _folders():
-        try:
-            make(RunDir(folder))
-        except (RunError, ValueError, OSError) as error:
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-            return 1
-        print("done", file=answers, flush=True)
-    return 0
+#: What a finished video consists of, in the order in which it is stored.
+FOLDERS = ("shown", "samples")
 
 
-def _folders() -> Iterator[str]:
-    """The lines of standard input. A thread reads them, since the input also closes while a video is made."""
-    lines: queue.Queue[str] = queue.Queue()
+def items(request: Mapping[str, Any], run: RunDir) -> list[Item]:
+    """A video each. The two of a pair are made together: they have equal references and prompt."""
+    alike = itertools.groupby(request["samples"], key=lambda sample: (sample["references"], sample["prompt"]))
+    return [
+        Item(
+            str(sample["sample_id"]),
+            (asked, place // 2),
+            tuple(f"{folder}/{sample['sample_id']}.mp4" for folder in FOLDERS),
+        )
+        for asked, samples in alike
+        for place, sample in enumerate(samples)
+    ]
 
-    def read() -> None:
-        with os.fdopen(os.dup(0)) as file:
-            for line in file:
-                lines.put(line.rstrip("\n"))
-        os._exit(143)
 
-    threading.Thread(target=read, daemon=True).start()
-    while True:
-        yield lines.get()
+def part(request: Mapping[str, Any], items: Sequence[Item]) -> dict[str, Any]:
+    """The request for these videos alone."""
+    names = {item.name for item in items}
+    return {**request, "samples": [item for item in request["samples"] if str(item["sample_id"]) in names]}
+
+
+def loaded(part: Mapping[str, Any]) -> str:
+    """The model's weights."""
+    return json.dumps(part["model"], sort_keys=True)
+
+
+def finished(line: Mapping[str, Any]) -> str | None:
+    """A line is a finished video."""
+    return str(line["sample_id"])
 
 
 def main() -> int:

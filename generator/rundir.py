@@ -150,8 +150,10 @@ class RunDir:
         return value
 
     def _write(self, name: str, value: Mapping[str, Any]) -> None:
-        text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
-        self._replace(name, text)
+        """A line for each key: a request may be long, and where it indents, json writes slowly."""
+        encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False).encode
+        lines = [f" {encode(key)}: {encode(value[key])}" for key in sorted(value)]
+        self._replace(name, "{\n" + ",\n".join(lines) + "\n}\n")
 
     def _replace(self, name: str, text: str) -> None:
         with replacing(self.path / name) as temporary:

@@ -66,13 +66,15 @@ def make(run: RunDir, request: Mapping[str, Any], load: Callable[[], AnyIDPipeli
         samples = [SampleRequest.from_json(item) for item in request["samples"]]
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{run.path / 'request.json'} is no request to sample: {error}") from None
+    encodings = {sample.sample_id: sample.encoding for sample in samples}
     run.truncate_metrics(lambda line: False)
     done = itertools.count(1)
 
     def note(facts: dict[str, Any], seconds: float) -> None:
         shown = run.path / "shown" / f"{facts['sample_id']}.mp4"
         if not shown.exists():
-            write_display_copy(Path(facts["path"]), shown, name=facts["sha256"])
+            encoding = encodings[facts["sample_id"]]
+            write_display_copy(Path(facts["path"]), shown, name=facts["sha256"], encoding=encoding)
         line = {"sample_id": facts["sample_id"], "seconds": round(seconds, 3)}
         run.append_metrics({**line, "done": next(done), "total": len(samples)})
 

@@ -13,28 +13,30 @@
     result.json        the table with intervals, differences, directions, every value and every hole
 
 What cannot be made, read or measured is a hole with its reason; it is counted, and never a zero. A killed run
-is resumed by the same command: finished videos and scores stay.
+is resumed by the same command: finished videos and scores stay, whoever has made them. What parts of a run
+could not make, as `unmade.json` says, is not tried again.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from generator.model.precision import choose_precision
+from generator.parts import forget_unmade, unmade_of
 from generator.rundir import RunDir, run_command
 from rlhf.evaluation import table
-from rlhf.evaluation.columns import COLUMNS, COMPARED_BY, Column, columns_of
-from rlhf.evaluation.metrics.registry import make_metrics
+from rlhf.evaluation.columns import COMPARED_BY, Column
+from rlhf.evaluation.measures import Measures, score
 from rlhf.evaluation.paired import compare
-from rlhf.evaluation.records import NOT_ASKED, Metric
+from rlhf.evaluation.records import NOT_ASKED
 from rlhf.evaluation.report.page import write_report
 from rlhf.evaluation.report.sheet import write_sheet
 from rlhf.evaluation.request import EvaluationRequest, instance_sha256, read_request
-from rlhf.evaluation.score_files import score_file, score_video
+from rlhf.evaluation.score_files import score_file
 from rlhf.evaluation.table import ScoredVideo
 from rlhf.evaluation.videos import Wanted, videos_of
 from rlhf.records import Track
@@ -53,15 +55,16 @@ def main(run: RunDir, attached: bool) -> None:
         request = read_request(run, item)
         measures = Measures.of(request)  # before hours of sampling, not after them
         progress = Progress(run, request)
+        unmade = {(one["system"], one["sample_id"]): one["error"] for one in unmade_of(run)}
         wanted = [
-            video for system in request.systems for video in videos_of(run, request, system, progress.note)
+            video
+            for system in request.systems
+            for video in videos_of(run, request, system, progress.note, unmade=unmade)
         ]
         asked = {
             instance.instance_id: instance_sha256(instance, run.resolve) for instance in request.instances
         }
-        videos = [
-            score(run, video, asked[video.instance.instance_id], measures, progress) for video in wanted
-        ]
+        videos = [progress.score(video, asked[video.instance.instance_id], measures) for video in wanted]
         result = {
             **tables(request, videos, measures.columns),
             "metrics": [facts.to_json() for _, facts in measures.ready.values()],
@@ -77,48 +80,8 @@ def main(run: RunDir, attached: bool) -> None:
         }
         write_report(run.path, result)
         write_sheet(run, request, result)
+        forget_unmade(run)
         run.write_result(result)
-
-
-class Measures:
-    """The metrics of a run.
-
-    Attributes:
-        ready: metrics and their facts, by name.
-        absent: by column, why nothing fills it.
-        columns: of the table.
-        trust: what the oracle says of itself; empty where it is not used.
-    """
-
-    def __init__(self, ready: Mapping[str, Metric], absent: Mapping[str, str]) -> None:
-        """Take what `make_metrics` gave; raises as `one_metric_a_column`."""
-        self.ready = {name: (metric, metric.facts) for name, metric in ready.items()}
-        filled = table.one_metric_a_column(facts for _, facts in self.ready.values())
-        self.absent = {
-            column.name: f"{name} cannot be used: {why}"
-            for name, why in absent.items()
-            for column in columns_of(name)
-            if column.name not in filled
-        }
-        known = [column for column in COLUMNS if column.name in filled or column.name in self.absent]
-        named = {column.name for column in COLUMNS}
-        self.columns = [
-            *(replace(c, metric=filled[c.name].metric) if c.name in filled else c for c in known),
-            *(Column(name, name, facts.metric) for name, facts in filled.items() if name not in named),
-        ]
-        self.trust: Mapping[str, Any] = getattr(ready.get("oracle"), "trust", {})
-
-    @classmethod
-    def of(cls, request: EvaluationRequest) -> Measures:
-        """Load what the request asks for."""
-        return cls(
-            *make_metrics(
-                request.metrics,
-                request.models_folder,
-                allow_non_commercial=request.allow_non_commercial,
-                settings=request.metric_settings,
-            )
-        )
 
 
 class Progress:
@@ -137,23 +100,12 @@ class Progress:
         line = {"system": system, "sample_id": sample_id, "what": what, "seconds": round(seconds, 3)}
         self.run.append_metrics({**line, "done": self.done, "total": self.total})
 
-
-def score(
-    run: RunDir, video: Wanted, asked_sha256: str, measures: Measures, progress: Progress
-) -> ScoredVideo:
-    """What all metrics say of one video, or why they say nothing."""
-    began = time.monotonic()
-    values: dict[str, float] = {}
-    holes = dict(measures.absent)
-    if video.path is None:
-        holes |= dict.fromkeys((column.name for column in measures.columns), video.why)
-    else:
-        for said in score_video(run, video, asked_sha256, measures.ready).values():
-            values |= said["values"]
-            holes |= said["holes"]
-    progress.note(video.system.name, video.name, time.monotonic() - began, "scored")
-    identity = video.instance.identity or video.instance.instance_id
-    return ScoredVideo(video.system.name, video.instance.instance_id, identity, video.seed, values, holes)
+    def score(self, video: Wanted, asked_sha256: str, measures: Measures) -> ScoredVideo:
+        """What all metrics say of a video; raises as they do."""
+        began = time.monotonic()
+        scored = score(self.run, video, asked_sha256, measures)
+        self.note(video.system.name, video.name, time.monotonic() - began, "scored")
+        return scored
 
 
 def tables(

@@ -34,6 +34,8 @@ class FleetWorker:
         }
 
     def say(self, kind: Kind, **values: Any) -> bool:
+        if kind == Kind.MADE:
+            values = {"done": sum(map(self._is_up, self.ids)), **values}
         return reports.take(Report(kind=kind, **self.header | values))
 
     @property
@@ -45,12 +47,15 @@ class FleetWorker:
         request = runs.run_dir(self.shard.run).read_request()
         return [item["sample_id"] for item in request["samples"][self.message.start : self.message.stop]]
 
+    def _is_up(self, sample_id: str) -> bool:
+        return (runs.run_dir(self.shard.run).path / "samples" / f"{sample_id}.mp4").exists()
+
     def bring_up(self, sample_id: str, color: int = 7) -> str:
         write_video(self.shard.run, sample_id, color)
         return sample_id
 
     def make(self, sample_id: str) -> bool:
-        return self.say(Kind.MADE, sample_id=self.bring_up(sample_id), seconds=2.0)
+        return self.say(Kind.MADE, item=self.bring_up(sample_id), seconds=2.0)
 
 
 def write_video(run: Run, sample_id: str, color: int = 7) -> None:

@@ -5,18 +5,25 @@ from __future__ import annotations
 import json
 from io import StringIO
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.core.management import call_command
 
 from annotate.jobs import runs
-from annotate.models import Run
+from annotate.models import Run, ShardStatus
+
+
+def claim(run: Run, worker: UUID) -> Run:
+    """Begin the command of a run, as if its shards were done."""
+    run.shards.update(status=ShardStatus.DONE)
+    claimed = runs.claim_run(run.pk, worker)
+    assert claimed is not None
+    return claimed
 
 
 def end(run: Run, **result) -> None:
     """What a worker does for a run whose command went well."""
-    worker = uuid4()
-    assert runs.claim_run(run.pk, worker) is not None
+    claim(run, worker := uuid4())
     runs.run_dir(run).write_result(result)
     assert runs.finish_run(run, worker)
 

@@ -53,6 +53,7 @@ LOOSE = {
         "frozen_table",
         "instances",
         "model_files",
+        "parts",
         "prompt_reading",
         "records",
         "register",

@@ -18,6 +18,7 @@ from generator.register import main
 from generator.rundir import RunDir
 from rlhf.records import Track, Verdict
 from tests.factories import make_model, make_pair, make_round, make_user, write_test_clip
+from tests.runs import claim
 from tests.votes import vote
 
 
@@ -57,7 +58,7 @@ def train(round: Round, export: Export | None = None) -> ModelVersion:
 def finish(comparison: VersionComparison) -> None:
     """As its worker does: one video a place, all but the candidate's of seed 1, and what the metrics say."""
     worker = uuid4()
-    run = runs.claim_run(comparison.run_id, worker)
+    run = claim(comparison.run, worker)
     videos, failed = [], []
     for instance in comparison.instances.all():
         for seed in comparison.seeds:

@@ -10,8 +10,5 @@ from annotate.tallies.queries import kept_count
 
 def accounts() -> QuerySet[User]:
     """Who signs in by name; those who come in by an entry link are on its page."""
-    return (
-        User.objects.exclude(role=User.Role.PARTICIPANT)
-        .annotate(num_judged=kept_count(Subject.ANNOTATOR, "judged."))
-        .order_by("role", "username")
-    )
+    people = User.objects.exclude(role=User.Role.PARTICIPANT)
+    return people.annotate(num_judged=kept_count(Subject.ANNOTATOR, "judged."))

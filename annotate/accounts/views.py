@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.core.paginator import Paginator
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
@@ -13,8 +12,10 @@ from rest_framework.authtoken.models import Token
 from annotate.accounts import queries
 from annotate.accounts.accounts import SIGNING_IN, create_account, make_token, renew_password, revoke_token
 from annotate.core.access import SignedInRequest, leads_only, signed_in
+from annotate.core.parts import Order, part_of
 
 ACCOUNTS_PER_PAGE = 100
+BY_ROLE: Order = {"role": str, "username": str}
 
 
 @leads_only
@@ -40,8 +41,8 @@ def password(request: SignedInRequest, user_id: int) -> HttpResponse:
 def _page(
     request: SignedInRequest, *, problem: str = "", made: dict[str, str] | None = None, status: int = 200
 ) -> HttpResponse:
-    page = Paginator(queries.accounts(), ACCOUNTS_PER_PAGE).get_page(request.GET.get("page"))
-    context = {"page": page, "roles": SIGNING_IN, "problem": problem, "made": made}
+    part = part_of(queries.accounts(), request.GET.get("after", ""), ACCOUNTS_PER_PAGE, BY_ROLE)
+    context = {"part": part, "roles": SIGNING_IN, "problem": problem, "made": made}
     return render(request, "annotate/accounts/accounts.html", context, status=status)
 
 

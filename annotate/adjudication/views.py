@@ -5,19 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from annotate.adjudication.adjudication import AdjudicationError, adjudicate, take_back
 from annotate.core.access import SignedInRequest, leads_only, visible_rounds
+from annotate.core.parts import MAX_COUNTED, Order, counted, part_of
 from annotate.judging import vote_queries
 from annotate.models import VideoPair
 from annotate.people.queries import statements_of
 from rlhf.records import Track, Verdict
 
 PAIRS_PER_PAGE = 50
+OLDEST: Order = {"pair_id": int}
 MAX_NOTE = 1000
 
 
@@ -28,7 +29,9 @@ def queue(request: SignedInRequest, round_id: int) -> HttpResponse:
     open_pairs = vote_queries.unsettled_pairs(round)
     context = {
         "round": round,
-        "page": Paginator(open_pairs, PAIRS_PER_PAGE).get_page(request.GET.get("page")),
+        "part": part_of(open_pairs, request.GET.get("after", ""), PAIRS_PER_PAGE, OLDEST),
+        "number": counted(open_pairs),
+        "most": MAX_COUNTED,
         "decided": vote_queries.adjudicated_pairs(round)[:PAIRS_PER_PAGE],
     }
     return render(request, "annotate/adjudication/adjudication.html", context)

@@ -166,7 +166,7 @@ class LeaseView(APIView):
         except RoundNotForChoosingError as error:
             raise Unfit(str(error)) from None
         if slot is not None:
-            return Response(serializers.lease_json(judging_task(slot)))
+            return Response(serializers.lease_json(judging_task(slot, as_leased=True)))
         waits = asked.get("ahead_of") is not None and num_held(user, track) >= MAX_HELD
         why = Reason.ANSWERS_AWAITED if waits else why_no_pair(user, track).code
         return Response(status=status.HTTP_204_NO_CONTENT, headers={REASON_HEADER: str(why)})

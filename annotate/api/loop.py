@@ -8,11 +8,12 @@ from rest_framework.response import Response
 
 from annotate.api import serializers
 from annotate.api.describing import described, example
+from annotate.api.jobs import LOCATION, QUEUED, JobShown, accepted
 from annotate.api.judging import signed_in
-from annotate.api.rounds import ForLeads, asked_round
+from annotate.api.leads import ForLeads, asked_round
 from annotate.evaluation.evaluations import evaluate_round, evaluate_version
 from annotate.jobs import tasks
-from annotate.loop.loop import advance_round
+from annotate.loop.background import ADVANCE
 from annotate.models import RoundState, Run
 from annotate.registry.queries import visible_versions
 from annotate.rounds.rounds import set_round_state
@@ -22,23 +23,22 @@ _EVALUATING = [example("Queued", {"says": "evaluation is queued", "run": 9}, 200
 
 class AdvanceView(ForLeads):
     @described(
-        {200: serializers.RoundAdvanced},
+        {202: JobShown},
         request=serializers.AdvanceRequest,
-        problems=[400, 403, 404, 409],
-        examples=[
-            example("On two devices", {"devices": 2}),
-            example("Waiting", {"says": "waiting for people: 12 on identity", "run": None}, 200),
-            example("Queued", {"says": "sampling is queued", "run": 7}, 200),
-        ],
+        problems=[400, 403, 404],
+        parameters=[LOCATION],
+        examples=[example("On two devices", {"devices": 2}), example("Queued", QUEUED, 202)],
     )
     def post(self, request: Request, pk: int) -> Response:
-        """Take the round's next step, or say what it waits for."""
+        """Take the round's next step, or say what it waits for.
+
+        A job does it; its `outcome` says what it did, and its `result` names the run that it queued.
+        """
         round = asked_round(request, pk)
         wanted = serializers.AdvanceRequest(data=request.data)
         wanted.is_valid(raise_exception=True)
-        step = advance_round(round, devices=wanted.validated_data.get("devices"), actor=signed_in(request))
-        tasks.send_run(step.run)
-        return Response({"says": step.message, "run": step.run.pk if step.run else None})
+        devices = wanted.validated_data.get("devices")
+        return accepted(request, ADVANCE, round, include_simulated=False, devices=devices)
 
 
 class RoundStateView(ForLeads):

@@ -10,51 +10,27 @@ from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework import generics, status
-from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from annotate.api import serializers
 from annotate.api.describing import Conflict, described, example
+from annotate.api.jobs import LOCATION, QUEUED, JobShown, accepted
 from annotate.api.judging import signed_in
+from annotate.api.leads import ForLeads, asked_round
 from annotate.core.access import visible_exports, visible_rounds
-from annotate.core.errors import RoundError
 from annotate.core.files import ZIP, archive_response
-from annotate.exports.downloads import DownloadError, cancel_file, request_file
-from annotate.exports.files import FORMS, ExportFileError, export_zip
+from annotate.exports.downloads import cancel_file, request_file
+from annotate.exports.files import FORMS, export_zip
 from annotate.exports.queries import visible_files
 from annotate.exports.responses import MEDIA_TYPES, judgment_file
 from annotate.exports.tasks import send_judgment_file
-from annotate.models import Export, JudgmentFile, Round, User
+from annotate.models import Export, JudgmentFile, Round
+from annotate.registry.background import NEXT_ROUND
 from annotate.registry.queries import visible_versions
-from annotate.registry.versions import start_next_round
+from annotate.registry.versions import refuse_next_round
 from annotate.rounds.funnel_queries import funnels
 from annotate.rounds.rounds import let_choose
-
-
-class IsLead(BasePermission):
-    """To anybody but a lead the page does not exist."""
-
-    def has_permission(self, request: Request, view: Any) -> bool:
-        if not (isinstance(request.user, User) and request.user.is_lead):
-            raise Http404
-        return True
-
-
-#: What services refuse because things are in another state than the request needs.
-_CONFLICTS = (RoundError, DownloadError, ExportFileError)
-
-
-class ForLeads(APIView):
-    permission_classes = [IsAuthenticated, IsLead]
-
-    def handle_exception(self, exc: Exception) -> Response:
-        return super().handle_exception(Conflict(str(exc)) if isinstance(exc, _CONFLICTS) else exc)
-
-
-def asked_round(request: Request, pk: int) -> Round:
-    return generics.get_object_or_404(visible_rounds(signed_in(request)), pk=pk)
 
 
 class RoundsForLeads(ForLeads, generics.GenericAPIView[Round]):
@@ -80,20 +56,26 @@ class RoundListView(RoundsForLeads, generics.ListAPIView[Round]):
         return super().get(request, *args, **kwargs)
 
     @described(
-        {201: serializers.RoundShown},
+        {202: JobShown},
         request=serializers.RoundRequest,
         problems=[404, 409],
+        parameters=[LOCATION],
         examples=[
-            example("New videos of the same instances", {"name": "spring-2", "policy": 4, "new_seeds": True})
+            example("New videos of the same instances", {"name": "spring-2", "policy": 4, "new_seeds": True}),
+            example("Queued", QUEUED | {"kind": "next_round", "round": None}, 202),
         ],
     )
     def post(self, request: Request) -> Response:
-        """Start a round from a model version, with settings and instances of the last round of its line."""
+        """Start a round from a model version, with settings and instances of the last round of its line.
+
+        A job does it; its `result` names the round.
+        """
         actor = signed_in(request)
         wanted = serializers.RoundRequest().run_validation(request.data)
         policy = generics.get_object_or_404(visible_versions(actor), pk=wanted["policy"])
-        round = start_next_round(wanted["name"], policy, actor, new_seeds=wanted["new_seeds"])
-        return Response(serializers.RoundShown(round).data, status=status.HTTP_201_CREATED)
+        refuse_next_round(wanted["name"], policy)
+        values = {"name": wanted["name"], "policy": policy.pk, "new_seeds": wanted["new_seeds"]}
+        return accepted(request, NEXT_ROUND, **values)
 
 
 class RoundView(RoundsForLeads, generics.RetrieveAPIView[Round]):
@@ -193,15 +175,7 @@ class JudgmentFileListView(ForLeads, generics.ListAPIView[JudgmentFile]):
         {202: serializers.JudgmentFileShown},
         request=serializers.JudgmentFileRequest,
         problems=[404],
-        parameters=[
-            OpenApiParameter(
-                "Location",
-                OpenApiTypes.STR,
-                "header",
-                response=[202],
-                description="Where to ask for progress.",
-            )
-        ],
+        parameters=[LOCATION],
         examples=[
             example("A round as Parquet", {"round": 3, "file_format": "parquet"}),
             example(

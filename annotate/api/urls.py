@@ -1,6 +1,6 @@
 from django.urls import path, re_path
 
-from annotate.api import judging, loop, rounds, versions
+from annotate.api import jobs, judging, loop, rounds, versions
 
 urlpatterns = [
     path("schema/", judging.SchemaView.as_view(), name="api_schema"),
@@ -19,6 +19,8 @@ urlpatterns = [
     path("runs/<int:pk>/", versions.RunView.as_view(), name="api_run"),
     path("models/<int:pk>/evaluate/", loop.ModelEvaluationView.as_view(), name="api_model_evaluate"),
     path("rounds/<int:pk>/choosing/", rounds.ChoosingView.as_view(), name="api_choosing"),
+    path("jobs/", jobs.JobListView.as_view(), name="api_jobs"),
+    path("jobs/<int:pk>/", jobs.JobView.as_view(), name="api_job"),
     path("exports/", rounds.ExportListView.as_view(), name="api_exports"),
     path("exports/<int:pk>/<str:form>/", rounds.ExportContentView.as_view(), name="api_export_content"),
     path("judgment-files/", rounds.JudgmentFileListView.as_view(), name="api_judgment_files"),

@@ -11,17 +11,18 @@ from rest_framework.response import Response
 
 from annotate.api import serializers
 from annotate.api.describing import Conflict, described, example
+from annotate.api.jobs import LOCATION, QUEUED, JobShown, accepted
 from annotate.api.judging import signed_in
-from annotate.api.rounds import ForLeads
+from annotate.api.leads import ForLeads
 from annotate.core.access import visible_runs
 from annotate.jobs import tasks
 from annotate.models import ModelVersion, Run
 from annotate.registry.queries import usable_versions, visible_versions
 from annotate.registry.registration import queue_adapter, queue_base
 from annotate.supervised import queries
-from annotate.supervised.preview import dry_run
-from annotate.supervised.sft import launch_sft
-from rlhf.dpo.form import written
+from annotate.supervised.background import LAUNCH
+from rlhf.dpo.form import read_form, written
+from rlhf.sft.config import SFTConfig
 
 
 class ModelListView(ForLeads, generics.ListAPIView[ModelVersion]):
@@ -60,37 +61,36 @@ class ModelListView(ForLeads, generics.ListAPIView[ModelVersion]):
 
 class SFTView(ForLeads):
     @described(
-        {200: serializers.RoundAdvanced},
+        {202: JobShown},
         request=serializers.SFTRequest,
         problems=[400, 404, 409],
+        parameters=[LOCATION],
         examples=[
             example("The people here", {"config": {"steps": 500}}),
             example("A set, on eight devices", {"set": 2, "config": {"devices": 8}}),
-            example("Queued", {"says": "sft-1 is queued", "run": 9}, 200),
+            example("Queued", QUEUED | {"kind": "launch_sft", "round": None}, 202),
         ],
     )
     def post(self, request: Request, pk: int) -> Response:
-        """Train an adapter on this version, from instances with targets. What blocks a launch is refused."""
+        """Train an adapter on this version, from instances with targets.
+
+        A job freezes them and queues the run, which its `result` names. What blocks a launch is its error.
+        """
         actor = signed_in(request)
         policy = generics.get_object_or_404(usable_versions(actor), pk=pk)
         wanted = serializers.SFTRequest(data=request.data)
         wanted.is_valid(raise_exception=True)
         values = wanted.validated_data
-        if values.get("set") is not None:
-            chosen = queries.chosen_set(
-                generics.get_object_or_404(queries.usable_sets(actor), pk=values["set"])
-            )
-        else:
-            chosen = queries.chosen_now(policy, values["people_of"])
+        chosen = values.get("set")
+        if chosen is not None:
+            chosen = generics.get_object_or_404(queries.usable_sets(actor), pk=chosen).pk
+        form = {name: written(value) for name, value in values["config"].items()}
         try:
-            config = {name: written(value) for name, value in values["config"].items()}
-            preview = dry_run(policy, chosen, config)
-            run = launch_sft(
-                policy, preview, seen=chosen.digest, accepted=True, source=values["people_of"], actor=actor
-            )
+            read_form(form, SFTConfig())
         except ValueError as error:
             raise Conflict(str(error)) from None
-        return _sent(run)
+        what = {"policy": policy.pk, "set": chosen, "source": values["people_of"], "form": form}
+        return accepted(request, LAUNCH, **what, seen=None, accepted=True)
 
 
 class RunView(ForLeads, generics.RetrieveAPIView[Run]):

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from annotate.background.kinds import kind_of
+from annotate.background.kinds import kind_of, looks
 from annotate.database.claims import renewing
 from annotate.jobs.queue import Queue
 from annotate.models import LIVE, MAX_ATTEMPTS, Job, Round, Run, RunStatus, User
@@ -20,6 +20,8 @@ RENEW_S = 2.0
 LOST_AFTER = timedelta(seconds=60)
 #: A queued job that nobody took for this long has lost its message.
 UNCLAIMED_AFTER = timedelta(minutes=1)
+#: How long looks are kept.
+KEPT_FOR = timedelta(hours=1)
 
 
 class _Lost(Exception):
@@ -50,9 +52,36 @@ def do(job_id: int, worker: UUID) -> Run | None:
     except kind.refusals as error:
         own.update(status=RunStatus.FAILED, error=str(error) or type(error).__name__, ended_at=Now())
         return None
-    told = {"outcome": outcome.text, "link": outcome.link}
+    result = outcome.result | ({"run": outcome.run.pk} if outcome.run else {})
+    told = {"outcome": outcome.text, "link": outcome.link, "result": result}
     own.update(status=RunStatus.DONE, **told, **progress.columns, ended_at=Now())
     return outcome.run
+
+
+def visible_jobs(user: User) -> QuerySet[Job]:
+    """What leads asked for; looks are parts of pages, and in no list."""
+    visible = Job.objects.select_related("round", "asked_by").exclude(kind__in=looks())
+    return visible if user.is_lead else visible.none()
+
+
+def cancel(job: Job) -> bool:
+    """End a job that is not done; False where it had ended already.
+
+    Its worker stops where it says next how far it is: what it had written by then stays, or goes with its
+    transaction.
+    """
+    ended = {"status": RunStatus.CANCELLED, "ended_at": Now()}
+    return bool(Job.objects.filter(pk=job.pk, status__in=[*LIVE]).update(**ended))
+
+
+def forget(kind: str, round: Round | None = None) -> None:
+    """Look again the next time: what a look found is known to be old."""
+    Job.objects.filter(kind=kind, round=round, status=RunStatus.DONE).delete()
+
+
+def remove_old_looks() -> None:
+    """Looks found much to be shown once; nobody asks for them later."""
+    Job.objects.filter(kind__in=looks(), ended_at__lt=Now() - KEPT_FOR).delete()
 
 
 class _Progress:

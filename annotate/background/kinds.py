@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from annotate.models import Job, Run
 
@@ -15,11 +16,19 @@ Tell = Callable[[int, int | None], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a job, in a sentence, the page that shows it, and a run that it queued, to be sent."""
+    """What came of a job.
+
+    Attributes:
+        text: a sentence.
+        link: the page that shows it.
+        run: one that it queued, to be sent.
+        result: what pages and programs read of it, as JSON.
+    """
 
     text: str
     link: str
     run: Run | None = None
+    result: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -31,12 +40,14 @@ class JobKind:
         title: what its page calls it.
         do: the work. A job whose worker was killed is done again, so it must be safe to repeat.
         refusals: errors that whoever asked can put right; their message is the job's.
+        is_look: it changes nothing, and finds something out for a page; see `looks`.
     """
 
     name: str
     title: str
     do: Callable[[Job, Tell], Outcome]
     refusals: tuple[type[Exception], ...] = ()
+    is_look: bool = False
 
 
 _KINDS: dict[str, JobKind] = {}
@@ -54,6 +65,11 @@ def kind_of(name: str) -> JobKind:
         KeyError: no room has this kind.
     """
     return _KINDS[name]
+
+
+def looks() -> list[str]:
+    """The names of those that are looks."""
+    return [kind.name for kind in _KINDS.values() if kind.is_look]
 
 
 def discover() -> None:

@@ -27,3 +27,4 @@ def send_job(job: Job) -> None:
 def requeue_lost_jobs() -> None:
     for job_id in jobs.QUEUE.requeue_lost():
         do_job.delay(job_id)
+    jobs.remove_old_looks()

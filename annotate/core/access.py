@@ -29,6 +29,11 @@ class SignedInRequest(HttpRequest):
     htmx: HtmxDetails
 
 
+def has_seen(request: SignedInRequest, news: str) -> bool:
+    """Whether a page that asks again and again has what it would get; it is answered 204, with nothing."""
+    return bool(request.htmx and news) and request.GET.get("seen") == news
+
+
 View = Callable[Concatenate[SignedInRequest, P], HttpResponseBase]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import models, transaction
@@ -29,20 +30,24 @@ def event_hash(event: AuditEvent) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-@transaction.atomic
 def record_event(verb: str, row: models.Model, *, actor: User | None = None, **detail: Any) -> AuditEvent:
     """Append one act; writers queue for the chain until their transaction ends."""
+    return record_events(verb, [(row, detail)], actor=actor)[0]
+
+
+@transaction.atomic
+def record_events(
+    verb: str, done: Sequence[tuple[models.Model, dict[str, Any]]], *, actor: User | None = None
+) -> list[AuditEvent]:
+    """Append the same act on several rows, each with its detail."""
+    if not done:
+        return []
     _, at = rows("SELECT pg_advisory_xact_lock(%s), clock_timestamp()", [_CHAIN_LOCK])[0]
     last = AuditEvent.objects.order_by("-id").first()
-    event = AuditEvent(
-        actor=actor,
-        verb=verb,
-        table=row._meta.db_table,
-        row_id=row.pk,
-        detail=detail,
-        at=at,
-        previous_hash=last.hash if last else "",
-    )
-    event.hash = event_hash(event)
-    event.save()
-    return event
+    previous, events = last.hash if last else "", []
+    for row, detail in done:
+        about = {"table": row._meta.db_table, "row_id": row.pk, "detail": detail}
+        event = AuditEvent(actor=actor, verb=verb, at=at, previous_hash=previous, **about)
+        previous = event.hash = event_hash(event)
+        events.append(event)
+    return AuditEvent.objects.bulk_create(events)

@@ -62,7 +62,7 @@ def counts_for_metrics() -> dict[str, tuple[str, dict[str, int]]]:
     """Gauges for a monitor: name -> (text, label -> count)."""
     return {
         "annotate_runs": ("Runs by status", _counts(Run.objects.all(), "status")),
-        "annotate_shards": ("Shards of sampling runs by status", _counts(Shard.objects.all(), "status")),
+        "annotate_shards": ("Shards of runs by status", _counts(Shard.objects.all(), "status")),
         "annotate_open_slots": (
             "Wanted votes by track, counted every ten minutes",
             cache.get_or_set("wanted-votes", _wanted_votes, WANTED_EVERY_S) or {},

@@ -10,14 +10,14 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
-from annotate.core.access import SignedInRequest, leads_only
+from annotate.core.access import SignedInRequest, has_seen, leads_only
 from annotate.core.errors import RoundError
 from annotate.core.files import stored_file
 from annotate.evaluation.comparison_queries import instances_to_compare_on
 from annotate.evaluation.tables import evaluation_tables
 from annotate.evaluation.version_comparisons import SYSTEMS, clip_path, compare_versions, places
 from annotate.jobs import tasks
-from annotate.jobs.queries import run_progress
+from annotate.jobs.queries import news_of_run, run_progress
 from annotate.models import MAX_SEEDS, Instance, ModelVersion, Use
 from annotate.registry import queries as version_queries
 
@@ -96,7 +96,11 @@ def comparison(request: SignedInRequest, comparison_id: int) -> HttpResponse:
     """The whole page; while its run is live, the `#progress` part is asked for again and again."""
     compared = get_object_or_404(version_queries.visible_comparisons(request.user), pk=comparison_id)
     run = compared.run
-    context: dict[str, Any] = {"comparison": compared, "run": run, "progress": run_progress(run)}
+    news = news_of_run(run.pk)
+    if run.is_live and has_seen(request, news):
+        return HttpResponse(status=204)
+    progress = run_progress(run)
+    context: dict[str, Any] = {"comparison": compared, "run": run, "progress": progress, "news": news}
     if request.htmx:
         response = render(request, "annotate/evaluation/version_comparison.html#progress", context)
         if not run.is_live:

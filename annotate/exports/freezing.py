@@ -43,6 +43,8 @@ from rlhf.records import Sample, Track, Verdict
 
 #: A set of more than so many changes what its table looks like to the planner.
 MANY_PAIRS = 5_000
+#: Pairs that are in memory at once, with all that their rows tell.
+AT_ONCE = 250
 
 
 def export_round(
@@ -63,12 +65,18 @@ def export_round(
     finds: the same set has the same folder.
 
     Raises:
-        RoundError: the round compares models, or nobody agreed of whom there is a pair to export.
+        RoundError: the round compares models, nobody agreed of whom there is a pair to export, or somebody in
+            the set was erased meanwhile.
     """
     refuse_comparison(round)
     uses = (Use.TRAIN, Use.PUBLISH) if is_published else (Use.TRAIN,)
     frozen = _freeze(round, rule, uses, include_simulated=include_simulated, tell=tell)
-    return _store(round, frozen, rule, include_simulated=include_simulated, actor=actor)
+    export = _store(round, frozen, rule, include_simulated=include_simulated, actor=actor)
+    if export is None:
+        if not Export.objects.filter(folder=frozen.folder, withdrawn="").exists():
+            site_storage().remove_folder(frozen.folder)
+        raise RoundError("somebody in the set was erased while it was written; export the round again")
+    return export
 
 
 @dataclass(frozen=True)
@@ -114,7 +122,16 @@ def _freeze(
 @transaction.atomic
 def _store(
     round: Round, frozen: _Frozen, rule: ExportRule, *, include_simulated: bool, actor: User | None
-) -> Export:
+) -> Export | None:
+    """The row of a set, or None where somebody in it was erased since it was read.
+
+    An erasure locks the round, too: it comes before, and is seen here, or after, and finds the row.
+    """
+    Round.objects.select_for_update(no_key=True).get(pk=round.pk)
+    there = sum(PreferencePair.objects.filter(pk__in=some).count() for some in batches(frozen.keys))
+    is_whole = site_storage().exists(f"{frozen.folder}/{Manifest.file_name}")
+    if there < len(frozen.keys) or not is_whole:
+        return None
     export, created = Export.objects.get_or_create(
         round=round,
         content_hash=frozen.manifest.content_hash,
@@ -155,7 +172,7 @@ def _export_rows(
     chosen: Iterable[Chosen], keys: array[int], tell: Callable[[int], object]
 ) -> Iterator[ExportRow]:
     """The rows of what was chosen; `keys` collects it, and `tell` hears how many came."""
-    for batch in batches(chosen):
+    for batch in batches(chosen, AT_ONCE):
         yield from _rows_of(dict(batch))
         keys.extend(key for key, _ in batch)
         tell(len(keys))

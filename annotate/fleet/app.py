@@ -39,7 +39,7 @@ from annotate.fleet.messages import (
     seal,
     unseal,
 )
-from annotate.fleet.resident import SAMPLER, Resident
+from annotate.fleet.resident import Resident
 from annotate.fleet.turns import Turns
 from annotate.fleet.whole_runs import RunWorker
 from annotate.fleet.work import Worker
@@ -72,8 +72,8 @@ _worker: Worker | None = None
 _run_worker: RunWorker | None = None
 
 
-def serve(device: Device, *, sampler: str = SAMPLER) -> None:
-    """Take shards for a device until the process is told to end."""
+def serve(device: Device, *, stand_in: str = "") -> None:
+    """Take shards for a device until the process is told to end; see `Resident` for `stand_in`."""
     global _worker
     name = f"gpu-{device.label}@{socket.gethostname()}"
     _worker = Worker(
@@ -81,7 +81,7 @@ def serve(device: Device, *, sampler: str = SAMPLER) -> None:
         device=device.description,
         storage=backend_of(settings.STORAGE, settings),
         folder=settings.VAR_DIR / "fleet" / name,
-        resident=Resident(sampler, Path(settings.BASE_DIR), settings.RUN_ENVIRONMENT),
+        resident=Resident(Path(settings.BASE_DIR), settings.RUN_ENVIRONMENT, stand_in),
         report=report,
     )
     try:

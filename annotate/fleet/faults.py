@@ -30,12 +30,15 @@ def too_few_devices(worker: str, mine: int, wanted: int) -> Fault:
 
 
 def no_model(worker: str, request: Mapping[str, Any]) -> Fault | None:
-    """Where the base that a request names by its path is not on this machine."""
-    model = request.get("model")
-    base = model.get("base") if isinstance(model, dict) else None
-    if not isinstance(base, str) or not os.path.isabs(base) or os.path.isdir(base):
-        return None
-    return Fault(f"{worker} has no model {base}; copy the folder to the same place on that machine", True)
+    """Where a base that a request names by its path is not on this machine."""
+    systems = request.get("systems")
+    owners = [request, *(systems.values() if isinstance(systems, dict) else [])]
+    models = [owner.get("model") for owner in owners if isinstance(owner, dict)]
+    for base in [model.get("base") for model in models if isinstance(model, dict)]:
+        if isinstance(base, str) and os.path.isabs(base) and not os.path.isdir(base):
+            line = f"{worker} has no model {base}; copy the folder to the same place on that machine"
+            return Fault(line, True)
+    return None
 
 
 def no_storage(worker: str, error: OSError) -> Fault:
@@ -59,12 +62,12 @@ def command_failed(worker: str, line: str) -> Fault:
 
 
 def ended(worker: str, returncode: int, last_line: str) -> Fault:
-    """Why the process that makes videos has ended."""
+    """Why the process that makes the items of a shard has ended."""
     if returncode < 0 and not last_line.startswith("error"):
         name = signal.Signals(-returncode).name
         hint = ", most often because the machine's memory ran out" if name == "SIGKILL" else ""
-        return Fault(f"{worker}: the sampler was ended by {name}{hint}", False)
-    line = last_line.removeprefix("error: ") or f"the sampler ended with {returncode}"
+        return Fault(f"{worker}: its process was ended by {name}{hint}", False)
+    line = last_line.removeprefix("error: ") or f"its process ended with {returncode}"
     if any(sign in line for sign in _OUT_OF_MEMORY):
         return Fault(f"{worker}: memory ran out: {line}", False)
     if any(sign in line for sign in _DRIVER):

@@ -44,7 +44,8 @@ class Kind(StrEnum):
 class ShardMessage:
     """A shard to work on: the part from `start` to before `stop` of what the request in `folder` asks for.
 
-    Of the row's tickets only the newest counts, so a message that comes late or twice does nothing.
+    `parts` is the module that cuts it out and makes it, see `generator.parts`. Of the row's tickets only the
+    newest counts, so a message that comes late or twice does nothing.
     """
 
     shard: int
@@ -53,6 +54,7 @@ class ShardMessage:
     folder: str
     start: int
     stop: int
+    parts: str
     software: str
 
 
@@ -72,8 +74,9 @@ class RunMessage:
 class Report:
     """What a worker says of a shard, of a whole run, or of itself.
 
-    `claim` tells this attempt from another one with the same message. `lines` of a run's metrics are stored,
-    with the files that they announce.
+    `claim` tells this attempt from another one with the same message. Of a shard, `item` was stored just now,
+    and `done` of its items are stored; `made` names these when the attempt ends. Of a run, `lines` of its
+    metrics are stored, with the files that they announce.
     """
 
     kind: Kind
@@ -86,8 +89,9 @@ class Report:
     devices: int = 0
     software: str = ""
     lines: int = 0
-    sample_id: str = ""
+    item: str = ""
     seconds: float = 0.0
+    done: int = 0
     made: list[str] = field(default_factory=list)
     failed: list[dict[str, Any]] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The process that makes videos and keeps its model loaded from one shard to the next."""
+"""The process that makes parts of runs and keeps its model loaded from one shard to the next."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from typing import IO
 
 import psutil
 
-#: The command that makes videos.
-SAMPLER = "generator.resident"
 #: How long a process may take to end by itself.
 TERMINATE_S = 20
 #: A process that has grown by so much since its first shard is replaced.
@@ -24,34 +22,33 @@ LOG_LINES = 200
 
 
 class Resident:
-    """`python -m COMMAND`, started when it is needed: see `generator.resident`."""
+    """`python -m MODULE`, started when it is needed: see `generator.parts`.
 
-    def __init__(self, command: str, folder: Path, environment: Mapping[str, str]) -> None:
-        self.command, self.folder, self.environment = command, folder, environment
-        self.model = ""
+    Args:
+        folder: in which it starts.
+        environment: of it.
+        stand_in: a module that is started in the place of any other.
+    """
+
+    def __init__(self, folder: Path, environment: Mapping[str, str], stand_in: str = "") -> None:
+        self.folder, self.environment, self.stand_in = folder, environment, stand_in
+        self.holds = ("", "")
         self.log: deque[str] = deque(maxlen=LOG_LINES)
         self._process: subprocess.Popen[str] | None = None
-        self._is_loaded = self._is_done = False
+        self._is_done = False
         self._first_bytes = 0
 
-    def holds(self, model: str) -> bool:
-        """Whether this model is in memory."""
-        return self._process is not None and self._is_loaded and self.model == model
-
-    def begin(self, model: str, run: Path) -> None:
-        """Have a run folder worked on, by a new process where the present one has another model."""
-        if self.model != model or self.ended is not None:
+    def begin(self, module: str, loaded: str, run: Path) -> None:
+        """Have a folder worked on, by a new process where the present one has something else loaded."""
+        if self.holds != (module, loaded) or self.ended is not None:
             self.let_go()
         if self._process is None:
-            self._start()
-        self.model, self._is_done = model, False
+            self._start(self.stand_in or module)
+        self.holds, self._is_done = (module, loaded), False
         assert self._process is not None and self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it has just ended, which its status tells
             self._process.stdin.write(f"{run}\n")
             self._process.stdin.flush()
-
-    def note_loaded(self) -> None:
-        self._is_loaded = True
 
     @property
     def is_done(self) -> bool:
@@ -75,7 +72,7 @@ class Resident:
     def let_go(self) -> None:
         """End the process, and free what it holds."""
         process, self._process = self._process, None
-        self._is_loaded, self._first_bytes = False, 0
+        self._first_bytes = 0
         if process is None:
             return
         process.terminate()
@@ -87,10 +84,10 @@ class Resident:
         if process.stdin:
             process.stdin.close()
 
-    def _start(self) -> None:
+    def _start(self, module: str) -> None:
         self.log.clear()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", self.command],
+            [sys.executable, "-m", module],
             cwd=self.folder,
             env=dict(self.environment),
             stdin=subprocess.PIPE,

@@ -13,8 +13,8 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from annotate.fleet.relative_paths import relative_paths
 from annotate.storage.folder import FolderStorage
 from annotate.storage.interface import Storage, is_partial
 from annotate.storage.staging import stage_down
@@ -65,7 +65,7 @@ class StagedFolder(WorkFolder):
         """Fetch the folder, and what its request names elsewhere in the storage."""
         stage_down(self.storage, self.key, self.path)
         self._stored, self._metrics = self._files(), _metrics_in(self.path)
-        for path in _relative_paths(self.read_request()):
+        for path in relative_paths(self.read_request()):
             self._fetch(os.path.normpath(f"{self.key}/{path}"))
 
     def _fetch(self, key: str) -> None:
@@ -81,7 +81,7 @@ class StagedFolder(WorkFolder):
             stage_down(self.storage, key, place)
             if (place / INSTANCES_FILE).is_file():
                 lines = (place / INSTANCES_FILE).read_text(encoding="utf-8").splitlines()
-                for path in {path for line in lines for path in _relative_paths(json.loads(line))}:
+                for path in {path for line in lines for path in relative_paths(json.loads(line))}:
                     self._fetch(os.path.normpath(f"{key}/{path}"))
 
     @property
@@ -169,19 +169,6 @@ def _is_mark(name: str) -> bool:
 
 def _is_checkpoint(name: str) -> bool:
     return name.startswith(f"{CHECKPOINTS}/")
-
-
-def _relative_paths(value: Any) -> Iterator[str]:
-    """What a request names outside of its folder; such paths begin with two dots."""
-    if isinstance(value, str):
-        if value.startswith("../"):
-            yield value
-    elif isinstance(value, dict):
-        for part in value.values():
-            yield from _relative_paths(part)
-    elif isinstance(value, list):
-        for part in value:
-            yield from _relative_paths(part)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
-"""Samplers and whole runs, such as trainings, take turns with the devices of a machine.
+"""Shards and whole runs, such as trainings, take turns with the devices of a machine.
 
-Two models at once may not fit into its memory. Samplers share the devices; a whole run waits until the shards
-under way are done, has them alone, and meanwhile no sampler begins another.
+Two models at once may not fit into its memory. Those who work on shards share the devices; a whole run waits
+until the shards under way are done, has them alone, and meanwhile nobody begins another.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Turns:
         return file is None
 
     def take_shared(self) -> bool:
-        """Take the devices beside other samplers; False where a whole run has them, or waits for them."""
+        """Take the devices beside others who do; False where a whole run has them, or waits for them."""
         if self.are_wanted():
             self.leave()
             return False
@@ -36,7 +36,7 @@ class Turns:
         return self._devices is not None
 
     def take_alone(self) -> bool:
-        """Take the devices for a whole run; False while samplers have them, who make way soon."""
+        """Take the devices for a whole run; False while shards have them, which make way soon."""
         self._wanted = self._wanted or self._lock("wanted", fcntl.LOCK_EX)
         if self._wanted is not None:
             self._devices = self._devices or self._lock("devices", fcntl.LOCK_EX)

@@ -37,7 +37,7 @@ class RunWorker:
         device: as people are shown it.
         devices: over how many a run may be spread.
         storage: of the site.
-        turns: by which samplers make way.
+        turns: by which workers on shards make way.
         folder: in which commands start.
         environment: of commands.
         report: hands a report to the site; False where the run is not this worker's any more.
@@ -104,7 +104,7 @@ class _Run(Attempt):
             self.worker.turns.leave()
 
     def _have_devices(self) -> bool:
-        """Wait until samplers have made way; False where the worker is stopped meanwhile."""
+        """Wait until shards have made way; False where the worker is stopped meanwhile."""
         while not self.worker.turns.take_alone():
             self.keep_alive()
             if self.worker.is_stopped.wait(POLL_S):

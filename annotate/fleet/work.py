@@ -1,4 +1,4 @@
-"""Work on one shard: stage it, have its videos made, bring each up and report it."""
+"""Work on one shard: stage it, have its items made, bring each up and report it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Answer = TypeVar("Answer")
 
 logger = logging.getLogger(__name__)
 
-#: How often the process that makes videos is looked at.
+#: How often the process that makes them is looked at.
 POLL_S = 0.2
 #: How long a storage that fails is tried, and how often.
 PATIENCE_S, RETRY_S = 300.0, 5.0
@@ -41,7 +41,7 @@ class Worker:
         device: as people are shown it.
         storage: of the site.
         folder: of its own, which it empties.
-        resident: makes the videos.
+        resident: makes the items of shards.
         report: hands a report to the site; False where the shard is not this worker's any more.
         claim: tells this process from an earlier one of its name.
     """
@@ -80,7 +80,7 @@ class Worker:
         if fault is not None:
             logger.warning("%s shard %s: %s", message.folder, message.number, fault.line)
             self.resident.let_go()
-            shard.say(Kind.BACK if fault.is_the_workers else Kind.FAILED, error=fault.line)
+            shard.end(Kind.BACK if fault.is_the_workers else Kind.FAILED, error=fault.line)
         return fault
 
 
@@ -90,18 +90,23 @@ class _Shard(Attempt):
     def __init__(self, worker: Worker, message: ShardMessage) -> None:
         super().__init__(worker, shard=message.shard, ticket=message.ticket)
         self.worker, self.message = worker, message
+        self.finished: dict[str, None] = {}
+
+    def end(self, kind: Kind, **values: Any) -> None:
+        """Say that this attempt is over, and what there is."""
+        self.say(kind, made=[*self.finished], done=len(self.finished), **values)
 
     def work(self) -> Fault | None:
         fault = None
         try:
             staged = self._patiently(self._stage)
-            if staged is not None and staged.missing:
+            if staged is not None and staged.items:
                 fault = self._make(staged)
             if fault is None and staged is not None and not self.worker.is_stopped.is_set():
                 self._end(staged)
             elif fault is None:
                 self.worker.resident.let_go()
-                self.say(Kind.BACK)
+                self.end(Kind.BACK)
         except OSError as error:
             fault = faults.no_storage(self.worker.name, error)
         except (RunError, ValueError, KeyError) as error:
@@ -112,20 +117,23 @@ class _Shard(Attempt):
 
     def _stage(self) -> StagedShard:
         staged = StagedShard(self.worker.storage, self.worker.folder, self.message)
-        staged.bring_down(with_model=not self.worker.resident.holds(staged.model))
+        self.finished = staged.finished
+        staged.bring_down()
         return staged
 
     def _make(self, staged: StagedShard) -> Fault | None:
-        """Have the missing videos made, and bring up each as soon as it is there."""
+        """Have what is missing made, and bring up each item as soon as it is there."""
         resident = self.worker.resident
         if fault := faults.no_model(self.worker.name, staged.request):
             return fault
-        resident.begin(staged.model, staged.folder.path)
+        resident.begin(self.message.parts, staged.loaded, staged.folder.path)
         for line in self._lines(staged):
-            resident.note_loaded()
-            if not self._patiently(lambda: staged.bring_up(line["sample_id"])):  # noqa: B023 - called at once
+            name = staged.parts.finished(line)
+            if name is None:
+                continue
+            if not self._patiently(lambda: staged.bring_up(name)):  # noqa: B023 - called at once
                 break
-            self.say(Kind.MADE, sample_id=line["sample_id"], seconds=line["seconds"])
+            self.say(Kind.MADE, item=name, seconds=line["seconds"], done=len(staged.finished))
         returncode = resident.ended
         if returncode is not None and not staged.folder.is_done and not self.worker.is_stopped.is_set():
             return faults.ended(self.worker.name, returncode, resident.why_it_ended())
@@ -147,13 +155,10 @@ class _Shard(Attempt):
 
     def _end(self, staged: StagedShard) -> None:
         result = staged.folder.read_result() if staged.folder.is_done else {}
-        failed = [
-            {"sample_id": item["sample_id"], "error": item["error"]} for item in result.get("failed", [])
-        ]
-        lost = {item["sample_id"] for item in failed}
-        made = [item["sample_id"] for item in staged.samples if item["sample_id"] not in lost]
+        if not self._patiently(staged.bring_up_rest):
+            return self.end(Kind.BACK)
         facts = {name: result[name] for name in ("precision",) if name in result}
-        self.say(Kind.ENDED, made=made, failed=failed, facts=facts)
+        self.end(Kind.ENDED, failed=result.get("failed", []), facts=facts)
 
     def _patiently(self, work: Callable[[], Answer]) -> Answer | None:
         """Do something with the storage, again and again while it fails; None when the worker is stopped."""

@@ -23,6 +23,7 @@ from annotate.people.queries import usable_references
 from annotate.storage.opening import site_storage
 from generator.media.display_copies import Frames, bend, write_display_copy
 from generator.media.video import probe
+from generator.records import Encoding
 from rlhf.records import Track, Verdict
 
 #: Working items of each kind, and how many people may see one.
@@ -215,7 +216,9 @@ def _store(
     digests = [_digest(key, number) for number in range(2)]
     if VideoSample.objects.filter(settings_digest=digests[0]).exists():
         return False
-    files = [_write(round, *maker, digest) for maker, digest in zip(makers, digests, strict=True)]
+    # A pair is of one encoding, even where its second video comes from another round.
+    encoded = {name: value for name, value in makers[0][0].facts.items() if name == "encoding"}
+    files = [_write(round, *maker, digest, encoded) for maker, digest in zip(makers, digests, strict=True)]
     with transaction.atomic():
         first, second = (
             VideoSample.objects.create(
@@ -236,15 +239,18 @@ def _store(
     return True
 
 
-def _write(round: Round, source: VideoSample, change: Change | None, digest: str) -> dict[str, Any]:
+def _write(
+    round: Round, source: VideoSample, change: Change | None, digest: str, encoded: dict[str, str]
+) -> dict[str, Any]:
     """The columns of the new file. Nobody trains on it, so it is its own display copy."""
     path = f"gold/round-{round.pk}/{digest[:32]}.mp4"
     storage = site_storage()
     with storage.local(source.path) as video, storage.writing(path) as copy:
-        write_display_copy(video, copy, name=digest, change=change)
+        encoding = Encoding(encoded.get("encoding", Encoding.FULL))
+        write_display_copy(video, copy, name=digest, change=change, encoding=encoding)
         facts = probe(copy)
     known = ("width", "height", "num_frames", "fps", "size_bytes")
-    shown = {name: getattr(facts, name) for name in known}
+    shown = {name: getattr(facts, name) for name in known} | encoded
     return {"path": path, "shown_path": path, "sha256": facts.sha256, "facts": shown}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from django.conf import settings
@@ -108,7 +109,7 @@ _LEASE_GOLD = """, item AS MATERIALIZED (
             FROM annotate_slot o WHERE o.id = chosen.repeats_id)
         WHEN surplus < 0 OR surplus = 0 AND coin THEN 'left' ELSE 'right' END AS side
     FROM chosen
-), leased AS (
+), leased_gold AS (
     INSERT INTO annotate_slot (pair_id, round_id, track, ordinal, random_key, annotator_id, first_side,
                                left_surplus, lease, leased_at, lease_expires_at)
     SELECT pair_id, round_id, %(track)s, shown, coalesce(place, random()), %(annotator)s, side,
@@ -118,14 +119,14 @@ _LEASE_GOLD = """, item AS MATERIALIZED (
            statement_timestamp() + make_interval(secs => %(lease_s)s)
     FROM sided
     RETURNING *
-), exposed AS (
+), exposed_gold AS (
     INSERT INTO annotate_exposure (pair_id, annotator_id, track, is_less_on_both)
-    SELECT leased.pair_id, %(annotator)s, %(track)s, sided.is_less_on_both FROM leased, sided
+    SELECT leased_gold.pair_id, %(annotator)s, %(track)s, sided.is_less_on_both FROM leased_gold, sided
 )"""
 
 
 def lease_gold(queue: str, clauses: str, values: Mapping[str, Any], *, select: str) -> tuple[Any, ...] | None:
-    """Lease a gold pair in the turn of the next pair of `queue`: what `select` reads of `leased`, or None.
+    """Lease a gold pair in the turn of the next pair of `queue`; what `select` reads of `leased_gold`.
 
     Own repeats come first. `clauses` are the queue's own on the pair `p`.
     """
@@ -140,9 +141,11 @@ def lease_training(annotator: User, track: Track, *, select: str) -> tuple[Any, 
         "is_training": True,
         "lease_s": settings.LEASE_S,
     }
-    return _lease(_TRAINING_TURN + _statement("") + select, values)
+    leased = ", leased AS (SELECT * FROM leased_gold)"
+    return _lease(_TRAINING_TURN + _statement("") + leased + select, values)
 
 
+@cache
 def _statement(clauses: str) -> str:
     """Both the pair's person and whoever a copy shows have agreed to be shown."""
     person, other = (given_sql(table, Use.SHOW) for table in ("person", "other"))

@@ -50,7 +50,7 @@ def _page(
     status: int = 200,
 ) -> HttpResponse:
     shown = door_queries.visible_endpoints(request.user)
-    part = part_of(shown, request.GET.get("before", ""), ENDPOINTS_PER_PAGE)
+    part = part_of(shown, request.GET.get("after", ""), ENDPOINTS_PER_PAGE)
     context = {
         "part": part,
         "endpoints": part.rows,

@@ -6,11 +6,21 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import uuid4
 
-from annotate.fleet.messages import RunMessage, ShardMessage
+from django.db.models import QuerySet
+
+from annotate.fleet.messages import Report, RunMessage, ShardMessage
 from annotate.fleet.software import software_version
 from annotate.jobs import runs, shards
 from annotate.jobs.stages import work_of
-from annotate.models import RoundState, Run, RunStatus, Shard
+from annotate.models import (
+    DEFAULT_PRIORITY,
+    LIVE_SHARDS,
+    MAX_PRIORITY,
+    RoundState,
+    Run,
+    RunStatus,
+    Shard,
+)
 
 
 def hand_out(keys: Sequence[int]) -> Iterator[ShardMessage]:
@@ -45,23 +55,39 @@ def message_of(shard: Shard) -> ShardMessage:
         folder=shard.run.folder,
         start=shard.start,
         stop=shard.stop,
+        parts=parts_of(shard.run),
         software=software_version(),
     )
 
 
+def parts_of(run: Run) -> str:
+    sharding = work_of(run.stage).sharding
+    assert sharding is not None, "a run with shards has been cut"
+    return sharding.parts
+
+
 def waiting_runs() -> list[Run]:
     """Whole runs that are queued, each of which should have a message with the broker."""
+    return list(_waiting())
+
+
+def run_to_end(report: Report) -> Run | None:
+    """The run whose last shard has ended with a report, where its command has to make the result."""
+    return _waiting().filter(shards=report.shard).first() if report.shard else None
+
+
+def _waiting() -> QuerySet[Run]:
     queued = Run.objects.filter(status=RunStatus.QUEUED).exclude(round__state=RoundState.PAUSED)
-    return [run for run in queued if not work_of(run.stage).sharding]
+    return queued.exclude(shards__status__in=[*LIVE_SHARDS])
 
 
 def whole_run(run_id: int) -> RunMessage | None:
-    """The message for a queued run; None where it has none to be sent now.
+    """The message for a queued run, none of whose shards is left; None where it has none to be sent now.
 
     Whom it shows must agree to it, now and when a worker takes it, or it is refused.
     """
     run = Run.objects.select_related("round").filter(pk=run_id, status=RunStatus.QUEUED).first()
-    if run is None or runs.is_paused(run.pk):
+    if run is None or runs.is_paused(run.pk) or shards.are_live(run):
         return None
     if why := refusal_of_run(run):
         runs.refuse_run(run, why)
@@ -74,6 +100,12 @@ def whole_run(run_id: int) -> RunMessage | None:
         devices=run.devices,
         software=software_version(),
     )
+
+
+def urgency(run_id: int) -> int:
+    """Of a whole run's message, by its round: 0 before 9, as Redis has it."""
+    priority = Run.objects.values_list("round__priority", flat=True).get(pk=run_id)
+    return MAX_PRIORITY - (DEFAULT_PRIORITY if priority is None else priority)
 
 
 def refusal_of_run(run: Run) -> str:

@@ -13,24 +13,23 @@ from django.db import connection
 from annotate.database.patience import patiently
 from annotate.fleet.devices import chosen_devices, count
 from annotate.fleet.messages import Report
-from annotate.fleet.resident import SAMPLER, Resident
+from annotate.fleet.resident import Resident
 from annotate.fleet.turns import Turns
 from annotate.fleet.whole_runs import RunWorker
 from annotate.fleet.work import Worker
-from annotate.jobs import dispatch, reports
-from annotate.jobs.stages import work_of
+from annotate.jobs import dispatch, reports, shards
 from annotate.models import Run, Shard, ShardStatus
 from annotate.storage.opening import site_storage
 
 _DEVICE = "this machine"
 
 
-def work_here(run: Run, sampler: str = SAMPLER) -> None:
-    """Do a run, or its shards one after another, until none is left or one could not be done."""
+def work_here(run: Run, stand_in: str = "") -> None:
+    """Do a run, or first its shards one after another, until none is left or one could not be done."""
     name = f"here-{uuid4()}@{socket.gethostname()}"
-    if work_of(run.stage).sharding:
-        _work_on_shards(run, name, sampler)
-    elif message := dispatch.whole_run(run.pk):
+    if shards.are_live(run):
+        _work_on_shards(run, name, stand_in)
+    if message := dispatch.whole_run(run.pk):
         RunWorker(
             name=name,
             device=_DEVICE,
@@ -43,13 +42,13 @@ def work_here(run: Run, sampler: str = SAMPLER) -> None:
         ).work(message)
 
 
-def _work_on_shards(run: Run, name: str, sampler: str) -> None:
+def _work_on_shards(run: Run, name: str, stand_in: str) -> None:
     worker = Worker(
         name=name,
         device=_DEVICE,
         storage=site_storage(),
         folder=settings.VAR_DIR / "fleet" / name,
-        resident=Resident(sampler, settings.BASE_DIR, settings.RUN_ENVIRONMENT),
+        resident=Resident(settings.BASE_DIR, settings.RUN_ENVIRONMENT, stand_in),
         report=_taking(),
     )
     try:

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db.models import Exists, F, OuterRef, QuerySet, Sum
 
+from annotate.database.statements import rows
 from annotate.models import LIVE, Round, Run, RunMetric, RunStatus, Shard, Stage
 
 
@@ -54,6 +55,26 @@ def progress_of(runs: Collection[Run]) -> dict[int, dict[str, Any]]:
 def _progress(last: dict[str, Any]) -> dict[str, Any]:
     done = last.get("done", last.get("step"))
     return {"done": done, "total": last.get("total", last.get("steps")), "last": last}
+
+
+_NEWS = """
+SELECT md5(string_agg(concat_ws(' ', u.id, u.status, u.heartbeat_at,
+    (extract(epoch FROM statement_timestamp() - u.heartbeat_at) / 60)::int,
+    (SELECT max(line) FROM annotate_runmetric WHERE run_id = u.id),
+    (SELECT concat_ws(' ', count(*), sum(made), max(heartbeat_at), max(sent_at), max(ended_at))
+     FROM annotate_shard WHERE run_id = u.id)), ',' ORDER BY u.id))
+FROM annotate_run u WHERE {which}
+"""
+
+
+def news_of_run(run_id: int) -> str:
+    """What changes with everything that pages tell of a run under way, in one statement; or each minute."""
+    return str(rows(_NEWS.format(which="u.id = %s"), [run_id])[0][0] or "")
+
+
+def news_of_stage(stage: Stage) -> str:
+    """The same of all runs of a stage."""
+    return str(rows(_NEWS.format(which="u.stage = %s"), [stage.value])[0][0] or "")
 
 
 def stuck_runs(round: Round) -> QuerySet[Run]:

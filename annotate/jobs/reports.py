@@ -33,7 +33,7 @@ def _take_of_shard(report: Report) -> bool:
     # Two reports at once may both begin it: one of them has, and then the other one renews it.
     may_go_on = shards.renew(report) or _begin(report, shard.run) or shards.renew(report)
     _store(report, shard)
-    if report.kind == Kind.MADE and shards.cut_long(shard.pk):
+    if report.kind == Kind.MADE and shards.cut_long(shard.pk, lambda: _ends(shard.run)):
         return False
     if report.kind in _ENDS and _ENDS[report.kind](report):
         runs.conclude_run(shard.run_id)
@@ -50,15 +50,24 @@ def _begin(report: Report, run: Run) -> bool:
     return True
 
 
+def _ends(run: Run) -> list[int]:
+    sharding = work_of(run.stage).sharding
+    assert sharding is not None, "a run with shards has been cut"
+    return sharding.ends(run, runs.read_request(run))
+
+
 def _store(report: Report, shard: Shard) -> None:
     sharding = work_of(shard.run.stage).sharding
     if sharding is None:
         return
-    made = [report.sample_id] if report.kind == Kind.MADE else report.made
-    if new := sum(sharding.store(shard.run, sample_id, "") for sample_id in made):
-        shards.note_made(shard.pk, new, report.seconds)
-    for item in report.failed:
-        sharding.store(shard.run, str(item["sample_id"]), str(item["error"]))
+    if report.kind == Kind.MADE:
+        is_there = not sharding.is_stored_at_once or sharding.store(shard.run, [report.item])
+        if is_there:
+            shards.note_made(shard.pk, report.done, report.seconds)
+    elif report.made:
+        shards.note_made(shard.pk, sharding.store(shard.run, report.made), 0.0)
+    for failure in report.failed:
+        sharding.store_failure(shard.run, failure)
 
 
 def _take_of_run(report: Report) -> bool:

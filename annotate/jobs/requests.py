@@ -34,7 +34,8 @@ def references_requests(instances: Iterable[int], folder: RunDir) -> dict[int, l
     requests: dict[int, list[dict[str, str]]] = {instance: [] for instance in instances}
     places = InstanceReference.objects.filter(instance__in=[*requests]).exclude(position=None)
     places = places.select_related("reference").only(*_OF_PLACE)
+    storage = folder.relative(settings.STORAGE_ROOT)
     for place in places.order_by("instance_id", "position").iterator(chunk_size=BATCH):
-        path = folder.relative(settings.STORAGE_ROOT / place.shown.path)
-        requests[place.instance_id].append({"path": path, "kind": place.shown.kind})
+        shown = place.shown
+        requests[place.instance_id].append({"path": f"{storage}/{shown.path}", "kind": shown.kind})
     return requests

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -13,6 +14,7 @@ from annotate.fleet.run_folders import METRICS, RESULT
 from annotate.storage.address import FolderAddress
 from annotate.storage.opening import site_storage
 from annotate.storage.staging import stage_up
+from generator.parts import UNMADE
 from generator.rundir import RunDir, complete_lines
 
 #: What a run is asked for, and what it says once; metrics and the log grow, and are read by their keys.
@@ -31,6 +33,11 @@ def store_result(folder: str, result: Mapping[str, Any]) -> None:
     with site_storage().workspace() as workspace:
         RunDir(workspace).write_result(result)
         site_storage().put(f"{folder}/{RESULT}", workspace / RESULT)
+
+
+def store_unmade(folder: str, records: Sequence[Mapping[str, Any]]) -> None:
+    """Tell a run's command what no part of it could make."""
+    site_storage().put(f"{folder}/{UNMADE}", json.dumps(records).encode())
 
 
 @contextlib.contextmanager

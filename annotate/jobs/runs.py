@@ -19,7 +19,13 @@ from annotate.core.audit import record_event
 from annotate.database.locks import take_queue
 from annotate.jobs import shards
 from annotate.jobs.queue import Queue
-from annotate.jobs.run_folders import keep_new_folder, store_result, stored_metrics, stored_records
+from annotate.jobs.run_folders import (
+    keep_new_folder,
+    store_result,
+    store_unmade,
+    stored_metrics,
+    stored_records,
+)
 from annotate.jobs.stages import work_of
 from annotate.models import (
     LIVE,
@@ -85,7 +91,7 @@ def queue_run(round: Round | None, stage: str, request: Any, *, actor: User | No
     keep_new_folder(folder, run.folder)
     run.save()
     if sharding := work_of(stage).sharding:
-        shards.split_run(run, sharding.count(asked), sharding.seconds(run))
+        shards.split_run(run, sharding.ends(run, asked), sharding.seconds(run))
     record_event("queue_run", run, actor=actor, stage=str(stage))
     return run
 
@@ -106,10 +112,15 @@ def _free_ordinal(ordinal: int, prefix: str) -> int:
 
 
 def claim_run(run_id: int, worker: UUID, machine: str = "") -> Run | None:
-    """Take a queued run for this worker, or None when somebody else has it or it has ended or is paused."""
-    if is_paused(run_id):
+    """Take a queued run for this worker.
+
+    None when somebody else has it, or it has ended, is paused, or is worked on in shards.
+    """
+    mine = Shard.objects.filter(run=run_id)
+    if is_paused(run_id) or mine.filter(status__in=[*LIVE_SHARDS]).exists():
         return None
-    taken = QUEUE.claim(run_id, worker, started_at=Now(), error="", machine=machine[:255])
+    began = {} if mine.exists() else {"started_at": Now()}
+    taken = QUEUE.claim(run_id, worker, error="", machine=machine[:255], **began)
     return Run.objects.select_related("round__policy", "policy").get(pk=run_id) if taken else None
 
 
@@ -184,18 +195,25 @@ def hand_back(run: Run, worker: UUID, why: str) -> None:
 
 @transaction.atomic
 def conclude_run(run_id: int) -> None:
-    """End a run of shards, none of which is under way any more, and queue the run that follows it."""
+    """End a run of shards, none of which is under way any more, or hand it to its command."""
     run = Run.objects.select_for_update(of=["self"]).select_related("round").get(pk=run_id)
     sharding = work_of(run.stage).sharding
-    if sharding is None or run.status not in LIVE or shards.are_live(run):
+    if sharding is None or run.status not in LIVE or run.worker or shards.are_live(run):
         return
     failed, is_cancelled = shards.how_they_ended(run)
+    is_cancelled = is_cancelled or (run.status == RunStatus.CANCELLING and sharding.result is None)
     if failed or is_cancelled:
         status = RunStatus.CANCELLED if is_cancelled else RunStatus.FAILED
         Run.objects.filter(pk=run.pk).update(status=status, error=failed[:4000], ended_at=Now())
         record_event(f"{status}_run", run)
-        return
-    result = sharding.result(run, read_request(run))
+    elif sharding.result is not None:
+        _store_end(run, sharding.result(run, read_request(run)))
+    elif run.status == RunStatus.RUNNING:
+        store_unmade(run.folder, shards.failures(run))
+        Run.objects.filter(pk=run.pk).update(status=RunStatus.QUEUED, queued_at=Now() - 2 * UNCLAIMED_AFTER)
+
+
+def _store_end(run: Run, result: dict[str, Any]) -> None:
     store_result(run.folder, result)
     Run.objects.filter(pk=run.pk).update(status=RunStatus.DONE, result=result, ended_at=Now())
     work_of(run.stage).finish(run, result)
@@ -249,6 +267,7 @@ def retry_run(run: Run, actor: User | None = None) -> bool:
         status=Case(unapproved, default=Value(RunStatus.QUEUED)),
         queued_at=Now(),
         worker=None,
+        heartbeat_at=None,
         attempts=0,
         ended_at=None,
         error="",

@@ -19,13 +19,13 @@ def shard_details(run: Run) -> dict[str, Any]:
     counts = dict(shards.order_by().values_list("status").annotate(Count("id")))
     if not counts:
         return {}
-    pace = _pace(shards)
     return {
+        "is_at_its_end": counts.keys() == {ShardStatus.DONE},
         "shards": _shown(shards),
         "num_shards": sum(counts.values()),
         "shard_counts": [(label, counts[label]) for label in ShardStatus.values if label in counts],
         "shard_workers": _workers(shards),
-        **pace,
+        **_pace(shards),
     }
 
 
@@ -57,7 +57,7 @@ def _workers(shards: Any) -> list[dict[str, Any]]:
 
 
 def _pace(shards: Any) -> dict[str, Any]:
-    """Videos per hour of all who work now, and the time left at that pace."""
+    """Items per hour of all who work now, and the time left at that pace."""
     found = shards.aggregate(
         num_made=Sum("made"),
         spent=Sum("seconds"),
@@ -69,7 +69,7 @@ def _pace(shards: Any) -> dict[str, Any]:
     )
     per_hour = (_per_hour(found["num_made"], found["spent"]) or 0) * found["busy"]
     left = 3600 * (found["wanted"] or 0) / per_hour if per_hour else None
-    return {"videos_per_hour": per_hour or None, "shards_left_s": left}
+    return {"items_per_hour": per_hour or None, "shards_left_s": left}
 
 
 def _per_hour(made: int, seconds: float) -> float | None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from itertools import zip_longest
+from math import inf
+from typing import Any
 from uuid import uuid4
 
 from django.db import connection, transaction
@@ -11,7 +14,16 @@ from django.db.models import Case, Count, F, Max, Q, QuerySet, Value, When
 from django.db.models.functions import Greatest, Least, Now
 
 from annotate.fleet.messages import Report
-from annotate.models import LIVE_SHARDS, MAX_ATTEMPTS, RoundState, Run, RunStatus, Shard, ShardStatus
+from annotate.models import (
+    DEFAULT_PRIORITY,
+    LIVE_SHARDS,
+    MAX_ATTEMPTS,
+    RoundState,
+    Run,
+    RunStatus,
+    Shard,
+    ShardStatus,
+)
 
 #: A shard whose worker said nothing for this long has lost it.
 LOST_AFTER = timedelta(seconds=60)
@@ -19,10 +31,12 @@ LOST_AFTER = timedelta(seconds=60)
 UNCLAIMED_AFTER = timedelta(seconds=60)
 #: Messages that may wait with the broker, however few workers there are.
 FEWEST_WAITING = 8
-#: Videos by which a shard's own speed is known.
+#: Items by which a shard's own speed is known.
 MADE_BEFORE_CUT = 2
 #: How long a shard should take.
 SHARD_S = 300.0
+#: By so many shards the speed of a model is known.
+NEWEST_SHARDS = 50
 
 _UNDER_WAY = (ShardStatus.RUNNING, ShardStatus.CANCELLING)
 # Runs of equal priority take turns: each is as far ahead as it has shards out already.
@@ -32,42 +46,47 @@ SELECT s.id FROM (
     FROM annotate_shard WHERE status = 'queued'
 ) s
 JOIN annotate_run run ON run.id = s.run_id AND run.status IN ('queued', 'running')
-JOIN annotate_round round ON round.id = run.round_id AND round.state <> 'paused'
+LEFT JOIN annotate_round round ON round.id = run.round_id
 LEFT JOIN (
     SELECT run_id, count(*) AS number FROM annotate_shard WHERE status IN ('sent', 'running') GROUP BY run_id
 ) out ON out.run_id = s.run_id
-ORDER BY round.priority DESC, s.place + coalesce(out.number, 0), s.run_id
+WHERE round.state IS DISTINCT FROM 'paused'
+ORDER BY coalesce(round.priority, %s) DESC, s.place + coalesce(out.number, 0), s.run_id
 LIMIT %s
 """
 
 
-def split_run(run: Run, count: int, seconds: float | None) -> None:
+def split_run(run: Run, ends: Sequence[int], seconds: float | None) -> None:
     """Cut what a run asks for into shards of about five minutes; into one where no speed is known.
-
-    Shards hold an even number, since the two videos of a pair are made together.
 
     Args:
         run: a new one.
-        count: of what it asks for.
-        seconds: that one of these takes.
+        ends: places after which it may be cut, the last of which is its end.
+        seconds: that one of its items takes.
     """
-    _cut(run, 0, count, _size(seconds) if seconds else max(1, count))
+    _add(run, _cut(0, ends, SHARD_S / seconds if seconds else inf))
 
 
-def _size(seconds: float) -> int:
-    return max(2, 2 * round(SHARD_S / seconds / 2))
+def _cut(start: int, ends: Sequence[int], size: float) -> list[tuple[int, int]]:
+    """From `start` on, each part as near to `size` as can be."""
+    parts = []
+    for end, following in zip_longest(ends, ends[1:]):
+        if end > start and (following is None or end + following - 2 * start > 2 * size):
+            parts.append((start, end))
+            start = end
+    return parts
 
 
-def _cut(run: Run, start: int, stop: int, size: int) -> None:
+def _add(run: Run, parts: Sequence[tuple[int, int]]) -> None:
     last = Shard.objects.filter(run=run).aggregate(last=Max("number"))["last"] or 0
     Shard.objects.bulk_create(
-        Shard(run=run, number=number, start=place, stop=min(place + size, stop))
-        for number, place in enumerate(range(start, stop, size), start=last + 1)
+        Shard(run=run, number=number, start=start, stop=stop)
+        for number, (start, stop) in enumerate(parts, start=last + 1)
     )
 
 
 @transaction.atomic
-def cut_long(key: int) -> bool:
+def cut_long(key: int, ends: Callable[[], Sequence[int]]) -> bool:
     """Cut a shard that turns out to take far too long, as one of unknown speed may, so that others can help.
 
     True where its worker has to stop: what is left of it is given out anew.
@@ -75,12 +94,17 @@ def cut_long(key: int) -> bool:
     shard = Shard.objects.select_for_update().filter(pk=key, status=ShardStatus.RUNNING).first()
     if shard is None or shard.made < MADE_BEFORE_CUT or not shard.seconds:
         return False
-    size, reached = _size(shard.seconds / shard.made), shard.start + shard.made + shard.made % 2
-    if shard.stop - reached <= 2 * size:
+    size, made = SHARD_S * shard.made / shard.seconds, shard.start + shard.made
+    if shard.stop - made <= 2 * size:
         return False
-    _cut(shard.run, reached + size, shard.stop, size)
+    mine = [end for end in ends() if made <= end <= shard.stop]
+    parts = _cut(mine[0], mine, size) if mine else []
+    if len(parts) < 2:
+        return False
+    (_, stop), *others = parts
+    _add(shard.run, others)
     Shard.objects.filter(pk=key).update(
-        stop=reached + size, status=ShardStatus.QUEUED, ticket=None, attempts=0, error=""
+        stop=stop, status=ShardStatus.QUEUED, ticket=None, attempts=0, error=""
     )
     return True
 
@@ -88,7 +112,7 @@ def cut_long(key: int) -> bool:
 def next_shards(most: int) -> list[int]:
     """Whose turn it is: the first of the rounds of highest priority, in turns."""
     with connection.cursor() as cursor:
-        cursor.execute(_NEXT, [most])
+        cursor.execute(_NEXT, [DEFAULT_PRIORITY, most])
         return [key for (key,) in cursor.fetchall()]
 
 
@@ -136,9 +160,11 @@ def _may_go_on(report: Report, **values: object) -> QuerySet[Shard]:
 
 
 def note_made(key: int, made: int, seconds: float) -> None:
-    """Count what was made. Whoever makes something has not failed, so attempts are counted anew."""
-    Shard.objects.filter(pk=key).update(
-        made=F("made") + made, seconds=F("seconds") + seconds, attempts=Least(F("attempts"), Value(1))
+    """Note how much is made, unless more is. Whoever makes something has not failed: attempts begin anew."""
+    Shard.objects.filter(pk=key, made__lt=made).update(
+        made=Least(Value(made), F("stop") - F("start")),
+        seconds=F("seconds") + seconds,
+        attempts=Least(F("attempts"), Value(1)),
     )
 
 
@@ -150,7 +176,8 @@ def _mine(report: Report) -> QuerySet[Shard]:
 
 
 def end(report: Report) -> bool:
-    return bool(_mine(report).update(status=ShardStatus.DONE, error="", facts=report.facts, ended_at=Now()))
+    facts = {**report.facts, **({"failed": report.failed} if report.failed else {})}
+    return bool(_mine(report).update(status=ShardStatus.DONE, error="", facts=facts, ended_at=Now()))
 
 
 def hand_back(report: Report) -> bool:
@@ -209,13 +236,27 @@ def cancel(run: Run) -> None:
 
 
 def retry(run: Run) -> None:
-    """Queue the shards of a run that did not come to a good end."""
-    ended = Shard.objects.filter(run=run, status__in=[ShardStatus.FAILED, ShardStatus.CANCELLED])
+    """Queue the shards of a run that did not come to a good end, or could not make all of their items."""
+    ended = Shard.objects.filter(run=run).exclude(status__in=[*LIVE_SHARDS])
+    ended = ended.exclude(status=ShardStatus.DONE, made__gte=F("stop") - F("start"))
     ended.update(status=ShardStatus.QUEUED, ticket=None, attempts=0, error="", ended_at=None)
 
 
 def are_live(run: Run) -> bool:
     return Shard.objects.filter(run=run, status__in=[*LIVE_SHARDS]).exists()
+
+
+def failures(run: Run) -> list[dict[str, Any]]:
+    """What those that are done could not make."""
+    facts = Shard.objects.filter(run=run).order_by("number").values_list("facts", flat=True)
+    return [failure for one in facts for failure in one.get("failed", [])]
+
+
+def seconds_per_item(like: QuerySet[Shard]) -> float | None:
+    """What the newest of such shards took; None where none of them has made anything."""
+    newest = like.filter(made__gt=0).order_by("-id").values_list("seconds", "made")[:NEWEST_SHARDS]
+    made = sum(made for _, made in newest)
+    return sum(seconds for seconds, _ in newest) / made if made else None
 
 
 def how_they_ended(run: Run) -> tuple[str, bool]:

@@ -6,9 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+from django.conf import settings
 
 from annotate.models import Run
+from generator.parts import Parts, ends_of_batches
+from generator.rundir import RunDir
 
 
 @dataclass(frozen=True)
@@ -16,18 +20,30 @@ class Sharding:
     """How the runs of a stage are worked on in parts, by workers without a database.
 
     Attributes:
-        count: of the items that a request asks for.
+        parts: the module that cuts a request and makes a part of it, see `generator.parts`.
+        unit: what people call its items, in the plural.
         seconds: that one of these is known to take; None where nothing is known.
         refusal: who in a part of the request, from one place to before another, does not agree to it now.
-        store: believes an item that was made, or notes why it could not be; False where nothing is new.
-        result: what the run has come to, once no part of it is under way.
+        store: believes items that were made; gives how many of them are there.
+        is_stored_at_once: each item as soon as it is made, rather than all when an attempt at a shard ends.
+        store_failure: notes why an item could not be made.
+        result: what the run has come to, once no part of it is under way; where there is none, the stage's
+            command then makes it, as a whole run that finds all items there.
     """
 
-    count: Callable[[dict[str, Any]], int]
+    parts: str
+    unit: str
     seconds: Callable[[Run], float | None]
     refusal: Callable[[Run, dict[str, Any], int, int], str]
-    store: Callable[[Run, str, str], bool]
-    result: Callable[[Run, dict[str, Any]], dict[str, Any]]
+    store: Callable[[Run, Sequence[str]], int] = lambda run, names: len(names)
+    is_stored_at_once: bool = False
+    store_failure: Callable[[Run, Mapping[str, Any]], None] = lambda run, failure: None
+    result: Callable[[Run, dict[str, Any]], dict[str, Any]] | None = None
+
+    def ends(self, run: Run, request: Mapping[str, Any]) -> list[int]:
+        """Places after which a run's request may be cut, the last of which is its end."""
+        parts = cast(Parts, import_module(self.parts))
+        return ends_of_batches(parts.items(request, RunDir(settings.STORAGE_ROOT / run.folder)))
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,6 @@ from annotate.fleet.messages import (
 )
 from annotate.jobs import dispatch, reports, runs, shards
 from annotate.jobs.sending import send
-from annotate.jobs.stages import work_of
 from annotate.models import Run, RunStatus
 from annotate.storage.interface import StorageError
 
@@ -44,7 +43,7 @@ def send_run(run: Run | None) -> None:
     """Hand a queued run to a worker; one that waits for approval, or none, is nobody's yet."""
     if run is None or run.status != RunStatus.QUEUED:
         return
-    if work_of(run.stage).sharding:
+    if shards.are_live(run):
         send(send_shards)
     else:
         send(send_whole_run, run.pk)
@@ -52,7 +51,7 @@ def send_run(run: Run | None) -> None:
 
 def has_worker(run: Run) -> bool:
     """Whether somebody takes such runs from their queue; one that is too busy to answer counts as nobody."""
-    queue = SHARD_QUEUE if work_of(run.stage).sharding else queue_for(run.devices)
+    queue = SHARD_QUEUE if shards.are_live(run) else queue_for(run.devices)
     try:
         queues_of_workers = current_app.control.inspect(timeout=2.0).active_queues() or {}
     except OperationalError:
@@ -63,8 +62,9 @@ def has_worker(run: Run) -> bool:
 @shared_task
 def send_whole_run(run_id: int) -> None:
     if message := dispatch.whole_run(run_id):
-        queue = queue_for(message.devices)
-        current_app.send_task(RUN_TASK, [seal(settings.FLEET_KEY, message)], queue=queue)
+        queue, priority = queue_for(message.devices), dispatch.urgency(run_id)
+        sealed = seal(settings.FLEET_KEY, message)
+        current_app.send_task(RUN_TASK, [sealed], queue=queue, priority=priority)
 
 
 @shared_task
@@ -106,6 +106,7 @@ def take_report(sealed: str) -> None:
         current_app.control.broadcast(STOP_COMMAND, {"sealed": stop}, destination=[report.worker])
     if report.kind not in (Kind.ALIVE, Kind.MADE, Kind.HERE):
         send_shards()
+        send_run(dispatch.run_to_end(report))
 
 
 @shared_task

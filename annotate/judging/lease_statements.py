@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from django.conf import settings
 
 from annotate.models import Use, User
@@ -86,11 +88,12 @@ WITH open_round AS (
     LIMIT 1
 )"""
 
-TAKE = """, wanted AS (
+_TAKE = """, wanted AS (
     SELECT id, NULL::varchar AS side, NULL::int AS surplus FROM mine
     UNION ALL
     SELECT id, CASE WHEN surplus < 0 OR surplus = 0 AND coin THEN 'left' ELSE 'right' END, surplus FROM free
-), leased AS (
+    {unless_gold}
+), taken AS (
     UPDATE annotate_slot s SET
         first_side = coalesce(w.side, s.first_side),
         left_surplus = CASE w.side WHEN 'left' THEN w.surplus + 1 WHEN 'right' THEN w.surplus - 1
@@ -103,9 +106,17 @@ TAKE = """, wanted AS (
     RETURNING s.*
 ), exposed AS (
     INSERT INTO annotate_exposure (pair_id, annotator_id, track)
-    SELECT pair_id, %(annotator)s, %(track)s FROM leased
+    SELECT pair_id, %(annotator)s, %(track)s FROM taken
     ON CONFLICT (pair_id, annotator_id) DO NOTHING
+), leased AS (
+    SELECT * FROM taken {or_gold}
 )"""
+TAKE = _TAKE.format(unless_gold="", or_gold="")
+#: In gold's turn: a pair of the queue only where there is no gold for this person.
+TAKE_UNLESS_GOLD = _TAKE.format(
+    unless_gold="WHERE NOT EXISTS (SELECT 1 FROM leased_gold)",
+    or_gold="UNION ALL SELECT * FROM leased_gold",
+)
 
 
 # How often one person is given one identity, ...
@@ -152,6 +163,7 @@ def alike(annotator: User) -> str:
     return f"{_IDENTITY_CAP if has_cap else ''} {_OTHER_TRACK_GAP if has_gap else ''} "
 
 
+@cache
 def queue(clauses: str, *, has_cap: bool) -> str:
     """The queue of one person, before `TAKE`; `has_cap` where a round gives them so many pairs at most."""
     return _QUEUE.format(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any, TypedDict, TypeVar
 from uuid import UUID
@@ -37,9 +37,13 @@ _LATEST = """
 SELECT DISTINCT ON (s.id) j.id AS judgment_id, s.id, s.track, s.annotator_id, s.first_side, j.verdict,
        j.is_simulated
 FROM annotate_judgment j JOIN annotate_slot s ON s.id = j.slot_id
-WHERE s.pair_id = %(pair)s AND NOT EXISTS (
+WHERE s.pair_id {pairs} AND NOT EXISTS (
     SELECT 1 FROM annotate_disqualification d WHERE d.annotator_id = s.annotator_id AND d.lifted_at IS NULL)
 ORDER BY s.id, j.revision DESC
+"""
+_LATEST_OF_PAIRS = f"""
+SELECT latest.*, s.pair_id
+FROM ({_LATEST.format(pairs="= ANY(%(pairs)s)")}) latest JOIN annotate_slot s ON s.id = latest.id
 """
 # How long the pair can have been looked at: since it was leased and, as it may have been fetched ahead, since
 # this person's last answer of the track. A pair is shown once the one before it is answered, at the latest
@@ -49,7 +53,7 @@ SELECT statement_timestamp() - greatest(mine.leased_at, (
            SELECT max(o.judged_at) FROM annotate_slot o
            WHERE o.annotator_id = mine.annotator_id AND o.track = mine.track AND o.judged_at IS NOT NULL)),
        latest.*
-FROM annotate_slot mine LEFT JOIN ({_LATEST}) latest ON true
+FROM annotate_slot mine LEFT JOIN ({_LATEST.format(pairs="= %(pair)s")}) latest ON true
 WHERE mine.id = %(slot)s
 """
 _LOCK = """
@@ -70,10 +74,11 @@ _LOCK_IN_TURN = _TURN + _LOCK.format(turn="turn CROSS JOIN ")
 _LOCK_AT_ONCE = _LOCK.format(turn="")
 
 _SLOT = [field.attname for field in Slot._meta.concrete_fields]
-#: Of the rows `leased` of a statement before it, what `read_leased` reads.
+#: What `read_leased` reads of the rows `leased` of a statement before; `{{shown}}` is what a track shows of
+#: the instance `i`.
 LEASED = f"""
 SELECT {", ".join(f"leased.{name}" for name in _SLOT)},
-       p.first_id, p.second_id, f.settings, i.id, i.group_id, t.id, t.text, t.elements
+       p.first_id, p.second_id, f.settings, i.id, i.group_id, t.id, t.text, t.elements, {{shown}}
 FROM leased
 JOIN annotate_videopair p ON p.id = leased.pair_id
 JOIN annotate_videosample f ON f.id = p.first_id
@@ -104,8 +109,8 @@ def leased_slots(annotator: User) -> QuerySet[Slot]:
 def read_leased(annotator: User, row: Sequence[Any]) -> Slot:
     """A slot of `leased_slots` from the row of the statement that leased it."""
     slot = dict(zip(_SLOT, row, strict=False))
-    first, second, sampled, instance, group, prompt, text, elements = row[len(_SLOT) :]
-    return _read(
+    first, second, sampled, instance, group, prompt, text, elements, shown = row[len(_SLOT) :]
+    leased = _read(
         Slot,
         **slot,
         annotator=annotator,
@@ -122,6 +127,8 @@ def read_leased(annotator: User, row: Sequence[Any]) -> Slot:
             ),
         ),
     )
+    leased.shown_when_leased = shown
+    return leased
 
 
 def may_be_shown(pair: str) -> Q:
@@ -166,9 +173,12 @@ def changeable_judgment(annotator: User, track: str, lease: UUID | None = None) 
     return last
 
 
-def latest_judgments(pair_id: int) -> list[Judgment]:
+def latest_judgments(pairs: Collection[int]) -> dict[int, list[Judgment]]:
     """The votes that count: of each judged slot the highest revision, unless its person is disqualified."""
-    return [_vote(row) for row in rows(_LATEST, {"pair": pair_id})]
+    found: dict[int, list[Judgment]] = {pair: [] for pair in pairs}
+    for *row, pair in rows(_LATEST_OF_PAIRS, {"pairs": [*pairs]}):
+        found[pair].append(_vote(row))
+    return found
 
 
 def votes_and_time(slot: Slot) -> tuple[list[Judgment], timedelta]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from django.db import transaction
 
+from annotate.database.batches import batches
 from annotate.database.statements import first_row
 from annotate.judging.queries import latest_judgments
 from annotate.judging.slots import ask_for_votes, stop_asking
@@ -17,6 +19,7 @@ from annotate.models import Consensus, Judgment, Round, RoundKind, VideoPair
 from rlhf import records
 from rlhf.records import JointState, Sample, Track, Verdict
 from rlhf.votes.consensus import adjudicated_track, resolve_track
+from rlhf.votes.model import VoteModel
 from rlhf.votes.pareto import resolve_pair as resolve_tracks
 from rlhf.votes.stopping import Rule, decide
 
@@ -55,6 +58,11 @@ WITH judged AS (
 SELECT id, created_at FROM judged
 """
 
+#: Pairs whose votes are looked at together: people who vote on one of them wait for all.
+AT_ONCE = 200
+
+#: What is known of the voters of a round, see `newest_models`.
+Models = Callable[..., Mapping[Track, VoteModel]]
 Votes = Mapping[Track, Sequence[Judgment]]
 Conclusions = Mapping[Track, records.Consensus]
 
@@ -72,25 +80,44 @@ class Resolution:
     next_track: Track | None = None
 
 
-@transaction.atomic
+@dataclass(frozen=True)
+class _Resolved:
+    """A pair with its votes, and what they come to."""
+
+    pair: VideoPair
+    votes: Votes
+    made: Resolution
+
+
 def resolve_pair(pair_id: int) -> None:
     """Bring a pair's consensus and joint state up to date with its votes.
 
     Votes on one pair resolve one after the other (its row is locked), so the last one sees them all.
     Safe to repeat: the same votes give the same rows.
     """
-    pair = (
-        VideoPair.objects.select_for_update(of=("self",), no_key=True).select_related("round").get(pk=pair_id)
-    )
-    resolve_votes(pair, latest_judgments(pair_id), may_retract=True)
+    _resolve_batch([pair_id])
+
+
+def resolve_pairs(pairs: Iterable[int]) -> int:
+    """The same of many pairs, some at a time; returns how many."""
+    number = 0
+    for batch in batches(pairs, AT_ONCE):
+        _resolve_batch(batch)
+        number += len(batch)
+    return number
+
+
+@transaction.atomic
+def _resolve_batch(keys: Sequence[int]) -> None:
+    locked = VideoPair.objects.select_for_update(of=("self",), no_key=True).filter(pk__in=keys)
+    pairs = [pair for pair in locked.select_related("round").order_by("pk") if not pair.is_gold]
+    votes, models = latest_judgments([pair.pk for pair in pairs]), lru_cache(newest_models)
+    _conclude([_resolved(pair, votes[pair.pk], models) for pair in pairs], may_retract=True)
 
 
 def settle_open_pairs(round: Round) -> int:
     """Look again at pairs that nothing is concluded of and nobody is asked about; returns how many."""
-    pairs = list(pairs_left_open(round).values_list("pair_id", flat=True))
-    for pair_id in pairs:
-        resolve_pair(pair_id)
-    return len(pairs)
+    return resolve_pairs(list(pairs_left_open(round).order_by("pair_id").values_list("pair_id", flat=True)))
 
 
 def resolve_votes(
@@ -101,27 +128,39 @@ def resolve_votes(
     Whoever calls it has locked the pair, and read the votes after that. Without `may_retract` they are at
     least those of the last time, on each track.
     """
-    if pair.is_gold:  # its answer is known; it tells of people, not of models
-        if new is not None:
-            _store(new, pair, None, {})
-        return
+    # Of gold the answer is known; it tells of people, not of models.
+    resolved = [] if pair.is_gold else [_resolved(pair, votes, newest_models)]
+    _conclude(resolved, new, may_retract=may_retract)
+
+
+def _resolved(pair: VideoPair, votes: Sequence[Judgment], models: Models) -> _Resolved:
     by_track = {track: [vote for vote in votes if vote.slot.track == track] for track in Track}
-    made = _resolve(pair, by_track)
-    _store(new, pair, made, by_track)
+    return _Resolved(pair, by_track, _resolve(pair, by_track, models))
+
+
+def _conclude(resolved: Sequence[_Resolved], new: Judgment | None = None, *, may_retract: bool) -> None:
+    _store(new, resolved)
     if may_retract:
-        undecided = [str(track) for track, consensus in made.conclusions.items() if consensus.verdict is None]
-        Consensus.objects.filter(pair=pair, track__in=undecided).delete()
-    if made.next_track is not None and (rule := pair.round.rule):
-        ask_for_votes(pair, made.next_track, 1 if by_track[made.next_track] else rule.minimum)
-    elif made.stop or pair.is_adjudicated:
-        stop_asking(pair)
+        for track in Track:
+            undecided = [one.pair for one in resolved if one.made.conclusions[track].verdict is None]
+            if undecided:
+                Consensus.objects.filter(pair__in=undecided, track=track).delete()
+    wanted, over = [], []
+    for one in resolved:
+        asked = one.made.next_track
+        if asked is not None and (rule := one.pair.round.rule):
+            wanted.append((one.pair, asked, 1 if one.votes[asked] else rule.minimum))
+        elif one.made.stop or one.pair.is_adjudicated:
+            over.append(one.pair)
+    ask_for_votes(wanted)
+    stop_asking(over)
 
 
-def _resolve(pair: VideoPair, by_track: Votes) -> Resolution:
+def _resolve(pair: VideoPair, by_track: Votes, models: Models) -> Resolution:
     if pair.is_adjudicated:
         return _by_word(pair, by_track)
     if (rule := pair.round.rule) is not None:
-        return _by_probability(pair, by_track, rule)
+        return _by_probability(pair, by_track, rule, models)
     wanted = pair.round.votes_wanted
     return _jointly({track: resolve_track(_verdicts(given), wanted) for track, given in by_track.items()})
 
@@ -136,12 +175,11 @@ def _by_word(pair: VideoPair, by_track: Votes) -> Resolution:
     )
 
 
-def _by_probability(pair: VideoPair, by_track: Votes, rule: Rule) -> Resolution:
+def _by_probability(pair: VideoPair, by_track: Votes, rule: Rule, models: Models) -> Resolution:
     """Votes weigh what their givers are worth; one more is asked for while that can still settle the pair."""
     is_simulated = any(vote.is_simulated for given in by_track.values() for vote in given)
-    models = newest_models(pair.round_id, is_simulated=is_simulated)
     votes = {track: [vote_of(vote, pair.pk) for vote in given] for track, given in by_track.items()}
-    decision = decide(pair.pk, votes, models, rule)
+    decision = decide(pair.pk, votes, models(pair.round_id, is_simulated=is_simulated), rule)
     return Resolution(
         conclusions=decision.conclusions
         if decision.stop
@@ -164,32 +202,34 @@ def _verdicts(votes: Sequence[Judgment]) -> list[Verdict]:
     return [Verdict(vote.verdict) for vote in votes]
 
 
-def _store(new: Judgment | None, pair: VideoPair, made: Resolution | None, by_track: Votes) -> None:
-    """Store a judgment and a resolution, where there is one. A track without a verdict has no row."""
-    consensuses = [
+def _store(new: Judgment | None, resolved: Sequence[_Resolved]) -> None:
+    """Store a judgment, if there is a new one, and resolutions. A track without a verdict has no row."""
+    values = {
+        "judgments": [_columns(new)] if new else [],
+        "consensuses": [row for one in resolved for row in _consensuses(one)],
+        # A comparison says which model is better, and is no preference to train on.
+        "preferences": [_preference(one) for one in resolved if one.pair.round.kind != RoundKind.COMPARISON],
+    }
+    stored = first_row(_STORE, {name: json.dumps(found) for name, found in values.items()})
+    if new and stored:
+        new.pk, new.created_at = stored
+
+
+def _consensuses(one: _Resolved) -> list[dict[str, Any]]:
+    return [
         {
-            "pair_id": pair.pk,
+            "pair_id": one.pair.pk,
             "track": track,
             "verdict": consensus.verdict,
             "posterior": {str(verdict): share for verdict, share in consensus.posterior.items()},
             "votes": {str(verdict): count for verdict, count in consensus.counts.items()},
             "rule_version": consensus.rule_version,
             "inputs_hash": consensus.inputs_hash,
-            "is_simulated": any(vote.is_simulated for vote in by_track[track]),
+            "is_simulated": any(vote.is_simulated for vote in one.votes[track]),
         }
-        for track, consensus in (made.conclusions if made else {}).items()
+        for track, consensus in one.made.conclusions.items()
         if consensus.verdict is not None
     ]
-    # A comparison says which model is better, and is no preference to train on.
-    is_preference = made is not None and pair.round.kind != RoundKind.COMPARISON
-    values = {
-        "judgments": [_columns(new)] if new else [],
-        "consensuses": consensuses,
-        "preferences": [_preference(pair, made, by_track)] if made and is_preference else [],
-    }
-    stored = first_row(_STORE, {name: json.dumps(found) for name, found in values.items()})
-    if new and stored:
-        new.pk, new.created_at = stored
 
 
 def _columns(judgment: Judgment) -> dict[str, Any]:
@@ -199,7 +239,8 @@ def _columns(judgment: Judgment) -> dict[str, Any]:
     return columns | {"idempotency_key": key}
 
 
-def _preference(pair: VideoPair, made: Resolution, by_track: Votes) -> dict[str, Any]:
+def _preference(one: _Resolved) -> dict[str, Any]:
+    pair, made = one.pair, one.made
     samples = {"first": pair.first_id, "second": pair.second_id}
     others = [pk for side, pk in samples.items() if made.chosen and side != made.chosen]
     return {
@@ -210,5 +251,5 @@ def _preference(pair: VideoPair, made: Resolution, by_track: Votes) -> dict[str,
         "reason": made.reason,
         "stop": made.stop,
         "probability": made.probability,
-        "is_simulated": any(vote.is_simulated for given in by_track.values() for vote in given),
+        "is_simulated": any(vote.is_simulated for given in one.votes.values() for vote in given),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime, timedelta
 from itertools import chain
@@ -22,6 +22,7 @@ from annotate.gold.qualification_queries import Standing, standing_of
 from annotate.judging import lease_statements
 from annotate.judging.assignment_queries import scope_of
 from annotate.judging.queries import LEASED, leased_slots, may_choose, read_leased
+from annotate.judging.tracks import shown_of
 from annotate.models import PreferencePair, Slot, Use, User, VideoPair
 from annotate.privacy.consent_queries import given
 from rlhf.records import JointState, Track
@@ -30,7 +31,7 @@ from rlhf.votes.stopping import leading_track
 #: Pairs of one track that a person may hold at once: the one they look at, and the next one.
 MAX_HELD = 2
 #: What the two videos of a pair have in common, by construction; the database insists on it.
-FACTS_ALIKE = ("width", "height", "fps", "num_frames")
+FACTS_ALIKE = ("width", "height", "fps", "num_frames", "encoding")
 
 
 class RoundNotForChoosingError(ValueError):
@@ -39,13 +40,14 @@ class RoundNotForChoosingError(ValueError):
 
 _ASK = """
 INSERT INTO annotate_slot (pair_id, round_id, track, ordinal, random_key)
-SELECT %(pair)s, pair.round_id, %(track)s, pair.last + n, pair.random_key
-FROM (
-    SELECT round_id, random_key, coalesce(max(ordinal) FILTER (WHERE track = %(track)s), -1) AS last
-    FROM annotate_slot WHERE pair_id = %(pair)s
-      AND EXISTS (SELECT 1 FROM annotate_videopair WHERE id = %(pair)s AND prompt_unread = '')
+SELECT asked.pair_id, pair.round_id, asked.track, pair.last + n, pair.random_key
+FROM unnest(%(pairs)s::bigint[], %(tracks)s::text[], %(counts)s::int[]) asked (pair_id, track, votes)
+CROSS JOIN LATERAL (
+    SELECT round_id, random_key, coalesce(max(ordinal) FILTER (WHERE track = asked.track), -1) AS last
+    FROM annotate_slot WHERE pair_id = asked.pair_id
+      AND EXISTS (SELECT 1 FROM annotate_videopair WHERE id = asked.pair_id AND prompt_unread = '')
     GROUP BY round_id, random_key HAVING count(*) FILTER (WHERE judged_at IS NULL) = 0
-) pair, generate_series(1, %(count)s) n
+) pair CROSS JOIN LATERAL generate_series(1, asked.votes) n
 """
 
 
@@ -104,20 +106,22 @@ def _refuse_unless_chosen(annotator: User, round_id: int | None) -> None:
 def _lease_next(annotator: User, values: Mapping[str, Any], *, with_gold: bool) -> Slot | None:
     alike, has_cap = lease_statements.alike(annotator), bool(values["person_cap"])
     fresh = lease_statements.queue(alike + lease_statements.NOT_MET_AS_GOLD, has_cap=has_cap)
+    read = LEASED.format(shown=shown_of(values["track"]))
     if with_gold:
         near = alike.format(pair="p.id", round="p.round_id")
-        gold = lease_gold(fresh, near, values, select=LEASED)
-        if gold is not None:
-            return read_leased(annotator, gold)
+        leased = lease_gold(fresh, near, values, select=lease_statements.TAKE_UNLESS_GOLD + read)
+        if leased is not None:
+            return read_leased(annotator, leased)
     # Only where nothing else is left do people meet what they know as gold: no pair may wait for ever.
     every = lease_statements.queue(alike, has_cap=has_cap)
-    return _take(annotator, fresh, values) or _take(annotator, every, values)
+    taking = lease_statements.TAKE + read
+    return _take(annotator, fresh + taking, values) or _take(annotator, every + taking, values)
 
 
 def _take(annotator: User, statement: str, values: Mapping[str, Any]) -> Slot | None:
     for _ in range(5):
         try:
-            leased = _lease(statement + lease_statements.TAKE + LEASED, values)
+            leased = _lease(statement, values)
         except IntegrityError:
             # The same person leased another slot of this pair at this very moment: take another pair.
             continue
@@ -133,7 +137,7 @@ def _lease_training(annotator: User, track: Track, standing: Standing, ahead_of:
     held = held_slots.filter(given("pair__instance__group", Use.SHOW)).first()
     if held is not None or standing.again_at is not None or standing.judged >= standing.asked:
         return held
-    training = lease_training(annotator, track, select=LEASED)
+    training = lease_training(annotator, track, select=LEASED.format(shown=shown_of(track)))
     return read_leased(annotator, training) if training else None
 
 
@@ -208,15 +212,19 @@ def _wanted_slots(pair: VideoPair) -> Iterator[Slot]:
             yield Slot(pair=pair, round=pair.round, track=track, ordinal=ordinal, random_key=random_key)
 
 
-def ask_for_votes(pair: VideoPair, track: Track, count: int) -> None:
-    """Ask for more votes on a track, next to the others of the pair, unless some are being waited for."""
-    with connection.cursor() as cursor:
-        cursor.execute(_ASK, {"pair": pair.pk, "track": str(track), "count": count})
+def ask_for_votes(wanted: Sequence[tuple[VideoPair, Track, int]]) -> None:
+    """Ask for more votes on a track, next to the others of its pair, unless some are being waited for."""
+    if wanted:
+        pairs, tracks, counts = zip(*wanted, strict=True)
+        values = {"pairs": [pair.pk for pair in pairs], "tracks": [*map(str, tracks)], "counts": [*counts]}
+        with connection.cursor() as cursor:
+            cursor.execute(_ASK, values)
 
 
-def stop_asking(pair: VideoPair) -> None:
-    """Ask for no more votes; whoever is at the pair may still answer."""
-    stop_asking_for(pair.slots.all())
+def stop_asking(pairs: Sequence[VideoPair]) -> None:
+    """Ask for no more votes; whoever is at one of the pairs may still answer."""
+    if pairs:
+        stop_asking_for(Slot.objects.filter(pair__in=pairs))
 
 
 def stop_asking_for(slots: QuerySet[Slot]) -> None:

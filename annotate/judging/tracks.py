@@ -6,11 +6,16 @@ controllability  the primary reference and the differential prompt; no other ref
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
 from django.db import connection
+from django.db.models import Value
+from django.db.models.expressions import RawSQL
+from django.db.models.functions import JSONArray
+from psycopg.sql import Literal
 
 from annotate.database.statements import rows
 from annotate.models import InstanceReference, Judgment, Reference, Slot, Use, VideoSample
@@ -38,18 +43,21 @@ class JudgingTask:
     changes: dict[str, str] | None
 
 
-def judging_task(slot: Slot) -> JudgingTask:
-    instance = slot.pair.instance
+def judging_task(slot: Slot, *, as_leased: bool = False) -> JudgingTask:
+    """What is shown of a slot; `as_leased` as the statement read it that leased the slot, where it did."""
+    shown = slot.shown_when_leased if as_leased else None
+    media = _media(slot) if shown is None else json.loads(shown)
+    is_primary = slot.track == Track.CONTROLLABILITY
+    references = tuple(
+        ShownReference(f"reference-{number}", _read(*columns), is_primary)
+        for number, columns in enumerate(media)
+    )
     if slot.track == Track.IDENTITY:
-        shown = tuple(
-            ShownReference(f"reference-{number}", reference, is_primary=False)
-            for number, reference in enumerate(_references(instance.group_id))
-        )
-        return JudgingTask(slot, shown, None, None, None)
-    primary = instance.places.select_related("reference").get(position=0).shown
+        return JudgingTask(slot, references, None, None, None)
+    instance = slot.pair.instance
     return JudgingTask(
         slot,
-        (ShownReference("reference-0", primary, is_primary=True),),
+        references,
         instance.prompt.text,
         statements_of(instance),
         {element["element"]: element["target"] for element in instance.prompt.elements if element["changed"]},
@@ -80,20 +88,42 @@ def shown_file(slot: Slot, name: str) -> str | None:
     return None
 
 
+#: Nothing but media is read of a reference: whether it is a crop of an instance, and these columns.
 _MEDIA = ("id", "kind", "path", "poster")
-_ANYBODY = -1
 
 
-def _references(group_id: int) -> list[Reference]:
-    """What may be shown of a person, in order; nothing but media is read of it."""
-    statement, values = _references_statement()
-    found = rows(statement, [group_id if value == _ANYBODY else value for value in values])
-    return [Reference.from_db(connection.alias, _MEDIA, row) for row in found]
+def shown_of(track: str) -> str:
+    """SQL: what a track shows of the instance `i`, in order, as a JSON array of what `_read` takes.
+
+    To put it together costs the ORM more than to run it, and every pair asks.
+    """
+    return _whole_group() if track == Track.IDENTITY else _PRIMARY
+
+
+_PRIMARY = f"""(
+    SELECT jsonb_agg(CASE WHEN place.recipe IS NULL
+        THEN jsonb_build_array(false, {", ".join(f"r.{name}" for name in _MEDIA)})
+        ELSE jsonb_build_array(true, {", ".join(f"place.{name}" for name in _MEDIA)}) END)
+    FROM annotate_instancereference place JOIN annotate_reference r ON r.id = place.reference_id
+    WHERE place.instance_id = i.id AND place.position = 0
+)"""
 
 
 @cache
-def _references_statement() -> tuple[str, tuple[Any, ...]]:
-    """Of anybody. To put it together costs the ORM more than to run it, and every other pair asks."""
-    media = usable_references(Use.SHOW).filter(group=_ANYBODY).values_list(*_MEDIA)
-    statement, values = media.query.sql_with_params()
-    return statement, values
+def _whole_group() -> str:
+    media = usable_references(Use.SHOW).filter(group=RawSQL("i.group_id", ()))
+    columns = media.values_list(JSONArray(Value(False), *_MEDIA))
+    statement, values = columns.query.sql_with_params()
+    literals = tuple(Literal(value).as_string() for value in values)
+    return f"to_jsonb(ARRAY({(statement % literals).replace('%', '%%')}))"
+
+
+def _media(slot: Slot) -> list[list[Any]]:
+    statement = f"SELECT {shown_of(slot.track)} FROM annotate_instance i WHERE i.id = %(instance)s"
+    found: list[list[Any]] = json.loads(rows(statement, {"instance": slot.pair.instance_id})[0][0])
+    return found
+
+
+def _read(is_crop: bool, *columns: Any) -> Reference | InstanceReference:
+    table = InstanceReference if is_crop else Reference
+    return table.from_db(connection.alias, _MEDIA, columns)

@@ -95,7 +95,7 @@ class JudgingPage(PairPage[Slot]):
         }
 
     def task(self, pair: Slot) -> dict[str, Any]:
-        task, sampled = judging_task(pair), pair.pair.first.settings
+        task, sampled = judging_task(pair, as_leased=True), pair.pair.first.settings
         return {
             "references": [
                 self.reference(pair, shown.name, is_clip=shown.reference.is_clip) for shown in task.references

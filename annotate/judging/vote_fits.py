@@ -5,18 +5,19 @@ from __future__ import annotations
 from datetime import timedelta
 
 from annotate.database.claims import hold
-from annotate.judging.resolution import resolve_pair
+from annotate.judging.resolution import resolve_pairs
 from annotate.judging.vote_queries import (
     FitMade,
     counting_votes,
     digest_of_votes,
     has_votes,
     newest_fits,
+    newest_models,
     pairs_before_fit,
 )
 from annotate.models import Round, VoteFit
 from rlhf.records import Track
-from rlhf.votes.fit import FIT_VERSION, fit_votes
+from rlhf.votes.fit import FIT_VERSION, fit_again
 
 #: A fit rests a second for so many of its votes, since a few new ones add little to many: one of a million
 #: votes is made anew every three minutes at most.
@@ -51,8 +52,7 @@ def _fit_all(round: Round) -> list[VoteFit]:
     # Pairs that wait may be settled, but none is reopened: exports stay explained by what was known then.
     # A job that was killed here is gone on with by the next one, which finds no new votes.
     if round.stopping is not None:
-        for pair_id in list(pairs_before_fit(round).values_list("pair_id", flat=True)):
-            resolve_pair(pair_id)
+        resolve_pairs(list(pairs_before_fit(round).values_list("pair_id", flat=True)))
     return made
 
 
@@ -68,6 +68,7 @@ def _fit(
 ) -> VoteFit | None:
     """Votes that come while it reads are not in the digest, so they are news for the next time."""
     votes = counting_votes(round, track, is_simulated=is_simulated)
+    last = newest_models(round.pk, is_simulated=is_simulated)[track] if before else None
     if before is None and not len(votes):
         return None  # Before its first vote a track knows nobody anyway.
     return VoteFit.objects.create(
@@ -75,6 +76,6 @@ def _fit(
         track=track,
         is_simulated=is_simulated,
         inputs_hash=digest,
-        model=fit_votes(votes).to_json(),
+        model=fit_again(votes, last, before.num_votes if before else 0).to_json(),
         num_votes=len(votes),
     )

@@ -80,6 +80,19 @@ def counting_votes(round: Round, track: Track, *, is_simulated: bool) -> VoteCol
     return _columns(judgments.filter(~disqualified("slot__annotator")), track)
 
 
+def votes_behind(pairs: QuerySet[PreferencePair], track: Track) -> VoteColumns:
+    """The votes of a track on these pairs that count, of people and of simulated annotators, in order."""
+    judgments = Judgment.objects.filter(slot__pair__preference__in=pairs.order_by().values("pk"))
+    return _columns(judgments.filter(~disqualified("slot__annotator"), slot__track=track), track)
+
+
+def num_votes_behind(pairs: QuerySet[PreferencePair], *, is_simulated: bool) -> int:
+    """Of both tracks, how many of them are of people, or of simulated annotators."""
+    judgments = Judgment.objects.filter(slot__pair__preference__in=pairs.order_by().values("pk"))
+    counting = judgments.filter(~disqualified("slot__annotator"), is_simulated=is_simulated)
+    return int(counting.aggregate(number=Count("slot", distinct=True))["number"])
+
+
 def has_votes(round: Round, *, is_simulated: bool) -> bool:
     return _judgments_seen(round, is_simulated=is_simulated)[0] > 0
 
@@ -194,7 +207,7 @@ def visible_pairs(user: User) -> QuerySet[VideoPair]:
 
 def vote_counts(pair: VideoPair, track: Track) -> dict[str, int]:
     """How many people gave each verdict of a track that somebody gave."""
-    given = Counter(vote.verdict for vote in latest_judgments(pair.pk) if vote.slot.track == track)
+    given = Counter(vote.verdict for vote in latest_judgments([pair.pk])[pair.pk] if vote.slot.track == track)
     return {str(verdict): given[verdict] for verdict in Verdict if given[verdict]}
 
 

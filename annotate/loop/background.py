@@ -15,6 +15,7 @@ def advance(job: Job, tell: Tell) -> Outcome:
     step = advance_round(
         job.round,
         include_simulated=job.values["include_simulated"],
+        devices=job.values.get("devices"),
         actor=job.asked_by,
         tell=lambda frozen: tell(frozen, None),
     )

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from annotate.background.views import ask_and_follow
-from annotate.core.access import SignedInRequest, leads_only, visible_rounds
+from annotate.core.access import SignedInRequest, has_seen, leads_only, visible_rounds
 from annotate.core.errors import RoundError
 from annotate.core.parts import part_of
 from annotate.evaluation.comparison_views import comparison_page
@@ -40,16 +40,16 @@ ROUNDS_PER_PAGE = 50
 RUNS_SHOWN, EXPORTS_SHOWN = 50, 50
 
 
-def rounds_shown(user: User, before: str, size: int) -> dict[str, Any]:
+def rounds_shown(user: User, after: str, size: int) -> dict[str, Any]:
     """A part of the rounds with how far each is."""
-    part = part_of(visible_rounds(user), before, size)
+    part = part_of(visible_rounds(user), after, size)
     by_round = funnels(part.rows)
     return {"part": part, "rounds": [{"round": round, "funnel": by_round[round.pk]} for round in part.rows]}
 
 
 @leads_only
 def round_list(request: SignedInRequest) -> HttpResponse:
-    context = rounds_shown(request.user, request.GET.get("before", ""), ROUNDS_PER_PAGE)
+    context = rounds_shown(request.user, request.GET.get("after", ""), ROUNDS_PER_PAGE)
     return render(request, "annotate/loop/rounds.html", context)
 
 
@@ -57,7 +57,7 @@ def round_list(request: SignedInRequest) -> HttpResponse:
 def round_detail(request: SignedInRequest, round_id: int) -> HttpResponse:
     """The whole page; while a run is live, its `#progress` part is asked for again, and sent when new."""
     news = news_of(round_id)
-    if request.htmx and news and request.GET.get("seen") == news:
+    if has_seen(request, news):
         return HttpResponse(status=204)
     round = get_object_or_404(visible_rounds(request.user), pk=round_id)
     if round.kind == RoundKind.COMPARISON:
@@ -112,7 +112,7 @@ def advance(request: SignedInRequest, round_id: int) -> HttpResponse:
     if is_ready_to_train(round):
         preview = reverse("launch", args=[round.pk])
         return redirect(f"{preview}?include_simulated=on" if include_simulated else preview)
-    return ask_and_follow(request, ADVANCE.name, round, include_simulated=include_simulated)
+    return ask_and_follow(request, ADVANCE.name, round, include_simulated=include_simulated, devices=None)
 
 
 @leads_only

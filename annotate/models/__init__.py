@@ -16,7 +16,7 @@ from annotate.models.judgment import Exposure, Judgment, Side, Slot, Strength
 from annotate.models.preference import Consensus, Export, PreferencePair
 from annotate.models.quality import AnnotatorFlag, Disqualification, FlagOutcome, RoundFigures, Supersession
 from annotate.models.removal import Erasure, FileRemoval
-from annotate.models.round import MAX_PRIORITY, Round, RoundKind, RoundState
+from annotate.models.round import DEFAULT_PRIORITY, MAX_PRIORITY, Round, RoundKind, RoundState
 from annotate.models.run import LIVE, Run, RunMetric, RunStatus, Stage
 from annotate.models.run_worker import RunWorker
 from annotate.models.shard import LIVE_SHARDS, Shard, ShardStatus

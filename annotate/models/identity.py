@@ -38,6 +38,7 @@ class User(AbstractUser):
 
     class Meta(AbstractUser.Meta):
         constraints = [one_of("role", ("annotator", "lead", "participant"))]
+        indexes = [models.Index(fields=["role", "username"], name="account_by_role")]
         triggers = [pgtrigger.ReadOnly(name="simulated_for_ever", fields=["is_simulated"])]
 
     @property

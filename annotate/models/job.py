@@ -16,8 +16,8 @@ from annotate.models.run import LIVE, RunStatus
 class Job(models.Model):
     """One action of a lead that takes longer than a request may, done by one worker at a time.
 
-    `kind` is one of `background.kinds`, which says what `values` mean; `outcome` tells what came of it, and
-    `link` leads there.
+    `kind` is one of `background.kinds`, which says what `values` mean; `outcome` tells what came of it,
+    `link` leads there, and `result` is what pages and programs read of it.
     """
 
     kind = models.CharField(max_length=32)
@@ -29,6 +29,7 @@ class Job(models.Model):
     total = models.PositiveBigIntegerField(null=True, blank=True)
     outcome = models.TextField(blank=True)
     link = models.CharField(max_length=255, blank=True)
+    result = models.JSONField(null=True, blank=True)
     error = models.TextField(blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     worker = models.UUIDField(null=True, blank=True)

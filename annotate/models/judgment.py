@@ -64,6 +64,9 @@ class Slot(models.Model):
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     judged_at = models.DateTimeField(null=True, blank=True)
 
+    #: What its track shows, as JSON, where the statement that leased it read that; see `judging.tracks`.
+    shown_when_leased: str | None = None
+
     class Meta:
         ordering = ["id"]
         constraints = [
@@ -112,9 +115,11 @@ class Slot(models.Model):
                         JOIN annotate_videosample f ON f.id = p.first_id
                         JOIN annotate_videosample s ON s.id = p.second_id
                         WHERE p.id = NEW.pair_id AND p.round_id = NEW.round_id
-                          AND (f.facts->'width', f.facts->'height', f.facts->'fps', f.facts->'num_frames')
+                          AND (f.facts->'width', f.facts->'height', f.facts->'fps', f.facts->'num_frames',
+                               f.facts->'encoding')
                               IS NOT DISTINCT FROM
-                              (s.facts->'width', s.facts->'height', s.facts->'fps', s.facts->'num_frames')
+                              (s.facts->'width', s.facts->'height', s.facts->'fps', s.facts->'num_frames',
+                               s.facts->'encoding')
                     ) THEN
                         RAISE EXCEPTION 'a slot is of its pair''s round, and both videos are alike in form'
                             USING ERRCODE = '23514';

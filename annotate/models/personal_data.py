@@ -124,7 +124,7 @@ COLUMNS = {
     "Export": _columns(code="folder content_hash manifest rule withdrawn"),
     # Rows of this table go once they are carried out.
     "FileRemoval": _columns(struck="path traces error"),
-    "Job": _columns(code="kind values status link", struck="outcome error"),
+    "Job": _columns(code="kind values status link result", struck="outcome error"),
     "JudgingWork": _columns(code="track"),
     "JudgmentFile": _columns(code="track file_format status path sha256 error withdrawn"),
     "ModelVersion": _columns(
@@ -137,7 +137,7 @@ COLUMNS = {
     "Run": _columns(code="stage folder status machine", struck="error result"),
     "RunMetric": _columns(struck="values"),
     "RunWorker": _columns(code="name description"),
-    "Shard": _columns(code="status worker device software facts", struck="error"),
+    "Shard": _columns(code="status worker device software", struck="error facts"),
     "Study": _columns(code="form", struck="error", free="name"),
     "StudyModel": _columns(free="system label"),
     "Supersession": _columns(free="reason"),

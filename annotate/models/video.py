@@ -12,6 +12,7 @@ from annotate.models.instance import Instance
 from annotate.models.round import Round
 from annotate.models.tally import tallies, tallies_of_a_change
 from annotate.models.version import ModelVersion
+from generator.records import Encoding
 
 
 class VideoSample(models.Model):
@@ -53,6 +54,11 @@ class VideoSample(models.Model):
 
     def __str__(self) -> str:
         return f"sample {self.pk}"
+
+    @property
+    def encoding(self) -> Encoding:
+        """That of its display copy; a video that was wanted before there were others says none."""
+        return Encoding(self.facts.get("encoding", Encoding.FULL))
 
 
 class VideoPair(models.Model):

@@ -1,12 +1,23 @@
-"""Judging everybody by other thresholds as a job."""
+"""What thresholds cost a large collection, and judging everybody by others, as jobs."""
 
 from __future__ import annotations
+
+from dataclasses import asdict
 
 from django.urls import reverse
 
 from annotate.background.kinds import JobKind, Outcome, Tell, register
 from annotate.models import Job
 from annotate.people.filtering import apply_thresholds
+from annotate.people.queries import all_measures
+from generator.curation.filters import Thresholds, what_if
+
+
+def look(job: Job, tell: Tell) -> Outcome:
+    """What each threshold costs, where these values are tried."""
+    measures = all_measures()
+    costs = [asdict(cost) for cost in what_if(measures, Thresholds(**job.values))]
+    return Outcome("", reverse("thresholds"), result={"costs": costs, "num_references": len(measures)})
 
 
 def apply(job: Job, tell: Tell) -> Outcome:
@@ -14,6 +25,7 @@ def apply(job: Job, tell: Tell) -> Outcome:
     return Outcome(f"The thresholds hold now; {changed} references got other reasons.", reverse("thresholds"))
 
 
+LOOK = register(JobKind("look_at_thresholds", "What thresholds cost", look, is_look=True))
 APPLY_THRESHOLDS = register(
     JobKind("apply_thresholds", "Judging references by other thresholds", apply, refusals=(ValueError,))
 )

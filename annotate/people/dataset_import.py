@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from django.db import transaction
+from django.db.models import Q
 
-from annotate.core.audit import record_event
+from annotate.core.audit import record_events
+from annotate.database.batches import batches
 from annotate.models import (
     Curation,
     DifferentialPrompt,
@@ -23,7 +25,7 @@ from annotate.models import (
 )
 from annotate.people.identities import media_columns, store_poster
 from annotate.people.instances import crop_columns, crop_path
-from annotate.people.people import state_consent
+from annotate.people.people import state_consent, stated
 from annotate.people.prompt_reader_queries import Readers, readers_in_use
 from annotate.privacy.consent_queries import today
 from annotate.storage.opening import site_storage
@@ -35,6 +37,11 @@ from generator.dataset.rows import InstanceRow, PersonRow, PlaceRow, ReferenceRo
 from generator.frozen_set import copy_media
 from generator.media.formats import MediaError, RejectReason
 from generator.media.video import probe
+
+Row = TypeVar("Row")
+
+#: References that are read together: who is killed meanwhile leaves the files of so many without a row.
+REFERENCES_AT_ONCE = 100
 
 
 @dataclass
@@ -62,76 +69,157 @@ def import_dataset(folder: Path, *, on_row: Callable[[], object] = lambda: None)
     """
     dataset = read_dataset(folder)
     report = DatasetReport(dataset.manifest.content_hash)
+
+    def followed(rows: Iterable[Row]) -> Iterator[Row]:
+        for row in rows:
+            yield row
+            on_row()
+
     # People are few beside their media: only they are held in memory.
-    groups = {(row.source, row.person): _take_person(row, report, on_row) for row in dataset.people()}
-    for reference in dataset.references():
-        if group := groups.get((reference.source, reference.person)):
-            _take_reference(group, reference, report)
-        on_row()
+    groups: dict[tuple[str, str], IdentityGroup] = {}
+    for people in batches(followed(dataset.people())):
+        groups |= _take_people(people, report)
+    for references in batches(followed(dataset.references()), REFERENCES_AT_ONCE):
+        _take_references([(groups[key], row) for row in references if (key := _whose(row)) in groups], report)
     readers = readers_in_use()
-    for instance in dataset.instances():
-        if group := groups.get((instance.source, instance.person)):
-            _take_instance(group, instance, report, readers)
-        on_row()
+    for instances in batches(followed(dataset.instances())):
+        theirs = [(groups[key], row) for row in instances if (key := _whose(row)) in groups]
+        _take_instances(theirs, report, readers)
+    report.new = +report.new  # without the tables of which nothing is
     return report
 
 
-def _take_person(row: PersonRow, report: DatasetReport, on_row: Callable[[], object]) -> IdentityGroup | None:
-    on_row()
-    if row.consent == () or (row.consent_expires_on is not None and row.consent_expires_on < today()):
-        report.refused += 1
-        return None
-    stated: dict[str, Any] = {name: getattr(row, name) for name in ("split", "licence", "consent_expires_on")}
-    group = _person_here(row)
-    created = group is None
-    if group is None:
-        kept = {"pseudonym": row.person} if is_pseudonym(row.person) else {}
-        group = IdentityGroup.objects.create(
+def _whose(row: PersonRow | ReferenceRow | InstanceRow) -> tuple[str, str]:
+    return row.source, row.person
+
+
+def _take_people(rows: Sequence[PersonRow], report: DatasetReport) -> dict[tuple[str, str], IdentityGroup]:
+    """Those of whom more is taken over."""
+    ended = [
+        row
+        for row in rows
+        if row.consent == () or (row.consent_expires_on is not None and row.consent_expires_on < today())
+    ]
+    report.refused += len(ended)
+    wanted = [row for row in rows if row not in ended]
+    here = _people_here(wanted)
+    taken = _make_people([row for row in wanted if _whose(row) not in here], report)
+    for row in wanted:
+        if (group := here.get(_whose(row))) and _is_as_stated(group, row, report):
+            taken[_whose(row)] = group
+            report.known["people"] += 1
+    return taken
+
+
+def _people_here(rows: Sequence[PersonRow]) -> dict[tuple[str, str], IdentityGroup]:
+    """Whom the rows mean, where they are known here: by pseudonym, or in sets of format 1 by name."""
+    names = [row.person for row in rows]
+    theirs = IdentityGroup.objects.filter(source__in={row.source for row in rows})
+    found = list(theirs.filter(Q(pseudonym__in=names) | Q(name__in=names)))
+    here = {(group.source, group.name): group for group in found}
+    here |= {(group.source, group.pseudonym): group for group in found}
+    return {_whose(row): here[_whose(row)] for row in rows if _whose(row) in here}
+
+
+def _uses_of(row: PersonRow) -> tuple[str, ...] | None:
+    return USES if row.consent is None and row.truth is not None else row.consent
+
+
+@transaction.atomic
+def _make_people(rows: Sequence[PersonRow], report: DatasetReport) -> dict[tuple[str, str], IdentityGroup]:
+    source = f"dataset {report.content_hash[:16]}"
+    made = IdentityGroup.objects.bulk_create(
+        IdentityGroup(
             source=row.source,
             name=row.person,
             truth=row.truth,
             consent_note=row.consent_note,
-            **stated,
-            **kept,
+            split=row.split,
+            licence=row.licence,
+            consent_expires_on=row.consent_expires_on,
+            **({"pseudonym": row.person} if is_pseudonym(row.person) else {}),
+            **(stated(uses, source) if (uses := _uses_of(row)) is not None else {}),
         )
-        record_event("import_identity", group, split=group.split)
-    uses = USES if row.consent is None and row.truth is not None else row.consent
-    if uses is not None:
-        ends_on = row.consent_expires_on
-        state_consent(group, uses, f"dataset {report.content_hash[:16]}", consent_expires_on=ends_on)
-        group.refresh_from_db()
-        stated["consent_uses"] = list(uses)
-    for name, value in stated.items():
+        for row in rows
+    )
+    record_events("import_identity", [(group, {"split": group.split}) for group in made])
+    known = [group for group in made if group.consent_uses is not None]
+    record_events("state_consent", [(one, {"uses": one.consent_uses, "source": source}) for one in known])
+    report.new["people"] += len(made)
+    return {_whose(row): group for row, group in zip(rows, made, strict=True)}
+
+
+def _is_as_stated(group: IdentityGroup, row: PersonRow, report: DatasetReport) -> bool:
+    """Whether a person is here as the dataset has them; what nobody had stated here is taken over."""
+    said: dict[str, Any] = {name: getattr(row, name) for name in ("split", "licence", "consent_expires_on")}
+    if (uses := _uses_of(row)) is not None:
+        if group.consent_uses is None:
+            ends_on = row.consent_expires_on
+            state_consent(group, uses, f"dataset {report.content_hash[:16]}", consent_expires_on=ends_on)
+            group.refresh_from_db()
+        said["consent_uses"] = list(uses)
+    for name, value in said.items():
         if getattr(group, name) != value:
             detail = f"has {name} {getattr(group, name)!r} here and {value!r} in the dataset; make them agree"
             report.left_out.append(RejectedFile(f"{row.source}/{row.person}", RejectReason.BAD_CARD, detail))
-            return None
-    (report.new if created else report.known)["people"] += 1
-    return group
+            return False
+    return True
 
 
-def _person_here(row: PersonRow) -> IdentityGroup | None:
-    """Whom the row means, where they are known here: by pseudonym, or in sets of format 1 by name."""
-    theirs = IdentityGroup.objects.filter(source=row.source)
-    return theirs.filter(pseudonym=row.person).first() or theirs.filter(name=row.person).first()
+def _take_references(rows: Sequence[tuple[IdentityGroup, ReferenceRow]], report: DatasetReport) -> None:
+    alike = Q(sha256__in=[row.file.sha256 for _, row in rows])
+    alike |= Q(source_sha256__in=[row.source_sha256 for _, row in rows])
+    here = Reference.objects.filter(alike, group__in={group.pk for group, _ in rows})
+    known = list(here.values_list("group_id", "sha256", "source_sha256", "shot"))
+    files, shots = {item[:2] for item in known}, {(item[0], *item[2:]) for item in known}
+    made: list[tuple[IdentityGroup, ReferenceRow, Reference]] = []
+    try:
+        for group, row in rows:
+            file, shot = (group.pk, row.file.sha256), (group.pk, row.source_sha256, row.shot)
+            if file in files:
+                report.known["references"] += 1
+            elif shot in shots:
+                detail = f"is here already as another file, made from the same {row.source_name}"
+                report.left_out.append(RejectedFile(row.file.name, RejectReason.DUPLICATE, detail))
+            elif (reference := _read_reference(group, row, report)) is not None:
+                files.add(file)
+                shots.add(shot)
+                made.append((group, row, reference))
+        _store_references(made)
+    except BaseException:
+        _remove_files([reference.path for _, _, reference in made])
+        raise
+    report.new["references"] += len(made)
 
 
-def _take_reference(group: IdentityGroup, row: ReferenceRow, report: DatasetReport) -> None:
-    if group.references.filter(sha256=row.file.sha256).exists():
-        report.known["references"] += 1
-        return
-    if group.references.filter(source_sha256=row.source_sha256, shot=row.shot).exists():
-        detail = f"is here already as another file, made from the same {row.source_name}"
-        report.left_out.append(RejectedFile(row.file.name, RejectReason.DUPLICATE, detail))
-        return
+def _remove_files(paths: Sequence[str]) -> None:
+    """Of references that did not come to have a row."""
+    stored = set(Reference.objects.filter(path__in=paths).values_list("path", flat=True))
+    for path in set(paths) - stored:
+        site_storage().remove_folder(str(Path(path).parent))
+
+
+@transaction.atomic
+def _store_references(made: Sequence[tuple[IdentityGroup, ReferenceRow, Reference]]) -> None:
+    Reference.objects.bulk_create(reference for _, _, reference in made)
+    chosen = {}
+    for group, row, reference in made:
+        if row.is_primary and group.primary_id is None:
+            group.primary = reference
+            chosen[group.pk] = group
+    IdentityGroup.objects.bulk_update(chosen.values(), ["primary"])
+
+
+def _read_reference(group: IdentityGroup, row: ReferenceRow, report: DatasetReport) -> Reference | None:
+    """A row whose files are stored; None where they are not what the dataset says."""
     folder = f"references/{uuid4().hex}"
     try:
         values = _store_media(row, folder)
     except MediaError as problem:
         site_storage().remove_folder(folder)
         report.left_out.append(RejectedFile(row.file.name, problem.reason, problem.detail))
-        return
-    reference = Reference.objects.create(
+        return None
+    return Reference(
         group=group,
         kind=row.kind,
         source_name=row.source_name,
@@ -146,10 +234,6 @@ def _take_reference(group: IdentityGroup, row: ReferenceRow, report: DatasetRepo
         quality=row.quality,
         **values,
     )
-    if row.is_primary and group.primary is None:
-        group.primary = reference
-        group.save(update_fields=["primary"])
-    report.new["references"] += 1
 
 
 def _store_media(row: ReferenceRow, folder: str) -> dict[str, Any]:
@@ -182,27 +266,49 @@ def _expect_annotation(path: Path, row: ReferenceRow) -> None:
         raise MediaError(RejectReason.ALTERED, f"the annotation is of {annotation.sha256[:12]}, another file")
 
 
-def _take_instance(group: IdentityGroup, row: InstanceRow, report: DatasetReport, readers: Readers) -> None:
-    if Instance.objects.filter(digest=row.instance_id).exists():
-        report.known["instances"] += 1
-        return
-    names = [place.reference for place in row.references] + ([row.target.sha256] if row.target else [])
-    references = {item.sha256: item for item in group.references.filter(sha256__in=names)}
-    if missing := set(names) - references.keys():
+def _take_instances(
+    rows: Sequence[tuple[IdentityGroup, InstanceRow]], report: DatasetReport, readers: Readers
+) -> None:
+    digests = [row.instance_id for _, row in rows]
+    known = set(Instance.objects.filter(digest__in=digests).values_list("digest", flat=True))
+    named = {name for _, row in rows for name in _references_of(row)}
+    here = Reference.objects.filter(group__in={group.pk for group, _ in rows}, sha256__in=named)
+    references = {(item.group_id, item.sha256): item for item in here}
+    new = []
+    for group, row in rows:
+        if row.instance_id in known:
+            report.known["instances"] += 1
+        elif places := _read_places(group, row, references, report):
+            new.append((group, row, places))
+            if unread := "; ".join(filter(None, readers.look_at(row.prompts[-1].text))):
+                report.not_read.append(f"{row.instance_id[:12]} of {group}: {unread}")
+    _store_instances(new)
+    report.new["instances"] += len(new)
+
+
+def _references_of(row: InstanceRow) -> list[str]:
+    return [place.reference for place in row.references] + ([row.target.sha256] if row.target else [])
+
+
+def _read_places(
+    group: IdentityGroup,
+    row: InstanceRow,
+    references: Mapping[tuple[int, str], Reference],
+    report: DatasetReport,
+) -> list[InstanceReference]:
+    """What an instance shows, its files stored; nothing where something of it is missing."""
+    if missing := [name for name in _references_of(row) if (group.pk, name) not in references]:
         detail = f"reference {min(missing)} of {group} is not here"
         report.left_out.append(RejectedFile(row.instance_id, RejectReason.MISSING, detail))
-        return
+        return []
     try:
-        places = [_take_place(references[place.reference], place) for place in row.references]
+        places = [_take_place(references[group.pk, place.reference], place) for place in row.references]
     except MediaError as problem:
         report.left_out.append(RejectedFile(row.instance_id, problem.reason, problem.detail))
-        return
+        return []
     if row.target is not None:
-        places.append(InstanceReference(reference=references[row.target.sha256]))
-    _store_instance(group, row, places)
-    report.new["instances"] += 1
-    if unread := "; ".join(filter(None, readers.look_at(row.prompts[-1].text))):
-        report.not_read.append(f"{row.instance_id[:12]} of {group}: {unread}")
+        places.append(InstanceReference(reference=references[group.pk, row.target.sha256]))
+    return places
 
 
 def _take_place(reference: Reference, row: PlaceRow) -> InstanceReference:
@@ -217,18 +323,33 @@ def _take_place(reference: Reference, row: PlaceRow) -> InstanceReference:
 
 
 @transaction.atomic
-def _store_instance(group: IdentityGroup, row: InstanceRow, places: list[InstanceReference]) -> None:
-    prompt = None
-    for version in row.prompts:
-        prompt = DifferentialPrompt.objects.create(
-            text=version.text,
-            elements=[asdict(change) for change in version.elements],
-            method=version.method,
-            supersedes=prompt,
+def _store_instances(new: Sequence[tuple[IdentityGroup, InstanceRow, list[InstanceReference]]]) -> None:
+    prompts = _store_prompts([row for _, row, _ in new])
+    instances = Instance.objects.bulk_create(
+        Instance(group=group, prompt=prompt, digest=row.instance_id)
+        for (group, row, _), prompt in zip(new, prompts, strict=True)
+    )
+    for instance, (_, row, places) in zip(instances, new, strict=True):
+        for position, place in enumerate(places):
+            place.instance = instance
+            place.position = position if position < len(row.references) else None
+    InstanceReference.objects.bulk_create(place for _, _, places in new for place in places)
+
+
+def _store_prompts(rows: Sequence[InstanceRow]) -> list[DifferentialPrompt]:
+    """The newest prompt of each; the first versions of all are stored before the second ones."""
+    newest: list[DifferentialPrompt | None] = [None] * len(rows)
+    for age in range(max((len(row.prompts) for row in rows), default=0)):
+        having = [place for place, row in enumerate(rows) if age < len(row.prompts)]
+        stored = DifferentialPrompt.objects.bulk_create(
+            DifferentialPrompt(
+                text=rows[place].prompts[age].text,
+                elements=[asdict(change) for change in rows[place].prompts[age].elements],
+                method=rows[place].prompts[age].method,
+                supersedes=newest[place],
+            )
+            for place in having
         )
-    assert prompt is not None
-    instance = Instance.objects.create(group=group, prompt=prompt, digest=row.instance_id)
-    for position, place in enumerate(places):
-        place.instance = instance
-        place.position = position if position < len(row.references) else None
-    InstanceReference.objects.bulk_create(places)
+        for place, prompt in zip(having, stored, strict=True):
+            newest[place] = prompt
+    return [prompt for prompt in newest if prompt is not None]

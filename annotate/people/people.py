@@ -75,6 +75,11 @@ def state_consent(group: IdentityGroup, uses: Sequence[str], source: str, **more
     return True
 
 
+def stated(uses: Sequence[str], source: str) -> dict[str, Any]:
+    """Columns of a person who comes with what an import says of their consent."""
+    return {"consent_uses": list(uses), **_statement(uses, source=source)}
+
+
 def _statement(uses: Sequence[str] | None, *, by: User | None = None, source: str = "") -> dict[str, Any]:
     """Who states the uses, and when; of what is unknown nobody has."""
     if uses is None:

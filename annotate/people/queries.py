@@ -4,17 +4,33 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import reduce
+from math import nan
 from operator import or_
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from django.conf import settings
-from django.db.models import Count, Exists, F, Func, OuterRef, Prefetch, Q, QuerySet, Subquery, Value
+from django.db.models import (
+    Count,
+    Exists,
+    F,
+    FloatField,
+    Func,
+    OuterRef,
+    Prefetch,
+    Q,
+    QuerySet,
+    Subquery,
+    Value,
+)
 from django.db.models.fields.json import KT
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Cast, Coalesce
 
+from annotate.database.column_queries import read_columns
+from annotate.database.statements import rows
 from annotate.models import (
     AppliedThresholds,
     Choice,
@@ -35,7 +51,7 @@ from annotate.storage.opening import site_storage
 from annotate.tallies.queries import counts_of_site
 from generator.curation.annotation import ANNOTATION_NAME, ClipAnnotation, load_annotation
 from generator.curation.explanation import explain
-from generator.curation.filters import Measures, Thresholds
+from generator.curation.filters import MeasureColumns, Measures, Thresholds, percentiles
 from generator.curation.primary import PrimaryRating, rate_primary
 from generator.media.formats import RejectReason
 from generator.prompts.differential import make_prompt
@@ -142,7 +158,7 @@ class PeopleFilter:
 
 
 def people(narrow: PeopleFilter = PeopleFilter()) -> QuerySet[IdentityGroup]:
-    """People in the order of the grid."""
+    """Those that the grid is narrowed to."""
     groups = with_consent(IdentityGroup.objects.all())
     if narrow.split:
         groups = groups.filter(split=narrow.split)
@@ -157,7 +173,7 @@ def people(narrow: PeopleFilter = PeopleFilter()) -> QuerySet[IdentityGroup]:
         groups = groups.filter(_has(curation=narrow.state))
     if narrow.reason:
         groups = groups.filter(_has(reject_reasons__contains=[narrow.reason]))
-    narrowed: QuerySet[IdentityGroup] = groups.order_by("name", "id")
+    narrowed: QuerySet[IdentityGroup] = groups
     return narrowed
 
 
@@ -197,6 +213,7 @@ def curation_counts() -> dict[str, Any]:
     states = {state: counts[f"references.{state}"] for state in Curation.values}
     rejected = {str(reason): counts[f"rejected.{reason}"] for reason in RejectReason}
     return {
+        "people": counts["people"],
         "total": sum(states.values()),
         "states": states,
         "usable": counts["usable"],
@@ -210,6 +227,18 @@ def curation_counts() -> dict[str, Any]:
 def visible_people(user: User) -> QuerySet[IdentityGroup]:
     groups = with_consent(IdentityGroup.objects.select_related("primary", "consent_stated_by"))
     return groups if user.is_lead else groups.none()
+
+
+_NEWS = """
+SELECT md5(string_agg(concat_ws(' ', r.id, r.curation,
+    (SELECT max(id) FROM annotate_curationdecision WHERE reference_id = r.id)), ',' ORDER BY r.id))
+FROM annotate_reference r WHERE r.group_id = %s
+"""
+
+
+def news_of(group_id: int) -> str:
+    """What changes while a person's references are curated, in one statement."""
+    return str(rows(_NEWS, [group_id])[0][0] or "")
 
 
 def references_of(group: IdentityGroup) -> QuerySet[Reference]:
@@ -235,11 +264,17 @@ def num_instances_of(runs: Iterable[Run]) -> dict[int, int]:
     return dict(came.values_list("run").annotate(number=Count("digest", distinct=True)))
 
 
-def all_measures() -> list[Measures]:
-    """Of every curated reference of a real person, for the what-if table."""
+def all_measures() -> MeasureColumns:
+    """Of every curated reference of a real person, for the what-if table; sharpness with its place."""
     curated = Reference.objects.filter(curation=Curation.DONE, group__truth__isnull=True)
-    measured = curated.order_by("id").values_list("quality__measures", flat=True)
-    return [Measures(**values) for values in measured.iterator(chunk_size=2000) if values]
+    measured = curated.filter(quality__has_key="measures").order_by()
+    names = [column.name for column in fields(MeasureColumns) if column.name != "blur_percentile"]
+    values = [Coalesce(Cast(KT(f"quality__measures__{name}"), FloatField()), nan) for name in names]
+    read = read_columns(measured.values_list(*values), dict.fromkeys(names, "float64"))
+    ranks = np.full(len(read["blur"]), nan)
+    known = ~np.isnan(read["blur"])
+    ranks[known] = percentiles(read["blur"][known].tolist())
+    return MeasureColumns(**read, blur_percentile=ranks)
 
 
 def open_references(people: Iterable[int]) -> QuerySet[Reference]:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from itertools import groupby
 
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_http_methods
 
-from annotate.background.views import ask_and_follow
+from annotate.background.views import ask_and_follow, look
 from annotate.core.access import SignedInRequest, leads_only
-from annotate.models import AppliedThresholds
+from annotate.models import AppliedThresholds, Curation, Job
 from annotate.people import queries as curation_queries
-from annotate.people.background import APPLY_THRESHOLDS
-from generator.curation.filters import Thresholds, WhatIf, rank_blur, what_if
+from annotate.people.background import APPLY_THRESHOLDS, LOOK
+from annotate.tallies.queries import counts_of_site
+from generator.curation.filters import THRESHOLDS_SHOWN, Thresholds, WhatIf
 from generator.validation import fields_of
 
+#: References that are looked at within a request; more are looked at by a worker.
+QUICK_REFERENCES = 5_000
 #: Name -> what it is, and its unit.
 WORDS = {name: field.description for name, field in fields_of(Thresholds).items()}
 
@@ -54,10 +56,14 @@ def thresholds(request: SignedInRequest) -> HttpResponse:
             return ask_and_follow(request, APPLY_THRESHOLDS.name, **asdict(tried))
     except ValueError as error:
         problem = str(error)
-    measures = rank_blur(curation_queries.all_measures())
+    is_quick = counts_of_site()[f"references.{Curation.DONE}"] <= QUICK_REFERENCES
+    found = look(request, LOOK, is_quick=is_quick, **asdict(tried))
+    looking = found if isinstance(found, Job) else None
+    costs = [] if isinstance(found, Job) else [WhatIf(**cost) for cost in found["costs"]]
     context = {
-        "rows": _rows(what_if(measures, tried), now, tried),
-        "num_references": len(measures),
+        "rows": _rows(costs, now, tried),
+        "looking": looking,
+        "num_references": None if isinstance(found, Job) else found["num_references"],
         "is_changed": tried != now,
         "problem": problem,
         "applied": AppliedThresholds.objects.select_related("author").last(),
@@ -83,8 +89,11 @@ def _tried(now: Thresholds, given: Mapping[str, str]) -> Thresholds:
 
 
 def _rows(costs: list[WhatIf], now: Thresholds, tried: Thresholds) -> list[ThresholdRow]:
-    by_name = ((name, list(group)) for name, group in groupby(costs, key=lambda cost: cost.threshold))
+    """Without costs while a worker looks."""
+    by_name: dict[str, list[WhatIf]] = {name: [] for name in THRESHOLDS_SHOWN}
+    for cost in costs:
+        by_name[cost.threshold].append(cost)
     return [
         ThresholdRow(name, WORDS[name], getattr(now, name), getattr(tried, name), group)
-        for name, group in by_name
+        for name, group in by_name.items()
     ]

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import messages
-from django.core.paginator import Page, Paginator
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from annotate.core.access import SignedInRequest, leads_only, visible_references
+from annotate.core.access import SignedInRequest, has_seen, leads_only, visible_references
 from annotate.core.files import media_view, requester, stored_file
+from annotate.core.parts import MAX_COUNTED, Order, counted, part_of
 from annotate.models import Choice, Curation, IdentityGroup, Reference, Split, Use
 from annotate.people import people
 from annotate.people import queries as curation_queries
@@ -27,6 +27,7 @@ from generator.media.formats import RejectReason
 from rlhf.plots.pages import Plot, curve
 
 PEOPLE_PER_PAGE = 24
+BY_NAME: Order = {"name": str, "pk": int}
 
 
 @leads_only
@@ -37,14 +38,18 @@ def people_list(request: SignedInRequest) -> HttpResponse:
         counts = curation_queries.curation_counts()
         return render(request, "annotate/people/people.html#progress", {"counts": counts})
     narrow = curation_queries.PeopleFilter.from_query(request.GET.dict())
-    keys = curation_queries.people(narrow).values_list("pk", flat=True)
-    page: Page[Any] = Paginator(keys, PEOPLE_PER_PAGE).get_page(request.GET.get("page"))
-    page.object_list = list(curation_queries.shown_in_grid(page))  # of these, and of no others, more is read
+    people, is_narrowed = curation_queries.people(narrow), narrow != curation_queries.PeopleFilter()
+    part = part_of(people.only("name"), request.GET.get("after", ""), PEOPLE_PER_PAGE, BY_NAME)
+    shown = curation_queries.shown_in_grid(group.pk for group in part.rows)  # of no others is more read
+    counts = curation_queries.curation_counts()
     context = {
-        "page": page,
-        "counts": curation_queries.curation_counts(),
+        "part": part,
+        "people": list(shown),
+        "number": counted(people) if is_narrowed else counts["people"],
+        "most": MAX_COUNTED,
+        "counts": counts,
         "narrow": narrow,
-        "is_narrowed": narrow != curation_queries.PeopleFilter(),
+        "is_narrowed": is_narrowed,
         "states": Curation.values,
         "reasons": list(RejectReason),
         "splits": Split.values,
@@ -57,9 +62,12 @@ def people_list(request: SignedInRequest) -> HttpResponse:
 @require_safe
 def person(request: SignedInRequest, group_id: int) -> HttpResponse:
     """The whole page; while something of this person is being curated, its `#references` part is renewed."""
+    news = curation_queries.news_of(group_id)
+    if has_seen(request, news):
+        return HttpResponse(status=204)
     group = get_object_or_404(curation_queries.visible_people(request.user), pk=group_id)
     template = "annotate/people/person.html" + ("#references" if request.htmx else "")
-    return render(request, template, _person_context(group))
+    return render(request, template, _person_context(group) | {"news": news})
 
 
 def _person_context(group: IdentityGroup, values: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from django.db.models import Q, TextField
 from django.db.models.functions import Cast, Now
 from django.utils.crypto import salted_hmac
 
+from annotate.background.kinds import looks
 from annotate.core.audit import record_event
 from annotate.core.errors import RoundError
 from annotate.database.locks import hold_queue
@@ -24,6 +25,7 @@ from annotate.models import (
     Erasure,
     Export,
     IdentityGroup,
+    Job,
     ModelVersion,
     Round,
     Run,
@@ -141,6 +143,7 @@ def _erase(group: IdentityGroup) -> Erasure:
     TrainingSet.objects.filter(pk__in=[one.pk for one in person.training_sets]).update(withdrawn=WITHDRAWN)
     _withdraw_judgment_files(person)
     _strike_runs(person)
+    Job.objects.filter(kind__in=looks()).delete()  # what they found names people, and is found again
     _delete(person)
     return erasure
 
@@ -174,6 +177,7 @@ def _strike_runs(person: Located) -> None:
     for run in Run.objects.order_by("id").iterator():
         if run.folder in person.prompt_runs:
             run.metrics.all().delete()
+            run.shards.update(facts={})
             Run.objects.filter(pk=run.pk, status=RunStatus.DONE).update(result={})
             continue
         traces = person.traces_in(run.folder)
@@ -181,6 +185,9 @@ def _strike_runs(person: Located) -> None:
         if (result, error) != (run.result, run.error):
             Run.objects.filter(pk=run.pk).update(result=result, error=error)
         run.shards.filter(error__regex=traces.regex).update(error=STRUCK)
+        for shard in run.shards.exclude(facts={}):
+            if (facts := traces.strike(shard.facts)) != shard.facts:
+                run.shards.filter(pk=shard.pk).update(facts=facts)
         lines = run.metrics.annotate(text=Cast("values", TextField()))
         lines.filter(text__regex=traces.regex).update(values={})
     texts = person.traces_in("")

@@ -101,7 +101,17 @@ class Located:
 
     @cached_property
     def export_folders(self) -> list[str]:
-        return [folder for export in self.exports for folder in (export.folder, export.cache_folder)]
+        named = [folder for export in self.exports for folder in (export.folder, export.cache_folder)]
+        return named + sorted(self._unnamed_exports)
+
+    @cached_property
+    def _unnamed_exports(self) -> set[str]:
+        """Folders of sets with their files that no row names: their writer died, or is not there yet."""
+        rounds = set(pairs_of(self.group).order_by().values_list("round", flat=True))
+        named = set(Export.objects.filter(round__in=rounds).values_list("folder", flat=True))
+        files = [PurePath(path) for key in rounds for path in self.stored.below(f"exports/round-{key}")]
+        theirs = {str(PurePath(*file.parts[:3])) for file in files if stem_of(file) in self.hashes}
+        return theirs - named
 
     @cached_property
     def training_sets(self) -> list[TrainingSet]:

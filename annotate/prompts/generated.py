@@ -1,13 +1,14 @@
 """Stage 2, where models write: instances whose prompts a run of `generator.prompts` writes.
 
 Beside its request such a run's folder holds `plans.json`: what each prompt is for. A prompt becomes an
-instance as soon as the run announces it, so an incomplete run loses nothing that was paid for.
+instance when its shard ends, however that ends, so an incomplete run loses nothing that was paid for.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -16,9 +17,11 @@ from annotate.models import IdentityGroup, Run
 from annotate.people.instances import Planned, store_instances
 from annotate.people.queries import usable_references
 from annotate.privacy.consent_queries import may_be_drawn
+from annotate.storage.opening import site_storage
 from generator.curation.augmentation import Recipe
 from generator.files import replacing
 from generator.prompts.differential import differential_prompt
+from generator.prompts.progress import prompt_file
 from generator.prompts.stages import GAMMA
 from generator.records import DifferentialPrompt, ElementChange, InstancePlan
 from generator.rundir import RunDir
@@ -51,6 +54,16 @@ def missing_of(run: Run) -> tuple[dict[str, Any] | None, list[dict[str, str]]]:
     except FileNotFoundError:
         return None, []
     return report["summary"], report["missing"]
+
+
+def store_prompts(run: Run, pair_ids: Sequence[str]) -> int:
+    """Make an instance of every prompt that a shard brought up; gives how many of these there are."""
+    found = []
+    for pair_id in pair_ids:
+        with contextlib.suppress(FileNotFoundError):
+            found.append(json.loads(b"".join(site_storage().stream(f"{run.folder}/{prompt_file(pair_id)}"))))
+    store_described(run, found)
+    return len(found)
 
 
 def store_described(run: Run, lines: Iterable[Mapping[str, Any]]) -> int:

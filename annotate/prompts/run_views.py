@@ -9,10 +9,10 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from annotate.core.access import SignedInRequest, leads_only
+from annotate.core.access import SignedInRequest, has_seen, leads_only
 from annotate.jobs import tasks
-from annotate.jobs.queries import progress_of
-from annotate.models import LIVE, Run, RunStatus, Split
+from annotate.jobs.queries import news_of_stage, progress_of
+from annotate.models import LIVE, Run, RunStatus, Split, Stage
 from annotate.people import queries as curation_queries
 from annotate.prompts.generated import missing_of
 from annotate.prompts.prompt_runs import prompt_models, queue_prompts
@@ -27,8 +27,11 @@ MISSING_SHOWN = 20
 def prompt_runs(request: SignedInRequest) -> HttpResponse:
     """The whole page; while a run is live, its `#runs` part is asked for again and again."""
     if request.method != "POST":
+        news = news_of_stage(Stage.PROMPTS)
+        if has_seen(request, news):
+            return HttpResponse(status=204)
         template = "annotate/prompts/prompt_runs.html" + ("#runs" if request.htmx else "")
-        return render(request, template, _context())
+        return render(request, template, _context() | {"news": news})
     try:
         draw, split = _draw(request.POST.dict())
         run, report = queue_prompts(draw, split=split, actor=request.user)

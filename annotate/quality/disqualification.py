@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -138,12 +140,44 @@ def _ask_again(pair: VideoPair) -> None:
 
 
 @transaction.atomic
-def rebuild_export(export: Export, person: User, actor: User) -> Export:
+def rebuild_export(
+    export: Export,
+    person: User,
+    actor: User,
+    *,
+    tell: Callable[[int], object] = lambda num_pairs: None,
+) -> Export:
     """Freeze the round's pairs again, without this person's votes; the old export stays, superseded.
 
+    `tell` hears how many pairs are frozen.
+
     Raises:
-        QualityError: their votes still count or are still in the pairs, the old export was superseded or
-            withdrawn, or would come out the same.
+        QualityError: as `refuse_rebuild`, or the old export would come out the same.
+    """
+    refuse_rebuild(export, person)
+    try:
+        made = export_round(
+            export.round,
+            rule=ExportRule(export.rule),
+            include_simulated=export.includes_simulated,
+            actor=actor,
+            tell=tell,
+        )
+    except RoundError as error:
+        raise QualityError(str(error)) from None
+    if made == export:
+        raise QualityError(f"{export} comes out the same without {person}: their votes changed nothing in it")
+    reason = f"made again without the votes of {person}"
+    Supersession.objects.create(export=export, by_export=made, by=actor, reason=reason)
+    record_event("rebuild_export", export, actor=actor, by_export=made.pk, without=person.pk)
+    return made
+
+
+def refuse_rebuild(export: Export, person: User) -> None:
+    """
+    Raises:
+        QualityError: their votes still count or are still in the pairs, or the old export was superseded or
+            withdrawn.
     """
     current = person.disqualifications.filter(lifted_at=None).first()
     if current is None:
@@ -154,21 +188,6 @@ def rebuild_export(export: Export, person: User, actor: User) -> Export:
         raise QualityError(f"{export} is withdrawn: {export.withdrawn}; there is nothing to rebuild")
     if Supersession.objects.filter(export=export).exists():
         raise QualityError(f"{export} is superseded already; see the newer one")
-    try:
-        made = export_round(
-            export.round,
-            rule=ExportRule(export.rule),
-            include_simulated=export.includes_simulated,
-            actor=actor,
-        )
-    except RoundError as error:
-        raise QualityError(str(error)) from None
-    if made == export:
-        raise QualityError(f"{export} comes out the same without {person}: their votes changed nothing in it")
-    reason = f"made again without the votes of {person}"
-    Supersession.objects.create(export=export, by_export=made, by=actor, reason=reason)
-    record_event("rebuild_export", export, actor=actor, by_export=made.pk, without=person.pk)
-    return made
 
 
 def _reason(text: str, what: str) -> str:

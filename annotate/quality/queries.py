@@ -83,15 +83,11 @@ def visible_annotators(user: User) -> QuerySet[User]:
 
 
 def annotator_rows(user: User) -> QuerySet[User]:
-    return (
-        visible_annotators(user)
-        .annotate(
-            num_judged=kept_count(Subject.ANNOTATOR, "judged."),
-            last_judged_at=Greatest(*(_last_judged_at(track) for track in Track)),
-            is_disqualified=disqualified("pk"),
-            num_flags=_open_flags(),
-        )
-        .order_by("-is_disqualified", "-num_flags", "username")
+    return visible_annotators(user).annotate(
+        num_judged=kept_count(Subject.ANNOTATOR, "judged."),
+        last_judged_at=Greatest(*(_last_judged_at(track) for track in Track)),
+        is_disqualified=disqualified("pk"),
+        num_flags=_open_flags(),
     )
 
 

@@ -9,12 +9,13 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
+from annotate.background.views import ask_and_follow
 from annotate.core.access import SignedInRequest, leads_only, signed_in, visible_exports, visible_rounds
+from annotate.core.parts import MAX_COUNTED, Order, counted, part_of
 from annotate.gold import queries as gold_queries
 from annotate.jobs.sending import send
 from annotate.judging import queries as judging_queries
@@ -22,6 +23,7 @@ from annotate.judging import vote_queries
 from annotate.models import Disqualification, Export, FlagOutcome, User
 from annotate.quality import disqualification as quality
 from annotate.quality import queries as quality_queries
+from annotate.quality.background import REBUILD
 from annotate.quality.tasks import settle_disqualification
 from annotate.rounds import progress_queries
 from rlhf.plots.pages import Plot, curve
@@ -30,6 +32,7 @@ from rlhf.votes.vote import Estimate
 from rlhf.votes.yield_plan import YieldPlan, plan_yield
 
 PEOPLE_PER_PAGE = 50
+FLAGGED_FIRST: Order = {"-is_disqualified": bool, "-num_flags": int, "username": str}
 SESSIONS_SHOWN = 8
 #: Points of the plot of a person's times: each the median of as many votes.
 POINTS = 80
@@ -39,10 +42,15 @@ POINTS = 80
 @require_safe
 def annotators(request: SignedInRequest) -> HttpResponse:
     people = quality_queries.annotator_rows(request.user)
-    page = Paginator(people, PEOPLE_PER_PAGE).get_page(request.GET.get("page"))
-    newest = quality_queries.newest_reports(page.object_list)
-    rows = [{"person": person, "rows": newest.get(person.pk, [])} for person in page]
-    return render(request, "annotate/quality/annotators.html", {"page": page, "rows": rows})
+    part = part_of(people, request.GET.get("after", ""), PEOPLE_PER_PAGE, FLAGGED_FIRST)
+    newest = quality_queries.newest_reports(part.rows)
+    context = {
+        "part": part,
+        "rows": [{"person": person, "rows": newest.get(person.pk, [])} for person in part.rows],
+        "number": counted(quality_queries.visible_annotators(request.user)),
+        "most": MAX_COUNTED,
+    }
+    return render(request, "annotate/quality/annotators.html", context)
 
 
 @signed_in
@@ -144,12 +152,11 @@ def rebuild(request: SignedInRequest, user_id: int, export_id: int) -> HttpRespo
     person = get_object_or_404(quality_queries.annotator_rows(request.user), pk=user_id)
     export: Export = get_object_or_404(visible_exports(request.user), pk=export_id)
     try:
-        made = quality.rebuild_export(export, person, request.user)
+        quality.refuse_rebuild(export, person)
     except quality.QualityError as error:
         messages.error(request, f"Nothing was made: {error}.")
-    else:
-        messages.info(request, f"{made} holds {made.num_pairs} pairs and stands in the place of {export}.")
-    return redirect("annotator", user_id=person.pk)
+        return redirect("annotator", user_id=person.pk)
+    return ask_and_follow(request, REBUILD.name, export.round, export=export.pk, person=person.pk)
 
 
 MAX_WANTED = 1_000_000

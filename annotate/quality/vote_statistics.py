@@ -17,7 +17,8 @@ from rlhf.votes.agreement import agreement
 from rlhf.votes.annotators import AnnotatorReport, Flag, report
 from rlhf.votes.collusion import colluding
 from rlhf.votes.columns import CODE, NO_GOLD, VoteColumns
-from rlhf.votes.fit import FIT_VERSION, fit_votes
+from rlhf.votes.fit import FIT_VERSION, fit_again
+from rlhf.votes.model import VoteModel
 
 #: Changes whenever the same votes could give other figures.
 FIGURES_VERSION = f"figures-1 {FIT_VERSION}"
@@ -57,10 +58,11 @@ def _compute(round: Round, *, is_simulated: bool) -> RoundFigures | None:
     if newest is None and not has_votes(round, is_simulated=is_simulated):
         return None
     coverage = coverage_of_people(round, is_simulated=is_simulated)
-    by_track = {
-        track: _figures_of(track, round_votes(round, track, is_simulated=is_simulated), coverage)
-        for track in Track
-    }
+    by_track = {}
+    for track in Track:
+        votes = round_votes(round, track, is_simulated=is_simulated)
+        before = newest.figures[str(track)] if newest else {}
+        by_track[track] = _figures_of(track, votes, coverage, before)
     return _store(round, by_track, is_simulated=is_simulated, digest=digest)
 
 
@@ -84,15 +86,28 @@ def _store(
     return made
 
 
-def _figures_of(track: Track, votes: VoteColumns, coverage: Mapping[tuple[str, int], float]) -> _TrackFigures:
-    """Who is disqualified counts nowhere but in the row about them."""
+def _figures_of(
+    track: Track,
+    votes: VoteColumns,
+    coverage: Mapping[tuple[str, int], float],
+    before: Mapping[str, Any],
+) -> _TrackFigures:
+    """Who is disqualified counts nowhere but in the row about them.
+
+    The fit goes on from that of the figures `before`. Everything else is counted anew: a vote changes what is
+    compared of everybody who has judged its pair, and so all means.
+    """
     lost = disqualified_people()
     counting = votes.without(lost)
     reports = report(counting)
-    flags = [flag for person in reports for flag in person.flags] + colluding(counting, fit_votes(counting))
+    last = VoteModel.from_json(before["model"]) if "model" in before else None
+    model = fit_again(counting, last, before.get("num_counting", 0))
+    flags = [flag for person in reports for flag in person.flags] + colluding(counting, model)
     asked = counting[counting.gold == NO_GOLD]
     everybody = reports + ([person for person in report(votes) if person.annotator in lost] if lost else [])
     figures = {
+        "model": model.to_json(),
+        "num_counting": len(counting),
         "agreement": asdict(agreement(asked)),
         "verdicts": {str(verdict): int((asked.verdict == code).sum()) for verdict, code in CODE.items()},
         "answers": {

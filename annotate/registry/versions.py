@@ -12,7 +12,7 @@ from annotate.core.errors import RoundError
 from annotate.database.batches import BATCH
 from annotate.models import Instance, ModelState, ModelVersion, Round, RoundKind, User
 from annotate.rounds.prompt_limits import say_left_out
-from annotate.rounds.rounds import plan_pairs, start_round
+from annotate.rounds.rounds import plan_pairs, refuse_archived, start_round
 from generator.records import SamplerSettings
 
 
@@ -43,20 +43,8 @@ def restore(version: ModelVersion, actor: User) -> None:
     _set(version, ModelState.CANDIDATE, "restore_model", actor)
 
 
-@transaction.atomic
-def start_next_round(
-    name: str,
-    policy: ModelVersion,
-    actor: User,
-    *,
-    new_seeds: bool = False,
-    tell: Callable[[str], object] = lambda line: None,
-) -> Round:
-    """Open a round with this version as its policy and plan its pairs, as the last round of its line did.
-
-    Sampler, votes, stopping, DPO settings and instances are those of the newest round that led to the version
-    or started from it. With `new_seeds` its videos are new ones of the same instances. `tell` hears of
-    instances that are left out, since the version would not read their prompts whole.
+def refuse_next_round(name: str, policy: ModelVersion) -> Round:
+    """The round that the next one goes by.
 
     Raises:
         RoundError: the name is empty or taken, there is no round to go by, or the version is archived.
@@ -69,8 +57,33 @@ def start_next_round(
     last = last_round(policy)
     if last is None:
         raise RoundError(f"no round led to {policy} or started from it; use manage.py start_round")
+    refuse_archived(policy)
+    return last
+
+
+@transaction.atomic
+def start_next_round(
+    name: str,
+    policy: ModelVersion,
+    actor: User,
+    *,
+    new_seeds: bool = False,
+    say: Callable[[str], object] = lambda line: None,
+    tell: Callable[[int], object] = lambda num_pairs: None,
+) -> Round:
+    """Open a round with this version as its policy and plan its pairs, as the last round of its line did.
+
+    Sampler, votes, stopping, DPO settings and instances are those of the newest round that led to the version
+    or started from it. With `new_seeds` its videos are new ones of the same instances. `say` hears of
+    instances that are left out, since the version would not read their prompts whole, and `tell` how many
+    are planned.
+
+    Raises:
+        RoundError: as `refuse_next_round`.
+    """
+    last = refuse_next_round(name, policy)
     round = start_round(
-        name,
+        name.strip(),
         policy,
         votes_wanted=last.votes_wanted,
         stopping=last.rule,
@@ -81,9 +94,10 @@ def start_next_round(
     )
     of_last = Instance.objects.filter(pairs__round=last, pairs__gold=None).distinct().order_by("id")
     unread: list[str] = []
-    plan_pairs(round, of_last.select_related("group", "prompt").iterator(chunk_size=BATCH), left_out=unread)
+    wanted = of_last.select_related("group", "prompt").iterator(chunk_size=BATCH)
+    plan_pairs(round, wanted, left_out=unread, tell=tell)
     if unread:
-        tell(say_left_out(unread))
+        say(say_left_out(unread))
     return round
 
 

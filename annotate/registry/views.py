@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
+from annotate.background.views import ask_and_follow
 from annotate.core.access import SignedInRequest, leads_only
 from annotate.core.errors import RoundError
 from annotate.core.files import archive_response
 from annotate.exports.queries import votes_of
 from annotate.registry import model_cards, versions
 from annotate.registry import queries as version_queries
-from annotate.rounds import queries
+from annotate.registry.background import NEXT_ROUND
 
 CHANGES = {"promote": versions.promote, "archive": versions.archive, "restore": versions.restore}
 
@@ -85,18 +84,11 @@ def change(request: SignedInRequest, version_id: int, action: str) -> HttpRespon
 @require_POST
 def next_round(request: SignedInRequest, version_id: int) -> HttpResponse:
     version = get_object_or_404(version_queries.visible_versions(request.user), pk=version_id)
+    name = request.POST.get("name", "")
     try:
-        round = versions.start_next_round(
-            request.POST.get("name", ""),
-            version,
-            request.user,
-            new_seeds=request.POST.get("new_seeds") == "on",
-            tell=partial(messages.warning, request),
-        )
+        versions.refuse_next_round(name, version)
     except RoundError as error:
         messages.error(request, f"No round was started: {error}.")
         return redirect("version", version_id=version.pk)
-    missing = queries.missing_samples(round, include_failed=True).count()
-    says = f"{missing} videos to make; advance it to start sampling" if missing else "all their videos"
-    messages.info(request, f"{round} has {round.pairs.count()} pairs, and {says}.")
-    return redirect("round", round_id=round.pk)
+    new_seeds = request.POST.get("new_seeds") == "on"
+    return ask_and_follow(request, NEXT_ROUND.name, name=name, policy=version.pk, new_seeds=new_seeds)

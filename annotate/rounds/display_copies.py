@@ -30,7 +30,7 @@ def _write_copy(sample: VideoSample) -> None:
     changes = {"shown_path": shown_path}
     try:
         with storage.local(sample.path) as video, storage.writing(shown_path) as copy:
-            write_display_copy(video, copy, name=sample.sha256)
+            write_display_copy(video, copy, name=sample.sha256, encoding=sample.encoding)
     except (MediaError, OSError) as problem:
         changes = {"error": f"its display copy cannot be written: {problem}"}
     VideoSample.objects.filter(pk=sample.pk, shown_path="").update(**changes)

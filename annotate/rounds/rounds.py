@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Max, Q, QuerySet
 
@@ -28,7 +29,7 @@ from annotate.models import (
 )
 from annotate.people.prompt_reader_queries import part_by_prompt
 from annotate.rounds.prompt_limits import say_left_out
-from generator.records import SamplerSettings
+from generator.records import Encoding, SamplerSettings
 from rlhf.dpo.config import FlowDPOConfig
 from rlhf.votes.stopping import Rule
 
@@ -59,8 +60,7 @@ def start_round(
         ValueError: a setting out of its range.
         RoundError: the policy is archived.
     """
-    if policy.state == ModelState.ARCHIVED:
-        raise RoundError(f"{policy} is archived; restore it on its page, or name another policy")
+    refuse_archived(policy)
     if not 1 <= votes_wanted <= 15:
         raise ValueError(f"votes_wanted is {votes_wanted}; it must be 1 to 15")
     FlowDPOConfig.from_json(dpo or {})
@@ -80,6 +80,15 @@ def start_round(
     if created:
         record_event("start_round", round, actor=actor, policy=policy.name)
     return round
+
+
+def refuse_archived(policy: ModelVersion) -> None:
+    """
+    Raises:
+        RoundError: the policy is archived.
+    """
+    if policy.state == ModelState.ARCHIVED:
+        raise RoundError(f"{policy} is archived; restore it on its page, or name another policy")
 
 
 def _next_draw(policy: ModelVersion) -> int:
@@ -107,17 +116,23 @@ def sample_seed(instance: Instance, number: int) -> int:
 
 
 @transaction.atomic
-def plan_pairs(round: Round, instances: Iterable[Instance], *, left_out: list[str] | None = None) -> int:
+def plan_pairs(
+    round: Round,
+    instances: Iterable[Instance],
+    *,
+    left_out: list[str] | None = None,
+    tell: Callable[[int], object] = lambda num_pairs: None,
+) -> int:
     """Want two videos of different seeds, and their pair, for each instance; returns how many pairs are new.
 
     Instances whose whole prompt its model would not read are left out and named in `left_out`. Votes are
-    asked for at once on pairs whose videos another round has made.
+    asked for at once on pairs whose videos another round has made. `tell` hears how many are planned.
 
     Raises:
         RoundError: the round compares two models, or there is such an instance and no `left_out`.
     """
     refuse_comparison(round)
-    before = round.pairs.count()
+    before, planned = round.pairs.count(), 0
     for batch in batches(instances):
         whole, unread = part_by_prompt([round.policy], batch)
         if unread:
@@ -125,6 +140,8 @@ def plan_pairs(round: Round, instances: Iterable[Instance], *, left_out: list[st
                 raise RoundError(say_left_out(unread))
             left_out += unread
         want_pairs(round, {instance: _videos(round, instance) for instance in whole})
+        planned += len(whole)
+        tell(planned)
     open_ready_pairs(round)
     return round.pairs.count() - before
 
@@ -136,6 +153,7 @@ def _videos(round: Round, instance: Instance) -> list[Video]:
 def want_pairs(round: Round, wanted: Mapping[Instance, Sequence[Video]]) -> None:
     """Want two videos of each instance, each by a model from a seed, and their pair; some at a time."""
     digest = SamplerSettings(**round.sampler).digest
+    lean = {"encoding": str(Encoding.LEAN)} if settings.DISPLAY_ENCODING == Encoding.LEAN else {}
     VideoSample.objects.bulk_create(
         (
             VideoSample(
@@ -144,6 +162,7 @@ def want_pairs(round: Round, wanted: Mapping[Instance, Sequence[Video]]) -> None
                 seed=seed,
                 settings_digest=digest,
                 settings=round.sampler,
+                facts=lean,
             )
             for instance, videos in wanted.items()
             for version, seed in videos

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -10,6 +11,7 @@ from django.db.models import Q
 from annotate.database.batches import BATCH
 from annotate.jobs.requests import model_request, references_requests
 from annotate.jobs.runs import queue_run
+from annotate.jobs.shards import seconds_per_item
 from annotate.models import ModelVersion, Round, Run, Shard, Stage, User, VideoSample
 from annotate.privacy.consent import refuse_without_consent
 from annotate.privacy.consent_queries import given, people_of, refusal_among, uses_of
@@ -20,10 +22,9 @@ from annotate.storage.opening import site_storage
 from generator.media.display_copies import write_display_copy
 from generator.media.formats import MediaError, MediaFacts
 from generator.media.video import probe
+from generator.records import Encoding
 from generator.rundir import RunDir
 
-#: By so many shards the speed of a model is known.
-NEWEST_SHARDS = 50
 #: Videos of one run, whose request is one document that every worker of it reads.
 MAX_VIDEOS = 20_000
 
@@ -66,6 +67,7 @@ def queue_sampling(round: Round, actor: User | None = None, *, retry_failed: boo
                     "seed": sample.seed,
                     "prompt": sample.instance.prompt.text,
                     "references": references[sample.instance_id],
+                    "encoding": str(sample.encoding),
                 }
                 for sample in samples
             ],
@@ -74,57 +76,60 @@ def queue_sampling(round: Round, actor: User | None = None, *, retry_failed: boo
     return queue_run(round, Stage.SAMPLE, request, actor=actor)
 
 
-def store_sample(run: Run, sample_id: str, error: str = "") -> bool:
-    """Believe a sample only once its file is decoded; the facts are the file's, not the command's.
+def store_samples(run: Run, sample_ids: Sequence[str]) -> int:
+    """Believe samples only once their files are decoded; gives how many of them are there."""
+    return sum(_store_sample(run, sample_id) for sample_id in sample_ids)
 
-    Votes are asked for at once on the pairs whose other video is there. False where nothing was new.
-    """
-    sample = VideoSample.objects.filter(pk=int(sample_id), path="").first() if sample_id.isdecimal() else None
-    if sample is None:
-        return False
+
+def _store_sample(run: Run, sample_id: str) -> bool:
+    """The facts are the file's, not the command's. Votes are asked for once both videos are there."""
+    sample = VideoSample.objects.filter(pk=int(sample_id)).first() if sample_id.isdecimal() else None
+    if sample is None or sample.path:
+        return sample is not None
     path, shown_path = (f"{run.folder}/{folder}/{sample_id}.mp4" for folder in ("samples", "shown"))
-    if not error:
-        try:
-            facts = _facts_of(path, shown_path)
-        except (MediaError, FileNotFoundError) as problem:
-            error = str(problem)
-    if error:
-        VideoSample.objects.filter(pk=sample.pk, path="").update(error=error)
+    try:
+        facts = _facts_of(path, shown_path, sample.encoding)
+    except (MediaError, FileNotFoundError) as problem:
+        store_failure(run, {"sample_id": sample_id, "error": str(problem)})
         return False
-    stored = VideoSample.objects.filter(pk=sample.pk, path="").update(
+    VideoSample.objects.filter(pk=sample.pk, path="").update(
         path=path,
         shown_path=shown_path,
         sha256=facts.sha256,
         error="",
-        facts={name: getattr(facts, name) for name in ("width", "height", "num_frames", "fps", "size_bytes")},
+        facts=sample.facts
+        | {name: getattr(facts, name) for name in ("width", "height", "num_frames", "fps", "size_bytes")},
     )
     open_pairs_of(sample)
-    return bool(stored)
+    return True
 
 
-def _facts_of(path: str, shown_path: str) -> MediaFacts:
+def store_failure(run: Run, failure: Mapping[str, Any]) -> None:
+    if (sample_id := str(failure["sample_id"])).isdecimal():
+        VideoSample.objects.filter(pk=int(sample_id), path="").update(error=str(failure["error"]))
+
+
+def _facts_of(path: str, shown_path: str, encoding: Encoding) -> MediaFacts:
     """What a video is, once it was read to its end and has its display copy."""
     storage = site_storage()
     with storage.local(path) as video:
         facts = probe(video)
         if not storage.exists(shown_path):  # sampled by an earlier version
             with storage.writing(shown_path) as copy:
-                write_display_copy(video, copy, name=facts.sha256)
+                write_display_copy(video, copy, name=facts.sha256, encoding=encoding)
     return facts
 
 
 def seconds_per_video(run: Run) -> float | None:
-    """What a video of these settings took by models of this base, from the newest shards."""
+    """What a video of these settings took by models of this base."""
     assert run.round is not None
-    like = Shard.objects.filter(
-        made__gt=0,
-        run__stage=Stage.SAMPLE,
-        run__round__sampler=run.round.sampler,
-        run__round__policy__base_model=run.round.policy.base_model,
+    return seconds_per_item(
+        Shard.objects.filter(
+            run__stage=Stage.SAMPLE,
+            run__round__sampler=run.round.sampler,
+            run__round__policy__base_model=run.round.policy.base_model,
+        )
     )
-    newest = like.order_by("-id").values_list("seconds", "made")[:NEWEST_SHARDS]
-    made = sum(made for _, made in newest)
-    return sum(seconds for seconds, _ in newest) / made if made else None
 
 
 def sampled(run: Run, request: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from annotate.rounds.sampling import (
     refused_in_samples,
     sampled,
     seconds_per_video,
-    store_sample,
+    store_failure,
+    store_samples,
 )
 
 
@@ -37,10 +38,13 @@ WORK = register(
         name=Stage.SAMPLE,
         command="generator.sample",
         sharding=Sharding(
-            count=lambda request: len(request["samples"]),
+            parts="generator.resident",
+            unit="videos",
             seconds=seconds_per_video,
             refusal=refused_in_samples,
-            store=store_sample,
+            store=store_samples,
+            is_stored_at_once=True,
+            store_failure=store_failure,
             result=sampled,
         ),
         refusal=lambda run, request: refused_in_samples(run, request, 0),

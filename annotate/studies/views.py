@@ -105,7 +105,7 @@ class StudyForm(TermsForm):
 def study_list(request: SignedInRequest) -> HttpResponse:
     runs = [(run, study_queries.systems_of(run)) for run in study_queries.runs_to_study()[:20]]
     studies = study_queries.with_counts(study_queries.visible_studies(request.user))
-    part = part_of(studies, request.GET.get("before", ""), ROWS_PER_PAGE)
+    part = part_of(studies, request.GET.get("after", ""), ROWS_PER_PAGE)
     context = {
         "part": part,
         "studies": part.rows,
@@ -226,7 +226,7 @@ def entry_links(request: SignedInRequest) -> HttpResponse:
             form.add_error(None, str(error))
         else:
             return redirect("entry_link", link_id=link.pk)
-    part = part_of(study_queries.visible_links(request.user), request.GET.get("before", ""), ROWS_PER_PAGE)
+    part = part_of(study_queries.visible_links(request.user), request.GET.get("after", ""), ROWS_PER_PAGE)
     context = {"form": form, "part": part, "links": part.rows}
     return render(request, "annotate/studies/entry_links.html", context, status=422 if form.errors else 200)
 

@@ -7,17 +7,19 @@ from typing import TypeVar
 from django.conf import settings
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_http_methods
 
+from annotate.background.views import ask_and_follow, look
 from annotate.core.access import SignedInRequest, leads_only
 from annotate.core.errors import RoundError
-from annotate.jobs import tasks
-from annotate.models import ModelVersion
+from annotate.models import Job, ModelVersion
 from annotate.registry.queries import usable_versions
 from annotate.supervised import queries
+from annotate.supervised.background import LAUNCH, LOOK
 from annotate.supervised.preview import Preview, dry_run
-from annotate.supervised.sft import launch_sft
+from annotate.supervised.queries import Chosen
+from annotate.supervised.sft import refuse_launch
 from annotate.training.setting_fields import setting_fields
 from rlhf.sft.config import SFTConfig
 
@@ -57,12 +59,17 @@ def launch(request: SignedInRequest) -> HttpResponse:
     if source and source not in sources:
         raise Http404
     training_set = _named(sets, given.get("set", ""))
-    chosen = queries.chosen_set(training_set) if training_set else queries.chosen_now(policy, source)
+    if training_set:
+        found: Chosen | Job = queries.chosen_set(training_set)
+    else:
+        found = _look(request, policy, source)
+    chosen, looking = (None, found) if isinstance(found, Job) else (found, None)
     preview, problem = None, ""
     try:
-        preview = dry_run(policy, chosen, given.dict())
-        if request.method == "POST":
-            return _launch(request, policy, preview, source)
+        if chosen is not None:
+            preview = dry_run(policy, chosen, given.dict())
+            if request.method == "POST":
+                return _launch(request, policy, preview, source)
     except (RoundError, ValueError) as error:
         problem = str(error)
     context = {
@@ -71,7 +78,9 @@ def launch(request: SignedInRequest) -> HttpResponse:
         "sets": sets,
         "sources": sources,
         "source": source,
+        "training_set": training_set,
         "chosen": chosen,
+        "looking": looking,
         "preview": preview,
         "problem": problem,
         "approve": settings.APPROVE_ROUNDS,
@@ -90,14 +99,23 @@ def _named(rows: QuerySet[Row], key: str) -> Row | None:
     return get_object_or_404(rows, pk=key)
 
 
+def _look(request: SignedInRequest, policy: ModelVersion, source: str) -> Chosen | Job:
+    found = look(request, LOOK, is_quick=queries.is_quick(), policy=policy.pk, source=source)
+    return found if isinstance(found, Job) else Chosen.from_json(found)
+
+
 def _launch(request: SignedInRequest, policy: ModelVersion, preview: Preview, source: str) -> HttpResponse:
-    run = launch_sft(
-        policy,
-        preview,
-        seen=request.POST.get("seen", ""),
-        accepted=request.POST.get("accepted") == "on",
+    """By a job, which freezes the instances first."""
+    seen, accepted = request.POST.get("seen", ""), request.POST.get("accepted") == "on"
+    refuse_launch(preview, seen=seen, accepted=accepted)
+    chosen = preview.chosen.training_set
+    return ask_and_follow(
+        request,
+        LAUNCH.name,
+        policy=policy.pk,
+        set=chosen.pk if chosen else None,
         source=source,
-        actor=request.user,
+        form={name: value for name, value in request.POST.items() if name != "csrfmiddlewaretoken"},
+        seen=seen,
+        accepted=accepted,
     )
-    tasks.send_run(run)
-    return redirect("run", run_id=run.pk)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from itertools import islice
+from typing import Any
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Collate
 
 from annotate.models import (
+    Curation,
     IdentityGroup,
     Instance,
     InstanceReference,
@@ -28,6 +30,7 @@ from annotate.models import (
 from annotate.people.prompt_reader_queries import reader_of
 from annotate.people.queries import accepted
 from annotate.privacy.consent_queries import given, refusal
+from annotate.tallies.queries import counts_of_site
 from rlhf.training.set_facts import SetFacts, in_order, rate_name, size_name
 
 #: Prompts that a model does not read whole, as a page names them.
@@ -59,6 +62,32 @@ class Chosen:
     why_withheld: str = ""
     unread: tuple[str, ...] = ()
     num_unread: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Of one that would be frozen now, all but the instances."""
+        left = {name: getattr(self, name) for name in _TOLD}
+        return left | {"facts": asdict(self.facts), "unread": list(self.unread)}
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Chosen:
+        told = {"facts": SetFacts(**found["facts"]), "unread": tuple(found["unread"])}
+        return cls(**{**found, **told}, training_set=None, instances=Instance.objects.none())
+
+
+#: What is told of a set that would be frozen now.
+_TOLD = ("digest", "why_no_consent", "withheld", "why_withheld", "num_unread")
+#: Targets of instances that are looked at within a request, among so many references; more are looked at by a
+#: worker.
+QUICK_INSTANCES, QUICK_REFERENCES = 2_000, 10_000
+
+
+def is_quick() -> bool:
+    """Whether a request may wait for a look at all that a set would hold."""
+    counts = counts_of_site()
+    if sum(counts[f"references.{state}"] for state in Curation.values) > QUICK_REFERENCES:
+        return False
+    targets = InstanceReference.objects.filter(position=None).order_by()[: QUICK_INSTANCES + 1]
+    return targets.count() <= QUICK_INSTANCES
 
 
 def visible_sets(user: User) -> QuerySet[TrainingSet]:

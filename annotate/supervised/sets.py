@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,12 +30,21 @@ _AT_ONCE = 5_000
 
 
 @transaction.atomic
-def freeze(chosen: Chosen, source: str, actor: User | None) -> TrainingSet:
-    """Write what was chosen as a folder; the same set gives the same row and folder again."""
+def freeze(
+    chosen: Chosen,
+    source: str,
+    actor: User | None,
+    *,
+    tell: Callable[[int], object] = lambda num_instances: None,
+) -> TrainingSet:
+    """Write what was chosen as a folder; the same set gives the same row and folder again.
+
+    `tell` hears how many instances are written.
+    """
     with site_storage().workspace() as workspace:
         pending = workspace / "set"
         pending.mkdir()
-        content_hash = _write(pending, chosen.instances)
+        content_hash = _write(pending, chosen.instances, tell)
         folder = f"{FOLDER}/{content_hash[:16]}"
         found, created = TrainingSet.objects.get_or_create(
             content_hash=content_hash,
@@ -55,17 +64,18 @@ def freeze(chosen: Chosen, source: str, actor: User | None) -> TrainingSet:
     return found
 
 
-def _write(folder: Path, instances: QuerySet[Instance]) -> str:
+def _write(folder: Path, instances: QuerySet[Instance], tell: Callable[[int], object]) -> str:
     """The JSON lines that `rlhf.sft` reads; returns the hash of their content."""
     content = ContentHash()
     with open(folder / INSTANCES_FILE, "w", encoding="utf-8") as file:
-        for instance in _with_places(instances):
+        for number, instance in enumerate(_with_places(instances), start=1):
             shown = [place for place in instance.in_order if place.position is not None]  # type: ignore[attr-defined]
             target = next(place for place in instance.in_order if place.position is None)  # type: ignore[attr-defined]
             person, prompt = instance.group.pseudonym, instance.prompt.text
             file.write(json.dumps(_line(instance, shown, target), ensure_ascii=False) + "\n")
             references = [(place.shown.sha256, str(place.shown.kind)) for place in shown]
             content.add(str(instance.pk), person, prompt, references, target.reference.sha256)
+            tell(number)
         file.flush()
         os.fsync(file.fileno())
     return content.hex()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
@@ -30,24 +31,36 @@ def launch_sft(
     accepted: bool,
     source: str = "",
     actor: User | None = None,
+    tell: Callable[[int], object] = lambda num_instances: None,
 ) -> Run:
-    """Freeze the instances that were looked at, and queue their training; a door sends it.
+    """Freeze the instances that were looked at, and queue their training; the caller sends it.
 
-    `seen` is the digest of the preview that the actor saw, `preview` is the one of now.
+    `seen` is the digest of the preview that the actor saw, `preview` is the one of now. `tell` hears how many
+    instances are frozen.
 
     Raises:
         StalePreviewError: other instances than those seen.
         RoundError: a warning that blocks, warnings that nobody read, or as `queue_sft`.
+    """
+    refuse_launch(preview, seen=seen, accepted=accepted)
+    chosen = preview.chosen.training_set or freeze(preview.chosen, source, actor, tell=tell)
+    run = queue_sft(policy, chosen, preview.config, actor)
+    record_event("launch_sft", run, actor=actor, warnings=[warning.name for warning in preview.warnings])
+    return run
+
+
+def refuse_launch(preview: Preview, *, seen: str, accepted: bool) -> None:
+    """Nobody launches anything but what they saw, nor what they were warned of without having read it.
+
+    Raises:
+        StalePreviewError: other instances than those seen.
+        RoundError: a warning that blocks, or warnings that nobody read.
     """
     if preview.chosen.digest != seen:
         raise StalePreviewError(
             "The instances have changed since this preview; it is new now. Check it again."
         )
     refuse_unread(preview.warnings, accepted=accepted)
-    chosen = preview.chosen.training_set or freeze(preview.chosen, source, actor)
-    run = queue_sft(policy, chosen, preview.config, actor)
-    record_event("launch_sft", run, actor=actor, warnings=[warning.name for warning in preview.warnings])
-    return run
 
 
 def queue_sft(policy: ModelVersion, chosen: TrainingSet, config: SFTConfig, actor: User | None = None) -> Run:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
+from django.db.models import QuerySet
 from django.http import Http404, HttpResponse, QueryDict
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_http_methods
 
-from annotate.background.views import ask_and_follow
+from annotate.background.views import ask_and_follow, look
 from annotate.core.access import SignedInRequest, leads_only, visible_rounds
 from annotate.core.errors import RoundError
-from annotate.jobs import tasks
 from annotate.jobs.queries import live_run
-from annotate.models import Round, Stage
+from annotate.models import Export, Job, Round, Stage
 from annotate.training import queries as launch_queries
-from annotate.training.background import LAUNCH
-from annotate.training.launches import launch_dpo, refuse_launch
+from annotate.training.background import LAUNCH, LOOK
+from annotate.training.launches import refuse_launch
 from annotate.training.preview import Preview, dry_run
-from annotate.training.queries import PairSet
+from annotate.training.queries import Looked
 from annotate.training.setting_fields import setting_fields
 from rlhf.dpo.config import FlowDPOConfig
 from rlhf.export.rule import ExportRule
@@ -55,29 +56,27 @@ def launch(request: SignedInRequest, round_id: int) -> HttpResponse:
     round = get_object_or_404(visible_rounds(request.user), pk=round_id)
     given = request.POST if request.method == "POST" else request.GET
     exports = launch_queries.usable_exports(request.user, round)
-    include_simulated = given.get("include_simulated") == "on"
-    chosen_export = given.get("export", "")
-    export = next((export for export in exports if str(export.pk) == chosen_export), None)
-    wanted_rule = given.get("rule") or str(ExportRule.PARETO)
-    if (chosen_export and export is None) or wanted_rule not in RULES:
-        raise Http404
-    chosen = launch_queries.pair_set(
-        round, export, include_simulated=include_simulated, rule=ExportRule(wanted_rule)
+    wanted = _wanted(given, exports)
+    found = look(
+        request, LOOK, round, is_quick=launch_queries.is_quick(round, wanted.export), **wanted.values
     )
+    looking = found if isinstance(found, Job) else None
     preview, problem = None, ""
     try:
-        preview = dry_run(round, chosen, given.dict())
-        if request.method == "POST":
-            return _launch(request, round, chosen, preview)
+        if not isinstance(found, Job):
+            preview = dry_run(round, Looked.from_json(found), given.dict())
+            if request.method == "POST":
+                return _launch(request, round, wanted, preview)
     except (RoundError, ValueError) as error:
         problem = str(error)
     context = {
         "round": round,
         "exports": exports,
-        "export": export,
-        "include_simulated": include_simulated,
+        "export": wanted.export,
+        "include_simulated": wanted.include_simulated,
         "rules": RULES,
-        "rule": chosen.rule,
+        "rule": wanted.rule,
+        "looking": looking,
         "preview": preview,
         "problem": problem,
         "live": live_run(round, Stage.DPO),
@@ -89,24 +88,36 @@ def launch(request: SignedInRequest, round_id: int) -> HttpResponse:
     return render(request, template, context, status=422 if problem else 200)
 
 
-def _launch(request: SignedInRequest, round: Round, chosen: PairSet, preview: Preview) -> HttpResponse:
-    """On an export at once; on the votes as they are now by a job, which freezes them first."""
+@dataclass(frozen=True)
+class _Wanted:
+    """On what to train."""
+
+    export: Export | None
+    rule: ExportRule
+    include_simulated: bool
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """As jobs store it."""
+        export = self.export.pk if self.export else None
+        return {"export": export, "rule": str(self.rule), "include_simulated": self.include_simulated}
+
+
+def _wanted(given: QueryDict, exports: QuerySet[Export]) -> _Wanted:
+    chosen, rule = given.get("export", ""), given.get("rule") or str(ExportRule.PARETO)
+    export = next((export for export in exports if str(export.pk) == chosen), None)
+    if (chosen and export is None) or rule not in RULES:
+        raise Http404
+    rule = ExportRule(export.rule if export else rule)
+    return _Wanted(export, rule, given.get("include_simulated") == "on")
+
+
+def _launch(request: SignedInRequest, round: Round, wanted: _Wanted, preview: Preview) -> HttpResponse:
+    """By a job, which freezes the votes as they are now first."""
     seen, accepted = request.POST.get("seen", ""), request.POST.get("accepted") == "on"
-    if chosen.export is None:
-        refuse_launch(round, preview, seen=seen, accepted=accepted)
-        form = {name: value for name, value in request.POST.items() if name != "csrfmiddlewaretoken"}
-        return ask_and_follow(request, LAUNCH.name, round, form=form, rule=str(chosen.rule))
-    run = launch_dpo(
-        round,
-        chosen,
-        preview,
-        seen=seen,
-        accepted=accepted,
-        include_simulated=request.POST.get("include_simulated") == "on",
-        actor=request.user,
-    )
-    tasks.send_run(run)
-    return redirect("run", run_id=run.pk)
+    refuse_launch(round, preview, seen=seen, accepted=accepted)
+    form = {name: value for name, value in request.POST.items() if name != "csrfmiddlewaretoken"}
+    return ask_and_follow(request, LAUNCH.name, round, form=form, **wanted.values)
 
 
 def _fields(round: Round, preview: Preview | None, given: QueryDict) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from annotate.jobs.queries import dpo_curves
 from annotate.jobs.runs import read_request
 from annotate.models import Round, Run, Stage
 from annotate.rounds.rounds import refuse_comparison
-from annotate.training.queries import PairSet, finished_trainings, pair_facts
+from annotate.training.queries import Looked, finished_trainings
 from generator.rundir import RunError
 from rlhf.dpo.config import FlowDPOConfig
 from rlhf.dpo.estimate import Device, Estimate, PastRun, estimate, items_per_step
@@ -48,8 +48,8 @@ class Preview:
         return items_per_step(self.config)
 
 
-def dry_run(round: Round, chosen: PairSet, settings: Mapping[str, str]) -> Preview:
-    """Look at the pairs and settings of a form; what it leaves out is the round's own.
+def dry_run(round: Round, looked: Looked, settings: Mapping[str, str]) -> Preview:
+    """The pairs that were looked at with the settings of a form; what it leaves out is the round's own.
 
     Raises:
         ValueError: a setting that cannot be used; the message names it.
@@ -57,12 +57,12 @@ def dry_run(round: Round, chosen: PairSet, settings: Mapping[str, str]) -> Previ
     """
     refuse_comparison(round)
     config = read_form(settings, FlowDPOConfig.from_json(round.dpo))
-    facts = pair_facts(round, chosen)
+    facts = looked.facts
     past = past_runs(finished_trainings(round))
     return Preview(
         config=config,
         facts=facts,
-        digest=chosen.digest,
+        digest=looked.digest,
         warnings=[*find_warnings(facts, config), *fleet_warnings(config)],
         estimate=estimate(on_device(config, facts.device), facts.num_pairs, past, facts.device),
         has_history=bool(past),

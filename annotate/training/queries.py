@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 from django.db.models import Count, Q, QuerySet
 
 from annotate.core.access import visible_exports
 from annotate.exports.queries import NO_CONSENT, chosen_by, dominant_sample
 from annotate.judging.queries import disqualified
+from annotate.judging.vote_queries import num_votes_behind, votes_behind
 from annotate.models import (
     Export,
     IdentityGroup,
@@ -21,24 +23,26 @@ from annotate.models import (
     Round,
     Run,
     RunStatus,
-    Side,
     Stage,
+    Subject,
     Use,
     User,
 )
 from annotate.people.prompt_reader_queries import reader_of
 from annotate.privacy.consent_queries import given, people_of, refusal
+from annotate.tallies.queries import counts_of
 from generator.records import SamplerSettings
 from rlhf.dpo.estimate import Device
 from rlhf.dpo.preflight.facts import PairFacts
 from rlhf.export.rule import ExportRule
-from rlhf.records import Sample, Track, Verdict
+from rlhf.records import JointState, Sample, Track, Verdict
 from rlhf.votes.agreement import raw_agreement, verdict_counts
-from rlhf.votes.columns import columns_of
-from rlhf.votes.vote import Vote
+from rlhf.votes.columns import CODE, VoteColumns
 
 #: Videos with more pixels than this are none of the embedded world's.
 LARGE_PIXELS = 128 * 128 * 17
+#: Pairs that are looked at within a request; more are looked at by a worker.
+QUICK_PAIRS = 5_000
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,35 @@ class PairSet:
     def digest(self) -> str:
         """Whether they are still the same ones."""
         return hashlib.sha256(repr(sorted(self.samples.items())).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What was found of a set of pairs, which may be read back when it was found by somebody else."""
+
+    facts: PairFacts
+    digest: str  # of the set: whether it is still the same one
+
+    @classmethod
+    def at(cls, round: Round, chosen: PairSet) -> Looked:
+        return cls(pair_facts(round, chosen), chosen.digest)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"facts": asdict(self.facts), "digest": self.digest}
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Looked:
+        device = found["facts"]["device"]
+        told = {"device": Device(**device) if device else None, "unread": tuple(found["facts"]["unread"])}
+        return cls(PairFacts(**(found["facts"] | told)), found["digest"])
+
+
+def is_quick(round: Round, export: Export | None) -> bool:
+    """Whether a request may wait for a look at an export, or at the round's pairs."""
+    if export is not None:
+        return export.num_pairs <= QUICK_PAIRS
+    counts = counts_of(Subject.ROUND, [round.pk])[round.pk]
+    return sum(counts[f"state.{state}"] for state in JointState) <= QUICK_PAIRS
 
 
 def pair_set(
@@ -91,19 +124,20 @@ def pair_facts(round: Round, chosen: PairSet) -> PairFacts:
     """What the pairs are made of, for `rlhf.dpo.preflight`."""
     pairs_of = _count_by(chosen.pairs, "pair__instance__group")
     in_set = IdentityGroup.objects.filter(instances__pairs__preference__in=_ids(chosen.pairs)).distinct()
-    votes = _counting_votes(chosen.pairs)
-    answers = Counter(vote.answer for vote in votes.values())
+    votes = {track: votes_behind(chosen.pairs, track) for track in Track}
+    answers = np.concatenate([votes[track].answer for track in Track])
+    left, right = (int((answers == CODE[verdict]).sum()) for verdict in (Verdict.FIRST, Verdict.SECOND))
     size = SamplerSettings(**round.sampler)
-    simulated = sum(is_simulated for is_simulated, _ in votes)
+    simulated = num_votes_behind(chosen.pairs, is_simulated=True)
     return PairFacts(
         identities={group.name: pairs_of[group.pk] for group in in_set.order_by("name")},
         simulated_pairs=chosen.pairs.filter(is_simulated=True).count(),
-        human_votes=len(votes) - simulated,
+        human_votes=sum(map(len, votes.values())) - simulated,
         simulated_votes=simulated,
-        annotators=dict(Counter(vote.annotator for vote in votes.values())),
-        sided_votes=answers["left"] + answers["right"],
-        left_votes=answers["left"],
-        agreement={str(track): _raw([v for v in votes.values() if v.track == track]) for track in Track},
+        annotators=dict(Counter(person for track in Track for person in votes[track].annotator.tolist())),
+        sided_votes=left + right,
+        left_votes=left,
+        agreement={str(track): _raw(votes[track]) for track in Track},
         disqualified_votes=_disqualified_votes(chosen),
         **_file_facts(chosen, round),
         licences=_count_by(chosen.pairs, "pair__instance__group__licence"),
@@ -152,28 +186,6 @@ def _unread(pairs: QuerySet[PreferencePair], round: Round) -> tuple[str, ...]:
     return tuple(unread)
 
 
-def _counting_votes(pairs: QuerySet[PreferencePair]) -> dict[tuple[bool, int], Vote]:
-    """The newest revision of every vote that counts on these pairs, by (whether it was simulated, slot)."""
-    rows = (
-        Judgment.objects.filter(~disqualified("slot__annotator"), slot__pair__preference__in=_ids(pairs))
-        .order_by("slot_id", "-revision")
-        .distinct("slot_id")
-        .values_list(
-            "is_simulated",
-            "slot_id",
-            "slot__pair_id",
-            "slot__track",
-            "slot__annotator_id",
-            "verdict",
-            "slot__first_side",
-        )
-    )
-    return {
-        (is_simulated, slot): Vote(pair, Track(track), annotator, Verdict(verdict), first_side == Side.LEFT)
-        for is_simulated, slot, pair, track, annotator, verdict, first_side in rows
-    }
-
-
 def _disqualified_votes(chosen: PairSet) -> int:
     """Votes behind an export whose people were disqualified since; what is exported now has none."""
     if chosen.export is None:
@@ -190,8 +202,8 @@ def _ids(pairs: QuerySet[PreferencePair]) -> QuerySet[PreferencePair, int]:
     return pairs.order_by().values_list("pk", flat=True)
 
 
-def _raw(votes: list[Vote]) -> float | None:
-    counts = verdict_counts(columns_of(votes))
+def _raw(votes: VoteColumns) -> float | None:
+    counts = verdict_counts(votes)
     return raw_agreement(counts) if (counts.sum(1) >= 2).any() else None
 
 

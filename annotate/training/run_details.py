@@ -11,14 +11,11 @@ from django.urls import reverse
 from annotate.jobs.queries import dpo_curves
 from annotate.jobs.run_logs import is_out_of_memory
 from annotate.models import Run, RunStatus
-from annotate.training import queries as launch_queries
 from annotate.training.preview import run_config, settings_in
 from annotate.training.run_clips import Tell, shown_inputs, tell_of_pairs
 from annotate.training.run_curves import plots_by_time, run_plots
-from rlhf.dpo.config import FlowDPOConfig
 from rlhf.dpo.estimate import less_memory, with_less_memory
 from rlhf.dpo.form import written
-from rlhf.dpo.preflight.checks import find_warnings
 from rlhf.plots.pages import Plot
 from rlhf.training.config import SampledConfig
 
@@ -27,8 +24,6 @@ def dpo_details(run: Run) -> dict[str, Any]:
     rows, config = dpo_curves(run), run_config(run)
     details = training_details(run, config, run_plots(rows), tell_of_pairs)
     details |= {"by_time": plots_by_time(rows), "early_end": (run.result or {}).get("early_end")}
-    if isinstance(config, FlowDPOConfig) and run.status == RunStatus.WAITING:
-        details["warnings"] = _warnings(run, config)
     return details
 
 
@@ -64,13 +59,6 @@ def _settings(config: SampledConfig) -> list[dict[str, Any]]:
     """Every setting, those that differ from the defaults first."""
     shown = [{"name": n, "value": v, "default": d, "is_changed": v != d} for n, v, d in settings_in(config)]
     return sorted(shown, key=lambda setting: not setting["is_changed"])
-
-
-def _warnings(run: Run, config: FlowDPOConfig) -> list[Any]:
-    """What whoever approves has to know: the same warnings that the launcher saw."""
-    assert run.round is not None and run.export is not None
-    chosen = launch_queries.pair_set(run.round, run.export, include_simulated=True)
-    return find_warnings(launch_queries.pair_facts(run.round, chosen), config)
 
 
 def _memory_remedy(run: Run, config: SampledConfig) -> dict[str, Any] | None:

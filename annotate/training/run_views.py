@@ -11,26 +11,35 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
-from annotate.core.access import SignedInRequest, leads_only, visible_runs
+from annotate.background.views import look
+from annotate.core.access import SignedInRequest, has_seen, leads_only, visible_runs
 from annotate.core.errors import RoundError
 from annotate.core.files import media_view, requester, stored_file
 from annotate.database import clock
 from annotate.jobs import runs, tasks
-from annotate.jobs.queries import live_run, run_progress
+from annotate.jobs.queries import live_run, news_of_run, run_progress
 from annotate.jobs.run_logs import is_disk_full, log_tail
 from annotate.jobs.shard_queries import shard_details
 from annotate.jobs.stages import work_of
-from annotate.models import Run, RunStatus, Stage
+from annotate.models import Job, Run, RunStatus, Stage
 from annotate.training.approvals import approve_run
+from annotate.training.background import LOOK
+from annotate.training.preview import run_config
+from annotate.training.queries import Looked, is_quick
 from annotate.training.run_clips import clip_path
+from rlhf.dpo.config import FlowDPOConfig
+from rlhf.dpo.preflight.checks import find_warnings
 
 
 @leads_only
 def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
     """The whole page; while the run is live, its `#live` part is asked for again and again."""
+    news = news_of_run(run_id)
+    if has_seen(request, news):
+        return HttpResponse(status=204)
     run = get_object_or_404(visible_runs(request.user), pk=run_id)
     template = "annotate/training/run.html" + ("#live" if request.htmx else "")
-    return render(request, template, _context(run, request))
+    return render(request, template, _context(run, request) | {"news": news})
 
 
 def _context(run: Run, request: SignedInRequest) -> dict[str, Any]:
@@ -47,8 +56,22 @@ def _context(run: Run, request: SignedInRequest) -> dict[str, Any]:
         "can_approve": run.status == RunStatus.WAITING and run.launched_by_id != request.user.pk,
         "remedy": disk_full_remedy(run),
         **shard_details(run),
+        "unit": sharding.unit if (sharding := work_of(run.stage).sharding) else "",
         **work_of(run.stage).details(run),
+        **_warnings(request, run),
     }
+
+
+def _warnings(request: SignedInRequest, run: Run) -> dict[str, Any]:
+    """What whoever approves has to know: the same warnings that the launcher saw."""
+    config = run_config(run) if run.status == RunStatus.WAITING else None
+    if not isinstance(config, FlowDPOConfig) or run.round is None or run.export is None:
+        return {}
+    values = {"export": run.export.pk, "rule": run.export.rule, "include_simulated": True}
+    found = look(request, LOOK, run.round, is_quick=is_quick(run.round, run.export), **values)
+    if isinstance(found, Job):
+        return {"looking": found}
+    return {"warnings": find_warnings(Looked.from_json(found).facts, config)}
 
 
 def _seconds(first: datetime | None, last: datetime | None) -> float | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from operator import gt, lt
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from generator.curation.annotation import ClipAnnotation
@@ -31,6 +32,31 @@ class Measures:
     yaw_max: float | None  # degrees: 90 % of the subject's faces turn no further to either side
     pitch_max: float | None  # degrees, likewise up or down
     roll_max: float | None  # degrees, likewise tilted
+
+
+@dataclass(frozen=True)
+class MeasureColumns:
+    """What the what-if table looks at in N files, each (N,), with NaN where a measure is unknown."""
+
+    num_frames: NDArray[np.float64]
+    longest_shot: NDArray[np.float64]
+    max_faces: NDArray[np.float64]
+    face_share: NDArray[np.float64]
+    face_px: NDArray[np.float64]
+    blur: NDArray[np.float64]
+    blur_percentile: NDArray[np.float64]
+    yaw_max: NDArray[np.float64]
+    pitch_max: NDArray[np.float64]
+    roll_max: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, measures: Sequence[Measures]) -> MeasureColumns:
+        """Those of many files."""
+        names = [column.name for column in fields(cls)]
+        return cls(**{name: np.array([getattr(item, name) for item in measures], float) for name in names})
+
+    def __len__(self) -> int:
+        return len(self.num_frames)
 
 
 Degrees = Annotated[Number, Field(ge=0, le=180)]
@@ -107,15 +133,15 @@ class _Rule:
 
     threshold: str
     reason: RejectReason
-    fails: Callable[[Measures, float], bool]
+    fails: Callable[[Any, float], Any]  # of one file's measures, or of many files' columns
     #: Other values for the what-if table.
     others: tuple[float, ...]
 
 
-def _if_known(measure: str, compare: Callable[[float, float], bool]) -> Callable[[Measures, float], bool]:
+def _if_known(measure: str, compare: Callable[[Any, float], Any]) -> Callable[[Any, float], Any]:
     """Whether a measure is known, and beyond the threshold on the side that `compare` says."""
 
-    def fails(measures: Measures, limit: float) -> bool:
+    def fails(measures: Any, limit: float) -> Any:
         value = getattr(measures, measure)
         return value is not None and compare(value, limit)
 
@@ -127,14 +153,14 @@ _RULES = (
     _Rule(
         "min_frames",
         RejectReason.TOO_SHORT,
-        lambda it, limit: it.num_frames > 1 and it.longest_shot < limit,
+        lambda it, limit: (it.num_frames > 1) & (it.longest_shot < limit),
         (5, 9, 25, 49, 81, 121),
     ),
     _Rule("max_faces", RejectReason.MULTI_FACE, _if_known("max_faces", gt), (1, 2, 3)),
     _Rule(
         "min_face_share",
         RejectReason.NO_FACE,
-        lambda it, limit: it.face_share == 0 or it.face_share < limit,
+        lambda it, limit: (it.face_share == 0) | (it.face_share < limit),
         (0, 0.1, 0.3, 0.5, 0.8, 0.95),
     ),
     _Rule("min_face_px", RejectReason.SMALL_FACE, _if_known("face_px", lt), (0, 32, 48, 64, 96, 128, 256)),
@@ -145,6 +171,10 @@ _RULES = (
         for angle in ("yaw", "pitch", "roll")
     ),
 )
+
+
+#: Thresholds on measures, in the order of the what-if table.
+THRESHOLDS_SHOWN = tuple(rule.threshold for rule in _RULES)
 
 
 def judge(measures: Measures, thresholds: Thresholds) -> tuple[RejectReason, ...]:
@@ -165,22 +195,18 @@ class WhatIf:
     kept: int  # files that pass all thresholds
 
 
-def what_if(measures: Sequence[Measures], thresholds: Thresholds) -> list[WhatIf]:
+def what_if(measures: MeasureColumns, thresholds: Thresholds) -> list[WhatIf]:
     """What each threshold costs, now and at a few other values; by threshold, in the order of its values."""
-    fails = [
-        {rule.threshold for rule in _RULES if rule.fails(item, getattr(thresholds, rule.threshold))}
-        for item in measures
-    ]
+    costs_now = {rule.threshold: rule.fails(measures, getattr(thresholds, rule.threshold)) for rule in _RULES}
+    num_failed = np.zeros(len(measures), int) + sum(costs.astype(int) for costs in costs_now.values())
     rows = []
     for rule in _RULES:
         current = getattr(thresholds, rule.threshold)
-        others_pass = [not failed - {rule.threshold} for failed in fails]
+        others_pass = num_failed == costs_now[rule.threshold]
         for value in sorted({*rule.others, current}):
-            costs = [rule.fails(item, value) for item in measures]
-            alone = sum(cost and passed for cost, passed in zip(costs, others_pass, strict=True))
-            rows.append(
-                WhatIf(rule.threshold, value, value == current, sum(costs), alone, sum(others_pass) - alone)
-            )
+            costs = rule.fails(measures, value)
+            alone, kept = int((costs & others_pass).sum()), int((others_pass & ~costs).sum())
+            rows.append(WhatIf(rule.threshold, value, value == current, int(costs.sum()), alone, kept))
     return rows
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from generator.files import replacing
 from generator.media.encoder import write_clip
 from generator.media.video import read_clip
+from generator.records import Encoding
 
 #: How far a bent picture is moved at most, in parts of its sides, and in how many waves. Nothing folds over.
 BEND, WAVES = 0.04, 1.25
@@ -32,7 +33,12 @@ Frames = NDArray[np.uint8]
 
 
 def write_display_copy(
-    source: Path, target: Path, *, name: str, change: Callable[[Frames], Frames] | None = None
+    source: Path,
+    target: Path,
+    *,
+    name: str,
+    change: Callable[[Frames], Frames] | None = None,
+    encoding: Encoding = Encoding.FULL,
 ) -> None:
     """Decode a video and encode it again, with an invisible shade of its own.
 
@@ -41,6 +47,7 @@ def write_display_copy(
         target: the new file; its folder is made when missing. Replaced whole, or not at all.
         name: of the copy. The shade follows from it: the same name gives the same bytes.
         change: applied to the frames first, shape (F, H, W, 3) to the same.
+        encoding: the same for both videos of a pair, and for gold as for what it is a copy of.
 
     Raises:
         MediaError: `source` cannot be decoded.
@@ -50,7 +57,7 @@ def write_display_copy(
     frames = clip.frames if change is None else change(clip.frames)
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as temporary:
-        write_clip(temporary, shaded(frames, name), clip.fps)
+        write_clip(temporary, shaded(frames, name), clip.fps, encoding)
         _round_up(temporary, name)
 
 

@@ -19,20 +19,25 @@ from numpy.typing import NDArray
 
 from generator.files import replacing
 from generator.media.decoder import SCALING
+from generator.records import Encoding
 
 #: Up to this short side a clip is written almost without loss: every pixel of a small face counts.
 SMALL_SIDE = 128
 #: x264's quality (lower is better) and effort, for small clips and for others.
-_SMALL_QUALITY, _QUALITY = ("10", "medium"), ("17", "veryfast")
+_SMALL_QUALITY = {Encoding.FULL: ("10", "medium"), Encoding.LEAN: ("16", "medium")}
+_QUALITY = {Encoding.FULL: ("17", "veryfast"), Encoding.LEAN: ("23", "medium")}
 
 
-def write_clip(path: Path | str, frames: NDArray[np.uint8], fps: float) -> None:
+def write_clip(
+    path: Path | str, frames: NDArray[np.uint8], fps: float, encoding: Encoding = Encoding.FULL
+) -> None:
     """Write frames as an MP4 that browsers play, atomically.
 
     Args:
         path: the file; its folder exists.
         frames: RGB, shape (F, H, W, 3), H and W even, F at least 1.
         fps: frames per second, above 0.
+        encoding: how much of them the file keeps.
 
     Raises:
         ValueError: frames of another shape or type, or a rate of 0 or less.
@@ -45,16 +50,22 @@ def write_clip(path: Path | str, frames: NDArray[np.uint8], fps: float) -> None:
         raise ValueError(f"frames are {frames.shape[2]}x{frames.shape[1]} pixels; H.264 needs even sides")
     if not fps > 0:
         raise ValueError(f"fps is {fps}; it must be above 0")
-    encode(path, frames, Fraction(fps).limit_denominator(1001))
+    encode(path, frames, Fraction(fps).limit_denominator(1001), encoding)
 
 
-def encode(path: Path | str, frames: Iterable[NDArray[np.uint8]], rate: Fraction) -> None:
+def encode(
+    path: Path | str,
+    frames: Iterable[NDArray[np.uint8]],
+    rate: Fraction,
+    encoding: Encoding = Encoding.FULL,
+) -> None:
     """Write frames as H.264 in MP4, atomically.
 
     Args:
         path: the file; its folder exists.
         frames: at least one, RGB, uint8 of one shape (H, W, 3), H and W even.
         rate: frames per second.
+        encoding: how much of them the file keeps.
     """
     waiting = iter(frames)
     first = next(waiting)
@@ -72,7 +83,7 @@ def encode(path: Path | str, frames: Iterable[NDArray[np.uint8]], rate: Fraction
     ):
         stream = container.add_stream("libx264", rate=rate)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        _configure(stream.codec_context, rate, min(width, height))
+        _configure(stream.codec_context, rate, min(width, height), encoding)
         # One for all frames: setting one up takes longer than converting a frame, and so do its threads.
         converter = VideoReformatter()
         for index, frame in enumerate(chain([first], waiting)):
@@ -89,8 +100,8 @@ def encode(path: Path | str, frames: Iterable[NDArray[np.uint8]], rate: Fraction
         container.mux(stream.encode())
 
 
-def _configure(codec: av.VideoCodecContext, rate: Fraction, short_side: int) -> None:
-    crf, preset = _SMALL_QUALITY if short_side <= SMALL_SIDE else _QUALITY
+def _configure(codec: av.VideoCodecContext, rate: Fraction, short_side: int, encoding: Encoding) -> None:
+    crf, preset = (_SMALL_QUALITY if short_side <= SMALL_SIDE else _QUALITY)[encoding]
     codec.options = {
         "crf": crf,
         "preset": preset,

@@ -6,7 +6,8 @@
     missing.json       {"missing": [{"pair_id", "why"}], "summary"}: there only when the run ended incomplete
     result.json        {"prompts": [...], "summary": {...}}: there only when nothing is missing
 
-Running an incomplete folder again asks only for what is missing.
+Running an incomplete folder again asks only for what is missing. What parts of the run have made is taken
+over, see `progress`; what they could not make is asked for again only by a run after this one.
 """
 
 from __future__ import annotations
@@ -14,19 +15,29 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 from generator.files import replacing
 from generator.media.formats import MediaError
+from generator.parts import forget_unmade, unmade_of
 from generator.prompt_reading import look_at
 from generator.prompts.asking import UnansweredError
 from generator.prompts.backends.loading import Desk, read_prices
 from generator.prompts.differential import differential_prompt
+from generator.prompts.pictures import Medium
 from generator.prompts.plan import Pair, Plan, read_plan
-from generator.prompts.stages import Comparer, Description, Observer, compare_elements, prune
+from generator.prompts.progress import TRANSCRIPT, Progress, everything_asked
+from generator.prompts.stages import (
+    Comparer,
+    Describer,
+    Description,
+    Observer,
+    compare_elements,
+    prune,
+)
 from generator.prompts.transcript import Transcript, say, summarise
 from generator.records import DifferentialPrompt
 from generator.rundir import RunDir, RunError
@@ -46,42 +57,6 @@ class Unmade:
 Make = Callable[[Pair], DifferentialPrompt | Unmade]
 
 
-@dataclass
-class Progress:
-    """What a run has done, kept in `metrics.jsonl`, and what it could not do."""
-
-    run: RunDir
-    total: int  # prompts to make
-    #: Of each medium, where two stages are asked for.
-    descriptions: dict[str, Description] = field(default_factory=dict)
-    prompts: dict[str, dict[str, Any]] = field(default_factory=dict)  # as JSON, by pair
-    undescribed: dict[str, str] = field(default_factory=dict)  # why there is no description of a medium
-    unmade: dict[str, str] = field(default_factory=dict)  # why there is no prompt of a pair
-
-    def restore(self) -> None:
-        """Take over what earlier runs of the folder finished."""
-        self.run.truncate_metrics(lambda line: True)
-        for line in self.run.read_metrics():
-            if "medium_id" in line:
-                self.descriptions[line["medium_id"]] = line["elements"]
-            else:
-                self.prompts[line["pair_id"]] = line["prompt"]
-
-    def note_description(self, medium_id: str, elements: Description) -> None:
-        """Keep a description."""
-        self.descriptions[medium_id] = elements
-        self._note({"medium_id": medium_id, "elements": dict(elements)})
-
-    def note_prompt(self, pair_id: str, prompt: DifferentialPrompt, warning: str = "") -> None:
-        """Keep a prompt; `warning` says what a model would not read of it."""
-        self.prompts[pair_id] = asdict(prompt)
-        told = {"not_read": warning} if warning else {}
-        self._note({"pair_id": pair_id, "prompt": self.prompts[pair_id], **told})
-
-    def _note(self, line: Mapping[str, Any]) -> None:
-        self.run.append_metrics({**line, "done": len(self.prompts), "total": self.total})
-
-
 def main(run: RunDir, attached: bool, wait: Callable[[float], object] | None = None) -> None:
     """Make what the run folder asks for.
 
@@ -99,15 +74,51 @@ def main(run: RunDir, attached: bool, wait: Callable[[float], object] | None = N
         if run.is_done:
             return
         plan = read_plan(request, run.resolve)
-        transcript = Transcript(run.path / "transcripts.jsonl")
         progress = Progress(run, len(plan.pairs))
-        progress.restore()
-        stop = threading.Event()
-        desk = Desk(run.resolve, transcript, plan.patience, wait or partial(_pause, stop))
-        _work(plan, desk, progress, stop)
-        summary = summarise(transcript, read_prices(plan.describer, plan.comparer))
+        progress.restore(plan.pairs)
+        for record in unmade_of(run):
+            progress.note_unmade(record["pair_id"], record["why"])
+        work(plan, progress, {}, wait)
+        summary = summarise(everything_asked(run, plan.pairs), read_prices(plan.describer, plan.comparer))
         print(f"{len(progress.prompts)} of {len(plan.pairs)} prompts; {say(summary)}")
         _finish(plan, progress, summary)
+
+
+def work(
+    plan: Plan, progress: Progress, loaded: dict[str, Any], wait: Callable[[float], object] | None = None
+) -> None:
+    """Make what is neither there yet nor known to be unmade, and note it.
+
+    Args:
+        plan: what is asked for.
+        progress: what there is.
+        loaded: see `Desk`.
+        wait: see `main`.
+    """
+    wanted = [
+        pair
+        for pair in plan.pairs
+        if pair.pair_id not in progress.prompts and pair.pair_id not in progress.unmade
+    ]
+    if not wanted:
+        return
+    stop = threading.Event()
+    transcript = Transcript(progress.run.path / TRANSCRIPT)
+    desk = Desk(progress.run.resolve, transcript, plan.patience, wait or partial(_pause, stop), loaded)
+    for pair, prompt in _each(wanted, _maker(plan, desk, progress), plan.concurrency, stop):
+        refusal, warning = ("", "") if isinstance(prompt, Unmade) else look_at(plan.readers, prompt.text)
+        if isinstance(prompt, Unmade) or refusal:
+            progress.note_unmade(pair.pair_id, prompt.why if isinstance(prompt, Unmade) else refusal)
+        else:
+            progress.note_prompt(pair.pair_id, prompt, warning)
+
+
+def _maker(plan: Plan, desk: Desk, progress: Progress) -> Make:
+    """How a prompt is made, in either mode."""
+    if plan.comparer is None:
+        return partial(_observe, desk.model(plan.describer))
+    comparer = desk.comparer(plan.comparer)
+    return partial(_compare, _Descriptions(desk.model(plan.describer), progress), comparer, plan.gamma)
 
 
 def _pause(stop: threading.Event, seconds: float) -> None:
@@ -120,42 +131,62 @@ def _pause(stop: threading.Event, seconds: float) -> None:
         raise UnansweredError("the run was ended")
 
 
-def _work(plan: Plan, desk: Desk, progress: Progress, stop: threading.Event) -> None:
-    """Make what is not there yet, and note it."""
-    wanted = [pair for pair in plan.pairs if pair.pair_id not in progress.prompts]
-    if plan.comparer is None:
-        make: Make = partial(_observe, desk.model(plan.describer))
-    else:
-        comparer = desk.comparer(plan.comparer)
-        _describe_all(wanted, plan, desk, progress, stop)
-        make = partial(_compare, comparer, plan.gamma, progress)
-    for pair, prompt in _each(wanted, make, plan.concurrency, stop):
-        refusal, warning = ("", "") if isinstance(prompt, Unmade) else look_at(plan.readers, prompt.text)
-        if isinstance(prompt, Unmade) or refusal:
-            progress.unmade[pair.pair_id] = prompt.why if isinstance(prompt, Unmade) else refusal
-        else:
-            progress.note_prompt(pair.pair_id, prompt, warning)
+class _Descriptions:
+    """Every medium is described once, however many pairs it is in."""
+
+    def __init__(self, describer: Describer, progress: Progress) -> None:
+        self._describer, self._progress = describer, progress
+        self._lock = threading.Lock()
+        self._asked: dict[str, Future[Description]] = {}
+
+    def of(self, media: Sequence[Medium]) -> list[Description | Unmade]:
+        """Of each medium; what somebody else is asking for is waited for last.
+
+        Raises:
+            UnansweredError: there is none, and there can be none of any other medium.
+        """
+        for medium in media:
+            if answer := self._claim(medium.medium_id):
+                self._describe(medium, answer)
+                self._answer(medium.medium_id)
+        return [self._answer(medium.medium_id) for medium in media]
+
+    def _claim(self, name: str) -> Future[Description] | None:
+        """Where to put the answer; None where somebody else does."""
+        with self._lock:
+            if name in self._progress.descriptions or name in self._asked:
+                return None
+            return self._asked.setdefault(name, Future())
+
+    def _describe(self, medium: Medium, answer: Future[Description]) -> None:
+        try:
+            elements = self._describer.describe(medium)
+            self._progress.note_description(medium.medium_id, elements)
+            answer.set_result(elements)
+        except BaseException as error:
+            answer.set_exception(error)
+
+    def _answer(self, name: str) -> Description | Unmade:
+        if name not in self._asked:
+            return self._progress.descriptions[name]
+        try:
+            return self._asked[name].result()
+        except (UnansweredError, MediaError, OSError) as error:
+            why = f"{name} is not described: {' '.join(str(error).split())}"
+            if isinstance(error, UnansweredError) and error.is_hopeless:
+                raise UnansweredError(why, is_hopeless=True) from None
+            return Unmade(why)
 
 
-def _describe_all(
-    wanted: Sequence[Pair], plan: Plan, desk: Desk, progress: Progress, stop: threading.Event
-) -> None:
-    """Describe every medium of the pairs once, however many pairs it is in."""
-    describer = desk.model(plan.describer)
-    media = {medium: None for pair in wanted for medium in (pair.primary, pair.target)}
-    undescribed = [medium for medium in media if medium.medium_id not in progress.descriptions]
-    for medium, elements in _each(undescribed, describer.describe, plan.concurrency, stop):
-        if isinstance(elements, Unmade):
-            progress.undescribed[medium.medium_id] = elements.why
-        else:
-            progress.note_description(medium.medium_id, elements)
-
-
-def _compare(comparer: Comparer, gamma: float, progress: Progress, pair: Pair) -> DifferentialPrompt | Unmade:
-    for medium in (pair.primary, pair.target):
-        if why := progress.undescribed.get(medium.medium_id):
-            return Unmade(f"{medium.medium_id} is not described: {why}")
-    primary, target = (progress.descriptions[m.medium_id] for m in (pair.primary, pair.target))
+def _compare(
+    descriptions: _Descriptions, comparer: Comparer, gamma: float, pair: Pair
+) -> DifferentialPrompt | Unmade:
+    # Both, though one may fail: the other is in other pairs, too.
+    primary, target = descriptions.of([pair.primary, pair.target])
+    if isinstance(primary, Unmade):
+        return primary
+    if isinstance(target, Unmade):
+        return target
     return prune(primary, target, compare_elements(pair.pair_id, primary, target, comparer), gamma)
 
 
@@ -214,11 +245,13 @@ def _finish(plan: Plan, progress: Progress, summary: Mapping[str, Any]) -> None:
         with replacing(missing) as temporary:
             text = json.dumps({"missing": unmade, "summary": summary}, indent=1)
             temporary.write_text(f"{text}\n", encoding="utf-8")
+        forget_unmade(progress.run)
         raise RunError(
             f"{len(unmade)} of {len(plan.pairs)} prompts are missing; {missing} says why; "
             "run the folder again to ask for them"
         )
     missing.unlink(missing_ok=True)
+    forget_unmade(progress.run)
     progress.run.write_result({"prompts": [_row(pair, progress) for pair in plan.pairs], "summary": summary})
 
 

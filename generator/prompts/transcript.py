@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +53,11 @@ class Transcript:
                 yield from map(json.loads, file)
 
 
-def summarise(entries: Transcript, prices: Mapping[str, Price]) -> dict[str, Any]:
+def summarise(entries: Iterable[Mapping[str, Any]], prices: Mapping[str, Price]) -> dict[str, Any]:
     """What a run's questions came to, over all its restarts.
 
     Args:
-        entries: the transcript.
+        entries: of the transcripts.
         prices: of the models that have one, by name.
 
     Returns:

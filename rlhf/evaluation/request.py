@@ -24,8 +24,9 @@ from rlhf.evaluation.stored import in_current_keys
 
 Prompts = Literal["differential", "standard"]
 
+SCORES = "scores"
 #: Folders of a run folder that no system may be called by.
-_TAKEN = {"scores"}
+_TAKEN = {SCORES}
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
@@ -125,6 +126,16 @@ def read_request(run: RunDir, item: Mapping[str, Any]) -> EvaluationRequest:
         allow_non_commercial=bool(item.get("allow_non_commercial", False)),
         ablations=_ablations(item.get("ablations", {}), systems),
     )
+
+
+def sample_id(instance_id: str, seed: int) -> str:
+    """What a request of `generator.sample` calls a video: its file's name without the ending."""
+    return f"{instance_id}-{seed}"
+
+
+def score_path(system: str, name: str) -> str:
+    """Where in the run's folder the scores of a video are kept."""
+    return f"{SCORES}/{system}/{name}.json"
 
 
 def read_instances(run: RunDir, item: Mapping[str, Any]) -> tuple[EvaluationInstance, ...]:

@@ -18,12 +18,13 @@ from typing import Any
 from generator.files import file_sha256, replacing
 from generator.rundir import RunDir
 from rlhf.evaluation.records import NOT_ASKED, Metric, MetricFacts
+from rlhf.evaluation.request import score_path
 from rlhf.evaluation.videos import Wanted
 
 
 def score_file(run: RunDir, video: Wanted) -> Path:
     """Where the scores of a video are kept."""
-    return run.path / "scores" / video.system.name / f"{video.name}.json"
+    return run.path / score_path(video.system.name, video.name)
 
 
 def score_video(
@@ -48,7 +49,7 @@ def score_video(
         facts.sha256: known.get(facts.sha256) or _score(run, video, video.path, metric, facts)
         for metric, facts in metrics.values()
     }
-    if scores != known:
+    if scores != known or not target.is_file():
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as temporary:
             text = json.dumps({**key, "metrics": scores}, sort_keys=True, indent=1, allow_nan=False)

@@ -21,6 +21,7 @@ from annotate.fleet.run_folders import WorkFolder, work_folder
 from annotate.gold.gold import make_gold
 from annotate.jobs import runs
 from annotate.jobs.local_worker import work_here
+from annotate.jobs.run_folders import keep_new_folder
 from annotate.jobs.stages import work_of
 from annotate.judging.judgments import submit_judgment
 from annotate.judging.slots import lease_slot
@@ -61,6 +62,7 @@ from rlhf.records import Track, Verdict
 from tests.annotate.described_people import import_described
 from tests.factories import SAMPLER, make_model, make_user
 from tests.generator.prompts.openai_server import KEY, openai_server
+from tests.runs import claim
 from tests.studies import come, open_study, sent, tasks_of
 from tests.versions import import_model
 
@@ -89,7 +91,7 @@ def work(*queued: Run) -> None:
     """What a worker does for whole runs: claim, command, end. Torch is loaded here, so nothing starts."""
     workers = {run.pk: uuid4() for run in queued}
     for run in queued:
-        assert runs.claim_run(run.pk, workers[run.pk]) is not None
+        claim(run, workers[run.pk])
     for run in queued:
         with work_folder(site_storage(), run.folder) as folder:
             main_of(work_of(run.stage).command)(RunDir(folder.path), False)
@@ -231,13 +233,13 @@ def hang_on(folder: Path, evaluation: Run, lead: object) -> None:
 def note_evaluation_on(found: Benchmark, round: Round) -> None:
     """What an evaluation on the set keeps of each of its instances, as `rlhf.evaluate` writes it."""
 
-    def request(folder: RunDir) -> dict[str, object]:
-        place = folder.relative(settings.STORAGE_ROOT / "sets" / "spring")
-        return {"set": {"path": place, "sha256": found.card.sha256}}
-
-    run = runs.queue_run(round, "evaluate", request, actor=None)
-    worker = uuid4()
-    assert runs.claim_run(run.pk, worker) is not None
+    place = f"runs/round-{round.pk}/evaluate-9"
+    run = Run.objects.create(round=round, stage="evaluate", ordinal=9, folder=place)
+    folder = RunDir(settings.STORAGE_ROOT / place)
+    benchmark = folder.relative(settings.STORAGE_ROOT / "sets" / "spring")
+    folder.create({"stage": "evaluate", "set": {"path": benchmark, "sha256": found.card.sha256}})
+    keep_new_folder(folder, place)
+    claim(run, worker := uuid4())
     with work_folder(site_storage(), run.folder) as directory:
         evaluate_on(found, directory)
         assert runs.finish_run(run, worker)

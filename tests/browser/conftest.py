@@ -14,6 +14,7 @@ from django.core.signals import request_finished, request_started
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from annotate.models import User
+from tests.annotate.jobs_done import do_jobs
 from tests.browser.judging_page import JudgingPage
 from tests.factories import make_user
 
@@ -167,3 +168,11 @@ def ben(transactional_db: None) -> User:
 @pytest.fixture
 def lea(transactional_db: None) -> User:
     return make_user("lea", role=User.Role.LEAD)
+
+
+def follow_job(page: Page) -> None:
+    """Go on from a job's page once the worker of jobs has done it."""
+    expect(page.get_by_text("waits for a worker")).to_be_visible()
+    do_jobs()
+    page.reload()
+    page.get_by_role("link", name="Go on").click()

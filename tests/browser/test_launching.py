@@ -9,7 +9,7 @@ from annotate.jobs import run_workers, runs
 from annotate.models import Export, Round, Run, RunStatus, User
 from rlhf.records import Track, Verdict
 from tests.annotate.jobs_done import do_jobs
-from tests.browser.conftest import Visit
+from tests.browser.conftest import Visit, follow_job
 from tests.factories import make_pair, make_round
 from tests.votes import vote
 
@@ -26,10 +26,7 @@ def launch(page: Page) -> None:
     """Launch what the form says, and go to the run once the worker of jobs has queued it."""
     page.get_by_label("I have read").check()
     page.get_by_role("button", name="Launch Flow-DPO").click()
-    expect(page.get_by_text("waits for a worker")).to_be_visible()
-    do_jobs()
-    page.reload()
-    page.get_by_role("link", name="Go on").click()
+    follow_job(page)
 
 
 def test_the_look_follows_the_form(visit: Visit, lea: User) -> None:
@@ -57,6 +54,22 @@ def test_the_look_follows_the_form(visit: Visit, lea: User) -> None:
     runs.cancel_run(run)
     expect(page.locator("#live .state")).to_have_text("cancelled")
     assert page.locator("#live[hx-trigger]").count() == 0, "a run that has ended is asked for again"
+
+
+def test_a_look_that_a_worker_takes_appears_when_it_is_there(
+    visit: Visit, lea: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("annotate.training.queries.QUICK_PAIRS", 0)
+    page = visit(lea, f"/rounds/{judged_round().pk}/launch/")
+    look = page.locator("#preview")
+    expect(look).to_contain_text("waits for a worker")
+    do_jobs()
+    expect(look.get_by_role("button", name="Launch Flow-DPO")).to_be_visible()
+    monkeypatch.setattr("annotate.people.threshold_views.QUICK_REFERENCES", -1)
+    page.goto("/people/thresholds/")
+    expect(page.locator("#main")).to_contain_text("waits for a worker")
+    do_jobs()
+    expect(page.locator("#main")).to_contain_text("0 curated references")
 
 
 def test_the_form_offers_the_devices_that_workers_have(visit: Visit, lea: User) -> None:

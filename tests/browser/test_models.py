@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from annotate.evaluation.version_comparisons import compare_versions
 from annotate.models import User
-from tests.browser.conftest import Visit
+from tests.browser.conftest import Visit, follow_job
 from tests.factories import make_group, make_instance
 from tests.versions import finish, judged_round, train
 
@@ -30,5 +30,6 @@ def test_a_lead_follows_a_line_promotes_and_goes_on(visit: Visit, lea: User) -> 
     expect(page.get_by_text("The one of its lineage that is meant to be used.")).to_be_visible()
     page.get_by_label("Name").fill("the next one")
     page.get_by_role("button", name="Start the round").click()
+    follow_job(page)
     expect(page.get_by_role("heading", level=1, name="the next one")).to_be_visible()
     expect(page.get_by_text(child.name).first).to_be_visible()

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from annotate.models import ModelVersion, Run, TrainingSet, User
 from annotate.rounds.rounds import start_round
 from tests.annotate.supervised.drawn import draw_people
-from tests.browser.conftest import Visit
+from tests.browser.conftest import Visit, follow_job
 from tests.runs import end
 
 
@@ -108,6 +108,7 @@ def preview_sft(page: Page, screenshots: Path) -> None:
 def launch_and_follow(page: Page, screenshots: Path) -> None:
     page.get_by_label("I have read").check()
     page.get_by_role("button", name="Launch SFT").click()
+    follow_job(page)
     expect(page.get_by_role("heading", level=1)).to_have_text(re.compile(r"sft-\d+"))
     learned(Run.objects.get(stage="sft"))
     expect(page.locator("#live .state")).to_have_text("done")
@@ -157,4 +158,5 @@ def test_a_lead_brings_a_base_in_trains_on_people_and_starts_a_round(
     page.goto(f"/models/{version.pk}/")
     page.get_by_label("Name").fill("from the trained one")
     page.get_by_role("button", name="Start the round").click()
+    follow_job(page)
     expect(page.get_by_role("heading", level=1, name="from the trained one")).to_be_visible()

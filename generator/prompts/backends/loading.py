@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -26,10 +27,19 @@ class Desk:
     transcript: Transcript  # of the run
     patience: Patience = field(default_factory=Patience)
     wait: Callable[[float], object] = time.sleep  # between attempts
+    #: What runs here and stays in memory for other runs, by its part of the request.
+    loaded: dict[str, Any] = field(default_factory=dict)
 
     def asker(self, spec: Spec) -> Asker:
         """Someone who asks the model of a backend."""
-        return Asker(load_model(spec, self.resolve), self.transcript, self.patience, self.wait)
+        model: Model = self._kept(spec, lambda: load_model(spec, self.resolve))
+        return Asker(model, self.transcript, self.patience, self.wait)
+
+    def _kept(self, spec: Spec, load: Callable[[], Any]) -> Any:
+        key = json.dumps(spec, sort_keys=True)
+        if key not in self.loaded:
+            self.loaded[key] = load()
+        return self.loaded[key]
 
     def model(self, spec: Spec) -> AskedModel:
         """Who describes or observes, from a checked part of a request.
@@ -48,7 +58,8 @@ class Desk:
             return self.model(spec)
         from generator.prompts.backends.language_models import SentenceComparer
 
-        return SentenceComparer(self.resolve(spec["model"]))
+        comparer: Comparer = self._kept(spec, lambda: SentenceComparer(self.resolve(spec["model"])))
+        return comparer
 
 
 def read_prices(*specs: Spec | None) -> dict[str, Price]:

@@ -39,6 +39,8 @@ METRICS: Mapping[str, str] = {
     "rubric": "rlhf.evaluation.metrics.rubric:make",
     "vbench": "rlhf.evaluation.metrics.vbench:make",
 }
+#: Those that look at all videos of a folder at once, so not at a part of a run.
+OF_FOLDERS = {"vbench"}
 
 
 def make_metrics(

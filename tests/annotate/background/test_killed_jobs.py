@@ -83,8 +83,9 @@ def test_a_step(lead, tmp_path):
 def test_a_launch(lead, tmp_path):
     round = judged_round()
     seen = pair_set(round, None, include_simulated=True).digest
-    form = {"seen": seen, "accepted": "on", "include_simulated": "on", "steps": "3"}
-    job = jobs.ask("launch_dpo", lead, round=round, form=form, rule="pareto")
+    form = {"seen": seen, "accepted": "on", "steps": "3"}
+    what = {"export": None, "rule": "pareto", "include_simulated": True}
+    job = jobs.ask("launch_dpo", lead, round=round, form=form, **what)
     done = kill_in_the_middle(job, tmp_path / "reached")
     run = Run.objects.get()
     assert Export.objects.get() == run.export and run.export.num_pairs == 2

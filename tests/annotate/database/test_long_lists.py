@@ -27,7 +27,7 @@ from annotate.models import (
 )
 from annotate.training.launches import launch_dpo
 from annotate.training.preview import dry_run
-from annotate.training.queries import pair_facts, pair_set
+from annotate.training.queries import Looked, pair_facts, pair_set
 from tests.factories import SAMPLER, make_instance, make_round, make_user, write_test_clip
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]
@@ -179,7 +179,7 @@ def test_the_parameters_of_an_export_and_a_launch_do_not_grow_with_the_pairs(lar
     lead = make_user(role=User.Role.LEAD)
     with counted_parameters() as most:
         chosen = pair_set(large_round, None, include_simulated=False)
-        preview = dry_run(large_round, chosen, {})
+        preview = dry_run(large_round, Looked.at(large_round, chosen), {})
         assert preview.facts.num_pairs == num_pairs
         run = launch_dpo(
             large_round,

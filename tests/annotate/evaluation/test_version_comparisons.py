@@ -12,7 +12,7 @@ from annotate.core.errors import RoundError
 from annotate.evaluation.evaluations import queue_evaluation
 from annotate.evaluation.version_comparisons import compare_versions, places
 from annotate.integrations.webhooks import add_endpoint
-from annotate.jobs import runs
+from annotate.jobs import runs, shards
 from annotate.jobs.queries import done_evaluation
 from annotate.loop.loop import advance_round
 from annotate.models import ModelVersion, RunStatus, VersionComparison, WebhookEvent, WebhookMessage
@@ -20,6 +20,7 @@ from annotate.privacy.erasure import erase_identity
 from annotate.registry.queries import evaluations_of
 from tests.annotate.conftest import browser_of
 from tests.factories import make_group, make_instance, make_model
+from tests.runs import claim
 from tests.versions import finish, judged_round, train
 
 pytestmark = pytest.mark.django_db
@@ -28,7 +29,11 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def sent(monkeypatch) -> list[int]:
     ids: list[int] = []
-    monkeypatch.setattr("annotate.jobs.tasks.send_whole_run.delay_on_commit", ids.append)
+
+    def send() -> None:
+        ids.extend(run.pk for _, run in shards.runs_of(shards.next_shards(9)))
+
+    monkeypatch.setattr("annotate.jobs.tasks.send_shards.delay_on_commit", send)
     return ids
 
 
@@ -119,7 +124,7 @@ def test_one_that_failed_holds_no_round_up(siblings, inputs):
     round, worker = comparison.run.round, uuid4()
     with pytest.raises(RoundError, match="compares something else"):
         queue_evaluation(round, siblings[1], seeds=[0])
-    runs.end_run(runs.claim_run(comparison.run_id, worker), worker, RunStatus.FAILED, "out of memory")
+    runs.end_run(claim(comparison.run, worker), worker, RunStatus.FAILED, "out of memory")
     assert advance_round(round).run.candidate == siblings[1]
 
 

@@ -26,7 +26,7 @@ def stuck(*arguments, **values):
     time.sleep(120)
 if sys.argv[2] == "rows":
     size_of = freezing.batches
-    freezing.batches = lambda rows: size_of(rows, 1)
+    freezing.batches = lambda rows, *size: size_of(rows, 1)
     freezing.export_round(Round.objects.get(), include_simulated=True, tell=stuck)
 else:
     freezing._store = stuck

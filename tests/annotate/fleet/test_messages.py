@@ -10,11 +10,13 @@ from annotate.fleet.messages import ForgedMessage, Kind, Report, ShardMessage, S
 from annotate.jobs import tasks
 
 KEY = "k" * 32
-REPORT = Report(kind=Kind.MADE, worker="gpu-0@here", shard=7, ticket="t", claim="c", sample_id="12")
+REPORT = Report(kind=Kind.MADE, worker="gpu-0@here", shard=7, ticket="t", claim="c", item="12")
 
 
 def test_what_is_sealed_is_read_again():
-    message = ShardMessage(shard=1, number=2, ticket="t", folder="runs/x", start=0, stop=4, software="1")
+    message = ShardMessage(
+        shard=1, number=2, ticket="t", folder="runs/x", start=0, stop=4, parts="p", software="1"
+    )
     for one in (message, REPORT, Stop(claim="c", ticket="t")):
         assert unseal(KEY, seal(KEY, one), type(one)) == one
 

@@ -24,7 +24,7 @@ FOLDER = "runs/round-1/sample-1"
 #: Samples as `generator.sample` does, at once; what a sample is called says what happens to it.
 SAMPLER = """
 import os, sys, time
-from generator.resident import serve
+from generator.parts import serve
 from generator.rundir import RunError
 
 loaded = []
@@ -76,7 +76,7 @@ class Fleet:
             device="a GPU",
             storage=self.storage,
             folder=folder / "worker",
-            resident=Resident(command, ROOT, environment),
+            resident=Resident(ROOT, environment, stand_in=command),
             report=self._report,
         )
 
@@ -106,6 +106,7 @@ class Fleet:
             folder=folder,
             start=start,
             stop=stop,
+            parts="generator.resident",
             software=software or software_version(),
         )
         self.worker.work(message)

@@ -63,6 +63,15 @@ def test_a_small_round_has_gold_both_for_training_and_for_work(round, settings, 
     assert sum(make_gold(round).values()) == 0
 
 
+def test_gold_is_encoded_as_the_pairs_around_it(round):
+    for sample in VideoSample.objects.all():
+        sample.facts["encoding"] = "lean"
+        sample.save()
+    make_gold(round, items=1)
+    copies = VideoSample.objects.exclude(copy_of=None)
+    assert copies.exists() and {copy.encoding for copy in copies} == {"lean"}
+
+
 def test_nobody_is_an_impostor_who_may_not_be_shown(round):
     out = round.pairs.first().instance.group
     Reference.objects.filter(group=out).update(reject_reasons=["blurred"])

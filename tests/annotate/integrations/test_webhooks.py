@@ -23,7 +23,7 @@ from annotate.core.outgoing import check_url
 from annotate.exports.freezing import export_round
 from annotate.integrations import tasks as door_tasks
 from annotate.integrations import webhooks
-from annotate.jobs.runs import claim_run, end_run
+from annotate.jobs.runs import end_run
 from annotate.judging.judgments import revise_judgment, submit_judgment
 from annotate.judging.slots import lease_slot
 from annotate.models import Run, RunStatus, WebhookEndpoint, WebhookEvent, WebhookMessage
@@ -32,6 +32,7 @@ from annotate.rounds.sampling import queue_sampling
 from rlhf.records import Track
 from tests.annotate.conftest import browser_of
 from tests.factories import make_model, make_pair, make_user
+from tests.runs import claim
 
 pytestmark = pytest.mark.django_db
 
@@ -134,7 +135,7 @@ def test_rounds_and_exports_are_announced(ana, ben, lea, receiver):
     pair = make_pair(is_made=False)
     run = queue_sampling(pair.round)
     worker = uuid4()
-    assert claim_run(run.pk, worker)
+    claim(run, worker)
     end_run(run, worker, RunStatus.FAILED, "out of memory")
     export = export_round(pair.round)
     assert events() == ["round.started", "round.failed", "export.ready"]

@@ -93,7 +93,7 @@ def test_one_device_needs_no_launcher(tmp_path):
 
 def test_a_run_goes_to_the_queue_of_its_devices(run, monkeypatch, settings):
     sent: list[str] = []
-    broker = SimpleNamespace(send_task=lambda name, arguments, queue: sent.append(queue))
+    broker = SimpleNamespace(send_task=lambda name, arguments, queue, priority: sent.append(queue))
     monkeypatch.setattr(tasks, "current_app", broker)
     tasks.send_whole_run(run.pk)
     assert sent == ["runs-2"] and queue_for(1) == "runs"

@@ -32,7 +32,7 @@ def planned_run() -> Run:
 
 def whole_run() -> Run:
     """One that is not worked on in shards."""
-    return runs.queue_run(make_round(), Stage.EVALUATE, lambda folder: {}, actor=None)
+    return runs.queue_run(make_round(), Stage.DPO, lambda folder: {}, actor=None)
 
 
 def test_it_asks_for_two_videos_of_each_instance():

@@ -52,7 +52,7 @@ def test_a_run_of_unknown_speed_is_one_shard():
 def test_what_earlier_runs_took_makes_shards_of_five_minutes():
     worker = FleetWorker((sampling_run(2), messages())[1][0])
     for sample_id in worker.ids:
-        assert worker.say(Kind.MADE, sample_id=worker.bring_up(sample_id), seconds=80.0)
+        assert worker.say(Kind.MADE, item=worker.bring_up(sample_id), seconds=80.0)
     round = make_round(policy=worker.shard.run.round.policy, sampler=worker.shard.run.round.sampler)
     plan_pairs(round, [make_instance(num_references=1) for _ in range(5)])
     run = queue_sampling(round)
@@ -63,8 +63,8 @@ def test_what_earlier_runs_took_makes_shards_of_five_minutes():
 def test_a_shard_that_takes_far_too_long_is_cut_so_that_others_can_help():
     run = sampling_run(10)
     worker = FleetWorker(messages()[0])
-    assert worker.say(Kind.MADE, sample_id=worker.bring_up(worker.ids[0]), seconds=80.0)
-    assert not worker.say(Kind.MADE, sample_id=worker.bring_up(worker.ids[1]), seconds=80.0)
+    assert worker.say(Kind.MADE, item=worker.bring_up(worker.ids[0]), seconds=80.0)
+    assert not worker.say(Kind.MADE, item=worker.bring_up(worker.ids[1]), seconds=80.0)
     worker.say(Kind.BACK)
     parts = list(run.shards.values_list("number", "start", "stop", "made", "attempts"))
     assert parts == [
@@ -75,7 +75,7 @@ def test_a_shard_that_takes_far_too_long_is_cut_so_that_others_can_help():
     for message in messages():
         one = FleetWorker(message)
         for sample_id in one.ids[2:] if message.start == 0 else one.ids:
-            assert one.say(Kind.MADE, sample_id=one.bring_up(sample_id), seconds=80.0)
+            assert one.say(Kind.MADE, item=one.bring_up(sample_id), seconds=80.0)
         one.say(Kind.ENDED, made=one.ids)
     assert status(run) == RunStatus.DONE and VideoSample.objects.exclude(path="").count() == 20
 
@@ -124,7 +124,7 @@ def test_a_file_that_does_not_decode_is_no_sample():
     worker = FleetWorker(messages()[0])
     sample_id = worker.bring_up(worker.ids[0])
     (runs.run_dir(worker.shard.run).path / "samples" / f"{sample_id}.mp4").write_bytes(b"no video")
-    worker.say(Kind.MADE, sample_id=sample_id)
+    worker.say(Kind.MADE, item=sample_id)
     sample = VideoSample.objects.get(pk=sample_id)
     assert not sample.path and "unsupported" in sample.error and worker.shard.made == 0
 
@@ -149,8 +149,8 @@ def test_reports_may_come_twice_and_in_any_order(order):
     first, second = (worker.bring_up(sample_id) for sample_id in worker.ids)
     said = [
         (Kind.BEGUN, {}),
-        (Kind.MADE, {"sample_id": first, "seconds": 2.0}),
-        (Kind.MADE, {"sample_id": second, "seconds": 2.0}),
+        (Kind.MADE, {"item": first, "seconds": 2.0}),
+        (Kind.MADE, {"item": second, "seconds": 2.0}),
         (Kind.ENDED, {"made": [first, second]}),
     ]
     for number in order + order[::-1]:
@@ -270,7 +270,8 @@ def test_a_report_outlives_a_storage_that_fails(monkeypatch):
     worker = FleetWorker(messages()[0])
     for sample_id in worker.ids:
         worker.bring_up(sample_id)
-        made = Report(kind=Kind.MADE, sample_id=sample_id, seconds=2.0, **worker.header)
+        done = 1 + worker.ids.index(sample_id)
+        made = Report(kind=Kind.MADE, item=sample_id, done=done, seconds=2.0, **worker.header)
         fail_once(monkeypatch, sampling, "_facts_of")
         tasks.take_report.apply([seal(settings.FLEET_KEY, made)])
     assert VideoSample.objects.exclude(path="").count() == 2 and Slot.objects.exists()

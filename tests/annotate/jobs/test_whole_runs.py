@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -9,12 +11,14 @@ import pytest
 
 from annotate.fleet import faults
 from annotate.fleet.messages import Kind, Report
-from annotate.jobs import dispatch, reports, runs, stages
+from annotate.jobs import dispatch, reports, runs, stages, tasks
 from annotate.jobs.local_worker import work_here
+from annotate.jobs.stages import Sharding
 from annotate.models import RoundState, Run, RunStatus
 from annotate.rounds.rounds import set_round_state
 from tests.annotate.jobs import added_stage
 from tests.factories import make_round
+from tests.fleet import FleetWorker, messages
 
 pytestmark = pytest.mark.django_db
 
@@ -143,3 +147,88 @@ def test_a_worker_without_the_base_hands_it_back(tmp_path):
 def test_a_driver_that_fails_says_nothing_of_the_run(line, is_the_workers):
     fault = faults.command_failed("runs@here", line)
     assert fault.is_the_workers is is_the_workers and fault.line.endswith(line)
+
+
+@pytest.mark.parametrize(("priority", "urgency"), [(9, 0), (5, 4), (0, 9)])
+def test_of_waiting_runs_those_of_urgent_rounds_are_taken_first(priority, urgency, monkeypatch):
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(tasks.current_app, "send_task", lambda *arguments, **place: sent.append(place))
+    run = runs.queue_run(make_round(priority=priority), "echo", lambda folder: {"word": "yes"}, actor=None)
+    tasks.send_whole_run(run.pk)
+    assert sent == [{"queue": "runs", "priority": urgency}]
+
+
+# -- after shards -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cut() -> Run:
+    """A run of six items in three shards, whose command then makes the result."""
+    sharding = Sharding("generator.resident", "videos", lambda run: 150.0, lambda run, request, *part: "")
+    stages.register(replace(stages.work_of("echo"), sharding=sharding))
+    samples = [{"sample_id": str(number), "references": [], "prompt": str(number)} for number in range(6)]
+    return runs.queue_run(
+        make_round(), "echo", lambda folder: {"word": "yes", "samples": samples}, actor=None
+    )
+
+
+def unmade_of(run: Run) -> list[dict[str, Any]]:
+    return json.loads((runs.run_dir(run).path / "unmade.json").read_text())
+
+
+def make_shards(failing: str = "") -> None:
+    for worker in map(FleetWorker, messages()):
+        for item in worker.ids:
+            assert item == failing or worker.make(item)
+        failed = [{"sample_id": failing, "error": "no model reads it"}] if failing in worker.ids else []
+        worker.say(Kind.ENDED, made=[item for item in worker.ids if item != failing], failed=failed)
+
+
+def test_the_command_of_a_run_begins_once_its_shards_are_done(cut):
+    assert [(shard.start, shard.stop) for shard in cut.shards.all()] == [(0, 2), (2, 4), (4, 6)]
+    assert dispatch.waiting_runs() == [] and dispatch.whole_run(cut.pk) is None
+    assert not RunWorker(cut).say(Kind.BEGUN), "somebody with a message of an earlier attempt"
+    make_shards(failing="3")
+    cut.refresh_from_db()
+    assert (cut.status, dispatch.waiting_runs()) == (RunStatus.QUEUED, [cut])
+    assert unmade_of(cut) == [{"sample_id": "3", "error": "no model reads it"}]
+    last = Report(kind=Kind.ENDED, worker="gpu-0@here", shard=cut.shards.last().pk)
+    assert dispatch.run_to_end(last) == cut
+    began, worker = cut.started_at, RunWorker(cut)
+    assert worker.say(Kind.BEGUN) and cut.started_at == began
+    assert runs.unconcluded_runs() == [cut.pk]
+    runs.conclude_run(cut.pk)
+    assert worker.say(Kind.ALIVE), "it goes on, whoever looks after runs without a shard"
+    worker.make()
+    worker.say(Kind.ENDED, lines=1)
+    assert (cut.status, cut.result) == (RunStatus.DONE, {"echo": "yes"})
+
+
+def test_what_is_tried_again_is_what_could_not_be_made_and_then_the_command(cut):
+    make_shards(failing="3")
+    worker = RunWorker(cut)
+    worker.say(Kind.BEGUN)
+    worker.say(Kind.FAILED, error="1 of 6 is missing")
+    assert runs.retry_run(cut) and dispatch.waiting_runs() == []
+    assert [message.start for message in messages()] == [2]
+    cut.shards.filter(status="sent").update(status="queued", ticket=None)
+    make_shards()
+    assert dispatch.waiting_runs() == [cut] and unmade_of(cut) == []
+    cut.refresh_from_db()
+    assert runs.cancel_run(cut) and runs.retry_run(cut)
+    assert messages() == [] and dispatch.whole_run(cut.pk) is not None
+
+
+def test_a_cancel_reaches_shards_and_command(cut):
+    one = FleetWorker(messages(1)[0])
+    one.say(Kind.BEGUN)
+    assert runs.cancel_run(cut) and not one.say(Kind.ALIVE)
+    one.say(Kind.BACK)
+    cut.refresh_from_db()
+    assert cut.status == RunStatus.CANCELLED and runs.retry_run(cut)
+    make_shards()
+    worker = RunWorker(cut)
+    assert worker.say(Kind.BEGUN) and runs.cancel_run(cut) and not worker.say(Kind.ALIVE)
+    assert cut.status == RunStatus.CANCELLING
+    worker.say(Kind.BACK)
+    assert cut.status == RunStatus.CANCELLED

@@ -112,14 +112,21 @@ def test_the_database_refuses_one_person_on_both_tracks():
         Slot.objects.filter(pk=other.pk).update(leased_at=now, lease_expires_at=now, **values)
 
 
-def test_a_pair_whose_videos_can_be_told_apart_by_their_form_gets_no_slots():
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        ({"num_frames": 17}, "num_frames: 9 and 17"),
+        ({"encoding": "lean"}, "encoding: None and lean"),
+    ],
+)
+def test_a_pair_whose_videos_can_be_told_apart_by_their_form_gets_no_slots(other, says):
     pair = make_pair(is_made=False)
     pair.first.facts = {"width": 64, "height": 64, "fps": 8, "num_frames": 9}
-    pair.second.facts = pair.first.facts | {"num_frames": 17}
+    pair.second.facts = pair.first.facts | other
     pair.second.save()
     open_slots([pair])
     assert not pair.slots.exists()
-    assert pair.preference.reason == "its videos differ in num_frames: 9 and 17; sample both again"
+    assert pair.preference.reason == f"its videos differ in {says}; sample both again"
     with pytest.raises(IntegrityError, match="alike in form"), transaction.atomic():
         Slot.objects.create(pair=pair, round=pair.round, track=Track.IDENTITY, ordinal=0)
 

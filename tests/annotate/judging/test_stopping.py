@@ -9,12 +9,12 @@ from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from annotate.judging import vote_fits
+from annotate.judging import resolution
 from annotate.judging.judgments import revise_judgment, submit_judgment
-from annotate.judging.resolution import resolve_pair
+from annotate.judging.resolution import resolve_pair, resolve_pairs
 from annotate.judging.slots import lease_slot
 from annotate.judging.tasks import fit_votes
 from annotate.judging.vote_fits import fit_round
@@ -182,19 +182,49 @@ def test_a_job_that_dies_while_it_looks_at_pairs_again_is_gone_on_with(monkeypat
         slot = lease_slot(person, tracks_of(pair)[0])
         submit_judgment(person, slot.lease, "tie", idempotency_key=uuid4())
     looked: list[int] = []
+    resolve = resolution._resolve_batch
 
-    def dies_at_the_second(pair_id: int) -> None:
+    def dies_at_the_second(keys: list[int]) -> None:
         if len(looked) == 1:
             looked.append(0)
             raise MemoryError
-        looked.append(pair_id)
-        resolve_pair(pair_id)
+        looked.extend(keys)
+        resolve(keys)
 
-    monkeypatch.setattr(vote_fits, "resolve_pair", dies_at_the_second)
+    monkeypatch.setattr(resolution, "AT_ONCE", 1)
+    monkeypatch.setattr(resolution, "_resolve_batch", dies_at_the_second)
     with pytest.raises(MemoryError):
         fit_round(round)
     assert fit_round(round) == [] and looked == [pairs[0].pk, 0, pairs[1].pk, pairs[2].pk]
     assert fit_round(round) == [] and len(looked) == 1 + len(pairs)
+
+
+def test_many_pairs_are_settled_together_as_one_by_one():
+    """And ask as many questions as one does."""
+    round = make_round(votes_wanted=1)
+    for number in range(6):
+        pair = make_pair(round)
+        for track in Track:
+            vote(pair, track, (FIRST, SECOND, TIE)[number % 3])
+    Round.objects.update(stopping=vars(RULE))  # from now on a vote is not enough
+    keys = list(VideoPair.objects.order_by("pk").values_list("pk", flat=True))
+
+    def settled(size: int) -> tuple[list[object], int]:
+        with transaction.atomic():
+            with CaptureQueriesContext(connection) as captured:
+                for start in range(0, len(keys), size):
+                    resolve_pairs(keys[start : start + size])
+            found = [
+                *PreferencePair.objects.order_by("pair").values_list("pair", "joint_state", "reason"),
+                *Consensus.objects.order_by("pair", "track").values_list("pair", "track", "verdict"),
+                *Slot.objects.order_by("pair", "track", "ordinal").values_list("pair", "track", "ordinal"),
+            ]
+            transaction.set_rollback(True)
+        return found, len(captured)
+
+    (together, few), (one_by_one, many) = settled(6), settled(1)
+    assert together == one_by_one and Slot.objects.count() < len(together)
+    assert few <= many // len(keys) + 2
 
 
 def test_a_fit_finds_who_clicks_left():

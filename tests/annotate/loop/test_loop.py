@@ -13,7 +13,7 @@ from annotate.models import RoundState, Stage
 from annotate.rounds.rounds import set_round_state, start_round
 from rlhf.records import Track, Verdict
 from tests.factories import make_group, make_instance, make_model, make_pair, make_round
-from tests.runs import end
+from tests.runs import claim, end
 from tests.votes import vote
 
 pytestmark = pytest.mark.django_db
@@ -59,7 +59,7 @@ def test_a_failed_stage_is_named_with_its_remedy():
     pair = make_pair(is_made=False)
     run = advance_round(pair.round).run
     worker = uuid4()
-    runs.claim_run(run.pk, worker)
+    claim(run, worker)
     runs.end_run(run, worker, "failed", "out of memory")
     with pytest.raises(RoundError, match="out of memory.*retry"):
         advance_round(pair.round)

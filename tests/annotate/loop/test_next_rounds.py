@@ -18,6 +18,7 @@ from annotate.rounds.sampling import queue_sampling
 from generator.records import SamplerSettings
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import browser_of, machine_of
+from tests.annotate.jobs_done import do_jobs
 from tests.factories import SAMPLER, make_group, make_instance, make_model, make_pair, write_test_clip
 from tests.runs import end
 from tests.votes import vote
@@ -96,12 +97,15 @@ def seeds_of(round: Round) -> set[tuple[int, int]]:
 def by_page(policy, lead) -> None:
     form = {"name": "fresh", "new_seeds": "on"}
     assert browser_of(lead).post(f"/models/{policy.pk}/next-round/", form).status_code == 302
+    do_jobs()
 
 
 def by_api(policy, lead) -> None:
     body = {"name": "fresh", "policy": policy.pk, "new_seeds": True}
     answer = machine_of(lead).post("/api/rounds/", body, format="json")
-    assert answer.status_code == 201 and answer.json()["funnel"]["pairs"] == 2
+    assert answer.status_code == 202 and do_jobs().status == "done"
+    done = machine_of(lead).get(answer.headers["Location"]).json()
+    assert done["result"] == {"round": Round.objects.get(name="fresh").pk} and "2 pairs" in done["outcome"]
     assert machine_of(lead).post("/api/rounds/", body, format="json").status_code == 409
 
 

@@ -77,7 +77,7 @@ def test_rounds_are_listed_in_parts(lea, monkeypatch):
     while address:
         answer = browser.get(address)
         found.append([item["round"].name for item in answer.context["rounds"]])
-        older = answer.context["part"].older
-        address = f"/rounds/?before={older}" if older else ""
+        older = answer.context["part"].after
+        address = f"/rounds/?after={older}" if older else ""
     assert found == [names[:2:-1], names[2:0:-1], names[:1]]
-    assert browser.get("/rounds/?before=x").context["part"].is_newest
+    assert browser.get("/rounds/?after=x").context["part"].is_first

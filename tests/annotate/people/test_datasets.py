@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from annotate.models import DifferentialPrompt, IdentityGroup, Instance, InstanceReference, Reference, Use
@@ -57,7 +59,9 @@ def test_there_and_back_is_the_same_dataset(people, tmp_path):
     body = Reference.objects.get(group__name="mia", source_name="body.png")
     mias = body.group.pseudonym
     forget()
-    report = import_dataset(tmp_path / "one")
+    with CaptureQueriesContext(connection) as captured:
+        report = import_dataset(tmp_path / "one")
+    assert len(captured) <= 36, "statements are of batches, not of rows"
     assert dict(report.new) == {"people": 2, "references": 10, "instances": 8}
     assert (dict(report.known), report.left_out, report.refused) == ({}, [], 0)
     assert export_dataset(tmp_path / "two") == exported

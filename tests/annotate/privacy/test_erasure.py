@@ -15,6 +15,7 @@ from django.db.models import Q
 from annotate.core.audit import event_hash, record_event
 from annotate.core.errors import RoundError
 from annotate.database.triggers import without_append_only
+from annotate.exports import freezing
 from annotate.exports.downloads import request_file, write_file
 from annotate.exports.freezing import export_round
 from annotate.gold.gold import make_gold
@@ -74,6 +75,30 @@ def test_it_erases_rows_files_and_exports(exported):
     assert Export.objects.get().withdrawn
     event = AuditEvent.objects.get(verb="erase_identity")
     assert "mia" not in str(event.detail)
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_an_erasure_while_a_set_is_written_leaves_no_folder(is_killed, monkeypatch):
+    """It comes when the folder is there and the row is not; who writes the set dies then, or goes on."""
+    pair = make_pair(instance=make_instance(make_group(name="mia"), num_references=1))
+    for track in Track:
+        vote(pair, track, Verdict.FIRST)
+    store, folders = freezing._store, []
+
+    def erased_before(round, frozen, *arguments, **options):
+        folders.append(settings.STORAGE_ROOT / frozen.folder)
+        assert folders[0].exists()
+        if is_killed:
+            raise MemoryError
+        erase_identity("mia", really=True)
+        return store(round, frozen, *arguments, **options)
+
+    monkeypatch.setattr(freezing, "_store", erased_before)
+    with pytest.raises(MemoryError if is_killed else RoundError):
+        export_round(pair.round)
+    if is_killed:
+        erase_identity("mia", really=True)
+    assert not folders[0].exists() and not Export.objects.exists()
 
 
 def test_it_erases_what_jobs_keep_of_a_person(exported, tmp_path):

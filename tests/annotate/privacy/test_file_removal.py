@@ -26,7 +26,9 @@ OWN_FILES = {
     "jobs/run_folders.py:keep_new_folder": "what went to the bucket, of a run that has no row yet",
     "fleet/run_folders.py:_store": "checkpoints and the like that their own command replaced",
     "people/identities.py:_import_file": "copies that no row ever named",
-    "people/dataset_import.py:_take_reference": "copies that no row ever named",
+    "people/dataset_import.py:_read_reference": "copies that no row ever named",
+    "people/dataset_import.py:_remove_files": "likewise, of references that another one's failure left out",
+    "exports/freezing.py:export_round": "a set that no row names, of somebody whose rows are gone",
 }
 
 

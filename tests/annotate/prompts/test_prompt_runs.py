@@ -19,6 +19,7 @@ from generator.instances import Draw
 from generator.records import ELEMENTS
 from tests.annotate.conftest import browser_of
 from tests.annotate.described_people import import_described
+from tests.fleet import messages
 from tests.generator.prompts.openai_server import KEY, Script, openai_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]
@@ -142,7 +143,7 @@ def test_nothing_that_was_said_of_an_erased_person_stays(people):
         erase_identity("tom", really=True)
     execute(run)
     folder = run_dir(run).path
-    assert (folder / "transcripts.jsonl").exists() and run.metrics.exists()
+    assert (folder / "transcripts").exists() and run.metrics.exists()
     erase_identity("tom", really=True)
     assert not folder.exists() and not run.metrics.exists()
     assert {instance.group.name for instance in Instance.objects.all()} == {"mia"}
@@ -188,12 +189,12 @@ def test_without_models_the_command_and_the_page_say_what_to_do(lea, settings, t
 
 def test_a_lead_asks_from_the_page(people, lea, django_capture_on_commit_callbacks, monkeypatch):
     sent: list[int] = []
-    monkeypatch.setattr(tasks.send_whole_run, "delay", sent.append)
-    monkeypatch.setattr(tasks.send_whole_run, "delay_on_commit", sent.append, raising=False)
+    send = lambda: sent.extend(message.shard for message in messages())  # noqa: E731
+    monkeypatch.setattr(tasks.send_shards, "delay_on_commit", send, raising=False)
     form = {"per_identity": "2", "references": "3", "split": "", "seed": "1"}
     assert browser_of(lea).post("/people/prompts/", form).status_code == 302
     run = Run.objects.get()
-    assert sent == [run.pk] and run.round is None and str(run).startswith("prompts-")
+    assert sent == [run.shards.get().pk] and run.round is None and str(run).startswith("prompts-")
     assert browser_of(lea).post(f"/runs/{run.pk}/cancel/").headers["Location"] == "/people/prompts/"
     assert not cancel_run(run)
     for wrong in ({"per_identity": "0"}, {"seed": "-1"}, {"references": "6"}, {"split": "all"}):

@@ -10,6 +10,7 @@ from annotate.quality.disqualification import settle
 from annotate.quality.vote_statistics import compute_round
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import browser_of
+from tests.annotate.jobs_done import do_jobs
 from tests.annotate.planted_votes import dominant_but_for, judge_all, left, truthful
 from tests.factories import make_pair, make_round, make_user
 from tests.votes import vote
@@ -93,6 +94,7 @@ def test_votes_are_left_out_and_an_export_is_rebuilt_from_the_page(lea, ana, sen
     settle(disqualification.pk)
     assert "Rebuild without" in lead.get(page).content.decode()
     lead.post(f"{page}exports/{old.pk}/rebuild/")
+    do_jobs()
     assert f"superseded by export {old.superseded.by_export_id}" in lead.get(page).content.decode()
     assert "superseded" in lead.get(f"/rounds/{round.pk}/").content.decode()
     assert lead.post(f"{page}disqualify/", {"reason": "it was a mistake", "lift": "1"}).status_code == 302

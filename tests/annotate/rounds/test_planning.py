@@ -85,6 +85,16 @@ def test_videos_keep_their_seeds_and_their_order_and_are_planned_once():
     assert VideoSample.objects.count() == 6
 
 
+def test_the_encoding_is_that_of_the_day_on_which_a_pair_is_planned(settings):
+    settings.DISPLAY_ENCODING = "lean"
+    round = make_round()
+    plan_pairs(round, [make_instance(num_references=1)])
+    settings.DISPLAY_ENCODING = "full"
+    plan_pairs(round, [make_instance(num_references=1)])
+    asked = [item["encoding"] for item in read_request(queue_sampling(round))["samples"]]
+    assert asked == ["lean", "lean", "full", "full"]
+
+
 def test_videos_that_differ_in_form_are_refused_among_others():
     round = make_round()
     plan_pairs(round, [make_instance(num_references=1) for _ in range(3)])

@@ -20,6 +20,7 @@ from annotate.models import (
     User,
 )
 from annotate.quality.disqualification import disqualify
+from annotate.storage.opening import site_storage
 from annotate.studies.answers import submit_answer
 from annotate.studies.entries import end_link
 from annotate.studies.media import store_media
@@ -99,6 +100,7 @@ def test_an_answer_is_never_doubled_and_the_first_one_stands(study):
 @pytest.mark.django_db(transaction=True)
 def test_two_workers_at_once_store_everything_once(settings):
     study = plan(make_evaluation(num_instances=1))
+    site_storage().remove_folder(f"studies/{study.pk}")  # another test's study may have had the number
 
     def work(_: int) -> bool:
         try:

@@ -19,6 +19,7 @@ from annotate.training.dpo import queue_dpo
 from generator.rundir import RunDir
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import browser_of
+from tests.annotate.jobs_done import do_jobs
 from tests.annotate.supervised.drawn import draw_people
 from tests.factories import make_model, make_pair, make_round
 from tests.versions import import_model
@@ -46,6 +47,7 @@ def launch_sft(lead: User, **given: str) -> Run:
     seen = look.context["chosen"].digest
     answer = browser.post("/models/sft/", {**given, "seen": seen, "accepted": "on"})
     assert answer.status_code == 302, answer.content.decode()
+    do_jobs()
     return Run.objects.get(stage=Stage.SFT)
 
 

@@ -156,6 +156,7 @@ def test_an_export_made_before_can_be_trained_on_again(lea, round, sent):
         vote(pair, track, Verdict.SECOND)
     browser = browser_of(lea)
     browser.post(f"/rounds/{round.pk}/launch/", form_of(look(browser, round, export=before.pk)))
+    do_jobs()
     assert Run.objects.get().export == before and Export.objects.count() == 1
     other = export_round(make_round())
     assert browser.get(f"/rounds/{round.pk}/launch/", {"export": other.pk}).status_code == 404

@@ -5,7 +5,15 @@ from itertools import product
 
 import pytest
 
-from generator.curation.filters import Measures, Thresholds, judge, percentiles, rank_blur, what_if
+from generator.curation.filters import (
+    MeasureColumns,
+    Measures,
+    Thresholds,
+    judge,
+    percentiles,
+    rank_blur,
+    what_if,
+)
 from generator.media.formats import RejectReason
 
 GOOD = Measures(60, 1, 60, 1, 1.0, 100.0, 200.0, 50.0, 10.0, 10.0, 10.0)
@@ -72,7 +80,7 @@ def test_what_if_agrees_with_judging_again() -> None:
         replace(GOOD, face_px=size, blur=blur, max_faces=faces)
         for size, blur, faces in product((20.0, 50.0, 200.0), (5.0, 40.0), (1, 2))
     ]
-    for row in what_if(collection, THRESHOLDS):
+    for row in what_if(MeasureColumns.of(collection), THRESHOLDS):
         applied = replace(THRESHOLDS, **{row.threshold: row.value})
         kept = [judge(item, applied) == () for item in collection]
         assert row.kept == sum(kept), row
@@ -81,7 +89,7 @@ def test_what_if_agrees_with_judging_again() -> None:
         assert row.costs_alone == sum(without) - sum(kept), row
         assert row.costs >= row.costs_alone
         assert row.is_current == (row.value == getattr(THRESHOLDS, row.threshold))
-    assert {row.threshold for row in what_if(collection, THRESHOLDS)} == set(BAD)
+    assert {row.threshold for row in what_if(MeasureColumns.of(collection), THRESHOLDS)} == set(BAD)
 
 
 def test_percentiles_are_the_share_below() -> None:

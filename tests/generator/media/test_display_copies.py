@@ -12,6 +12,7 @@ from generator.media.display_copies import SIZES_PER_DOUBLING, bend, shaded, wri
 from generator.media.encoder import write_clip
 from generator.media.formats import MediaError
 from generator.media.video import probe, read_clip
+from generator.records import Encoding
 
 
 @pytest.fixture
@@ -45,6 +46,18 @@ def test_a_name_gives_the_same_bytes_again(source, tmp_path):
     write_display_copy(source, tmp_path / "b.mp4", name="one")
     assert (tmp_path / "deep" / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["a.mp4"], "nothing is left lying about"
+
+
+def test_a_lean_copy_has_fewer_bytes_and_the_same_form(tmp_path):
+    noisy = np.random.default_rng(1).integers(0, 255, (4, 160, 144, 3)).astype(np.uint8)
+    write_clip(tmp_path / "noisy.mp4", noisy, 8)
+    made = {encoding: tmp_path / f"{encoding}.mp4" for encoding in Encoding}
+    for encoding, file in made.items():
+        write_display_copy(tmp_path / "noisy.mp4", file, name="one", encoding=encoding)
+    full, lean = (probe(file) for file in made.values())
+    names = ("width", "height", "num_frames", "fps", "codec", "pixel_format")
+    assert [getattr(full, name) for name in names] == [getattr(lean, name) for name in names]
+    assert lean.size_bytes < 0.8 * full.size_bytes
 
 
 def test_any_two_copies_are_about_equally_far_apart_and_look_the_same(source):

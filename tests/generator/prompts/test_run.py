@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,68 +16,16 @@ import pytest
 from tokenizers import Tokenizer
 
 from generator.portraits.world import CHECKPOINT
-from generator.prompts.run import main
 from generator.records import ELEMENTS, DifferentialPrompt, ElementChange
 from generator.rundir import RunDir, RunError
-from tests.generator.media.media_files import MediaMaker
-from tests.generator.prompts.openai_server import KEY, Script, openai_server, words
+from tests.generator.prompts.grey_runs import GREYS, PAIRS, PATIENCE, make_run, missing, turn
+from tests.generator.prompts.openai_server import KEY, words
 
 pytestmark = pytest.mark.slow
-
-#: Each picture's grey level is what the server tells it by.
-GREYS = (40, 80, 120, 160)
-PAIRS = [(40, 80), (40, 120), (80, 160)]
-PATIENCE = {"attempts": 4, "first_wait_s": 0.5, "longest_wait_s": 60}
-
-
-@pytest.fixture
-def served() -> Iterator[tuple[str, Script]]:
-    with openai_server() as server:
-        yield server
-
-
-@pytest.fixture
-def url(served) -> str:
-    return served[0]
-
-
-@pytest.fixture
-def script(served) -> Script:
-    return served[1]
-
-
-def make_run(make: MediaMaker, url: str, timeout_s: float = 60, **changes: Any) -> RunDir:
-    run = RunDir(make.folder / "run")
-    media = {f"grey-{grey}": f"../{make.photo(f'{grey}.png', grey=grey).name}" for grey in GREYS}
-    (make.folder / "key").write_text(f"{KEY}\n")
-    server = {"backend": "server", "base_url": url, "api_key_file": "../key", "timeout_s": timeout_s}
-    request = {
-        "stage": "prompts",
-        "describer": {**server, "model": "sees", "price": {"prompt": 2.0, "completion": 10.0}},
-        "comparer": {**server, "model": "reads", "price": {"prompt": 1.0, "completion": 1.0}},
-        "patience": PATIENCE,
-        "media": media,
-        "pairs": [{"pair_id": f"{a}-{b}", "primary": f"grey-{a}", "target": f"grey-{b}"} for a, b in PAIRS],
-    }
-    run.create(request | changes)
-    return run
-
-
-def turn(run: RunDir) -> list[float]:
-    """Run the folder; gives the waits that would have passed."""
-    waits: list[float] = []
-    main(run, False, waits.append)
-    return waits
 
 
 def transcript(run: RunDir) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run.path / "transcripts.jsonl").read_text().splitlines()]
-
-
-def missing(run: RunDir) -> dict[str, str]:
-    assert not run.is_done
-    rows = json.loads((run.path / "missing.json").read_text())["missing"]
-    return {row["pair_id"]: row["why"] for row in rows}
 
 
 def check_prompts(run: RunDir) -> None:
@@ -283,12 +230,12 @@ def test_an_interrupted_run_waits_for_no_server(make, url, script) -> None:
         # What runs in the background of a shell ignores Ctrl-C, and so would its children.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    while len(run.read_metrics()) < 3 and child.poll() is None:
+    while len(run.read_metrics()) < 5 and child.poll() is None:
         time.sleep(0.01)
     child.send_signal(signal.SIGINT)
     assert b"KeyboardInterrupt" in child.communicate(timeout=60)[1]
     assert script.asked["description 120"] == 1
-    assert len(run.read_metrics()) == 3
+    assert len(run.read_metrics()) == 5, "three descriptions and two prompts"
 
 
 def test_the_command_says_in_one_line_what_is_missing(make, url, script, capfd) -> None:

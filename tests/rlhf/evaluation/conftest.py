@@ -18,7 +18,10 @@ def painted(monkeypatch):
         painted.extend((sample.sample_id, sample.prompt, len(references)) for sample in group)
         return np.stack([np.full((5, 32, 32, 3), pipeline.brightness, np.uint8) for _ in group])
 
-    monkeypatch.setattr("rlhf.evaluation.videos.load_model", lambda run, model: Painter(int(model["base"])))
+    for place in ("videos", "making"):
+        monkeypatch.setattr(
+            f"rlhf.evaluation.{place}.load_model", lambda run, model: Painter(int(model["base"]))
+        )
     monkeypatch.setattr("generator.sample.sample_batch", paint)
     monkeypatch.setattr("rlhf.evaluation.metrics.oracle.Oracle.load", PlantedOracle)
     # One test writes it; the report has tests of its own.

@@ -9,7 +9,7 @@ from crowdkit.aggregation.classification import OneCoinDawidSkene
 
 from rlhf.records import EXPRESSED, Track, Verdict
 from rlhf.votes.columns import columns_of
-from rlhf.votes.fit import SKILL_PRIOR, fit_votes
+from rlhf.votes.fit import SETTLED, SKILL_PRIOR, fit_votes
 from rlhf.votes.model import PRIOR_ANNOTATOR, VoteModel, truth_posterior
 from rlhf.votes.vote import Vote
 from tests.rlhf.planted import BOTH_BAD, FIRST, SECOND, TIE, UNSURE, by_pair, planted, vote
@@ -157,3 +157,16 @@ def test_the_order_of_votes_does_not_matter() -> None:
 def test_tracks_are_fitted_apart() -> None:
     with pytest.raises(ValueError, match="several tracks"):
         columns_of([vote(FIRST), vote(FIRST, track=Track.CONTROLLABILITY)])
+
+
+def test_going_on_from_an_earlier_fit_comes_to_what_a_new_one_does(crowd) -> None:
+    """With a twentieth more votes, and with none more."""
+    votes, _, anew = crowd
+    before = fit_votes(columns_of(votes[: len(votes) * 19 // 20]))
+    for start in (before, anew):
+        on = fit_votes(columns_of(votes), start)
+        assert on.prior == pytest.approx(anew.prior, abs=2 * SETTLED)
+        assert on.annotators.keys() == anew.annotators.keys()
+        for person, found in on.annotators.items():
+            assert found.skill == pytest.approx(anew.annotators[person].skill, abs=2 * SETTLED)
+            assert found.left_bias == pytest.approx(anew.annotators[person].left_bias, abs=20 * SETTLED)

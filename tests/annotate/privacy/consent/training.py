@@ -14,9 +14,10 @@ from annotate.models import RunStatus, Use
 from annotate.training.approvals import approve_run
 from annotate.training.dpo import queue_dpo
 from annotate.training.preview import dry_run
-from annotate.training.queries import pair_set
+from annotate.training.queries import Looked, pair_set
 from rlhf.records import Track, Verdict
 from tests.annotate.conftest import machine_of
+from tests.annotate.jobs_done import do_jobs
 from tests.annotate.privacy.consent.entry_points import Change, EntryPoints, dominant_round, refused
 from tests.factories import make_group, make_instance, make_pair, make_user
 from tests.runs import run
@@ -49,7 +50,8 @@ def launch(change: Change, folder: Path) -> Any:
     round = dominant_round(person := make_group())
     frozen = export_round(round)
     change(person)
-    looks = [dry_run(round, pair_set(round, of, include_simulated=False), {}) for of in (None, frozen)]
+    sets = [pair_set(round, of, include_simulated=False) for of in (None, frozen)]
+    looks = [dry_run(round, Looked.at(round, chosen), {}) for chosen in sets]
     assert looks[0].blocks == looks[1].blocks
     return not looks[0].blocks
 
@@ -91,10 +93,11 @@ def advance(change: Change, folder: Path) -> Any:
 def advance_by_the_api(change: Change, folder: Path) -> Any:
     round = dominant_round(person := make_group())
     change(person)
-    answer = machine_of(make_user(role="lead")).post(f"/api/rounds/{round.pk}/advance/")
-    if answer.status_code == 409:
-        raise RoundError(answer.content.decode())
-    return answer.data["run"]
+    machine_of(make_user(role="lead")).post(f"/api/rounds/{round.pk}/advance/")
+    job = do_jobs()
+    if job.error:
+        raise RoundError(job.error)
+    return job.result["run"]
 
 
 @ENTRY_POINTS.needs(Use.TRAIN)
