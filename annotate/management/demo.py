@@ -53,7 +53,7 @@ SAMPLER = SamplerSettings(guidance_scale=1.0, num_inference_steps=10)
 IN_USE = SamplerSettings()
 #: Of people, questions, annotators and training; the next ones are of people who are in other figures.
 SEEDS = range(6)
-#: Chosen on people who are in no demo, see docs/dpo.md.
+#: Chosen on people who are in no demo, with fewer pairs and steps, see docs/dpo.md.
 DPO: dict[str, Any] = {"steps": 200, "beta": 30.0, "max_excess": 1.0}
 VOTER = SimulatedVoter(accuracy=0.95, tie_rate=0.05, side_bias=0.05)
 SIMULATED_ANNOTATORS = 8
