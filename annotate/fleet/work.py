@@ -91,10 +91,13 @@ class _Shard(Attempt):
         super().__init__(worker, shard=message.shard, ticket=message.ticket)
         self.worker, self.message = worker, message
         self.finished: dict[str, None] = {}
+        #: Seconds of each item that was made.
+        self.spent: list[float] = []
 
     def end(self, kind: Kind, **values: Any) -> None:
-        """Say that this attempt is over, and what there is."""
-        self.say(kind, made=[*self.finished], done=len(self.finished), **values)
+        """Say that this attempt is over, what there is, and how long one of it took."""
+        seconds = sum(self.spent) / len(self.spent) if self.spent else 0.0
+        self.say(kind, made=[*self.finished], done=len(self.finished), seconds=seconds, **values)
 
     def work(self) -> Fault | None:
         fault = None
@@ -133,6 +136,7 @@ class _Shard(Attempt):
                 continue
             if not self._patiently(lambda: staged.bring_up(name)):  # noqa: B023 - called at once
                 break
+            self.spent.append(line["seconds"])
             self.say(Kind.MADE, item=name, seconds=line["seconds"], done=len(staged.finished))
         returncode = resident.ended
         if returncode is not None and not staged.folder.is_done and not self.worker.is_stopped.is_set():

@@ -65,7 +65,7 @@ def _store(report: Report, shard: Shard) -> None:
         if is_there:
             shards.note_made(shard.pk, report.done, report.seconds)
     elif report.made:
-        shards.note_made(shard.pk, sharding.store(shard.run, report.made), 0.0)
+        shards.note_made(shard.pk, sharding.store(shard.run, report.made), report.seconds)
     for failure in report.failed:
         sharding.store_failure(shard.run, failure)
 

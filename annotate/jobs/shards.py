@@ -163,7 +163,8 @@ def note_made(key: int, made: int, seconds: float) -> None:
     """Note how much is made, unless more is. Whoever makes something has not failed: attempts begin anew."""
     Shard.objects.filter(pk=key, made__lt=made).update(
         made=Least(Value(made), F("stop") - F("start")),
-        seconds=F("seconds") + seconds,
+        # Also for those whose own reports come later than this one.
+        seconds=F("seconds") + seconds * (made - F("made")),
         attempts=Least(F("attempts"), Value(1)),
     )
 
