@@ -15,6 +15,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import connection, models
 from django.db.models.fields.json import KT
 from django.db.models.functions import Cast
+from pytest_django import DjangoDbBlocker
 
 from annotate.database.lookups import MAX_INLINE
 from annotate.exports.freezing import MANY_PAIRS
@@ -34,6 +35,19 @@ pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 #: Of the protocol, which counts them in 16 bits.
 MAX_PARAMETERS = 65_535
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _sizes_forgotten(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Sizes that `ANALYZE` finds outlive a rollback, and later tests' statements would be planned by them."""
+    yield
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT pg_clear_relation_stats('public', relname::text) FROM pg_class
+            WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND reltuples >= 0
+            """
+        )
 
 
 @dataclass
