@@ -1,6 +1,6 @@
 """Every test: `python -m tests.halves`. Both halves run whatever the first one says; red if either is.
 
-Four processes share out the files, since tests often wait. Each has a PostgreSQL and folders of its own, and
+Three processes share out the files, since tests often wait. Each has a PostgreSQL and folders of its own, and
 in the second half its own Chromium.
 What measures how Chromium plays in real time comes last, alone.
 """
@@ -23,10 +23,10 @@ MEMORY, ROOM_BYTES = Path("/dev/shm"), 6 * 2**30
 #: Options of pytest and the environment that each half adds to this one's.
 HALVES: dict[str, tuple[list[str], dict[str, str]]] = {
     "without a browser": (
-        ["-n", "4", "--dist", "loadfile", "--no-loadscope-reorder", "--ignore", "tests/browser"],
+        ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "--ignore", "tests/browser"],
         {"OMP_NUM_THREADS": "1"},
     ),
-    "in the browser": (["-n", "4", "--dist", "loadfile", "-m", "not realtime", "tests/browser"], {}),
+    "in the browser": (["-n", "3", "--dist", "loadfile", "-m", "not realtime", "tests/browser"], {}),
     "in real time": (["-m", "realtime", "tests/browser"], {}),
 }
 #: Exit statuses of pytest that are no verdict: nothing was collected, or it was interrupted.
@@ -58,7 +58,7 @@ def run_pytest(arguments: list[str], environment: dict[str, str]) -> Outcome:
         report = Path(folder) / "report.xml"
         began = time.monotonic()
         command = [sys.executable, "-m", "pytest", f"--junitxml={report}", "--durations=20", *arguments]
-        # Bytecode of the tests is kept, so that four processes do not rewrite each file's assertions anew.
+        # Bytecode of the tests is kept, so that three processes do not rewrite each file's assertions anew.
         of_pytest = {"PYTEST_DEBUG_TEMPROOT": folder, "PYTHONDONTWRITEBYTECODE": ""}
         code = subprocess.run(
             command, cwd=ROOT, env=os.environ | of_pytest | environment, check=False
