@@ -19,7 +19,7 @@ from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 
 from annotate.core.files import INTERNAL
-from annotate.storage.copying import copy_objects
+from annotate.models import InstanceReference, Reference, VideoSample
 from annotate.storage.folder import FolderAddress, FolderStorage
 from annotate.storage.opening import site_storage
 from tests.object_store import free_ports
@@ -71,10 +71,21 @@ class ByProxy(ByWeb):
 
 
 def clips_into_site_storage() -> None:
-    """Tests draw their clips into a folder; a site with a bucket needs them there."""
-    if FolderAddress(settings.STORAGE_ROOT) != settings.STORAGE:
-        drawn = FolderStorage(FolderAddress(settings.STORAGE_ROOT))
-        copy_objects(drawn, site_storage(), on_done=lambda size: None)
+    """Tests draw their clips into a folder; a site with a bucket needs those of this test there."""
+    if FolderAddress(settings.STORAGE_ROOT) == settings.STORAGE:
+        return
+    drawn, target = FolderStorage(FolderAddress(settings.STORAGE_ROOT)), site_storage()
+    for path in filter(drawn.exists, _shown_paths()):
+        with drawn.local(path) as clip:
+            target.put(path, clip)
+
+
+def _shown_paths() -> set[str]:
+    """Every file that an annotator may be shown, by the rows of this test."""
+    samples = VideoSample.objects.values_list("path", "shown_path")
+    references = Reference.objects.values_list("path", "poster")
+    places = InstanceReference.objects.values_list("path", "poster")
+    return {path for row in (*samples, *references, *places) for path in row if path}
 
 
 def _fetched(address: str, byte_range: str) -> HttpResponse:
