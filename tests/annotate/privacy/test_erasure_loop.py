@@ -75,7 +75,9 @@ def words_of(person: IdentityGroup) -> set[str]:
     found |= set(StudyVideo.objects.filter(input__in=inputs).values_list("path", flat=True))
     others = set(DifferentialPrompt.objects.exclude(instances__group=person).values_list("text", flat=True))
     prompts = DifferentialPrompt.objects.filter(instances__group=person).values_list("text", flat=True)
-    return {word for word in found | (set(prompts) - others) if word}
+    words = {word for word in found | (set(prompts) - others) if word}
+    # Whatever holds a longer word holds what the word holds.
+    return {word for word in words if not any(other in word for other in words - {word})}
 
 
 def hashes_of(person: IdentityGroup, words: set[str]) -> set[str]:
@@ -115,7 +117,8 @@ def rows_with(words: set[str]) -> list[str]:
 
 
 def files_with(words: set[str], hashes: set[str]) -> list[str]:
-    pattern = re.compile("|".join(re.escape(word) for word in words).encode(), re.IGNORECASE)
+    # Lower case is what both are brought to: a pattern that ignores case takes five times as long.
+    pattern = re.compile("|".join(re.escape(word.lower()) for word in words).encode())
     found = []
     for key in stored():
         held = content(key)
@@ -123,7 +126,7 @@ def files_with(words: set[str], hashes: set[str]) -> list[str]:
             found.append(f"{key} is a file of theirs")
         if key.endswith(".gz"):
             held += gzip.decompress(held)
-        if pattern.search(key.encode()) or pattern.search(held):
+        if pattern.search(key.lower().encode()) or pattern.search(held.lower()):
             found.append(f"{key} names them")
     return found
 
