@@ -39,9 +39,22 @@ def room_of(module: str) -> str:
 
 
 @cache
+def statements(path: Path) -> list[ast.stmt]:
+    """Those of a file, at any depth; expressions, most of a tree, hold none."""
+    found, left = [], list(tree(path).body)
+    while left:
+        statement = left.pop()
+        found.append(statement)
+        for part in ("body", "orelse", "finalbody"):
+            left += getattr(statement, part, [])
+        for part in ("handlers", "cases"):
+            left += [inner for branch in getattr(statement, part, []) for inner in branch.body]
+    return found
+
+
 def import_statements(path: Path) -> list[ast.Import | ast.ImportFrom]:
     """Those of a file, at any depth."""
-    return [node for node in ast.walk(tree(path)) if isinstance(node, ast.Import | ast.ImportFrom)]
+    return [node for node in statements(path) if isinstance(node, ast.Import | ast.ImportFrom)]
 
 
 def imported(path: Path) -> Iterator[str]:
