@@ -142,6 +142,7 @@ def test_what_could_not_be_made_is_told_and_can_be_tried_again():
     assert queue_sampling(run.round, retry_failed=True) is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
 def test_reports_may_come_twice_and_in_any_order(order):
     run = sampling_run(1)

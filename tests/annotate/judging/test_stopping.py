@@ -162,6 +162,7 @@ def planted(round: Round, pairs: int, annotators: Sequence[tuple[User, float, fl
     return truths
 
 
+@pytest.mark.slow
 def test_an_adaptive_round_saves_votes_and_exports_what_is_true():
     round = make_round(stopping=vars(RULE), votes_wanted=3)
     truths = planted(round, 30, [(make_user(f"good-{n}"), 0.95, 0.0) for n in range(12)])

@@ -31,6 +31,7 @@ def figures_of(round, track: Track = Track.IDENTITY) -> dict:
     return figures.figures[str(track)]
 
 
+@pytest.mark.slow
 def test_a_left_clicker_and_a_guesser_are_found():
     good = [make_user(f"good-{number}") for number in range(4)]
     clicker, guesser = make_user("clicker"), make_user("guesser")
@@ -52,6 +53,7 @@ def test_a_left_clicker_and_a_guesser_are_found():
     )
 
 
+@pytest.mark.slow
 def test_two_who_copy_each_other_are_found():
     good, copies = [make_user() for _ in range(3)], [make_user() for _ in range(2)]
     habits = dict.fromkeys(good, truthful) | dict.fromkeys(copies, guessing(2))

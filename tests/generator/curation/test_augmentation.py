@@ -49,6 +49,7 @@ def covers(recipe: Recipe, left: float, top: float, right: float, bottom: float)
     )
 
 
+@pytest.mark.slow
 def test_every_recipe_lies_within_its_file() -> None:
     rng = random.Random(0)
     for seed in range(300):
@@ -75,6 +76,7 @@ def test_every_recipe_lies_within_its_file() -> None:
                 assert (recipe.end - recipe.start) % 4 == 1
 
 
+@pytest.mark.slow
 def test_the_seed_alone_decides() -> None:
     annotation = walking(40)
     recipes = [draw_recipe(annotation, seed=seed) for seed in range(200)]

@@ -133,6 +133,7 @@ def test_without_errors_both_modes_are_right_at_every_gamma_that_parts_states(tm
         assert result.precision == result.recall == 1.0
 
 
+@pytest.mark.slow
 def test_the_default_gamma_is_the_curves_and_two_stages_beat_one(tmp_path) -> None:
     measured = measure(100, (0,), tmp_path)
     assert best_gamma(measured["two-stage"]) == GAMMA

@@ -53,6 +53,7 @@ def rewrite(folder: Path, **changes: object) -> None:
     (folder / "benchmark.json").write_text(json.dumps(asdict(card)))
 
 
+@pytest.mark.slow
 def test_equal_plans_give_equal_bytes(portraits: Benchmark, tmp_path: Path) -> None:
     again = make_portraits(tmp_path / "again", PLAN)
     assert again.identity == portraits.identity and again.seeds == (0, 7)

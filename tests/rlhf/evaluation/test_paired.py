@@ -27,6 +27,7 @@ def test_equal_models_win_half():
     assert (found.win_rate, found.low, found.high, found.gain) == (0.5, 0.5, 0.5, 0)
 
 
+@pytest.mark.slow
 def test_its_interval_covers_the_truth_as_often_as_it_says():
     """Planted probability 0.7, 40 instances, 100 repeats: 0.95 within four standard deviations of 0.0218."""
     rng = np.random.default_rng(1)

@@ -46,6 +46,7 @@ def columns(votes: list[Vote]) -> VoteColumns:
     return columns_of(votes)
 
 
+@pytest.mark.slow
 def test_the_fit_is_that_of_the_whole_grid(votes: list[Vote], columns: VoteColumns) -> None:
     found, expected = fit_votes(columns), straightforward.fit(votes)
     assert found.prior == pytest.approx(expected.prior, abs=TOLERANCE)

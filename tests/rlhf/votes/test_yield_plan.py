@@ -27,6 +27,7 @@ def test_pairs_scatter_as_a_negative_binomial() -> None:
     assert plan.pairs.high - plan.pairs.low == pytest.approx(2 * half, rel=0.06)
 
 
+@pytest.mark.slow
 def test_the_interval_holds_what_the_campaign_then_takes() -> None:
     """150 pilots of 40 pairs and as many campaigns: at 95 %, fewer than 133 would be once in a thousand."""
     rng = np.random.default_rng(1)
