@@ -18,7 +18,7 @@ from tests import migrated_cluster
 from tests.emptied_tables import empty_only_what_is_filled
 from tests.object_store import ObjectStore
 
-# Collecting makes objects by the million that all stay: to look for garbage among them is a fifth of its time.
+# Collecting makes a million objects that all stay: looking for garbage among them is a fifth of its time.
 gc.disable()
 #: Afterwards a new object costs less with a search in so many than in Python's own 700.
 OBJECTS_PER_SEARCH = 20_000

@@ -1,40 +1,17 @@
-"""A policy of twenty lines, so that these tests say something about training and nothing about Wan."""
+"""A small policy, its pairs and its trainer; torch is imported only by tests that ask for one of them."""
+
+import sys
 
 import pytest
-
-torch = pytest.importorskip("torch")
-
-from torch import nn  # noqa: E402
-from torch.nn import functional as F  # noqa: E402
-
-CHANNELS, WIDTH, TEXT = 4, 16, 8
-
-
-class SmallTransformer(nn.Module):
-    """One attention layer over references and target, with Wan's names and call."""
-
-    def __init__(self):
-        super().__init__()
-        self.to_q, self.to_k, self.to_v = (nn.Linear(CHANNELS, WIDTH) for _ in range(3))
-        self.to_out = nn.ModuleList([nn.Linear(WIDTH, CHANNELS)])
-        self.text, self.time = nn.Linear(TEXT, CHANNELS), nn.Linear(1, CHANNELS)
-
-    def forward(self, hidden_states, timestep, encoder_hidden_states, reference_latents, return_dict=False):
-        frames = torch.cat([reference_latents, hidden_states], dim=2)
-        tokens = frames.flatten(2).transpose(1, 2)
-        tokens = (
-            tokens
-            + self.text(encoder_hidden_states.mean(1))[:, None]
-            + self.time(timestep[:, None, None] / 1000)
-        )
-        mixed = F.scaled_dot_product_attention(self.to_q(tokens), self.to_k(tokens), self.to_v(tokens))
-        prediction = (tokens + self.to_out[0](mixed)).transpose(1, 2).reshape(frames.shape)
-        return (prediction[:, :, reference_latents.shape[2] :],)
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread():
     """Tiny models gain nothing from more threads, and the last bits of sums depend on their number."""
+    torch = sys.modules.get("torch")  # files that need it have imported it by now
+    if torch is None:
+        yield
+        return
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -43,6 +20,9 @@ def _one_thread():
 
 @pytest.fixture
 def transformer():
+    torch = pytest.importorskip("torch")
+    from tests.rlhf.small_transformer import SmallTransformer
+
     torch.manual_seed(0)
     return SmallTransformer()
 
@@ -50,6 +30,9 @@ def transformer():
 @pytest.fixture
 def pairs():
     """Five pairs of noise-like clips, with one to three reference latents."""
+    torch = pytest.importorskip("torch")
+    from tests.rlhf.small_transformer import CHANNELS, TEXT
+
     generator = torch.Generator().manual_seed(1)
     return [
         {
@@ -132,6 +115,7 @@ def make_trainer(transformer, pairs, tmp_path):
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory):
     """The shipped architecture with one layer and random weights, in the Diffusers layout."""
+    torch = pytest.importorskip("torch")
     from generator.portraits.tiny import build_tiny_pipeline, build_transformer
 
     pipeline = build_tiny_pipeline()

@@ -1,4 +1,4 @@
-"""Runs of an evaluation whose models paint, see `painted_systems`."""
+"""Runs of an evaluation whose models paint; `painted_systems` has torch, so only such tests import it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from generator.rundir import RunDir
-from tests.rlhf.evaluation.painted_systems import SETTINGS, STATES, Painter, PlantedOracle, clip
 
 
 @pytest.fixture
 def painted(monkeypatch):
     """What models were asked to paint: name, prompt and number of references of each video."""
+    from tests.rlhf.evaluation.painted_systems import Painter, PlantedOracle
+
     painted = []
 
     def paint(pipeline, references, group, settings):
@@ -32,6 +33,7 @@ def painted(monkeypatch):
 @pytest.fixture
 def make_run(tmp_path):
     """A run folder; `systems` are models by brightness where they are numbers."""
+    from tests.rlhf.evaluation.painted_systems import SETTINGS, STATES, clip
 
     def make(num_instances=4, seeds=(1, 2), systems=(("baseline", 100), ("candidate", 200)), **overrides):
         clip(tmp_path / "reference.mp4", 255)
