@@ -32,7 +32,7 @@ test: $(STAMP) chromium pgbouncer nginx ## all tests (ARGS="..." for some)
 	@$(PY) -m $(if $(ARGS),pytest $(ARGS),tests.halves)
 
 test-fast: $(STAMP) ## tests without browser and training, for the time between two edits
-	@$(PY) -m pytest -q -n 3 --dist loadfile --fast
+	@$(PY) -m tests.halves --fast
 
 test-matrix: $(STAMP) ## numerical tests on other instruction sets, threads and orders
 	@$(PY) -m tests.matrix

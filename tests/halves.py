@@ -1,4 +1,5 @@
 """Every test: `python -m tests.halves`. Both halves run whatever the first one says; red if either is.
+With `--fast`, only the tests without browser and training.
 
 Three processes share out the files, since tests often wait. Each has a PostgreSQL and folders of its own, and
 in the second half its own Chromium.
@@ -7,6 +8,7 @@ What measures how Chromium plays in real time comes last, alone.
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -28,6 +30,9 @@ HALVES: dict[str, tuple[list[str], dict[str, str]]] = {
     ),
     "in the browser": (["-n", "3", "--dist", "loadfile", "-m", "not realtime", "tests/browser"], {}),
     "in real time": (["-m", "realtime", "tests/browser"], {}),
+}
+FAST: dict[str, tuple[list[str], dict[str, str]]] = {
+    "fast": (["-n", "3", "--dist", "loadfile", "--fast"], {"OMP_NUM_THREADS": "1"}),
 }
 #: Exit statuses of pytest that are no verdict: nothing was collected, or it was interrupted.
 NO_TESTS, INTERRUPTED = 5, 2
@@ -110,11 +115,14 @@ def summary(outcomes: dict[str, Outcome]) -> str:
     return "\n".join([*lines, f"{passed} passed, {failed} failed, {skipped} skipped"])
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Exit status: 0 when both halves passed, else the first one's that did not."""
+    parser = argparse.ArgumentParser(prog="tests.halves", description="Run every test, in halves.")
+    parser.add_argument("--fast", action="store_true", help="only those without browser and training")
+    is_fast = parser.parse_args(arguments).fast
     outcomes: dict[str, Outcome] = {}
-    for half, (arguments, environment) in HALVES.items():
-        outcomes[half] = run_pytest(arguments, environment)
+    for half, (options, environment) in (FAST if is_fast else HALVES).items():
+        outcomes[half] = run_pytest(options, environment)
         if outcomes[half].code == INTERRUPTED and not outcomes[half].failed:
             break
     print(summary(outcomes), flush=True)
@@ -122,4 +130,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

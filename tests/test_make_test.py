@@ -49,7 +49,7 @@ def test_the_second_half_runs_after_a_failure_and_both_are_named(
     monkeypatch: pytest.MonkeyPatch, planted: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(halves, "HALVES", {"first": (planted, {}), "second": (planted, {})})
-    assert halves.main() == 1
+    assert halves.main([]) == 1
     said = capsys.readouterr().out
     assert said.count("::test_fails") == said.count("::test_has_no_setup") == 2
     assert said.rstrip().endswith("2 passed, 4 failed, 2 skipped")

@@ -212,6 +212,7 @@ def test_a_shard_that_somebody_else_has_is_left_alone(fleet):
     assert fleet.work() == [Kind.BEGUN] and not fleet.storage.exists(f"{FOLDER}/samples/1.mp4")
 
 
+@pytest.mark.slow
 def test_a_stopped_shard_goes_back_at_once_with_what_is_finished(fleet):
     fleet.ask("1", "slow")
     Timer(3.0, fleet.worker.is_stopped.set).start()
@@ -252,6 +253,7 @@ def test_a_request_that_cannot_be_read_is_an_attempt_with_its_reason(fleet):
     assert "cannot read the run's request: KeyError 'samples'" in fleet.said[-1].error
 
 
+@pytest.mark.slow
 def test_a_sampler_ends_with_the_worker_that_watches_it(fleet):
     fleet.ask("1", "slow")
     Timer(3.0, lambda: fleet.worker.resident._process.stdin.close()).start()

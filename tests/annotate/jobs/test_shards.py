@@ -60,6 +60,7 @@ def test_what_earlier_runs_took_makes_shards_of_five_minutes():
     assert [(shard.start, shard.stop) for shard in run.shards.all()] == [(0, 4), (4, 8), (8, 10)]
 
 
+@pytest.mark.slow
 def test_a_shard_that_takes_far_too_long_is_cut_so_that_others_can_help():
     run = sampling_run(10)
     worker = FleetWorker(messages()[0])

@@ -110,6 +110,7 @@ def test_what_fails_says_why_and_is_not_used(mia, seeing, monkeypatch):
     assert not usable_references().exists()
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_drawn_people_are_annotated_by_what_is_known_and_all_kept(tmp_path):
     write_person(tmp_path / "person-10000000", 10_000_000, "train")

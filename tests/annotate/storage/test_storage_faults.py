@@ -132,6 +132,7 @@ def test_a_server_that_fails_for_a_moment_is_asked_again(tmp_path: Path) -> None
     assert len(asked) == 3
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_answer_in_time(tmp_path: Path) -> None:
     with server(lambda request: time.sleep(3)) as endpoint:
         address = BucketAddress(bucket="clips", endpoint=endpoint, style="path", timeout_s=1)

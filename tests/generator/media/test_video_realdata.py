@@ -51,6 +51,7 @@ def test_it_knows_every_file_of_the_table() -> None:
     assert {row.path for row in table()} == files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", table(), ids=lambda row: row.path)
 def test_it_measures_what_the_table_states(row: Row) -> None:
     facts = probe(REALDATA / row.path)

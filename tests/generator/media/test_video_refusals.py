@@ -112,6 +112,7 @@ def test_it_names_the_reason_for_what_is_no_media(
         assert str(path) not in caught.value.detail
 
 
+@pytest.mark.slow
 def test_it_survives_flipped_bytes(make: MediaMaker) -> None:
     """Whatever the damage: facts, or one MediaError."""
     rng = np.random.default_rng(3)
