@@ -282,18 +282,22 @@ ALLOW_PRIVATE_WEBHOOKS = env.flag(
 )
 
 env.section = "Models and training"
+_SHIPPED = str(BASE_DIR / "generator" / "portraits" / "checkpoint")
 MODEL_PATH = env.text(
     "MODEL_PATH",
-    str(BASE_DIR / "generator" / "portraits" / "checkpoint"),
+    _SHIPPED,
     "First base model: a folder in the Diffusers layout, or a hub id that the workers have: org/name.",
     shown="the shipped tiny model",
 )
+# The tiny model's operations are too small for several threads, which a larger one's memory is too large for.
 CPU_DEVICES = env.integer(
     "CPU_DEVICES",
-    1,
-    "Devices that a CPU without a GPU counts as: processes over which a training may be spread there.",
+    min(4, os.cpu_count() or 1) if MODEL_PATH == _SHIPPED else 1,
+    "Devices that a CPU without a GPU counts as: so many processes work on shards there, each with its own "
+    "model in memory, and over so many a training may be spread.",
     low=1,
     high=64,
+    shown="1; with the shipped tiny model one per core, up to 4",
 )
 APPROVE_ROUNDS = env.flag(
     "APPROVE_ROUNDS", "Whether a training (SFT, DPO) starts only after a second lead approves it."

@@ -69,8 +69,10 @@ class Environment:
         if self._value(former):
             raise SettingError(f"{former} is called {name} now; rename it")
 
-    def integer(self, name: str, default: int, meaning: str, *, low: int, high: int) -> int:
-        self._declare(name, f"whole number, {low} to {high}", str(default), meaning)
+    def integer(
+        self, name: str, default: int, meaning: str, *, low: int, high: int, shown: str | None = None
+    ) -> int:
+        self._declare(name, f"whole number, {low} to {high}", str(default), meaning, shown)
         value = self._value(name) or str(default)
         if not value.isascii() or not value.isdigit() or not low <= int(value) <= high:
             raise SettingError(

@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     try:
-        devices = chosen_devices(options.devices)
+        devices = chosen_devices(options.devices, settings.CPU_DEVICES)
     except DeviceError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

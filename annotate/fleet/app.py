@@ -18,7 +18,7 @@ from celery.worker.control import control_command
 from kombu.exceptions import OperationalError
 
 from annotate import settings
-from annotate.fleet.devices import Device, count
+from annotate.fleet.devices import Device
 from annotate.fleet.faults import Fault
 from annotate.fleet.messages import (
     HERE_EVERY_S,
@@ -81,7 +81,7 @@ def serve(device: Device, *, stand_in: str = "") -> None:
         device=device.description,
         storage=backend_of(settings.STORAGE, settings),
         folder=settings.VAR_DIR / "fleet" / name,
-        resident=Resident(Path(settings.BASE_DIR), settings.RUN_ENVIRONMENT, stand_in),
+        resident=Resident(Path(settings.BASE_DIR), device.environment | settings.RUN_ENVIRONMENT, stand_in),
         report=report,
     )
     try:
@@ -97,7 +97,7 @@ def serve_runs(devices: list[Device]) -> None:
     _run_worker = RunWorker(
         name=name,
         device=", ".join(dict.fromkeys(device.description for device in devices)),
-        devices=count(devices, settings.CPU_DEVICES),
+        devices=len(devices),
         storage=backend_of(settings.STORAGE, settings),
         turns=_turns,
         folder=Path(settings.BASE_DIR),

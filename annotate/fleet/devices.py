@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -14,17 +14,28 @@ class DeviceError(Exception):
 
 @dataclass(frozen=True)
 class Device:
-    """A GPU by its number, or the CPU (None)."""
+    """A GPU by its number, or a part of the CPU, which has none."""
 
     number: int | None
     description: str
+    part: int = 1
+    num_parts: int = 1
 
     @property
     def label(self) -> str:
-        return "cpu" if self.number is None else str(self.number)
+        if self.number is not None:
+            return str(self.number)
+        return "cpu" if self.part == 1 else f"cpu-{self.part}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of what computes there: the parts of a CPU share its cores out."""
+        if self.num_parts == 1:
+            return {}
+        return {"OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // self.num_parts))}
 
 
-def chosen_devices(choice: str) -> list[Device]:
+def chosen_devices(choice: str, cpu_devices: int) -> list[Device]:
     """The devices that `all`, or numbers such as `0,1,5`, names. Without a GPU, `all` is the CPU.
 
     Raises:
@@ -32,7 +43,8 @@ def chosen_devices(choice: str) -> list[Device]:
     """
     found = _gpus()
     if choice == "all":
-        return list(found.values()) or [Device(None, "CPU")]
+        parts = range(1, cpu_devices + 1)
+        return list(found.values()) or [Device(None, "CPU", part, cpu_devices) for part in parts]
     numbers = [part.strip() for part in choice.split(",") if part.strip()]
     unknown = [number for number in numbers if not number.isdecimal() or int(number) not in found]
     if unknown or not numbers:
@@ -41,11 +53,6 @@ def chosen_devices(choice: str) -> list[Device]:
             f"--devices {choice!r}: this machine has no GPU {', '.join(unknown)}; it has {known}; use all"
         )
     return [found[int(number)] for number in dict.fromkeys(numbers)]
-
-
-def count(devices: Sequence[Device], cpu_devices: int) -> int:
-    """Over how many of them a whole run may be spread; the CPU counts as `cpu_devices`."""
-    return cpu_devices if devices[0].number is None else len(devices)
 
 
 def _gpus() -> dict[int, Device]:

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import connection
 
 from annotate.database.patience import patiently
-from annotate.fleet.devices import chosen_devices, count
+from annotate.fleet.devices import chosen_devices
 from annotate.fleet.messages import Report
 from annotate.fleet.resident import Resident
 from annotate.fleet.turns import Turns
@@ -33,7 +33,7 @@ def work_here(run: Run, stand_in: str = "") -> None:
         RunWorker(
             name=name,
             device=_DEVICE,
-            devices=count(chosen_devices("all"), settings.CPU_DEVICES),
+            devices=len(chosen_devices("all", settings.CPU_DEVICES)),
             storage=site_storage(),
             turns=Turns(settings.VAR_DIR / "devices"),
             folder=settings.BASE_DIR,

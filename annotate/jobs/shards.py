@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from itertools import zip_longest
-from math import inf
 from typing import Any
 from uuid import uuid4
 
 from django.db import connection, transaction
-from django.db.models import Case, Count, F, Max, Q, QuerySet, Value, When
+from django.db.models import Case, Count, F, Max, Q, QuerySet, Sum, Value, When
 from django.db.models.functions import Greatest, Least, Now
 
 from annotate.fleet.messages import Report
+from annotate.jobs import run_workers
 from annotate.models import (
     DEFAULT_PRIORITY,
     LIVE_SHARDS,
@@ -57,14 +57,16 @@ LIMIT %s
 
 
 def split_run(run: Run, ends: Sequence[int], seconds: float | None) -> None:
-    """Cut what a run asks for into shards of about five minutes; into one where no speed is known.
+    """Cut what a run asks for into shards of about five minutes, or shorter, so that each device has one.
 
     Args:
         run: a new one.
         ends: places after which it may be cut, the last of which is its end.
-        seconds: that one of its items takes.
+        seconds: that one of its items takes; None where nothing is known.
     """
-    _add(run, _cut(0, ends, SHARD_S / seconds if seconds else inf))
+    devices = run_workers.present().aggregate(devices=Sum("devices"))["devices"] or 1
+    share = (ends[-1] if ends else 0) / devices
+    _add(run, _cut(0, ends, min(SHARD_S / seconds, share) if seconds else share))
 
 
 def _cut(start: int, ends: Sequence[int], size: float) -> list[tuple[int, int]]:

@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Max
 
 from annotate.accounts.accounts import create_account, renew_password
 from annotate.core.errors import RoundError
 from annotate.evaluation.evaluations import queue_evaluation
+from annotate.jobs import run_workers
 from annotate.jobs.queries import done_run, other_comparisons, stuck_runs
 from annotate.jobs.runs import retry_run
 from annotate.loop.loop import advance_round
@@ -55,6 +57,8 @@ IN_USE = SamplerSettings()
 SEEDS = range(6)
 #: Chosen on people who are in no demo, with fewer pairs and steps, see docs/dpo.md.
 DPO: dict[str, Any] = {"steps": 200, "beta": 30.0, "max_excess": 1.0}
+#: Pairs per step, which two devices share where there are as many.
+PAIRS_PER_STEP = 8
 VOTER = SimulatedVoter(accuracy=0.95, tie_rate=0.05, side_bias=0.05)
 SIMULATED_ANNOTATORS = 8
 
@@ -97,7 +101,8 @@ def run_synthetic(say: Say, seed: int = 0) -> dict[str, Any]:
     with progress.stage("sft", "3  SFT: a model that has learned from found data, with their faults"):
         policy = _supervised_model()
     with progress.stage("samples", "4  samples: two videos of each instance, on the gpu queue"):
-        chosen = {"votes_wanted": VOTES_WANTED, "sampler": SAMPLER, "dpo": {**DPO, "seed": seed}}
+        dpo = {**DPO, **_spread(), "seed": seed}
+        chosen = {"votes_wanted": VOTES_WANTED, "sampler": SAMPLER, "dpo": dpo}
         round = _sampled_round(say, "demo", "portraits", policy, **chosen)
     with progress.stage("tracks", "5  two tracks: simulated annotators judge over the HTTP API"):
         if round.pairs.filter(slots__judged_at=None, slots__isnull=False).exists():
@@ -204,6 +209,12 @@ def _sampled_round(say: Say, name: str, source: str, policy: ModelVersion, **set
     if funnel.samples_failed:
         raise RoundError(f"{funnel.samples_failed} videos could not be made; see the round's page")
     return round
+
+
+def _spread() -> dict[str, int]:
+    largest = run_workers.present().aggregate(devices=Max("devices"))["devices"] or 1
+    devices = min(2, largest)
+    return {"devices": devices, "batch_size": PAIRS_PER_STEP // devices}
 
 
 def _evaluate_in_use(round: Round) -> None:

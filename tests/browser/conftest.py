@@ -1,4 +1,4 @@
-"""A real Chromium on the real site: signed in by the form, watched for script errors and refused content."""
+"""A real Chromium on the real site: signed in, watched for script errors and refused content."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.signals import request_finished, request_started
+from django.test import Client
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from annotate.models import User
@@ -60,7 +62,8 @@ def chromium() -> Iterator[Browser]:
 def visit(chromium: Browser, live_server: Any) -> Iterator[Visit]:
     """`visit(user, path)` opens a window of its own; options are those of a browser context.
 
-    Who `is_new` has not read any guidelines.
+    Users come with a session, since the form is tried by the tests of signing in. Who `is_new` has not read
+    any guidelines.
     """
     faults: list[str] = []
     contexts = []
@@ -80,9 +83,10 @@ def visit(chromium: Browser, live_server: Any) -> Iterator[Visit]:
             has_read_the_guidelines(page)
         page.on("console", on_console)
         page.on("pageerror", lambda error: faults.append(str(error)))
-        page.goto(path)
         if user is not None:
-            sign_in(page, user)
+            cookie = {"name": settings.SESSION_COOKIE_NAME, "value": session_of(user)}
+            context.add_cookies([{**cookie, "url": live_server.url}])
+        page.goto(path)
         return page
 
     with waiting_for_the_server():
@@ -117,6 +121,12 @@ def waiting_for_the_server() -> Iterator[None]:
     finally:
         request_started.disconnect(begin)
         request_finished.disconnect(end)
+
+
+def session_of(user: User) -> str:
+    client = Client()
+    client.force_login(user)
+    return client.cookies[settings.SESSION_COOKIE_NAME].value
 
 
 def has_read_the_guidelines(page: Page) -> None:

@@ -12,8 +12,7 @@ import psutil
 import pytest
 from django.utils import timezone
 
-from annotate.fleet import commands, devices
-from annotate.fleet.devices import Device
+from annotate.fleet import commands
 from annotate.fleet.messages import Kind, Report, queue_for
 from annotate.jobs import reports, run_workers, runs, stages, tasks
 from annotate.jobs.local_worker import work_here
@@ -118,11 +117,6 @@ def test_who_is_silent_is_not_offered():
     assert [(one.machine, one.devices) for one in run_workers.present()] == [("large", 4), ("small", 1)]
     RunWorker.objects.filter(name="runs@small").update(heartbeat_at=timezone.now() - timedelta(minutes=2))
     assert [one.machine for one in run_workers.present()] == ["large"]
-
-
-def test_the_cpu_counts_as_what_is_said():
-    gpus = [Device(number, "NVIDIA H200") for number in range(3)]
-    assert devices.count(gpus, 6) == 3 and devices.count([Device(None, "CPU")], 6) == 6
 
 
 REPORT = """\

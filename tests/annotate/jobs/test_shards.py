@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db.models.functions import Now
 
 from annotate.fleet.messages import Kind, Report, seal
-from annotate.jobs import runs, shards, tasks
+from annotate.jobs import run_workers, runs, shards, tasks
 from annotate.models import IdentityGroup, Run, RunStatus, Shard, ShardStatus, Slot, VideoSample
 from annotate.rounds import sampling
 from annotate.rounds.rounds import plan_pairs, set_round_state
@@ -47,6 +47,18 @@ def status(run: Run) -> str:
 def test_a_run_of_unknown_speed_is_one_shard():
     run = sampling_run(3)
     assert list(run.shards.values_list("number", "start", "stop")) == [(1, 0, 6)]
+
+
+def test_every_device_that_is_there_has_a_part():
+    run_workers.announce("runs@one", 1, "NVIDIA H200")
+    run_workers.announce("runs@other", 2, "NVIDIA H200")
+    shares = [(0, 2), (2, 4), (4, 6)]
+    unknown = sampling_run(3)
+    assert list(unknown.shards.values_list("start", "stop")) == shares
+    known = sampling_run(3)
+    Shard.objects.filter(run=known).delete()
+    shards.split_run(known, [2, 4, 6], 1.0)
+    assert list(known.shards.values_list("start", "stop")) == shares
 
 
 def test_what_earlier_runs_took_makes_shards_of_five_minutes():
