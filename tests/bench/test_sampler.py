@@ -16,6 +16,7 @@ from generator.portraits.tiny import build_tiny_pipeline, build_transformer  # n
 def test_it_compares_two_ways_to_one_video(tmp_path, monkeypatch, capsys) -> None:
     """Random weights, one layer and two steps; the benchmark itself stops where the latents differ."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sampler, "NUM_FRAMES", 5)
     pipeline = build_tiny_pipeline()
     pipeline.register_modules(transformer=build_transformer(layers=1))
     pipeline.save_pretrained("model")
