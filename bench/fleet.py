@@ -16,7 +16,7 @@ from typing import Any
 
 from bench.fleet_site import FleetSite, queue_videos, running_site, wait_until
 
-WORKERS = (1, 4, 16)
+WORKERS = (1, 4, 16, 32)
 #: Videos per worker of a row, and seconds per video.
 VIDEOS, SECONDS = 20, 2.0
 SITE = ("worker", "beat", "postgres")
