@@ -47,8 +47,7 @@ class LocalCache:
             target.unlink()
             place.unlink(missing_ok=True)
             return False
-        with contextlib.suppress(FileNotFoundError):  # evicted since, which does not matter
-            os.utime(place)
+        self._note_use(place)
         return True
 
     def keep(self, sha256: str, source: Path) -> None:
@@ -58,8 +57,12 @@ class LocalCache:
         source.chmod(0o440)
         with contextlib.suppress(FileExistsError):  # another process was faster
             os.link(source, place)
-        os.utime(place)
+        self._note_use(place)
         self._evict()
+
+    def _note_use(self, place: Path) -> None:
+        with contextlib.suppress(FileNotFoundError):  # evicted since, which does not matter
+            os.utime(place)
 
     def _place(self, sha256: str) -> Path:
         return self.folder / "files" / sha256[:2] / sha256

@@ -109,6 +109,24 @@ def test_what_a_killed_process_left_behind_goes(storage: BucketStorage, cache: L
     assert new.exists() and not old.exists()
 
 
+@pytest.mark.parametrize("is_known", [False, True])
+def test_what_others_evict_at_once_is_read_all_the_same(
+    storage: BucketStorage, cache: LocalCache, monkeypatch: pytest.MonkeyPatch, is_known: bool
+) -> None:
+    storage.put("a", b"a")
+    if is_known:
+        read(storage, "a")
+    link = os.link
+
+    def link_and_evict(source: Path, target: Path) -> None:
+        link(source, target)
+        for place in files(cache):
+            place.unlink()
+
+    monkeypatch.setattr(os, "link", link_and_evict)
+    assert read(storage, "a") == b"a"
+
+
 READER = """
 import random, sys
 from pathlib import Path
