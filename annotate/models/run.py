@@ -155,6 +155,13 @@ class Run(models.Model):
         return f"{self.round or ''} {self.stage}-{self.ordinal}".lstrip()
 
     @property
+    def took_s(self) -> float | None:
+        """Seconds from the last start to the end; None before."""
+        if self.started_at is None or self.ended_at is None:
+            return None
+        return (self.ended_at - self.started_at).total_seconds()
+
+    @property
     def is_live(self) -> bool:
         return self.status in LIVE
 

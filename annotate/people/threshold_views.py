@@ -32,6 +32,7 @@ class ThresholdRow:
     words: str
     now: float
     tried: float
+    entered: str
     costs: list[WhatIf]
 
     @property
@@ -61,7 +62,7 @@ def thresholds(request: SignedInRequest) -> HttpResponse:
     looking = found if isinstance(found, Job) else None
     costs = [] if isinstance(found, Job) else [WhatIf(**cost) for cost in found["costs"]]
     context = {
-        "rows": _rows(costs, now, tried),
+        "rows": _rows(costs, now, tried, given.dict()),
         "looking": looking,
         "num_references": None if isinstance(found, Job) else found["num_references"],
         "is_changed": tried != now,
@@ -85,15 +86,21 @@ def _tried(now: Thresholds, given: Mapping[str, str]) -> Thresholds:
                 values[name] = type(value)(text)
             except ValueError:
                 raise ValueError(f"{WORDS[name]}: {text!r} is not such a number, like {value:g}") from None
-    return Thresholds(**values)
+    try:
+        return Thresholds(**values)
+    except ValueError as error:
+        name, _, why = str(error).partition(" is ")
+        raise ValueError(f"{WORDS[name]}: {why}") from None
 
 
-def _rows(costs: list[WhatIf], now: Thresholds, tried: Thresholds) -> list[ThresholdRow]:
-    """Without costs while a worker looks."""
+def _rows(
+    costs: list[WhatIf], now: Thresholds, tried: Thresholds, given: Mapping[str, str]
+) -> list[ThresholdRow]:
+    """Without costs while a worker looks; what was entered stays, also where it cannot be used."""
     by_name: dict[str, list[WhatIf]] = {name: [] for name in THRESHOLDS_SHOWN}
     for cost in costs:
         by_name[cost.threshold].append(cost)
     return [
-        ThresholdRow(name, WORDS[name], getattr(now, name), getattr(tried, name), group)
+        ThresholdRow(name, WORDS[name], getattr(now, name), getattr(tried, name), given.get(name, ""), group)
         for name, group in by_name.items()
     ]

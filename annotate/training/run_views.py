@@ -48,7 +48,6 @@ def _context(run: Run, request: SignedInRequest) -> dict[str, Any]:
     return {
         "run": run,
         "progress": run_progress(run),
-        "took_s": _seconds(run.started_at, run.ended_at),
         "silent_s": _seconds(run.heartbeat_at, now),
         "is_lost": run.heartbeat_at is not None and now - run.heartbeat_at > runs.LOST_AFTER,
         "log": "\n".join(log_tail(run)),

@@ -318,7 +318,7 @@ def test_thresholds_are_tried_before_they_hold(lea, anna):
     ("values", "says"),
     [
         ({"min_blur": "much"}, "is not such a number"),
-        ({"max_yaw": "200"}, "max_yaw is 200.0"),
+        ({"max_yaw": "200"}, "Turn of the head, degrees, at most: 200.0; it must be"),
         ({"max_faces": "1.5"}, "is not such a number"),
     ],
 )
@@ -327,7 +327,9 @@ def test_a_wrong_threshold_is_explained(lea, anna, values, says):
         browser_of(lea).get("/people/thresholds/", values),
         browser_of(lea).post("/people/thresholds/", values),
     ):
-        assert answer.status_code == 422 and says in answer.content.decode()
+        page = answer.content.decode()
+        assert answer.status_code == 422 and says in page
+        assert all(f'value="{value}"' in page for value in values.values()), "what was entered stays"
     assert not AppliedThresholds.objects.exists()
 
 
