@@ -289,7 +289,7 @@ MODEL_PATH = env.text(
     "First base model: a folder in the Diffusers layout, or a hub id that the workers have: org/name.",
     shown="the shipped tiny model",
 )
-# The tiny model's operations are too small for several threads, which a larger one's memory is too large for.
+# The tiny model's operations are too small for several threads; of a larger model one copy fills the memory.
 CPU_DEVICES = env.integer(
     "CPU_DEVICES",
     min(4, os.cpu_count() or 1) if MODEL_PATH == _SHIPPED else 1,

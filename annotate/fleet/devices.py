@@ -32,7 +32,7 @@ class Device:
         """Of what computes there: the parts of a CPU share its cores out."""
         if self.num_parts == 1:
             return {}
-        return {"OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // self.num_parts))}
+        return {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // self.num_parts))}
 
 
 def chosen_devices(choice: str, cpu_devices: int) -> list[Device]:

@@ -90,7 +90,7 @@ def _tried(now: Thresholds, given: Mapping[str, str]) -> Thresholds:
         return Thresholds(**values)
     except ValueError as error:
         name, _, why = str(error).partition(" is ")
-        raise ValueError(f"{WORDS[name]}: {why}") from None
+        raise ValueError(f"{WORDS[name]}: {why}" if name in WORDS else str(error)) from None
 
 
 def _rows(

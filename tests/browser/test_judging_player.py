@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -130,7 +131,8 @@ def test_it_loops_between_two_frames(judge: Judge, ana: User) -> None:
     )
     # A slow browser leaves frames out and turns back late, but never from the end, and never to the start.
     assert not {0, 1, 8} & set(seen)
-    assert set(seen) - {2}
+    turns = [following for frame, following in pairwise(seen) if following < frame]
+    assert len(turns) >= 2 and set(turns) <= {2, 3, 4}
     judging.press("l")
     assert not judging.page.evaluate("() => view.player.isLooping")
 

@@ -320,6 +320,7 @@ def test_thresholds_are_tried_before_they_hold(lea, anna):
         ({"min_blur": "much"}, "is not such a number"),
         ({"max_yaw": "200"}, "Turn of the head, degrees, at most: 200.0; it must be"),
         ({"max_faces": "1.5"}, "is not such a number"),
+        ({"min_face_px": "nan"}, "Face, pixels, at least: nan; it must be"),
     ],
 )
 def test_a_wrong_threshold_is_explained(lea, anna, values, says):
