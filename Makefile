@@ -17,10 +17,11 @@ SITE   := $(if $(filter s3,$(STORAGE)),STORAGE_URL=embedded-s3) $(PY) -m annotat
 help: ## these lines
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: $(STAMP) ## the whole loop, then the site (SERVE=0, IDENTITIES=DIR, CONSENT=USES, FRESH=1, SEED=N, STORAGE=s3)
+demo: $(STAMP) ## the whole loop, then the site (SERVE=0, IDENTITIES=DIR, CONSENT=USES, FRESH=1, SEED=N, ROUNDS=N, STORAGE=s3)
 	@$(SITE) demo $(if $(filter 0,$(SERVE)),--no-serve) \
 		$(if $(IDENTITIES),--identities "$(IDENTITIES)") $(if $(CONSENT),--consent "$(CONSENT)") \
-		$(if $(filter-out 0,$(FRESH)),--fresh) $(if $(SEED),--seed "$(SEED)")
+		$(if $(filter-out 0,$(FRESH)),--fresh) $(if $(SEED),--seed "$(SEED)") \
+		$(if $(ROUNDS),--rounds "$(ROUNDS)")
 
 serve: $(STAMP) ## database, queue, web and workers, until Ctrl-C
 	@$(SITE) serve

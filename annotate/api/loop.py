@@ -11,14 +11,14 @@ from annotate.api.describing import described, example
 from annotate.api.jobs import LOCATION, QUEUED, JobShown, accepted
 from annotate.api.judging import signed_in
 from annotate.api.leads import ForLeads, asked_round
-from annotate.evaluation.evaluations import evaluate_round, evaluate_version
-from annotate.jobs import tasks
+from annotate.evaluation.background import EVALUATE
+from annotate.evaluation.evaluations import round_to_evaluate_in, tuned_in
 from annotate.loop.background import ADVANCE
-from annotate.models import RoundState, Run
+from annotate.models import ModelVersion, RoundState
 from annotate.registry.queries import visible_versions
 from annotate.rounds.rounds import set_round_state
 
-_EVALUATING = [example("Queued", {"says": "evaluation is queued", "run": 9}, 200)]
+_EVALUATING = [example("Queued", QUEUED | {"kind": "evaluate"}, 202)]
 
 
 class AdvanceView(ForLeads):
@@ -60,20 +60,24 @@ class RoundStateView(ForLeads):
 
 
 class RoundEvaluationView(ForLeads):
-    @described({200: serializers.RoundAdvanced}, problems=[403, 404, 409], examples=_EVALUATING)
+    @described({202: JobShown}, problems=[403, 404, 409], parameters=[LOCATION], examples=_EVALUATING)
     def post(self, request: Request, pk: int) -> Response:
-        """Evaluate what a round has tuned on held-out people. It waits for no votes."""
-        return _sent(evaluate_round(asked_round(request, pk), signed_in(request)))
+        """Evaluate what a round has tuned on held-out people. It waits for no votes.
+
+        A job writes the request and queues the run, which its `result` names.
+        """
+        return _evaluate(request, tuned_in(asked_round(request, pk)))
 
 
 class ModelEvaluationView(ForLeads):
-    @described({200: serializers.RoundAdvanced}, problems=[403, 404, 409], examples=_EVALUATING)
+    @described({202: JobShown}, problems=[403, 404, 409], parameters=[LOCATION], examples=_EVALUATING)
     def post(self, request: Request, pk: int) -> Response:
-        """Evaluate any model version on held-out people, against its parent where it has one."""
-        version = generics.get_object_or_404(visible_versions(signed_in(request)), pk=pk)
-        return _sent(evaluate_version(version, signed_in(request)))
+        """Evaluate any model version on held-out people, against its parent where it has one.
+
+        A job writes the request and queues the run, which its `result` names.
+        """
+        return _evaluate(request, generics.get_object_or_404(visible_versions(signed_in(request)), pk=pk))
 
 
-def _sent(run: Run) -> Response:
-    tasks.send_run(run)
-    return Response({"says": f"evaluation is {run.status}", "run": run.pk})
+def _evaluate(request: Request, version: ModelVersion) -> Response:
+    return accepted(request, EVALUATE, round_to_evaluate_in(version), version=version.pk)

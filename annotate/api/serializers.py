@@ -261,9 +261,9 @@ class AdvanceRequest(serializers.Serializer[dict[str, Any]]):
     )
 
 
-class RoundAdvanced(serializers.Serializer[dict[str, Any]]):
-    says = serializers.CharField(help_text="What was done, or what the round waits for.")
-    run = serializers.IntegerField(allow_null=True)
+class RunQueued(serializers.Serializer[dict[str, Any]]):
+    says = serializers.CharField(help_text="What was done.")
+    run = serializers.IntegerField()
 
 
 class ExportShown(serializers.ModelSerializer[Export]):

@@ -38,7 +38,7 @@ class ModelListView(ForLeads, generics.ListAPIView[ModelVersion]):
         return super().get(request, *args, **kwargs)
 
     @described(
-        {200: serializers.RoundAdvanced},
+        {200: serializers.RunQueued},
         request=serializers.ModelRequest,
         problems=[400, 404, 409],
         examples=[

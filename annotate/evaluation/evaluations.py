@@ -39,21 +39,42 @@ class Table:
     left_out: list[str]
 
 
-def evaluate_version(version: ModelVersion, actor: User | None = None) -> Run:
-    """Queue the evaluation of any version on held-out people; it waits for no votes. The caller sends it.
-
-    It is held against its parent, or measured alone where it has none, at the size of the round that trained
-    it, or of the newest one that started from it.
+def round_to_evaluate_in(version: ModelVersion) -> Round:
+    """Whose size of videos an evaluation takes: the round that trained a version, or the newest from it.
 
     Raises:
-        RoundError: no round tells the size, nobody can be evaluated on, or another evaluation of the round is
-            under way.
+        RoundError: there is none.
     """
     round = (version.run.round if version.run else None) or last_round(version)
     if round is None:
         raise RoundError(
             f"no round led to {version} or started from it, so no size of videos is known; start one from it"
         )
+    return round
+
+
+def tuned_in(round: Round) -> ModelVersion:
+    """What a round has tuned.
+
+    Raises:
+        RoundError: nothing yet.
+    """
+    tuned = done_run(round, Stage.DPO)
+    if tuned is None:
+        raise RoundError(f"{round} has no tuned model yet; advance it to Flow-DPO first")
+    return tuned.model_version
+
+
+def evaluate_version(version: ModelVersion, actor: User | None = None) -> Run:
+    """Queue the evaluation of any version on held-out people; it waits for no votes. The caller sends it.
+
+    It is held against its parent, or measured alone where it has none.
+
+    Raises:
+        RoundError: no round tells the size, nobody can be evaluated on, or another evaluation of the round is
+            under way.
+    """
+    round = round_to_evaluate_in(version)
     if version.parent is not None:
         return queue_evaluation(round, version, seeds=EVALUATION_SEEDS, actor=actor)
 
@@ -63,18 +84,6 @@ def evaluate_version(version: ModelVersion, actor: User | None = None) -> Run:
     request = _request(round, held_out_people(EVALUATION_SEEDS), systems, reference="candidate")
     _refuse_another(round, request)
     return queue_run(round, Stage.EVALUATE, request, actor=actor)
-
-
-def evaluate_round(round: Round, actor: User | None = None) -> Run:
-    """The same for what a round has tuned.
-
-    Raises:
-        RoundError: as `evaluate_version`, or nothing is tuned yet.
-    """
-    tuned = done_run(round, Stage.DPO)
-    if tuned is None:
-        raise RoundError(f"{round} has no tuned model yet; advance it to Flow-DPO first")
-    return evaluate_version(tuned.model_version, actor)
 
 
 def queue_evaluation(

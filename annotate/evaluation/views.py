@@ -8,12 +8,13 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_POST, require_safe
 
+from annotate.background.views import ask_and_follow
 from annotate.core.access import SignedInRequest, leads_only, visible_runs
 from annotate.core.errors import RoundError
 from annotate.core.files import stored_file
-from annotate.evaluation.evaluations import evaluate_version
+from annotate.evaluation.background import EVALUATE
+from annotate.evaluation.evaluations import round_to_evaluate_in
 from annotate.evaluation.tables import report_path, sheet_path
-from annotate.jobs import tasks
 from annotate.models import Stage
 from annotate.registry import queries as version_queries
 
@@ -24,12 +25,11 @@ def start(request: SignedInRequest, version_id: int) -> HttpResponse:
     """Evaluate a version on held-out people, whatever votes are still to come."""
     version = get_object_or_404(version_queries.visible_versions(request.user), pk=version_id)
     try:
-        run = evaluate_version(version, request.user)
+        round = round_to_evaluate_in(version)
     except RoundError as error:
         messages.error(request, f"Nothing was started: {error}.")
         return redirect("version", version_id=version.pk)
-    tasks.send_run(run)
-    return redirect("run", run_id=run.pk)
+    return ask_and_follow(request, EVALUATE.name, round, version=version.pk)
 
 
 @leads_only

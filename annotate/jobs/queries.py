@@ -9,6 +9,7 @@ from django.db.models import Exists, F, OuterRef, QuerySet, Sum
 
 from annotate.database.statements import rows
 from annotate.models import LIVE, Round, Run, RunMetric, RunStatus, Shard, Stage
+from rlhf.evaluation.stored import in_current_keys
 
 
 def done_run(round: Round, stage: str) -> Run | None:
@@ -22,9 +23,30 @@ def done_evaluation(round: Round) -> Run | None:
 
 def other_comparisons(round: Round) -> list[Run]:
     """Finished comparisons of two models at other settings of the sampler than the round's own evaluation."""
+    return [run for run in _comparisons(round) if (run.result or {}).get("settings") != round.sampler]
+
+
+def comparison_with_start(round: Round) -> Run | None:
+    """What a round that follows others has tuned, beside the model before any votes, in its own settings.
+
+    None where that was not compared on all held-out people, and of a first round, whose evaluation says it.
+    """
+    start = round.policy.before_votes
+    if start == round.policy:
+        return None
+    found = [run for run in _comparisons(round) if (run.result or {}).get("settings") == round.sampler]
+    labels = [(run, in_current_keys(run.result or {})["systems"]["baseline"]["label"]) for run in found]
+    return next((run for run, label in reversed(labels) if label == start.name), None)
+
+
+def _comparisons(round: Round) -> list[Run]:
+    """Of two models on held-out people, beside the evaluation of what the round tuned; no chosen inputs."""
     done = round.runs.filter(stage=Stage.EVALUATE, status=RunStatus.DONE, candidate=None)
-    results = [(run, run.result or {}) for run in done.order_by("id")]
-    return [run for run, found in results if found.get("compare") and found.get("settings") != round.sampler]
+    return [
+        run
+        for run in done.filter(version_comparison=None).order_by("id")
+        if (run.result or {}).get("compare")
+    ]
 
 
 def live_run(round: Round, stage: str) -> Run | None:

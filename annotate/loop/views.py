@@ -17,6 +17,7 @@ from annotate.core.parts import part_of
 from annotate.evaluation.comparison_views import comparison_page
 from annotate.evaluation.tables import before_and_after
 from annotate.jobs.queries import (
+    comparison_with_start,
     done_evaluation,
     done_run,
     dpo_curves,
@@ -83,6 +84,7 @@ def _context(round: Round) -> dict[str, Any]:
         "compared": [before_and_after(run) for run in (evaluation, *other_comparisons(round)) if run]
         if evaluation
         else [],
+        "since_start": before_and_after(run) if (run := comparison_with_start(round)) else None,
         "tuned": done_run(round, Stage.DPO),
         "pairs": queries.pairs_side_by_side(round, funnel),
         "left_out": refusal(people_of(round), *uses_of(round)),

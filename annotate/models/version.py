@@ -112,6 +112,15 @@ class ModelVersion(models.Model):
         return [*(self.parent.line if self.parent else []), self]
 
     @property
+    def before_votes(self) -> ModelVersion:
+        """The model that it comes from, before Flow-DPO changed it for the first time."""
+        line = self.line
+        first = next(
+            (number for number, version in enumerate(line) if version.kind == ModelKind.DPO), len(line)
+        )
+        return line[max(0, first - 1)]
+
+    @property
     def training(self) -> Run | None:
         """The run that trained it here; None of what was registered or mixed."""
         run = self.run

@@ -25,7 +25,7 @@ from annotate.database.claims import renewing
 from annotate.database.patience import patiently
 from annotate.jobs.queue import Queue
 from annotate.models import MAX_ATTEMPTS, Curation, IdentityGroup, Reference
-from annotate.people.filtering import judge_person
+from annotate.people.filtering import judge_people
 from annotate.people.queries import annotation_path, open_references
 from annotate.storage.opening import site_storage
 from generator.curation.annotation import Box, ClipAnnotation, save_annotation
@@ -116,7 +116,7 @@ def _end_done(
         boxes=_unified_boxes(annotation),
     )
     if done:
-        judge_person(group)
+        judge_people([group])
 
 
 def _unified_boxes(annotation: ClipAnnotation) -> dict[str, dict[str, Any]]:

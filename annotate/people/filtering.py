@@ -4,34 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from django.db import transaction
 
 from annotate.core.audit import record_event
+from annotate.database.batches import BATCH, batches
 from annotate.models import AppliedThresholds, Curation, IdentityGroup, Reference, User
 from annotate.people.queries import measures_of, thresholds_now
 from generator.curation.duplicates import find_duplicates
 from generator.curation.filters import Thresholds, judge, percentiles
 from generator.media.formats import RejectReason
 
+#: Who are read, judged and written together.
+PEOPLE_AT_A_TIME = 200
 
-def judge_person(
-    group: IdentityGroup, thresholds: Thresholds | None = None, ranks: Mapping[int, float] | None = None
+
+def judge_people(
+    groups: Sequence[IdentityGroup],
+    thresholds: Thresholds | None = None,
+    ranks: Mapping[int, float] | None = None,
 ) -> int:
-    """Give each curated reference of a person, whose row is locked, its reasons; how many got other ones.
+    """Give each curated reference of people, whose rows are locked, its reasons; how many got other ones.
 
-    All of them at once, so that the result does not depend on the order in which they were curated. Drawn
+    All of a person at once, so that the result does not depend on the order in which they were curated. Drawn
     people keep all of theirs: the filters know real faces only.
     """
     thresholds = thresholds or thresholds_now()
     ranks = blur_ranks(thresholds) if ranks is None else ranks
-    references = list(group.references.filter(curation=Curation.DONE).order_by("id"))
-    reasons = {} if group.is_synthetic else _reasons(references, thresholds, ranks)
-    changed = [item for item in references if item.reject_reasons != reasons.get(item.pk, [])]
-    for item in changed:
-        item.reject_reasons = reasons.get(item.pk, [])
-    Reference.objects.bulk_update(changed, ["reject_reasons"], batch_size=1_000)
+    curated = Reference.objects.filter(group__in=groups, curation=Curation.DONE).order_by("group_id", "id")
+    synthetic = {group.pk for group in groups if group.is_synthetic}
+    changed = []
+    for person, of_person in groupby(curated, attrgetter("group_id")):
+        references = list(of_person)
+        reasons = {} if person in synthetic else _reasons(references, thresholds, ranks)
+        for item in references:
+            if item.reject_reasons != (now := reasons.get(item.pk, [])):
+                item.reject_reasons = now
+                changed.append(item)
+    Reference.objects.bulk_update(changed, ["reject_reasons"], batch_size=BATCH)
     return len(changed)
 
 
@@ -80,9 +93,10 @@ def apply_thresholds(
     applied = AppliedThresholds.objects.create(values=asdict(thresholds), author=author)
     ranks = blur_ranks(thresholds)
     people = IdentityGroup.objects.select_for_update().order_by("pk")
-    changed, total = 0, people.count()
-    for number, group in enumerate(people.iterator(chunk_size=200), start=1):
-        changed += judge_person(group, thresholds, ranks)
-        tell(number, total)
+    changed, judged, total = 0, 0, people.count()
+    for groups in batches(people.iterator(chunk_size=PEOPLE_AT_A_TIME), PEOPLE_AT_A_TIME):
+        changed += judge_people(groups, thresholds, ranks)
+        judged += len(groups)
+        tell(judged, total)
     record_event("apply_thresholds", applied, actor=author, changed=changed, **asdict(thresholds))
     return changed

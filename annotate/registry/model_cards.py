@@ -40,7 +40,7 @@ class AdapterError(Exception):
     """A version cannot be given out so; the message names the reason and the remedy."""
 
 
-def adapters_zip(version: ModelVersion, form: str) -> ZipStream:
+def adapters_zip(version: ModelVersion, form: str, card: str) -> ZipStream:
     """All adapters of a version and its card, which says their weights, written while it is sent.
 
     The newest adapter alone would be another model.
@@ -59,7 +59,7 @@ def adapters_zip(version: ModelVersion, form: str) -> ZipStream:
         except FileNotFoundError:
             raise AdapterError(_missing(trained, form)) from None
         add_stored(archive, key, f"{number:02}-{trained.name}.safetensors", size)
-    archive.add(card_of(version), "README.md")
+    archive.add(card, "README.md")
     return archive
 
 

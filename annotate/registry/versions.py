@@ -65,7 +65,7 @@ def refuse_next_round(name: str, policy: ModelVersion) -> Round:
 def start_next_round(
     name: str,
     policy: ModelVersion,
-    actor: User,
+    actor: User | None,
     *,
     new_seeds: bool = False,
     say: Callable[[str], object] = lambda line: None,

@@ -8,14 +8,16 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from annotate.background.views import ask_and_follow
+from annotate.background.views import ask_and_follow, look
 from annotate.core.access import SignedInRequest, leads_only
 from annotate.core.errors import RoundError
 from annotate.core.files import archive_response
 from annotate.exports.queries import votes_of
+from annotate.models import Job, ModelVersion
 from annotate.registry import model_cards, versions
 from annotate.registry import queries as version_queries
-from annotate.registry.background import NEXT_ROUND
+from annotate.registry.background import CARD, NEXT_ROUND
+from annotate.training.queries import QUICK_PAIRS
 
 CHANGES = {"promote": versions.promote, "archive": versions.archive, "restore": versions.restore}
 
@@ -51,7 +53,10 @@ def version_detail(request: SignedInRequest, version_id: int) -> HttpResponse:
 @require_safe
 def card(request: SignedInRequest, version_id: int) -> HttpResponse:
     version = get_object_or_404(version_queries.visible_versions(request.user), pk=version_id)
-    return HttpResponse(model_cards.card_of(version), content_type="text/plain; charset=utf-8")
+    card = _card(request, version)
+    if isinstance(card, Job):
+        return redirect("job", job_id=card.pk)
+    return HttpResponse(card, content_type="text/plain; charset=utf-8")
 
 
 @leads_only
@@ -61,12 +66,23 @@ def download(request: SignedInRequest, version_id: int, form: str) -> HttpRespon
     version = get_object_or_404(version_queries.visible_versions(request.user), pk=version_id)
     if form not in model_cards.FORMS:
         raise Http404
+    card = _card(request, version)
+    if isinstance(card, Job):
+        return redirect("job", job_id=card.pk)
     try:
-        archive = model_cards.adapters_zip(version, form)
+        archive = model_cards.adapters_zip(version, form, card)
     except model_cards.AdapterError as error:
         messages.error(request, f"Nothing can be downloaded: {error}.")
         return redirect("version", version_id=version.pk)
     return archive_response(archive, f"model-{version.pk}-{form}.zip")
+
+
+def _card(request: SignedInRequest, version: ModelVersion) -> str | Job:
+    """The card, or the job that writes it where it tells of many pairs; its page then leads back here."""
+    export = version.export
+    is_quick = export is None or export.num_pairs <= QUICK_PAIRS
+    found = look(request, CARD, is_quick=is_quick, version=version.pk, link=request.path)
+    return found if isinstance(found, Job) else str(found["card"])
 
 
 @leads_only

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.models import Count, Min, Q, QuerySet
 
-from annotate.jobs.queries import done_evaluation, done_run, other_comparisons
+from annotate.jobs.queries import comparison_with_start, done_evaluation, done_run, other_comparisons
 from annotate.models import (
     Instance,
     ModelVersion,
@@ -132,6 +132,18 @@ def round_report(round: Round) -> dict[str, Any]:
             for run in other_comparisons(round)
             if run.result
         ],
+        "against_start": _against_start(round),
+    }
+
+
+def _against_start(round: Round) -> dict[str, Any] | None:
+    run = comparison_with_start(round)
+    if run is None:
+        return None
+    return {
+        "baseline": round.policy.before_votes.name,
+        "folder": run.folder,
+        **_evaluation_report(run.result),
     }
 
 

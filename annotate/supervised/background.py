@@ -6,8 +6,9 @@ from django.urls import reverse
 
 from annotate.background.jobs import forget
 from annotate.background.kinds import JobKind, Outcome, Tell, register
+from annotate.background.queries import run_queued_by
 from annotate.core.errors import RoundError
-from annotate.models import Job, ModelVersion, Run, Stage, TrainingSet
+from annotate.models import Job, ModelVersion, Stage, TrainingSet
 from annotate.supervised.preview import dry_run
 from annotate.supervised.queries import Chosen, chosen_now, chosen_set
 from annotate.supervised.sft import launch_sft
@@ -22,7 +23,7 @@ def look(job: Job, tell: Tell) -> Outcome:
 def launch(job: Job, tell: Tell) -> Outcome:
     """With the values of the form that was sent, and `seen`, the digest of what was seen, if anything was."""
     policy = ModelVersion.objects.get(pk=job.values["policy"])
-    if (run := _launched_by(job, policy)) is None:
+    if (run := run_queued_by(job, stage=Stage.SFT, policy=policy)) is None:
         chosen, seen = _chosen(job), job.values["seen"]
         try:
             run = launch_sft(
@@ -44,12 +45,6 @@ def _chosen(job: Job) -> Chosen:
     if (key := job.values.get("set")) is not None:
         return chosen_set(TrainingSet.objects.get(pk=key))
     return chosen_now(ModelVersion.objects.get(pk=job.values["policy"]), job.values["source"])
-
-
-def _launched_by(job: Job, policy: ModelVersion) -> Run | None:
-    """What a worker had queued already that was killed before it could say so."""
-    mine = Run.objects.filter(stage=Stage.SFT, policy=policy, launched_by=job.asked_by)
-    return mine.filter(created_at__gt=job.created_at).first() if job.attempts > 1 else None
 
 
 LOOK = register(JobKind("look_at_instances", "Looking at the instances", look, is_look=True))

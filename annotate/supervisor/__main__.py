@@ -47,6 +47,7 @@ def demo(options: argparse.Namespace) -> int:
         flags = ["--identities", options.identities] if options.identities else []
         flags += ["--consent", options.consent] if options.consent is not None else []
         flags += ["--seed", options.seed] if options.seed is not None else []
+        flags += ["--rounds", options.rounds] if options.rounds is not None else []
         status = site.run([*programs.MANAGE, "demo", *flags])
         if status == 0 and options.serve:
             say(
@@ -110,6 +111,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         help="what people agreed to whose folder is silent, such as show,train",
     )
     demo_command.add_argument("--seed", metavar="N", help="0 to 5; another one draws other people")
+    demo_command.add_argument(
+        "--rounds", metavar="N", help="1 to 5, each from the model that the one before has tuned"
+    )
     demo_command.add_argument("--fresh", action="store_true", help="empty the embedded services first")
     demo_command.set_defaults(start=demo)
     run_command = commands.add_parser("run", help="one command with the embedded services up")

@@ -6,8 +6,9 @@ from django.urls import reverse
 
 from annotate.background.jobs import forget
 from annotate.background.kinds import JobKind, Outcome, Tell, register
+from annotate.background.queries import run_queued_by
 from annotate.core.errors import RoundError
-from annotate.models import Export, Job, Run, Stage
+from annotate.models import Export, Job, Stage
 from annotate.training.launches import StalePreviewError, launch_dpo
 from annotate.training.preview import dry_run
 from annotate.training.queries import Looked, PairSet, pair_set
@@ -24,7 +25,7 @@ def look(job: Job, tell: Tell) -> Outcome:
 def launch(job: Job, tell: Tell) -> Outcome:
     """With the values of the form that was sent, and `seen`, the digest of the preview."""
     assert job.round is not None, "a training is of a round"
-    if (run := _launched_by(job)) is None:
+    if (run := run_queued_by(job, round=job.round, stage=Stage.DPO)) is None:
         form, chosen = job.values["form"], _chosen(job)
         try:
             run = launch_dpo(
@@ -54,12 +55,6 @@ def _chosen(job: Job) -> PairSet:
         include_simulated=values["include_simulated"],
         rule=ExportRule(values["rule"]),
     )
-
-
-def _launched_by(job: Job) -> Run | None:
-    """What a worker had queued already that was killed before it could say so."""
-    mine = Run.objects.filter(round=job.round, stage=Stage.DPO, launched_by=job.asked_by)
-    return mine.filter(created_at__gt=job.created_at).first() if job.attempts > 1 else None
 
 
 LOOK = register(JobKind("look_at_pairs", "Looking at the pairs", look, is_look=True))

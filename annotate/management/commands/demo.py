@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.urls import reverse
 
-from annotate.management import demo
+from annotate.management import demo, demo_rounds
 from annotate.management.loop_command import FAILURES, read_consent
 from annotate.storage.opening import site_storage
 from rlhf.evaluation.report.tables import REPORT_FILE, SHEET_FILE
@@ -27,6 +27,13 @@ class Command(BaseCommand):
             "--seed", type=int, choices=demo.SEEDS, default=0, help="another one draws other people"
         )
         parser.add_argument(
+            "--rounds",
+            type=int,
+            choices=demo_rounds.ROUNDS,
+            default=1,
+            help="each one starts from the model that the one before has tuned",
+        )
+        parser.add_argument(
             "--consent",
             metavar="USES",
             help="with --identities: what people agreed to whose folder does not say, such as show,train",
@@ -37,7 +44,7 @@ class Command(BaseCommand):
             if options["identities"]:
                 self._people(options["identities"], read_consent(options["consent"]))
             else:
-                self._synthetic(options["seed"])
+                self._synthetic(options["seed"], options["rounds"])
             accounts = demo.demo_accounts()
         except (*FAILURES, subprocess.CalledProcessError) as error:
             raise CommandError(" ".join(str(error).split())) from None
@@ -55,16 +62,39 @@ class Command(BaseCommand):
         for track in Track:
             self.stdout.write(f"  {settings.SITE_URL}{reverse('judge', args=[track])}")
 
-    def _synthetic(self, seed: int) -> None:
-        report = demo.run_synthetic(self.stdout.write, seed)
+    def _synthetic(self, seed: int, num_rounds: int) -> None:
+        report = demo.run_synthetic(self.stdout.write, seed, num_rounds)
         self.stdout.write("\n" + "\n".join(_lines(report)))
         self.stdout.write(f"\nthe report is in {settings.VAR_DIR / 'demo' / 'report.json'}")
 
 
 def _lines(report: dict[str, Any]) -> list[str]:
+    lines = _of_round(report)
+    for found in report["in_use"]:
+        settings = found["settings"]
+        lines += [
+            f"with guidance {settings['guidance_scale']:g} and {settings['num_inference_steps']} steps",
+            *_compared(found),
+        ]
+    for later in report["later_rounds"]:
+        lines += ["", f"round {later['round']}, from {later['policy']}", *_of_round(later)]
+        if start := later["against_start"]:
+            lines += [f"against {start['baseline']}, the model before any votes", *_compared(start)]
+    last = [report, *report["later_rounds"]][-1]
+    if last["evaluation_table"]:
+        lines += ["", *table_lines(last["evaluation_table"]), ""]
+        place = site_storage().shown(f"{last['evaluation_folder']}/{REPORT_FILE}")
+        lines.append(f"its report      {place}")
+        place = site_storage().shown(f"{last['evaluation_folder']}/{SHEET_FILE}")
+        lines.append(f"before, after   {place}")
+    wall = ", ".join(f"{name} {seconds:.0f}" for name, seconds in report["wall_s"].items())
+    return [*lines, f"seconds         {wall}"]
+
+
+def _of_round(report: dict[str, Any]) -> list[str]:
     dpo = report["dpo"]
     states = ", ".join(f"{count} {state}" for state, count in report["joint_states"].items())
-    lines = [
+    return [
         f"instances       {report['instances']}",
         f"samples         {report['samples']}",
         f"pairs           {report['pairs']}: {states}",
@@ -74,22 +104,10 @@ def _lines(report: dict[str, Any]) -> list[str]:
         f"{report['exported_pairs'] / max(1, report['pairs']):.0%} of the pairs",
         f"Flow-DPO        {dpo['steps']} steps, loss {dpo['first_loss']:.4f} -> {dpo['last_loss']:.4f}, "
         f"accuracy {dpo['accuracy']:.2f}",
+        "",
+        "on held-out people, before and after, in the round's settings",
+        *_compared(report),
     ]
-    lines += ["", "on held-out people, before and after, in the round's settings", *_compared(report)]
-    for found in report["in_use"]:
-        settings = found["settings"]
-        lines += [
-            f"with guidance {settings['guidance_scale']:g} and {settings['num_inference_steps']} steps",
-            *_compared(found),
-        ]
-    if report["evaluation_table"]:
-        lines += ["", *table_lines(report["evaluation_table"]), ""]
-        place = site_storage().shown(f"{report['evaluation_folder']}/{REPORT_FILE}")
-        lines.append(f"its report      {place}")
-        place = site_storage().shown(f"{report['evaluation_folder']}/{SHEET_FILE}")
-        lines.append(f"before, after   {place}")
-    wall = ", ".join(f"{name} {seconds:.0f}" for name, seconds in report["wall_s"].items())
-    return [*lines, f"seconds         {wall}"]
 
 
 def _compared(found: dict[str, Any]) -> list[str]:

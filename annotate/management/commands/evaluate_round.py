@@ -6,9 +6,9 @@ from typing import Any
 from annotate.evaluation.evaluations import (
     ABLATION_SEEDS,
     EVALUATION_SEEDS,
-    evaluate_round,
     evaluate_version,
     queue_table,
+    tuned_in,
 )
 from annotate.evaluation.inputs import benchmark_set, held_out_people
 from annotate.management.loop_command import (
@@ -60,7 +60,7 @@ class Command(LoopCommand):
 
 def _compare(options: dict[str, Any]) -> dict[str, Any]:
     model = chosen_model(options["model"])
-    run = evaluate_version(model) if model else evaluate_round(chosen_round(options))
+    run = evaluate_version(model or tuned_in(chosen_round(options)))
     send_run(run, wait=options["wait"], quiet=options["json"])
     run.refresh_from_db()
     result = run.result or {}

@@ -12,9 +12,10 @@ from django.utils import timezone
 
 from annotate.background import jobs
 from annotate.background.kinds import JobKind, Outcome, register
-from annotate.models import Job
+from annotate.models import Job, Round
 from tests.annotate.conftest import browser_of
 from tests.annotate.jobs_done import do_jobs
+from tests.versions import judged_round, train
 
 pytestmark = pytest.mark.django_db
 
@@ -80,3 +81,19 @@ def test_following_a_job_costs_one_statement_beside_the_session(lea):
     with CaptureQueriesContext(connection) as captured:
         browser.get(f"/jobs/{job.pk}/", headers={"HX-Request": "true"})
     assert len([one for one in captured if "annotate_job" in one["sql"]]) == 1 and len(captured) <= 3
+
+
+def test_a_cancelled_job_stops_and_leaves_nothing(lea):
+    round = judged_round()
+    job = jobs.ask("next_round", lea, name="second", policy=train(round).pk, new_seeds=False)
+    assert jobs.cancel(job) and not jobs.cancel(job)
+    assert jobs.do(job.pk, uuid4()) is None
+    running = jobs.ask("next_round", lea, name="second", policy=round.policy_id, new_seeds=False)
+    worker = uuid4()
+    assert jobs.QUEUE.claim(running.pk, worker)
+    progress = jobs._Progress(running, worker)
+    assert jobs.cancel(running)
+    progress.store()
+    with pytest.raises(jobs._Lost):
+        progress.tell(1)
+    assert Round.objects.count() == 1

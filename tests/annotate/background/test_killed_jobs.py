@@ -1,49 +1,58 @@
-"""A worker is killed in the middle of each kind of job: done again, it leaves the rows that were wanted."""
+"""A worker is killed while it does a job of each kind: done again, it leaves the rows that were wanted."""
 
 from __future__ import annotations
 
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
+from uuid import uuid4
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
-from annotate.background import jobs
-from annotate.models import AppliedThresholds, Export, GoldPair, Job, Reference, RoundState, Run, User
+from annotate.background import jobs, kinds
+from annotate.background.kinds import Outcome, Tell
+from annotate.background.tasks import do_job
+from annotate.exports.freezing import export_round
+from annotate.models import (
+    AppliedThresholds,
+    Export,
+    GoldPair,
+    Job,
+    Reference,
+    Round,
+    RoundState,
+    Run,
+    Supersession,
+    TrainingSet,
+    User,
+)
+from annotate.quality.disqualification import disqualify, settle
 from annotate.rounds.rounds import set_round_state
 from annotate.training.queries import pair_set
+from rlhf.records import Track, Verdict
 from tests.annotate.jobs_done import do_jobs
-from tests.annotate.workers import start_python, wait_until
-from tests.factories import make_group, make_measures, make_pair, make_reference, make_round, make_user
-from tests.versions import judged_round
+from tests.factories import (
+    make_group,
+    make_instance,
+    make_measures,
+    make_model,
+    make_pair,
+    make_reference,
+    make_round,
+    make_user,
+)
+from tests.versions import judged_round, train
+from tests.votes import vote
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
-#: It stays where it says for the first time how far it is.
-WORKER = """
-import sys, time, django
-django.setup()
-from annotate.background import jobs, tasks
-def stuck(self, *told):
-    open(sys.argv[2], "w").close()
-    time.sleep(120)
-jobs._Progress.tell = stuck
-tasks.do_job(int(sys.argv[1]))
-"""
-
-
-def kill_in_the_middle(job: Job, reached: Path) -> Job:
-    process = start_python(WORKER, job.pk, reached)
-    wait_until(reached.exists, "a job in the middle")
-    process.kill()
-    process.wait()
-    job.refresh_from_db()
-    assert job.status == "running"
-    Job.objects.update(heartbeat_at=timezone.now() - jobs.LOST_AFTER - timedelta(seconds=1))
-    assert jobs.QUEUE.requeue_lost() == [job.pk]
-    done = do_jobs()
-    assert (done.pk, done.status, done.attempts) == (job.pk, "done", 2), done.error
-    return done
+PATIENCE_S = 120
+Does = Callable[[Job, Tell], Outcome]
 
 
 @pytest.fixture
@@ -51,44 +60,174 @@ def lead() -> User:
     return make_user("lea", role=User.Role.LEAD)
 
 
-def test_thresholds(lead, tmp_path):
+def thresholds(lead: User) -> Job:
     for _ in range(3):
         make_reference(make_group(truth=None), quality=make_measures(face_px=20.0))
-    job = jobs.ask("apply_thresholds", lead, min_face_px=100.0)
-    assert kill_in_the_middle(job, tmp_path / "reached").done == 3
-    assert AppliedThresholds.objects.count() == 1
-    assert set(Reference.objects.values_list("reject_reasons__0", flat=True)) == {"small_face"}
+    return jobs.ask("apply_thresholds", lead, min_face_px=100.0)
 
 
-def test_gold(lead, tmp_path):
+def are_applied_once(done: Job) -> bool:
+    reasons = set(Reference.objects.values_list("reject_reasons__0", flat=True))
+    return AppliedThresholds.objects.count() == 1 and reasons == {"small_face"}
+
+
+def gold(lead: User) -> Job:
     round = make_round()
     for _ in range(3):
         make_pair(round)
-    job = jobs.ask("make_gold", lead, round=round)
-    kill_in_the_middle(job, tmp_path / "reached")
+    return jobs.ask("make_gold", lead, round=round)
+
+
+def is_made_once(done: Job) -> bool:
     made = GoldPair.objects.count()
-    assert made
-    jobs.ask("make_gold", lead, round=round)
-    assert do_jobs().outcome == "Nothing was missing." and GoldPair.objects.count() == made
+    jobs.ask("make_gold", done.asked_by, round=done.round)
+    return made > 0 and do_jobs().outcome == "Nothing was missing." and GoldPair.objects.count() == made
 
 
-def test_a_step(lead, tmp_path):
+def step(lead: User) -> Job:
     round = judged_round()
     set_round_state(round, RoundState.CLOSED)
-    job = jobs.ask("advance_round", lead, round=round, include_simulated=True)
-    done = kill_in_the_middle(job, tmp_path / "reached")
-    assert Run.objects.get().export == Export.objects.get() and "holds 2 pairs" in done.outcome
+    return jobs.ask("advance_round", lead, round=round, include_simulated=True)
 
 
-def test_a_launch(lead, tmp_path):
+def is_taken_once(done: Job) -> bool:
+    run = Run.objects.get()
+    return run.export == Export.objects.get() and done.result == {"run": run.pk}
+
+
+def launch(lead: User) -> Job:
     round = judged_round()
     seen = pair_set(round, None, include_simulated=True).digest
     form = {"seen": seen, "accepted": "on", "steps": "3"}
     what = {"export": None, "rule": "pareto", "include_simulated": True}
-    job = jobs.ask("launch_dpo", lead, round=round, form=form, **what)
-    done = kill_in_the_middle(job, tmp_path / "reached")
+    return jobs.ask("launch_dpo", lead, round=round, form=form, **what)
+
+
+def is_launched_once(done: Job) -> bool:
     run = Run.objects.get()
-    assert Export.objects.get() == run.export and run.export.num_pairs == 2
-    # Killed once more, after the run was queued: it is found, and no second one is made.
-    Job.objects.filter(pk=done.pk).update(status="queued")
-    assert do_jobs().link == done.link and Run.objects.count() == 1
+    return Export.objects.get() == run.export and run.export.num_pairs == 2
+
+
+def launch_of_sft(lead: User) -> Job:
+    for _ in range(3):
+        instance = make_instance(make_group(), num_references=2)
+        instance.places.create(
+            reference=make_reference(instance.group, sha256=uuid4().hex * 2), position=None
+        )
+    what = {"policy": make_model().pk, "set": None, "source": "", "form": {}, "seen": None, "accepted": True}
+    return jobs.ask("launch_sft", lead, **what)
+
+
+def is_learned_once(done: Job) -> bool:
+    return done.result == {"run": Run.objects.get().pk} and TrainingSet.objects.get().num_instances == 3
+
+
+def next_round(lead: User) -> Job:
+    policy = train(judged_round())
+    return jobs.ask("next_round", lead, name="second", policy=policy.pk, new_seeds=False)
+
+
+def is_started_once(done: Job) -> bool:
+    first, second = Round.objects.order_by("pk")
+    return done.result == {"round": second.pk} and second.pairs.count() == first.pairs.count()
+
+
+def export_made_again(lead: User) -> Job:
+    round, clicker = make_round(votes_wanted=1), make_user("clicker")
+    for person in (clicker, None):
+        pair = make_pair(round)
+        for track in Track:
+            vote(pair, track, Verdict.FIRST, person if track is Track.IDENTITY else None)
+    old = export_round(round)
+    settle(disqualify(clicker, "clicks", lead).pk)
+    return jobs.ask("rebuild_export", lead, round=round, export=old.pk, person=clicker.pk)
+
+
+def stands_in_once(done: Job) -> bool:
+    made = Export.objects.get(pk=done.result["export"])
+    return made.num_pairs == 1 and Supersession.objects.get().by_export == made
+
+
+def evaluation(lead: User) -> Job:
+    version = train(judged_round())
+    make_instance(make_group(split="eval"))
+    return jobs.ask("evaluate", lead, round=version.run.round, version=version.pk)
+
+
+def is_queued_once(done: Job) -> bool:
+    return done.result == {"run": Run.objects.get(stage="evaluate").pk}
+
+
+#: Of each kind: how one is asked for, and whether what it leaves is right.
+CASES: dict[str, tuple[Callable[[User], Job], Callable[[Job], bool]]] = {
+    "apply_thresholds": (thresholds, are_applied_once),
+    "make_gold": (gold, is_made_once),
+    "advance_round": (step, is_taken_once),
+    "launch_dpo": (launch, is_launched_once),
+    "launch_sft": (launch_of_sft, is_learned_once),
+    "next_round": (next_round, is_started_once),
+    "rebuild_export": (export_made_again, stands_in_once),
+    "evaluate": (evaluation, is_queued_once),
+}
+#: These have one step, in which they say nothing.
+SILENT = {"evaluate"}
+
+
+def test_every_kind_that_changes_something_is_killed_here():
+    registered = {name for name, kind in kinds._KINDS.items() if not kind.is_look}
+    assert registered - {"count"} == set(CASES)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_killed_job_is_done_again(lead, name):
+    """Once where it says first how far it is, once after its work, before it says so."""
+    ask, is_right = CASES[name]
+    job = ask(lead)
+    ways = [after_its_work] if name in SILENT else [where_it_tells, after_its_work]
+    for way in ways:
+        kill_in(job, way)
+        job.refresh_from_db()
+        assert job.status == "running"
+        Job.objects.update(heartbeat_at=timezone.now() - jobs.LOST_AFTER - timedelta(seconds=1))
+        assert jobs.QUEUE.requeue_lost() == [job.pk]
+    done = do_jobs()
+    assert (done.pk, done.status, done.attempts) == (job.pk, "done", len(ways) + 1), done.error
+    assert is_right(done)
+
+
+def where_it_tells(do: Does, stay: Callable[[], None]) -> Does:
+    return lambda job, tell: do(job, lambda *told: stay())
+
+
+def after_its_work(do: Does, stay: Callable[[], None]) -> Does:
+    def work(job: Job, tell: Tell) -> Outcome:
+        outcome = do(job, tell)
+        stay()
+        return outcome
+
+    return work
+
+
+def kill_in(job: Job, way: Callable[[Does, Callable[[], None]], Does]) -> None:
+    """A copy of this process does the job with a connection of its own, stays there, and gets SIGKILL."""
+    reached, at_it = os.pipe()
+
+    def stay() -> None:
+        os.write(at_it, b".")
+        time.sleep(PATIENCE_S)
+
+    if (worker := os.fork()) == 0:
+        parents, connection.connection = connection.connection, None
+        kind = kinds.kind_of(job.kind)
+        kinds.register(replace(kind, do=way(kind.do, stay)))
+        try:
+            do_job(job.pk)
+        finally:
+            os._exit(parents is None)
+    os.close(at_it)
+    try:
+        assert os.read(reached, 1), "the job ended without getting there"
+    finally:
+        os.kill(worker, signal.SIGKILL)
+        os.waitpid(worker, 0)
+        os.close(reached)

@@ -4,48 +4,38 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import asdict, replace
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
-from django.template.loader import render_to_string
 
 from annotate.api.serializers import RunShown
 from annotate.core.errors import RoundError
 from annotate.evaluation import evaluations
 from annotate.evaluation.evaluations import Table, queue_evaluation, queue_table
 from annotate.evaluation.inputs import benchmark_set, held_out_people, metrics_request, standard_prompt
-from annotate.evaluation.tables import evaluation_tables, sheet_path
-from annotate.jobs import runs
+from annotate.evaluation.tables import evaluation_tables
 from annotate.jobs.queries import done_evaluation
 from annotate.loop.loop import advance_round
-from annotate.management.commands.demo import _lines as demo_lines
-from annotate.models import DifferentialPrompt, ModelVersion, Reference, Round, Run, Stage
-from annotate.rounds import queries
-from annotate.storage.opening import site_storage
+from annotate.models import DifferentialPrompt, Reference, Round, Run
 from generator.frozen_set import MediaFile
 from generator.portraits.world import CHECKPOINT, ELEMENT_STATES
 from generator.records import ELEMENTS, ReferenceKind
 from rlhf.evaluation.benchmark.set import Card, write_benchmark
 from rlhf.evaluation.records import EvaluationInstance
-from rlhf.records import Track, Verdict
+from tests.annotate.evaluated import RESULT, request_of, round_of_the_shipped_model, tuned
 from tests.factories import (
-    SAMPLER,
     make_group,
     make_instance,
     make_model,
-    make_pair,
     make_prompt,
     make_round,
-    make_user,
     write_test_clip,
 )
 from tests.runs import end
-from tests.votes import vote
 
 pytestmark = pytest.mark.django_db
 
@@ -62,28 +52,11 @@ def ablation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def round() -> Round:
-    """A round of the shipped model, and somebody held out."""
-    make_instance(make_group(split="eval"))
-    return make_pair(make_round(policy=make_model(name="tiny", base_model=str(CHECKPOINT)))).round
-
-
-def tuned(round: Round) -> ModelVersion:
-    """A model that the round trained."""
-    for track in Track:
-        vote(round.pairs.get(), track, Verdict.SECOND)
-    run = advance_round(round).run
-    assert run is not None and run.stage == Stage.DPO
-    losses = {"first_loss": 0.6931, "last_loss": 0.5, "steps": 3, "accuracy": 1.0}
-    end(run, adapter="adapter", adapter_sha256="b" * 64, num_pairs=1, **losses)
-    return ModelVersion.objects.get(run=run)
+    return round_of_the_shipped_model()
 
 
 def ablations(round: Round) -> Table:
     return queue_table(round, held_out_people([0]), with_ablations=True)
-
-
-def request_of(run: Run) -> dict[str, Any]:
-    return runs.run_dir(run).read_request()
 
 
 def test_the_ablations_are_switches_of_one_model(round, ablation):
@@ -179,33 +152,6 @@ def test_a_standard_prompt_has_the_words_of_the_drawn_world():
     assert standard_prompt(make_prompt(**states)).startswith(
         "The camera shows a medium shot. The person now has"
     )
-
-
-TRACK = {
-    **{"win_rate": 0.6, "low": 0.5, "high": 0.7, "n": 4, "score": "identity_nats"},
-    **{"baseline_mean": -9.5, "candidate_mean": -7.25, "gain": 2.25, "gain_low": 1.5, "gain_high": 3.0},
-}
-CELL = {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 2, "num_identities": 2, "holes": 0, "not_asked": 0}
-RESULT = {
-    "set": {"name": "held-out people", "sha256": "0" * 64},
-    "systems": {"candidate": {"label": "tiny (full)"}, "without_assistants": {"label": "w/o AR"}},
-    "reference": "candidate",
-    "columns": [{"name": "holi_oracle", "label": "Holi (oracle)", "paper": "Holi-Arc", "metric": "oracle"}],
-    "table": {
-        "candidate": {"holi_oracle": CELL},
-        "without_assistants": {"holi_oracle": CELL | {"mean": 0.4567}},
-    },
-    "differences": {},
-    "directions": [
-        {
-            **{"ablation": "w/o AR", "system": "without_assistants", "column": "holi_oracle"},
-            **{"paper_column": "Holi-Arc", "paper_full": 73.22, "paper_ablated": 72.38},
-            **{"gain": 0.0433, "gain_low": 0.01, "gain_high": 0.08, "holds": "yes"},
-        }
-    ],
-    "holes": [],
-    "seconds": 61.5,
-}
 
 
 @pytest.fixture
@@ -328,58 +274,3 @@ def test_a_file_of_metrics_that_is_none_is_refused(tmp_path, settings, content, 
     settings.EVALUATION_METRICS.write_text(content)
     with pytest.raises(ValueError, match=says):
         metrics_request(is_drawn=True)
-
-
-def test_a_track_on_which_nothing_could_be_compared_says_so():
-    assert "No video could be compared" in render_to_string(
-        "annotate/shared/_win_rate.html", {"title": "Identity"}
-    )
-
-
-def test_the_report_of_a_round_has_the_whole_table(round):
-    """What was tuned is compared; ablations before that are not its evaluation."""
-    assert queries.round_report(round)["evaluation_table"] == {}
-    end(queue_evaluation(round, tuned(round), seeds=[0]), **RESULT, identity=TRACK, controllability=TRACK)
-    report = queries.round_report(round)
-    assert report["evaluation"]["identity"] == TRACK and report["in_use"] == []
-    assert report["evaluation_table"]["table"] == RESULT["table"]
-    printed = "\n".join(demo_lines(report | {"wall_s": {}}))
-    assert "tuned model wins 0.60 [0.50, 0.70] of 4; mean -9.50 -> -7.25 [+1.50, +3.00]" in printed
-    assert "Holi (oracle)  45.67 [40.00, 60.00]  50.00 [40.00, 60.00]" in printed
-    assert f"{report['evaluation_folder']}/report.html" in printed
-
-
-def test_faults_are_told_before_and_after_and_so_is_the_comparison_in_use(round, client):
-    """30 videos in 100 had the fault and 12 have it; the other comparison is at another setting."""
-    version = tuned(round)
-    column = {"name": "fault_claim", "label": "Fault: changes not made", "metric": "oracle", "paper": None}
-    change = {"gain": -0.18, "gain_low": -0.25, "gain_high": -0.1, "win_rate": 0.4, "low": 0.3, "high": 0.5}
-    found = {
-        **RESULT,
-        **{"compare": ["baseline", "candidate"], "identity": TRACK, "controllability": TRACK},
-        "systems": {"baseline": {"label": "sft"}, "candidate": {"label": "tuned"}},
-        "columns": [column | {"unit": "share", "lower_is_better": True}],
-        "table": {
-            "baseline": {"fault_claim": CELL | {"mean": 0.3}},
-            "candidate": {"fault_claim": CELL | {"mean": 0.12}},
-        },
-        "differences": {"baseline": {"fault_claim": change}},
-    }
-    end(queue_evaluation(round, version, seeds=[0]), **found, settings=round.sampler)
-    in_use = replace(SAMPLER, guidance_scale=3.0, num_inference_steps=7)
-    run = queue_evaluation(round, version, seeds=[0], baseline=version.parent, sampler=in_use)
-    assert request_of(run)["settings"] == asdict(in_use) and request_of(run)["reference"] == "candidate"
-    end(run, **found, settings=asdict(in_use))
-    report = queries.round_report(round)
-    assert [one["settings"]["guidance_scale"] for one in report["in_use"]] == [3.0]
-    printed = "\n".join(demo_lines(report | {"wall_s": {}}))
-    assert printed.count("Fault: changes not made     30% ->  12% [-0.25, -0.10]") == 2
-    assert "with guidance 3 and 7 steps" in printed
-    site_storage().put(sheet_path(run), b"a picture")
-    client.force_login(make_user(role="lead"))
-    page = client.get(f"/rounds/{round.pk}/").content.decode()
-    assert page.count("Fault: changes not made") == 2 and "The same with guidance 3 and 7 steps" in page
-    assert page.count(f"/runs/{run.pk}/sheet.jpg") == 1
-    assert b"".join(client.get(f"/runs/{run.pk}/sheet.jpg")) == b"a picture"
-    client.force_login(make_user())
-    assert client.get(f"/runs/{run.pk}/sheet.jpg").status_code in (403, 404)

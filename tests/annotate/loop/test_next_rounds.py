@@ -11,7 +11,7 @@ from annotate.evaluation.comparisons import start_comparison
 from annotate.evaluation.evaluations import evaluate_version
 from annotate.jobs import runs
 from annotate.loop.loop import advance_round
-from annotate.models import IdentityGroup, Instance, ModelVersion, Round, RunStatus, Stage, VideoPair
+from annotate.models import IdentityGroup, Instance, ModelVersion, Round, Run, RunStatus, Stage, VideoPair
 from annotate.registry.versions import start_next_round
 from annotate.rounds.rounds import open_ready_pairs, plan_pairs, sample_seed, start_round
 from annotate.rounds.sampling import queue_sampling
@@ -161,17 +161,24 @@ def test_missing_votes_do_not_keep_a_round_from_its_evaluation(tuned):
 
 
 def page_of_version(version, lead):
-    return browser_of(lead).post(f"/models/{version.pk}/evaluate/").status_code == 302
+    answer = browser_of(lead).post(f"/models/{version.pk}/evaluate/")
+    return answer.url == f"/jobs/{do_jobs().pk}/"
+
+
+def by_api(address, lead):
+    """The job's result names the run."""
+    answer = machine_of(lead).post(address)
+    job = do_jobs()
+    assert job.result == {"run": Run.objects.get(stage=Stage.EVALUATE).pk}, job.error
+    return answer.status_code == 202 and answer.headers["Location"] == f"/api/jobs/{job.pk}/"
 
 
 def api_of_version(version, lead):
-    return (
-        machine_of(lead).post(f"/api/models/{version.pk}/evaluate/").json()["says"] == "evaluation is queued"
-    )
+    return by_api(f"/api/models/{version.pk}/evaluate/", lead)
 
 
 def api_of_round(version, lead):
-    return machine_of(lead).post(f"/api/rounds/{version.run.round_id}/evaluate/").status_code == 200
+    return by_api(f"/api/rounds/{version.run.round_id}/evaluate/", lead)
 
 
 def command_of_version(version, lead):

@@ -8,9 +8,10 @@ import zipfile
 import pytest
 from django.conf import settings
 
-from annotate.models import ModelVersion
+from annotate.models import Job, ModelVersion
 from generator.adapter_files import ADAPTER_FILE, COMFYUI_FILE
 from tests.annotate.conftest import browser_of, store_clips
+from tests.annotate.jobs_done import do_jobs
 from tests.factories import make_model
 from tests.versions import judged_round, train
 
@@ -74,6 +75,19 @@ def test_the_card_tells_votes_and_names_nobody(lea, line):
     pairs = version.export.pairs.select_related("pair__instance__group")
     for name in (pair.pair.instance.group.name for pair in pairs):
         assert name not in card
+
+
+@pytest.mark.parametrize("what", ["download/diffusers/", "card/"])
+def test_the_card_of_many_pairs_is_written_by_a_worker(lea, line, monkeypatch, what):
+    monkeypatch.setattr("annotate.registry.views.QUICK_PAIRS", 1)
+    address, browser = f"/models/{line[1].pk}/{what}", browser_of(lea)
+    waiting = browser.get(address)
+    job = do_jobs()
+    assert waiting.url == f"/jobs/{job.pk}/" and job.link == address
+    answer = browser.get(address)
+    assert answer.status_code == 200 and Job.objects.count() == 1
+    given_out = b"".join(answer) if answer.streaming else answer.content
+    assert b"must not be used for" in given_out or given_out.startswith(b"PK")
 
 
 def test_what_cannot_be_given_out_says_why(lea, line):
