@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from matplotlib import rc_context
-from matplotlib.figure import Figure
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 #: Told apart also without colour vision (Okabe and Ito).
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
@@ -36,7 +37,7 @@ class Interval:
 
 def chart(title: str, labels: tuple[str, str], lines: Sequence[Line]) -> str:
     """Lines in one box, named beside it."""
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    figure = _figure(4.5)
     axes = figure.subplots()
     for line in lines:
         style = "--" if line.is_dashed else "-"
@@ -51,7 +52,7 @@ def forest(
     title: str, names: Sequence[str], level: float, rows: Sequence[tuple[str, Sequence[Interval]]]
 ) -> str:
     """A named row for each thing measured, with an interval in each colour; `level` is a dashed line."""
-    figure = Figure(figsize=(8, 1.2 + 0.4 * len(rows)), layout="constrained")
+    figure = _figure(1.2 + 0.4 * len(rows))
     axes = figure.subplots()
     for number, (name, colour) in enumerate(zip(names, COLOURS, strict=False)):
         drawn = [intervals[number] for _, intervals in rows]
@@ -67,7 +68,17 @@ def forest(
     return _svg(figure)
 
 
+def _figure(height: float) -> Figure:
+    """Eight inches wide."""
+    # Here, since it takes a second in every process that imports a benchmark and draws nothing.
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(8, height), layout="constrained")
+
+
 def _svg(figure: Figure) -> str:
+    from matplotlib import rc_context
+
     file = io.StringIO()
     with rc_context(STYLE):
         figure.savefig(file, format="svg", metadata={"Date": None})

@@ -16,11 +16,13 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from bench.scale_commands import COMMANDS, run
 from bench.scale_rows import Size, fill
 from bench.timing import report, seconds
 
@@ -33,6 +35,8 @@ MAX_S, MAX_STATEMENTS = 0.5, 25
 #: What polls itself, and may ask the database one question beside those of the session and its user.
 MAX_POLLED_STATEMENTS = 3
 OPENED = (200, 204)  # 204: nothing new
+#: Also of what is asked of a worker: the page of its job.
+ASKED = (*OPENED, 302)
 POLLING = {"HX-Request": "true"}
 #: Of the answers to one request, the quickest counts: other programs use the machine, too.
 TRIES = 3
@@ -57,32 +61,26 @@ LEAD_PAGES = (
         "/accounts/",
         "/models/",
     ),
-    *("/models/1/", "/models/compare/", "/models/sft/", "/exports/1/", "/judgments/", "/studies/"),
+    *(
+        "/models/1/",
+        "/models/2/",
+        "/models/compare/",
+        "/models/sft/",
+        "/exports/1/",
+        "/judgments/",
+        "/studies/",
+    ),
     *("/entry-links/", "/webhooks/", "/metrics", "/jobs/", "/rounds/1/launch/", "/rounds/1/launch/?export=1"),
 )
-#: What leads and schedules start, with `--commands`; each in a process of its own, whose memory is measured.
-COMMANDS = {
-    "recount": ("operator", "from annotate.tallies.recount import correct; correct()"),
-    "fold": ("schedule", "from annotate.tallies.recount import fold; fold()"),
-    "vote fit": ("schedule", "from annotate.judging.vote_fits import fit_round; fit_round(round)"),
-    "figures": (
-        "schedule",
-        "from annotate.quality.vote_statistics import compute_round; compute_round(round)",
-    ),
-    "look at the pairs": (
-        "job",
-        "from annotate.training.queries import Looked, pair_set; "
-        "Looked.at(round, pair_set(round, None, include_simulated=False)).to_json()",
-    ),
-    "next round": (
-        "job",
-        "from annotate.models import User; from annotate.registry.versions import start_next_round; "
-        "start_next_round('next', round.policy, User.objects.get(username='lead'), new_seeds=True)",
-    ),
-    "queue its sampling": (
-        "job",
-        "from annotate.rounds.sampling import queue_sampling; queue_sampling(Round.objects.get(name='next'))",
-    ),
+#: What a worker is asked for, and answers with the page of a job.
+LEAD_ASKS: dict[str, dict[str, Any] | None] = {
+    "/models/2/card/": None,  # to read
+    "/models/2/evaluate/": {},
+    "/models/compare/": {"baseline": 1, "candidate": 2, "num_seeds": 2, "instances": [25, 75, 125, 175]},
+    "/rounds/1/advance/": {},
+    "/rounds/1/gold/": {},
+    "/people/thresholds/": {"action": "apply"},
+    "/models/2/next-round/": {"name": "another"},
 }
 POLLED_PAGES = ("/rounds/1/", "/people/")
 LEAD_LISTS = (
@@ -111,7 +109,7 @@ class Timed:
     @property
     def is_within(self) -> bool:
         most = MAX_POLLED_STATEMENTS if self.what.endswith("(polled)") else MAX_STATEMENTS
-        return self.status in OPENED and self.seconds <= MAX_S and self.statements <= most
+        return self.status in ASKED and self.seconds <= MAX_S and self.statements <= most
 
 
 def main(arguments: Sequence[str] = ()) -> None:
@@ -139,7 +137,11 @@ def main(arguments: Sequence[str] = ()) -> None:
         load_average=os.getloadavg(),
         cores=os.cpu_count(),
     )
-    if failed := [row["what"] for row in measured["rows"] if row["status"] not in OPENED]:
+    if failed := [
+        row["what"]
+        for row in measured["rows"]
+        if row["status"] not in (ASKED if "(asked)" in row["what"] else OPENED)
+    ]:
         sys.exit(f"these do not open: {', '.join(failed)}")
 
 
@@ -164,7 +166,7 @@ def inside() -> None:
     fill_s = round(time.monotonic() - began, 1)
     recount_s = round(seconds(correct), 1)
     rows = [asdict(timed) | {"within": timed.is_within} for timed in measure()]
-    commands = [_run(name) for name in COMMANDS] if os.environ["BENCH_COMMANDS"] == "1" else []
+    commands = [run(name) for name in COMMANDS] if os.environ["BENCH_COMMANDS"] == "1" else []
     print(
         json.dumps(
             {
@@ -191,11 +193,17 @@ def measure() -> list[Timed]:
             ("lead", f"{path} (polled)", lambda path=path: lead.get(polled[path], headers=POLLING))
             for path in POLLED_PAGES
         ),
+        *(("lead", f"{path} (asked)", partial(_ask, lead, path)) for path in LEAD_ASKS),
         *(("lead", path, lambda path=path: machine.get(path)) for path in LEAD_LISTS),
         *(("annotator", path, lambda path=path: annotator.get(path)) for path in ANNOTATOR_PAGES),
         *(("operator", path, lambda path=path: _browser(None).get(path)) for path in OPERATOR_PAGES),
     ]
     return [_timed(who, what, ask) for who, what, ask in asked]
+
+
+def _ask(browser: Client, path: str) -> Any:
+    form = LEAD_ASKS[path]
+    return browser.get(path) if form is None else browser.post(path, form)
 
 
 def _polled(browser: Client, path: str) -> str:
@@ -219,24 +227,6 @@ def _timed(who: str, what: str, ask: Callable[[], Any]) -> Timed:
             break
     timed = Timed(who, what, answer.status_code, len(captured), round(best, 3), len(answer.content) / 1000)
     print(f"{who} {what}: {timed.seconds} s, {timed.statements} statements", file=sys.stderr, flush=True)
-    return timed
-
-
-def _run(name: str) -> dict[str, Any]:
-    """Seconds and peak memory of a command's process, its start included."""
-    who, code = COMMANDS[name]
-    begin = "import django; django.setup(); from annotate.models import Round; round = Round.objects.first()"
-    began = time.monotonic()
-    process = subprocess.Popen([sys.executable, "-c", f"{begin}\n{code}"], cwd=ROOT)
-    _, status, used = os.wait4(process.pid, 0)
-    timed = {
-        "who": who,
-        "what": name,
-        "status": os.waitstatus_to_exitcode(status),
-        "seconds": round(time.monotonic() - began, 1),
-        "peak_mb": round(used.ru_maxrss * 1024 / 1e6),
-    }
-    print(timed, file=sys.stderr, flush=True)
     return timed
 
 

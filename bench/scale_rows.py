@@ -96,7 +96,8 @@ def _people(size: Size) -> list[tuple[str, str]]:
             f"""INSERT INTO annotate_identitygroup (id, name, source, licence, consent_uses,
                     consent_stated_in, consent_stated_at, consent_note, split, created_at)
                 SELECT n, 'person ' || n, 'bench', '',
-                    CASE WHEN n % 10 > 0 THEN '{{show,train}}'::varchar[] END,
+                    CASE WHEN n % 10 = 0 THEN NULL WHEN n % 25 = 0 THEN '{{show,evaluate}}'::varchar[]
+                         ELSE '{{show,train}}'::varchar[] END,
                     CASE WHEN n % 10 > 0 THEN 'bench' ELSE '' END, CASE WHEN n % 10 > 0 THEN now() END, '',
                     CASE n % 25 WHEN 0 THEN 'eval' ELSE 'train' END, now()
                 FROM generate_series(1, {size.people}) n""",
@@ -217,7 +218,7 @@ def _votes(size: Size) -> list[tuple[str, str]]:
 
 
 def _results(size: Size) -> list[tuple[str, str]]:
-    """The first pairs are dominant, and exported; the others that are judged in full are not."""
+    """The first pairs are dominant, exported and trained on; the others that are judged in full are not."""
     full = size.votes // SLOTS_PER_PAIR
     dominant = f"n <= {size.dominant}"
     return [
@@ -251,5 +252,19 @@ def _results(size: Size) -> list[tuple[str, str]]:
             "annotate_export_pairs",
             f"""INSERT INTO annotate_export_pairs (export_id, preferencepair_id)
                 SELECT 1, n FROM generate_series(1, {size.dominant}) n""",
+        ),
+        (
+            "annotate_run",
+            """INSERT INTO annotate_run (id, round_id, stage, ordinal, folder, status, error, needs_approval,
+                    export_id, result, created_at, started_at, ended_at)
+                VALUES (2, 1, 'dpo', 1, 'runs/bench-dpo', 'done', '', false,
+                    1, '{"steps": 100}', now(), now(), now())""",
+        ),
+        (
+            "annotate_modelversion",
+            """INSERT INTO annotate_modelversion (id, name, kind, state, base_model, weights_sha256,
+                    adapter_path, parent_id, root_id, export_id, run_id, created_at)
+                VALUES (2, 'bench-dpo', 'dpo', 'candidate', 'none', '0', 'runs/bench-dpo/adapter', 1, 1, 1, 2,
+                    now())""",
         ),
     ]

@@ -16,10 +16,10 @@ from uuid import uuid4
 import av
 import cv2
 import numpy as np
+import scipy  # its parts are loaded when they are used: every process that runs tests reads this file
 from django.test import Client
 from numpy.typing import NDArray
 from rest_framework.test import APIClient
-from scipy.stats import binomtest
 
 Floats = NDArray[np.float64]
 #: Bins of the histogram of a file's bytes.
@@ -161,7 +161,7 @@ def _verdict(name: str, scores: Floats, truth: NDArray[np.bool_]) -> Verdict:
     from sklearn.metrics import roc_auc_score
 
     larger = max(truth.mean(), 1 - truth.mean())
-    chance = binomtest(round(larger * len(truth)), len(truth), larger).proportion_ci(0.95)
+    chance = scipy.stats.binomtest(round(larger * len(truth)), len(truth), larger).proportion_ci(0.95)
     auc = float(roc_auc_score(truth, scores))
     one, other = int(truth.sum()), int((~truth).sum())
     q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)

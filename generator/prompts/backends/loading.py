@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from generator.prompts.asking import Asker, Model, Patience
-from generator.prompts.backends.server import ChatServer
 from generator.prompts.plan import Address
 from generator.prompts.questions import AskedModel, look
 from generator.prompts.stages import Comparer
@@ -78,6 +77,9 @@ def load_model(spec: Spec, resolve: Callable[[str], Path]) -> Model:
         name: value for name, value in spec.items() if name not in ("backend", "api_key_file", "price")
     }
     if spec["backend"] == "server":
+        # Here, since the web reads this file with every start, and asks no server.
+        from generator.prompts.backends.server import ChatServer
+
         key = resolve(spec["api_key_file"]).read_text(encoding="utf-8") if "api_key_file" in spec else ""
         return ChatServer(Address(**options), key.strip())
     if spec["backend"] == "local":

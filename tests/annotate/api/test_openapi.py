@@ -7,41 +7,15 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-import schemathesis
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections
-from drf_spectacular.generators import SchemaGenerator
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis.strategies import booleans
-from schemathesis import GenerationMode, checks
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    negative_data_rejection,
-    response_headers_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
 
 from annotate.accounts.accounts import make_token
 from annotate.exports.downloads import request_file, write_file
-from annotate.judging.slots import lease_slot
-from annotate.models import JudgmentFile, Round, Slot, User
-from annotate.wsgi import application
-from rlhf.records import Track
+from annotate.models import User
 from tests.factories import make_pair, make_user
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]
-
-#: Enough to find a wrong type and a missing field; a longer hunt is `--max-examples` in a terminal.
-REQUESTS = 12
-CHECKS = [
-    checks.not_a_server_error,
-    status_code_conformance,
-    content_type_conformance,
-    response_headers_conformance,
-    response_schema_conformance,
-    negative_data_rejection,
-]
 
 
 @pytest.fixture(autouse=True)
@@ -67,62 +41,30 @@ def token(monkeypatch: pytest.MonkeyPatch) -> str:
     return make_token(lea)
 
 
-def known(path: str, names: dict[str, Any]) -> dict[str, Any]:
-    """Numbers of rows that exist, for the names of a path; no generator guesses them."""
-    lea = User.objects.get(username="lea")
-    found = {}
-    if "pk" in names:
-        rows = JudgmentFile if "judgment-files" in path else Round
-        found["pk"] = rows.objects.values_list("pk", flat=True).last()
-    if "lease" in names:
-        slot = lease_slot(lea, Track.IDENTITY)
-        found["lease"] = str(slot.lease if slot else Slot.objects.exclude(lease=None).last().lease)
-    return found
+@pytest.fixture
+def api() -> Any:
+    """Imported here, since schemathesis takes a second in every process that only collects this file."""
+    from tests.annotate import api_operations
+
+    return api_operations
 
 
-def operations() -> Iterator[Any]:
-    schema = schemathesis.openapi.from_dict(SchemaGenerator().get_schema(request=None, public=True))
-    schema.app = application
-    for result in schema.get_all_operations():
-        yield result.ok()
-
-
-def hold_to_its_word(operation: Any, mode: GenerationMode, token: str) -> None:
-    @settings(
-        max_examples=REQUESTS,
-        deadline=None,
-        database=None,
-        derandomize=True,
-        phases=[Phase.explicit, Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(case=operation.as_strategy(generation_mode=mode), is_known=booleans())
-    def holds(case: Any, is_known: bool) -> None:
-        if is_known and mode == GenerationMode.POSITIVE:
-            case.path_parameters |= known(operation.path, case.path_parameters)
-        case.call_and_validate(
-            headers={"Authorization": f"Token {token}"}, checks=CHECKS, base_url="http://testserver"
-        )
-
-    holds()
-
-
-def test_every_operation_does_what_it_says(token: str) -> None:
-    found = list(operations())
+def test_every_operation_does_what_it_says(api: Any, token: str) -> None:
+    found = list(api.operations())
     assert len(found) >= 15
     for operation in found:
-        hold_to_its_word(operation, GenerationMode.POSITIVE, token)
+        api.hold_to_its_word(operation, api.GenerationMode.POSITIVE, token)
 
 
-def test_every_operation_refuses_what_it_cannot_use(token: str) -> None:
-    with_body = [operation for operation in operations() if operation.body]
+def test_every_operation_refuses_what_it_cannot_use(api: Any, token: str) -> None:
+    with_body = [operation for operation in api.operations() if operation.body]
     assert len(with_body) >= 5
     for operation in with_body:
-        hold_to_its_word(operation, GenerationMode.NEGATIVE, token)
+        api.hold_to_its_word(operation, api.GenerationMode.NEGATIVE, token)
 
 
-def test_strangers_are_told_so(db: None) -> None:
-    for operation in operations():
+def test_strangers_are_told_so(api: Any, db: None) -> None:
+    for operation in api.operations():
         if operation.path in ("/api/schema/", "/api/token/"):
             continue
         assert "401" in operation.definition.raw["responses"], operation.label

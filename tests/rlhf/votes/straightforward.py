@@ -9,8 +9,7 @@ from statistics import median
 
 import krippendorff
 import numpy as np
-from scipy.optimize import brentq
-from scipy.stats import poisson_binom
+import scipy  # its parts are loaded when they are used: every process that runs tests reads this file
 
 from rlhf.records import EXPRESSED, SIDES, Verdict
 from rlhf.votes.annotators import FALSE_ALARMS, RECENT_VOTES
@@ -173,11 +172,11 @@ def colluding(votes: Sequence[Vote], model: VoteModel) -> dict[tuple[int, int], 
             agreed.setdefault(people, []).append(one.verdict is other.verdict)
     tested = [people for people, seen in agreed.items() if len(seen) >= SHARED_PAIRS]
     pooled, seen = np.concatenate(list(likely.values())), sum(map(sum, agreed.values()))
-    shift = brentq(lambda shift: _shifted(pooled, shift).sum() - seen, -20, 20)
+    shift = scipy.optimize.brentq(lambda shift: _shifted(pooled, shift).sum() - seen, -20, 20)
     found = {}
     for people in tested:
         share = _shifted(np.array(likely[people]), shift)
-        chance = len(tested) * float(poisson_binom.sf(sum(agreed[people]) - 1, share))
+        chance = len(tested) * float(scipy.stats.poisson_binom.sf(sum(agreed[people]) - 1, share))
         if chance < FALSE_ALARMS:
             found[people] = chance
     return found

@@ -1,11 +1,12 @@
 """People are planted and found again."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import pytest
-from crowdkit.aggregation.classification import OneCoinDawidSkene
 
 from rlhf.records import EXPRESSED, Track, Verdict
 from rlhf.votes.columns import columns_of
@@ -13,6 +14,9 @@ from rlhf.votes.fit import SETTLED, SKILL_PRIOR, fit_votes
 from rlhf.votes.model import PRIOR_ANNOTATOR, VoteModel, truth_posterior
 from rlhf.votes.vote import Vote
 from tests.rlhf.planted import BOTH_BAD, FIRST, SECOND, TIE, UNSURE, by_pair, planted, vote
+
+if TYPE_CHECKING:
+    from crowdkit.aggregation.classification import OneCoinDawidSkene
 
 # crowd-kit 1.4.2 uses arguments that pandas 3 has announced to drop.
 pytestmark = pytest.mark.filterwarnings("ignore:The .* keyword:DeprecationWarning:crowdkit")
@@ -34,6 +38,10 @@ def right(found: Sequence[Verdict], truths: Sequence[Verdict]) -> float:
 
 
 def crowd_kit(votes: Sequence[Vote]) -> OneCoinDawidSkene:
+    # Here, since it takes seconds in every process that only collects this file.
+    import pandas as pd
+    from crowdkit.aggregation.classification import OneCoinDawidSkene
+
     rows = [(v.pair, v.annotator, v.verdict.value) for v in votes]
     return OneCoinDawidSkene(n_iter=50).fit(pd.DataFrame(rows, columns=["task", "worker", "label"]))
 

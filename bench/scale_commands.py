@@ -1,0 +1,69 @@
+"""Commands and jobs on the database of `bench.scale`: seconds and peak memory, a process each."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+#: What leads and schedules start.
+COMMANDS = {
+    "recount": ("operator", "from annotate.tallies.recount import correct; correct()"),
+    "fold": ("schedule", "from annotate.tallies.recount import fold; fold()"),
+    "vote fit": ("schedule", "from annotate.judging.vote_fits import fit_round; fit_round(round)"),
+    "figures": (
+        "schedule",
+        "from annotate.quality.vote_statistics import compute_round; compute_round(round)",
+    ),
+    "look at the pairs": (
+        "job",
+        "from annotate.training.queries import Looked, pair_set; "
+        "Looked.at(round, pair_set(round, None, include_simulated=False)).to_json()",
+    ),
+    "thresholds": (
+        "job",
+        "from annotate.models import User; from annotate.people.filtering import apply_thresholds; "
+        "apply_thresholds({'min_face_px': 100.0}, User.objects.get(username='lead'))",
+    ),
+    "model card": (
+        "job",
+        "from annotate.models import ModelVersion; from annotate.registry.model_cards import card_of; "
+        "card_of(ModelVersion.objects.get(pk=2))",
+    ),
+    "start an evaluation": (
+        "job",
+        "from annotate.evaluation.evaluations import evaluate_version; "
+        "from annotate.models import ModelVersion; evaluate_version(ModelVersion.objects.get(pk=2))",
+    ),
+    "next round": (
+        "job",
+        "from annotate.models import User; from annotate.registry.versions import start_next_round; "
+        "start_next_round('next', round.policy, User.objects.get(username='lead'), new_seeds=True)",
+    ),
+    "queue its sampling": (
+        "job",
+        "from annotate.rounds.sampling import queue_sampling; queue_sampling(Round.objects.get(name='next'))",
+    ),
+}
+
+
+def run(name: str) -> dict[str, Any]:
+    """Seconds and peak memory of a command's process, its start included."""
+    who, code = COMMANDS[name]
+    begin = "import django; django.setup(); from annotate.models import Round; round = Round.objects.first()"
+    began = time.monotonic()
+    process = subprocess.Popen([sys.executable, "-c", f"{begin}\n{code}"], cwd=ROOT)
+    _, status, used = os.wait4(process.pid, 0)
+    timed = {
+        "who": who,
+        "what": name,
+        "status": os.waitstatus_to_exitcode(status),
+        "seconds": round(time.monotonic() - began, 1),
+        "peak_mb": round(used.ru_maxrss * 1024 / 1e6),
+    }
+    print(timed, file=sys.stderr, flush=True)
+    return timed
