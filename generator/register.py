@@ -6,7 +6,8 @@
     tokenizer.json  how the base reads prompts, where that is known
     metrics.jsonl   one line a file that is hashed
     result.json     {"base", "weights_sha256", "num_files", "size_bytes", "limit": {"max_tokens", ...} or
-                    null}, and for an adapter {"adapter": "adapter", "form"}
+                    null, "about": the text of README.md beside the weights, or ""}, and for an adapter
+                    {"adapter": "adapter", "form"}
 
 Nothing is downloaded and no weights are put into memory but an adapter's.
 """
@@ -26,6 +27,8 @@ from generator.prompts.limit import find_limit
 from generator.rundir import RunDir, RunError, run_command
 
 TOKENIZER_FILE = "tokenizer.json"
+#: Characters of a README that are kept.
+MAX_ABOUT = 20_000
 
 
 def main(run: RunDir, attached: bool) -> None:
@@ -48,11 +51,24 @@ def main(run: RunDir, attached: bool) -> None:
         run.write_result({**facts, "base": base, "limit": _limit(run, base)})
 
 
+def read_about(folder: Path) -> str:
+    """What the weights' maker says of them in `README.md`; empty where there is no such text."""
+    try:
+        with (folder / "README.md").open(encoding="utf-8") as file:
+            text = file.read(MAX_ABOUT + 1)
+    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
+        return ""
+    return (
+        text if len(text) <= MAX_ABOUT else f"{text[:MAX_ABOUT]}\n\n(The rest is in {folder / 'README.md'}.)"
+    )
+
+
 def _look_at_base(run: RunDir, base: str) -> dict[str, Any]:
     files = weight_files(base)
     digest = hash_weights(files, lambda done: run.append_metrics({"done": done, "total": len(files)}))
     size = sum(file.stat().st_size for file in files.values())
-    return {"weights_sha256": digest, "num_files": len(files), "size_bytes": size}
+    about = read_about(model_folder(base))
+    return {"weights_sha256": digest, "num_files": len(files), "size_bytes": size, "about": about}
 
 
 def _look_at_adapter(run: RunDir, request: Mapping[str, Any], base: str) -> dict[str, Any]:
@@ -81,6 +97,7 @@ def _look_at_adapter(run: RunDir, request: Mapping[str, Any], base: str) -> dict
         "size_bytes": target.stat().st_size,
         "adapter": "adapter",
         "form": adapter.form,
+        "about": read_about(adapter.file.parent),
     }
 
 

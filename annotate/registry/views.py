@@ -16,6 +16,7 @@ from annotate.exports.queries import votes_of
 from annotate.models import Job, ModelVersion
 from annotate.registry import model_cards, versions
 from annotate.registry import queries as version_queries
+from annotate.registry.about import about_of
 from annotate.registry.background import CARD, NEXT_ROUND
 from annotate.training.queries import QUICK_PAIRS
 
@@ -39,6 +40,7 @@ def version_detail(request: SignedInRequest, version_id: int) -> HttpResponse:
         "ancestors": version.line[:-1],
         "adapters": version.adapters(),
         "votes": votes_of(version.export) if version.export else None,
+        "about": about_of(version),
         "figures": model_cards.figures_of(version),
         "settings": model_cards.changed_settings_of(version),
         "evaluations": version_queries.evaluations_of(version),

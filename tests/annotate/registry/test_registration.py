@@ -15,6 +15,7 @@ from annotate.models import AuditEvent, ModelVersion, Run, RunStatus, Stage
 from annotate.registry.registration import queue_adapter, queue_base
 from generator.adapter_files import ADAPTER_FILE
 from generator.files import file_sha256
+from generator.register import MAX_ABOUT, read_about
 from tests.annotate.conftest import browser_of, machine_of
 from tests.annotate.whole_loop import work
 from tests.factories import make_model
@@ -157,3 +158,38 @@ def test_by_api(lea, ana):
     run = Run.objects.first()
     assert machine.get(f"/api/runs/{run.pk}/").json()["stage"] == "register"
     assert machine_of(ana).get(f"/api/runs/{run.pk}/").status_code == 404
+
+
+README = """---
+license: apache-2.0
+---
+# Found faces
+
+Trained on *found* data, see [the figures](../docs/figures.md) and [the paper](https://example.org/paper).
+
+| fault | share |
+| --- | --- |
+| filter | 0.43 |
+
+<script>alert(1)</script> ![a face](face.png) [run](javascript:alert(2))
+"""
+
+
+def test_a_model_page_shows_what_the_maker_says_and_nothing_that_runs(tmp_path, lea):
+    folder = write_base(tmp_path / "wan")
+    (folder / "README.md").write_text(README)
+    page = browser_of(lea).get(f"/models/{import_model(folder).pk}/").content.decode()
+    assert "<h3>Found faces</h3>" in page and "<em>found</em> data, see the figures and" in page
+    assert '<a href="https://example.org/paper">the paper</a>' in page and "<td>0.43</td>" in page
+    assert "license: apache" not in page and "figures.md" not in page
+    assert "<script>alert" not in page and "&lt;script&gt;alert(1)" in page
+    assert 'href="javascript' not in page and "<img" not in page.split("<h3>Found faces")[1]
+
+
+def test_what_is_no_text_is_not_told_and_what_is_long_is_cut_and_says_so(tmp_path):
+    assert read_about(tmp_path) == ""
+    (tmp_path / "README.md").write_bytes(b"\xff\xfe\x00")
+    assert read_about(tmp_path) == ""
+    (tmp_path / "README.md").write_text("a" * (MAX_ABOUT + 1))
+    told = read_about(tmp_path)
+    assert told.startswith("a" * MAX_ABOUT + "\n") and f"The rest is in {tmp_path / 'README.md'}" in told
