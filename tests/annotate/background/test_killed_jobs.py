@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from annotate.background import jobs, kinds
@@ -35,6 +31,7 @@ from annotate.quality.disqualification import disqualify, settle
 from annotate.rounds.rounds import set_round_state
 from annotate.training.queries import pair_set
 from rlhf.records import Track, Verdict
+from tests.annotate.copies import Stay, killed_where_it_stays
 from tests.annotate.jobs_done import do_jobs
 from tests.factories import (
     make_group,
@@ -51,7 +48,6 @@ from tests.votes import vote
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
-PATIENCE_S = 120
 Does = Callable[[Job, Tell], Outcome]
 
 
@@ -195,11 +191,11 @@ def test_a_killed_job_is_done_again(lead, name):
     assert is_right(done)
 
 
-def where_it_tells(do: Does, stay: Callable[[], None]) -> Does:
-    return lambda job, tell: do(job, lambda *told: stay())
+def where_it_tells(do: Does, stay: Stay) -> Does:
+    return lambda job, tell: do(job, stay)
 
 
-def after_its_work(do: Does, stay: Callable[[], None]) -> Does:
+def after_its_work(do: Does, stay: Stay) -> Does:
     def work(job: Job, tell: Tell) -> Outcome:
         outcome = do(job, tell)
         stay()
@@ -208,26 +204,10 @@ def after_its_work(do: Does, stay: Callable[[], None]) -> Does:
     return work
 
 
-def kill_in(job: Job, way: Callable[[Does, Callable[[], None]], Does]) -> None:
-    """A copy of this process does the job with a connection of its own, stays there, and gets SIGKILL."""
-    reached, at_it = os.pipe()
-
-    def stay() -> None:
-        os.write(at_it, b".")
-        time.sleep(PATIENCE_S)
-
-    if (worker := os.fork()) == 0:
-        parents, connection.connection = connection.connection, None
+def kill_in(job: Job, way: Callable[[Does, Stay], Does]) -> None:
+    def work(stay: Stay) -> None:
         kind = kinds.kind_of(job.kind)
         kinds.register(replace(kind, do=way(kind.do, stay)))
-        try:
-            do_job(job.pk)
-        finally:
-            os._exit(parents is None)
-    os.close(at_it)
-    try:
-        assert os.read(reached, 1), "the job ended without getting there"
-    finally:
-        os.kill(worker, signal.SIGKILL)
-        os.waitpid(worker, 0)
-        os.close(reached)
+        do_job(job.pk)
+
+    killed_where_it_stays(work)

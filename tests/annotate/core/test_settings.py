@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -25,25 +26,58 @@ from annotate.core.sockets import LONGEST_SOCKET_PATH, POSTGRES_SOCKET, socket_f
 from annotate.jobs import tasks
 from annotate.settings import env
 from annotate.storage.address import FolderAddress
+from tests.annotate.copies import ended
 
-# Most of them start a process, which reads the settings as a site does.
+# Most of them begin a process, which reads the settings as a site does.
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def start(folder: Path, expression: str = "0", **values: str) -> subprocess.CompletedProcess[str]:
-    """Load the real settings in a fresh process and print one expression."""
+@dataclass(frozen=True)
+class Started:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def start(folder: Path, expression: str = "0", **values: str) -> Started:
+    """Load the real settings in a copy of this process that has read none of them; print one expression."""
     code = f"from annotate import settings as s; print({expression})"
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(ROOT),
-        "VAR_DIR": str(folder / "var"),
-        **values,
-    }
-    return subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True
+    environment = {"PATH": os.environ["PATH"], "VAR_DIR": str(folder / "var"), **values}
+    out, err = folder / "stdout", folder / "stderr"
+
+    def work() -> None:
+        os.chdir(folder)
+        os.environ.clear()
+        os.environ.update(environment)
+        for name in [name for name in sys.modules if name.partition(".")[0] == "annotate"]:
+            del sys.modules[name]
+        with out.open("w") as sys.stdout, err.open("w") as sys.stderr:
+            try:
+                exec(code, {})
+            except SystemExit as end:  # as the interpreter would
+                sys.stderr.write(f"{end.code}\n")
+                sys.stderr.flush()
+                os._exit(1)
+            finally:
+                sys.stdout.flush()
+
+    return Started(ended(work), out.read_text(), err.read_text())
+
+
+def test_a_program_that_is_started_says_it_too(tmp_path: Path) -> None:
+    """What the others ask of a copy, asked of a program of its own."""
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "VAR_DIR": str(tmp_path / "var")}
+    done = subprocess.run(
+        [sys.executable, "-c", "from annotate import settings"],
+        cwd=tmp_path,
+        env={**environment, "PORT": "eighty"},
+        capture_output=True,
+        text=True,
     )
+    copied = start(tmp_path, PORT="eighty")
+    assert (done.returncode, done.stderr) == (copied.returncode, copied.stderr) != (0, "")
 
 
 def test_every_number_and_switch_can_be_set(tmp_path: Path) -> None:

@@ -25,25 +25,12 @@ from annotate.judging import judgments, slots
 from annotate.models import Claim, Curation, JudgmentFile, Reference, Run, RunStatus
 from annotate.people import curation
 from rlhf.records import Track
+from tests.annotate.copies import ended
 from tests.annotate.workers import SLOW_COMMAND, start_python, wait_until
 from tests.factories import make_group, make_pair, make_reference, make_round, make_user
 
 ROOT = Path(__file__).resolve().parents[3]
 
-# A worker whose clock is fast by so many seconds, looking for what was lost.
-FAST_CLOCK = """
-import sys
-from datetime import timedelta
-import django
-django.setup()
-from django.utils import timezone
-honest, fast = timezone.now, timedelta(seconds=float(sys.argv[1]))
-timezone.now = lambda: honest() + fast
-from annotate.exports import downloads
-from annotate.jobs import runs
-from annotate.people import curation
-runs.requeue_lost_runs(), curation.QUEUE.requeue_lost(), downloads.QUEUE.requeue_lost()
-"""
 # A worker of which only the command is another one, so that it needs no model.
 WORKER = """
 import sys
@@ -85,6 +72,13 @@ def slow_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 # -- whose clock decides ----------------------------------------------------------------------------
 
 
+def look_for_what_was_lost(skew: timedelta) -> None:
+    """As a worker whose clock is fast."""
+    honest = timezone.now
+    timezone.now = lambda: honest() + skew
+    runs.requeue_lost_runs(), curation.QUEUE.requeue_lost(), downloads.QUEUE.requeue_lost()
+
+
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("skew_s", [-45, 45, 3600])
@@ -94,7 +88,7 @@ def test_a_worker_whose_clock_is_wrong_takes_nobodys_work(skew_s: int):
     worker = uuid4()
     assert runs.claim_run(run.pk, worker) and curation.claim_curation(reference.pk, worker)
     JudgmentFile.objects.filter(pk=file.pk).update(status=RunStatus.RUNNING, worker=worker)
-    assert start_python(FAST_CLOCK, skew_s).wait() == 0
+    assert ended(lambda: look_for_what_was_lost(timedelta(seconds=skew_s))) == 0
     assert runs.renew_run(run, worker) is RunStatus.RUNNING
     assert Reference.objects.get(pk=reference.pk).curation_worker == worker
     assert JudgmentFile.objects.get(pk=file.pk).worker == worker

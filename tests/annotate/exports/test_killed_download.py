@@ -3,39 +3,39 @@
 from __future__ import annotations
 
 import gzip
-import time
+from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.conf import settings
 from django.utils import timezone
 
-from annotate.exports import downloads
+from annotate.exports import downloads, judgment_rows, tasks
 from annotate.judging.judgments import submit_judgment
 from annotate.judging.slots import lease_slot
 from annotate.models import JudgmentFile
 from rlhf.records import Track
 from tests.annotate.conftest import machine_of
-from tests.annotate.workers import start_python
+from tests.annotate.copies import Stay, killed_where_it_stays
 from tests.factories import make_pair, make_round, make_user
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
-#: It writes a row, and stays where it can be killed.
-WORKER = """
-import sys, time, django
-django.setup()
-from annotate.exports import downloads, judgment_rows, tasks
-judgment_rows.CHUNK = 1
-given = downloads.judgment_rows
-def stuck(file):
-    chunks = given(file)
-    yield next(chunks)
-    time.sleep(120)
-downloads.judgment_rows = stuck
-tasks.write_judgment_file(int(sys.argv[1]))
-"""
+
+def write_a_row(file: JudgmentFile, stay: Stay) -> None:
+    given = downloads.judgment_rows
+    judgment_rows.CHUNK = 1
+
+    def rows(file: JudgmentFile) -> Iterator[list[dict[str, Any]]]:
+        chunks = given(file)
+        yield next(chunks)
+        stay()
+
+    downloads.judgment_rows = rows
+    tasks.write_judgment_file(file.pk)
 
 
 def test_a_killed_worker_leaves_no_half_file():
@@ -47,15 +47,7 @@ def test_a_killed_worker_leaves_no_half_file():
     lead = make_user("lea", role="lead")
     file = downloads.request_file(lead)
 
-    worker = start_python(WORKER, file.pk)
-    for _ in range(1200):
-        file.refresh_from_db()
-        if file.rows_written:
-            break
-        assert worker.poll() is None, "the worker ended by itself"
-        time.sleep(0.1)
-    worker.kill()
-    worker.wait()
+    killed_where_it_stays(partial(write_a_row, file))
     folder = settings.STORAGE_ROOT / "judgments"
     (half,) = folder.glob(f".judgments-{file.pk}-*")
     assert machine_of(lead).get(f"/api/judgment-files/{file.pk}/content/").status_code == 409

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections import Counter
+from importlib import import_module
 from io import StringIO
 from typing import Any
 from uuid import uuid4
@@ -16,7 +16,6 @@ import pytest
 from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command
-from django.db import connection
 
 from annotate.exports.downloads import request_file, write_file
 from annotate.exports.freezing import export_round
@@ -24,36 +23,13 @@ from annotate.gold.gold import make_gold
 from annotate.models import Erasure, FileRemoval, IdentityGroup, VideoPair
 from generator.files import file_sha256
 from rlhf.records import Track, Verdict
+from tests.annotate.copies import ended
 from tests.factories import make_group, make_instance, make_pair, make_reference, make_round, make_user
 from tests.studies import make_evaluation, open_study
 from tests.votes import vote
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
-#: The real command; one function of it kills its process when it is called for the nth time.
-KILLED = """
-import os, signal, sys
-from importlib import import_module
-import django
-django.setup()
-place, number, *arguments = sys.argv[1:]
-calls = 0
-
-def dying(original):
-    def call(*args, **kwargs):
-        global calls
-        calls += 1
-        if calls == int(number):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return original(*args, **kwargs)
-    return call
-
-module, name = place.split(":")
-owner = import_module(module)
-setattr(owner, name, dying(getattr(owner, name)))
-from django.core.management import execute_from_command_line
-execute_from_command_line(["manage.py", *arguments])
-"""
 ARGUMENTS = ["zephyrine", "--yes", "--json"]
 #: Where it is killed: by calling what, for the how manieth time.
 POINTS = {
@@ -112,23 +88,22 @@ def erase() -> dict[str, Any]:
     return dict(json.loads(told.getvalue()))
 
 
-def erase_and_die(place: str, number: int) -> subprocess.CompletedProcess[str]:
-    database = connection.settings_dict
-    environment = os.environ | {
-        "DJANGO_SETTINGS_MODULE": "annotate.settings",
-        "DATABASE_URL": f"postgresql://{database['USER']}@/{database['NAME']}?host={database['HOST']}",
-        "SECRET_KEY": settings.SECRET_KEY,
-        "STORAGE_URL": settings.STORAGE_ROOT.as_uri(),
-        "VAR_DIR": str(settings.VAR_DIR),
-    }
-    return subprocess.run(
-        [sys.executable, "-c", KILLED, place, str(number), "erase_identity", *ARGUMENTS],
-        cwd=settings.BASE_DIR,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+def erase_and_die(place: str, number: int) -> int:
+    """In a copy of this process, which kills itself where a function is called for the nth time."""
+    module, name = place.split(":")
+    owner, calls = import_module(module), itertools.count(1)
+    original = getattr(owner, name)
+
+    def dying(*arguments: Any, **named: Any) -> Any:
+        if next(calls) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(*arguments, **named)
+
+    def work() -> None:
+        setattr(owner, name, dying)
+        erase()
+
+    return ended(work)
 
 
 def state() -> dict[str, Any]:
@@ -148,8 +123,7 @@ def table() -> dict[str, str]:
 @pytest.mark.parametrize("point", POINTS)
 def test_an_erasure_that_is_killed_ends_the_same_when_it_is_run_again(point, table, capsys):
     build()
-    killed = erase_and_die(*POINTS[point])
-    assert killed.returncode == -signal.SIGKILL and killed.stdout == "", killed.stderr
+    assert erase_and_die(*POINTS[point]) == -signal.SIGKILL
     people = IdentityGroup.objects.filter(name="zephyrine").count()
     assert (people, FileRemoval.objects.exists()) == LEFT[point]
     if people:
@@ -157,10 +131,10 @@ def test_an_erasure_that_is_killed_ends_the_same_when_it_is_run_again(point, tab
     report = erase()
     assert report["erased"] and report["files_left"] == [] and report["files"] > 0
     assert not IdentityGroup.objects.filter(name="zephyrine").exists() and not FileRemoval.objects.exists()
-    ended = state()
-    assert (erase(), state()) == (report, ended), "asking once more changes nothing"
+    left = state()
+    assert (erase(), state()) == (report, left), "asking once more changes nothing"
     line = f"{point:<26} person {people}, export withdrawn {bool(report['exports_withdrawn'])}, "
-    kept = ", ".join(f"{room} {count}" for room, count in sorted(ended["rooms"].items()))
+    kept = ", ".join(f"{room} {count}" for room, count in sorted(left["rooms"].items()))
     table[point] = f"{line}{report['files']} files gone; left: {kept}"
     with capsys.disabled():
         print(f"\n{table[point]}")

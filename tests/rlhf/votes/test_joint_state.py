@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import combinations_with_replacement, product
 
 import pytest
@@ -27,14 +27,24 @@ MODELS = {
 RULES = [Rule(), Rule(1, MOST), Rule(MOST, MOST, 0.9, 0.0), Rule(2, 4, 0.6, 0.3)]
 
 
-def vote_sets() -> Iterator[dict[Track, list[Vote]]]:
-    """Up to three votes per track, of every composition; nobody votes on both."""
-    for sets in product(_SETS, repeat=len(Track)):
-        people = iter(range(2 * MOST))
-        yield {
-            track: [vote(verdict, annotator=next(people), track=track) for verdict in said]
-            for track, said in zip(Track, sets, strict=True)
-        }
+#: Of each track, up to three votes of every composition; nobody votes on both.
+OF_TRACK = {
+    track: [
+        [vote(verdict, annotator=MOST * place + number, track=track) for number, verdict in enumerate(said)]
+        for said in _SETS
+    ]
+    for place, track in enumerate(Track)
+}
+
+
+def combinations(
+    resolve: Callable[[Track, list[Vote]], Consensus],
+) -> Iterator[tuple[dict[Track, list[Vote]], dict[Track, Consensus]]]:
+    """Every two sets of votes, and what they come to on their tracks."""
+    known = {track: [(votes, resolve(track, votes)) for votes in sets] for track, sets in OF_TRACK.items()}
+    for both in product(*known.values()):
+        named = dict(zip(Track, both, strict=True))
+        yield {t: votes for t, (votes, _) in named.items()}, {t: found for t, (_, found) in named.items()}
 
 
 def one_sided(found: dict[Track, Consensus]) -> str | None:
@@ -48,9 +58,10 @@ def one_sided(found: dict[Track, Consensus]) -> str | None:
 def test_what_stopping_concludes_is_what_the_verdicts_say(name: str, rule: Rule) -> None:
     models = dict.fromkeys(Track, MODELS[name])
     seen = set()
-    for votes in vote_sets():
+    for votes, found in combinations(
+        lambda track, said: resolve_weighed(said, models[track], wanted=max(1, len(said)))
+    ):
         made = decide(0, votes, models, rule)
-        found = {t: resolve_weighed(votes[t], models[t], wanted=max(1, len(votes[t]))) for t in Track}
         by_verdicts = resolve_pair(found[Track.IDENTITY], found[Track.CONTROLLABILITY])
         seen.add(made.state)
         if made.state is JointState.DOMINANT:
@@ -66,8 +77,9 @@ def test_what_stopping_concludes_is_what_the_verdicts_say(name: str, rule: Rule)
 
 
 def test_a_majority_makes_a_pair_dominant_only_where_both_tracks_favour_a_sample() -> None:
-    for votes in vote_sets():
-        found = {t: resolve_track([one.verdict for one in votes[t]], wanted=MOST) for t in Track}
+    for votes, found in combinations(
+        lambda track, said: resolve_track([one.verdict for one in said], wanted=MOST)
+    ):
         made = resolve_pair(found[Track.IDENTITY], found[Track.CONTROLLABILITY])
         assert made.chosen == one_sided(found), votes
         assert (made.chosen is None) == (made.state is not JointState.DOMINANT)
