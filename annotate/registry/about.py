@@ -26,7 +26,7 @@ def to_html(text: str) -> SafeString:
         token.tag = HEADINGS.get(token.tag, token.tag)
         token.children = _without_local_links(token.children or [])
     # What the parser escapes is all that the text can bring in.
-    return mark_safe(parser.renderer.render(tokens, parser.options, {}))
+    return SafeString(parser.renderer.render(tokens, parser.options, {}))
 
 
 def _without_header(text: str) -> str:
