@@ -28,6 +28,7 @@ urlpatterns = [
     path("", include("annotate.supervised.urls")),
     path("", include("annotate.evaluation.urls")),
     path("", include("annotate.quality.urls")),
+    path("", include("annotate.review.urls")),
     path("", include("annotate.studies.urls")),
     path("", include("annotate.integrations.urls")),
     path("", include("annotate.loop.urls")),

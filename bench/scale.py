@@ -46,6 +46,8 @@ LONG_S = 2.0
 LEAD_PAGES = (
     *("/", "/rounds/", "/rounds/1/", "/rounds/1/numbers/", "/rounds/1/plan/", "/rounds/1/adjudication/"),
     *(
+        *("/rounds/1/pairs/", "/rounds/1/pairs/?state=tied", "/rounds/1/votes/", "/rounds/1/notes/"),
+        *("/pairs/1/", "/annotators/9/votes/", "/annotators/9/votes/?only=differs"),
         "/rounds/1/gold/",
         "/rounds/1/state/?to=closed",
         "/people/",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from django.db.models import Model, Q, QuerySet
@@ -47,9 +48,22 @@ def _read(text: str, order: Order) -> list[Any] | None:
     except ValueError:
         return None
     values = place if isinstance(place, list) else [place]
-    if len(values) != len(order) or not all(map(_fits, values, order.values())):
+    if len(values) != len(order):
         return None
-    return values
+    read = [
+        _moment(value) if wanted is datetime else value
+        for value, wanted in zip(values, order.values(), strict=True)
+    ]
+    return read if all(map(_fits, read, order.values())) else None
+
+
+def _moment(text: Any) -> datetime | None:
+    """None where it is none, or says no time zone."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None
+    return moment if moment.tzinfo is not None else None
 
 
 def _fits(value: Any, wanted: type) -> bool:
@@ -57,11 +71,14 @@ def _fits(value: Any, wanted: type) -> bool:
         return False
     if isinstance(value, str):
         return "\0" not in value
+    if isinstance(value, datetime):
+        return True
     return isinstance(value, int) and abs(value) < 2**63
 
 
 def _written(row: Model, order: Order) -> str:
     values = [getattr(row, column.removeprefix("-")) for column in order]
+    values = [value.isoformat() if isinstance(value, datetime) else value for value in values]
     return json.dumps(values[0] if len(values) == 1 else values, ensure_ascii=False)
 
 

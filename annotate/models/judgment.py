@@ -182,6 +182,10 @@ class Exposure(models.Model):
         return f"{self.annotator} saw {self.pair} on {self.track}"
 
 
+#: Of a judgment that tells more than its verdict: why, what was noted, or where a video breaks.
+TOLD = ~Q(note="") | ~Q(reasons=[]) | ~Q(breaks=[])
+
+
 class Judgment(models.Model):
     """What a person said of one pair on one track. Revisions append; the highest one counts."""
 
@@ -211,6 +215,8 @@ class Judgment(models.Model):
                 "strength_of_a_difference",
             ),
         ]
+        # Few judgments tell more, and whoever looks for them looks for the newest.
+        indexes = [models.Index(fields=["-id"], condition=TOLD, name="judgment_told")]
         triggers = [
             append_only(),
             # A slot is judged from the moment on that it has a judgment, whoever writes it.

@@ -97,11 +97,8 @@ class PreferencePair(models.Model):
             ),
             check(Q(joint_state=JointState.DOMINANT) | ~Q(reason=""), "says_why_not"),
         ]
-        indexes = [
-            models.Index(
-                fields=["pair"], condition=Q(joint_state=JointState.DOMINANT), name="preference_dominant"
-            )
-        ]
+        # Those of a state in the order of their pairs.
+        indexes = [models.Index(fields=["joint_state", "pair"], name="preference_by_state")]
         triggers = [
             # Once for each change; a pair begins undecided, so that is no news.
             announces(

@@ -13,6 +13,13 @@ function showPair(element) {
     },
   );
   for (const target of [button, left, right]) target.addEventListener("click", () => player.toggle());
+  // Marks of breaks, wherever the page lists them.
+  for (const mark of document.querySelectorAll("button[data-frame]")) {
+    mark.addEventListener("click", () => {
+      player.show(Number(mark.dataset.frame));
+      element.scrollIntoView({ block: "nearest" });
+    });
+  }
   player.load().then(
     () => {
       button.disabled = false;

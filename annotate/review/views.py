@@ -1,0 +1,128 @@
+"""Pages of pairs and votes: what was said of each, by whom, and what came of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_safe
+
+from annotate.background.views import look
+from annotate.core.access import SignedInRequest, leads_only, visible_rounds
+from annotate.core.parts import Order, Part, counted, part_of
+from annotate.judging.vote_queries import visible_pairs
+from annotate.models import Job, Slot, User
+from annotate.people.queries import statements_of
+from annotate.review import queries
+from annotate.review.background import LOOK
+from rlhf.records import JointState, Track
+
+ROWS_PER_PAGE = 50
+BY_NUMBER: Order = {"pair_id": int}
+LAST_GIVEN: Order = {"-judged_at": datetime, "-pk": int}
+#: The ways to narrow an annotator's votes, in words.
+ONLY = {
+    "": "all",
+    "told": "with a note, reasons or breaks",
+    "differs": "unlike the result",
+    "gold": "on gold",
+}
+
+
+@leads_only
+@require_safe
+def pair_list(request: SignedInRequest, round_id: int) -> HttpResponse:
+    round = get_object_or_404(visible_rounds(request.user), pk=round_id)
+    wanted = request.GET.get("number", "").strip()
+    if wanted.isdecimal() and len(wanted) < 19 and round.pairs.filter(pk=int(wanted)).exists():
+        return redirect("pair", pair_id=int(wanted))
+    state = request.GET.get("state", "")
+    pairs = queries.pairs_of(round, state)
+    context = {
+        "round": round,
+        "state": state,
+        "states": list(JointState),
+        "wanted": wanted,
+        "part": part_of(pairs, request.GET.get("after", ""), ROWS_PER_PAGE, BY_NUMBER),
+    }
+    return render(request, "annotate/review/pairs.html", context)
+
+
+@leads_only
+@require_safe
+def pair_detail(request: SignedInRequest, pair_id: int) -> HttpResponse:
+    pairs = visible_pairs(request.user).select_related("first__model_version", "second__model_version")
+    pair = get_object_or_404(pairs, pk=pair_id)
+    slots = list(pair.slots.select_related("annotator", "pair").order_by("judged_at", "pk"))
+    votes = queries.given_votes([slot for slot in slots if slot.judged_at is not None])
+    consensuses = {found.track: found for found in pair.consensuses.all()}
+    before, after = queries.neighbours(pair)
+    preference = getattr(pair, "preference", None)
+    context = {
+        "pair": pair,
+        "samples": [("first", pair.first), ("second", pair.second)],
+        "preference": preference,
+        "before": before,
+        "after": after,
+        "places": pair.instance.places.select_related("reference").order_by("position"),
+        "statements": statements_of(pair.instance),
+        "tracks": [
+            {
+                "track": track,
+                "consensus": consensuses.get(track),
+                "votes": [vote for vote in votes if vote.slot.track == track],
+            }
+            for track in Track
+        ],
+        "exports": list(queries.exports_with(preference)) if preference else [],
+        "open_slots": sum(slot.judged_at is None for slot in slots),
+        "why_not": queries.why_not_exported(pair),
+        "adjudications": pair.adjudications.select_related("author").order_by("-id"),
+    }
+    return render(request, "annotate/review/pair.html", context)
+
+
+@leads_only
+@require_safe
+def votes_of_round(request: SignedInRequest, round_id: int) -> HttpResponse:
+    round = get_object_or_404(visible_rounds(request.user), pk=round_id)
+    track = request.GET.get("track", "")
+    part = _part(request, round=round, track=track)
+    context = {"round": round, "track": track, "part": part, "votes": queries.given_votes(part.rows)}
+    return render(request, "annotate/review/votes.html", context | {"tracks": list(Track)})
+
+
+@leads_only
+@require_safe
+def votes_of_annotator(request: SignedInRequest, user_id: int) -> HttpResponse:
+    person = get_object_or_404(User, pk=user_id)
+    track, only = request.GET.get("track", ""), request.GET.get("only", "")
+    part = _part(request, annotator=person, track=track, only=only)
+    context = {"person": person, "track": track, "only": only, "ways": ONLY, "tracks": list(Track)}
+    votes = queries.given_votes(part.rows)
+    return render(request, "annotate/review/votes.html", context | {"part": part, "votes": votes})
+
+
+def _part(request: SignedInRequest, **wanted: Any) -> Part[Slot]:
+    return part_of(queries.votes_of(**wanted), request.GET.get("after", ""), ROWS_PER_PAGE, LAST_GIVEN)
+
+
+@leads_only
+@require_safe
+def notes(request: SignedInRequest, round_id: int) -> HttpResponse:
+    """What annotators told of a round: reasons, counted, and every note."""
+    round = get_object_or_404(visible_rounds(request.user), pk=round_id)
+    reason = request.GET.get("reason", "").replace("\0", "")
+    is_quick = counted(queries.told_in(round)) <= queries.QUICK_NOTES
+    found = look(request, LOOK, round, is_quick=is_quick)
+    told = part_of(queries.told_in(round, reason), request.GET.get("after", ""), ROWS_PER_PAGE)
+    context = {
+        "round": round,
+        "reason": reason,
+        "reasons": None if isinstance(found, Job) else found["reasons"],
+        "looking": found if isinstance(found, Job) else None,
+        "part": told,
+    }
+    return render(request, "annotate/review/notes.html", context)
