@@ -78,7 +78,12 @@ LEAD_PAGES = (
 LEAD_ASKS: dict[str, dict[str, Any] | None] = {
     "/models/2/card/": None,  # to read
     "/models/2/evaluate/": {},
-    "/models/compare/": {"baseline": 1, "candidate": 2, "num_seeds": 2, "instances": [25, 75, 125, 175]},
+    "/models/compare/": {
+        "baseline": 1,
+        "candidate": 2,
+        "num_seeds": 2,
+        "instances": [5],
+    },  # of held-out people,
     "/rounds/1/advance/": {},
     "/rounds/1/gold/": {},
     "/people/thresholds/": {"action": "apply"},

@@ -94,12 +94,13 @@ def _people(size: Size) -> list[tuple[str, str]]:
         (
             "annotate_identitygroup",
             f"""INSERT INTO annotate_identitygroup (id, name, source, licence, consent_uses,
-                    consent_stated_in, consent_stated_at, consent_note, split, created_at)
+                    consent_stated_in, consent_stated_at, consent_note, split, truth, created_at)
                 SELECT n, 'person ' || n, 'bench', '',
-                    CASE WHEN n % 10 = 0 THEN NULL WHEN n % 25 = 0 THEN '{{show,evaluate}}'::varchar[]
+                    CASE WHEN n % 10 = 0 THEN NULL WHEN n % 25 = 5 THEN '{{show,evaluate}}'::varchar[]
                          ELSE '{{show,train}}'::varchar[] END,
                     CASE WHEN n % 10 > 0 THEN 'bench' ELSE '' END, CASE WHEN n % 10 > 0 THEN now() END, '',
-                    CASE n % 25 WHEN 0 THEN 'eval' ELSE 'train' END, now()
+                    CASE n % 25 WHEN 5 THEN 'eval' ELSE 'train' END,
+                    CASE n % 25 WHEN 5 THEN jsonb_build_object('identity_seed', n) END, now()
                 FROM generate_series(1, {size.people}) n""",
         ),
         (
@@ -112,6 +113,14 @@ def _people(size: Size) -> list[tuple[str, str]]:
                     CASE n % 5 WHEN 0 THEN '["blurred"]' ELSE '[]' END::jsonb, 'done', '', now()
                 FROM generate_series(1, {size.people * per_person}) n""",
         ),
+        *_instances(size),
+    ]
+
+
+def _instances(size: Size) -> list[tuple[str, str]]:
+    """One of each person, all with one prompt."""
+    per_person = size.references // size.people
+    return [
         (
             "annotate_differentialprompt",
             f"""INSERT INTO annotate_differentialprompt (id, text, elements, method, created_at)

@@ -14,13 +14,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from bench.curation_workers import ROOT
-from bench.timing import report
+from bench.timing import memory_mb, report
 
 PAIRS, ANNOTATORS, VOTES_PER_TRACK = 100_000, 200, 5
 #: Votes that come between one run of the jobs and the next.
@@ -85,11 +84,11 @@ def run_job(name: str) -> None:
     from annotate.quality.vote_statistics import compute_round
 
     round = Round.objects.get()
-    idle = _memory_mb("VmRSS")
+    idle = memory_mb("VmRSS")
     began, busy = time.perf_counter(), time.process_time()
     (fit_round if name == "fit" else compute_round)(round)
     took = {"seconds": time.perf_counter() - began, "cpu_s": time.process_time() - busy}
-    print(json.dumps({**took, "peak_mb": _memory_mb("VmHWM"), "idle_mb": idle}))
+    print(json.dumps({**took, "peak_mb": memory_mb("VmHWM"), "idle_mb": idle}))
 
 
 def fill(database: psycopg.Connection[Any], pairs: int) -> None:
@@ -194,12 +193,6 @@ def _run(command: Sequence[str], environment: Any) -> str:
     """The last line that a command prints."""
     done = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True)
     return done.stdout.strip().splitlines()[-1]
-
-
-def _memory_mb(field: str) -> float:
-    """Of this process: `VmRSS` is what it has now, `VmHWM` the most that it has had."""
-    status = Path("/proc/self/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(field)) / 1024
 
 
 if __name__ == "__main__":

@@ -57,18 +57,21 @@ class GivenVote:
         return None if spent is None else spent / 1000
 
 
-def pairs_of(round: Round, state: str) -> QuerySet[PreferencePair]:
-    """The pairs of a round that people may judge, of one joint state or of all; no gold."""
-    pairs = PreferencePair.objects.filter(pair__round=round, pair__gold_verdicts=None)
-    found = pairs.filter(joint_state=state) if state in list(JointState) else pairs
-    return found.select_related("pair__instance__group", "pair__instance__prompt")
+def pairs_of(round: Round, state: str) -> QuerySet[VideoPair]:
+    """The pairs of a round, of one joint state or of all; no gold."""
+    pairs = _no_gold(round).select_related("preference", "instance__group", "instance__prompt")
+    return pairs.filter(preference__joint_state=state) if state in list(JointState) else pairs
 
 
 def neighbours(pair: VideoPair) -> tuple[int | None, int | None]:
     """The pairs of the round before and after it, by number."""
-    others = VideoPair.objects.filter(round=pair.round_id, gold_verdicts=None).values_list("pk", flat=True)
+    others = _no_gold(pair.round).values_list("pk", flat=True)
     before = others.filter(pk__lt=pair.pk).order_by("-pk").first()
     return before, others.filter(pk__gt=pair.pk).order_by("pk").first()
+
+
+def _no_gold(round: Round) -> QuerySet[VideoPair]:
+    return VideoPair.objects.filter(round=round, gold_verdicts__isnull=True)
 
 
 def votes_of(

@@ -20,7 +20,7 @@ from annotate.review.background import LOOK
 from rlhf.records import JointState, Track
 
 ROWS_PER_PAGE = 50
-BY_NUMBER: Order = {"pair_id": int}
+BY_NUMBER: Order = {"pk": int}
 LAST_GIVEN: Order = {"-judged_at": datetime, "-pk": int}
 #: The ways to narrow an annotator's votes, in words.
 ONLY = {

@@ -55,7 +55,11 @@ def counted(count: int) -> dict[tuple[str, str], int]:
 def test_pages_ask_as_many_questions_at_a_thousand_rows_as_at_ten() -> None:
     few, many = counted(FEW), counted(MANY)
     alike = [page for page in PAGES if "/launch/" not in page[1]]  # those ask more where somebody refused
-    assert {page: (few[page], many[page]) for page in alike if few[page] != many[page]} == {}
+    # A round's page shows the curves of its newest runs alone, so it may ask less where there are many.
+    may_ask_less = ("lead", "/rounds/1/")
+    differ = {page: (few[page], many[page]) for page in alike if few[page] != many[page]}
+    assert {page: numbers for page, numbers in differ.items() if page != may_ask_less} == {}
+    assert many[may_ask_less] <= few[may_ask_less]
     assert {page: number for page, number in many.items() if number > MAX_STATEMENTS} == {}
 
 
