@@ -78,11 +78,11 @@ def test_a_pairs_page_says_who_said_what_and_what_came_of_it(pair, ana, ben, lea
     slot = Slot.objects.get(annotator=ben)
     sample = "first" if slot.first_on_left else "second"
     assert f'data-frame="7">{sample} video, frame 7</button>' in page
-    assert "25%" in page and "8.1 s" in page and "0.5×" in page
+    assert "25% of the frames, 8.1 s, at 0.5×" in page
     assert page.count("the result is first") == 1, "Ben's vote is unlike the result"
     for person in (ana, ben):
         assert f'<a href="/annotators/{person.pk}/">{person.username}</a>' in page
-    assert "It is in no export." in page and "Nobody has judged it on this track yet." in page
+    assert "It is in no export:" in page and "Nobody has judged it on this track yet." in page
     assert "3 votes are still to come" in page
 
 
@@ -100,7 +100,7 @@ def test_why_a_pair_is_not_exported_or_where_it_is(pair, lea):
         vote(pair, Track.CONTROLLABILITY, Verdict.FIRST)
     pair = VideoPair.objects.get(pk=pair.pk)
     assert queries.why_not_exported(pair) == []
-    assert "The next export of the round" in page_of(lea, f"/pairs/{pair.pk}/")
+    assert "the next one of the round" in page_of(lea, f"/pairs/{pair.pk}/")
     export = export_round(pair.round)
     assert f'<a href="/exports/{export.pk}/">' in page_of(lea, f"/pairs/{pair.pk}/")
     group = pair.instance.group
