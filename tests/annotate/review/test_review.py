@@ -78,7 +78,7 @@ def test_a_pairs_page_says_who_said_what_and_what_came_of_it(pair, ana, ben, lea
     slot = Slot.objects.get(annotator=ben)
     sample = "first" if slot.first_on_left else "second"
     assert f'data-frame="7">{sample} video, frame 7</button>' in page
-    assert "25% of the frames, 8.1 s, at 0.5×" in page
+    assert "25%, 8.1 s, at 0.5×" in page
     assert page.count("the result is first") == 1, "Ben's vote is unlike the result"
     for person in (ana, ben):
         assert f'<a href="/annotators/{person.pk}/">{person.username}</a>' in page
