@@ -35,8 +35,11 @@ COMMANDS = {
     ),
     "start an evaluation": (
         "job",
+        # The comparison that a lead asked for before is an evaluation of the same round.
         "from annotate.evaluation.evaluations import evaluate_version; "
-        "from annotate.models import ModelVersion; evaluate_version(ModelVersion.objects.get(pk=2))",
+        "from annotate.jobs.runs import cancel_run; from annotate.models import ModelVersion, Run; "
+        "[cancel_run(run) for run in Run.objects.filter(stage='evaluate')]; "
+        "evaluate_version(ModelVersion.objects.get(pk=2))",
     ),
     "next round": (
         "job",

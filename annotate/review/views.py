@@ -5,18 +5,27 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_safe
 
 from annotate.background.views import look
 from annotate.core.access import SignedInRequest, leads_only, visible_rounds
-from annotate.core.parts import Order, Part, counted, part_of
+from annotate.core.parts import Order, counted, part_of
 from annotate.judging.vote_queries import visible_pairs
 from annotate.models import Job, Slot, User
 from annotate.people.queries import statements_of
 from annotate.review import queries
 from annotate.review.background import LOOK
+from annotate.review.csv_files import (
+    MAX_ROWS,
+    PAIR_COLUMNS,
+    VOTE_COLUMNS,
+    csv_response,
+    pair_rows,
+    vote_rows,
+)
 from rlhf.records import JointState, Track
 
 ROWS_PER_PAGE = 50
@@ -40,12 +49,15 @@ def pair_list(request: SignedInRequest, round_id: int) -> HttpResponse:
         return redirect("pair", pair_id=int(wanted))
     state = request.GET.get("state", "")
     pairs = queries.pairs_of(round, state)
+    if _wants_csv(request):
+        part = part_of(pairs.select_related("first", "second"), _after(request), MAX_ROWS, BY_NUMBER)
+        return csv_response(f"pairs-of-round-{round.pk}", PAIR_COLUMNS, pair_rows(part.rows))
     context = {
         "round": round,
         "state": state,
         "states": list(JointState),
         "wanted": wanted,
-        "part": part_of(pairs, request.GET.get("after", ""), ROWS_PER_PAGE, BY_NUMBER),
+        "part": part_of(pairs, _after(request), ROWS_PER_PAGE, BY_NUMBER),
     }
     return render(request, "annotate/review/pairs.html", context)
 
@@ -89,9 +101,8 @@ def pair_detail(request: SignedInRequest, pair_id: int) -> HttpResponse:
 def votes_of_round(request: SignedInRequest, round_id: int) -> HttpResponse:
     round = get_object_or_404(visible_rounds(request.user), pk=round_id)
     track = request.GET.get("track", "")
-    part = _part(request, round=round, track=track)
-    context = {"round": round, "track": track, "part": part, "votes": queries.given_votes(part.rows)}
-    return render(request, "annotate/review/votes.html", context | {"tracks": list(Track)})
+    slots = queries.votes_of(round=round, track=track)
+    return _votes(request, slots, f"votes-of-round-{round.pk}", {"round": round, "track": track})
 
 
 @leads_only
@@ -99,14 +110,30 @@ def votes_of_round(request: SignedInRequest, round_id: int) -> HttpResponse:
 def votes_of_annotator(request: SignedInRequest, user_id: int) -> HttpResponse:
     person = get_object_or_404(User, pk=user_id)
     track, only = request.GET.get("track", ""), request.GET.get("only", "")
-    part = _part(request, annotator=person, track=track, only=only)
-    context = {"person": person, "track": track, "only": only, "ways": ONLY, "tracks": list(Track)}
+    slots = queries.votes_of(annotator=person, track=track, only=only)
+    context = {"person": person, "track": track, "only": only, "ways": ONLY}
+    return _votes(request, slots, f"votes-of-annotator-{person.pk}", context)
+
+
+def _votes(
+    request: SignedInRequest, slots: QuerySet[Slot], name: str, context: dict[str, Any]
+) -> HttpResponse:
+    """A page of votes, or the file that begins with its first one."""
+    is_file = _wants_csv(request)
+    part = part_of(slots, _after(request), MAX_ROWS if is_file else ROWS_PER_PAGE, LAST_GIVEN)
     votes = queries.given_votes(part.rows)
-    return render(request, "annotate/review/votes.html", context | {"part": part, "votes": votes})
+    if is_file:
+        return csv_response(name, VOTE_COLUMNS, vote_rows(votes))
+    context = context | {"tracks": list(Track), "part": part, "votes": votes}
+    return render(request, "annotate/review/votes.html", context)
 
 
-def _part(request: SignedInRequest, **wanted: Any) -> Part[Slot]:
-    return part_of(queries.votes_of(**wanted), request.GET.get("after", ""), ROWS_PER_PAGE, LAST_GIVEN)
+def _after(request: SignedInRequest) -> str:
+    return request.GET.get("after", "")
+
+
+def _wants_csv(request: SignedInRequest) -> bool:
+    return request.GET.get("format") == "csv"
 
 
 @leads_only
@@ -117,7 +144,7 @@ def notes(request: SignedInRequest, round_id: int) -> HttpResponse:
     reason = request.GET.get("reason", "").replace("\0", "")
     is_quick = counted(queries.told_in(round)) <= queries.QUICK_NOTES
     found = look(request, LOOK, round, is_quick=is_quick)
-    told = part_of(queries.told_in(round, reason), request.GET.get("after", ""), ROWS_PER_PAGE)
+    told = part_of(queries.told_in(round, reason), _after(request), ROWS_PER_PAGE)
     context = {
         "round": round,
         "reason": reason,

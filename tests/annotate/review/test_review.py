@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from typing import Any
 from uuid import uuid4
 
@@ -188,3 +190,23 @@ def test_gold_is_marked_and_in_no_list_of_pairs(pair, lea):
     assert queries.why_not_exported(gold) == ["its answer is known: it is gold"]
     assert '<span class="state">gold</span>' in page_of(lea, f"/pairs/{gold.pk}/")
     assert list(queries.pairs_of(pair.round, "")) == [pair] and queries.neighbours(pair) == (None, None)
+
+
+def test_what_is_shown_is_a_file_for_spreadsheets_in_which_nothing_is_a_formula(pair, ana, ben, lea):
+    other = make_pair(pair.round)
+    User.objects.filter(pk=ana.pk).update(username="=HYPERLINK(1)")
+    answer = browser_of(lea).get(f"/rounds/{pair.round_id}/votes/?format=csv&track=identity")
+    name = f"votes-of-round-{pair.round_id}.csv"
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="{name}"'
+    rows = list(csv.DictReader(io.StringIO(answer.content.decode())))
+    assert [row["verdict"] for row in rows] == ["first", "second", "first"]
+    assert rows[1]["annotator"] == ben.username and rows[1]["reasons"] == "Face shape; Something breaks"
+    assert (rows[1]["watched"], rows[1]["result"], rows[1]["counts"]) == ("0.25", "first", "True")
+    assert rows[2]["annotator"] == "'=HYPERLINK(1)"
+    answer = browser_of(lea).get(f"/rounds/{pair.round_id}/pairs/?format=csv")
+    rows = list(csv.DictReader(io.StringIO(answer.content.decode())))
+    assert [int(row["pair"]) for row in rows] == [pair.pk, other.pk] and rows[1]["state"] == ""
+    assert int(rows[0]["first_seed"]) == pair.first.seed
+    assert browser_of(ana).get(f"/rounds/{pair.round_id}/pairs/?format=csv").status_code == 404
+    answer = browser_of(lea).get(f"/annotators/{ben.pk}/votes/?format=csv&only=told")
+    assert len(answer.content.splitlines()) == 2, "a header and a vote"
