@@ -253,9 +253,11 @@ def _results(size: Size) -> list[tuple[str, str]]:
         (
             "annotate_export",
             f"""INSERT INTO annotate_export (id, round_id, folder, content_hash, manifest, num_pairs, rule,
-                    includes_simulated, withdrawn, created_at)
-                VALUES (1, 1, 'exports/bench', 'x', '{json.dumps(MANIFEST)}', {size.dominant}, 'pareto',
-                    false, '', now())""",
+                    includes_simulated, withdrawn, created_at, votes_by)
+                SELECT 1, 1, 'exports/bench', 'x', '{json.dumps(MANIFEST)}', {size.dominant}, 'pareto',
+                    false, '', now(), jsonb_object_agg(annotator_id, number)
+                FROM (SELECT annotator_id, count(*) AS number FROM annotate_slot
+                      WHERE judged_at IS NOT NULL AND pair_id <= {size.dominant} GROUP BY 1) given""",
         ),
         (
             "annotate_export_pairs",

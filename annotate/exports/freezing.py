@@ -153,10 +153,30 @@ def _store(
         # What is read of it next would be planned for the table as it was, and take minutes.
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE annotate_export_pairs")
+    _count_votes(export)
     facts = {"content_hash": export.content_hash, "rule": str(rule)}
     record_event("export_round", export, actor=actor, **facts)
     return export
 
+
+def _count_votes(export: Export) -> None:
+    """Once, since there may be a million, and pages show them."""
+    with connection.cursor() as cursor:
+        cursor.execute(_VOTES_BY, [export.pk, export.pk])
+    export.refresh_from_db(fields=["votes_by"])
+
+
+_VOTES_BY = """
+UPDATE annotate_export SET votes_by = coalesce((
+    SELECT jsonb_object_agg(annotator_id, number) FROM (
+        SELECT s.annotator_id, count(*) AS number
+        FROM annotate_export_pairs e
+        JOIN annotate_preferencepair p ON p.id = e.preferencepair_id
+        JOIN annotate_slot s ON s.pair_id = p.pair_id AND s.judged_at IS NOT NULL
+        WHERE e.export_id = %s GROUP BY s.annotator_id
+    ) given
+), '{}') WHERE id = %s
+"""
 
 #: What a row is made of; the rest of these tables would take longer to read than all of it.
 _OF_SAMPLE = ("path", "sha256", "seed", "model_version")

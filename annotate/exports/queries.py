@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from django.db.models import Count, QuerySet
+from django.db.models import QuerySet
 
 from annotate.judging.vote_queries import disqualified_people
-from annotate.models import Export, JudgmentFile, PreferencePair, Round, Slot, Use, User
+from annotate.models import Export, JudgmentFile, PreferencePair, Round, Use, User
 from annotate.privacy.consent_queries import given
 from annotate.tallies.queries import votes_of_people
 from rlhf.export.rule import ExportRule, choose
@@ -115,9 +115,8 @@ def visible_files(user: User) -> QuerySet[JudgmentFile]:
 
 
 def votes_of(export: Export) -> Votes:
-    """Of every counting vote on an export's pairs."""
-    judged = Slot.objects.filter(pair__preference__exports=export, judged_at__isnull=False)
-    given = dict(judged.order_by().values_list("annotator").annotate(Count("id")))
+    """Of the votes that an export was made from those that count now."""
+    given = {int(annotator): number for annotator, number in export.votes_by.items()}
     return _Voters.among(given).count(given)
 
 

@@ -137,6 +137,8 @@ class Export(models.Model):
     num_pairs = models.PositiveIntegerField()
     rule = models.CharField(max_length=16, default=ExportRule.PARETO)
     includes_simulated = models.BooleanField()
+    # How many votes each annotator had given on its pairs when it was frozen, by the annotator's number.
+    votes_by = models.JSONField(default=dict, db_default={})
     # Why the files are gone, once a person's data had to be erased from them.
     withdrawn = models.CharField(max_length=300, blank=True)
     created_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
