@@ -77,7 +77,7 @@ def fill(database: psycopg.Connection[Any], size: Size) -> None:
 
 def _statements(size: Size) -> list[tuple[str, str]]:
     """A table and what fills it, each after those that it points to."""
-    return [*_people(size), *_videos(size), *_votes(size), *_results(size)]
+    return [*_people(size), *_videos(size), *_votes(size), *_results(size), *_training(size)]
 
 
 def _people(size: Size) -> list[tuple[str, str]]:
@@ -227,7 +227,7 @@ def _votes(size: Size) -> list[tuple[str, str]]:
 
 
 def _results(size: Size) -> list[tuple[str, str]]:
-    """The first pairs are dominant, exported and trained on; the others that are judged in full are not."""
+    """The first pairs are dominant; the others that are judged in full are not."""
     full = size.votes // SLOTS_PER_PAIR
     dominant = f"n <= {size.dominant}"
     return [
@@ -250,6 +250,12 @@ def _results(size: Size) -> list[tuple[str, str]]:
                     CASE WHEN {dominant} THEN '' ELSE 'a tie' END, '', false, now()
                 FROM generate_series(1, {full}) n""",
         ),
+    ]
+
+
+def _training(size: Size) -> list[tuple[str, str]]:
+    """The dominant pairs are exported, and a model is trained on them."""
+    return [
         (
             "annotate_export",
             f"""INSERT INTO annotate_export (id, round_id, folder, content_hash, manifest, num_pairs, rule,

@@ -121,7 +121,7 @@ COLUMNS = {
         code="token id_parameter", free="name consent_text completion_code completion_url screened_out_url"
     ),
     "Erasure": _columns(code="name_hash source_hash report"),
-    "Export": _columns(code="folder content_hash manifest rule withdrawn"),
+    "Export": _columns(code="folder content_hash manifest rule withdrawn votes_by"),
     # Rows of this table go once they are carried out.
     "FileRemoval": _columns(struck="path traces error"),
     "Job": _columns(code="kind values status link result", struck="outcome error"),

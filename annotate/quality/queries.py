@@ -29,7 +29,6 @@ from annotate.models import (
     Export,
     Judgment,
     ModelVersion,
-    PreferencePair,
     Round,
     RoundFigures,
     Run,
@@ -219,14 +218,9 @@ class Reached:
 
 def reached_by(person: User) -> list[Reached]:
     """Every export, run and model that this person's votes reached, counting or not."""
-    judged = Slot.objects.filter(pair__preference=OuterRef("pk"), annotator=person, judged_at__isnull=False)
-    pairs = PreferencePair.objects.filter(Exists(judged))
-    exports = list(
-        Export.objects.filter(pairs__in=pairs)
-        .annotate(num_touched=Count("pairs", filter=Q(pairs__in=pairs), distinct=True))
-        .select_related("round", "superseded__by_export")
-        .order_by("-id")
-    )
+    key = str(person.pk)
+    having = Export.objects.filter(votes_by__has_key=key)
+    exports = list(having.select_related("round", "superseded__by_export").order_by("-id"))
     runs: dict[int, list[Run]] = defaultdict(list)
     for run in Run.objects.filter(export__in=exports).select_related("round").order_by("id"):
         assert run.export_id is not None
@@ -234,7 +228,9 @@ def reached_by(person: User) -> list[Reached]:
     first = ModelVersion.objects.filter(export__in=exports)
     kin = list(ModelVersion.objects.filter(root__in=first.values("root")).order_by("id"))
     return [
-        Reached(export, export.num_touched, runs[export.pk], _trained_on(export, kin)) for export in exports
+        # One vote per pair: nobody judges a pair twice.
+        Reached(export, export.votes_by[key], runs[export.pk], _trained_on(export, kin))
+        for export in exports
     ]
 
 

@@ -25,8 +25,13 @@ from annotate.models.judgment import TOLD
 from annotate.privacy.consent_queries import given
 from rlhf.records import JointState, Track
 
-#: What the votes of an annotator can be narrowed to.
-ONLY = ("told", "differs", "gold")
+#: What the votes of an annotator can be narrowed to, in words.
+ONLY = {
+    "": "all",
+    "told": "with a note, reasons or breaks",
+    "differs": "unlike the result",
+    "gold": "on gold",
+}
 #: Votes with a note, a reason or a break mark that a request may count by itself.
 QUICK_NOTES = 5_000
 

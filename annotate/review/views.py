@@ -31,13 +31,6 @@ from rlhf.records import JointState, Track
 ROWS_PER_PAGE = 50
 BY_NUMBER: Order = {"pk": int}
 LAST_GIVEN: Order = {"-judged_at": datetime, "-pk": int}
-#: The ways to narrow an annotator's votes, in words.
-ONLY = {
-    "": "all",
-    "told": "with a note, reasons or breaks",
-    "differs": "unlike the result",
-    "gold": "on gold",
-}
 
 
 @leads_only
@@ -111,7 +104,7 @@ def votes_of_annotator(request: SignedInRequest, user_id: int) -> HttpResponse:
     person = get_object_or_404(User, pk=user_id)
     track, only = request.GET.get("track", ""), request.GET.get("only", "")
     slots = queries.votes_of(annotator=person, track=track, only=only)
-    context = {"person": person, "track": track, "only": only, "ways": ONLY}
+    context = {"person": person, "track": track, "only": only, "ways": queries.ONLY}
     return _votes(request, slots, f"votes-of-annotator-{person.pk}", context)
 
 

@@ -120,7 +120,7 @@ def test_an_export_is_made_again_without_them_and_the_old_one_stays(lea, ana):
     round = dominant_but_for(ana)
     old = export_round(round)
     (reached,) = quality_queries.reached_by(ana)
-    assert reached.export == old and reached.export.num_touched == 2
+    assert reached.export == old and reached.num_pairs == 2
     with pytest.raises(QualityError, match="disqualify them first"):
         rebuild_export(old, ana, lea)
     disqualification = disqualify(ana, "answers without looking", lea)
