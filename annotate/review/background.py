@@ -1,4 +1,4 @@
-"""Counting what annotators told of a round, which may be much, as a job."""
+"""Counting the reasons of a round, which may be many, as a job."""
 
 from __future__ import annotations
 
@@ -14,4 +14,4 @@ def count(job: Job, tell: Tell) -> Outcome:
     return Outcome("", reverse("round_notes", args=[job.round_id]), result={"reasons": reasons_in(job.round)})
 
 
-LOOK = register(JobKind("count_reasons", "Counting what annotators told", count, is_look=True))
+LOOK = register(JobKind("count_reasons", "Counting reasons", count, is_look=True))

@@ -132,7 +132,7 @@ def _wants_csv(request: SignedInRequest) -> bool:
 @leads_only
 @require_safe
 def notes(request: SignedInRequest, round_id: int) -> HttpResponse:
-    """What annotators told of a round: reasons, counted, and every note."""
+    """Reasons of a round, counted, and every note."""
     round = get_object_or_404(visible_rounds(request.user), pk=round_id)
     reason = request.GET.get("reason", "").replace("\0", "")
     is_quick = counted(queries.told_in(round)) <= queries.QUICK_NOTES

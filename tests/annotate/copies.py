@@ -51,7 +51,7 @@ def _begin(work: Callable[[], object]) -> int:
         work()
         status = 0
         del parents
-    except BaseException:
+    except BaseException:  # Whatever it is, the copy must end here: it is no second run of the tests.
         traceback.print_exc()
     finally:
         os._exit(status)
