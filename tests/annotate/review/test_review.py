@@ -168,9 +168,7 @@ def test_reasons_are_counted_once_per_vote_that_stands(pair, ben, ana, lea):
     assert [(row["reason"], row["votes"]) for row in queries.reasons_in(pair.round)] == expected
     page = page_of(lea, f"/rounds/{pair.round_id}/notes/?reason=Face+shape")
     assert "melts" in page and "Show all" in page
-    assert "No vote gives this reason." in page_of(
-        lea, f"/rounds/{pair.round_id}/notes/?reason=Other"
-    )
+    assert "No vote gives this reason." in page_of(lea, f"/rounds/{pair.round_id}/notes/?reason=Other")
     revise_judgment(ben, Slot.objects.get(annotator=ben).lease, "tie", idempotency_key=uuid4())
     assert queries.reasons_in(pair.round) == [] and not queries.told_in(pair.round).exists()
     assert "Nobody has given a reason." in page_of(lea, f"/rounds/{pair.round_id}/notes/")
